@@ -12,9 +12,9 @@ from chainfpn.compat.cupy import CUPY
 from chainfpn.compat.numpy import NUMPY
 from chainfpn.compat.onnx import ONNX
 from chainfpn.compat.packaging import PACKAGING
-from chainfpn.compat.rows import Attribute, Module, Noise, Setting
+from chainfpn.compat.rows import Attribute, Library, Module, Noise, Setting
 
-__all__ = ["TABLE", "Attribute", "Module", "Noise", "Setting", "enable"]
+__all__ = ["TABLE", "Attribute", "Library", "Module", "Noise", "Setting", "enable"]
 
 #: Every row, in the order in which ``enable`` looks at them.
 TABLE = (*NUMPY, *PACKAGING, *CUPY, *ONNX, *CHAINERCV)

@@ -1,9 +1,9 @@
-"""What Chainer says about CuPy releases newer than itself."""
+"""What CuPy misses of CUDA when that comes as wheels, and what Chainer says about CuPy releases newer than itself."""
 
 import importlib.util
 import pathlib
 
-from chainfpn.compat.rows import Setting
+from chainfpn.compat.rows import Library, Setting
 
 
 def _always():
@@ -18,7 +18,30 @@ def _cupy_without_cudnn():
     return not any(any(pathlib.Path(folder).glob("cudnn.*")) for folder in spec.submodule_search_locations)
 
 
+#: The CUDA 12 libraries that the CuPy 13 wheel loads by name, each after those it needs itself.
+_LIBRARIES = (
+    "libcudart.so.12",
+    "libnvrtc.so.12",
+    "libnvJitLink.so.12",
+    "libcublas.so.12",
+    "libcusparse.so.12",
+    "libcusolver.so.11",
+    "libcurand.so.10",
+    "libcufft.so.11",
+    "libcudnn.so.8",
+    "libnccl.so.2",
+)
+
 CUPY = (
+    *(
+        Library(
+            name,
+            since="never found: CuPy 13 does not look into NVIDIA's wheels",
+            needed_by="cupy-cuda12x 13, from the extra cuda12x",
+            stand_in="the file from the nvidia-*-cu12 wheel",
+        )
+        for name in _LIBRARIES
+    ),
     Setting(
         "CHAINER_WARN_VERSION_MISMATCH",
         since="CuPy 8",

@@ -1,10 +1,13 @@
 """The kinds of row in the compat tables, and how each puts its stand-in in place."""
 
+import contextlib
+import ctypes
 import dataclasses
 import importlib
 import importlib.machinery
 import importlib.util
 import os
+import pathlib
 import sys
 import types
 import warnings
@@ -99,6 +102,26 @@ class Setting(Row):
         """Set the variable unless the user has."""
         if self.name not in os.environ and self.applies():
             os.environ[self.name] = self.value
+
+
+@dataclasses.dataclass(frozen=True)
+class Library(Row):
+    """A shared library that the system's loader may not find although a wheel of this environment has it."""
+
+    def enable(self):
+        """Load the library from NVIDIA's wheels, where CuPy is installed and the loader does not find it.
+
+        A library that is loaded already is found by whoever asks for it by its name.
+        """
+        nvidia = importlib.util.find_spec("nvidia")
+        if nvidia is None or importlib.util.find_spec("cupy") is None:
+            return
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(self.name)
+            return
+        for folder in nvidia.submodule_search_locations:
+            for path in pathlib.Path(folder).glob(f"*/lib/{self.name}"):
+                ctypes.CDLL(str(path))
 
 
 @dataclasses.dataclass(frozen=True)

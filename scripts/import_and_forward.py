@@ -1,0 +1,55 @@
+"""Import chainfpn, Chainer and ChainerCV and run a little of each; the smoke test of one environment.
+
+    python -I -W error scripts/import_and_forward.py
+
+Prints one line and ends with status 0 if everything runs and nothing warns.
+"""
+
+import sys
+
+import chainfpn  # isort: skip
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import chainercv
+import numpy as np
+from chainercv.utils import non_maximum_suppression
+
+
+def main():
+    """Run one forward and backward pass, and the parts of ChainerCV that lean on names NumPy has dropped."""
+    convolution = L.Convolution2D(3, 4, 3, pad=1)
+    x = np.random.default_rng(0).random((1, 3, 8, 8), dtype=np.float32)
+    h = F.resize_images(F.relu(convolution(x)), (16, 16))
+    convolution.cleargrads()
+    F.sum(h).backward()
+    check("Convolution2D and resize_images", h.shape == (1, 4, 16, 16) and np.isfinite(convolution.W.grad).all())
+
+    window = chainer.Variable(x[0, 0])
+    F.sum(F.as_strided(window, (2, 2), (4, 4))).backward()
+    check("as_strided", window.grad.sum() == 4)
+
+    bbox = np.array([[0, 0, 4, 4], [0, 0, 4, 5], [5, 5, 9, 9]], dtype=np.float32)
+    check("non_maximum_suppression", list(non_maximum_suppression(bbox, 0.5)) == [0, 2])
+
+    n_fg_class = 2
+    fpn = chainercv.links.FasterRCNNFPNResNet50(n_fg_class=n_fg_class, min_size=64, max_size=64)
+    bboxes, labels, scores = fpn.predict([255 * np.ones((3, 48, 64), dtype=np.float32)])
+    check("FasterRCNNFPNResNet50.predict", len(bboxes) == len(labels) == len(scores) == 1)
+
+    gt_label = np.array([0, 1, 1], dtype=np.int32)
+    result = chainercv.evaluations.eval_detection_voc([bbox], [gt_label], [np.ones(3)], [bbox], [gt_label])
+    check("eval_detection_voc", result["map"] == 1)
+
+    versions = f"{sys.version.split()[0]}, NumPy {np.__version__}, pkg_resources {sys.modules['pkg_resources'].__doc__}"
+    print(f"ok: chainfpn {chainfpn.__version__}, Python {versions.splitlines()[0]}")
+
+
+def check(what, holds):
+    """End with a sentence if a result is not what it must be."""
+    if not holds:
+        sys.exit(f"import_and_forward: {what} gave a wrong result")
+
+
+if __name__ == "__main__":
+    main()
