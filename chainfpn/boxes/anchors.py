@@ -1,0 +1,85 @@
+"""Anchor boxes on the grids of a feature pyramid."""
+
+import numpy as np
+
+
+class AnchorGenerator:
+    """Place the same boxes at every position of every level.
+
+    A box of size s and ratio r has height s * sqrt(r) and width s / sqrt(r), its half extents rounded to integers. The
+    boxes of position (i, j) are centred on pixel (i * stride, j * stride), where stride is the whole number of image
+    pixels per map pixel; there is no half-pixel offset.
+
+    Args:
+        sizes (sequence of sequences of float): Per level, the square roots of the areas in pixels.
+        aspect_ratios (sequence of float): Heights over widths, used at every level.
+
+    Raises:
+        ValueError: if a size or a ratio is not > 0.
+
+    Source:
+        torchvision 0.14 ``AnchorGenerator``.
+
+    Example:
+        >>> AnchorGenerator([[32]], [1.0])([(1, 2)], (16, 32), np)[0]
+        array([[-16., -16.,  16.,  16.],
+               [-16.,   0.,  16.,  32.]], dtype=float32)
+    """
+
+    def __init__(self, sizes, aspect_ratios):
+        self.sizes = tuple(tuple(float(s) for s in level) for level in sizes)
+        self.aspect_ratios = tuple(float(r) for r in aspect_ratios)
+        for name, values in (("sizes", sum(self.sizes, ())), ("aspect_ratios", self.aspect_ratios)):
+            if not values or min(values) <= 0:
+                raise ValueError(f"AnchorGenerator: {name} must be > 0 and not empty, got {values!r}")
+
+    @property
+    def n_levels(self):
+        """int: Number of levels that anchors are defined for."""
+        return len(self.sizes)
+
+    @property
+    def n_anchors(self):
+        """int: Anchors per position, the same at every level.
+
+        Raises:
+            ValueError: if the levels differ, which no convolutional head can serve.
+        """
+        counts = {len(level) * len(self.aspect_ratios) for level in self.sizes}
+        if len(counts) != 1:
+            raise ValueError(f"AnchorGenerator: sizes must have equally many entries per level, got {self.sizes!r}")
+        return counts.pop()
+
+    def __call__(self, map_sizes, image_size, xp):
+        """Make the anchors of all levels.
+
+        Args:
+            map_sizes (sequence of (int, int)): Height and width of each level's map.
+            image_size ((int, int)): Height and width of the (padded) images of the batch.
+            xp (module): numpy or cupy.
+
+        Returns:
+            list of array: float32, (H_l * W_l * A, 4), yxyx in image pixels; row-major, the A anchors of a
+            position next to each other.
+
+        Raises:
+            ValueError: if the number of maps is not the number of levels.
+        """
+        if len(map_sizes) != self.n_levels:
+            raise ValueError(f"AnchorGenerator: map_sizes must have {self.n_levels} entries, got {len(map_sizes)}")
+        anchors = []
+        for (height, width), sizes in zip(map_sizes, self.sizes, strict=True):
+            y = xp.arange(height, dtype=np.float32) * (image_size[0] // height)
+            x = xp.arange(width, dtype=np.float32) * (image_size[1] // width)
+            y, x = xp.meshgrid(y, x, indexing="ij")  # (H, W)
+            shifts = xp.stack((y, x, y, x), axis=-1).reshape(-1, 1, 4)  # (HW, 1, 4)
+            anchors.append((shifts + xp.asarray(self._base(sizes))).reshape(-1, 4))  # (HWA, 4)
+        return anchors
+
+    def _base(self, sizes):
+        """Make the boxes around the origin, ratios outermost: float32, (A, 4)."""
+        sizes = np.asarray(sizes, dtype=np.float32)
+        h_ratios = np.sqrt(np.asarray(self.aspect_ratios, dtype=np.float32))
+        heights = (h_ratios[:, None] * sizes).ravel()
+        widths = ((1 / h_ratios)[:, None] * sizes).ravel()
+        return np.round(np.stack((-heights, -widths, heights, widths), axis=1) / 2)

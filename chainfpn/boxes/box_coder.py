@@ -1,0 +1,74 @@
+"""Between boxes and what a network regresses: the one place where yxyx meets torch's x-first order."""
+
+import math
+
+from chainer import backend
+
+#: Largest log-scale a network may ask for: a box grows at most 1000 / 16 times.
+MAX_LOG_SCALE = math.log(1000.0 / 16)
+
+
+class BoxCoder:
+    """Encode boxes relative to reference boxes, and back.
+
+    dx = wx * (x_c - x_ref) / w_ref, dy alike; dw = ww * log(w / w_ref), dh alike. The four numbers are in torch's order
+    (dx, dy, dw, dh) so that weights need no reordering; boxes are yxyx.
+
+    Args:
+        weights (sequence of float): (wx, wy, ww, wh).
+
+    Source:
+        Girshick et al. 2014, appendix C; torchvision 0.14 ``BoxCoder``.
+
+    Example:
+        >>> import numpy as np
+        >>> reference = np.array([[0.0, 0.0, 10.0, 20.0]])
+        >>> BoxCoder((1, 1, 1, 1)).decode(np.array([[0.5, 0.0, 0.0, 0.0]]), reference)
+        array([[[ 0., 10., 10., 30.]]])
+    """
+
+    def __init__(self, weights):
+        self.weights = tuple(float(w) for w in weights)
+
+    def decode(self, deltas, reference):
+        """Apply deltas to boxes.
+
+        Args:
+            deltas (array): float, (R, 4 * K): K times (dx, dy, dw, dh) for every box.
+            reference (array): float, (R, 4), yxyx.
+
+        Returns:
+            array: dtype of deltas, (R, K, 4), yxyx.
+        """
+        xp = backend.get_array_module(deltas)
+        reference = reference.astype(deltas.dtype, copy=False)
+        height = (reference[:, 2] - reference[:, 0])[:, None]  # (R, 1)
+        width = (reference[:, 3] - reference[:, 1])[:, None]
+        y = reference[:, 0, None] + 0.5 * height
+        x = reference[:, 1, None] + 0.5 * width
+        wx, wy, ww, wh = self.weights
+        deltas = deltas.reshape(len(deltas), -1, 4)  # (R, K, 4)
+        y = deltas[..., 1] / wy * height + y  # (R, K)
+        x = deltas[..., 0] / wx * width + x
+        half_height = 0.5 * (xp.exp(xp.minimum(deltas[..., 3] / wh, MAX_LOG_SCALE)) * height)
+        half_width = 0.5 * (xp.exp(xp.minimum(deltas[..., 2] / ww, MAX_LOG_SCALE)) * width)
+        return xp.stack((y - half_height, x - half_width, y + half_height, x + half_width), axis=-1)
+
+    def encode(self, bbox, reference):
+        """Describe boxes relative to reference boxes.
+
+        Args:
+            bbox (array): float, (R, 4), yxyx, each with a positive height and width.
+            reference (array): float, (R, 4), yxyx, likewise.
+
+        Returns:
+            array: dtype of bbox, (R, 4): dx, dy, dw, dh.
+        """
+        xp = backend.get_array_module(bbox)
+        reference = reference.astype(bbox.dtype, copy=False)
+        ref_size = reference[:, 2:] - reference[:, :2]  # (R, 2): height, width
+        size = bbox[:, 2:] - bbox[:, :2]
+        shift = ((bbox[:, :2] + 0.5 * size) - (reference[:, :2] + 0.5 * ref_size)) / ref_size
+        scale = xp.log(size / ref_size)
+        wx, wy, ww, wh = self.weights
+        return xp.stack((wx * shift[:, 1], wy * shift[:, 0], ww * scale[:, 1], wh * scale[:, 0]), axis=1)

@@ -1,0 +1,1 @@
+"""Trunks: images in, feature maps of several strides out."""

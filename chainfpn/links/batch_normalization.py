@@ -1,0 +1,75 @@
+"""Batch normalization as torchvision's networks use it: learning, and frozen."""
+
+import contextlib
+
+import chainer
+import chainer.links as L
+
+from chainfpn.functions.scale_shift import scale_shift
+
+
+class BatchNormalization(L.BatchNormalization):
+    """Chainer's batch normalization with torch's constants.
+
+    ``eps`` is added to the variance; ``decay`` 0.9 is torch's momentum 0.1. The batch counter ``N`` may be missing
+    from a weight file: PyTorch wrote none before 0.4.1, and a frozen layer has none.
+
+    Args:
+        size (int): Channels.
+        eps (float): Added to the variance before the square root.
+        decay (float): Weight of the past in the running statistics.
+
+    Source:
+        PyTorch 1.13 ``BatchNorm2d``.
+    """
+
+    def __init__(self, size, *, eps=1e-5, decay=0.9):
+        super().__init__(size, eps=eps, decay=decay)
+
+    def serialize(self, serializer):
+        """Read or write the layer, leaving ``N`` as it is where the file has none.
+
+        Args:
+            serializer (chainer.AbstractSerializer): The reader or writer.
+        """
+        self._persistent.discard("N")
+        try:
+            super().serialize(serializer)
+        finally:
+            self._persistent.add("N")
+        with contextlib.suppress(KeyError):  # the reader's word for "not in this file"
+            self.N = serializer("N", self.N)
+
+
+class FrozenBatchNormalization(chainer.Link):
+    """Batch normalization whose statistics and affine terms never change.
+
+    y = (x - avg_mean) * gamma / sqrt(avg_var + eps) + beta, with all four arrays persistent, not parameters: no
+    optimizer sees them. Detectors that are trained with two images per GPU freeze the statistics of their trunk so.
+
+    Args:
+        size (int): Channels.
+        eps (float): Added to the variance before the square root.
+
+    Source:
+        torchvision 0.14 ``FrozenBatchNorm2d``.
+    """
+
+    def __init__(self, size, *, eps=1e-5):
+        super().__init__()
+        self.eps = eps
+        dtype = chainer.get_dtype(map_mixed16="float32")
+        for name, value in (("gamma", 1), ("beta", 0), ("avg_mean", 0), ("avg_var", 1)):
+            self.add_persistent(name, self.xp.full((size,), value, dtype=dtype))
+
+    def forward(self, x):
+        """Normalize.
+
+        Args:
+            x (Variable): float16/32/64, (B, C, H, W).
+
+        Returns:
+            Variable: dtype of x, (B, C, H, W).
+        """
+        scale = self.gamma / self.xp.sqrt(self.avg_var + self.avg_var.dtype.type(self.eps))  # (C,)
+        return scale_shift(x, scale, self.beta - self.avg_mean * scale)  # (B, C, H, W)

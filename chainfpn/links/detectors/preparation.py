@@ -1,0 +1,85 @@
+"""From photographs to the batch a detector looks at."""
+
+import math
+
+import numpy as np
+
+from chainfpn.functions import resize_bilinear
+
+#: Statistics of ImageNet, for pixels in 0..1: what every torchvision trunk was trained with.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Preparation:
+    """Normalize, resize and pad images to one batch.
+
+    Pixels are scaled to 0..1, normalized, resized bilinearly (no antialias) so that the shorter side is ``min_size``
+    unless the longer would pass ``max_size``, and padded with zeros at the bottom and right to a multiple of 32.
+
+    Args:
+        min_size (int): Wanted length of the shorter side in pixels.
+        max_size (int): Limit of the longer side in pixels.
+        mean (sequence of float): Per channel, for pixels in 0..1.
+        std (sequence of float): Per channel, for pixels in 0..1.
+
+    Raises:
+        ValueError: if not 0 < min_size <= max_size.
+
+    Source:
+        torchvision 0.14 ``GeneralizedRCNNTransform``.
+    """
+
+    size_divisible = 32
+
+    def __init__(self, min_size=800, max_size=1333, *, mean=IMAGENET_MEAN, std=IMAGENET_STD):
+        if not 0 < min_size <= max_size:
+            raise ValueError(f"Preparation: min_size must be > 0 and <= max_size, got {min_size} and {max_size}")
+        self.min_size = min_size
+        self.max_size = max_size
+        self.mean = np.array(mean, dtype=np.float32)[:, None, None]
+        self.std = np.array(std, dtype=np.float32)[:, None, None]
+
+    def __call__(self, imgs):
+        """Make the batch.
+
+        Args:
+            imgs (sequence of array): float32, (3, H, W), RGB, 0..255.
+
+        Returns:
+            tuple: The batch, float32 (B, 3, H', W'), and the list of (height, width) of each image in it.
+
+        Raises:
+            ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
+        """
+        if len(imgs) == 0:
+            raise ValueError("prepare: imgs must have at least one image, got none")
+        resized = []
+        for i, img in enumerate(imgs):
+            if img.ndim != 3 or img.shape[0] != 3 or 0 in img.shape:
+                raise ValueError(f"prepare: imgs[{i}] must be (3, H, W), not empty, got shape {img.shape}")
+            img = (np.asarray(img, dtype=np.float32) / np.float32(255) - self.mean) / self.std
+            resized.append(resize_bilinear(img[None], self.resized(img.shape[1:])).array[0])
+        sizes = [img.shape[1:] for img in resized]
+        height, width = (
+            math.ceil(max(side) / self.size_divisible) * self.size_divisible for side in zip(*sizes, strict=True)
+        )
+        x = np.zeros((len(imgs), 3, height, width), dtype=np.float32)
+        for i, img in enumerate(resized):
+            x[i, :, : img.shape[1], : img.shape[2]] = img
+        return x, sizes
+
+    def resized(self, size):
+        """Tell the size an image is resized to.
+
+        The scale is rounded to float32 and the sides are rounded down, as torch does it.
+
+        Args:
+            size ((int, int)): Height and width.
+
+        Returns:
+            (int, int): Height and width.
+        """
+        shorter, longer = np.float32(min(size)), np.float32(max(size))
+        scale = float(min(np.float32(self.min_size) / shorter, np.float32(self.max_size) / longer))
+        return tuple(max(1, math.floor(side * scale)) for side in size)

@@ -1,0 +1,152 @@
+"""Region proposal network: where in the image something might be."""
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+from chainer import backend, initializers
+
+from chainfpn.boxes.box_coder import BoxCoder
+from chainfpn.boxes.non_maximum_suppression import batched_nms
+from chainfpn.boxes.selection import at_least, clip, top_k
+
+
+class RPNHead(chainer.Chain):
+    """Score and shift every anchor: one 3x3 convolution and two 1x1, shared by all levels.
+
+    Args:
+        channels (int): Channels of the pyramid.
+        n_anchors (int): Anchors per position.
+
+    Source:
+        Ren et al. 2015, section 3.1; torchvision 0.14 ``RPNHead``.
+    """
+
+    def __init__(self, channels, n_anchors):
+        super().__init__()
+        with self.init_scope():
+            normal = initializers.Normal(0.01)
+            self.conv = L.Convolution2D(channels, channels, 3, pad=1, initialW=normal)
+            self.cls_logits = L.Convolution2D(channels, n_anchors, 1, initialW=normal)
+            self.bbox_pred = L.Convolution2D(channels, 4 * n_anchors, 1, initialW=normal)
+
+    def forward(self, hs):
+        """Score and shift the anchors.
+
+        Args:
+            hs (list of Variable): (B, C, H_l, W_l), finest first.
+
+        Returns:
+            tuple of two lists of Variable: Per level the logits (B, H_l * W_l * A) and the deltas
+            (B, H_l * W_l * A, 4) in the order dx, dy, dw, dh; positions row-major, anchors innermost.
+        """
+        logits, deltas = [], []
+        for h in hs:
+            batch = h.shape[0]
+            h = F.relu(self.conv(h))  # (B, C, H, W)
+            logit = self.cls_logits(h).transpose(0, 2, 3, 1)  # (B, H, W, A)
+            delta = self.bbox_pred(h).transpose(0, 2, 3, 1)  # (B, H, W, 4A)
+            logits.append(logit.reshape(batch, -1))  # (B, HWA)
+            deltas.append(delta.reshape(batch, -1, 4))  # (B, HWA, 4)
+        return logits, deltas
+
+
+class RegionProposalNetwork(chainer.Chain):
+    """Propose regions from the pyramid.
+
+    Args:
+        head (callable): An :class:`RPNHead`.
+        anchor_generator (callable): An :class:`~chainfpn.boxes.AnchorGenerator`.
+        n_train_pre_nms (int): Best-scored proposals of each level that enter NMS, in training mode.
+        n_train_post_nms (int): Proposals kept per image, in training mode.
+        n_test_pre_nms (int): As ``n_train_pre_nms``, in test mode.
+        n_test_post_nms (int): As ``n_train_post_nms``, in test mode.
+        nms_thresh (float): IoU above which the lower-scored of two proposals of a level goes.
+        min_size (float): Smallest side of a proposal in pixels.
+
+    Source:
+        Ren et al. 2015; torchvision 0.14 ``RegionProposalNetwork`` and ``FasterRCNN`` (the numbers).
+    """
+
+    def __init__(
+        self,
+        head,
+        anchor_generator,
+        *,
+        n_train_pre_nms=2000,
+        n_train_post_nms=2000,
+        n_test_pre_nms=1000,
+        n_test_post_nms=1000,
+        nms_thresh=0.7,
+        min_size=1e-3,
+    ):
+        super().__init__()
+        self.anchor_generator = anchor_generator
+        self.box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
+        self.n_train_pre_nms = n_train_pre_nms
+        self.n_train_post_nms = n_train_post_nms
+        self.n_test_pre_nms = n_test_pre_nms
+        self.n_test_post_nms = n_test_post_nms
+        self.nms_thresh = nms_thresh
+        self.min_size = min_size
+        with self.init_scope():
+            self.head = head
+
+    def forward(self, hs, image_sizes, padded_size):
+        """Propose regions for a batch.
+
+        Args:
+            hs (list of Variable): (B, C, H_l, W_l), finest first.
+            image_sizes (sequence of (int, int)): Height and width of each image within the batch.
+            padded_size ((int, int)): Height and width of the batch.
+
+        Returns:
+            list of array: Per image, dtype of hs, (R, 4), yxyx in batch pixels, by descending score.
+        """
+        logits, deltas = self.head(hs)
+        anchors = self.anchors(hs, padded_size)
+        return self.propose(logits, deltas, anchors, image_sizes)
+
+    def anchors(self, hs, padded_size):
+        """Make the anchors of every level.
+
+        Args:
+            hs (list of Variable): The pyramid.
+            padded_size ((int, int)): Height and width of the batch.
+
+        Returns:
+            list of array: float32, (H_l * W_l * A, 4), yxyx.
+        """
+        return self.anchor_generator([h.shape[2:] for h in hs], padded_size, backend.get_array_module(hs[0]))
+
+    def propose(self, logits, deltas, anchors, image_sizes):
+        """Turn the head's output into proposals: best of each level, decoded, clipped, suppressed.
+
+        Args:
+            logits (list of Variable): Per level, (B, N_l).
+            deltas (list of Variable): Per level, (B, N_l, 4).
+            anchors (list of array): Per level, (N_l, 4), yxyx.
+            image_sizes (sequence of (int, int)): Height and width of each image.
+
+        Returns:
+            list of array: Per image, (R, 4), yxyx, by descending score.
+        """
+        if chainer.config.train:
+            n_pre_nms, n_post_nms = self.n_train_pre_nms, self.n_train_post_nms
+        else:
+            n_pre_nms, n_post_nms = self.n_test_pre_nms, self.n_test_post_nms
+        proposals = []
+        for i, size in enumerate(image_sizes):
+            bboxes, scores, levels = [], [], []
+            for level, (logit, delta, anchor) in enumerate(zip(logits, deltas, anchors, strict=True)):
+                logit, delta = logit.array[i], delta.array[i]  # (N_l,), (N_l, 4)
+                best = top_k(logit, n_pre_nms)  # (R_l,)
+                bboxes.append(self.box_coder.decode(delta[best], anchor[best])[:, 0])  # (R_l, 4)
+                scores.append(logit[best])
+                levels.append(self.xp.full(len(best), level, dtype="int32"))
+            bbox = clip(self.xp.concatenate(bboxes), size)  # (R, 4)
+            score, level = self.xp.concatenate(scores), self.xp.concatenate(levels)
+            (large,) = self.xp.nonzero(at_least(bbox, self.min_size))
+            bbox, score, level = bbox[large], score[large], level[large]
+            keep = batched_nms(bbox, score, level, self.nms_thresh)[:n_post_nms]
+            proposals.append(bbox[keep])
+        return proposals

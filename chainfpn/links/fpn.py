@@ -1,0 +1,118 @@
+"""Feature pyramid: top-down pathway with lateral connections, and the levels beyond it."""
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+from chainer import initializers
+
+from chainfpn.functions import resize_nearest
+
+
+class FPN(chainer.Chain):
+    """Turn the maps of a backbone into a pyramid of equal width.
+
+    Every map is brought to ``out_channels`` by a 1x1 convolution, summed with the coarser level enlarged to its size
+    (nearest neighbour), and smoothed by a 3x3 convolution.
+
+    Args:
+        in_channels (sequence of int): Channels of the maps, finest first.
+        out_channels (int): Channels of every level.
+        extra_blocks (callable or None): Maps the finished pyramid and the maps it came from to coarser levels:
+            :func:`max_pool_level` or :class:`LastLevelP6P7`.
+        norm (callable or None): Makes a normalization link for a number of channels, put behind every convolution,
+            which then has no bias.
+
+    Source:
+        Lin et al. 2017, section 3; torchvision 0.14 ``FeaturePyramidNetwork``.
+    """
+
+    def __init__(self, in_channels, out_channels, *, extra_blocks=None, norm=None):
+        super().__init__()
+        with self.init_scope():
+            self.inner_blocks = chainer.ChainList(*[_block(c, out_channels, 1, norm) for c in in_channels])
+            self.layer_blocks = chainer.ChainList(*[_block(out_channels, out_channels, 3, norm) for _ in in_channels])
+            self.extra_blocks = extra_blocks
+
+    def forward(self, hs):
+        """Build the pyramid.
+
+        Args:
+            hs (sequence of Variable): (B, C_l, H_l, W_l), finest first.
+
+        Returns:
+            list of Variable: (B, out_channels, H_l, W_l), finest first, then the extra levels.
+        """
+        ps = []
+        top = None
+        for h, inner, layer in reversed(list(zip(hs, self.inner_blocks, self.layer_blocks, strict=True))):
+            lateral = inner(h)  # (B, C, H_l, W_l)
+            if top is not None:
+                lateral += resize_nearest(top, lateral.shape[2:])  # (B, C, H_l, W_l)
+            top = lateral
+            ps.insert(0, layer(top))  # (B, C, H_l, W_l)
+        if self.extra_blocks is not None:
+            ps += self.extra_blocks(ps, hs)
+        return ps
+
+
+class LastLevelP6P7(chainer.Chain):
+    """Two coarser levels by strided convolutions, as RetinaNet and FCOS use them.
+
+    Args:
+        in_channels (int): Channels of the map that P6 is made from: the coarsest backbone map if this differs from
+            ``out_channels``, the coarsest pyramid level if not.
+        out_channels (int): Channels of P6 and P7.
+
+    Source:
+        Lin et al. 2017 (RetinaNet), section 4; torchvision 0.14 ``LastLevelP6P7``.
+    """
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        self.use_p5 = in_channels == out_channels
+        with self.init_scope():
+            uniform = initializers.LeCunUniform()
+            self.p6 = L.Convolution2D(in_channels, out_channels, 3, stride=2, pad=1, initialW=uniform)
+            self.p7 = L.Convolution2D(out_channels, out_channels, 3, stride=2, pad=1, initialW=uniform)
+
+    def forward(self, ps, hs):
+        """Make the two levels.
+
+        Args:
+            ps (list of Variable): The pyramid, finest first, (B, C, H_l, W_l).
+            hs (sequence of Variable): The maps of the backbone, finest first.
+
+        Returns:
+            list of Variable: P6 and P7, each half the size of the level before, rounded up.
+        """
+        p6 = self.p6(ps[-1] if self.use_p5 else hs[-1])  # (B, C, ceil(H/2), ceil(W/2))
+        return [p6, self.p7(F.relu(p6))]
+
+
+def max_pool_level(ps, hs):
+    """Take every second pixel of the coarsest level as one more level, for the RPN's largest anchors.
+
+    Args:
+        ps (list of Variable): The pyramid, finest first, (B, C, H_l, W_l).
+        hs (sequence of Variable): Not used; present so that all extra levels are called alike.
+
+    Returns:
+        list of Variable: One map, (B, C, ceil(H / 2), ceil(W / 2)).
+
+    Source:
+        torchvision 0.14 ``LastLevelMaxPool``.
+    """
+    return [F.max_pooling_2d(ps[-1], 1, stride=2, cover_all=False)]
+
+
+def _block(in_channels, out_channels, ksize, norm):
+    """Make a convolution that starts like torchvision's (Kaiming-uniform with a = 1), and its normalization."""
+    convolution = L.Convolution2D(
+        in_channels,
+        out_channels,
+        ksize,
+        pad=ksize // 2,
+        nobias=norm is not None,
+        initialW=initializers.LeCunUniform(),
+    )
+    return convolution if norm is None else chainer.Sequential(convolution, norm(out_channels))

@@ -1,0 +1,44 @@
+"""A whole model from one file that says which model it is."""
+
+import os
+
+from chainfpn.models import faster_rcnn, fpn, resnet
+from chainfpn.models.weights import find_weights
+from chainfpn.serialization import WeightsError
+
+#: Every builder by its name, which is what ``__meta__`` of a weight file calls a model.
+BUILDERS = {
+    **{name: getattr(resnet, name) for name in resnet.RESNETS},
+    "fpn50": fpn.fpn50,
+    "fpn101": fpn.fpn101,
+    "fasterrcnn_resnet50_fpn": faster_rcnn.fasterrcnn_resnet50_fpn,
+    "fasterrcnn_resnet_fpn": faster_rcnn.fasterrcnn_resnet_fpn,
+}
+
+
+def load(path, *, model=None):
+    """Build the model that a weight file is of, with its weights.
+
+    Args:
+        path (str or os.PathLike): An .npz from the converter, or a checkpoint (.pth ...) to convert on the fly.
+        model (str or None): Name of the builder, for a file that does not say it.
+
+    Returns:
+        chainer.Link: The model, on the CPU.
+
+    Raises:
+        WeightsError: if the file does not fit, or says no model and none is given, or names one there is not.
+        OSError: if it cannot be read.
+
+    Example:
+        >>> from chainfpn import models
+        >>> detector = models.load("detector.npz")  # doctest: +SKIP
+    """
+    file = os.path.basename(path)
+    weights = find_weights(path, name=None, zoo=())
+    name = weights.meta.get("model") if model is None else model
+    if name is None:
+        raise WeightsError(f"{file}: the file does not say which model it is of; name one of {', '.join(BUILDERS)}")
+    if name not in BUILDERS:
+        raise WeightsError(f"{file}: model must be one of {', '.join(BUILDERS)}, got {name!r}")
+    return BUILDERS[name](pretrained_model=weights)

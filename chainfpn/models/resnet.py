@@ -1,0 +1,80 @@
+"""Builders of the classifiers: ResNet, ResNeXt and wide ResNet, by torchvision's names."""
+
+from chainfpn.links.backbones.resnet import BasicBlock, Bottleneck, ResNet
+from chainfpn.links.batch_normalization import BatchNormalization
+from chainfpn.models.weights import choose, find_weights
+
+#: Name to block, blocks per stage, groups and width per group.
+RESNETS = {
+    "resnet18": (BasicBlock, (2, 2, 2, 2), 1, 64),
+    "resnet34": (BasicBlock, (3, 4, 6, 3), 1, 64),
+    "resnet50": (Bottleneck, (3, 4, 6, 3), 1, 64),
+    "resnet101": (Bottleneck, (3, 4, 23, 3), 1, 64),
+    "resnet152": (Bottleneck, (3, 8, 36, 3), 1, 64),
+    "resnext50_32x4d": (Bottleneck, (3, 4, 6, 3), 32, 4),
+    "resnext101_32x8d": (Bottleneck, (3, 4, 23, 3), 32, 8),
+    "resnext101_64x4d": (Bottleneck, (3, 4, 23, 3), 64, 4),
+    "wide_resnet50_2": (Bottleneck, (3, 4, 6, 3), 1, 128),
+    "wide_resnet101_2": (Bottleneck, (3, 4, 23, 3), 1, 128),
+}
+
+
+def _builder(name):
+    block, n_blocks, groups, width_per_group = RESNETS[name]
+
+    def build(
+        n_class=None,
+        pretrained_model=None,
+        *,
+        replace_stride_with_dilation=(False, False, False),
+        zero_init_residual=False,
+        stride_in_1x1=False,
+        norm=BatchNormalization,
+    ):
+        weights = find_weights(pretrained_model, name=name, zoo=("imagenet",))
+        options = choose({"n_class": 1000}, weights, {"n_class": n_class})
+        link = ResNet(
+            block,
+            n_blocks,
+            options["n_class"],
+            groups=groups,
+            width_per_group=width_per_group,
+            replace_stride_with_dilation=replace_stride_with_dilation,
+            zero_init_residual=zero_init_residual,
+            stride_in_1x1=stride_in_1x1,
+            norm=norm,
+        )
+        return link if weights is None else weights.load_into(link)
+
+    build.__name__ = build.__qualname__ = name
+    build.__doc__ = f"""Build torchvision's ``{name}``.
+
+    Args:
+        n_class (int or None): Class scores; what the weights say, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the path of an
+            .npz or a checkpoint.
+        replace_stride_with_dilation (sequence of bool): See :class:`~chainfpn.links.ResNet`.
+        zero_init_residual (bool): See :class:`~chainfpn.links.ResNet`.
+        stride_in_1x1 (bool): See :class:`~chainfpn.links.ResNet`.
+        norm (callable): Makes the normalization link for a number of channels.
+
+    Returns:
+        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+    """
+    return build
+
+
+resnet18 = _builder("resnet18")
+resnet34 = _builder("resnet34")
+resnet50 = _builder("resnet50")
+resnet101 = _builder("resnet101")
+resnet152 = _builder("resnet152")
+resnext50_32x4d = _builder("resnext50_32x4d")
+resnext101_32x8d = _builder("resnext101_32x8d")
+resnext101_64x4d = _builder("resnext101_64x4d")
+wide_resnet50_2 = _builder("wide_resnet50_2")
+wide_resnet101_2 = _builder("wide_resnet101_2")

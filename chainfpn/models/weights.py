@@ -1,0 +1,92 @@
+"""Where a builder's weights come from: a file of either kind, or torchvision's by name."""
+
+import os
+from typing import NamedTuple
+
+from chainfpn.serialization import read_weights, set_weights
+
+
+class Weights(NamedTuple):
+    """Arrays by name, what their file says of them, and the name to call them by in errors."""
+
+    arrays: dict
+    meta: dict
+    file: str
+
+    def load_into(self, link):
+        """Put the arrays into a link, all of them or none; see :func:`chainfpn.set_weights`."""
+        set_weights(self.arrays, link, file=self.file)
+        return link
+
+
+def find_weights(pretrained_model, *, name, zoo):
+    """Read what a builder's ``pretrained_model`` names.
+
+    Args:
+        pretrained_model (str, os.PathLike, Weights or None): None; a word of ``zoo``; the path of an .npz, or of a
+            checkpoint that the converter reads (.pth, .safetensors, ...), which is converted on the fly; or weights
+            that have been read already.
+        name (str): The builder, which is the name of its weights in the zoo and the converter.
+        zoo (sequence of str): The words for torchvision's published weights, such as ``'coco'``.
+
+    Returns:
+        Weights or None: None if no weights were asked for.
+
+    Raises:
+        WeightsError: if the file is not what it should be.
+        OSError: if there is no such file, or torchvision's cannot be had.
+    """
+    if pretrained_model is None or isinstance(pretrained_model, Weights):
+        return pretrained_model
+    path = os.fspath(pretrained_model)
+    if path in zoo:
+        from weights_convert.zoo import fetch
+
+        path = fetch(name)
+    if not path.endswith(".npz"):
+        from weights_convert import convert_arrays
+
+        arrays, meta, _ = convert_arrays(path)
+    else:
+        arrays, meta = read_weights(path)
+    return Weights(arrays, meta, os.path.basename(path))
+
+
+def choose(defaults, weights, explicit):
+    """Settle a builder's options: what the caller says goes before what the weights say, then the default.
+
+    Args:
+        defaults (dict): Every option and its default.
+        weights (Weights or None): Weights whose ``__meta__`` may name options.
+        explicit (dict): What the caller passed; None means nothing.
+
+    Returns:
+        dict: Every option and its value.
+    """
+    said = {} if weights is None else weights.meta.get("arguments", {})
+    if weights is not None and weights.meta.get("label_names") is not None:
+        said = {**said, "label_names": weights.meta["label_names"]}
+    options = {**defaults, **{key: value for key, value in said.items() if key in defaults}}
+    return {**options, **{key: value for key, value in explicit.items() if value is not None}}
+
+
+def resolve_label_names(names):
+    """Resolve the name of a data set to the names of its labels.
+
+    Args:
+        names (str, sequence of str or None): ``'coco'``, ``'voc'``, or the names themselves.
+
+    Returns:
+        tuple of str or None: The names.
+
+    Raises:
+        ValueError: if it is another word.
+    """
+    if names is None or not isinstance(names, str):
+        return None if names is None else tuple(names)
+    from chainercv.datasets import coco_bbox_label_names, voc_bbox_label_names
+
+    known = {"coco": coco_bbox_label_names, "voc": voc_bbox_label_names}
+    if names not in known:
+        raise ValueError(f"label_names must be a sequence of str or one of {sorted(known)}, got {names!r}")
+    return tuple(known[names])

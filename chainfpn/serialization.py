@@ -1,0 +1,124 @@
+"""Weights from a file into a link: nothing unpickled, nothing half loaded, every problem named at once."""
+
+import json
+import os
+import zipfile
+
+import numpy as np
+from chainer import serializers
+
+#: Where trainers put the weights of the model they train: below the updater, and below a train chain.
+_SNAPSHOT_PREFIXES = ("updater/model:main/model/", "updater/model:main/")
+
+
+class WeightsError(ValueError):
+    """A weight file that does not fit the link, or is none."""
+
+
+def read_weights(path):
+    """Read all arrays of an .npz.
+
+    Of a trainer's snapshot, only the arrays of the model are returned, under the model's own names.
+
+    Args:
+        path (str or os.PathLike): An .npz as the converter, ``chainer.serializers.save_npz`` or a trainer's
+            ``snapshot`` extension wrote it.
+
+    Returns:
+        tuple of two dicts: Name to array, and the file's ``__meta__`` (empty if it has none).
+
+    Raises:
+        WeightsError: if the file is not an .npz, holds pickled objects, or its ``__meta__`` is not JSON.
+        OSError: if it cannot be read.
+    """
+    file = os.path.basename(path)
+    try:
+        with np.load(path, allow_pickle=False) as npz:
+            if not hasattr(npz, "files"):
+                raise WeightsError(f"{file}: must be an .npz archive, got a single array")
+            arrays = {name: _read(npz, name, file) for name in npz.files}
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise WeightsError(f"{file}: must be an .npz archive, got a damaged one ({error})") from error
+    except ValueError as error:
+        if isinstance(error, WeightsError):
+            raise
+        raise WeightsError(f"{file}: must be an .npz archive, got another kind of file") from error
+    meta = _meta(file, arrays.pop("__meta__", None))
+    for prefix in _SNAPSHOT_PREFIXES:
+        inside = {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
+        if inside:
+            return inside, meta
+    return arrays, meta
+
+
+def load_weights(path, link, *, strict=True):
+    """Load an .npz into a link.
+
+    Names, presence and shapes are all checked before anything is changed. The batch counter ``N`` of batch
+    normalization is never required: PyTorch wrote none before 0.4.1, and frozen layers have none.
+
+    Args:
+        path (str or os.PathLike): The file; see :func:`read_weights`.
+        link (chainer.Link): The model, on any device.
+        strict (bool): Whether names that only one side has are an error; shapes always are.
+
+    Returns:
+        dict: The file's ``__meta__``, empty if it has none.
+
+    Raises:
+        WeightsError: naming all keys that are missing, unexpected or misshapen, or saying that the file is no .npz.
+        OSError: if the file cannot be read.
+    """
+    arrays, meta = read_weights(path)
+    set_weights(arrays, link, strict=strict, file=os.path.basename(path))
+    return meta
+
+
+def set_weights(arrays, link, *, strict=True, file="weights"):
+    """Put arrays into a link; see :func:`load_weights`.
+
+    Args:
+        arrays (dict of array): Name, such as ``layer1/0/conv1/W``, to array.
+        link (chainer.Link): The model.
+        strict (bool): Whether names that only one side has are an error.
+        file (str): What the arrays are called in errors.
+
+    Raises:
+        WeightsError: naming all keys that are missing, unexpected or misshapen.
+    """
+    expected = serializers.DictionarySerializer()
+    expected.save(link)
+    expected = expected.target
+    problems = []
+    if strict:
+        counters = {name for name in expected.keys() | arrays.keys() if name.rpartition("/")[2] == "N"}
+        problems += [f"{file}: {name} is missing" for name in sorted(expected.keys() - arrays.keys() - counters)]
+        problems += [
+            f"{file}: {name} is not in the model" for name in sorted(arrays.keys() - expected.keys() - counters)
+        ]
+    for name in sorted(expected.keys() & arrays.keys()):
+        shape = np.shape(expected[name])
+        if expected[name] is not None and expected[name].dtype != object and arrays[name].shape != shape:
+            problems.append(f"{file}: {name} has shape {arrays[name].shape} in the file, {shape} in the model")
+    if problems:
+        raise WeightsError("\n".join(problems))
+    serializers.NpzDeserializer(arrays, strict=False).load(link)
+
+
+def _read(npz, name, file):
+    try:
+        return npz[name]
+    except ValueError as error:
+        raise WeightsError(f"{file}: {name} is a pickled object, which is never loaded") from error
+
+
+def _meta(file, entry):
+    if entry is None:
+        return {}
+    try:
+        meta = json.loads(str(entry[()]))
+    except ValueError as error:
+        raise WeightsError(f"{file}: __meta__ must be JSON, got {str(entry[()])[:80]!r}") from error
+    if not isinstance(meta, dict):
+        raise WeightsError(f"{file}: __meta__ must be a JSON object, got {type(meta).__name__}")
+    return meta
