@@ -22,15 +22,26 @@ def shared_data():
     return SHARED_DATA
 
 
-def pytest_collection_modifyitems(items):
-    """Skip the tests marked gpu where Chainer sees no CUDA device, and those marked network unless asked for."""
+def has_gpu():
+    """Say whether there is a CUDA device (Chainer's cuda.available asks for CuPy and its libraries only)."""
     from chainer.backends import cuda
 
-    no_gpu = pytest.mark.skip(reason="no CUDA device")
-    no_network = pytest.mark.skip(reason="uses the network: set CHAINFPN_NETWORK=1 to run it")
-    has_gpu = cuda.available and cuda.cupy.cuda.runtime.getDeviceCount() > 0
+    if not cuda.available:
+        return False
+    try:
+        return cuda.cupy.cuda.runtime.getDeviceCount() > 0
+    except cuda.cupy.cuda.runtime.CUDARuntimeError:  # no driver
+        return False
+
+
+def pytest_collection_modifyitems(items):
+    """Skip the tests marked gpu where there is no CUDA device, and those marked network unless asked for."""
+    skips = {}
+    if not has_gpu():
+        skips["gpu"] = pytest.mark.skip(reason="no CUDA device")
+    if os.environ.get("CHAINFPN_NETWORK") != "1":
+        skips["network"] = pytest.mark.skip(reason="uses the network: set CHAINFPN_NETWORK=1 to run it")
     for item in items:
-        if "gpu" in item.keywords and not has_gpu:
-            item.add_marker(no_gpu)
-        if "network" in item.keywords and os.environ.get("CHAINFPN_NETWORK") != "1":
-            item.add_marker(no_network)
+        for marker, skip in skips.items():
+            if marker in item.keywords:
+                item.add_marker(skip)

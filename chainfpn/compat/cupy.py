@@ -3,7 +3,7 @@
 import importlib.util
 import pathlib
 
-from chainfpn.compat.rows import Library, Setting
+from chainfpn.compat.rows import Library, Noise, Setting
 
 
 def _always():
@@ -57,5 +57,21 @@ CUPY = (
         stand_in="0 unless set, where CuPy has no cuDNN: no advice to install it",
         value="0",
         applies=_cupy_without_cudnn,
+    ),
+    Noise(
+        "cupy.cudnn is deprecated",
+        since="CuPy 13",
+        needed_by="chainer: backends/cuda",
+        stand_in="nothing: the warning is not shown",
+        category=DeprecationWarning,
+        module=r"cupy\.cudnn",
+    ),
+    Noise(
+        r"\s*nccl library could not be loaded",
+        since="CuPy 8, without NCCL",
+        needed_by="chainer: training/updaters/multiprocess_parallel_updater, which alone uses NCCL",
+        stand_in="nothing: the warning is not shown",
+        category=UserWarning,
+        module=r"cupy\._environment",
     ),
 )
