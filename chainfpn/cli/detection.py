@@ -1,0 +1,97 @@
+"""Detect in many images, one at a time: table, pictures, JSON."""
+
+import contextlib
+import sys
+
+from tqdm import tqdm
+
+from chainfpn.cli.drawing import draw
+from chainfpn.cli.errors import CommandError
+from chainfpn.cli.images import ImageError, read_image, to_array
+from chainfpn.cli.output import complete_file
+from chainfpn.cli.results import JsonList, PictureNames, Table
+
+#: Of the pictures, in Pillow's terms: what is drawn keeps its edges.
+JPEG_QUALITY = 90
+
+
+def detect_all(detector, images, *, score, out, json_path=None):
+    """Detect objects in images, print a table, and write pictures and perhaps JSON.
+
+    An image that cannot be read is named on stderr, and the rest goes on. A progress bar appears if there are several
+    images and stderr is a terminal.
+
+    Args:
+        detector (chainer.Link): With ``predict``, ``score_thresh``, ``n_fg_class`` and ``label_names``.
+        images (sequence of pathlib.Path): The images.
+        score (float): Only detections with a score above it count.
+        out (pathlib.Path): Folder of the pictures; made if there is none.
+        json_path (pathlib.Path or None): File for the JSON.
+
+    Returns:
+        int: 0, or 1 if an image could not be read.
+
+    Raises:
+        CommandError: if something cannot be written.
+    """
+    detector.score_thresh = score
+    names = detector.label_names or [str(i) for i in range(detector.n_fg_class)]
+    try:
+        with contextlib.ExitStack() as stack:
+            json_list = None
+            if json_path is not None:
+                json_list = stack.enter_context(JsonList(stack.enter_context(complete_file(json_path))))
+            out.mkdir(parents=True, exist_ok=True)
+            return _run(detector, images, names, out, json_list)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandError(f"{error.filename or out}: cannot be written ({error.strerror or error})") from error
+
+
+def _run(detector, images, names, out, json_list):
+    table = Table([str(path) for path in images], names)
+    pictures = PictureNames(out, images)
+    n_pictures = 0
+    bar = tqdm(images, unit="image", file=sys.stderr, disable=len(images) == 1 or not sys.stderr.isatty(), leave=False)
+    tqdm.write(table.header(), file=sys.stdout)
+    for path in bar:
+        try:
+            image = read_image(path)
+            bbox, label, score = _predict(detector, image, path)
+        except ImageError as error:
+            tqdm.write(str(error), file=sys.stderr)
+            continue
+        _save(draw(image, bbox, label, score, names), pictures.choose(path))
+        n_pictures += 1
+        record = _record(path, image.size, bbox, label, score, names)
+        tqdm.write("\n".join(table.lines(record)), file=sys.stdout)
+        if json_list is not None:
+            json_list.add(record)
+    n_failed = len(images) - n_pictures
+    tqdm.write(f"{n_pictures} {'picture' if n_pictures == 1 else 'pictures'} written to {out}", file=sys.stdout)
+    return 1 if n_failed else 0
+
+
+def _predict(detector, image, path):
+    try:
+        (bbox,), (label,), (score,) = detector.predict([to_array(image)])
+    except MemoryError:
+        raise ImageError(f"{path}: is too large for the memory of the device") from None
+    return bbox, label, score
+
+
+def _record(path, size, bbox, label, score, names):
+    detections = [
+        {"bbox": [float(v) for v in bb], "label": int(i), "name": names[i], "score": float(s)}
+        for bb, i, s in zip(bbox, label, score, strict=True)
+    ]
+    return {"file": str(path), "width": size[0], "height": size[1], "detections": detections}
+
+
+def _save(picture, path):
+    with complete_file(path, "wb") as file:
+        if path.suffix == ".png":
+            picture.save(file, format="PNG")
+        else:
+            picture.save(file, format="JPEG", quality=JPEG_QUALITY)

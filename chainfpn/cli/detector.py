@@ -1,0 +1,100 @@
+"""The detector that a command works with, on the device that was asked for."""
+
+import pathlib
+
+import chainer
+from chainer.backends import cuda
+
+from chainfpn import models
+from chainfpn.cli.errors import CommandError
+
+#: Weights of another model differ in every name; so many lines of that are enough.
+_MAX_LINES = 5
+
+
+def choose_device(name):
+    """Find a device by its name.
+
+    Args:
+        name (str): ``'cpu'``, ``'cuda'`` or ``'cuda:N'``.
+
+    Returns:
+        chainer.backend.Device: The device, in use.
+
+    Raises:
+        CommandError: if it is another word or there is no such device.
+    """
+    kind, _, number = name.partition(":")
+    if name == "cpu":
+        return chainer.get_device("@numpy")
+    if kind != "cuda" or not (number.isdecimal() or name == "cuda"):
+        raise CommandError(f"--device must be cpu or cuda:N, got {name}")
+    if not cuda.available:
+        raise CommandError(f"--device {name}: Chainer finds no CUDA device here (is CuPy installed?)")
+    count = cuda.cupy.cuda.runtime.getDeviceCount()
+    number = int(number or 0)
+    if number >= count:
+        raise CommandError(f"--device {name}: there are only {count} CUDA devices here, counted from 0")
+    device = chainer.get_device(f"@cupy:{number}")
+    device.use()
+    return device
+
+
+def load_detector(path, *, model=None, cache=False):
+    """Build the detector that a weight file is of.
+
+    Args:
+        path (pathlib.Path): An .npz, or a checkpoint to convert.
+        model (str or None): Name of the model, if the file does not say it.
+        cache (bool): Keep the conversion of a checkpoint beside it, and use it if it is already there.
+
+    Returns:
+        chainer.Link: With ``predict(imgs)``, on the CPU.
+
+    Raises:
+        CommandError: if the file cannot be read or is no detector's.
+    """
+    try:
+        if cache and path.suffix != ".npz":
+            path = _converted(path, model)
+        detector = models.load(path, model=model)
+    except FileNotFoundError:
+        raise CommandError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, TypeError) as error:
+        raise CommandError(_shortened(str(error), path)) from error
+    except MemoryError:
+        raise CommandError(f"{path}: is too large for the memory") from None
+    if not hasattr(detector, "predict"):
+        raise CommandError(f"{path}: holds the weights of a {type(detector).__name__}, which is not a detector")
+    return detector
+
+
+def _converted(path, model):
+    """Return the .npz beside a checkpoint, made now unless it already is what the checkpoint gives."""
+    import weights_convert
+
+    npz = path.with_suffix(".npz")
+    if npz.exists():
+        source = _source(npz)
+        if source.get("sha256") != weights_convert.sha256(path):
+            raise CommandError(f"{npz}: exists and was not converted from {path}; remove it or leave out --cache")
+        return npz
+    weights_convert.convert(path, npz, model=model)
+    return npz
+
+
+def _source(npz):
+    from chainfpn.serialization import read_weights
+
+    return read_weights(npz)[1].get("source", {})
+
+
+def _shortened(message, path):
+    lines = message.splitlines()
+    if len(lines) > _MAX_LINES:
+        lines[_MAX_LINES:] = [f"... and {len(lines) - _MAX_LINES} more"]
+    if pathlib.Path(path).name not in lines[0]:
+        lines[0] = f"{path}: {lines[0]}"
+    return "\n".join(lines)

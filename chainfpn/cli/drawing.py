@@ -1,0 +1,101 @@
+"""Boxes with names and scores on a copy of an image."""
+
+import colorsys
+import math
+from typing import NamedTuple
+
+from PIL import ImageDraw, ImageFont
+
+#: Smallest letters that can be read, and their size relative to the square root of the image's area.
+_MIN_FONT_SIZE = 13
+_FONT_SCALE = 0.028
+#: A picture smaller than its labels is enlarged, up to this many pixels on its longer side.
+_MAX_ENLARGED = 16384
+#: Steps of the hue that never come back to where they were.
+_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
+
+
+class _Style(NamedTuple):
+    font: ImageFont.FreeTypeFont
+    line: int
+    pad: int
+
+
+class _Box(NamedTuple):
+    bb: tuple
+    text: str
+    size: tuple
+    colour: tuple
+
+
+def draw(image, bbox, label, score, names):
+    """Draw detections.
+
+    Every class has its own colour. The letters grow with the image; an image smaller than its labels is enlarged by a
+    whole factor, so that nothing is cut off.
+
+    Args:
+        image (PIL.Image.Image): In mode RGB; it stays as it is.
+        bbox (array): float, (R, 4), yxyx in pixels of the image.
+        label (array): int, (R,).
+        score (array): float, (R,), descending.
+        names (sequence of str): Name of each label.
+
+    Returns:
+        PIL.Image.Image: The picture.
+    """
+    style = _style(image.size)
+    boxes = []
+    for bb, i, s in zip(bbox, label, score, strict=True):
+        text = f"{names[i]} {s:.2f}"
+        left, top, right, bottom = style.font.getbbox(text)
+        size = (math.ceil(right - left) + 2 * style.pad, math.ceil(bottom - top) + 2 * style.pad)
+        boxes.append(_Box(tuple(map(float, bb)), text, size, _colour(i)))
+    factor = _factor(image.size, [box.size for box in boxes])
+    picture = image.resize((image.width * factor, image.height * factor)) if factor > 1 else image.copy()
+    canvas = ImageDraw.Draw(picture)
+    for box in reversed(boxes):  # the best ends up on top
+        canvas.rectangle(_outline(box.bb, factor, picture.size), outline=box.colour, width=style.line)
+    for box in reversed(boxes):
+        _label(canvas, box, _outline(box.bb, factor, picture.size), picture.size, style)
+    return picture
+
+
+def _style(size):
+    scale = math.sqrt(size[0] * size[1])
+    font_size = max(_MIN_FONT_SIZE, round(_FONT_SCALE * scale))
+    return _Style(ImageFont.load_default(font_size), max(2, round(font_size / 7)), max(2, round(font_size / 6)))
+
+
+def _factor(image_size, label_sizes):
+    """Tell how many times an image has to be enlarged to hold the labels."""
+    needed = max((math.ceil(a / b) for size in label_sizes for a, b in zip(size, image_size, strict=True)), default=1)
+    return max(1, min(needed, _MAX_ENLARGED // max(image_size)))
+
+
+def _outline(bb, factor, size):
+    """Return the corner pixels of a box, inside the picture: x_min, y_min, x_max, y_max."""
+    y_min, x_min, y_max, x_max = (round(v * factor) for v in bb)
+    x_min, y_min = min(max(x_min, 0), size[0] - 1), min(max(y_min, 0), size[1] - 1)
+    return x_min, y_min, min(max(x_max - 1, x_min), size[0] - 1), min(max(y_max - 1, y_min), size[1] - 1)
+
+
+def _label(canvas, box, outline, picture_size, style):
+    """Write above the box, or inside at its top where there is no room above."""
+    width, height = box.size
+    x = max(0, min(outline[0], picture_size[0] - width))
+    y = outline[1] - height if outline[1] >= height else outline[1]
+    y = max(0, min(y, picture_size[1] - height))
+    canvas.rectangle((x, y, x + width - 1, y + height - 1), fill=box.colour)
+    left, top, _, _ = style.font.getbbox(box.text)
+    ink = "black" if _luminance(box.colour) > 0.45 else "white"
+    canvas.text((x + style.pad - left, y + style.pad - top), box.text, font=style.font, fill=ink)
+
+
+def _colour(label):
+    hue = (0.38 + int(label) * _GOLDEN_RATIO) % 1
+    return tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.9, 0.95))
+
+
+def _luminance(colour):
+    return (0.2126 * colour[0] + 0.7152 * colour[1] + 0.0722 * colour[2]) / 255

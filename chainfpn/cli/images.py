@@ -1,0 +1,78 @@
+"""Photographs of every kind of file as upright RGB."""
+
+import struct
+import warnings
+import zlib
+
+import numpy as np
+from PIL import Image, ImageOps
+
+#: What Pillow raises for files that are damaged in one way or another.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, struct.error, zlib.error)
+
+#: Modes whose grey values Pillow would cut off at 255 instead of scaling, and the value of white; floats in 0..1 too.
+_WHITE = {"I;16": 65535, "I;16B": 65535, "I;16L": 65535, "I;16N": 65535, "I": 65535, "F": 255}
+
+
+class ImageError(Exception):
+    """A file that is not there or is not an image that can be read."""
+
+
+def read_image(path):
+    """Read an image the way a viewer shows it.
+
+    Turned upright as its EXIF orientation says; of an animation the first frame. Grey, palette and CMYK images become
+    RGB, 16-bit grey is scaled to 8 bits, and what is transparent is laid on white.
+
+    Args:
+        path (str or os.PathLike): The file.
+
+    Returns:
+        PIL.Image.Image: In mode RGB.
+
+    Raises:
+        ImageError: naming the file and what is wrong with it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata and large pictures are no reason to warn
+            with Image.open(path) as file:
+                file.load()
+                return _to_rgb(ImageOps.exif_transpose(file))
+    except FileNotFoundError:
+        raise ImageError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise ImageError(f"{path}: is a folder, not an image") from None
+    except PermissionError:
+        raise ImageError(f"{path}: may not be read") from None
+    except Image.UnidentifiedImageError:
+        raise ImageError(f"{path}: is not an image") from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"{path}: claims to be larger than any photograph, and is not read") from None
+    except MemoryError:
+        raise ImageError(f"{path}: is too large for the memory") from None
+    except _DAMAGE as error:
+        raise ImageError(f"{path}: is damaged ({error})") from error
+
+
+def to_array(image):
+    """Turn an RGB image into what detectors take.
+
+    Args:
+        image (PIL.Image.Image): In mode RGB.
+
+    Returns:
+        array: float32, (3, H, W), RGB, 0..255.
+    """
+    return np.asarray(image, dtype=np.float32).transpose(2, 0, 1)
+
+
+def _to_rgb(image):
+    if image.mode in _WHITE:
+        grey = np.nan_to_num(np.asarray(image).astype(np.float64))
+        white = 1 if image.mode == "F" and grey.max() <= 1 else _WHITE[image.mode]
+        image = Image.fromarray(np.clip(np.round(grey * (255 / white)), 0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")

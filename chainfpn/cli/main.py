@@ -1,0 +1,55 @@
+"""The ``chainfpn`` command."""
+
+import argparse
+import os
+import sys
+
+import chainfpn
+from chainfpn.cli import demo, detect
+from chainfpn.cli.errors import CommandError
+
+#: Name of each sub-command and the module with its ``add_arguments`` and ``run``; its docstring is the help text.
+COMMANDS = {"detect": detect, "demo": demo}
+
+
+def main(argv=None):
+    """Run the command line.
+
+    Args:
+        argv (sequence of str or None): The arguments; ``sys.argv[1:]`` by default.
+
+    Returns:
+        int: Exit status: 0, or 1 if anything asked for could not be done. Wrong usage ends with status 2.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        status = arguments.run(arguments)
+        sys.stdout.flush()
+        return status
+    except CommandError as error:
+        print(f"chainfpn {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Python flushes stdout once more at exit, which must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="chainfpn", description="Torchvision's detectors in Chainer.")
+    parser.add_argument("--version", action="version", version=f"chainfpn {chainfpn.__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        summary, _, rest = module.__doc__.partition("\n")
+        command = commands.add_parser(
+            name,
+            help=summary[0].lower() + summary[1:].rstrip("."),
+            description=summary,
+            epilog=rest.strip() or None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
