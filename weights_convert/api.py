@@ -1,0 +1,143 @@
+"""The Python interface: read, look, convert."""
+
+import os
+
+import numpy as np
+
+from weights_convert.errors import CheckpointError
+from weights_convert.meta import make_meta
+from weights_convert.numeric import published_eps
+from weights_convert.plan import ANY_MODEL, Options, make_plan, parse_rename, require_fit, unwrap
+from weights_convert.read.contents import naming, open_checkpoint
+from weights_convert.read.tensor import Unsupported
+from weights_convert.state import find_state
+from weights_convert.version import __version__
+from weights_convert.write import FORMATS, write_checkpoint
+
+
+def read_checkpoint(path, *, entry=None):
+    """Read the state dict of any checkpoint.
+
+    Args:
+        path (str or path): A torch .pth/.pt/.ckpt of either serialisation, .safetensors, .pkl or .npz.
+        entry (str or None): Where in the file the state dict is, as ``"model/ema"``; ``None`` finds it.
+
+    Returns:
+        dict of str to array: Names as in the file, without the prefixes of wrappers such as ``module.``. Arrays are views of
+        the mapped file where memory order allows; writing to them does not change it. bfloat16 is widened to float32.
+
+    Raises:
+        CheckpointError: if the file is no checkpoint, is damaged, asks for anything to be executed, or holds
+            something that no array can hold.
+    """
+    contents = open_checkpoint(path)
+    with naming(contents.source.name):
+        tensors = unwrap(find_state(contents.tree, entry).tensors)
+        return {name: _array(name, tensor) for name, tensor in tensors.items()}
+
+
+def inspect(path, *, model=None, entry=None):
+    """Return the `Report` of what a file holds and which model it is, without reading any tensor's values."""
+    return make_plan(path, Options(model=model, entry=entry)).report
+
+
+def convert_arrays(
+    path, *, model=None, meta=None, drop=(), allow_missing=(), only=None, rename=(), dtype=None, entry=None
+):
+    """Convert a checkpoint in memory.
+
+    Args:
+        path (str or path): See `read_checkpoint`.
+        model (str or None): A builder of `chainfpn.models`; ``None`` recognises it; ``"any"`` renames without a model.
+        meta (dict or None): What weights cannot say, such as ``{"label_names": ["person"], "min_size": 368}``.
+        drop (sequence of str): Globs of .npz names to leave out.
+        allow_missing (sequence of str): Globs of .npz names that the file need not have.
+        only (str or None): Keep only .npz names that begin so.
+        rename (sequence of str): ``FROM=TO`` prefixes of .npz names.
+        dtype (str or None): ``"float16"`` or ``"float32"`` for all floating-point tensors.
+        entry (str or None): See `read_checkpoint`.
+
+    Returns:
+        tuple: ``{npz name: array}``, the ``__meta__`` object, and the `Report`.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`.
+        ConversionError: naming all keys that are missing, unexpected or misshapen, if there are any.
+    """
+    plan, meta = _prepare(path, model, meta, drop, allow_missing, only, rename, dtype, entry)
+    return dict(_items(plan, release=False)), meta, plan.report
+
+
+def convert(
+    src, dst, *, model=None, meta=None, drop=(), allow_missing=(), only=None, rename=(), dtype=None, entry=None,
+    to=None, compress=False,
+):  # fmt: skip
+    """Convert a checkpoint into a file: written whole or not at all, one tensor in memory at a time.
+
+    Args:
+        src (str or path): The checkpoint; the other options are those of `convert_arrays`.
+        dst (str or path): Where to write.
+        to (str or None): ``"npz"``, ``"pth"`` or ``"safetensors"``; ``None`` goes by the ending of ``dst``, else npz.
+        compress (bool): Deflate an .npz.
+
+    Returns:
+        Report: What was mapped, dropped and allowed to be missing.
+
+    Raises:
+        CheckpointError: as `convert_arrays`, or if ``dst`` cannot be written.
+        ConversionError: as `convert_arrays`.
+    """
+    to = to or next((name for name, ending in FORMATS.items() if os.fspath(dst).endswith(ending)), "npz")
+    if to not in FORMATS:
+        raise CheckpointError(f"convert: to must be one of {', '.join(FORMATS)}, got {to!r}")
+    plan, meta = _prepare(src, model, meta, drop, allow_missing, only, rename, dtype, entry)
+    if os.path.exists(dst) and os.path.samefile(src, dst):
+        raise CheckpointError(f"{dst}: is the source itself")
+    write_checkpoint(dst, _items(plan, release=True), plan.report.mapped, meta, to=to, compress=compress)
+    plan.report.written = os.fspath(dst)
+    return plan.report
+
+
+def _prepare(path, model, meta, drop, allow_missing, only, rename, dtype, entry):
+    if dtype not in (None, "float16", "float32"):
+        raise CheckpointError(f"convert: dtype must be float16 or float32, got {dtype!r}")
+    options = Options(model, tuple(drop), tuple(allow_missing), only, parse_rename(rename), dtype, entry)
+    plan = make_plan(path, options)
+    require_fit(plan)
+    source = plan.contents.source
+    digest = source.sha256()
+    arguments = dict(plan.report.arguments)
+    arguments |= published_eps(plan.report, digest)
+    name = None if plan.report.model == ANY_MODEL else plan.report.model
+    meta = make_meta(name, arguments, meta or {}, source=source.name, sha256=digest, converter=__version__)
+    plan.report.arguments = meta["arguments"]
+    return plan, meta
+
+
+def _items(plan, release):
+    for name, tensor in plan.tensors.items():
+        with naming(plan.report.source):
+            array = _cast(name, _array(name, tensor), plan.dtype)
+        yield name, array
+        if release:
+            del array
+            tensor.storage.release()
+
+
+def _array(name, tensor):
+    if isinstance(tensor, Unsupported):
+        raise CheckpointError(f"{name} is {tensor.reason}")
+    try:
+        return tensor.array()
+    except CheckpointError as e:
+        raise CheckpointError(f"{name}: {e}") from e
+
+
+def _cast(name, array, dtype):
+    if dtype is None or array.dtype.kind != "f" or array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore"):
+        result = array.astype(dtype)
+    if not np.array_equal(np.isfinite(result), np.isfinite(array)):
+        raise CheckpointError(f"{name} has values that {dtype} cannot hold; the largest is {np.abs(array).max():.3g}")
+    return result

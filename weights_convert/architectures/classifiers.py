@@ -1,0 +1,45 @@
+"""ResNet classifiers, and kuangliu's pyramid and RetinaNet, which have names of their own."""
+
+from weights_convert.architectures.resnet import conv, find_trunk, linear
+
+#: Blocks of each stage -> builder. kuangliu's FPN101 really has two blocks in each stage.
+_KUANGLIU = {(3, 4, 6, 3): "fpn50", (2, 2, 2, 2): "fpn101"}
+
+
+def describe_resnet(shapes):
+    """Return ``(builder, arguments, expected shapes)`` of a ResNet classifier, or ``None``."""
+    trunk = find_trunk(shapes)
+    if trunk is None or trunk.name is None or trunk.n_stages != 4:
+        return None
+    weight = shapes.get("fc.weight", (1000,))
+    n_class = weight[0] if len(weight) in (1, 2) else 1000
+    return trunk.name, {"n_class": n_class}, trunk.shapes() | linear("fc", trunk.channels(4), n_class)
+
+
+def describe_kuangliu_fpn(shapes):
+    """Return ``(builder, arguments, expected shapes)`` of kuangliu/pytorch-fpn, or ``None``."""
+    trunk = find_trunk(shapes)
+    if "toplayer.weight" not in shapes or trunk is None or trunk.n_stages != 4 or trunk.kind != "bottleneck":
+        return None
+    expected = trunk.shapes() | conv("toplayer", trunk.channels(4), 256, 1, True)
+    for i in (1, 2, 3):
+        expected |= conv(f"latlayer{i}", trunk.channels(4 - i), 256, 1, True) | conv(f"smooth{i}", 256, 256, 3, True)
+    return _KUANGLIU.get(trunk.blocks, "fpn50"), {}, expected
+
+
+def describe_kuangliu_retinanet(shapes):
+    """Return ``(builder, arguments, expected shapes)`` of kuangliu/pytorch-retinanet, or ``None``."""
+    trunk = find_trunk(shapes, "fpn.")
+    if "loc_head.0.weight" not in shapes or trunk is None or trunk.n_stages != 4 or trunk.kind != "bottleneck":
+        return None
+    n_outputs = shapes.get("cls_head.8.weight", (180,))[0]
+    expected = trunk.shapes("fpn.") | conv("fpn.conv6", 2048, 256, 3, True) | conv("fpn.conv7", 256, 256, 3, True)
+    expected |= conv("fpn.toplayer", 2048, 256, 1, True)
+    for i in (1, 2):
+        expected |= conv(f"fpn.latlayer{i}", trunk.channels(4 - i), 256, 1, True)
+        expected |= conv(f"fpn.toplayer{i}", 256, 256, 3, True)
+    for head, n_out in (("loc_head", 36), ("cls_head", n_outputs)):
+        for i in (0, 2, 4, 6):
+            expected |= conv(f"{head}.{i}", 256, 256, 3, True)
+        expected |= conv(f"{head}.8", 256, n_out, 3, True)
+    return "retinanet_kuangliu", {"n_fg_class": n_outputs // 9}, expected

@@ -1,0 +1,75 @@
+"""Compare what a checkpoint has with what each known model must have."""
+
+from dataclasses import dataclass
+
+from weights_convert.architectures.classifiers import (
+    describe_kuangliu_fpn,
+    describe_kuangliu_retinanet,
+    describe_resnet,
+)
+from weights_convert.architectures.detectors import describe_one_stage, describe_rcnn
+from weights_convert.architectures.resnet import NAMED
+
+_FAMILIES = (describe_rcnn, describe_one_stage, describe_kuangliu_fpn, describe_kuangliu_retinanet, describe_resnet)
+
+#: What may be there or not: counters that Chainer keeps by itself.
+OPTIONAL = ".num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that a checkpoint could be.
+
+    Attributes:
+        builder (str): Its name in `chainfpn.models`.
+        arguments (dict): The builder's keyword arguments, as the shapes tell them.
+        shapes (dict): ``{torch name: shape}`` of every tensor it must have.
+    """
+
+    builder: str
+    arguments: dict
+    shapes: dict
+
+    def compare(self, shapes):
+        """Return ``(missing, unexpected, misshapen)``: names, names, and ``{name: (in file, in model)}``."""
+        optional = {name for name in shapes if name.endswith(OPTIONAL) and _norm_of(name) in self.shapes}
+        missing = [name for name in self.shapes if name not in shapes]
+        unexpected = [name for name in shapes if name not in self.shapes and name not in optional]
+        misshapen = {n: (tuple(shapes[n]), s) for n, s in self.shapes.items() if n in shapes and tuple(shapes[n]) != s}
+        return missing, unexpected, misshapen
+
+    def distance(self, shapes):
+        """Return how many names or shapes differ."""
+        return sum(map(len, self.compare(shapes)))
+
+
+def _norm_of(name):
+    return name.removesuffix(OPTIONAL) + ".running_mean"
+
+
+def candidates(shapes):
+    """Return every `Candidate` whose signature these shapes have, the nearest first."""
+    found = [Candidate(*described) for family in _FAMILIES if (described := family(shapes)) is not None]
+    return sorted(found, key=lambda candidate: candidate.distance(shapes))
+
+
+def recognise(shapes, model=None):
+    """Return the nearest `Candidate`, or ``None``.
+
+    Args:
+        shapes (dict): ``{torch name: shape}``, in torchvision's older names.
+        model (str or None): Only candidates of this builder.
+    """
+    return next((c for c in candidates(shapes) if model in (None, c.builder)), None)
+
+
+def known_builders():
+    """Return the names of all builders that can be recognised."""
+    detectors = [
+        f"{kind}_{trunk}{suffix}"
+        for kind in ("fasterrcnn", "maskrcnn", "keypointrcnn", "retinanet", "fcos")
+        for trunk in ("resnet50_fpn", "resnet_fpn")
+        for suffix in ("", "_v2")
+        if not (suffix and kind in ("keypointrcnn", "fcos"))
+    ]
+    return [*sorted(NAMED.values()), "fpn50", "fpn101", "retinanet_kuangliu", *detectors]

@@ -1,0 +1,121 @@
+"""ResNets: the shapes of every tensor, and the way back from shapes to the network."""
+
+import re
+from dataclasses import dataclass
+
+#: Blocks in each stage -> depth, for each kind of block.
+_DEPTHS = {
+    ("basic", (2, 2, 2, 2)): 18,
+    ("basic", (3, 4, 6, 3)): 34,
+    ("bottleneck", (3, 4, 6, 3)): 50,
+    ("bottleneck", (3, 4, 23, 3)): 101,
+    ("bottleneck", (3, 8, 36, 3)): 152,
+}
+
+#: (depth, groups, width of the first 3x3) -> builder.
+NAMED = {
+    **{(depth, 1, 64): f"resnet{depth}" for depth in _DEPTHS.values()},
+    (50, 32, 128): "resnext50_32x4d",
+    (101, 32, 256): "resnext101_32x8d",
+    (101, 64, 256): "resnext101_64x4d",
+    (50, 1, 128): "wide_resnet50_2",
+    (101, 1, 128): "wide_resnet101_2",
+}
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """A ResNet without its last layer.
+
+    Attributes:
+        kind (str): ``"basic"`` or ``"bottleneck"``.
+        blocks (tuple of int): How many blocks each stage has; one to four stages.
+        groups (int): Of the 3x3 in a bottleneck.
+        width (int): Channels of the 3x3 in the first stage.
+    """
+
+    kind: str
+    blocks: tuple
+    groups: int = 1
+    width: int = 64
+
+    @property
+    def depth(self):
+        """The depth in its name, of the whole network where stages are cut; ``None`` if no network has these blocks."""
+        n = len(self.blocks)
+        return next((d for (kind, b), d in _DEPTHS.items() if kind == self.kind and b[:n] == self.blocks), None)
+
+    @property
+    def name(self):
+        """The builder's name, or ``None`` for a network that has none."""
+        return NAMED.get((self.depth, self.groups, self.width))
+
+    @property
+    def n_stages(self):
+        """How many of the four stages there are."""
+        return len(self.blocks)
+
+    def channels(self, stage):
+        """Return the channels out of ``stage`` (1 to 4)."""
+        return 64 * 2 ** (stage - 1) * (4 if self.kind == "bottleneck" else 1)
+
+    def shapes(self, prefix=""):
+        """Return ``{name: shape}`` of every tensor, in torchvision's names."""
+        shapes = conv(f"{prefix}conv1", 3, 64, 7) | norm(f"{prefix}bn1", 64)
+        channels = 64
+        for stage, n_blocks in enumerate(self.blocks, 1):
+            for i in range(n_blocks):
+                shapes |= self._block(f"{prefix}layer{stage}.{i}.", stage, channels)
+                channels = self.channels(stage)
+        return shapes
+
+    def _block(self, at, stage, channels):
+        width, out = self.width * 2 ** (stage - 1), self.channels(stage)
+        if self.kind == "basic":
+            shapes = conv(f"{at}conv1", channels, out, 3) | norm(f"{at}bn1", out)
+            shapes |= conv(f"{at}conv2", out, out, 3) | norm(f"{at}bn2", out)
+        else:
+            shapes = conv(f"{at}conv1", channels, width, 1) | norm(f"{at}bn1", width)
+            shapes |= conv(f"{at}conv2", width // self.groups, width, 3) | norm(f"{at}bn2", width)
+            shapes |= conv(f"{at}conv3", width, out, 1) | norm(f"{at}bn3", out)
+        if at.endswith(".0.") and (stage > 1 or channels != out):
+            shapes |= conv(f"{at}downsample.0", channels, out, 1) | norm(f"{at}downsample.1", out)
+        return shapes
+
+
+def conv(name, n_in, n_out, size, bias=False):
+    """Return the shapes of a convolution."""
+    return {f"{name}.weight": (n_out, n_in, size, size)} | ({f"{name}.bias": (n_out,)} if bias else {})
+
+
+def linear(name, n_in, n_out):
+    """Return the shapes of a linear layer."""
+    return {f"{name}.weight": (n_out, n_in), f"{name}.bias": (n_out,)}
+
+
+def norm(name, n):
+    """Return the shapes of a batch normalisation; ``num_batches_tracked`` is optional everywhere."""
+    return {f"{name}.{leaf}": (n,) for leaf in ("weight", "bias", "running_mean", "running_var")}
+
+
+def find_trunk(shapes, prefix=""):
+    """Return the `Trunk` whose first layers these shapes have, or ``None``.
+
+    Only what decides is looked at: the number of blocks, their kind, groups and width. Whether everything else is there
+    is for the comparison with `Trunk.shapes`.
+    """
+    blocks = {}
+    pattern = re.compile(re.escape(prefix) + r"layer([1-4])\.(\d{1,2})\.")
+    for name in shapes:
+        if match := pattern.match(name):
+            stage = int(match[1])
+            blocks[stage] = max(blocks.get(stage, 0), int(match[2]) + 1)
+    if not blocks or sorted(blocks) != list(range(1, len(blocks) + 1)):
+        return None
+    counts = tuple(blocks[stage] for stage in sorted(blocks))
+    if f"{prefix}layer1.0.conv3.weight" not in shapes:
+        return Trunk("basic", counts)
+    middle = shapes.get(f"{prefix}layer1.0.conv2.weight", (64, 64, 3, 3))
+    if len(middle) != 4 or not middle[1] or middle[0] % middle[1]:
+        return None
+    return Trunk("bottleneck", counts, middle[0] // middle[1], middle[0])

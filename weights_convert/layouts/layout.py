@@ -1,0 +1,48 @@
+"""A layout: how a library's names are recognised and led to torchvision's."""
+
+import re
+from dataclasses import dataclass
+
+from weights_convert.layouts import torchvision
+from weights_convert.rules import rename
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names of one library.
+
+    Attributes:
+        name (str): As the report says it.
+        signs (tuple of str): Regular expressions; a file has this layout if each matches one of its names in full.
+        table (tuple of Rule): To torchvision's names.
+        steps (tuple of callable): Numeric steps, ``step(tensors, report)`` each, in torchvision's names.
+        complete (bool): Whether a name that matches no rule is unknown (it is reported, and fits no model).
+        chainer_names (bool): Whether the table takes Chainer's names, with ``/``.
+    """
+
+    name: str
+    signs: tuple
+    table: tuple = ()
+    steps: tuple = ()
+    complete: bool = False
+    chainer_names: bool = False
+
+    def fits(self, names):
+        """Return whether the names have all the signs."""
+        return all(any(re.fullmatch(sign, name) for name in names) for sign in self.signs)
+
+    def apply(self, tensors, report):
+        """Return the tensors under torchvision's (older, flat) names."""
+        tensors = rename(tensors, self.table, report, keep_unmatched=not self.complete)
+        for step in self.steps:
+            tensors = step(tensors, report)
+        return rename(tensors, torchvision.FLATTEN, report)
+
+
+#: In this order; the last one takes everything.
+LAYOUTS = (Layout("torchvision", (r".*",)),)
+
+
+def find_layout(names):
+    """Return the first `Layout` whose signs the names have."""
+    return next(layout for layout in LAYOUTS if layout.fits(names))

@@ -1,0 +1,112 @@
+"""``__meta__``: what weights cannot say about their model, as a JSON object inside the .npz."""
+
+import ast
+import json
+
+import numpy as np
+
+from weights_convert.errors import CheckpointError
+
+FORMAT = 1
+
+#: Class names that go by a name of their own.
+LABEL_SETS = ("coco", "voc")
+
+_TRUNK = {"n_class"}
+_DETECTOR = {
+    "n_fg_class",
+    "raw_labels",
+    "norm_eps",
+    "min_size",
+    "max_size",
+    "anchor_sizes",
+    "aspect_ratios",
+    "depth",
+    "stages",
+    "fpn_channels",
+    "head_channels",
+    "n_keypoint",
+}
+
+
+def known_arguments(model):
+    """Return the keywords that ``--meta`` may set for a builder."""
+    if model in ("fpn50", "fpn101"):
+        return {"align_corners"}
+    return _DETECTOR if "rcnn" in model or model.startswith(("retinanet", "fcos")) else _TRUNK
+
+
+def parse_pairs(pairs):
+    """Return ``{key: value}`` of ``KEY=VALUE`` texts; a value is JSON, a Python literal, names with commas, or text."""
+    result = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise CheckpointError(f"--meta takes KEY=VALUE, got {pair!r}")
+        result[key] = _parse_value(key, text)
+    return result
+
+
+def _parse_value(key, text):
+    if key == "label_names":
+        return text if text in LABEL_SETS else _parse_names(text)
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return json.loads(json.dumps(parse(text)))
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+    return text
+
+
+def _parse_names(text):
+    if text.startswith("["):
+        try:
+            return [str(name) for name in json.loads(text)]
+        except ValueError as e:
+            raise CheckpointError(
+                f"--meta label_names must be coco, voc or names with commas, got {text[:40]!r}"
+            ) from e
+    return [name.strip() for name in text.split(",")]
+
+
+def make_meta(model, arguments, extra, *, source, sha256, converter):
+    """Return the ``__meta__`` object.
+
+    Args:
+        model (str or None): The builder.
+        arguments (dict): Its arguments as recognised.
+        extra (dict): From ``--meta``; ``label_names`` or arguments of the builder.
+        source (str): Name of the file the weights came from.
+        sha256 (str): Its hash.
+        converter (str): Version of this package.
+
+    Raises:
+        CheckpointError: if ``extra`` has a key the builder does not take, or names that do not count up.
+    """
+    arguments, label_names = dict(arguments), None
+    if arguments.get("raw_labels") is not None and arguments.get("n_fg_class") == 80:
+        label_names = "coco"
+    for key, value in extra.items():
+        if key == "label_names":
+            label_names = value
+        elif model is not None and key not in known_arguments(model):
+            known = ", ".join(sorted(known_arguments(model) | {"label_names"}))
+            raise CheckpointError(f"--meta {key}: {model} takes {known}")
+        else:
+            arguments[key] = value
+    n_labels = arguments.get("n_fg_class", arguments.get("n_class"))
+    if isinstance(label_names, list) and n_labels is not None and len(label_names) != n_labels:
+        raise CheckpointError(f"--meta label_names has {len(label_names)} names, the model has {n_labels} classes")
+    return {
+        "format": FORMAT,
+        "model": model,
+        "arguments": arguments,
+        "label_names": label_names,
+        "source": {"file": source, "sha256": sha256},
+        "converter": converter,
+    }
+
+
+def meta_array(meta):
+    """Return ``__meta__`` as the array that goes into the .npz."""
+    return np.array(json.dumps(meta, sort_keys=True))

@@ -1,0 +1,118 @@
+"""Open whatever file there is: find out which container it is, read it, and name it in every error."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from weights_convert.errors import CheckpointError
+from weights_convert.read import npz, safetensors, torch_legacy, torch_tar, torch_zip
+from weights_convert.read.inert import nested
+from weights_convert.read.pickle_machine import Machine
+from weights_convert.read.rebuild import NumpyArray
+from weights_convert.read.source import Source
+from weights_convert.read.tensor import Tensor
+from weights_convert.read.zip_directory import read_directory
+
+#: A file's tensors may share storages, but not claim more than this many times its size.
+MAX_SHARING = 8
+FREE_BYTES = 64 << 20
+
+#: Other files that people feed to a converter: how they begin, and what to say.
+_STRANGERS = (
+    (b"\x89HDF\r\n\x1a\n", "is an HDF5 file (Keras, TensorFlow); there is no torch checkpoint in it"),
+    (b"\x93NUMPY", "is a single .npy array, not a checkpoint; an .npz with named arrays is read"),
+    (b"\x1f\x8b", "is gzip-compressed; unpack it first (gunzip)"),
+    (b"BZh", "is bzip2-compressed; unpack it first (bunzip2)"),
+    (b"\xfd7zXZ", "is xz-compressed; unpack it first (unxz)"),
+    (b"GGUF", "is a GGUF file of llama.cpp, not a torch checkpoint"),
+    (b"version https://git-lfs", "is a Git LFS pointer, not the file itself; run git lfs pull"),
+    (b"<!DOCTYPE", "is a web page, not a checkpoint: the download went wrong"),
+    (b"<html", "is a web page, not a checkpoint: the download went wrong"),
+    (b"\x08\x07\x12", "is an ONNX model, not a torch checkpoint"),
+    (b"\x89PNG", "is a PNG image, not a checkpoint"),
+    (b"\xff\xd8\xff", "is a JPEG image, not a checkpoint"),
+)
+
+
+@dataclass
+class Contents:
+    """What a file holds.
+
+    Attributes:
+        source (Source): The file.
+        format (str): Which container it is, in words.
+        tree: The object that was saved, with `Tensor` for tensors and inert records for the rest.
+        meta (dict or None): ``__meta__`` of an .npz, ``__metadata__`` of a .safetensors.
+        unpacked (int): Bytes of all members of a zip, inflated; 0 for what is no zip.
+    """
+
+    source: Source
+    format: str
+    tree: object
+    meta: dict | None = None
+    unpacked: int = 0
+
+
+@contextmanager
+def naming(name):
+    """Put ``name`` before every CheckpointError that comes from within."""
+    try:
+        yield
+    except CheckpointError as e:
+        raise CheckpointError(f"{name}: {e}") from e
+
+
+def open_checkpoint(path):
+    """Read a file of any container, without its tensors' values.
+
+    Raises:
+        CheckpointError: with one sentence that begins with the file's name.
+    """
+    source = Source(path)
+    with naming(source.name):
+        contents = _read(source)
+        _check_claims(contents)
+    return contents
+
+
+def _read(source):
+    head = bytes(source.view[:512])
+    if head.startswith(b"PK"):
+        members = read_directory(source)
+        unpacked = sum(member.size for member in members.values())
+        if npz.looks_like_npz(members):
+            return Contents(source, npz.FORMAT, *npz.read_npz(members), unpacked=unpacked)
+        return Contents(source, torch_zip.FORMAT, torch_zip.read_torch_zip(members), unpacked=unpacked)
+    if safetensors.looks_like_safetensors(source):
+        return Contents(source, safetensors.FORMAT, *safetensors.read_safetensors(source))
+    if head[257:262] == b"ustar":
+        return Contents(source, torch_tar.FORMAT, torch_tar.read_torch_tar(source))
+    for start, sentence in _STRANGERS:
+        if head.startswith(start):
+            raise CheckpointError(sentence)
+    return _read_pickle(source, head)
+
+
+def _read_pickle(source, head):
+    if head[:1] not in (b"\x80", b"(", b"}", b"]", b"c"):
+        raise CheckpointError("is not a checkpoint of any known kind (torch, safetensors, pickle, npz)")
+    machine = Machine(source.view)
+    first = machine.load()
+    if type(first) is int and first == torch_legacy.MAGIC:
+        return Contents(source, torch_legacy.FORMAT, torch_legacy.read_torch_legacy(source))
+    return Contents(source, "pickle", first)
+
+
+def _check_claims(contents):
+    claimed, level, seen = 0, [contents.tree], set()
+    while level:
+        item = level.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, NumpyArray):
+            item = item.value
+        if isinstance(item, Tensor):
+            claimed += item.nbytes
+        level.extend(nested(item))
+    if claimed > FREE_BYTES + MAX_SHARING * max(contents.source.size, contents.unpacked):
+        raise CheckpointError(f"its tensors claim {claimed} bytes, in a file of {contents.source.size}")

@@ -1,0 +1,104 @@
+"""safetensors: a JSON header and the bytes of the tensors."""
+
+import json
+import struct
+
+from weights_convert.errors import CheckpointError
+from weights_convert.read.tensor import Storage, Tensor, itemsize
+
+FORMAT = "safetensors"
+
+#: The format's own limit on its header.
+MAX_HEADER = 100_000_000
+
+_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "BOOL": "bool",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E8M0": "float8_e8m0fnu",
+    "C64": "complex64",
+}
+
+
+def looks_like_safetensors(source):
+    """Return whether the file begins as a safetensors file does."""
+    return (
+        source.size >= 10 and bytes(source.view[8:9]) == b"{" and struct.unpack_from("<Q", source.view)[0] <= MAX_HEADER
+    )
+
+
+def read_safetensors(source):
+    """Return ``({name: Tensor}, metadata)``."""
+    (size,) = struct.unpack_from("<Q", source.view)
+    if 8 + size > source.size:
+        raise CheckpointError(f"the header claims {size} bytes: the file is truncated")
+    try:
+        header = json.loads(bytes(source.view[8 : 8 + size]), object_pairs_hook=_no_twins)
+    except (ValueError, RecursionError) as e:
+        raise CheckpointError("the header is not JSON") from e
+    if not isinstance(header, dict):
+        raise CheckpointError("the header is not a JSON object")
+    metadata = header.pop("__metadata__", {})
+    start = 8 + size
+    tensors, last = {}, 0
+    for name, entry in sorted(header.items(), key=lambda item: _begin(item[1])):
+        begin, end = _offsets(name, entry, source.size - start)
+        if begin < last:
+            raise CheckpointError(f"tensor {name} overlaps another one")
+        last = end
+        tensors[name] = _tensor(source, name, entry, start + begin, end - begin)
+    return {name: tensors[name] for name in header}, metadata if isinstance(metadata, dict) else {}
+
+
+def _no_twins(pairs):
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise CheckpointError("the header names something twice")
+    return result
+
+
+def _begin(entry):
+    offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
+    return offsets[0] if isinstance(offsets, list) and offsets and type(offsets[0]) is int else 0
+
+
+def _offsets(name, entry, available):
+    offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(v) is int for v in offsets):
+        raise CheckpointError(f"tensor {name} has no offsets")
+    begin, end = offsets
+    if not 0 <= begin <= end <= available:
+        raise CheckpointError(f"tensor {name} goes beyond the end: the file is truncated or damaged")
+    return begin, end
+
+
+def _tensor(source, name, entry, start, size):
+    dtype, shape = entry.get("dtype"), entry.get("shape")
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise CheckpointError(f"tensor {name} has dtype {dtype!r:.20}, which is not known")
+    if not isinstance(shape, list):
+        raise CheckpointError(f"tensor {name} has no shape")
+    dtype = _DTYPES[dtype]
+    storage = Storage(
+        dtype,
+        size // itemsize(dtype),
+        lambda: source.view[start : start + size],
+        "<",
+        lambda: source.release(start, size),
+    )
+    tensor = Tensor(storage, shape)
+    if tensor.nbytes != size:
+        raise CheckpointError(f"tensor {name} has shape {tuple(shape[:6])} and {size} bytes, which do not agree")
+    return tensor

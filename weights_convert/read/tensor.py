@@ -1,0 +1,215 @@
+"""Tensors as a file describes them: where the bytes are, and how to look at them. Nothing is read until asked for."""
+
+import numpy as np
+
+from weights_convert.errors import CheckpointError
+
+#: Element types by torch's name -> NumPy's code. bfloat16 has no NumPy twin: it is widened to float32, exactly.
+DTYPES = {
+    "float16": "f2",
+    "bfloat16": "u2",
+    "float32": "f4",
+    "float64": "f8",
+    "int8": "i1",
+    "int16": "i2",
+    "int32": "i4",
+    "int64": "i8",
+    "uint8": "u1",
+    "uint16": "u2",
+    "uint32": "u4",
+    "uint64": "u8",
+    "bool": "u1",
+}
+
+#: Element types that are known by name and refused: NumPy or Chainer has nothing to hold them.
+REFUSED_DTYPES = {
+    "complex32": 4,
+    "complex64": 8,
+    "complex128": 16,
+    "qint8": 1,
+    "quint8": 1,
+    "qint32": 4,
+    "quint4x2": 1,
+    "quint2x4": 1,
+    "float8_e4m3fn": 1,
+    "float8_e5m2": 1,
+    "float8_e4m3fnuz": 1,
+    "float8_e5m2fnuz": 1,
+    "float8_e8m0fnu": 1,
+    "float4_e2m1fn_x2": 1,
+}
+
+#: A view that repeats its elements (stride 0) may be this many bytes larger than what is stored.
+MAX_REPEATED = 64 << 20
+
+_MAX_NDIM = 32
+
+
+def itemsize(dtype):
+    """Return the size in bytes of one element of ``dtype`` (a name of `DTYPES` or `REFUSED_DTYPES`)."""
+    return int(DTYPES[dtype][1]) if dtype in DTYPES else REFUSED_DTYPES[dtype]
+
+
+class Storage:
+    """A run of elements in a file.
+
+    Args:
+        dtype (str): A name of `DTYPES` or `REFUSED_DTYPES`; ``None`` for bare bytes.
+        numel (int): How many elements the file claims.
+        load (callable or None): Returns the bytes; may be given later with `place`.
+        byteorder (str): ``"<"`` or ``">"``.
+        free (callable or None): Called by `release`.
+    """
+
+    __slots__ = ("_free", "_load", "byteorder", "dtype", "numel")
+
+    def __init__(self, dtype, numel, load=None, byteorder="<", free=None):
+        self.dtype, self.numel, self.byteorder = dtype, numel, byteorder
+        self._load, self._free = load, free
+
+    @property
+    def placed(self):
+        """Whether the file really holds the bytes of this storage."""
+        return self._load is not None
+
+    @property
+    def itemsize(self):
+        """Bytes of one element."""
+        return 1 if self.dtype is None else itemsize(self.dtype)
+
+    @property
+    def nbytes(self):
+        """Bytes of all elements, as claimed."""
+        return self.numel * self.itemsize
+
+    def place(self, load, free=None):
+        """Say where the bytes are, once that is known."""
+        self._load, self._free = load, free
+
+    def bytes(self):
+        """Return the bytes, exactly `nbytes` of them."""
+        data = self._load()
+        if len(data) < self.nbytes:
+            raise CheckpointError(f"a storage claims {self.nbytes} bytes but the file has {len(data)}")
+        return data[: self.nbytes]
+
+    def release(self):
+        """Let go of the memory behind the bytes; they can be read again."""
+        if self._free is not None:
+            self._free()
+
+
+class Tensor:
+    """A strided view of a storage.
+
+    Args:
+        storage (Storage): What it looks at.
+        shape (sequence of int): Its shape.
+        strides (sequence of int or None): In elements; ``None`` means C order.
+        offset (int): First element.
+        dtype (str or None): Where it is not the storage's.
+
+    Raises:
+        CheckpointError: if it reaches beyond the storage, or repeats its elements beyond reason.
+    """
+
+    __slots__ = ("dtype", "offset", "shape", "storage", "strides")
+
+    def __init__(self, storage, shape, strides=None, offset=0, dtype=None):
+        if len(shape) > _MAX_NDIM:
+            raise CheckpointError(f"a tensor has {len(shape)} axes, more than {_MAX_NDIM}")
+        self.storage = storage
+        self.shape = tuple(shape)
+        self.dtype = dtype or storage.dtype
+        self.offset = offset
+        self.strides = c_strides(self.shape) if strides is None else tuple(strides)
+        self._check()
+
+    @property
+    def size(self):
+        """Number of elements."""
+        return _product(self.shape)
+
+    @property
+    def nbytes(self):
+        """Bytes of `array`'s elements as stored (bfloat16 counts two)."""
+        return self.size * itemsize(self.dtype)
+
+    def _check(self):
+        integers = (*self.shape, *self.strides, self.offset)
+        if len(self.shape) != len(self.strides) or not all(type(v) is int and 0 <= v < 1 << 48 for v in integers):
+            raise CheckpointError(f"a tensor has shape {_short(self.shape)} and strides {_short(self.strides)}")
+        last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
+        available = self.storage.nbytes // itemsize(self.dtype)
+        if self.size and last >= available:
+            raise CheckpointError(
+                f"a tensor of shape {_short(self.shape)} needs {last + 1} elements but its storage has {available}"
+            )
+        if self.nbytes > self.storage.nbytes + MAX_REPEATED:
+            raise CheckpointError(
+                f"a tensor of shape {_short(self.shape)} claims {self.nbytes} bytes, its storage has {self.storage.nbytes}"
+            )
+
+    def array(self):
+        """Return the values: in place where memory order allows, native byte order, bfloat16 widened to float32."""
+        if self.dtype not in DTYPES:
+            raise CheckpointError(f"has dtype {self.dtype}, which no Chainer model can hold")
+        code = DTYPES[self.dtype]
+        flat = np.frombuffer(self.storage.bytes(), f"{self.storage.byteorder}{code}")
+        step = flat.itemsize
+        array = np.lib.stride_tricks.as_strided(
+            flat[self.offset :] if self.size else flat[:0], self.shape, [s * step for s in self.strides]
+        )
+        if self.dtype == "bfloat16":
+            return (array.astype(np.uint32) << 16).view(np.float32)
+        if self.dtype == "bool":
+            return array != 0
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        return (
+            array
+            if array.flags.c_contiguous and array.flags.aligned
+            else np.ascontiguousarray(array).reshape(self.shape)
+        )
+
+
+class Unsupported:
+    """Something in the place of a tensor that is known and refused.
+
+    Args:
+        reason (str): Continues "<key> is ...".
+    """
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason):
+        self.reason = reason
+
+
+def from_array(array):
+    """Wrap a NumPy array that is in memory already."""
+    array = np.ascontiguousarray(array).reshape(np.shape(array))
+    name = "bool" if array.dtype == bool else array.dtype.name
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    data = memoryview(little.reshape(-1).view(np.uint8)) if array.size else memoryview(b"")
+    return Tensor(Storage(name, array.size, lambda: data), array.shape)
+
+
+def c_strides(shape):
+    """Return the strides, in elements, of a C-ordered array of ``shape``."""
+    strides, step = [], 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(strides))
+
+
+def _product(values):
+    result = 1
+    for value in values:
+        result *= value
+    return result
+
+
+def _short(values):
+    text = str(tuple(values[:6]))
+    return text if len(values) <= 6 else text[:-1] + ", ...)"

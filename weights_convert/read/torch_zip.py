@@ -1,0 +1,73 @@
+"""torch.save since 1.6: a zip with ``<name>/data.pkl`` and one member per storage."""
+
+from weights_convert.errors import CheckpointError
+from weights_convert.read.pickle_machine import Machine
+from weights_convert.read.rebuild import StorageType
+from weights_convert.read.tensor import Storage, itemsize
+
+#: A pickle of tensors without their values is small; this bounds what a deflated one may become.
+MAX_PICKLE = 256 << 20
+
+FORMAT = "torch zip"
+
+
+def read_torch_zip(members):
+    """Return the object that ``torch.save`` was given, with `Tensor` for tensors.
+
+    Args:
+        members (dict): From `weights_convert.read.zip_directory.read_directory`.
+    """
+    prefix = _find_prefix(members)
+    byteorder = _read_byteorder(members.get(f"{prefix}byteorder"))
+    storages = {}
+
+    def persistent(key):
+        if not isinstance(key, tuple) or len(key) < 5 or key[0] != "storage" or not isinstance(key[1], StorageType):
+            raise CheckpointError("the pickle refers to something that is not a storage")
+        _, kind, name, _, numel = key[:5]
+        if not isinstance(name, str) or type(numel) is not int or numel < 0:
+            raise CheckpointError("the pickle refers to a storage without a name or a size")
+        if name not in storages:
+            storages[name] = _storage(members, f"{prefix}data/{name}", kind, numel, byteorder)
+        return storages[name]
+
+    pickled = members[f"{prefix}data.pkl"]
+    if pickled.size > MAX_PICKLE:
+        raise CheckpointError(f"data.pkl claims {pickled.size} bytes, more than {MAX_PICKLE}")
+    return Machine(pickled.read(), persistent=persistent).load()
+
+
+def _find_prefix(members):
+    prefixes = [name.removesuffix("data.pkl") for name in members if name.endswith("/data.pkl") or name == "data.pkl"]
+    if len(prefixes) != 1:
+        raise CheckpointError("is a zip, but neither a torch checkpoint (no data.pkl) nor an .npz")
+    prefix = prefixes[0]
+    if f"{prefix}constants.pkl" in members or any(name.startswith(f"{prefix}code/") for name in members):
+        raise CheckpointError(
+            "is a TorchScript archive, a program with weights in it; load it with torch.jit.load and save its state_dict() with torch.save"
+        )
+    if any(name.startswith(f"{prefix}.data/") and not name.endswith("serialization_id") for name in members):
+        if f"{prefix}.data/extern_modules" in members or f"{prefix}.data/python_version" in members:
+            raise CheckpointError(
+                "is a torch.package archive, a program with weights in it; load it with torch.package and save its state_dict() with torch.save"
+            )
+    return prefix
+
+
+def _read_byteorder(member):
+    if member is None:
+        return "<"
+    text = bytes(member.read()[:16])
+    if text not in (b"little", b"big"):
+        raise CheckpointError(f"byteorder is {text!r}, neither little nor big")
+    return "<" if text == b"little" else ">"
+
+
+def _storage(members, name, kind, numel, byteorder):
+    if name not in members:
+        raise CheckpointError(f"storage {name} is missing from the zip")
+    member = members[name]
+    width = itemsize(kind.dtype) if kind.dtype else 1
+    if member.size < numel * width:
+        raise CheckpointError(f"storage {name} claims {numel * width} bytes but the zip has {member.size}")
+    return Storage(kind.dtype, numel, member.read, byteorder, member.release)

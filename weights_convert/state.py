@@ -1,0 +1,159 @@
+"""Find the state dict in whatever was saved: a bare one, a wrapped one, a whole module, a trainer's checkpoint."""
+
+from dataclasses import dataclass, field
+
+from weights_convert.errors import CheckpointError
+from weights_convert.read.inert import Record
+from weights_convert.read.rebuild import NumpyArray
+from weights_convert.read.tensor import Tensor, Unsupported
+
+#: Where trainers keep the weights, the averaged ones first: those are the ones whose figures get published.
+ENTRIES = (
+    "state_dict_ema",
+    "model_ema",
+    "ema_state_dict",
+    "ema_model",
+    "ema",
+    "params_ema",
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "teacher",
+    "weights",
+    "params",
+    "module",
+)
+
+_MAX_WRAPS = 6
+
+
+@dataclass
+class State:
+    """A flat state dict out of a checkpoint.
+
+    Attributes:
+        tensors (dict): ``{name: Tensor or Unsupported}``, names as in the file.
+        entry (str): Where it was, such as ``"model_ema/module"``; empty for a bare one.
+        beside (list of str): What else the file holds, by name.
+        not_tensors (list of str): Names in the state dict that are no tensors.
+    """
+
+    tensors: dict
+    entry: str = ""
+    beside: list = field(default_factory=list)
+    not_tensors: list = field(default_factory=list)
+
+
+def find_state(tree, entry=None):
+    """Return the `State` in what was saved.
+
+    Args:
+        tree: From `weights_convert.read.open_checkpoint`.
+        entry (str or None): Where to look, ``/`` between the keys; ``None`` finds it.
+
+    Raises:
+        CheckpointError: if there is none, or more than one and `entry` does not say which.
+    """
+    wanted = entry.split("/") if entry else []
+    path, beside = [], []
+    for key in wanted:
+        items = _mapping(tree)
+        if items is None or key not in items:
+            known = ", ".join(map(str, list(items or {})[:12]))
+            raise CheckpointError(f"has no entry {entry!r}; at {key!r} there is {known or 'nothing'}")
+        beside += [str(k) for k in items if k != key]
+        tree = items[key]
+        path.append(key)
+    if not wanted:
+        for _ in range(_MAX_WRAPS):
+            key = _wrapper(tree)
+            if key is None:
+                break
+            items = _mapping(tree)
+            beside += [str(k) for k in items if k != key]
+            tree = items[key]
+            path.append(str(key))
+    return _flatten(tree, "/".join(path), beside)
+
+
+def _mapping(value):
+    """Return the items of something that holds named things, or ``None``."""
+    if isinstance(value, Record):
+        return value.entries or value.attributes()
+    return value if isinstance(value, dict) else None
+
+
+def _tensor(value):
+    value = value.value if isinstance(value, NumpyArray) else value
+    return value if isinstance(value, (Tensor, Unsupported)) else None
+
+
+def _holds_tensors(value, depth=4):
+    items = _mapping(value)
+    if items is None:
+        return False
+    if any(_tensor(item) is not None for item in items.values()):
+        return True
+    return depth > 0 and any(_holds_tensors(item, depth - 1) for item in items.values())
+
+
+def _is_module(value):
+    return isinstance(value, Record) and "_modules" in value.attributes() and "_parameters" in value.attributes()
+
+
+def _wrapper(tree):
+    if _is_module(tree):
+        return None
+    items = _mapping(tree)
+    if items is None:
+        raise CheckpointError(f"holds a {type(tree).__name__} where a state dict belongs")
+    for key in ENTRIES:
+        if key in items and _holds_tensors(items[key]):
+            return key
+    if any(_tensor(item) is not None for item in items.values()):
+        return None
+    holders = [key for key, item in items.items() if _holds_tensors(item)]
+    if len(holders) == 1:
+        return holders[0]
+    if not holders:
+        raise CheckpointError("is well-formed but holds no tensors with names")
+    raise CheckpointError(f"holds several sets of tensors ({', '.join(map(str, holders[:8]))}); say which with --entry")
+
+
+def _flatten(tree, entry, beside):
+    state = State({}, entry, beside)
+    if _is_module(tree):
+        _walk_module(tree, state)
+    else:
+        for key, value in (_mapping(tree) or {}).items():
+            tensor = _tensor(value)
+            if tensor is None:
+                state.not_tensors.append(str(key))
+            else:
+                state.tensors[str(key)] = tensor
+    if not state.tensors:
+        raise CheckpointError("is well-formed but holds no tensors with names")
+    return state
+
+
+def _walk_module(root, state):
+    pending, seen = [("", root)], set()
+    while pending:
+        prefix, module = pending.pop()
+        if id(module) in seen:  # a module that contains itself, or is shared: its tensors have a name already
+            continue
+        seen.add(id(module))
+        attributes = module.attributes()
+        skipped = attributes.get("_non_persistent_buffers_set")
+        skipped = skipped if isinstance(skipped, set) else ()
+        for kind in ("_parameters", "_buffers"):
+            for key, value in (_mapping(attributes.get(kind)) or {}).items():
+                if value is not None and key not in skipped and _tensor(value) is not None:
+                    state.tensors[f"{prefix}{key}"] = _tensor(value)
+        children = [
+            (f"{prefix}{k}.", m) for k, m in (_mapping(attributes.get("_modules")) or {}).items() if _is_module(m)
+        ]
+        pending += reversed(children)
