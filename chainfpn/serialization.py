@@ -33,7 +33,7 @@ def read_weights(path):
     """
     file = os.path.basename(path)
     try:
-        with np.load(path, allow_pickle=False) as npz:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as npz:
             if not hasattr(npz, "files"):
                 raise WeightsError(f"{file}: must be an .npz archive, got a single array")
             arrays = {name: _read(npz, name, file) for name in npz.files}

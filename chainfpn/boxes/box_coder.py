@@ -72,3 +72,55 @@ class BoxCoder:
         scale = xp.log(size / ref_size)
         wx, wy, ww, wh = self.weights
         return xp.stack((wx * shift[:, 1], wy * shift[:, 0], ww * scale[:, 1], wh * scale[:, 0]), axis=1)
+
+
+class LinearBoxCoder:
+    """Describe boxes by the distances of their sides from the centre of reference boxes.
+
+    The four numbers are left, top, right and bottom, in widths and heights of the reference box; boxes are yxyx.
+
+    Source:
+        Tian et al. 2019, section 3.1; torchvision 0.14 ``BoxLinearCoder``.
+
+    Example:
+        >>> import numpy as np
+        >>> LinearBoxCoder().decode(np.array([[1.0, 0.5, 2.0, 0.0]]), np.array([[0.0, 0.0, 8.0, 8.0]]))
+        array([[[ 0., -4.,  4., 20.]]])
+    """
+
+    def decode(self, deltas, reference):
+        """Apply distances to boxes.
+
+        Args:
+            deltas (array): float, (R, 4 * K): K times (left, top, right, bottom) for every box.
+            reference (array): float, (R, 4), yxyx.
+
+        Returns:
+            array: dtype of deltas, (R, K, 4), yxyx.
+        """
+        xp = backend.get_array_module(deltas)
+        centre, size = self._centre_and_size(reference.astype(deltas.dtype, copy=False))
+        deltas = deltas.reshape(len(deltas), -1, 4)[..., [1, 0, 3, 2]]  # (R, K, 4): top, left, bottom, right
+        top_left = centre[:, None] - deltas[..., :2] * size[:, None]  # (R, K, 2)
+        bottom_right = centre[:, None] + deltas[..., 2:] * size[:, None]
+        return xp.concatenate((top_left, bottom_right), axis=-1)
+
+    def encode(self, bbox, reference):
+        """Describe boxes relative to reference boxes.
+
+        Args:
+            bbox (array): float, (R, 4), yxyx.
+            reference (array): float, (R, 4), yxyx, each with a positive height and width.
+
+        Returns:
+            array: dtype of bbox, (R, 4): left, top, right, bottom.
+        """
+        xp = backend.get_array_module(bbox)
+        centre, size = self._centre_and_size(reference.astype(bbox.dtype, copy=False))
+        top, left = ((centre - bbox[:, :2]) / size).T
+        bottom, right = ((bbox[:, 2:] - centre) / size).T
+        return xp.stack((left, top, right, bottom), axis=1)
+
+    @staticmethod
+    def _centre_and_size(reference):
+        return 0.5 * (reference[:, :2] + reference[:, 2:]), reference[:, 2:] - reference[:, :2]

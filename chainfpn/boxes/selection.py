@@ -50,6 +50,6 @@ def top_k(score, k):
     if backend.get_array_module(score) is not np:
         return (-score).argsort()[:k]  # CuPy's only sort is stable
     candidates = np.arange(len(score))
-    if k < len(score):
+    if 0 < k < len(score):
         candidates = np.flatnonzero(score >= np.partition(score, len(score) - k)[len(score) - k])
     return candidates[np.argsort(-score[candidates], kind="stable")[:k]]

@@ -1,7 +1,7 @@
 """Multiply every channel by a number and add another: what frozen batch normalization comes down to."""
 
 import chainer
-from chainer import type_check
+from chainer.utils import type_check
 
 
 class ScaleShift(chainer.FunctionNode):

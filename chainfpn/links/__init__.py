@@ -13,11 +13,13 @@ from chainfpn.links.backbones.resnet import (
 )
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.detectors.box_head import FastRCNNPredictor, TwoMLPHead
+from chainfpn.links.detectors.detector import Detection, Detector
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN
 from chainfpn.links.detectors.preparation import Preparation
-from chainfpn.links.detectors.roi_heads import Detection, RoIHeads
+from chainfpn.links.detectors.roi_heads import RoIHeads
 from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
 from chainfpn.links.fpn import FPN, LastLevelP6P7, max_pool_level
+from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.kuangliu_fpn import KuangliuFPN
 
 __all__ = [
@@ -27,9 +29,11 @@ __all__ = [
     "BatchNormalization",
     "Bottleneck",
     "Detection",
+    "Detector",
     "FastRCNNPredictor",
     "FasterRCNN",
     "FrozenBatchNormalization",
+    "IndexedSequential",
     "KuangliuFPN",
     "LastLevelP6P7",
     "Preparation",

@@ -1,23 +1,26 @@
-"""A sequence whose children are numbered as in ``torch.nn.Sequential``."""
+"""Layers one after another, numbered as torch numbers them."""
 
 from chainercv.links import PickableSequentialChain
 
 
 class IndexedSequential(PickableSequentialChain):
-    """Call layers one after the other, each named by its position.
+    """Apply layers in turn; a layer's name is its position, functions counted.
 
-    Functions count too, so that the convolution behind an activation is child ``"2"`` here as it is ``2`` in torch
-    (Chainer's own ``Sequential`` counts links only). Outputs can be picked by name, see ChainerCV's
-    ``PickableSequentialChain``.
+    ``chainer.Sequential`` numbers only its links, ``torch.nn.Sequential`` all its layers: in
+    ``IndexedSequential(conv, F.relu, conv)`` the second convolution is ``2``, as in torch, so that weights keep their
+    names. What is returned is set by ``pick`` (a name such as ``'2'`` or several), the last output by default.
 
     Args:
-        *layers (callable): Links and functions of one argument, in order.
+        *layers (callable): Links and functions of one argument.
 
     Example:
-        >>> import chainer.functions as F
-        >>> import chainer.links as L
-        >>> [name for name, _ in IndexedSequential(F.relu, L.Linear(2, 3, nobias=True)).namedparams()]
-        ['/1/W']
+        >>> import chainer.functions as F, chainer.links as L
+        >>> from chainfpn.links import IndexedSequential
+        >>> layers = IndexedSequential(L.Linear(2, 3), F.relu, L.Linear(3, 1))
+        >>> sorted(name for name, _ in layers.namedparams())
+        ['/0/W', '/0/b', '/2/W', '/2/b']
+        >>> layers[-1] is layers["2"], len(layers)
+        (True, 3)
     """
 
     def __init__(self, *layers):
@@ -25,3 +28,21 @@ class IndexedSequential(PickableSequentialChain):
         with self.init_scope():
             for i, layer in enumerate(layers):
                 setattr(self, str(i), layer)
+
+    def __len__(self):
+        return len(self.layer_names)
+
+    def __getitem__(self, index):
+        """Return a layer by its position or its name.
+
+        Args:
+            index (int or str): Position, from the end if negative, or name.
+
+        Returns:
+            callable: The layer.
+
+        Raises:
+            IndexError: if there is no such position.
+            AttributeError: if there is no such name.
+        """
+        return super().__getitem__(self.layer_names[index] if isinstance(index, int) else index)

@@ -22,6 +22,8 @@ class Preparation:
         max_size (int): Limit of the longer side in pixels.
         mean (sequence of float): Per channel, for pixels in 0..1.
         std (sequence of float): Per channel, for pixels in 0..1.
+        fixed_size ((int, int) or None): Height and width of every image, whatever its shape, instead.
+        size_divisible (int): What the sides of the batch are a multiple of.
 
     Raises:
         ValueError: if not 0 < min_size <= max_size.
@@ -30,13 +32,22 @@ class Preparation:
         torchvision 0.14 ``GeneralizedRCNNTransform``.
     """
 
-    size_divisible = 32
-
-    def __init__(self, min_size=800, max_size=1333, *, mean=IMAGENET_MEAN, std=IMAGENET_STD):
+    def __init__(
+        self,
+        min_size=800,
+        max_size=1333,
+        *,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        fixed_size=None,
+        size_divisible=32,
+    ):
         if not 0 < min_size <= max_size:
             raise ValueError(f"Preparation: min_size must be > 0 and <= max_size, got {min_size} and {max_size}")
         self.min_size = min_size
         self.max_size = max_size
+        self.fixed_size = fixed_size
+        self.size_divisible = size_divisible
         self.mean = np.array(mean, dtype=np.float32)[:, None, None]
         self.std = np.array(std, dtype=np.float32)[:, None, None]
 
@@ -80,6 +91,8 @@ class Preparation:
         Returns:
             (int, int): Height and width.
         """
+        if self.fixed_size is not None:
+            return self.fixed_size
         shorter, longer = np.float32(min(size)), np.float32(max(size))
         scale = float(min(np.float32(self.min_size) / shorter, np.float32(self.max_size) / longer))
         return tuple(max(1, math.floor(side * scale)) for side in size)

@@ -1,7 +1,5 @@
 """The second stage: what is in each proposed region, and where exactly."""
 
-from typing import Any, NamedTuple
-
 import chainer
 import chainer.functions as F
 
@@ -9,20 +7,7 @@ from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.non_maximum_suppression import batched_nms
 from chainfpn.boxes.selection import at_least, clip
 from chainfpn.functions import multi_scale_roi_align
-
-
-class Detection(NamedTuple):
-    """What was found in one image.
-
-    Attributes:
-        bbox (array): float, (R, 4), yxyx.
-        output (array): int32, (R,), index of the network's output, 0 being the background.
-        score (array): float, (R,), descending.
-    """
-
-    bbox: Any
-    output: Any
-    score: Any
+from chainfpn.links.detectors.detector import Detection
 
 
 class RoIHeads(chainer.Chain):

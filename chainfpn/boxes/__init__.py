@@ -1,0 +1,17 @@
+"""Array code on boxes, without gradients; boxes are yxyx."""
+
+from chainfpn.boxes.anchors import AnchorGenerator
+from chainfpn.boxes.box_coder import BoxCoder, LinearBoxCoder
+from chainfpn.boxes.non_maximum_suppression import batched_nms, non_maximum_suppression
+from chainfpn.boxes.selection import at_least, clip, top_k
+
+__all__ = [
+    "AnchorGenerator",
+    "BoxCoder",
+    "LinearBoxCoder",
+    "at_least",
+    "batched_nms",
+    "clip",
+    "non_maximum_suppression",
+    "top_k",
+]

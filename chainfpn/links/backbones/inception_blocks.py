@@ -1,0 +1,145 @@
+"""What GoogLeNet and Inception v3 share: the convolution, auxiliary heads, the input's statistics."""
+
+from functools import partial
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+from chainer import initializers
+from chainer.backends import cuda
+
+from chainfpn.functions.scale_shift import scale_shift
+from chainfpn.links.batch_normalization import BatchNormalization
+from chainfpn.links.classifier import Classifier
+from chainfpn.links.detectors.preparation import IMAGENET_MEAN, IMAGENET_STD
+from chainfpn.links.initialization import linear
+
+
+class ConvNormReLU(chainer.Chain):
+    """A convolution without bias, batch normalization with eps 0.001, and ReLU.
+
+    Args:
+        in_channels (int): Channels in.
+        out_channels (int): Channels out.
+        ksize (int or (int, int)): Kernel, odd.
+        stride (int): Step in pixels.
+        pad (int, (int, int) or None): Zeros around the input; None keeps the size at stride 1.
+        std (float): Deviation of the normal initial weights.
+
+    Source:
+        torchvision 0.14 ``BasicConv2d``.
+    """
+
+    def __init__(self, in_channels, out_channels, ksize, *, stride=1, pad=None, std):
+        super().__init__()
+        if pad is None:
+            pad = tuple(k // 2 for k in ksize) if isinstance(ksize, tuple) else ksize // 2
+        initial = initializers.Normal(std)
+        with self.init_scope():
+            self.conv = L.Convolution2D(in_channels, out_channels, ksize, stride, pad, nobias=True, initialW=initial)
+            self.bn = BatchNormalization(out_channels, eps=1e-3)
+
+    def forward(self, x):
+        """Compute the block.
+
+        Args:
+            x (Variable): (B, in_channels, H, W).
+
+        Returns:
+            Variable: (B, out_channels, H', W').
+        """
+        return F.relu(self.bn(self.conv(x)))  # (B, out_channels, H', W')
+
+
+class ClassifierWithAuxiliaryHeads(Classifier):
+    """A classifier with heads on inner layers, which help in training and are silent afterwards.
+
+    Attributes:
+        auxiliary (dict): Name of a layer to the name of the head on it.
+        aux_logits (bool): Whether the heads speak in training.
+    """
+
+    def __init__(self, *, transform_input):
+        super().__init__()
+        self.auxiliary = {}
+        if transform_input:
+            with self.init_scope():
+                self.transform_input = from_imagenet_statistics
+
+    @property
+    def aux_logits(self):
+        """bool: whether there are heads."""
+        return bool(self.auxiliary)
+
+    def add_auxiliary(self, name, layer, head):
+        """Put a head on a layer.
+
+        Args:
+            name (str): Name of the head.
+            layer (str): Name of the layer whose output it gets.
+            head (chainer.Link): The head.
+        """
+        self.add_link(name, head)
+        self.layer_names.remove(name)
+        self.auxiliary[layer] = name
+
+    def remove_auxiliary(self):
+        """Take all heads off."""
+        for name in self.auxiliary.values():
+            super(Classifier, self).__delattr__(name)
+        self.auxiliary = {}
+
+    def forward(self, x):
+        """Compute what ``pick`` names; without ``pick``, the logits, and in training those of the heads as well.
+
+        Args:
+            x (Variable): (B, 3, H, W).
+
+        Returns:
+            Variable or tuple of Variable: What is picked; or the logits, (B, n_class); or, in training, the logits
+            and those of each head in order of depth.
+        """
+        if self.pick is not None or not (self.auxiliary and chainer.config.train):
+            return super().forward(x)
+        logits = []
+        for name in self.layer_names:
+            x = self[name](x)
+            if name in self.auxiliary:
+                logits.append(self[self.auxiliary[name]](x))  # (B, n_class)
+        return (x, *logits)
+
+
+def from_imagenet_statistics(x):
+    """Turn an input of ImageNet's mean and deviation into pixels in -1..1, as the TensorFlow weights expect them.
+
+    Args:
+        x (Variable): (B, 3, H, W).
+
+    Returns:
+        Variable: (B, 3, H, W).
+
+    Source:
+        torchvision 0.14 ``Inception3._transform_input``.
+    """
+    xp = cuda.get_array_module(x)
+    scale, shift = (xp.array(values) for values in (IMAGENET_STD, IMAGENET_MEAN))
+    return scale_shift(x, scale / 0.5, (shift - 0.5) / 0.5)
+
+
+def normal_linear(in_size, out_size, *, std):
+    """Make a fully connected layer of normal weights; its biases start like torch's.
+
+    Args:
+        in_size (int): Features in.
+        out_size (int): Features out.
+        std (float): Deviation of the weights.
+
+    Returns:
+        chainer.links.Linear: (B, in_size) to (B, out_size).
+    """
+    link = linear(in_size, out_size)
+    initializers.Normal(std)(link.W.array)
+    return link
+
+
+max_pool_floor = partial(F.max_pooling_2d, ksize=3, stride=2, cover_all=False)

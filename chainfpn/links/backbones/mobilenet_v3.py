@@ -1,0 +1,200 @@
+"""MobileNetV3, attribute for attribute torchvision's."""
+
+from functools import partial
+from typing import NamedTuple
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+from chainer import initializers
+
+from chainfpn.links.backbones.mobilenet_v2 import divisible_by_8, relu6
+from chainfpn.links.batch_normalization import BatchNormalization
+from chainfpn.links.classifier import Classifier, global_average
+from chainfpn.links.conv_norm_activation import conv_norm_activation
+from chainfpn.links.indexed_sequential import IndexedSequential
+
+
+def hard_sigmoid(x):
+    """Compute min(max(x + 3, 0), 6) / 6: torch's, whose slope is 1/6 where ``F.hard_sigmoid`` has 1/5.
+
+    Args:
+        x (Variable): float16/32/64, any shape.
+
+    Returns:
+        Variable: dtype and shape of x.
+    """
+    return relu6(x + 3) / 6
+
+
+def hard_swish(x):
+    """Compute x * min(max(x + 3, 0), 6) / 6.
+
+    Args:
+        x (Variable): float16/32/64, any shape.
+
+    Returns:
+        Variable: dtype and shape of x.
+    """
+    return x * hard_sigmoid(x)
+
+
+class Row(NamedTuple):
+    """One inverted residual: kernel, channels in the middle and out, squeeze and excitation, activation, stride."""
+
+    ksize: int
+    width: int
+    out_channels: int
+    squeeze: bool
+    activation: callable
+    stride: int
+
+
+#: Howard et al. 2019, table 1: the blocks of the large network ...
+LARGE = (
+    Row(3, 16, 16, False, F.relu, 1),
+    Row(3, 64, 24, False, F.relu, 2),
+    Row(3, 72, 24, False, F.relu, 1),
+    Row(5, 72, 40, True, F.relu, 2),
+    Row(5, 120, 40, True, F.relu, 1),
+    Row(5, 120, 40, True, F.relu, 1),
+    Row(3, 240, 80, False, hard_swish, 2),
+    Row(3, 200, 80, False, hard_swish, 1),
+    Row(3, 184, 80, False, hard_swish, 1),
+    Row(3, 184, 80, False, hard_swish, 1),
+    Row(3, 480, 112, True, hard_swish, 1),
+    Row(3, 672, 112, True, hard_swish, 1),
+    Row(5, 672, 160, True, hard_swish, 2),
+    Row(5, 960, 160, True, hard_swish, 1),
+    Row(5, 960, 160, True, hard_swish, 1),
+)
+#: ... and table 2: those of the small one.
+SMALL = (
+    Row(3, 16, 16, True, F.relu, 2),
+    Row(3, 72, 24, False, F.relu, 2),
+    Row(3, 88, 24, False, F.relu, 1),
+    Row(5, 96, 40, True, hard_swish, 2),
+    Row(5, 240, 40, True, hard_swish, 1),
+    Row(5, 240, 40, True, hard_swish, 1),
+    Row(5, 120, 48, True, hard_swish, 1),
+    Row(5, 144, 48, True, hard_swish, 1),
+    Row(5, 288, 96, True, hard_swish, 2),
+    Row(5, 576, 96, True, hard_swish, 1),
+    Row(5, 576, 96, True, hard_swish, 1),
+)
+
+
+class SqueezeExcitation(chainer.Chain):
+    """Weigh the channels by what all of them are on average.
+
+    Args:
+        channels (int): Channels in and out.
+
+    Source:
+        Hu et al. 2017; torchvision 0.14 ``SqueezeExcitation``, with its two fully connected layers as convolutions.
+    """
+
+    def __init__(self, channels):
+        super().__init__()
+        squeezed = divisible_by_8(channels // 4)
+        initial = initializers.HeNormal(fan_option="fan_out")
+        with self.init_scope():
+            self.fc1 = L.Convolution2D(channels, squeezed, 1, initialW=initial)
+            self.fc2 = L.Convolution2D(squeezed, channels, 1, initialW=initial)
+
+    def forward(self, x):
+        """Weigh the channels.
+
+        Args:
+            x (Variable): (B, channels, H, W).
+
+        Returns:
+            Variable: (B, channels, H, W).
+        """
+        h = F.mean(x, axis=(2, 3), keepdims=True)  # (B, C, 1, 1)
+        h = hard_sigmoid(self.fc2(F.relu(self.fc1(h))))  # (B, C, 1, 1)
+        return F.broadcast_to(h, x.shape) * x  # (B, C, H, W)
+
+
+class InvertedResidual(chainer.Chain):
+    """Widen, convolve each channel by itself, weigh the channels, narrow without activation.
+
+    Args:
+        in_channels (int): Channels in; where they equal those out and the stride is 1, the input is added.
+        row (Row): The block's numbers.
+        norm (callable): Makes the normalization link for a number of channels.
+
+    Source:
+        Howard et al. 2019, figure 4; torchvision 0.14 ``mobilenetv3.InvertedResidual``.
+    """
+
+    def __init__(self, in_channels, row, *, norm):
+        super().__init__()
+        ksize, width, out_channels, squeeze, activation, stride = row
+        self.residual = stride == 1 and in_channels == out_channels
+        layers = []
+        if width != in_channels:
+            layers.append(conv_norm_activation(in_channels, width, 1, norm=norm, activation=activation))
+        layers.append(
+            conv_norm_activation(width, width, ksize, stride=stride, groups=width, norm=norm, activation=activation)
+        )
+        if squeeze:
+            layers.append(SqueezeExcitation(width))
+        layers.append(conv_norm_activation(width, out_channels, 1, norm=norm, activation=None))
+        with self.init_scope():
+            self.block = IndexedSequential(*layers)
+
+    def forward(self, x):
+        """Compute the block.
+
+        Args:
+            x (Variable): (B, in_channels, H, W).
+
+        Returns:
+            Variable: (B, out_channels, H / stride, W / stride).
+        """
+        h = self.block(x)  # (B, out_channels, H/s, W/s)
+        return x + h if self.residual else h
+
+
+class MobileNetV3(Classifier):
+    """Inverted residuals between two convolutions, and two fully connected layers.
+
+    The layers are ``features``, ``avgpool`` and ``classifier``; those of ``features`` can be picked as well, by the
+    names torch gives them.
+
+    Args:
+        rows (sequence of Row): The blocks: :data:`LARGE` or :data:`SMALL`.
+        hidden (int): Features between the two fully connected layers.
+        n_class (int): Class scores.
+        width_mult (float): Factor on the channels of every layer.
+        dropout (float): Share of the features dropped before the last layer in training.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization with the
+            network's own constants by default.
+
+    Source:
+        Howard et al. 2019; torchvision 0.14 ``MobileNetV3``.
+    """
+
+    def __init__(self, rows, hidden, n_class=1000, *, width_mult=1.0, dropout=0.2, norm=None):
+        super().__init__()
+        self.n_class = n_class
+        norm = partial(BatchNormalization, eps=1e-3, decay=0.99) if norm is None else norm
+        in_channels, hidden = divisible_by_8(16 * width_mult), divisible_by_8(hidden * width_mult)
+        layers = [conv_norm_activation(3, in_channels, stride=2, norm=norm, activation=hard_swish)]  # (B, C, H/2, W/2)
+        for row in rows:
+            width, out_channels = (divisible_by_8(n * width_mult) for n in (row.width, row.out_channels))
+            row = row._replace(width=width, out_channels=out_channels)
+            layers.append(InvertedResidual(in_channels, row, norm=norm))
+            in_channels = out_channels
+        last = 6 * in_channels
+        layers.append(conv_norm_activation(in_channels, last, 1, norm=norm, activation=hard_swish))
+        with self.init_scope():
+            self.features = IndexedSequential(*layers)  # (B, last, H/32, W/32)
+            self.avgpool = global_average  # (B, last)
+            self.classifier = IndexedSequential(
+                L.Linear(last, hidden, initialW=initializers.Normal(0.01)),  # (B, hidden)
+                hard_swish,
+                partial(F.dropout, ratio=dropout),
+                L.Linear(hidden, n_class, initialW=initializers.Normal(0.01)),  # (B, n_class)
+            )

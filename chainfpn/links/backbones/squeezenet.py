@@ -1,0 +1,93 @@
+"""SqueezeNet, attribute for attribute torchvision's."""
+
+from functools import partial
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+from chainer import initializers
+
+from chainfpn.links.classifier import Classifier, global_average
+from chainfpn.links.indexed_sequential import IndexedSequential
+
+
+class Fire(chainer.Chain):
+    """Squeeze to few channels, expand them by 1x1 and 3x3 convolutions side by side.
+
+    Args:
+        in_channels (int): Channels in.
+        squeezed (int): Channels in between.
+        expanded (int): Channels out of each of the two convolutions.
+
+    Source:
+        Iandola et al. 2016, figure 1; torchvision 0.14 ``Fire``.
+    """
+
+    def __init__(self, in_channels, squeezed, expanded):
+        super().__init__()
+        with self.init_scope():
+            self.squeeze = _convolution(in_channels, squeezed, 1)
+            self.expand1x1 = _convolution(squeezed, expanded, 1)
+            self.expand3x3 = _convolution(squeezed, expanded, 3, pad=1)
+
+    def forward(self, x):
+        """Compute the block.
+
+        Args:
+            x (Variable): (B, in_channels, H, W).
+
+        Returns:
+            Variable: (B, 2 * expanded, H, W).
+        """
+        h = F.relu(self.squeeze(x))  # (B, squeezed, H, W)
+        return F.relu(F.concat((self.expand1x1(h), self.expand3x3(h))))  # (B, 2 * expanded, H, W)
+
+
+class SqueezeNet(Classifier):
+    """A first convolution, eight fire blocks in three resolutions, and a convolution to the classes.
+
+    The layers are ``features`` and ``classifier``; those of ``features`` can be picked as well, by the names torch
+    gives them.
+
+    Args:
+        first ((int, int)): Channels and kernel of the first convolution.
+        n_fires ((int, int, int)): Fire blocks between the poolings.
+        n_class (int): Class scores.
+        dropout (float): Share of the features dropped before the last convolution in training.
+
+    Source:
+        Iandola et al. 2016, table 1; torchvision 0.14 ``SqueezeNet``.
+    """
+
+    #: Channels of each fire block: squeezed, and out of either convolution.
+    fires = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
+
+    def __init__(self, first, n_fires, n_class=1000, *, dropout=0.5):
+        super().__init__()
+        self.n_class = n_class
+        in_channels, ksize = first
+        layers, fires = [_convolution(3, in_channels, ksize, stride=2), F.relu], iter(self.fires)
+        for n in n_fires:
+            layers.append(_max_pool)
+            for _ in range(n):
+                squeezed, expanded = next(fires)
+                layers.append(Fire(in_channels, squeezed, expanded))
+                in_channels = 2 * expanded
+        with self.init_scope():
+            self.features = IndexedSequential(*layers)  # (B, 512, H/16, W/16)
+            self.classifier = IndexedSequential(
+                partial(F.dropout, ratio=dropout),
+                L.Convolution2D(512, n_class, 1, initialW=initializers.Normal(0.01)),  # (B, n_class, H/16, W/16)
+                F.relu,
+                global_average,  # (B, n_class)
+            )
+
+
+def _convolution(in_channels, out_channels, ksize, *, stride=1, pad=0):
+    """Make a convolution with bias, Kaiming-uniform over the fan-in."""
+    return L.Convolution2D(in_channels, out_channels, ksize, stride, pad, initialW=initializers.HeUniform())
+
+
+def _max_pool(x):
+    """Halve the resolution: 3x3 maximum, stride 2, the last window over the edge if need be (torch's ceil_mode)."""
+    return F.max_pooling_2d(x, 3, stride=2, cover_all=True)

@@ -1,0 +1,135 @@
+"""What all classifiers share: photographs in, class scores out."""
+
+from typing import NamedTuple
+
+import chainer
+import chainer.functions as F
+import numpy as np
+from chainer.backends import cuda
+from chainercv.links import PickableSequentialChain
+
+from chainfpn.links.detectors.preparation import IMAGENET_MEAN, IMAGENET_STD
+
+
+class ClassifierPreparation(NamedTuple):
+    """Resize the shorter side, cut out the centre, normalize.
+
+    The image is rounded to 8 bits and resized by Pillow's bilinear filter, which averages over all pixels that a
+    smaller image leaves out (antialias), as torchvision's classifiers were evaluated.
+
+    Args:
+        resize (int): Length the shorter side is brought to, in pixels.
+        crop (int): Side of the square cut out, in pixels, at most ``resize``.
+        mean (sequence of float): Per channel, for pixels in 0..1.
+        std (sequence of float): Per channel, for pixels in 0..1.
+
+    Source:
+        torchvision 0.14 ``transforms._presets.ImageClassification`` on a PIL image.
+    """
+
+    resize: int = 256
+    crop: int = 224
+    mean: tuple = IMAGENET_MEAN
+    std: tuple = IMAGENET_STD
+
+    def __call__(self, img):
+        """Prepare an image.
+
+        Args:
+            img (array): float32 or uint8, (3, H, W), RGB, 0..255.
+
+        Returns:
+            array: float32, (3, crop, crop).
+
+        Raises:
+            ValueError: if img is not (3, H, W) with at least one pixel, or crop is not in 1..resize.
+        """
+        from PIL import Image
+
+        if not 0 < self.crop <= self.resize:
+            raise ValueError(f"ClassifierPreparation: crop must be in 1..resize = {self.resize}, got {self.crop}")
+        if img.ndim != 3 or img.shape[0] != 3 or 0 in img.shape:
+            raise ValueError(f"prepare: img must be (3, H, W), not empty, got shape {img.shape}")
+        shorter = min(img.shape[1:])
+        height, width = (self.resize if side == shorter else int(self.resize * side / shorter) for side in img.shape[1:])
+        top, left = (round((side - self.crop) / 2) for side in (height, width))
+        pixels = np.clip(np.rint(img), 0, 255).astype(np.uint8).transpose(1, 2, 0)  # (H, W, 3)
+        pixels = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
+        pixels = pixels[top : top + self.crop, left : left + self.crop].astype(np.float32) / np.float32(255)
+        pixels = (pixels - np.float32(self.mean)) / np.float32(self.std)  # (crop, crop, 3)
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (3, crop, crop)
+
+
+class Classifier(PickableSequentialChain):
+    """Layers from a batch of images to class scores; any of them can be picked.
+
+    Subclasses register their layers in order and set ``n_class``. Calling a classifier gives what ``pick`` names: a
+    layer or several, the logits by default.
+
+    Attributes:
+        n_class (int): Number of classes.
+        preparation (callable): Turns an image into the network's input; a :class:`ClassifierPreparation`.
+        label_names (sequence of str or None): Names of the classes, where the weights have some.
+    """
+
+    preparation = ClassifierPreparation()
+    label_names = None
+
+    def prepare(self, img):
+        """Resize, cut out and normalize an image.
+
+        Args:
+            img (array): float32, (3, H, W), RGB, 0..255.
+
+        Returns:
+            numpy.ndarray: (3, crop, crop) in the dtype of the model.
+
+        Raises:
+            ValueError: if img is not (3, H, W) with at least one pixel.
+        """
+        return self.preparation(img).astype(chainer.get_dtype(map_mixed16=np.float16), copy=False)
+
+    def logits(self, x):
+        """Run all layers, whatever ``pick`` says.
+
+        Args:
+            x (Variable): (B, 3, H, W).
+
+        Returns:
+            Variable: (B, n_class).
+        """
+        for name in self.layer_names:
+            x = self[name](x)
+        return x
+
+    def predict(self, imgs):
+        """Classify images.
+
+        Args:
+            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, of any sizes.
+
+        Returns:
+            list of numpy.ndarray: float32, (n_class,), the probability of each class, one array per image.
+
+        Raises:
+            ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
+        """
+        if len(imgs) == 0:
+            raise ValueError("predict: imgs must have at least one image, got none")
+        x = self.xp.asarray(np.stack([self.prepare(img) for img in imgs]))  # (B, 3, crop, crop)
+        with chainer.using_config("train", False), chainer.no_backprop_mode():
+            logits = self.logits(x)  # (B, n_class)
+            scores = F.softmax(logits.array.astype(np.float32))  # (B, n_class)
+        return list(cuda.to_cpu(scores.array))
+
+
+def global_average(x):
+    """Average each map.
+
+    Args:
+        x (Variable): (B, C, H, W).
+
+    Returns:
+        Variable: (B, C).
+    """
+    return F.mean(x, axis=(2, 3))

@@ -1,0 +1,153 @@
+"""What all detectors share: images in, ChainerCV's lists out."""
+
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import chainer
+import numpy as np
+from chainer.backends import cuda
+
+from chainfpn.links.detectors.preparation import Preparation
+
+
+class Detection(NamedTuple):
+    """What was found in one image.
+
+    Attributes:
+        bbox (array): float, (R, 4), yxyx.
+        output (array): int32, (R,), index of the network's output.
+        score (array): float, (R,), descending.
+        mask (array or None): float, (R, S, S), probability of each cell of a grid over the box, of a Mask R-CNN.
+        point (array or None): float, (R, K, 2), yx, of a Keypoint R-CNN.
+        point_score (array or None): float, (R, K), of a Keypoint R-CNN.
+    """
+
+    bbox: Any
+    output: Any
+    score: Any
+    mask: Any = None
+    point: Any = None
+    point_score: Any = None
+
+
+class Detector(chainer.Chain):
+    """Base of the detectors: presets, preparation, labels, ``predict``.
+
+    A subclass has a ``forward(x, sizes)`` that returns one :class:`Detection` per image of a prepared batch. The preset
+    is ``'evaluate'`` until :meth:`use_preset` says otherwise.
+
+    Args:
+        n_fg_class (int): Number of labels, background excluded.
+        raw_labels (sequence of int or None): For each label the index of the network's output; 1, 2, 3 ... by
+            default. A detection of an output that is not listed is dropped, last of all.
+        label_names (sequence of str or None): Names of the labels, for those who draw.
+        preparation (callable or None): Images to batch and sizes; a :class:`~chainfpn.links.Preparation` with
+            torchvision's numbers by default.
+
+    Attributes:
+        score_thresh (float): Only detections with a score above it are returned.
+        nms_thresh (float): IoU above which the lower-scored of two detections of a class goes.
+
+    Raises:
+        ValueError: if raw_labels or label_names has not n_fg_class entries.
+
+    Source:
+        ChainerCV 0.13 ``FasterRCNN`` (the interface).
+    """
+
+    #: Preset to score and NMS thresholds: for scoring, torchvision's; for looking at, ChainerCV's.
+    presets = MappingProxyType({"evaluate": (0.05, 0.5), "visualize": (0.7, 0.5)})
+
+    def __init__(self, *, n_fg_class, raw_labels=None, label_names=None, preparation=None):
+        super().__init__()
+        raw_labels = tuple(range(1, n_fg_class + 1)) if raw_labels is None else tuple(raw_labels)
+        for name, values in (("raw_labels", raw_labels), ("label_names", label_names)):
+            if values is not None and len(values) != n_fg_class:
+                raise ValueError(f"Detector: {name} must have n_fg_class = {n_fg_class} entries, got {len(values)}")
+        self.n_fg_class = n_fg_class
+        self.raw_labels = raw_labels
+        self.label_names = None if label_names is None else tuple(label_names)
+        self.preparation = Preparation() if preparation is None else preparation
+        self.use_preset("evaluate")
+
+    def use_preset(self, preset):
+        """Set ``score_thresh`` and ``nms_thresh``.
+
+        Args:
+            preset (str): ``'evaluate'`` (torchvision's thresholds) or ``'visualize'`` (ChainerCV's, for drawing).
+
+        Raises:
+            ValueError: if preset is another word.
+        """
+        if preset not in self.presets:
+            raise ValueError(f"use_preset: preset must be one of {sorted(self.presets)}, got {preset!r}")
+        self.score_thresh, self.nms_thresh = self.presets[preset]
+
+    def prepare(self, imgs):
+        """Normalize, resize and pad images to one batch on the model's device.
+
+        Args:
+            imgs (sequence of array): float32, (3, H, W), RGB, 0..255.
+
+        Returns:
+            tuple: The batch, (B, 3, H', W') in the dtype Chainer is configured for, and the list of (height, width)
+            of each image in it.
+
+        Raises:
+            ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
+        """
+        x, sizes = self.preparation(imgs)
+        return self.xp.asarray(x.astype(chainer.get_dtype(map_mixed16=np.float16), copy=False)), sizes
+
+    def predict(self, imgs):
+        """Detect objects in images.
+
+        Args:
+            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, of any sizes.
+
+        Returns:
+            tuple of three lists, an entry per image:
+
+            * bboxes: float32, (R, 4), yxyx in pixels of the image.
+            * labels: int32, (R,), in [0, n_fg_class).
+            * scores: float32, (R,), descending.
+
+        Raises:
+            ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
+        """
+        imgs = list(imgs)
+        x, sizes = self.prepare(imgs)
+        with chainer.using_config("train", False), chainer.no_backprop_mode():
+            detections = self(x, sizes)
+        images = [
+            self._finish(detection, img.shape[1:], size)
+            for detection, img, size in zip(detections, imgs, sizes, strict=True)
+        ]
+        return tuple(map(list, zip(*images, strict=True)))
+
+    def _finish(self, detection, img_size, size):
+        """Bring the detections of one image back into its pixels and labels, on the CPU."""
+        bbox, output, score = (cuda.to_cpu(array) for array in detection[:3])
+        label = self._labels(output)
+        named = label >= 0
+        bbox = bbox.astype(np.float32, copy=False) * scale(img_size, size)
+        return bbox[named], label[named], score.astype(np.float32, copy=False)[named]
+
+    def _labels(self, output):
+        """Turn indices of outputs into labels, -1 where there is none."""
+        table = np.full(max(self.raw_labels, default=0) + 1, -1, dtype=np.int32)
+        table[list(self.raw_labels)] = np.arange(self.n_fg_class)
+        return np.where(output < len(table), table[np.minimum(output, len(table) - 1)], np.int32(-1))
+
+
+def scale(img_size, size):
+    """Tell by what yxyx boxes are multiplied to get from the batch to the image: float32, (4,).
+
+    Args:
+        img_size ((int, int)): Height and width of the image.
+        size ((int, int)): Height and width it was resized to.
+
+    Returns:
+        array: float32, (4,).
+    """
+    return np.tile(np.array(img_size, dtype=np.float32) / np.array(size, dtype=np.float32), 2)

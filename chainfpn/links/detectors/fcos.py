@@ -1,0 +1,179 @@
+"""FCOS: every position of every level says how far the sides of its object are."""
+
+import functools
+from types import MappingProxyType
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+
+from chainfpn.boxes.box_coder import LinearBoxCoder
+from chainfpn.links.detectors.dense_head import classification, detect_per_level, per_anchor, prediction, tower
+from chainfpn.links.detectors.detector import Detector
+
+
+class FCOSClassificationHead(chainer.Chain):
+    """Class logits of every position.
+
+    Args:
+        channels (int): Channels of the pyramid, a multiple of 32.
+        n_output (int): Outputs per position.
+
+    Source:
+        Tian et al. 2019, section 3.1; torchvision 0.14 ``FCOSClassificationHead``.
+    """
+
+    def __init__(self, channels, n_output):
+        super().__init__()
+        self.n_output = n_output
+        with self.init_scope():
+            self.conv = tower(channels, norm=_group_norm)
+            self.cls_logits = classification(channels, n_output)
+
+    def forward(self, hs):
+        """Classify.
+
+        Args:
+            hs (list of Variable): (B, C, H_l, W_l).
+
+        Returns:
+            list of Variable: Per level, (B, H_l * W_l, n_output).
+        """
+        return [per_anchor(self.cls_logits(self.conv(h)), self.n_output) for h in hs]
+
+
+class FCOSRegressionHead(chainer.Chain):
+    """Distances to the four sides, and how central a position is.
+
+    Args:
+        channels (int): Channels of the pyramid, a multiple of 32.
+
+    Source:
+        Tian et al. 2019, sections 3.1 and 3.3; torchvision 0.14 ``FCOSRegressionHead``.
+    """
+
+    def __init__(self, channels):
+        super().__init__()
+        with self.init_scope():
+            self.conv = tower(channels, norm=_group_norm)
+            self.bbox_reg = prediction(channels, 4)
+            self.bbox_ctrness = prediction(channels, 1)
+
+    def forward(self, hs):
+        """Predict.
+
+        Args:
+            hs (list of Variable): (B, C, H_l, W_l).
+
+        Returns:
+            tuple of two lists of Variable: Per level, distances (B, H_l * W_l, 4), left, top, right, bottom >= 0, and
+            centerness logits (B, H_l * W_l, 1).
+        """
+        towers = [self.conv(h) for h in hs]
+        distances = [per_anchor(F.relu(self.bbox_reg(h)), 4) for h in towers]
+        return distances, [per_anchor(self.bbox_ctrness(h), 1) for h in towers]
+
+
+class FCOSHead(chainer.Chain):
+    """Both heads of FCOS.
+
+    Args:
+        channels (int): Channels of the pyramid, a multiple of 32.
+        n_output (int): Outputs per position.
+    """
+
+    def __init__(self, channels, n_output):
+        super().__init__()
+        with self.init_scope():
+            self.classification_head = FCOSClassificationHead(channels, n_output)
+            self.regression_head = FCOSRegressionHead(channels)
+
+    def forward(self, hs):
+        """Predict at every position.
+
+        Args:
+            hs (list of Variable): (B, C, H_l, W_l).
+
+        Returns:
+            tuple of three lists of Variable: Per level, logits (B, N_l, n_output), distances (B, N_l, 4) and
+            centerness logits (B, N_l, 1).
+        """
+        return (self.classification_head(hs), *self.regression_head(hs))
+
+
+class FCOS(Detector):
+    """Detect in one stage, without anchors to choose from.
+
+    The anchor generator gives the unit of the distances: one square per position, as large as the stride.
+
+    Args:
+        backbone (callable): Batch (B, 3, H, W) to a list of maps, finest first.
+        head (callable): A :class:`FCOSHead`.
+        anchor_generator (callable): An :class:`~chainfpn.boxes.AnchorGenerator` of one anchor per position.
+        n_fg_class (int): Number of labels, background excluded.
+        raw_labels (sequence of int or None): See :class:`~chainfpn.links.Detector`.
+        label_names (sequence of str or None): See :class:`~chainfpn.links.Detector`.
+        preparation (callable or None): See :class:`~chainfpn.links.Detector`.
+        n_candidates (int): Most candidates per level.
+        n_detections (int): Most detections per image.
+
+    Source:
+        Tian et al. 2019; torchvision 0.14 ``FCOS``.
+    """
+
+    presets = MappingProxyType({"evaluate": (0.2, 0.6), "visualize": (0.5, 0.6)})
+
+    def __init__(
+        self,
+        backbone,
+        head,
+        anchor_generator,
+        *,
+        n_fg_class,
+        raw_labels=None,
+        label_names=None,
+        preparation=None,
+        n_candidates=1000,
+        n_detections=100,
+    ):
+        super().__init__(
+            n_fg_class=n_fg_class, raw_labels=raw_labels, label_names=label_names, preparation=preparation
+        )
+        self.anchor_generator = anchor_generator
+        self.box_coder = LinearBoxCoder()
+        self.n_candidates = n_candidates
+        self.n_detections = n_detections
+        with self.init_scope():
+            self.backbone = backbone
+            self.head = head
+
+    def forward(self, x, sizes):
+        """Detect objects in a prepared batch.
+
+        Args:
+            x (Variable): (B, 3, H, W).
+            sizes (sequence of (int, int)): Height and width of each image within the batch.
+
+        Returns:
+            list of Detection: One per image, in the pixels of the batch; a score is the geometric mean of the class
+            probability and the centerness.
+        """
+        hs = self.backbone(x)  # levels of (B, C, H_l, W_l)
+        logits, distances, centers = self.head(hs)  # levels of (B, N_l, K), (B, N_l, 4), (B, N_l, 1)
+        return detect_per_level(
+            [
+                self.xp.sqrt(F.sigmoid(logit).array * F.sigmoid(center).array)
+                for logit, center in zip(logits, centers, strict=True)
+            ],
+            [distance.array for distance in distances],
+            self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp),
+            sizes,
+            box_coder=self.box_coder,
+            score_thresh=self.score_thresh,
+            nms_thresh=self.nms_thresh,
+            n_candidates=self.n_candidates,
+            n_detections=self.n_detections,
+        )
+
+
+_group_norm = functools.partial(L.GroupNormalization, 32, eps=1e-5)

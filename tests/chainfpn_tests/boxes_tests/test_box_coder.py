@@ -1,0 +1,54 @@
+"""Box coder: hand-computed numbers, the way back, and torchvision's."""
+
+import numpy as np
+import pytest
+
+from chainfpn.boxes import BoxCoder
+
+
+def _boxes(n, seed):
+    rng = np.random.RandomState(seed)
+    corner = rng.uniform(-50, 400, (n, 2))
+    return np.concatenate((corner, corner + rng.uniform(10, 300, (n, 2))), axis=1)
+
+
+def test_decode_by_hand():
+    coder = BoxCoder((10, 10, 5, 5))
+    reference = np.array([[10.0, 20.0, 30.0, 60.0]])  # centre (20, 40), 20 high, 40 wide
+    deltas = np.array([[1.0, 2.0, 5 * np.log(2), 0.0]])  # right by a tenth of 40, down by a fifth of 20, twice as wide
+    np.testing.assert_allclose(coder.decode(deltas, reference), [[[14.0, 4.0, 34.0, 84.0]]])
+
+
+def test_growth_is_limited():
+    bbox = BoxCoder((1, 1, 1, 1)).decode(np.array([[0.0, 0.0, 100.0, -100.0]]), np.array([[0.0, 0.0, 16.0, 16.0]]))
+    assert bbox[0, 0, 3] - bbox[0, 0, 1] == pytest.approx(1000)
+    assert bbox[0, 0, 2] - bbox[0, 0, 0] == pytest.approx(0)
+
+
+def test_decode_inverts_encode():
+    coder = BoxCoder((10, 10, 5, 5))
+    bbox, reference = _boxes(50, 0), _boxes(50, 1)
+    np.testing.assert_allclose(coder.decode(coder.encode(bbox, reference), reference)[:, 0], bbox, atol=1e-9)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-6), (np.float64, 1e-12)])
+def test_coder_is_torchvisions(torchvision_live, dtype, tolerance):
+    bbox, reference = _boxes(40, 2).astype(dtype), _boxes(40, 3).astype(dtype)
+    deltas = np.random.RandomState(4).normal(0, 3, (40, 12)).astype(dtype)
+    out = torchvision_live.run(
+        """
+        from torchvision.models.detection._utils import BoxCoder
+        coder = BoxCoder((10., 10., 5., 5.))
+        xyxy = lambda a: torch.from_numpy(a[:, [1, 0, 3, 2]])
+        outputs["encoded"] = coder.encode_single(xyxy(inputs["bbox"]), xyxy(inputs["reference"]))
+        outputs["decoded"] = coder.decode(torch.from_numpy(inputs["deltas"]), [xyxy(inputs["reference"])])
+        """,
+        bbox=bbox,
+        reference=reference,
+        deltas=deltas,
+    )
+    coder = BoxCoder((10, 10, 5, 5))
+    encoded, decoded = coder.encode(bbox, reference), coder.decode(deltas, reference)
+    assert encoded.dtype == decoded.dtype == dtype
+    np.testing.assert_allclose(encoded, out["encoded"], rtol=tolerance, atol=10 * tolerance)
+    np.testing.assert_allclose(decoded, out["decoded"][..., [1, 0, 3, 2]], rtol=tolerance, atol=1000 * tolerance)

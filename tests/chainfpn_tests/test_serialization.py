@@ -1,0 +1,147 @@
+"""Loading weights: bit for bit, all problems at once, nothing unpickled."""
+
+import json
+import os
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy as np
+import pytest
+from chainer.training import extensions
+
+from chainfpn import WeightsError, load_weights, read_weights
+from chainfpn.links import BatchNormalization, FrozenBatchNormalization
+
+
+class Small(chainer.Chain):
+    """A link with every kind of leaf."""
+
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.conv = L.Convolution2D(3, 4, 3)
+            self.norm = BatchNormalization(4)
+            self.frozen = FrozenBatchNormalization(4)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """An .npz of a Small, and its arrays."""
+    rng = np.random.RandomState(0)
+    arrays = {name: rng.normal(size=value.shape).astype("f") for name, value in _arrays(Small()).items() if value.ndim}
+    np.savez(tmp_path / "w.npz", __meta__=json.dumps({"model": "small"}), **arrays)
+    return tmp_path / "w.npz", arrays
+
+
+def _arrays(link):
+    serializer = chainer.serializers.DictionarySerializer()
+    serializer.save(link)
+    return serializer.target
+
+
+def test_every_leaf_is_loaded_bit_for_bit(file):
+    path, arrays = file
+    link = Small()
+    assert load_weights(path, link) == {"model": "small"}
+    loaded = _arrays(link)
+    assert len(arrays) == 10
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(loaded[name], array)
+
+
+def test_chainers_own_loader_takes_the_same_file(file):
+    path, arrays = file
+    link = Small()
+    chainer.serializers.load_npz(path, link)
+    np.testing.assert_array_equal(link.norm.avg_var, arrays["norm/avg_var"])
+
+
+def test_the_counter_is_loaded_where_there_is_one(tmp_path):
+    source = Small()
+    source.norm.N = 7
+    chainer.serializers.save_npz(tmp_path / "w.npz", source)
+    link = Small()
+    load_weights(tmp_path / "w.npz", link)
+    assert link.norm.N == 7
+
+
+def test_all_problems_are_named_at_once_and_nothing_changes(file, tmp_path):
+    _, arrays = file
+    del arrays["conv/b"]
+    arrays["conv/W"] = arrays["conv/W"][:2]
+    arrays["head/W"] = np.zeros(3)
+    np.savez(tmp_path / "bad.npz", **arrays)
+    link = Small()
+    before = _arrays(link)
+    with pytest.raises(WeightsError) as caught:
+        load_weights(tmp_path / "bad.npz", link)
+    assert str(caught.value).splitlines() == [
+        "bad.npz: conv/b is missing",
+        "bad.npz: head/W is not in the model",
+        "bad.npz: conv/W has shape (2, 3, 3, 3) in the file, (4, 3, 3, 3) in the model",
+    ]
+    for name, array in _arrays(link).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_not_strict_loads_what_both_have(file, tmp_path):
+    _, arrays = file
+    del arrays["conv/b"]
+    arrays["head/W"] = np.zeros(3)
+    np.savez(tmp_path / "part.npz", **arrays)
+    link = Small()
+    load_weights(tmp_path / "part.npz", link, strict=False)
+    np.testing.assert_array_equal(link.conv.W.array, arrays["conv/W"])
+
+
+class _TrainChain(chainer.Chain):
+    def __init__(self, model):
+        super().__init__()
+        with self.init_scope():
+            self.model = model
+
+    def forward(self, x):
+        return F.sum(self.model.conv(x))
+
+
+def test_a_trainers_snapshot_is_taken(tmp_path):
+    link = Small()
+    optimizer = chainer.optimizers.SGD().setup(_TrainChain(link))
+    iterator = chainer.iterators.SerialIterator([np.ones((3, 5, 5), dtype="f")], 1)
+    updater = chainer.training.StandardUpdater(iterator, optimizer)
+    trainer = chainer.training.Trainer(updater, (1, "iteration"), out=tmp_path)
+    trainer.extend(extensions.snapshot(filename="snapshot"), trigger=(1, "iteration"))
+    trainer.run()
+    fresh = Small()
+    load_weights(tmp_path / "snapshot", fresh)
+    np.testing.assert_array_equal(fresh.conv.W.array, link.conv.W.array)
+
+
+class _Bomb:
+    def __init__(self, canary):
+        self.canary = canary
+
+    def __reduce__(self):
+        return os.mkdir, (self.canary,)
+
+
+def test_nothing_is_unpickled(tmp_path):
+    canary = tmp_path / "canary"
+    np.savez(tmp_path / "evil.npz", W=np.array([_Bomb(str(canary))], dtype=object))
+    with pytest.raises(WeightsError, match=r"evil\.npz: W is a pickled object, which is never loaded"):
+        read_weights(tmp_path / "evil.npz")
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive at all", b"PK\x03\x04 cut"])
+def test_what_is_no_archive_is_said(tmp_path, content):
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"x\.npz: must be an \.npz archive, got"):
+        read_weights(tmp_path / "x.npz")
+
+
+def test_a_broken_meta_is_said(tmp_path):
+    np.savez(tmp_path / "x.npz", __meta__="{", W=np.zeros(1))
+    with pytest.raises(WeightsError, match=r"x\.npz: __meta__ must be JSON, got '{'"):
+        read_weights(tmp_path / "x.npz")
