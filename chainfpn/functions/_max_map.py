@@ -1,0 +1,58 @@
+"""A maximum over windows as a function node: its gradient follows the argmax."""
+
+import numpy as np
+from chainer import backend, function_node
+
+from chainfpn.functions._linear_map import linear_map
+from chainfpn.functions.kernels import kernels_for
+
+
+class MaxMap(function_node.FunctionNode):
+    """Take maxima of an image's pixels; the gradient goes to the pixels they came from.
+
+    Args:
+        name (str): Label in the graph.
+        forward (callable): Array (B, C, H, W) to maxima (R', C, outh, outw) and int32 pixels of the plane, -1 for none.
+        roi_indices (array): int32, (R',), image of each row of the maxima.
+    """
+
+    def __init__(self, name, forward, roi_indices):
+        super().__init__()
+        self._name = name
+        self._forward = forward
+        self._roi_indices = roi_indices
+
+    @property
+    def label(self):
+        """Name shown in dumps of the graph."""
+        return self._name
+
+    def forward(self, inputs):
+        """Take the maxima and remember where they were."""
+        (x,) = inputs
+        y, self._argmax = self._forward(x)
+        self._x_shape = x.shape
+        return (y,)
+
+    def backward(self, indexes, gys):
+        """Send each gradient to its pixel; this is linear, so it can be differentiated again."""
+        (gy,) = gys
+
+        def scatter(g):
+            return kernels_for(g).scatter(g, self._argmax, self._roi_indices, self._x_shape)
+
+        def gather(ggx):
+            return _gather(ggx, self._argmax, self._roi_indices)
+
+        return (linear_map(f"grad of {self._name}", gy, scatter, gather),)
+
+
+def _gather(x, argmax, roi_indices):
+    """Read the pixel of each maximum: (B, C, H, W) to the shape of ``argmax``; 0 where there is none."""
+    xp = backend.get_array_module(x)
+    planes = roi_indices.astype(np.int64)[:, None] * x.shape[1] + xp.arange(x.shape[1])  # (R', C)
+    place = planes[:, :, None, None] * (x.shape[2] * x.shape[3]) + xp.maximum(argmax, 0)
+    found = argmax >= 0
+    if not place.size:
+        return xp.zeros(argmax.shape, x.dtype)
+    return xp.where(found, x.ravel()[place], xp.zeros((), x.dtype))

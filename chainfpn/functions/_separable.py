@@ -1,0 +1,43 @@
+"""Maps that are one matrix over rows and one over columns: y = rows x columns^T, on either device."""
+
+from chainer import backend
+
+from chainfpn.functions._linear_map import linear_map
+from chainfpn.functions.kernels import compute_dtype
+
+
+def apply_separable(x, rows, columns):
+    """Apply a matrix to each axis of a map.
+
+    Args:
+        x (array): float16/32/64, (B, C, H, W).
+        rows (array): NumPy, (outh, H).
+        columns (array): NumPy, (outw, W).
+
+    Returns:
+        array: dtype of x, (B, C, outh, outw). float16 is computed in float32.
+    """
+    xp = backend.get_array_module(x)
+    dtype = compute_dtype(x.dtype)
+    rows, columns = xp.asarray(rows, dtype), xp.asarray(columns, dtype)
+    return (rows @ (x.astype(dtype, copy=False) @ columns.T)).astype(x.dtype, copy=False)
+
+
+def separable_map(name, x, rows, columns, *, forward=None):
+    """Apply a matrix to each axis of a variable.
+
+    Args:
+        name (str): Label in the graph.
+        x (Variable or array): (B, C, H, W).
+        rows, columns (array): NumPy, (outh, H) and (outw, W).
+        forward (callable or None): A faster way to the same result, array to array.
+
+    Returns:
+        Variable: dtype of x, (B, C, outh, outw).
+    """
+    return linear_map(
+        name,
+        x,
+        forward or (lambda x: apply_separable(x, rows, columns)),
+        lambda gy: apply_separable(gy, rows.T, columns.T),
+    )

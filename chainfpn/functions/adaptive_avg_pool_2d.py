@@ -1,0 +1,46 @@
+"""Adaptive average pooling."""
+
+import numpy as np
+
+from chainfpn.functions._arguments import check_map, check_outsize
+from chainfpn.functions._separable import separable_map
+from chainfpn.functions.kernels import geometry
+
+
+def adaptive_avg_pool_2d(x, outsize):
+    """Pool a map of any size to a fixed grid by the mean.
+
+    Row i of n covers the pixels floor(i H / n) to ceil((i + 1) H / n); columns likewise.
+
+    Args:
+        x (Variable): float16/32/64, (B, C, H, W).
+        outsize (int or pair of ints): Rows and columns of bins.
+
+    Returns:
+        Variable: dtype of x, (B, C, outh, outw). float16 is computed in float32.
+
+    Raises:
+        TypeError: if x is no float array.
+        ValueError: if x is not (B, C, H, W), or ``outsize`` not positive.
+
+    Source:
+        PyTorch ``adaptive_avg_pool2d``.
+
+    Example:
+        >>> x = np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3)
+        >>> adaptive_avg_pool_2d(x, 2).array
+        array([[[[2., 3.],
+                 [5., 6.]]]], dtype=float32)
+    """
+    check_map("adaptive_avg_pool_2d", x)
+    outsize = check_outsize("adaptive_avg_pool_2d", outsize)
+    windows = geometry.adaptive_windows(1, outsize, x.shape[2:])
+    rows, columns = _mean_matrix(windows.rows[0], x.shape[2]), _mean_matrix(windows.columns[0], x.shape[3])
+    return separable_map("adaptive_avg_pool_2d", x, rows, columns)
+
+
+def _mean_matrix(bounds, extent):
+    """(bins, extent): the mean over each window."""
+    at = np.arange(extent)
+    inside = (at >= bounds[:, :1]) & (at < bounds[:, 1:])
+    return inside / inside.sum(axis=1, keepdims=True)

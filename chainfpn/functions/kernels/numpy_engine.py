@@ -1,0 +1,171 @@
+"""The RoI ops on the CPU without Numba: one small matrix product (or a maximum over slices) per RoI, nothing per bin.
+
+Same interface and results as ``numba_engine``; a NaN or infinity in the map under a RoI may reach all its bins.
+"""
+
+import numpy as np
+
+from chainfpn.functions.kernels import geometry
+
+
+def _axis_matrix(start, size, count, n_bins, extent):
+    """(n_bins, extent) weights of one axis of a RoI: the mean of bilinear samples."""
+    dtype = start.dtype
+    matrix = np.zeros((n_bins, extent), dtype)
+    bins, i = np.arange(n_bins, dtype=dtype)[:, None], np.arange(count, dtype=dtype)
+    at = (start + bins * size) + (i + dtype.type(0.5)) * size / dtype.type(max(count, 1))  # (n_bins, count)
+    b, q = np.nonzero((at >= -1) & (at <= extent))
+    at = np.maximum(at[b, q], 0)
+    low = np.minimum(at.astype(np.int64), extent - 1)
+    upper = np.where(low < extent - 1, at - low, 0).astype(dtype)
+    high = np.minimum(low + 1, extent - 1)
+    np.add.at(matrix, (b, low), 1 - upper)
+    np.add.at(matrix, (b, high), upper)
+    return matrix / dtype.type(max(count, 1))
+
+
+def _sample_matrices(p, map_shape):
+    """Yield (RoI, rows, columns, matrix over rows, matrix over columns), each cut to the pixels that have weight."""
+    grid = geometry.sample_grid(p)
+    for r in np.flatnonzero((grid.count > 0).all(axis=1)):
+        matrices, parts = [], []
+        for axis in (0, 1):
+            matrix = _axis_matrix(
+                grid.start[r, axis], grid.size[r, axis], grid.count[r, axis], p.outsize[axis], map_shape[axis]
+            )
+            used = np.flatnonzero(matrix.any(axis=0))
+            part = slice(used[0], used[-1] + 1) if used.size else slice(0, 0)
+            matrices.append(matrix[:, part])
+            parts.append(part)
+        yield r, *parts, *matrices
+
+
+def _mean_matrices(windows, map_shape):
+    """Yield what ``_sample_matrices`` does, for the mean of each window."""
+    for r in range(len(windows.rows)):
+        matrices, parts = [], []
+        for bounds, extent in zip((windows.rows[r], windows.columns[r]), map_shape, strict=True):
+            part = slice(bounds.min(), max(bounds.max(), bounds.min()))
+            at = np.arange(extent)[part]
+            matrix = ((at >= bounds[:, :1]) & (at < bounds[:, 1:])).astype(np.float64)
+            matrices.append(matrix / np.maximum(bounds[:, 1:] - bounds[:, :1], 1))
+            parts.append(part)
+        yield r, *parts, *matrices
+
+
+def _ps_shape(x_shape, outsize):
+    """Split the channel axis: (C_out, outh, outw, H, W)."""
+    return (x_shape[1] // (outsize[0] * outsize[1]), *outsize, *x_shape[2:])
+
+
+def _ps_forward(x, roi_indices, outsize, matrices):
+    shape = _ps_shape(x.shape, outsize)
+    y = np.zeros((len(roi_indices), *shape[:3]), x.dtype)
+    for r, rows, columns, over_rows, over_columns in matrices:
+        part = x[roi_indices[r]].reshape(shape)[..., rows, columns]  # (C_out, outh, outw, h, w)
+        part = np.matmul(part, over_columns.astype(x.dtype)[None, None, :, :, None])[..., 0]  # (C_out, outh, outw, h)
+        y[r] = (part * over_rows.astype(x.dtype)[None, :, None]).sum(axis=3)
+    return y
+
+
+def _ps_backward(gy, roi_indices, x_shape, matrices):
+    gx = np.zeros(x_shape, gy.dtype)
+    shape = _ps_shape(x_shape, gy.shape[2:])
+    for r, rows, columns, over_rows, over_columns in matrices:
+        over_rows, over_columns = over_rows.astype(gy.dtype), over_columns.astype(gy.dtype)
+        weights = over_rows[:, None, :, None] * over_columns[None, :, None, :]  # (outh, outw, h, w)
+        gx[roi_indices[r]].reshape(shape)[..., rows, columns] += gy[r][..., None, None] * weights
+    return gx
+
+
+def align_forward(x, p):
+    """Run roi_align: see ``numba_engine.align_forward``."""
+    y = np.zeros((len(p.rois), x.shape[1], *p.outsize), x.dtype)
+    for r, rows, columns, over_rows, over_columns in _sample_matrices(p, x.shape[2:]):
+        part = x[p.roi_indices[r], :, rows, columns]  # (C, h, w)
+        y[r] = over_rows @ (part @ over_columns.T)
+    return y
+
+
+def align_backward(gy, p, x_shape):
+    """Run the transpose of ``align_forward``."""
+    gx = np.zeros(x_shape, gy.dtype)
+    for r, rows, columns, over_rows, over_columns in _sample_matrices(p, x_shape[2:]):
+        gx[p.roi_indices[r], :, rows, columns] += over_rows.T @ (gy[r] @ over_columns)
+    return gx
+
+
+def ps_align_forward(x, p):
+    """Run ps_roi_align: see ``numba_engine.ps_align_forward``."""
+    return _ps_forward(x, p.roi_indices, p.outsize, _sample_matrices(p, x.shape[2:]))
+
+
+def ps_align_backward(gy, p, x_shape):
+    """Run the transpose of ``ps_align_forward``."""
+    return _ps_backward(gy, p.roi_indices, x_shape, _sample_matrices(p, x_shape[2:]))
+
+
+def ps_mean_forward(x, windows, roi_indices):
+    """Average each window from its own channel: see ``numba_engine.ps_mean_forward``."""
+    outsize = windows.rows.shape[1], windows.columns.shape[1]
+    return _ps_forward(x, roi_indices, outsize, _mean_matrices(windows, x.shape[2:]))
+
+
+def ps_mean_backward(gy, windows, roi_indices, x_shape):
+    """Run the transpose of ``ps_mean_forward``."""
+    return _ps_backward(gy, roi_indices, x_shape, _mean_matrices(windows, x_shape[2:]))
+
+
+def max_forward(x, windows, roi_indices, lowest):
+    """Take the maximum of each window: see ``numba_engine.max_forward``."""
+    n_rois, outh, outw = len(roi_indices), windows.rows.shape[1], windows.columns.shape[1]
+    width = x.shape[3]
+    y = np.zeros((n_rois, x.shape[1], outh, outw), x.dtype)
+    argmax = np.full(y.shape, -1, np.int32)
+    for r in range(n_rois):
+        rows, columns = windows.rows[r], windows.columns[r]
+        n_h, n_w = np.ptp(rows, axis=1).max(initial=0), np.ptp(columns, axis=1).max(initial=0)
+        used = (rows[:, 1] > rows[:, 0])[:, None] & (columns[:, 1] > columns[:, 0])
+        if not used.any():
+            continue
+        at_h, at_w = rows[:, :1] + np.arange(n_h), columns[:, :1] + np.arange(n_w)  # (outh, n_h), (outw, n_w)
+        inside = (at_h < rows[:, 1:])[:, None, :, None] & (at_w < columns[:, 1:])[None, :, None, :]
+        at_h, at_w = np.minimum(at_h, x.shape[2] - 1), np.minimum(at_w, width - 1)
+        place = at_h[:, None, :, None] * width + at_w[None, :, None, :]  # (outh, outw, n_h, n_w)
+        values = x[roi_indices[r]].reshape(x.shape[1], -1)[:, place]  # (C, outh, outw, n_h, n_w)
+        values = np.where(inside & (values > lowest), values, lowest).reshape(*values.shape[:3], -1)
+        first = values.argmax(axis=3)
+        best = np.take_along_axis(values, first[..., None], axis=3)[..., 0]
+        place = np.take_along_axis(np.broadcast_to(place.reshape(1, outh, outw, -1), values.shape), first[..., None], 3)
+        y[r] = np.where(used, best, 0)
+        argmax[r] = np.where(used & (best > lowest), place[..., 0], -1)
+    return y, argmax
+
+
+def scatter(gy, argmax, roi_indices, x_shape):
+    """Add each gradient to the pixel its maximum came from: see ``numba_engine.scatter``."""
+    n_images, n_channels, height, width = x_shape
+    planes = roi_indices[:, None].astype(np.int64) * n_channels + np.arange(n_channels)  # (R', C)
+    place = planes[:, :, None, None] * (height * width) + argmax
+    found = argmax >= 0
+    gx = np.zeros(n_images * n_channels * height * width, gy.dtype)
+    np.add.at(gx, place[found], gy[found])
+    return gx.reshape(x_shape)
+
+
+def suppress(boxes, label, thresh, limit):
+    """Keep each box that no earlier kept box of its label overlaps: see ``numba_nms.suppress``."""
+    keep = np.zeros(len(boxes), bool)
+    left = np.arange(len(boxes))
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    for _ in range(limit):
+        if not left.size:
+            break
+        best, left = left[0], left[1:]
+        keep[best] = True
+        sides = np.minimum(boxes[best, 2:], boxes[left, 2:]) - np.maximum(boxes[best, :2], boxes[left, :2])
+        shared = np.maximum(sides, 0).prod(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            overlap = shared / (area[best] + area[left] - shared)
+        left = left[~((overlap > thresh) & (label[left] == label[best]))]
+    return keep

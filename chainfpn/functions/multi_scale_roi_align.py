@@ -1,0 +1,118 @@
+"""RoIAlign over a feature pyramid."""
+
+import dataclasses
+import math
+
+import numpy as np
+from chainer import backend
+
+from chainfpn.functions._arguments import check_map, check_roi_arguments
+from chainfpn.functions._linear_map import LinearMap
+from chainfpn.functions.kernels import kernels_for
+
+#: Keeps a RoI of exactly a level's size on that level.
+LEVEL_EPS = 1e-6
+
+
+def multi_scale_roi_align(
+    xs, rois, roi_indices, outsize, image_size, *, sampling_ratio=2, canonical_scale=224, canonical_level=4
+):
+    """Pool each RoI from the level of the pyramid that suits its size.
+
+    A RoI of area A goes to level floor(canonical_level + log2(sqrt(A) / canonical_scale) + 1e-6), clipped to the levels
+    there are; an empty or reversed RoI to the finest. The scale of a level is the power of two nearest to
+    its height over the image's; level l has scale 2**-l. There, ``roi_align`` pools it.
+
+    Args:
+        xs (list of Variable): float16/32/64, (B, C, H_l, W_l), finest first, all of one dtype.
+        rois (array): float32 or dtype of xs, (R', 4), yxyx, input-image pixels; not differentiated.
+        roi_indices (array): int32, (R',), in [0, B).
+        outsize (int or pair of ints): Rows and columns of bins.
+        image_size (pair of ints or list of pairs): Height and width of the batch, or of each image.
+        sampling_ratio (int): Samples per bin and axis; -1 or 0 takes ceil(side of the bin in feature pixels).
+        canonical_scale (float): Side in image pixels of a RoI that belongs to ``canonical_level``.
+        canonical_level (int): Its level.
+
+    Returns:
+        Variable: dtype of xs, (R', C, outh, outw), in the order of ``rois``.
+
+    Raises:
+        TypeError: if an array has the wrong dtype or device.
+        ValueError: if there is no level, or a shape, an index or a size is out of range.
+
+    Source:
+        Lin et al. 2017 (FPN), equation 1; torchvision 0.14 ``MultiScaleRoIAlign``.
+
+    Example:
+        >>> xs = [np.full((1, 1, side, side), side, np.float32) for side in (64, 32, 16, 8)]
+        >>> rois = np.array([[0, 0, 32, 32], [0, 0, 224, 224]], np.float32)
+        >>> multi_scale_roi_align(xs, rois, np.zeros(2, np.int32), 1, (256, 256)).array.ravel()
+        array([64., 16.], dtype=float32)
+    """
+    name = "multi_scale_roi_align"
+    if not xs:
+        raise ValueError(f"{name}: xs must have at least one level, got none")
+    for level, x in enumerate(xs):
+        check_map(name, x, f"xs[{level}]")
+        if x.dtype != xs[0].dtype or x.shape[:2] != xs[0].shape[:2]:
+            raise ValueError(
+                f"{name}: xs[{level}] must be {xs[0].dtype} {xs[0].shape[:2]} as xs[0] is, got {x.dtype} {x.shape[:2]}"
+            )
+    scales = [_scale(name, x, image_size) for x in xs]
+    p = check_roi_arguments(
+        name, xs[0], rois, roi_indices, outsize, scales[0], sampling_ratio=sampling_ratio, at_least_one=True
+    )
+    first, last = (round(-math.log2(scale)) for scale in (scales[0], scales[-1]))
+    xp = backend.get_array_module(xs[0])
+    levels = assign_levels(p.rois, first, last, canonical_scale, canonical_level)
+    parts = []  # which RoIs each level pools, and how
+    for level, scale in enumerate(scales):
+        (here,) = xp.nonzero(levels == level)
+        part = dataclasses.replace(p, rois=p.rois[here], roi_indices=p.roi_indices[here], spatial_scale=scale)
+        parts.append((here, part))
+    shapes = [x.shape for x in xs]
+
+    def forward(xs):
+        y = xp.empty((len(p.rois), xs[0].shape[1], *p.outsize), xs[0].dtype)
+        for x, (here, part) in zip(xs, parts, strict=True):
+            if len(here):
+                y[here] = kernels_for(x).align_forward(x, part)
+        return (y,)
+
+    def transpose(gys):
+        (gy,) = gys
+        return tuple(
+            kernels_for(gy).align_backward(gy[here], part, shape)
+            for (here, part), shape in zip(parts, shapes, strict=True)
+        )
+
+    return LinearMap(name, forward, transpose).apply(xs)[0]
+
+
+def assign_levels(rois, first, last, canonical_scale=224, canonical_level=4):
+    """Choose the level of each RoI by its area.
+
+    Args:
+        rois (array): float32 or float64, (R', 4), yxyx.
+        first, last (int): The levels there are; level l has scale 2**-l.
+        canonical_scale (float): Side of a RoI that belongs to ``canonical_level``.
+        canonical_level (int): Its level.
+
+    Returns:
+        array: int64, (R',), 0 for ``first``.
+    """
+    xp = backend.get_array_module(rois)
+    area = (rois[:, 2] - rois[:, 0]) * (rois[:, 3] - rois[:, 1])
+    area = xp.where(area > 0, area, xp.ones_like(area))
+    ratio = xp.sqrt(area) / rois.dtype.type(canonical_scale)
+    level = xp.floor(canonical_level + xp.log2(ratio) + rois.dtype.type(LEVEL_EPS))
+    return xp.clip(level, first, last).astype(np.int64) - first
+
+
+def _scale(name, x, image_size):
+    """Feature pixels per image pixel: the nearest power of two."""
+    try:
+        height = max(int(size[0]) for size in image_size) if isinstance(image_size[0], tuple | list) else image_size[0]
+        return 2.0 ** round(math.log2(x.shape[2] / height))
+    except (TypeError, ValueError, IndexError, ZeroDivisionError):
+        raise ValueError(f"{name}: image_size must be (H, W) or a list of them, got {image_size!r}") from None

@@ -1,0 +1,59 @@
+"""Position-sensitive RoIAlign."""
+
+from chainfpn.functions._arguments import check_position_sensitive, check_roi_arguments
+from chainfpn.functions._linear_map import linear_map
+from chainfpn.functions.kernels import kernels_for
+
+
+def ps_roi_align(x, rois, roi_indices, outsize, spatial_scale, *, sampling_ratio=-1):
+    """Pool each RoI to a fixed grid by the mean of bilinear samples, each bin from channels of its own.
+
+    Bin (i, j) of output channel c reads input channel ``(c * outh + i) * outw + j``. Pixel centres lie at .5 and no
+    side is enlarged: an empty RoI samples one line or point, a reversed one is sampled backwards. Adaptive sampling
+    takes no sample of an empty or reversed side and gives zeros (torchvision divides 0 by 0). Samples outside the map,
+    NaNs and far coordinates as in ``roi_align``.
+
+    Args:
+        x (Variable): float16/32/64, (B, C * outh * outw, H, W).
+        rois (array): float32 or dtype of x, (R', 4), yxyx, input-image pixels; not differentiated.
+        roi_indices (array): int32, (R',), in [0, B).
+        outsize (int or pair of ints): Rows and columns of bins.
+        spatial_scale (float): Feature pixels per image pixel, e.g. 1/16.
+        sampling_ratio (int): Samples per bin and axis; -1 or 0 takes ceil(side of the bin in feature pixels).
+
+    Returns:
+        Variable: dtype of x, (R', C, outh, outw). float16 is computed in float32.
+
+    Raises:
+        TypeError: if an array has the wrong dtype or device.
+        ValueError: if a shape, an index or ``spatial_scale`` is out of range, or the channels do not divide into bins.
+
+    Source:
+        Li et al. 2018 (Light-Head R-CNN); torchvision 0.14 ``ps_roi_align``.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.arange(4, dtype=np.float32).reshape(1, 4, 1, 1) * np.ones((4, 4), np.float32)
+        >>> rois = np.array([[0, 0, 4, 4]], np.float32)
+        >>> ps_roi_align(x, rois, np.array([0], np.int32), 2, 1.0).array
+        array([[[[0., 1.],
+                 [2., 3.]]]], dtype=float32)
+    """
+    p = check_roi_arguments(
+        "ps_roi_align",
+        x,
+        rois,
+        roi_indices,
+        outsize,
+        spatial_scale,
+        sampling_ratio=sampling_ratio,
+        half_pixel=True,
+    )
+    check_position_sensitive("ps_roi_align", x, p.outsize)
+    x_shape = x.shape
+    return linear_map(
+        "ps_roi_align",
+        x,
+        lambda x: kernels_for(x).ps_align_forward(x, p),
+        lambda gy: kernels_for(gy).ps_align_backward(gy, p, x_shape),
+    )

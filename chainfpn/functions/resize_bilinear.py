@@ -1,0 +1,77 @@
+"""Bilinear resizing."""
+
+import numpy as np
+from chainer import backend
+
+from chainfpn.functions._arguments import check_map, check_outsize
+from chainfpn.functions._separable import separable_map
+from chainfpn.functions.kernels import compute_dtype
+
+
+def resize_bilinear(x, size, *, align_corners=False):
+    """Resize a map to any size by bilinear interpolation, without antialiasing.
+
+    Args:
+        x (Variable): float16/32/64, (B, C, H, W).
+        size (int or pair of ints): Rows and columns of the result.
+        align_corners (bool): Whether the centres of the corner pixels coincide; else their outer corners do.
+
+    Returns:
+        Variable: dtype of x, (B, C, *size). float16 is computed in float32.
+
+    Raises:
+        TypeError: if x is no float array.
+        ValueError: if x is not (B, C, H, W), or ``size`` not positive.
+
+    Source:
+        PyTorch ``interpolate(mode="bilinear")``.
+
+    Example:
+        >>> x = np.array([[[[0.0, 4.0]]]], np.float32)
+        >>> resize_bilinear(x, (1, 4)).array
+        array([[[[0., 1., 3., 4.]]]], dtype=float32)
+        >>> resize_bilinear(x, (1, 3), align_corners=True).array
+        array([[[[0., 2., 4.]]]], dtype=float32)
+    """
+    check_map("resize_bilinear", x)
+    size = check_outsize("resize_bilinear", size, "size")
+    dtype = compute_dtype(x.dtype)
+    axes = [_sources(n_out, n_in, align_corners, dtype) for n_out, n_in in zip(size, x.shape[2:], strict=True)]
+
+    def interpolate(x):
+        y = x.astype(dtype, copy=False)
+        for axis, taps in zip((3, 2), reversed(axes), strict=True):
+            y = _interpolate(y, axis, *taps)
+        return y.astype(x.dtype, copy=False)
+
+    matrices = [_matrix(*taps, n_in) for taps, n_in in zip(axes, x.shape[2:], strict=True)]
+    return separable_map("resize_bilinear", x, *matrices, forward=interpolate)
+
+
+def _sources(n_out, n_in, align_corners, dtype):
+    """Lower and upper input pixel of each output pixel, and the weight of the upper."""
+    out = np.arange(n_out, dtype=dtype)
+    if align_corners:
+        at = out * (dtype.type(n_in - 1) / dtype.type(max(n_out - 1, 1)))
+    else:
+        at = np.maximum((out + dtype.type(0.5)) * (dtype.type(n_in) / dtype.type(n_out)) - dtype.type(0.5), 0)
+    low = np.minimum(at.astype(np.int64), n_in - 1)
+    return low, np.minimum(low + 1, n_in - 1), at - low.astype(dtype)
+
+
+def _interpolate(x, axis, low, high, upper):
+    xp = backend.get_array_module(x)
+    upper = xp.asarray(upper).reshape((-1,) + (1,) * (3 - axis))
+    below, above = x.take(xp.asarray(low), axis=axis), x.take(xp.asarray(high), axis=axis)
+    below *= 1 - upper
+    above *= upper
+    below += above
+    return below
+
+
+def _matrix(low, high, upper, n_in):
+    matrix = np.zeros((len(low), n_in), upper.dtype)
+    out = np.arange(len(low))
+    matrix[out, low] = 1 - upper
+    matrix[out, high] += upper
+    return matrix
