@@ -62,15 +62,15 @@ def _run(detector, images, names, out, json_list):
         except ImageError as error:
             tqdm.write(str(error), file=sys.stderr)
             continue
-        _save(draw(image, bbox, label, score, names), pictures.choose(path))
+        picture = pictures.choose(path)
+        _save(draw(image, bbox, label, score, names), picture)
         n_pictures += 1
         record = _record(path, image.size, bbox, label, score, names)
         tqdm.write("\n".join(table.lines(record)), file=sys.stdout)
         if json_list is not None:
             json_list.add(record)
-    n_failed = len(images) - n_pictures
-    tqdm.write(f"{n_pictures} {'picture' if n_pictures == 1 else 'pictures'} written to {out}", file=sys.stdout)
-    return 1 if n_failed else 0
+    print(f"{n_pictures} pictures written to {out}" if n_pictures != 1 else f"picture written to {picture}")
+    return 0 if n_pictures == len(images) else 1
 
 
 def _predict(detector, image, path):

@@ -1,5 +1,6 @@
 """The detector that a command works with, on the device that was asked for."""
 
+import hashlib
 import pathlib
 
 import chainer
@@ -7,6 +8,7 @@ from chainer.backends import cuda
 
 from chainfpn import models
 from chainfpn.cli.errors import CommandError
+from chainfpn.serialization import read_weights
 
 #: Weights of another model differ in every name; so many lines of that are enough.
 _MAX_LINES = 5
@@ -77,18 +79,20 @@ def _converted(path, model):
 
     npz = path.with_suffix(".npz")
     if npz.exists():
-        source = _source(npz)
-        if source.get("sha256") != weights_convert.sha256(path):
+        source = read_weights(npz)[1].get("source", {})
+        if source.get("sha256") != _sha256(path):
             raise CommandError(f"{npz}: exists and was not converted from {path}; remove it or leave out --cache")
         return npz
     weights_convert.convert(path, npz, model=model)
     return npz
 
 
-def _source(npz):
-    from chainfpn.serialization import read_weights
-
-    return read_weights(npz)[1].get("source", {})
+def _sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _shortened(message, path):

@@ -30,9 +30,9 @@ def photograph_path():
     """Return where the bundled photograph is.
 
     Returns:
-        pathlib.Path: A PNG of 512 x 512 pixels with one person in it.
+        pathlib.Path: A JPEG of 512 x 512 pixels with one person in it.
     """
-    return _path("astronaut.png")
+    return _path("astronaut.jpg")
 
 
 @functools.cache

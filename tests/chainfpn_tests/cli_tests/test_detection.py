@@ -83,7 +83,7 @@ def test_a_bad_image_is_named_and_the_rest_goes_on(folder, capsys):
     assert run("broken.jpg", "nowhere.jpg", "moon.jpg", json_path="found.json") == 1
     output, errors = capsys.readouterr()
     assert [line.split(": ")[0] for line in errors.splitlines()] == ["broken.jpg", "nowhere.jpg"]
-    assert "1 picture written to out" in output
+    assert "picture written to out/moon_detected.jpg" in output
     assert [record["file"] for record in json.loads(pathlib.Path("found.json").read_text())] == ["moon.jpg"]
     assert [path.name for path in pathlib.Path("out").iterdir()] == ["moon_detected.jpg"]
 
