@@ -13,8 +13,9 @@ LANES = 32
 #: Sums may be reordered and fused; NaN and infinity keep their meaning.
 arithmetic = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 
-#: Exactly the operations that are written: for geometry, where a last bit moves a sample over a border.
-exact = numba.njit(nogil=True, cache=True, error_model="numpy")
+#: Exactly the operations that are written: for geometry, where a last bit moves a sample over a border. (Left out, the
+#: option would be inherited from the calling kernel.)
+exact = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
 
 @exact
