@@ -51,7 +51,9 @@ class ClassifierPreparation(NamedTuple):
         if img.ndim != 3 or img.shape[0] != 3 or 0 in img.shape:
             raise ValueError(f"prepare: img must be (3, H, W), not empty, got shape {img.shape}")
         shorter = min(img.shape[1:])
-        height, width = (self.resize if side == shorter else int(self.resize * side / shorter) for side in img.shape[1:])
+        height, width = (
+            self.resize if side == shorter else int(self.resize * side / shorter) for side in img.shape[1:]
+        )
         top, left = (round((side - self.crop) / 2) for side in (height, width))
         pixels = np.clip(np.rint(img), 0, 255).astype(np.uint8).transpose(1, 2, 0)  # (H, W, 3)
         pixels = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))

@@ -1,6 +1,6 @@
 """What GoogLeNet and Inception v3 share: the convolution, auxiliary heads, the input's statistics."""
 
-from functools import partial
+import math
 
 import chainer
 import chainer.functions as F
@@ -12,7 +12,6 @@ from chainfpn.functions.scale_shift import scale_shift
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier
 from chainfpn.links.detectors.preparation import IMAGENET_MEAN, IMAGENET_STD
-from chainfpn.links.initialization import linear
 
 
 class ConvNormReLU(chainer.Chain):
@@ -54,40 +53,41 @@ class ConvNormReLU(chainer.Chain):
 class ClassifierWithAuxiliaryHeads(Classifier):
     """A classifier with heads on inner layers, which help in training and are silent afterwards.
 
+    Args:
+        n_class (int): Class scores.
+        transform_input (bool): Turn the input by :func:`from_imagenet_statistics` first.
+
     Attributes:
-        auxiliary (dict): Name of a layer to the name of the head on it.
-        aux_logits (bool): Whether the heads speak in training.
+        auxiliary (dict): Name of a layer to the name of the head on it, in order of depth.
+        aux_logits (bool): Whether there are heads.
     """
 
-    def __init__(self, *, transform_input):
+    auxiliary = None
+
+    def __init__(self, n_class, *, transform_input):
         super().__init__()
-        self.auxiliary = {}
+        self.n_class = n_class
+        self.aux_logits = False
         if transform_input:
             with self.init_scope():
                 self.transform_input = from_imagenet_statistics
 
-    @property
-    def aux_logits(self):
-        """bool: whether there are heads."""
-        return bool(self.auxiliary)
-
-    def add_auxiliary(self, name, layer, head):
-        """Put a head on a layer.
+    def add_heads(self, *heads):
+        """Put the heads on, none of which is a layer.
 
         Args:
-            name (str): Name of the head.
-            layer (str): Name of the layer whose output it gets.
-            head (chainer.Link): The head.
+            *heads (chainer.Link): One for each name in ``auxiliary``.
         """
-        self.add_link(name, head)
-        self.layer_names.remove(name)
-        self.auxiliary[layer] = name
+        for name, head in zip(self.auxiliary.values(), heads, strict=True):
+            self.add_link(name, head)
+            self.layer_names.remove(name)
+        self.aux_logits = True
 
-    def remove_auxiliary(self):
-        """Take all heads off."""
+    def remove_heads(self):
+        """Take the heads off again."""
         for name in self.auxiliary.values():
-            super(Classifier, self).__delattr__(name)
-        self.auxiliary = {}
+            delattr(self, name)
+        self.aux_logits = False
 
     def forward(self, x):
         """Compute what ``pick`` names; without ``pick``, the logits, and in training those of the heads as well.
@@ -99,7 +99,7 @@ class ClassifierWithAuxiliaryHeads(Classifier):
             Variable or tuple of Variable: What is picked; or the logits, (B, n_class); or, in training, the logits
             and those of each head in order of depth.
         """
-        if self.pick is not None or not (self.auxiliary and chainer.config.train):
+        if self.pick is not None or not (self.aux_logits and chainer.config.train):
             return super().forward(x)
         logits = []
         for name in self.layer_names:
@@ -137,9 +137,5 @@ def normal_linear(in_size, out_size, *, std):
     Returns:
         chainer.links.Linear: (B, in_size) to (B, out_size).
     """
-    link = linear(in_size, out_size)
-    initializers.Normal(std)(link.W.array)
-    return link
-
-
-max_pool_floor = partial(F.max_pooling_2d, ksize=3, stride=2, cover_all=False)
+    uniform = initializers.Uniform(1 / math.sqrt(in_size))
+    return L.Linear(in_size, out_size, initialW=initializers.Normal(std), initial_bias=uniform)

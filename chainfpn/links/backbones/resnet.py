@@ -2,9 +2,9 @@
 
 import chainer
 import chainer.functions as F
-from chainercv.links import PickableSequentialChain
 
 from chainfpn.links.batch_normalization import BatchNormalization
+from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.initialization import convolution, linear
 
 
@@ -117,7 +117,7 @@ class Bottleneck(chainer.Chain):
         return F.relu(h)
 
 
-class ResNet(PickableSequentialChain):
+class ResNet(Classifier):
     """Residual network whose stages can be picked.
 
     The layers are ``conv1``, ``bn1``, ``relu``, ``maxpool``, ``layer1`` ... ``layer4``, ``avgpool``, ``fc``; what is
@@ -170,6 +170,7 @@ class ResNet(PickableSequentialChain):
                     f"must be left at their defaults with a BasicBlock, got {inside}, {replace_stride_with_dilation!r}"
                 )
             inside = {}
+        self.n_class = n_class
         self.out_channels = tuple(64 * 2**i * block.expansion for i in range(4))
         with self.init_scope():
             self.conv1 = convolution(3, 64, 7, stride=2)
@@ -189,7 +190,7 @@ class ResNet(PickableSequentialChain):
                     )
                     in_channels = self.out_channels[i]
                 setattr(self, f"layer{i + 1}", layer)
-            self.avgpool = _global_average
+            self.avgpool = global_average
             self.fc = linear(in_channels, n_class)
         if zero_init_residual:
             for link in self.links():
@@ -267,8 +268,3 @@ def _downsample(in_channels, out_channels, stride, norm):
 def _max_pool(x):
     """Halve the resolution: 3x3 maximum, stride 2, pad 1, rounding down."""
     return F.max_pooling_2d(x, 3, stride=2, pad=1, cover_all=False)
-
-
-def _global_average(x):
-    """Average each map: (B, C, H, W) to (B, C)."""
-    return F.mean(x, axis=(2, 3))
