@@ -6,9 +6,10 @@ from chainercv.links import PickableSequentialChain
 class IndexedSequential(PickableSequentialChain):
     """Apply layers in turn; a layer's name is its position, functions counted.
 
-    ``chainer.Sequential`` numbers only its links, ``torch.nn.Sequential`` all its layers: in
-    ``IndexedSequential(conv, F.relu, conv)`` the second convolution is ``2``, as in torch, so that weights keep their
-    names. What is returned is set by ``pick`` (a name such as ``'2'`` or several), the last output by default.
+    ``chainer.Sequential`` numbers only its links, and from the third on in an order that is not theirs;
+    ``torch.nn.Sequential`` numbers all its layers: in ``IndexedSequential(conv, F.relu, conv)`` the second convolution
+    is ``2``, as in torch, so that weights keep their names. What is returned is set by ``pick`` (a name such as
+    ``'2'`` or several), the last output by default.
 
     Args:
         *layers (callable): Links and functions of one argument.

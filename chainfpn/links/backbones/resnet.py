@@ -5,6 +5,7 @@ import chainer.functions as F
 
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
+from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.initialization import convolution, linear
 
 
@@ -182,14 +183,12 @@ class ResNet(Classifier):
             for i, (n, instead_of_stride) in enumerate(zip(n_blocks, dilates, strict=True)):
                 stride = 1 if i == 0 or instead_of_stride else 2
                 first, dilate = dilate, dilate * 2 if instead_of_stride else dilate
-                layer = chainer.Sequential()
+                blocks = []
                 for k in range(n):
                     options = inside if block is BasicBlock else {**inside, "dilate": dilate if k else first}
-                    layer.append(
-                        block(in_channels, 64 * 2**i, stride=1 if k else stride, norm=norm, **options),
-                    )
+                    blocks.append(block(in_channels, 64 * 2**i, stride=1 if k else stride, norm=norm, **options))
                     in_channels = self.out_channels[i]
-                setattr(self, f"layer{i + 1}", layer)
+                setattr(self, f"layer{i + 1}", IndexedSequential(*blocks))
             self.avgpool = global_average
             self.fc = linear(in_channels, n_class)
         if zero_init_residual:
@@ -262,7 +261,7 @@ def _downsample(in_channels, out_channels, stride, norm):
     """Make the projection of the short cut, or None where the shapes already agree."""
     if stride == 1 and in_channels == out_channels:
         return None
-    return chainer.Sequential(convolution(in_channels, out_channels, 1, stride=stride), norm(out_channels))
+    return IndexedSequential(convolution(in_channels, out_channels, 1, stride=stride), norm(out_channels))
 
 
 def _max_pool(x):
