@@ -20,7 +20,7 @@ def make_parser():
     """Return the argument parser."""
     parser = argparse.ArgumentParser(
         prog="weights-convert",
-        description="Convert PyTorch checkpoints for Chainer, and back; no PyTorch needed, nothing in a file is executed.",
+        description="Convert PyTorch checkpoints for Chainer, and back. Needs no PyTorch, executes nothing.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -82,7 +82,14 @@ def _run(args):
     to = args.to or next((name for name, end in FORMATS.items() if args.dst and args.dst.endswith(end)), "npz")
     dst = args.dst or os.path.splitext(args.src)[0] + FORMATS[to]
     return weights_convert.convert(
-        args.src, dst, meta=parse_pairs(args.meta), rename=args.rename, to=to, compress=args.compress, **options
+        args.src,
+        dst,
+        meta=parse_pairs(args.meta),
+        rename=args.rename,
+        to=to,
+        compress=args.compress,
+        check=args.check,
+        **options,
     )
 
 

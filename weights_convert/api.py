@@ -4,8 +4,9 @@ import os
 
 import numpy as np
 
+from weights_convert.check import check_against_torch, check_written
 from weights_convert.errors import CheckpointError
-from weights_convert.meta import make_meta
+from weights_convert.meta import make_meta, own_meta
 from weights_convert.numeric import published_eps
 from weights_convert.plan import ANY_MODEL, Options, make_plan, parse_rename, require_fit, unwrap
 from weights_convert.read.contents import naming, open_checkpoint
@@ -23,8 +24,9 @@ def read_checkpoint(path, *, entry=None):
         entry (str or None): Where in the file the state dict is, as ``"model/ema"``; ``None`` finds it.
 
     Returns:
-        dict of str to array: Names as in the file, without the prefixes of wrappers such as ``module.``. Arrays are views of
-        the mapped file where memory order allows; writing to them does not change it. bfloat16 is widened to float32.
+        dict of str to array: Names as in the file, without the prefixes of wrappers such as ``module.``. Arrays are
+        views of the mapped file where memory order allows; writing to them does not change it. bfloat16 is widened to
+        float32.
 
     Raises:
         CheckpointError: if the file is no checkpoint, is damaged, asks for anything to be executed, or holds
@@ -65,12 +67,12 @@ def convert_arrays(
         ConversionError: naming all keys that are missing, unexpected or misshapen, if there are any.
     """
     plan, meta = _prepare(path, model, meta, drop, allow_missing, only, rename, dtype, entry)
-    return dict(_items(plan, release=False)), meta, plan.report
+    return {name: _read(plan, name) for name in plan.tensors}, meta, plan.report
 
 
 def convert(
     src, dst, *, model=None, meta=None, drop=(), allow_missing=(), only=None, rename=(), dtype=None, entry=None,
-    to=None, compress=False,
+    to=None, compress=False, check=False,
 ):  # fmt: skip
     """Convert a checkpoint into a file: written whole or not at all, one tensor in memory at a time.
 
@@ -79,6 +81,8 @@ def convert(
         dst (str or path): Where to write.
         to (str or None): ``"npz"``, ``"pth"`` or ``"safetensors"``; ``None`` goes by the ending of ``dst``, else npz.
         compress (bool): Deflate an .npz.
+        check (bool): Read the written file back and compare all of it; compare the source with what torch reads, too,
+            where torch is installed.
 
     Returns:
         Report: What was mapped, dropped and allowed to be missing.
@@ -93,8 +97,13 @@ def convert(
     plan, meta = _prepare(src, model, meta, drop, allow_missing, only, rename, dtype, entry)
     if os.path.exists(dst) and os.path.samefile(src, dst):
         raise CheckpointError(f"{dst}: is the source itself")
-    write_checkpoint(dst, _items(plan, release=True), plan.report.mapped, meta, to=to, compress=compress)
+    write_checkpoint(dst, plan.report.mapped, _one_at_a_time(plan), meta, to=to, compress=compress)
     plan.report.written = os.fspath(dst)
+    if check:
+        check_written(dst, to, plan.report.mapped, _one_at_a_time(plan))
+        plan.report.notes.append(f"{len(plan.tensors)} tensors read back from the written file are equal")
+        with naming(plan.report.source):
+            plan.report.notes.append(check_against_torch(src, find_state(plan.contents.tree, entry)))
     return plan.report
 
 
@@ -106,22 +115,32 @@ def _prepare(path, model, meta, drop, allow_missing, only, rename, dtype, entry)
     require_fit(plan)
     source = plan.contents.source
     digest = source.sha256()
-    arguments = dict(plan.report.arguments)
-    arguments |= published_eps(plan.report, digest)
+    arguments = plan.report.arguments | published_eps(plan.report, digest)
+    known = own_meta(plan.contents)
+    arguments |= known.get("arguments", {})
+    names = {"label_names": known["label_names"]} if known.get("label_names") else {}
     name = None if plan.report.model == ANY_MODEL else plan.report.model
-    meta = make_meta(name, arguments, meta or {}, source=source.name, sha256=digest, converter=__version__)
+    meta = make_meta(name, arguments, names | (meta or {}), source=source.name, sha256=digest, converter=__version__)
     plan.report.arguments = meta["arguments"]
     return plan, meta
 
 
-def _items(plan, release):
-    for name, tensor in plan.tensors.items():
-        with naming(plan.report.source):
-            array = _cast(name, _array(name, tensor), plan.dtype)
-        yield name, array
-        if release:
-            del array
-            tensor.storage.release()
+def _one_at_a_time(plan):
+    """Return a function that reads a tensor and lets go of the one it read before."""
+    last = []
+
+    def read(name):
+        if last:
+            last.pop().release()
+        last.append(plan.tensors[name].storage)
+        return _read(plan, name)
+
+    return read
+
+
+def _read(plan, name):
+    with naming(plan.report.source):
+        return _cast(name, _array(name, plan.tensors[name]), plan.dtype)
 
 
 def _array(name, tensor):

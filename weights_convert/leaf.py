@@ -1,9 +1,10 @@
 """The one rule of conversion: what a parameter of torch is called in Chainer, and back. Values never change.
 
-| layer | torch | Chainer |
+| torch | Chainer, in convolution, linear, deconvolution | Chainer, in batch and group normalisation |
 |---|---|---|
-| convolution, linear, deconvolution | weight, bias | W, b |
-| batch and group normalisation | weight, bias, running_mean, running_var, num_batches_tracked | gamma, beta, avg_mean, avg_var, N |
+| weight, bias | W, b | gamma, beta |
+| running_mean, running_var | | avg_mean, avg_var |
+| num_batches_tracked | | N |
 """
 
 _FORWARD = {"running_mean": "avg_mean", "running_var": "avg_var", "num_batches_tracked": "N"}

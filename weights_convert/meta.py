@@ -29,6 +29,15 @@ _DETECTOR = {
 }
 
 
+def own_meta(contents):
+    """Return the ``__meta__`` object of a file that this package wrote, else an empty dict."""
+    meta = contents.meta or {}
+    if contents.format == "safetensors" and isinstance(meta.get("chainfpn"), str):
+        meta = _parse_literal(meta["chainfpn"], json.loads)
+    good = isinstance(meta, dict) and meta.get("format") == FORMAT and isinstance(meta.get("arguments"), dict)
+    return meta if good else {}
+
+
 def known_arguments(model):
     """Return the keywords that ``--meta`` may set for a builder."""
     if model in ("fpn50", "fpn101"):
@@ -50,12 +59,17 @@ def parse_pairs(pairs):
 def _parse_value(key, text):
     if key == "label_names":
         return text if text in LABEL_SETS else _parse_names(text)
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            return json.loads(json.dumps(parse(text)))
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            continue
-    return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return _parse_literal(text)
+
+
+def _parse_literal(text, parse=ast.literal_eval):
+    try:
+        return json.loads(json.dumps(parse(text)))
+    except (ValueError, SyntaxError, TypeError):
+        return text
 
 
 def _parse_names(text):

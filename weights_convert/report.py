@@ -8,7 +8,7 @@ _SHOWN = 8
 
 @dataclass
 class Report:
-    """The account of one conversion. Names are .npz names, except in `dropped`, where a rule of the layout names its own.
+    """The account of one conversion. Names are .npz names; `dropped` also has names of the layout, where a rule drops.
 
     Attributes:
         source (str): The file's name.

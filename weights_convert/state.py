@@ -60,11 +60,11 @@ def find_state(tree, entry=None):
     wanted = entry.split("/") if entry else []
     path, beside = [], []
     for key in wanted:
-        items = _mapping(tree)
-        if items is None or key not in items:
-            known = ", ".join(map(str, list(items or {})[:12]))
+        items = {str(k): item for k, item in (_mapping(tree) or {}).items()}
+        if key not in items:
+            known = ", ".join(list(items)[:12])
             raise CheckpointError(f"has no entry {entry!r}; at {key!r} there is {known or 'nothing'}")
-        beside += [str(k) for k in items if k != key]
+        beside += [k for k in items if k != key]
         tree = items[key]
         path.append(key)
     if not wanted:

@@ -1,4 +1,4 @@
-"""torchvision's detectors on a ResNet pyramid: the shapes of every tensor, and the way back from shapes to arguments."""
+"""torchvision's detectors on a ResNet pyramid: the shapes of every tensor, and from shapes back to arguments."""
 
 import math
 

@@ -1,7 +1,7 @@
 """torchvision's own names, the road that every other layout is led to: newer spellings become the older, flat ones.
 
-The newer spellings came with torchvision 0.13, where each convolution moved into a Sequential that can also hold a norm. Models
-whose FPN or heads do have norms (the V2 detectors) keep them: there ``.0`` is the convolution and ``.1`` its norm.
+The newer spellings came with torchvision 0.13, where convolutions moved into a Sequential that can also hold a norm.
+Models whose FPN or heads have norms (the V2 detectors) keep them: there ``.0`` is the convolution, ``.1`` its norm.
 """
 
 from weights_convert.rules import Rule

@@ -1,4 +1,4 @@
-"""Bytes to ``{name: tensor}``: every container, without the libraries that wrote them, and without executing anything."""
+"""Bytes to ``{name: tensor}``: every container, without the library that wrote it, and without executing anything."""
 
 from weights_convert.read.contents import Contents, open_checkpoint
 

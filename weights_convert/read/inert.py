@@ -80,7 +80,7 @@ class Blob:
 
     Args:
         view (memoryview): The bytes as they are in the file.
-        is_text (bool): Whether they are UTF-8 of text that is latin-1 of the meant bytes (how Python 2 protocols write bytes).
+        is_text (bool): Whether they are UTF-8 of text that is latin-1 of the meant bytes: how protocol 2 writes bytes.
     """
 
     __slots__ = ("is_text", "view")

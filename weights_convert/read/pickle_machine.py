@@ -1,7 +1,7 @@
 """A pickle reader that cannot execute anything: it knows what every opcode builds, and builds it from inert parts.
 
-The standard unpickler imports what a pickle names and calls it. This one has no import and no call: names are looked up in
-an exact allow-list (`weights_convert.read.rebuild`) of our own builders. What is not on it becomes a `Record` when
+The standard unpickler imports what a pickle names and calls it. This one has no import and no call: names are looked up
+in an exact allow-list (`weights_convert.read.rebuild`) of our own builders. What is not on it becomes a `Record` when
 the pickle makes an object of a class, and an error when the pickle would call it or when Python itself owns it.
 """
 
@@ -13,7 +13,7 @@ from weights_convert.read.inert import Blob, Global, Record, is_standard, nested
 from weights_convert.read.rebuild import ALLOWED, Builder, Rebuilt
 
 #: Limits against bombs. A state dict of 1,000 tensors takes 60,000 opcodes.
-MAX_OPCODES = 2_000_000
+MAX_OPCODES = 1_000_000
 MAX_DEPTH = 300
 MAX_LINE = 4096
 MAX_LONG = 1024
@@ -270,8 +270,9 @@ def _put(machine, index):
 
 
 def _tuple(machine, n):
-    items = [machine.pop() for _ in range(n)]
-    machine.stack.append(tuple(reversed(items)))
+    if len(machine.stack) < n:
+        raise CheckpointError("the pickle takes from an empty stack")
+    machine.stack[-n:] = [tuple(machine.stack[-n:])]
 
 
 def _setitem(machine):

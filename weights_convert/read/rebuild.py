@@ -306,6 +306,7 @@ def _allowed():
         "torch._tensor._rebuild_from_type_v2": _from_type,
         "torch.nn.parameter.Parameter": _parameter,
         "torch.Size": lambda sizes=(): tuple(sizes),
+        "torch.serialization._get_layout": lambda name: name,
         "collections.OrderedDict": _ordered,
         "collections.defaultdict": lambda factory=None, items=(): dict(_ordered(items)),
         "collections.Counter": lambda items=(): dict(_ordered(items)),
@@ -330,6 +331,8 @@ def _allowed():
     for (module, name), value in list(table.items()):  # as Python 2 spells them
         if module in ("builtins", "copyreg"):
             table[{"builtins": "__builtin__", "copyreg": "copy_reg"}[module], name] = value
+    for name, older in (("int", "long"), ("str", "unicode"), ("range", "xrange")):
+        table["__builtin__", older] = table["builtins", name]
     return table
 
 

@@ -46,6 +46,8 @@ def read_safetensors(source):
         raise CheckpointError(f"the header claims {size} bytes: the file is truncated")
     try:
         header = json.loads(bytes(source.view[8 : 8 + size]), object_pairs_hook=_no_twins)
+    except CheckpointError:
+        raise
     except (ValueError, RecursionError) as e:
         raise CheckpointError("the header is not JSON") from e
     if not isinstance(header, dict):

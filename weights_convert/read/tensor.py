@@ -147,7 +147,7 @@ class Tensor:
             )
         if self.nbytes > self.storage.nbytes + MAX_REPEATED:
             raise CheckpointError(
-                f"a tensor of shape {_short(self.shape)} claims {self.nbytes} bytes, its storage has {self.storage.nbytes}"
+                f"a tensor of shape {_short(self.shape)} claims {self.nbytes} bytes of {self.storage.nbytes}"
             )
 
     def array(self):

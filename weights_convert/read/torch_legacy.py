@@ -1,4 +1,4 @@
-"""torch.save before 1.6 (and with ``_use_new_zipfile_serialization=False``): pickles, then the raw storages, in one stream."""
+"""torch.save until 1.6, or with ``_use_new_zipfile_serialization=False``: pickles, then storages, in one stream."""
 
 import struct
 

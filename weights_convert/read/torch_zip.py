@@ -10,6 +10,8 @@ MAX_PICKLE = 256 << 20
 
 FORMAT = "torch zip"
 
+_A_PROGRAM = "is a {} archive, a program with weights in it; load it with {} and save its state_dict() with torch.save"
+
 
 def read_torch_zip(members):
     """Return the object that ``torch.save`` was given, with `Tensor` for tensors.
@@ -43,14 +45,9 @@ def _find_prefix(members):
         raise CheckpointError("is a zip, but neither a torch checkpoint (no data.pkl) nor an .npz")
     prefix = prefixes[0]
     if f"{prefix}constants.pkl" in members or any(name.startswith(f"{prefix}code/") for name in members):
-        raise CheckpointError(
-            "is a TorchScript archive, a program with weights in it; load it with torch.jit.load and save its state_dict() with torch.save"
-        )
-    if any(name.startswith(f"{prefix}.data/") and not name.endswith("serialization_id") for name in members):
-        if f"{prefix}.data/extern_modules" in members or f"{prefix}.data/python_version" in members:
-            raise CheckpointError(
-                "is a torch.package archive, a program with weights in it; load it with torch.package and save its state_dict() with torch.save"
-            )
+        raise CheckpointError(_A_PROGRAM.format("TorchScript", "torch.jit.load"))
+    if f"{prefix}.data/extern_modules" in members or f"{prefix}.data/python_version" in members:
+        raise CheckpointError(_A_PROGRAM.format("torch.package", "torch.package"))
     return prefix
 
 

@@ -19,7 +19,7 @@ _UNKNOWN32, _UNKNOWN16 = 0xFFFFFFFF, 0xFFFF
 
 
 class Member:
-    """One file in the zip. `read` gives its bytes: in place where it is stored, inflated otherwise; checksum checked."""
+    """One file in the zip. `read` gives its bytes, in place where stored, inflated otherwise, the checksum checked."""
 
     __slots__ = ("_end", "_source", "_start", "checked", "crc", "header", "method", "name", "size", "stored_size")
 
@@ -74,7 +74,7 @@ def read_directory(source):
     """Return ``{name: Member}`` of a zip file.
 
     Raises:
-        CheckpointError: if the table of contents is missing, damaged, or describes something that no honest writer makes.
+        CheckpointError: if the table of contents is missing, damaged, or describes what no honest writer makes.
     """
     start, size, count = _find_directory(source)
     if size > MAX_DIRECTORY:

@@ -4,11 +4,15 @@ import os
 import secrets
 from contextlib import contextmanager
 
+from weights_convert import leaf
 from weights_convert.errors import CheckpointError
 from weights_convert.meta import meta_array
 from weights_convert.write.npz import write_npz
+from weights_convert.write.safetensors import write_safetensors
+from weights_convert.write.torch_zip import write_torch_zip
 
-FORMATS = {"npz": ".npz"}
+#: Formats that can be written -> ending of the file's name.
+FORMATS = {"npz": ".npz", "pth": ".pth", "safetensors": ".safetensors"}
 
 
 @contextmanager
@@ -23,8 +27,6 @@ def replacing(path):
     try:
         with open(temporary, "xb") as f:
             yield f
-            f.flush()
-            os.fsync(f.fileno())
         os.replace(temporary, path)
     except OSError as e:
         raise CheckpointError(f"{path}: cannot be written: {e.strerror or e}") from e
@@ -33,16 +35,23 @@ def replacing(path):
             os.unlink(temporary)
 
 
-def write_checkpoint(path, items, mapped, meta, *, to="npz", compress=False):
+def write_checkpoint(path, mapped, read, meta, *, to="npz", compress=False):
     """Write arrays to a file of format ``to``, atomically.
 
     Args:
         path (str or path): The file.
-        items (iterable of (str, array)): .npz names and arrays, consumed one at a time.
-        mapped (dict): ``{name: [_, shape, dtype]}`` of all of them, known beforehand.
+        mapped (dict): ``{npz name: [_, shape, dtype]}``.
+        read (callable): Gives the array of an .npz name.
         meta (dict): The ``__meta__`` object.
-        to (str): One of `FORMATS`.
+        to (str): One of `FORMATS`; an .npz has Chainer's names, the others torch's.
         compress (bool): Deflate an .npz.
     """
+    names = {leaf.to_torch(name): name for name in mapped}
+    shapes = {name: (tuple(mapped[own][1]), mapped[own][2]) for name, own in names.items()}
     with replacing(path) as f:
-        write_npz(f, items, meta_array(meta), compress=compress)
+        if to == "npz":
+            write_npz(f, mapped, read, meta_array(meta), compress=compress)
+        elif to == "pth":
+            write_torch_zip(f, shapes, lambda name: read(names[name]))
+        else:
+            write_safetensors(f, shapes, lambda name: read(names[name]), meta)
