@@ -51,24 +51,24 @@ def load_detector(path, *, model=None, cache=False):
         cache (bool): Keep the conversion of a checkpoint beside it, and use it if it is already there.
 
     Returns:
-        chainer.Link: With ``predict(imgs)``, on the CPU.
+        chainer.Link: With ``predict`` and ``n_fg_class``, on the CPU.
 
     Raises:
         CommandError: if the file cannot be read or is no detector's.
     """
+    if not path.exists():
+        raise CommandError(f"{path}: there is no such file")
     try:
         if cache and path.suffix != ".npz":
             path = _converted(path, model)
         detector = models.load(path, model=model)
-    except FileNotFoundError:
-        raise CommandError(f"{path}: there is no such file") from None
     except OSError as error:
         raise CommandError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, TypeError) as error:
         raise CommandError(_shortened(str(error), path)) from error
     except MemoryError:
         raise CommandError(f"{path}: is too large for the memory") from None
-    if not hasattr(detector, "predict"):
+    if not hasattr(detector, "n_fg_class"):
         raise CommandError(f"{path}: holds the weights of a {type(detector).__name__}, which is not a detector")
     return detector
 

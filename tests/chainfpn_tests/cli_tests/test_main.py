@@ -1,0 +1,199 @@
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import chainer
+import numpy as np
+import pytest
+
+import chainfpn
+import weights_convert
+from chainfpn import models
+from chainfpn.cli import detector as cli_detector
+from chainfpn.cli.main import main
+from chainfpn.data import photograph_path, weights_path
+
+#: Where the person is in the bundled photograph: yxyx.
+PERSON = (14, 74, 510, 379)
+
+
+@pytest.fixture
+def photo(tmp_path, monkeypatch):
+    """The bundled photograph, small enough to be quick, alone in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    return shutil.copy(photograph_path(), "photo.jpg")
+
+
+@pytest.fixture
+def checkpoint(photo):
+    """The bundled weights as a torch checkpoint, which does not know the image sizes or names."""
+    weights_convert.convert(weights_path(), "person.pth")
+    return "person.pth"
+
+
+def chainfpn_command(*arguments, **options):
+    """Run the command in a process of its own: status, stdout, stderr."""
+    command = [sys.executable, "-W", "error", "-m", "chainfpn", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"chainfpn {chainfpn.__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["detect"], ["demo"]])
+def test_help_fits_a_terminal(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--help"])
+    output = capsys.readouterr().out
+    assert output.startswith("usage: chainfpn ")
+    assert max(map(len, output.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["nothing"], ["detect"], ["detect", "x.jpg", "--score", "high"], ["demo", "x.jpg"]]
+)
+def test_wrong_usage_ends_with_status_2(command, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(command)
+    assert capsys.readouterr().err.startswith("usage: chainfpn")
+
+
+def test_without_weights_the_bundled_detector_finds_the_person_and_says_so(photo, capsys):
+    assert main(["detect", photo, "--score", "0.9", "--json", "found.json"]) == 0
+    output, errors = capsys.readouterr()
+    assert errors == "no --weights: using the bundled person detector\n"
+    assert output.splitlines()[-1] == "picture written to detections/photo_detected.jpg"
+    (record,) = json.loads(pathlib.Path("found.json").read_text())
+    (found,) = record["detections"]
+    assert (record["file"], record["width"], record["height"]) == ("photo.jpg", 512, 512)
+    assert (found["name"], found["label"]) == ("person", 0)
+    np.testing.assert_allclose(found["bbox"], PERSON, atol=2)
+    assert os.path.getsize("detections/photo_detected.jpg") > 10_000
+
+
+def test_a_checkpoint_is_converted_on_the_fly_and_nothing_is_kept(photo, checkpoint, capsys):
+    before = set(os.listdir())
+    assert main(["detect", photo, "--weights", checkpoint, "--out", "out"]) == 0
+    assert "  0  " in capsys.readouterr().out  # a .pth knows no names
+    assert set(os.listdir()) == {*before, "out"}
+
+
+def test_cache_keeps_the_conversion_and_uses_it(photo, checkpoint, monkeypatch):
+    command = ["detect", photo, "--weights", checkpoint, "--cache"]
+    assert main(command) == 0
+    assert pathlib.Path("person.npz").exists()
+    monkeypatch.delattr(weights_convert, "convert")
+    assert main(command) == 0
+
+
+def test_cache_never_replaces_another_file(photo, checkpoint, capsys):
+    shutil.copy(weights_path(), "person.npz")
+    before = pathlib.Path("person.npz").read_bytes()
+    assert main(["detect", photo, "--weights", checkpoint, "--cache"]) == 1
+    message = "person.npz: exists and was not converted from person.pth; remove it or leave out --cache"
+    assert capsys.readouterr().err == f"chainfpn detect: {message}\n"
+    assert pathlib.Path("person.npz").read_bytes() == before
+
+
+WRONG = {
+    "missing weights": (["--weights", "nowhere.npz"], "nowhere.npz: there is no such file"),
+    "missing checkpoint": (["--weights", "nowhere.pth"], "nowhere.pth: there is no such file"),
+    "a folder": (["--weights", "folder.npz"], "folder.npz: cannot be read (Is a directory)"),
+    "no archive": (["--weights", "text.npz"], "text.npz: must be an .npz archive, got another kind of file"),
+    "no model": (["--weights", "arrays.npz"], "arrays.npz: the file does not say which model it is of; name one of"),
+    "unknown model": (["--weights", "arrays.npz", "--model", "yolo"], "arrays.npz: model must be one of resnet18,"),
+    "other weights": (["--weights", "arrays.npz", "--model", "fasterrcnn_resnet_fpn"], "... and "),
+    "not a detector": (
+        ["--weights", "resnet.npz"],
+        "resnet.npz: holds the weights of a ResNet, which is not a detector",
+    ),
+    "score": (["--score", "1.5"], "--score must be in 0 to 1, got 1.5"),
+    "score nan": (["--score", "nan"], "--score must be in 0 to 1, got nan"),
+    "device word": (["--device", "gpu"], "--device must be cpu or cuda:N, got gpu"),
+    "device number": (["--device", "cuda:x"], "--device must be cpu or cuda:N, got cuda:x"),
+    "device absent": (["--device", "cuda:99"], "--device cuda:99: "),
+    "json is the image": (["--json", "./photo.jpg"], "--json must not name an image or the weights, got photo.jpg"),
+    "json nowhere": (["--json", "no/x.json"], "no/x.json: cannot be written (No such file or directory)"),
+    "model alone": (["--model", "resnet18"], "--model and --cache need --weights"),
+    "out is a file": (["--out", "text.npz"], "text.npz: cannot be written (File exists)"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_done_is_one_sentence_and_status_1(options, message, photo, capsys):
+    pathlib.Path("folder.npz").mkdir()
+    pathlib.Path("text.npz").write_text("no archive")
+    np.savez("arrays.npz", x=np.zeros(3))
+    if "resnet.npz" in options:
+        arrays = chainer.serializers.DictionarySerializer()
+        arrays.save(models.resnet18(10))
+        meta = json.dumps({"model": "resnet18", "arguments": {"n_class": 10}})
+        np.savez("resnet.npz", __meta__=np.array(meta), **arrays.target)
+    before = {path: path.stat().st_mtime_ns for path in pathlib.Path().rglob("*")}
+    assert main(["detect", photo, *options]) == 1
+    output, errors = capsys.readouterr()
+    assert output == ""
+    errors = errors.removeprefix("no --weights: using the bundled person detector\n")
+    assert errors.startswith("chainfpn detect: ")
+    assert message in errors
+    assert errors.count("\n") <= 1 + cli_detector._MAX_LINES
+    assert {path: path.stat().st_mtime_ns for path in pathlib.Path().rglob("*")} == before
+
+
+def test_a_damaged_checkpoint_is_one_sentence(photo, checkpoint, capsys):
+    content = pathlib.Path(checkpoint).read_bytes()
+    pathlib.Path(checkpoint).write_bytes(content[: len(content) // 2])
+    assert main(["detect", photo, "--weights", checkpoint]) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith("chainfpn detect: person.pth: ")
+    assert errors.count("\n") == 1
+
+
+def test_no_memory_for_the_weights_is_one_sentence(photo, capsys, monkeypatch):
+    def load(path, model):
+        raise MemoryError
+
+    monkeypatch.setattr(cli_detector.models, "load", load)
+    assert main(["detect", photo, "--weights", "photo.jpg"]) == 1
+    assert capsys.readouterr().err == "chainfpn detect: photo.jpg: is too large for the memory\n"
+
+
+def test_the_module_runs_as_the_command_does(photo):
+    done = chainfpn_command("detect", "nowhere.jpg")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "no --weights: using the bundled person detector",
+        "nowhere.jpg: there is no such file",
+    ]
+
+
+def test_a_reader_that_stops_early_sees_no_traceback(photo):
+    command = f"{sys.executable} -m chainfpn detect {'nowhere.jpg ' * 3} | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_the_demo_finds_the_person_in_twenty_seconds_of_two_cores(tmp_path):
+    """From nothing: no compiled operators from an earlier run. Other work on the machine does not count."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
+    done = chainfpn_command("demo", "--out", "pictures", cwd=tmp_path, env=environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (done.returncode, done.stderr) == (0, "")
+    header, line, last = done.stdout.splitlines()
+    assert header.split()[:2] == ["image", "object"]
+    values = line.rsplit(maxsplit=6)[1:]
+    assert values[0] == "person"
+    np.testing.assert_allclose([float(v) for v in values[2:]], PERSON, atol=2)
+    assert last == "picture written to pictures/astronaut_detected.jpg"
+    assert (tmp_path / "pictures" / "astronaut_detected.jpg").stat().st_size > 10_000
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
