@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-import chainfpn  # noqa: F401  (first, so that Chainer imports in every test module)
+from chainfpn import compat  # first, so that Chainer imports in every test module
 from reference.torchvision_live import torchvision_live  # noqa: F401  (a fixture)
 
 #: Trained weights, photographs and small datasets that are not part of the repository.
@@ -20,6 +20,14 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip("no folder of shared test data (CHAINFPN_SHARED_DATA names one)")
     return SHARED_DATA
+
+
+def pytest_configure(config):
+    """Ignore what chainfpn.compat ignores, for pytest resets the filters before each test."""
+    for row in compat.TABLE:
+        if isinstance(row, compat.Noise):
+            line = f"ignore:{row.name}:{row.category.__name__}:{row.module}"
+            config.addinivalue_line("filterwarnings", line)
 
 
 def has_gpu():

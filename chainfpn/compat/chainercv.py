@@ -51,4 +51,28 @@ CHAINERCV = (
         category=DeprecationWarning,
         module=r"chainer\.utils\.meta",
     ),
+    Noise(
+        r"unclosed file <_io\.TextIOWrapper name=.*null",
+        since="ever, where warnings are shown",
+        needed_by="chainercv: the two COCO evaluations, which quiet pycocotools",
+        stand_in="nothing: the warning is not shown",
+        category=ResourceWarning,
+        module="contextlib",
+    ),
+    Noise(
+        r"\*c\* argument looks like a single numeric RGB",
+        since="Matplotlib 3",
+        needed_by="chainercv: visualizations/vis_point",
+        stand_in="nothing: the warning is not shown",
+        category=UserWarning,
+        module=r"chainercv\.visualizations\.vis_point",
+    ),
+    Noise(
+        r"setDaemon\(\) is deprecated",
+        since="Python 3.10",
+        needed_by="chainer: iterators/multiprocess_iterator",
+        stand_in="nothing: the warning is not shown",
+        category=DeprecationWarning,
+        module=r"chainer\.iterators\.multiprocess_iterator",
+    ),
 )

@@ -7,7 +7,7 @@ def _mapping():
     """Return the namespace of ``onnx.mapping``, made with the functions of ``onnx.helper`` that took its place."""
     from onnx import helper
 
-    types = list(helper.get_all_tensor_dtypes())
+    types = sorted(helper.get_all_tensor_dtypes(), reverse=True)  # of two with one NumPy dtype, the first stays
     return {
         "NP_TYPE_TO_TENSOR_TYPE": {helper.tensor_dtype_to_np_dtype(t): t for t in types},
         "STORAGE_TENSOR_TYPE_TO_FIELD": {

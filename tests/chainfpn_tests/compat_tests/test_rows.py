@@ -1,0 +1,121 @@
+"""Each kind of row does what it says, and never replaces what is there."""
+
+import importlib
+import importlib.machinery
+import os
+import sys
+import types
+import warnings
+
+import pytest
+
+from chainfpn.compat import TABLE, Attribute, Module, Noise, Setting
+from chainfpn.compat.rows import StandInFinder
+
+WORDS = {"since": "today", "needed_by": "a test", "stand_in": "a thing"}
+
+
+@pytest.fixture
+def loaded_modules(monkeypatch, tmp_path):
+    """Give a folder on sys.path; forget afterwards what was imported and registered."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+    (finder,) = [finder for finder in sys.meta_path if isinstance(finder, StandInFinder)]
+    monkeypatch.setattr(finder, "rows", dict(finder.rows))
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def test_an_attribute_is_set_only_where_it_is_missing(monkeypatch):
+    module = types.ModuleType("old_library")
+    module.present = "real"
+    monkeypatch.setitem(sys.modules, "old_library", module)
+    Attribute("old_library.present", value="stand-in", **WORDS).enable()
+    Attribute("old_library.missing", value="stand-in", **WORDS).enable()
+    assert (module.present, module.missing) == ("real", "stand-in")
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_real_module_is_never_replaced(loaded_modules, eager):
+    (loaded_modules / "real_library.py").write_text("value = 'real'\n")
+    Module("real_library", contents=lambda: {"value": "stand-in"}, eager=eager, **WORDS).enable()
+    assert importlib.import_module("real_library").value == "real"
+
+
+def test_a_lazy_module_is_made_on_import_only(loaded_modules):
+    calls = []
+    Module("lazy_library", contents=lambda: calls.append(1) or {"value": 3}, **WORDS).enable()
+    assert calls == []
+    assert importlib.import_module("lazy_library").value == 3
+    assert calls == [1]
+
+
+def test_a_missing_submodule_of_a_real_package_is_found(loaded_modules):
+    (loaded_modules / "real_package").mkdir()
+    (loaded_modules / "real_package" / "__init__.py").write_text("")
+    Module("real_package.gone", contents=lambda: {"value": 3}, **WORDS).enable()
+    importlib.import_module("real_package.gone")
+    assert sys.modules["real_package"].gone.value == 3
+
+
+@pytest.mark.parametrize("failure", ["import no_such_module", "raise TypeError('broken')", "None.attribute"])
+def test_a_module_that_is_there_but_broken_gets_its_stand_in(loaded_modules, failure):
+    (loaded_modules / "broken_library.py").write_text(failure)
+    Module("broken_library", contents=lambda: {"value": 3}, eager=True, **WORDS).enable()
+    assert importlib.import_module("broken_library").value == 3
+
+
+def test_an_eager_import_is_silent(loaded_modules):
+    (loaded_modules / "noisy_library.py").write_text("import warnings\nwarnings.warn('deprecated')\nvalue = 4\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Module("noisy_library", contents=dict, eager=True, **WORDS).enable()
+    assert importlib.import_module("noisy_library").value == 4
+
+
+def test_whatever_else_is_asked_of_a_stand_in_is_named(loaded_modules):
+    Module("small_library", contents=dict, **WORDS).enable()
+    module = importlib.import_module("small_library")
+    with pytest.raises(AttributeError, match="small_library is chainfpn's stand-in for a missing module; no other in"):
+        _ = module.other
+    with pytest.raises(ImportError, match="other"):
+        exec("from small_library import other")
+
+
+def test_the_one_finder_of_stand_ins_stands_after_the_real_one():
+    (position,) = [i for i, finder in enumerate(sys.meta_path) if isinstance(finder, StandInFinder)]
+    assert position > sys.meta_path.index(importlib.machinery.PathFinder)
+
+
+def test_a_setting_of_the_user_stays(monkeypatch):
+    monkeypatch.setenv("CHAINFPN_TEST_SETTING", "user")
+    Setting("CHAINFPN_TEST_SETTING", value="ours", applies=lambda: True, **WORDS).enable()
+    assert os.environ["CHAINFPN_TEST_SETTING"] == "user"
+
+
+@pytest.mark.parametrize("applies", [True, False])
+def test_a_setting_is_made_where_it_applies(monkeypatch, applies):
+    monkeypatch.setenv("CHAINFPN_TEST_SETTING", "to be forgotten afterwards")
+    del os.environ["CHAINFPN_TEST_SETTING"]
+    Setting("CHAINFPN_TEST_SETTING", value="ours", applies=lambda: applies, **WORDS).enable()
+    assert os.environ.get("CHAINFPN_TEST_SETTING") == ("ours" if applies else None)
+
+
+def test_only_the_named_noise_is_ignored():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Noise("old news", category=DeprecationWarning, module="some_module", **WORDS).enable()
+        warnings.warn_explicit("old news, again", DeprecationWarning, "f.py", 1, module="some_module")
+        warnings.warn_explicit("fresh news", DeprecationWarning, "f.py", 2, module="some_module")
+        warnings.warn_explicit("old news", DeprecationWarning, "f.py", 3, module="another_module")
+    assert [warning.lineno for warning in caught] == [2, 3]
+
+
+def test_every_row_says_what_since_when_and_for_whom():
+    assert len({row.name for row in TABLE}) == len(TABLE)
+    for row in TABLE:
+        assert row.name
+        assert row.since
+        assert row.needed_by
+        assert row.stand_in
