@@ -1,0 +1,201 @@
+"""torchvision's models of the ResNet family: recognised, converted, the same names in our links, and taken back."""
+
+import numpy as np
+import pytest
+
+import weights_convert
+from weights_convert import leaf
+from weights_convert.read import contents
+
+#: Name -> (how torchvision makes it, the builder it must be recognised as, its arguments).
+MODELS = {
+    "resnet18": ("resnet18(num_classes=7)", "resnet18", {"n_class": 7}),
+    "resnet34": ("resnet34()", "resnet34", {"n_class": 1000}),
+    "resnet50": ("resnet50()", "resnet50", {"n_class": 1000}),
+    "resnet101": ("resnet101()", "resnet101", {"n_class": 1000}),
+    "resnet152": ("resnet152()", "resnet152", {"n_class": 1000}),
+    "resnext50": ("resnext50_32x4d()", "resnext50_32x4d", {"n_class": 1000}),
+    "resnext101": ("resnext101_32x8d()", "resnext101_32x8d", {"n_class": 1000}),
+    "wide50": ("wide_resnet50_2()", "wide_resnet50_2", {"n_class": 1000}),
+    "wide101": ("wide_resnet101_2()", "wide_resnet101_2", {"n_class": 1000}),
+    "faster": (
+        "detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=4)",
+        "fasterrcnn_resnet50_fpn",
+        {"n_fg_class": 3},
+    ),
+    "mask": (
+        "detection.maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3)",
+        "maskrcnn_resnet50_fpn",
+        {"n_fg_class": 2},
+    ),
+    "keypoint": (
+        "detection.keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None)",
+        "keypointrcnn_resnet50_fpn",
+        {"n_fg_class": 1},
+    ),
+    "retina": (
+        "detection.retinanet_resnet50_fpn(weights=None, weights_backbone=None, num_classes=21)",
+        "retinanet_resnet50_fpn",
+        {"n_fg_class": 20},
+    ),
+    "fcos": (
+        "detection.fcos_resnet50_fpn(weights=None, weights_backbone=None, num_classes=21)",
+        "fcos_resnet50_fpn",
+        {"n_fg_class": 20},
+    ),
+    "faster_v2": (
+        "detection.fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, num_classes=5)",
+        "fasterrcnn_resnet50_fpn_v2",
+        {"n_fg_class": 4},
+    ),
+    "mask_v2": (
+        "detection.maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, num_classes=5)",
+        "maskrcnn_resnet50_fpn_v2",
+        {"n_fg_class": 4},
+    ),
+    "retina_v2": (
+        "detection.retinanet_resnet50_fpn_v2(weights=None, weights_backbone=None, num_classes=5)",
+        "retinanet_resnet50_fpn_v2",
+        {"n_fg_class": 4},
+    ),
+}
+
+#: Only the names and shapes of these are written, for speed: each tensor repeats one zero by a stride of 0.
+WRITE_SHAPES = """
+import torchvision.models as models
+for key, make in MODELS.items():
+    net = eval("models." + make)
+    zero = torch.zeros(())
+    torch.save({k: zero.to(v.dtype).expand(v.shape) for k, v in net.state_dict().items()}, folder / (key + ".pth"))
+"""
+
+
+@pytest.fixture(scope="module")
+def shapes_folder(torchvision_live, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shapes")
+    makes = {key: make for key, (make, _, _) in MODELS.items()}
+    torchvision_live.run(f"MODELS = {makes!r}\n" + WRITE_SHAPES, folder=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contents, "FREE_BYTES", 1 << 40)  # as they stand, such files are bombs
+        yield folder
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_model_is_recognised_by_every_tensor(name, shapes_folder):
+    _, builder, arguments = MODELS[name]
+    report = weights_convert.inspect(shapes_folder / f"{name}.pth")
+    assert report.fits, report.to_text()
+    assert (report.model, report.arguments) == (builder, arguments)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_link_has_the_names_the_converter_expects(name, shapes_folder):
+    from chainer import serializers
+
+    from chainfpn import models
+
+    report = weights_convert.inspect(shapes_folder / f"{name}.pth")
+    if not hasattr(models, report.model):
+        pytest.skip(f"chainfpn.models has no {report.model}")
+    link = getattr(models, report.model)(**report.arguments)
+    serializer = serializers.DictionarySerializer()
+    serializer.save(link)
+    ours = {key: np.shape(value) for key, value in serializer.target.items() if not key.endswith("/N")}
+    file = {key: tuple(shape) for key, (_, shape, _) in report.mapped.items() if not key.endswith("/N")}
+    assert file == ours
+
+
+WRITE_REAL = """
+g = torch.Generator().manual_seed(0)
+net = torchvision.models.detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=91)
+for p in net.state_dict().values():
+    if p.dtype.is_floating_point:
+        p.copy_(torch.rand(p.shape, generator=g))
+state = net.state_dict()
+torch.save(state, folder / "new.pth")
+import re
+old = type(state)()
+for key, value in state.items():
+    key = re.sub(r"(fpn\\.\\w+_blocks\\.\\d)\\.0\\.", r"\\1.", key).replace("rpn.head.conv.0.0.", "rpn.head.conv.")
+    old[key] = value
+torch.save(old, folder / "old.pth", _use_new_zipfile_serialization=False)
+small = torchvision.models.resnet18(num_classes=5)
+torch.save(torch.nn.DataParallel(small).state_dict(), folder / "ddp.pth")
+outputs.update({"small." + k: v for k, v in small.state_dict().items()})
+"""
+
+
+@pytest.fixture(scope="module")
+def real(torchvision_live, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("real")
+    return folder, torchvision_live.run(WRITE_REAL, folder=folder)
+
+
+def test_both_spellings_and_serialisations_give_the_same_npz(real):
+    folder, _ = real
+    new = weights_convert.convert(folder / "new.pth", folder / "new.npz")
+    old = weights_convert.convert(folder / "old.pth", folder / "old.npz")
+    assert new.model == old.model == "fasterrcnn_resnet50_fpn"
+    assert new.arguments["n_fg_class"] == 80
+    assert len(new.arguments["raw_labels"]) == 80
+    with np.load(folder / "new.npz") as a, np.load(folder / "old.npz") as b:
+        assert a.files == b.files
+        for name in a.files:
+            if name != "__meta__":
+                np.testing.assert_array_equal(a[name], b[name], strict=True)
+
+
+def test_values_are_bit_identical_under_the_names_of_chainer(real):
+    folder, _ = real
+    source = weights_convert.read_checkpoint(folder / "old.pth")
+    arrays, meta, report = weights_convert.convert_arrays(folder / "old.pth")
+    assert len(arrays) == len(source)
+    assert sum(not name.endswith("/N") for name in arrays) == 295
+    for name, array in arrays.items():
+        original = source[report.mapped[name][0]]
+        assert array.dtype == original.dtype
+        assert array.tobytes() == original.tobytes()
+    assert "backbone/body/layer1/0/downsample/1/avg_var" in arrays
+    assert "rpn/head/conv/W" in arrays
+    assert "backbone/fpn/inner_blocks/3/b" in arrays
+    assert meta["label_names"] == "coco"
+    assert meta["source"]["file"] == "old.pth"
+
+
+LOAD_BACK = """
+net = torchvision.models.detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=91)
+state = torch.load(folder / "back.pth", weights_only=True)
+net.load_state_dict(state, strict=True)
+want = torch.load(folder / "new.pth")
+outputs["equal"] = all(torch.equal(v, want[k]) and v.dtype == want[k].dtype for k, v in net.state_dict().items())
+small = torchvision.models.resnet18(num_classes=5)
+small.load_state_dict(torch.load(folder / "small_back.pth", weights_only=True), strict=True)
+outputs.update({"small." + k: v for k, v in small.state_dict().items()})
+"""
+
+
+def test_torchvision_takes_it_back_strictly_and_the_round_trip_is_bit_identical(real, torchvision_live):
+    folder, expected = real
+    weights_convert.convert(folder / "new.pth", folder / "there.npz")
+    report = weights_convert.convert(folder / "there.npz", folder / "back.pth")
+    assert report.model == "fasterrcnn_resnet50_fpn"
+    weights_convert.convert(folder / "ddp.pth", folder / "small.npz")
+    weights_convert.convert(folder / "small.npz", folder / "small_back.pth")
+    outputs = torchvision_live.run(LOAD_BACK, folder=folder)
+    assert outputs.pop("equal")
+    assert outputs.keys() == expected.keys()
+    for name, value in outputs.items():
+        np.testing.assert_array_equal(value, expected[name], strict=True)
+    weights_convert.convert(folder / "back.pth", folder / "again.npz")
+    with np.load(folder / "there.npz") as a, np.load(folder / "again.npz") as b:
+        assert a.files == b.files
+        assert all(a[n].tobytes() == b[n].tobytes() for n in a.files if n != "__meta__")
+
+
+@pytest.mark.parametrize(
+    "name", ["conv1.weight", "bn1.running_var", "bn1.num_batches_tracked", "fc.bias", "layer1.0.bn2.bias"]
+)
+def test_the_leaf_rule_reads_backwards(name):
+    ndims = {"conv1.weight": 4, "bn1.weight": 1, "bn1.running_var": 1, "bn1.num_batches_tracked": 0}
+    ndims |= {"fc.weight": 2, "fc.bias": 1, "layer1.0.bn2.weight": 1, "layer1.0.bn2.bias": 1}
+    assert leaf.to_torch(leaf.to_chainer(ndims)[name]) == name
