@@ -1,6 +1,6 @@
-"""What comes with the package: a small trained detector and a photograph to try it on.
+"""What comes with the package: a small trained detector, a photograph to try it on, and the names of ImageNet's labels.
 
-``person.md`` is the detector's model card, ``astronaut.md`` says where the photograph is from.
+``person.md`` is the detector's model card, ``astronaut.md`` and ``imagenet.md`` say where the others are from.
 """
 
 import atexit
@@ -33,6 +33,20 @@ def photograph_path():
         pathlib.Path: A JPEG of 512 x 512 pixels with one person in it.
     """
     return _path("astronaut.jpg")
+
+
+@functools.cache
+def imagenet_label_names():
+    """Return the names of ImageNet's 1000 classes, in the order of torchvision's classifiers.
+
+    Returns:
+        tuple of str: The names.
+
+    Example:
+        >>> imagenet_label_names()[285]
+        'Egyptian cat'
+    """
+    return tuple((importlib.resources.files(__name__) / "imagenet.txt").read_text(encoding="utf-8").splitlines())
 
 
 @functools.cache

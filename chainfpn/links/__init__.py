@@ -1,6 +1,12 @@
 """Networks as ``chainer.Chain`` links, attribute for attribute torchvision's."""
 
+from chainfpn.links.backbones.alexnet import AlexNet
 from chainfpn.links.backbones.backbone_with_fpn import BackboneWithFPN
+from chainfpn.links.backbones.densenet import DenseNet
+from chainfpn.links.backbones.googlenet import GoogLeNet
+from chainfpn.links.backbones.inception import InceptionV3
+from chainfpn.links.backbones.mobilenet_v2 import MobileNetV2
+from chainfpn.links.backbones.mobilenet_v3 import MobileNetV3
 from chainfpn.links.backbones.resnet import (
     BasicBlock,
     Bottleneck,
@@ -11,7 +17,11 @@ from chainfpn.links.backbones.resnet import (
     ResNet101,
     ResNet152,
 )
+from chainfpn.links.backbones.squeezenet import SqueezeNet
+from chainfpn.links.backbones.vgg import VGG
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
+from chainfpn.links.classifier import Classifier, ClassifierPreparation
+from chainfpn.links.conv_norm_activation import conv_norm_activation
 from chainfpn.links.detectors.box_head import FastRCNNPredictor, TwoMLPHead
 from chainfpn.links.detectors.detector import Detection, Detector
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN
@@ -24,18 +34,27 @@ from chainfpn.links.kuangliu_fpn import KuangliuFPN
 
 __all__ = [
     "FPN",
+    "VGG",
+    "AlexNet",
     "BackboneWithFPN",
     "BasicBlock",
     "BatchNormalization",
     "Bottleneck",
+    "Classifier",
+    "ClassifierPreparation",
+    "DenseNet",
     "Detection",
     "Detector",
     "FastRCNNPredictor",
     "FasterRCNN",
     "FrozenBatchNormalization",
+    "GoogLeNet",
+    "InceptionV3",
     "IndexedSequential",
     "KuangliuFPN",
     "LastLevelP6P7",
+    "MobileNetV2",
+    "MobileNetV3",
     "Preparation",
     "RPNHead",
     "RegionProposalNetwork",
@@ -46,6 +65,8 @@ __all__ = [
     "ResNet101",
     "ResNet152",
     "RoIHeads",
+    "SqueezeNet",
     "TwoMLPHead",
+    "conv_norm_activation",
     "max_pool_level",
 ]

@@ -1,8 +1,31 @@
 """Builders with torchvision's names, and models from weight files."""
 
+from chainfpn.models.classifiers import (
+    alexnet,
+    densenet121,
+    densenet161,
+    densenet169,
+    densenet201,
+    googlenet,
+    inception_v3,
+    mobilenet_v2,
+    mobilenet_v3_large,
+    mobilenet_v3_small,
+    squeezenet1_0,
+    squeezenet1_1,
+    vgg11,
+    vgg11_bn,
+    vgg13,
+    vgg13_bn,
+    vgg16,
+    vgg16_bn,
+    vgg19,
+    vgg19_bn,
+)
 from chainfpn.models.faster_rcnn import fasterrcnn_resnet50_fpn, fasterrcnn_resnet_fpn
 from chainfpn.models.fpn import fpn50, fpn101
 from chainfpn.models.load import BUILDERS, load
+from chainfpn.models.presets import PRESETS, Preset, find_preset
 from chainfpn.models.resnet import (
     resnet18,
     resnet34,
@@ -18,11 +41,24 @@ from chainfpn.models.resnet import (
 
 __all__ = [
     "BUILDERS",
+    "PRESETS",
+    "Preset",
+    "alexnet",
+    "densenet121",
+    "densenet161",
+    "densenet169",
+    "densenet201",
     "fasterrcnn_resnet50_fpn",
     "fasterrcnn_resnet_fpn",
+    "find_preset",
     "fpn50",
     "fpn101",
+    "googlenet",
+    "inception_v3",
     "load",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
     "resnet18",
     "resnet34",
     "resnet50",
@@ -31,6 +67,16 @@ __all__ = [
     "resnext50_32x4d",
     "resnext101_32x8d",
     "resnext101_64x4d",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "vgg11",
+    "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
     "wide_resnet50_2",
     "wide_resnet101_2",
 ]

@@ -2,13 +2,14 @@
 
 import os
 
-from chainfpn.models import faster_rcnn, fpn, resnet
+from chainfpn.models import classifiers, faster_rcnn, fpn, resnet
 from chainfpn.models.weights import find_weights
 from chainfpn.serialization import WeightsError
 
 #: Every builder by its name, which is what ``__meta__`` of a weight file calls a model.
 BUILDERS = {
     **{name: getattr(resnet, name) for name in resnet.RESNETS},
+    **classifiers.CLASSIFIERS,
     "fpn50": fpn.fpn50,
     "fpn101": fpn.fpn101,
     "fasterrcnn_resnet50_fpn": faster_rcnn.fasterrcnn_resnet50_fpn,
@@ -35,7 +36,7 @@ def load(path, *, model=None):
         >>> detector = models.load("detector.npz")  # doctest: +SKIP
     """
     file = os.path.basename(path)
-    weights = find_weights(path, name=None, zoo=())
+    weights = find_weights(path, name=None, zoo=()) if model is None else path
     name = weights.meta.get("model") if model is None else model
     if name is None:
         raise WeightsError(f"{file}: the file does not say which model it is of; name one of {', '.join(BUILDERS)}")

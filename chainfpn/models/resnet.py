@@ -2,7 +2,7 @@
 
 from chainfpn.links.backbones.resnet import BasicBlock, Bottleneck, ResNet
 from chainfpn.links.batch_normalization import BatchNormalization
-from chainfpn.models.weights import choose, find_weights
+from chainfpn.models.classifier_weights import ClassifierWeights
 
 #: Name to block, blocks per stage, groups and width per group.
 RESNETS = {
@@ -31,12 +31,11 @@ def _builder(name):
         stride_in_1x1=False,
         norm=BatchNormalization,
     ):
-        weights = find_weights(pretrained_model, name=name, zoo=("imagenet",))
-        options = choose({"n_class": 1000}, weights, {"n_class": n_class})
+        weights = ClassifierWeights(name, pretrained_model, convert_as=None)
         link = ResNet(
             block,
             n_blocks,
-            options["n_class"],
+            weights.n_class(n_class),
             groups=groups,
             width_per_group=width_per_group,
             replace_stride_with_dilation=replace_stride_with_dilation,
@@ -44,13 +43,13 @@ def _builder(name):
             stride_in_1x1=stride_in_1x1,
             norm=norm,
         )
-        return link if weights is None else weights.load_into(link)
+        return weights.load_into(link)
 
     build.__name__ = build.__qualname__ = name
     build.__doc__ = f"""Build torchvision's ``{name}``.
 
     Args:
-        n_class (int or None): Class scores; what the weights say, else 1000, by default.
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
         pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the path of an
             .npz or a checkpoint.
         replace_stride_with_dilation (sequence of bool): See :class:`~chainfpn.links.ResNet`.

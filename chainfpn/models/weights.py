@@ -3,6 +3,7 @@
 import os
 from typing import NamedTuple
 
+from chainfpn.data import imagenet_label_names
 from chainfpn.serialization import read_weights, set_weights
 
 
@@ -19,7 +20,7 @@ class Weights(NamedTuple):
         return link
 
 
-def find_weights(pretrained_model, *, name, zoo):
+def find_weights(pretrained_model, *, name, zoo, convert_as=None):
     """Read what a builder's ``pretrained_model`` names.
 
     Args:
@@ -28,6 +29,8 @@ def find_weights(pretrained_model, *, name, zoo):
             that have been read already.
         name (str): The builder, which is the name of its weights in the zoo and the converter.
         zoo (sequence of str): The words for torchvision's published weights, such as ``'coco'``.
+        convert_as (str or None): What the converter takes a checkpoint for; it finds out for itself if None, and
+            renames leaf by leaf, leaving it to the link what must be there, if ``'any'``.
 
     Returns:
         Weights or None: None if no weights were asked for.
@@ -46,7 +49,7 @@ def find_weights(pretrained_model, *, name, zoo):
     if not path.endswith(".npz"):
         from weights_convert import convert_arrays
 
-        arrays, meta, _ = convert_arrays(path)
+        arrays, meta, _ = convert_arrays(path, model=convert_as)
     else:
         arrays, meta = read_weights(path)
     return Weights(arrays, meta, os.path.basename(path))
@@ -74,7 +77,7 @@ def resolve_label_names(names):
     """Resolve the name of a data set to the names of its labels.
 
     Args:
-        names (str, sequence of str or None): ``'coco'``, ``'voc'``, or the names themselves.
+        names (str, sequence of str or None): ``'coco'``, ``'imagenet'``, ``'voc'``, or the names themselves.
 
     Returns:
         tuple of str or None: The names.
@@ -84,9 +87,19 @@ def resolve_label_names(names):
     """
     if names is None or not isinstance(names, str):
         return None if names is None else tuple(names)
-    from chainercv.datasets import coco_bbox_label_names, voc_bbox_label_names
-
-    known = {"coco": coco_bbox_label_names, "voc": voc_bbox_label_names}
+    known = {"coco": _coco, "imagenet": imagenet_label_names, "voc": _voc}
     if names not in known:
         raise ValueError(f"label_names must be a sequence of str or one of {sorted(known)}, got {names!r}")
-    return tuple(known[names])
+    return tuple(known[names]())
+
+
+def _coco():
+    from chainercv.datasets import coco_bbox_label_names
+
+    return coco_bbox_label_names
+
+
+def _voc():
+    from chainercv.datasets import voc_bbox_label_names
+
+    return voc_bbox_label_names
