@@ -36,7 +36,7 @@ CUPY = (
     *(
         Library(
             name,
-            since="never found: CuPy 13 does not look into NVIDIA's wheels",
+            since="CuPy 13, which does not look into NVIDIA's wheels",
             needed_by="cupy-cuda12x 13, from the extra cuda12x",
             stand_in="the file from the nvidia-*-cu12 wheel",
         )

@@ -1,0 +1,51 @@
+"""What the project says about itself in more than one place is the same everywhere."""
+
+import configparser
+import pathlib
+import re
+import sys
+
+import pytest
+
+from chainfpn.compat.__main__ import render
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def setup_cfg():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    return config
+
+
+def test_pre_commit_runs_the_ruff_that_the_tests_install(setup_cfg):
+    (installed,) = re.findall(r"^ruff==(\S+)$", setup_cfg["options.extras_require"]["test"], re.MULTILINE)
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"ruff-pre-commit\n\s+rev: v(\S+)", hooks) == [installed]
+
+
+def test_the_documented_table_is_the_table():
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"<!-- compat table -->\n(.*)<!-- end of compat table -->", page, re.DOTALL)
+    assert table == render(), "docs/install.md: paste the output of python -m chainfpn.compat"
+
+
+def test_the_documented_extras_are_the_extras(setup_cfg):
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    _, _, table = page.partition("| extra | brings | for |\n|---|---|---|\n")
+    names = re.findall(r"^\| `(\w+)` \|", table.partition("\n\n")[0], re.MULTILINE)
+    assert names == list(setup_cfg["options.extras_require"])
+
+
+def test_the_tests_install_what_the_other_extras_bring_on_a_cpu(setup_cfg):
+    extras = {name: set(words.split()) for name, words in setup_cfg["options.extras_require"].items()}
+    assert extras["cpu"] | extras["coco"] | extras["plot"] <= extras["test"]
+
+
+def test_the_versions_of_chainer_are_those_of_the_installer(setup_cfg, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import install_chainer
+
+    assert {install_chainer.CHAINER, install_chainer.CHAINERCV} <= set(setup_cfg["options"]["install_requires"].split())
+    del sys.modules["install_chainer"]
