@@ -9,6 +9,7 @@ compiler. scripts/import_and_forward.py must then run, with warnings as errors, 
 
 import argparse
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -68,7 +69,8 @@ def main():
         if arguments.wheels is None:
             install_chainer.build(chainer_wheels)
         pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-        install_chainer.run([*pip, "wheel", "--no-deps", "--wheel-dir", work / "chainfpn", ROOT])
+        shutil.copytree(ROOT, work / "source", ignore=shutil.ignore_patterns(".*", "build", "*.egg-info"))
+        install_chainer.run([*pip, "wheel", "--no-deps", "--wheel-dir", work / "chainfpn", work / "source"])
         wheels = [*chainer_wheels.glob("*.whl"), *(work / "chainfpn").glob("*.whl")]
         for number, python in enumerate(arguments.pythons):
             smoke(python, wheels, work / f"venv{number}")

@@ -121,7 +121,8 @@ class Library(Row):
             return
         for folder in nvidia.submodule_search_locations:
             for path in pathlib.Path(folder).glob(f"*/lib/{self.name}"):
-                ctypes.CDLL(str(path))
+                with contextlib.suppress(OSError):  # CuPy will say what it misses, if it is used
+                    ctypes.CDLL(str(path))
 
 
 @dataclasses.dataclass(frozen=True)

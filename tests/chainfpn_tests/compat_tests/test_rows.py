@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.machinery
+import importlib.util
 import os
 import sys
 import types
@@ -9,7 +10,7 @@ import warnings
 
 import pytest
 
-from chainfpn.compat import TABLE, Attribute, Module, Noise, Setting
+from chainfpn.compat import TABLE, Attribute, Library, Module, Noise, Setting
 from chainfpn.compat.rows import StandInFinder
 
 WORDS = {"since": "today", "needed_by": "a test", "stand_in": "a thing"}
@@ -100,6 +101,50 @@ def test_a_setting_is_made_where_it_applies(monkeypatch, applies):
     del os.environ["CHAINFPN_TEST_SETTING"]
     Setting("CHAINFPN_TEST_SETTING", value="ours", applies=lambda: applies, **WORDS).enable()
     assert os.environ.get("CHAINFPN_TEST_SETTING") == ("ours" if applies else None)
+
+
+@pytest.fixture
+def loads(monkeypatch, loaded_modules):
+    """Give the list of the libraries that are loaded; the loader itself finds none but libknown.so."""
+    calls = []
+
+    def load(name):
+        if name != "libknown.so" and not os.path.exists(name):
+            raise OSError(f"{name}: cannot open shared object file")
+        calls.append(name)
+
+    monkeypatch.setattr("ctypes.CDLL", load)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    for file in ("cupy/__init__.py", "nvidia/some/lib/libknown.so", "nvidia/some/lib/libwheel.so"):
+        path = loaded_modules / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return calls
+
+
+def test_a_library_that_the_loader_knows_is_not_taken_from_a_wheel(loads):
+    Library("libknown.so", **WORDS).enable()
+    assert loads == ["libknown.so"]
+
+
+def test_a_library_that_the_loader_misses_is_taken_from_a_wheel(loads, loaded_modules):
+    Library("libwheel.so", **WORDS).enable()
+    assert loads == [str(loaded_modules / "nvidia/some/lib/libwheel.so")]
+
+
+def test_a_library_that_nobody_has_is_left_to_cupy(loads):
+    Library("libnowhere.so", **WORDS).enable()
+    assert loads == []
+
+
+def test_without_cupy_no_library_is_loaded(loads, loaded_modules):
+    (loaded_modules / "cupy" / "__init__.py").unlink()
+    (loaded_modules / "cupy").rmdir()
+    importlib.invalidate_caches()
+    if importlib.util.find_spec("cupy"):
+        pytest.skip("CuPy is installed")
+    Library("libwheel.so", **WORDS).enable()
+    assert loads == []
 
 
 def test_only_the_named_noise_is_ignored():
