@@ -110,7 +110,8 @@ def convert(
 def _prepare(path, model, meta, drop, allow_missing, only, rename, dtype, entry):
     if dtype not in (None, "float16", "float32"):
         raise CheckpointError(f"convert: dtype must be float16 or float32, got {dtype!r}")
-    options = Options(model, tuple(drop), tuple(allow_missing), only, parse_rename(rename), dtype, entry)
+    meta = dict(meta or {})
+    options = Options(model, tuple(drop), tuple(allow_missing), only, parse_rename(rename), dtype, entry, meta)
     plan = make_plan(path, options)
     require_fit(plan)
     source = plan.contents.source
@@ -120,7 +121,7 @@ def _prepare(path, model, meta, drop, allow_missing, only, rename, dtype, entry)
     arguments |= known.get("arguments", {})
     names = {"label_names": known["label_names"]} if known.get("label_names") else {}
     name = None if plan.report.model == ANY_MODEL else plan.report.model
-    meta = make_meta(name, arguments, names | (meta or {}), source=source.name, sha256=digest, converter=__version__)
+    meta = make_meta(name, arguments, names | meta, source=source.name, sha256=digest, converter=__version__)
     plan.report.arguments = meta["arguments"]
     return plan, meta
 

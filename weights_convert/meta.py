@@ -12,7 +12,10 @@ FORMAT = 1
 #: Class names that go by a name of their own.
 LABEL_SETS = ("coco", "voc")
 
-_TRUNK = {"n_class"}
+#: Kinds of input a model was trained with: torchvision's, or BGR in 0..255 minus the mean.
+INPUTS = ("torchvision", "caffe")
+
+_TRUNK = {"n_class", "stride_in_1x1"}
 _DETECTOR = {
     "n_fg_class",
     "raw_labels",
@@ -26,6 +29,7 @@ _DETECTOR = {
     "fpn_channels",
     "head_channels",
     "n_keypoint",
+    "stride_in_1x1",
 }
 
 
@@ -101,7 +105,10 @@ def make_meta(model, arguments, extra, *, source, sha256, converter):
     if arguments.get("raw_labels") is not None and arguments.get("n_fg_class") == 80:
         label_names = "coco"
     for key, value in extra.items():
-        if key == "label_names":
+        if key == "input":
+            if value not in INPUTS:
+                raise CheckpointError(f"--meta input must be one of {', '.join(INPUTS)}, got {value!r}")
+        elif key == "label_names":
             label_names = value
         elif model is not None and key not in known_arguments(model):
             known = ", ".join(sorted(known_arguments(model) | {"label_names"}))

@@ -1,7 +1,21 @@
-"""What names alone cannot convert: named numeric steps, each with its reason."""
+"""What names cannot convert: named numeric steps, each reported, each with its reason.
+
+A step takes ``{torchvision's name: Tensor}`` and the report, and gives the tensors back, a few of them replaced.
+"""
+
+import numpy as np
+
+from weights_convert.read.tensor import Tensor, from_array
 
 #: torchvision's COCO files whose models run with batch-norm eps 0 (``overwrite_eps``): starts of their sha256.
 ZERO_EPS = ("258fb6c6", "bf2d0c1e", "fc266e95", "9f466800")
+
+#: Standard deviation of torchvision's input, RGB in 0..1; its mean times 255 is what Caffe's models subtract.
+_STD = (0.229, 0.224, 0.225)
+
+_CLS = "roi_heads.box_predictor.cls_score."
+_BOX = "roi_heads.box_predictor.bbox_pred."
+_MASK = "roi_heads.mask_predictor.mask_fcn_logits."
 
 
 def published_eps(report, sha256):
@@ -10,3 +24,90 @@ def published_eps(report, sha256):
         return {}
     report.notes.append("batch-norm eps is 0: torchvision runs this published file so")
     return {"norm_eps": 0.0}
+
+
+def background_first(tensors, report):
+    """Move the background from the last output of the class scores to the first, where torchvision has it."""
+    return _replace(
+        tensors, report, "background class moved from last to first", _CLS, lambda a: np.concatenate([a[-1:], a[:-1]])
+    )
+
+
+def background_box_rows(tensors, report):
+    """Put four rows of zeros before the boxes: torchvision has a box for the background, and ignores it."""
+    n_outputs = _length(tensors, f"{_CLS}bias")
+    if n_outputs is None or _length(tensors, f"{_BOX}bias") != 4 * (n_outputs - 1):
+        return tensors
+    tensors = _replace(
+        tensors, report, "box rows of zeros added for the background", _BOX, lambda a: _zeros_before(a, 4)
+    )
+    if _length(tensors, f"{_MASK}bias") == n_outputs - 1:
+        text = "a mask of zeros added for the background"
+        tensors = _replace(tensors, report, text, _MASK, lambda a: _zeros_before(a, 1))
+    return tensors
+
+
+def flip_bgr(tensors, report):
+    """Reverse the input channels of the first convolution: from BGR to torchvision's RGB."""
+    return _replace(tensors, report, "first convolution flipped from BGR to RGB", _stem(tensors), lambda a: a[:, ::-1])
+
+
+def fold_caffe_scale(tensors, report):
+    """Scale the first convolution for torchvision's input.
+
+    Caffe's models see ``255 * image - mean``, torchvision's ``(image - mean / 255) / std``: the first is ``255 * std``
+    times the second, channel by channel, and both pad with zeros afterwards.
+    """
+    scale = 255 * np.array(_STD, np.float64).reshape(1, 3, 1, 1)
+    text = "input scale 255 * (0.229, 0.224, 0.225) folded into the first convolution"
+    return _replace(tensors, report, text, _stem(tensors), lambda a: (a * scale).astype(a.dtype))
+
+
+def box_axes_xy(tensors, report):
+    """Turn box rows from (dy, dx, dh, dw) into torchvision's (dx, dy, dw, dh)."""
+    for name in (_BOX, "rpn.head.bbox_pred."):
+        text = f"rows of {name.removesuffix('.')} turned from dy, dx, dh, dw to dx, dy, dw, dh"
+        tensors = _replace(tensors, report, text, name, _swap_axes)
+    return tensors
+
+
+def stem_bias_into_norm(tensors, report):
+    """Fold the bias of the first convolution into the mean of the norm after it; torchvision has no such bias."""
+    stem = _stem(tensors)
+    bias = tensors.get(f"{stem}bias")
+    mean = stem.replace("conv1.", "bn1.") + "running_mean"
+    if not isinstance(bias, Tensor) or not isinstance(tensors.get(mean), Tensor):
+        return tensors
+    report.notes.append("bias of the first convolution folded into the mean of its batch norm")
+    result = {name: tensor for name, tensor in tensors.items() if name != f"{stem}bias"}
+    return result | {mean: from_array(tensors[mean].array() - bias.array())}
+
+
+def _stem(tensors):
+    return "backbone.body.conv1." if "backbone.body.conv1.weight" in tensors else "conv1."
+
+
+def _length(tensors, name):
+    tensor = tensors.get(name)
+    return tensor.shape[0] if isinstance(tensor, Tensor) and tensor.shape else None
+
+
+def _zeros_before(array, n):
+    return np.concatenate([np.zeros((n, *array.shape[1:]), array.dtype), array])
+
+
+def _swap_axes(array):
+    if len(array) % 4:
+        return array
+    return array.reshape(-1, 4, *array.shape[1:])[:, [1, 0, 3, 2]].reshape(array.shape)
+
+
+def _replace(tensors, report, text, prefix, function):
+    names = [f"{prefix}{leaf}" for leaf in ("weight", "bias")]
+    present = [name for name in names if isinstance(tensors.get(name), Tensor) and tensors[name].shape]
+    if prefix.endswith("conv1."):
+        present = [name for name in present if len(tensors[name].shape) == 4 and tensors[name].shape[1] == 3]
+    if not present:
+        return tensors
+    report.notes.append(text)
+    return tensors | {name: from_array(function(tensors[name].array())) for name in present}

@@ -1,9 +1,10 @@
 """Decide what becomes of every tensor of a checkpoint, before any value is read."""
 
+import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from weights_convert import leaf
+from weights_convert import leaf, numeric
 from weights_convert.architectures import candidates, recognise
 from weights_convert.errors import CheckpointError, ConversionError
 from weights_convert.layouts import find_layout
@@ -17,6 +18,9 @@ ANY_MODEL = "any"
 
 #: Prefixes that wrappers put before every name: DistributedDataParallel, torch.compile, Lightning.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "updater/model:main/model/", "updater/model:main/")
+
+#: How a model's own names begin, which tells them from what a wrapper has put before them.
+_ROOTS = ("conv1.", "conv1/", "backbone.", "backbone/", "stem.", "extractor/", "encoder_q.", "base_encoder.")
 
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
 
@@ -32,6 +36,7 @@ class Options:
     rename: tuple = ()
     dtype: str | None = None
     entry: str | None = None
+    meta: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -66,11 +71,12 @@ def make_plan(path, options):
             report.notes.append(f"beside it in the file: {', '.join(state.beside[:10])}")
         if state.not_tensors:
             report.notes.append(f"no tensors, left out: {', '.join(state.not_tensors[:10])}")
-        tensors = _lead_to_torchvision(state.tensors, report)
+        tensors, arguments = _lead_to_torchvision(state.tensors, report, options.meta)
         named, origin = _select(tensors, options, report)
         plan = Plan(contents, dtype=options.dtype, report=report)
         _refuse(named, report)
-        _fit(named, origin, options, report)
+        _fit(named, options, report)
+        report.arguments |= arguments
         plan.tensors = {name: tensor for name, tensor in named.items() if isinstance(tensor, Tensor)}
         _describe(plan, origin)
     return plan
@@ -97,14 +103,31 @@ def require_fit(plan):
         raise ConversionError("\n".join([f"{report.source}: does not fit {report.model}", *problems]), report)
 
 
-def _lead_to_torchvision(tensors, report):
+def _lead_to_torchvision(tensors, report, meta):
     tensors = unwrap(tensors)
     layout = find_layout(tensors)
+    if layout.name == "torchvision":
+        tensors = _without_common_prefix(tensors)
+        layout = find_layout(tensors)
     report.layout = layout.name
     if any("/" in name for name in tensors) and not layout.chainer_names:
         report.layout = "Chainer"
         tensors = {leaf.to_torch(name): tensor for name, tensor in tensors.items()}
-    return layout.apply(tensors, report)
+    tensors = layout.apply(tensors, report)
+    if meta.get("input") == "caffe":
+        tensors = numeric.fold_caffe_scale(numeric.flip_bgr(tensors, report), report)
+    return tensors, layout.arguments
+
+
+def _without_common_prefix(tensors):
+    """Take off what stands before every name, such as the attribute a LightningModule keeps its network in."""
+    inside = tensors
+    while len(firsts := {re.match(r"[^./]*[./]?", name)[0] for name in inside}) == 1 and len(inside) > 1:
+        (first,) = firsts
+        inside = {name.removeprefix(first): tensor for name, tensor in inside.items()}
+        if any(name.startswith(_ROOTS) for name in inside):
+            tensors = inside
+    return tensors
 
 
 def unwrap(tensors):
@@ -155,7 +178,7 @@ def _refuse(named, report):
             report.refused[name] = f"of dtype {tensor.dtype}, which no Chainer model can hold"
 
 
-def _fit(named, origin, options, report):
+def _fit(named, options, report):
     shapes = {leaf.to_torch(name): getattr(tensor, "shape", ()) for name, tensor in named.items()}
     if options.model == ANY_MODEL:
         report.model, report.why = ANY_MODEL, "asked for: every leaf is renamed, no model is compared"

@@ -1,5 +1,28 @@
 """Which library wrote these names, and how they become torchvision's."""
 
-from weights_convert.layouts.layout import Layout, find_layout
+from weights_convert.layouts import chainercv, detectron2, kuangliu, mmdetection, pretraining
+from weights_convert.layouts.layout import Layout
 
-__all__ = ["Layout", "find_layout"]
+__all__ = ["LAYOUTS", "Layout", "find_layout"]
+
+#: In this order; the last one takes everything.
+LAYOUTS = (
+    chainercv.DETECTOR,
+    chainercv.RESNET,
+    detectron2.DETECTOR,
+    detectron2.TRUNK,
+    mmdetection.LAYOUT,
+    kuangliu.FPN,
+    kuangliu.RETINANET,
+    pretraining.MOCO,
+    pretraining.MOCO_V3,
+    pretraining.DINO,
+    pretraining.SWAV,
+    pretraining.BARLOW_TWINS,
+    Layout("torchvision", ()),
+)
+
+
+def find_layout(names):
+    """Return the first `Layout` whose signs the names have."""
+    return next(layout for layout in LAYOUTS if layout.fits(names))

@@ -1,7 +1,7 @@
 """A layout: how a library's names are recognised and led to torchvision's."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from weights_convert.layouts import torchvision
 from weights_convert.rules import rename
@@ -18,6 +18,8 @@ class Layout:
         steps (tuple of callable): Numeric steps, ``step(tensors, report)`` each, in torchvision's names.
         complete (bool): Whether a name that matches no rule is unknown (it is reported, and fits no model).
         chainer_names (bool): Whether the table takes Chainer's names, with ``/``.
+        arguments (dict): What this library's models do differently, as arguments of the builder.
+        differs (tuple of str): What they do differently beside, for the report.
     """
 
     name: str
@@ -26,6 +28,8 @@ class Layout:
     steps: tuple = ()
     complete: bool = False
     chainer_names: bool = False
+    arguments: dict = field(default_factory=dict)
+    differs: tuple = ()
 
     def fits(self, names):
         """Return whether the names have all the signs."""
@@ -36,13 +40,5 @@ class Layout:
         tensors = rename(tensors, self.table, report, keep_unmatched=not self.complete)
         for step in self.steps:
             tensors = step(tensors, report)
+        report.notes += self.differs
         return rename(tensors, torchvision.FLATTEN, report)
-
-
-#: In this order; the last one takes everything.
-LAYOUTS = (Layout("torchvision", (r".*",)),)
-
-
-def find_layout(names):
-    """Return the first `Layout` whose signs the names have."""
-    return next(layout for layout in LAYOUTS if layout.fits(names))
