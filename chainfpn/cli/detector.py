@@ -32,14 +32,23 @@ def choose_device(name):
     if kind != "cuda" or not (number.isdecimal() or name == "cuda"):
         raise CommandError(f"--device must be cpu or cuda:N, got {name}")
     if not cuda.available:
-        raise CommandError(f"--device {name}: Chainer finds no CUDA device here (is CuPy installed?)")
-    count = cuda.cupy.cuda.runtime.getDeviceCount()
+        raise CommandError(f"--device {name}: CuPy is missing; docs/install.md says how to install it")
     number = int(number or 0)
+    count = _count_devices()
     if number >= count:
-        raise CommandError(f"--device {name}: there are only {count} CUDA devices here, counted from 0")
+        raise CommandError(f"--device {name}: the number must be below that of the CUDA devices here, {count}")
     device = chainer.get_device(f"@cupy:{number}")
     device.use()
     return device
+
+
+def _count_devices():
+    """Count the CUDA devices; there is none without a driver."""
+    runtime = cuda.cupy.cuda.runtime
+    try:
+        return runtime.getDeviceCount()
+    except runtime.CUDARuntimeError:
+        return 0
 
 
 def load_detector(path, *, model=None, cache=False):

@@ -1,0 +1,64 @@
+from types import SimpleNamespace
+
+import chainer
+import numpy as np
+import pytest
+
+from chainfpn.cli import detector as cli_detector
+from chainfpn.cli.detector import choose_device, load_detector
+from chainfpn.cli.errors import CommandError
+from chainfpn.cli.images import read_image, to_array
+from chainfpn.data import photograph_path, weights_path
+
+
+def pretend(monkeypatch, count):
+    """Let Chainer see CuPy and so many devices; None is a machine without a driver."""
+
+    class CUDARuntimeError(Exception):
+        pass
+
+    def get_device_count():
+        if count is None:
+            raise CUDARuntimeError("no driver")
+        return count
+
+    runtime = SimpleNamespace(getDeviceCount=get_device_count, CUDARuntimeError=CUDARuntimeError)
+    cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
+    monkeypatch.setattr(cli_detector, "cuda", SimpleNamespace(available=True, cupy=cupy))
+
+
+def test_cpu():
+    assert choose_device("cpu") == chainer.get_device("@numpy")
+
+
+@pytest.mark.parametrize(("count", "said"), [(None, 0), (0, 0), (2, 2)])
+def test_a_device_that_is_not_there_is_named(monkeypatch, count, said):
+    pretend(monkeypatch, count)
+    message = f"^--device cuda:2: the number must be below that of the CUDA devices here, {said}$"
+    with pytest.raises(CommandError, match=message):
+        choose_device("cuda:2")
+
+
+def test_missing_cupy_is_named(monkeypatch):
+    monkeypatch.setattr(cli_detector, "cuda", SimpleNamespace(available=False))
+    with pytest.raises(
+        CommandError, match=r"^--device cuda: CuPy is missing; docs/install\.md says how to install it$"
+    ):
+        choose_device("cuda")
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:1.5", "cuda:one", "cpu:0"], ids=repr)
+def test_another_word_is_refused(name):
+    with pytest.raises(CommandError, match=r"^--device must be cpu or cuda:N, got "):
+        choose_device(name)
+
+
+@pytest.mark.gpu
+def test_the_gpu_finds_what_the_cpu_finds():
+    detector = load_detector(weights_path())
+    img = to_array(read_image(photograph_path()))
+    on_cpu = detector.predict([img])
+    detector.to_device(choose_device("cuda:0"))
+    on_gpu = detector.predict([img])
+    for (ours,), (expected,), tolerance in zip(on_gpu, on_cpu, (0.05, 0, 1e-4), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=tolerance)
