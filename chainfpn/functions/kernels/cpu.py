@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 
-from chainfpn.functions.kernels import compute_dtype, geometry
+from chainfpn.functions.kernels import compute_dtype, geometry, round_down
 
 
 @functools.cache
@@ -110,8 +110,4 @@ def suppress(boxes, label, thresh, limit):
         array: bool, (R,).
     """
     boxes = _prepare(boxes)
-    # IoU in the boxes' dtype > thresh, a double, is the same as IoU > the next lower number of that dtype
-    rounded = boxes.dtype.type(thresh)
-    if rounded > thresh:
-        rounded = np.nextafter(rounded, boxes.dtype.type(-np.inf))
-    return engine().suppress(boxes, label, rounded, limit)
+    return engine().suppress(boxes, label, round_down(thresh, boxes.dtype), limit)

@@ -43,7 +43,6 @@ def align_forward(x, first, window, members, start, size, count, outsize, y):
     row_weight, column_weight = np.empty(n_rows, x.dtype), np.empty(n_columns, x.dtype)
     rows, columns = np.empty(n_rows, np.int64), np.empty(n_columns, np.int64)
     runs = np.empty(n_columns + 1, np.int64)
-    offsets = np.empty(n_rows, np.int64)
     line = np.zeros(min(n_columns, width) * LANES, x.dtype)
     cells = np.zeros(outh * outw * LANES, x.dtype)
 
@@ -51,20 +50,18 @@ def align_forward(x, first, window, members, start, size, count, outsize, y):
         axis_taps(start[r, 0], size[r, 0], count[r, 0], height, row_ends, row_index, row_weight, rows)
         n = axis_taps(start[r, 1], size[r, 1], count[r, 1], width, column_ends, column_index, column_weight, columns)
         n_runs = find_runs(columns, n, runs)
+        for k in range(row_ends.max()):
+            row_index[k] = (rows[row_index[k]] - y0) * stride
         for k in range(column_ends.max()):
             column_index[k] *= LANES
         for i in range(outh):
             a, b = row_ends[i, 0], row_ends[i, 1]
             for k in range(n_runs):  # sum over rows, for every column this RoI needs
-                at = (columns[runs[k]] - x0) * LANES
-                for tap in range(a, b):
-                    offsets[tap] = (rows[row_index[tap]] - y0) * stride + at
-                n = (runs[k + 1] - runs[k]) * LANES
-                weighted_sum(offsets[a:b], row_weight[a:b], buffer, n, line[runs[k] * LANES :])
+                at, n = (columns[runs[k]] - x0) * LANES, (runs[k + 1] - runs[k]) * LANES
+                weighted_sum(buffer, at, row_index, row_weight, a, b, line, runs[k] * LANES, n)
             for j in range(outw):  # sum over columns
                 a, b = column_ends[j, 0], column_ends[j, 1]
-                cell = cells[(i * outw + j) * LANES : (i * outw + j + 1) * LANES]
-                weighted_sum(column_index[a:b], column_weight[a:b], line, LANES, cell)
+                weighted_sum(line, 0, column_index, column_weight, a, b, cells, (i * outw + j) * LANES, LANES)
         unpack_bins(cells, n_lanes, y[r], first)
 
 

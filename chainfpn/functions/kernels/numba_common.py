@@ -73,34 +73,35 @@ def pack_bins(y, first, n_lanes, cells):
 
 
 @arithmetic
-def weighted_sum(offsets, weights, source, n, out):
-    """Set ``out[:n]`` to the weighted sum of ``source[o:o + n]`` over the offsets; zero if there are none."""
-    n_taps = offsets.size
-    out = out[:n]
-    if n_taps == 0:
-        out[:] = 0
+def weighted_sum(source, at, offsets, weights, begin, end, out, first, n):
+    """Set ``out[first:][:n]`` to the sum of ``weights[k] * source[at + offsets[k]:][:n]`` over k in [begin, end)."""
+    target = out[first : first + n]
+    if begin == end:
+        target[:] = 0
         return
-    w = weights[0]
-    a = source[offsets[0] : offsets[0] + n]
-    tap = 1
-    if n_taps == 1:
+    w = weights[begin]
+    a = source[at + offsets[begin] :][:n]
+    tap = begin + 1
+    if tap == end:
         for k in range(n):
-            out[k] = w * a[k]
+            target[k] = w * a[k]
     else:
-        v = weights[1]
-        b = source[offsets[1] : offsets[1] + n]
-        tap = 2
+        v = weights[tap]
+        b = source[at + offsets[tap] :][:n]
+        tap += 1
         for k in range(n):
-            out[k] = w * a[k] + v * b[k]
-    while tap + 1 < n_taps:
+            target[k] = w * a[k] + v * b[k]
+    while tap + 1 < end:
         w, v = weights[tap], weights[tap + 1]
-        a = source[offsets[tap] : offsets[tap] + n]
-        b = source[offsets[tap + 1] : offsets[tap + 1] + n]
+        a, b = source[at + offsets[tap] :][:n], source[at + offsets[tap + 1] :][:n]
         for k in range(n):
-            out[k] += w * a[k] + v * b[k]
+            target[k] += w * a[k] + v * b[k]
         tap += 2
-    if tap < n_taps:
-        add_scaled(source[offsets[tap] : offsets[tap] + n], weights[tap], out)
+    if tap < end:
+        w = weights[tap]
+        a = source[at + offsets[tap] :][:n]
+        for k in range(n):
+            target[k] += w * a[k]
 
 
 @arithmetic

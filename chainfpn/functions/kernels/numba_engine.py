@@ -48,6 +48,11 @@ def _run(kernel, tasks):
         raise errors[0]
 
 
+def _flat(a):
+    """Merge the last two axes, without copying."""
+    return a.reshape(*a.shape[:2], a.shape[2] * a.shape[3])
+
+
 def _members(roi_indices, n_images):
     """List the RoIs of each image, in order."""
     order = np.argsort(roi_indices, kind="stable")
@@ -111,7 +116,7 @@ def align_forward(x, p):
     """
     grid = geometry.sample_grid(p)
     y = np.empty((len(p.rois), x.shape[1], *p.outsize), x.dtype)
-    bins = y.reshape(*y.shape[:2], -1)
+    bins = _flat(y)
 
     def pool(image, first, window, members):
         numba_align.align_forward(x[image], first, window, members, grid.start, grid.size, grid.count, p.outsize, bins)
@@ -124,7 +129,7 @@ def align_backward(gy, p, x_shape):
     """Run the transpose of ``align_forward``: (R', C, outh, outw) to ``x_shape``."""
     grid = geometry.sample_grid(p)
     gx = np.empty(x_shape, gy.dtype)
-    bins = gy.reshape(*gy.shape[:2], -1)
+    bins = _flat(gy)
 
     def spread(image, first, window, members):
         numba_align.align_backward(
@@ -197,7 +202,7 @@ def max_forward(x, windows, roi_indices, lowest):
     """
     shape = (len(roi_indices), x.shape[1], windows.rows.shape[1], windows.columns.shape[1])
     y, argmax = np.empty(shape, x.dtype), np.empty(shape, np.int32)
-    bins, places = y.reshape(*shape[:2], -1), argmax.reshape(*shape[:2], -1)
+    bins, places = _flat(y), _flat(argmax)
     lowest = x.dtype.type(lowest)
 
     def pool(image, first, window, members):
@@ -220,8 +225,7 @@ def scatter(gy, argmax, roi_indices, x_shape):
         array: ``x_shape``.
     """
     gx = np.zeros(x_shape, gy.dtype)
-    planes = gx.reshape(*x_shape[:2], -1)
-    gy, argmax = gy.reshape(*gy.shape[:2], -1), argmax.reshape(*gy.shape[:2], -1)
+    planes, gy, argmax = _flat(gx), _flat(gy), _flat(argmax)
 
     def spread(begin, end):
         numba_windows.scatter_channels(gy, argmax, roi_indices, begin, end, planes)

@@ -1,0 +1,256 @@
+"""The RoI ops on CuPy arrays: the same functions as ``kernels.cpu``, by the CUDA text of this folder.
+
+Each kernel is compiled by NVRTC when it is first needed, for its dtype and index width, and cached by CuPy on disk.
+Launches go to the current stream of the array's device. With ``chainer.config.cudnn_deterministic`` the backward sums
+in a fixed order, without atomics.
+"""
+
+import functools
+import pathlib
+
+import chainer
+import numpy as np
+from chainer import backend
+from chainer.backends import cuda
+
+from chainfpn.functions.kernels import compute_dtype, round_down
+
+#: In the order they are compiled, as one text.
+FILES = ("common.cu", "samples.cu", "roi_align.cu", "ps_roi_align.cu", "windows.cu", "nms.cu")
+
+#: Without fused multiply-add coordinates are those of the CPU, to the last bit.
+OPTIONS = ("--std=c++17", "--fmad=false")
+
+#: Each kernel template, for the test that compiles them all.
+KERNELS = (
+    "align_forward",
+    "align_backward",
+    "align_gather",
+    "ps_align_forward",
+    "ps_align_backward",
+    "ps_align_gather",
+    "pool_forward",
+    "adaptive_max_forward",
+    "scatter_atomic",
+    "scatter_sorted",
+    "ps_pool_forward",
+    "ps_pool_backward",
+    "ps_pool_gather",
+    "nms_within_tiles",
+    "nms_tile",
+)
+
+#: C++ type of each dtype of a map.
+TYPES = {np.dtype(np.float16): "half16", np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+
+THREADS = 256
+
+#: Threads beyond this many take several elements each.
+MAX_BLOCKS = 2**16
+
+#: Channels one thread of roi_align pools; the CHANNELS of samples.cu.
+CHANNELS = 8
+
+#: Boxes one launch of ``nms_tile`` settles; the TILE of nms.cu.
+TILE = 256
+
+
+@functools.cache
+def source():
+    """Read the CUDA text.
+
+    Returns:
+        str: All files in one.
+    """
+    return "\n".join(pathlib.Path(__file__).with_name(name).read_text(encoding="utf-8") for name in FILES)
+
+
+@functools.cache
+def get_kernel(name, device):
+    """Compile one instance of a template with CuPy.
+
+    Args:
+        name (str): For instance ``"align_forward<float, int>"``.
+        device (int): The device it will run on.
+
+    Returns:
+        callable: Takes grid, block and arguments; launches on the current stream.
+    """
+    with cuda.cupy.cuda.Device(device):
+        module = cuda.cupy.RawModule(code=source(), options=OPTIONS, name_expressions=(name,))
+        return module.get_function(name)
+
+
+def _launch(kernel, x, n, *args):
+    """Run ``kernel`` once for each of n elements; ints become the kernel's index or int32, floats its real type."""
+    if n == 0:
+        return
+    largest = max(n + MAX_BLOCKS * THREADS, *(a.size for a in args if hasattr(a, "size")))
+    index, index_type = (np.int32, "int") if largest < 2**31 else (np.int64, "long long")
+    real = compute_dtype(x.dtype).type
+    args = [a(index, real) if callable(a) else a for a in args]
+    function = get_kernel(f"{kernel}<{TYPES[x.dtype]}, {index_type}>", _device_id(x))
+    blocks = min(-(-n // THREADS), MAX_BLOCKS)
+    with cuda.get_device_from_array(x):
+        function((blocks,), (THREADS,), tuple(args))
+
+
+def _device_id(x):
+    return x.device.id if isinstance(x, cuda.ndarray) else -1
+
+
+def _index(value):
+    """Mark an argument of the kernel's index type."""
+    return lambda index, real: index(value)
+
+
+def _real(value):
+    """Mark an argument of the kernel's real type."""
+    return lambda index, real: real(value)
+
+
+def _contiguous(x):
+    return backend.get_array_module(x).ascontiguousarray(x)
+
+
+def _sampling(p):
+    """List the arguments that lay the samples."""
+    return (
+        *map(np.int32, p.outsize),
+        _real(p.spatial_scale),
+        _real(0.5 if p.half_pixel else 0),
+        np.int32(p.at_least_one),
+        np.int32(p.sampling_ratio),
+    )
+
+
+def _by_image(p, n_images):
+    """Sort the RoIs by image, and find where each image's begin and end."""
+    xp = backend.get_array_module(p.rois)
+    order = xp.argsort(p.roi_indices, kind="stable")
+    ends = xp.searchsorted(p.roi_indices[order], xp.arange(n_images + 1, dtype=np.int32))
+    return order.astype(np.int32), ends.astype(np.int32)
+
+
+def _forward(kernel, x, p, channels, n, *args):
+    x = _contiguous(x)
+    y = backend.get_array_module(x).empty((len(p.rois), channels, *p.outsize), x.dtype)
+    maps = (_index(len(p.rois)), _index(channels), *map(np.int32, x.shape[2:]))
+    _launch(kernel, x, n, x, p.rois, p.roi_indices, *maps, *args, y)
+    return y
+
+
+def _backward(name, gy, p, x_shape, n_scattered, n_gathered, *args):
+    """Run the transpose of a linear op: gather where the order of sums must not vary, else add atomically."""
+    gy = _contiguous(gy)
+    xp = backend.get_array_module(gy)
+    maps = (_index(gy.shape[1]), *map(np.int32, x_shape[2:]))
+    if chainer.config.cudnn_deterministic:
+        gx = xp.empty(x_shape, gy.dtype)
+        images = (*_by_image(p, x_shape[0]), _index(x_shape[0]))
+        _launch(f"{name}_gather", gy, n_gathered, gy, p.rois, *images, *maps, *args, gx)
+        return gx
+    gx = xp.zeros(x_shape, compute_dtype(gy.dtype))
+    _launch(f"{name}_backward", gy, n_scattered, gy, p.rois, p.roi_indices, _index(len(p.rois)), *maps, *args, gx)
+    return gx.astype(gy.dtype, copy=False)
+
+
+def _n_blocks(channels):
+    return -(-channels // CHANNELS)
+
+
+def align_forward(x, p):
+    """Run roi_align: see ``cpu.align_forward``."""
+    n = len(p.rois) * _n_blocks(x.shape[1]) * p.outsize[0] * p.outsize[1]
+    return _forward("align_forward", x, p, x.shape[1], n, *_sampling(p))
+
+
+def align_backward(gy, p, x_shape):
+    """Run the transpose of ``align_forward``."""
+    n_images, channels, height, width = x_shape
+    n_scattered = len(p.rois) * _n_blocks(channels) * p.outsize[0] * p.outsize[1]
+    n_gathered = n_images * _n_blocks(channels) * height * width
+    return _backward("align", gy, p, x_shape, n_scattered, n_gathered, *_sampling(p))
+
+
+def ps_align_forward(x, p):
+    """Run ps_roi_align: see ``cpu.ps_align_forward``."""
+    n_bins = p.outsize[0] * p.outsize[1]
+    channels = x.shape[1] // n_bins
+    return _forward("ps_align_forward", x, p, channels, len(p.rois) * channels * n_bins, *_sampling(p))
+
+
+def ps_align_backward(gy, p, x_shape):
+    """Run the transpose of ``ps_align_forward``."""
+    return _backward("ps_align", gy, p, x_shape, gy.size, int(np.prod(x_shape)), *_sampling(p))
+
+
+def ps_pool_forward(x, p):
+    """Run ps_roi_pool: see ``cpu.ps_pool_forward``."""
+    n_bins = p.outsize[0] * p.outsize[1]
+    channels = x.shape[1] // n_bins
+    args = (*map(np.int32, p.outsize), _real(p.spatial_scale))
+    return _forward("ps_pool_forward", x, p, channels, len(p.rois) * channels * n_bins, *args)
+
+
+def ps_pool_backward(gy, p, x_shape):
+    """Run the transpose of ``ps_pool_forward``."""
+    args = (*map(np.int32, p.outsize), _real(p.spatial_scale))
+    return _backward("ps_pool", gy, p, x_shape, gy.size, int(np.prod(x_shape)), *args)
+
+
+def pool_forward(x, p):
+    """Run roi_pool: see ``cpu.pool_forward``."""
+    xp = backend.get_array_module(x)
+    argmax = xp.empty((len(p.rois), x.shape[1], *p.outsize), np.int32)
+    x = _contiguous(x)
+    y = xp.empty(argmax.shape, x.dtype)
+    lowest = _real(float(np.finfo(x.dtype).min))
+    sizes = (_index(len(p.rois)), _index(x.shape[1]), *map(np.int32, x.shape[2:]), *map(np.int32, p.outsize))
+    args = (x, p.rois, p.roi_indices, *sizes, _real(p.spatial_scale), lowest, y, argmax)
+    _launch("pool_forward", x, y.size, *args)
+    return y, argmax
+
+
+def adaptive_max_forward(x, outsize):
+    """Take the maximum over a grid of windows of the whole map: see ``cpu.adaptive_max_forward``."""
+    xp = backend.get_array_module(x)
+    x = _contiguous(x)
+    y = xp.empty((*x.shape[:2], *outsize), x.dtype)
+    argmax = xp.empty(y.shape, np.int32)
+    sizes = (_index(x.shape[0] * x.shape[1]), *map(np.int32, x.shape[2:]), *map(np.int32, outsize))
+    _launch("adaptive_max_forward", x, y.size, x, *sizes, _real(-np.inf), y, argmax)
+    return y, argmax
+
+
+def scatter(gy, argmax, roi_indices, x_shape):
+    """Add each gradient to the pixel its maximum came from: see ``cpu.scatter``."""
+    gy = _contiguous(gy)
+    xp = backend.get_array_module(gy)
+    plane = x_shape[2] * x_shape[3]
+    if chainer.config.cudnn_deterministic:
+        gx = xp.zeros(x_shape, gy.dtype)
+        planes = roi_indices.astype(np.int64)[:, None] * x_shape[1] + xp.arange(x_shape[1])  # (R', C)
+        pixels = xp.where(argmax >= 0, planes[:, :, None, None] * plane + argmax, -1).ravel()
+        order = xp.argsort(pixels, kind="stable").astype(np.int64)
+        _launch("scatter_sorted", gy, gy.size, gy, pixels[order], order, _index(gy.size), gx)
+        return gx
+    gx = xp.zeros(x_shape, compute_dtype(gy.dtype))
+    n_bins = gy.shape[2] * gy.shape[3]
+    sizes = (_index(gy.shape[0]), _index(gy.shape[1]), _index(n_bins), _index(plane))
+    _launch("scatter_atomic", gy, gy.size, gy, argmax, roi_indices, *sizes, gx)
+    return gx.astype(gy.dtype, copy=False)
+
+
+def suppress(boxes, label, thresh, limit):
+    """Keep each box that no earlier kept box of its label overlaps: see ``cpu.suppress``; nothing goes to the host."""
+    xp = backend.get_array_module(boxes)
+    boxes = xp.ascontiguousarray(boxes, compute_dtype(boxes.dtype))
+    n = len(boxes)
+    alive, keep = xp.ones(n, bool), xp.zeros(n, bool)
+    masks = xp.empty((n, TILE // 64), np.uint64)
+    thresh = _real(round_down(thresh, boxes.dtype))
+    _launch("nms_within_tiles", boxes, n, boxes, label, _index(n), thresh, masks)
+    for first in range(0, n, TILE):
+        _launch("nms_tile", boxes, n - first, boxes, label, masks, _index(first), _index(n), thresh, alive, keep)
+    return keep & (xp.cumsum(keep) <= limit)

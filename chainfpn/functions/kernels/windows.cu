@@ -1,0 +1,168 @@
+// Pooling over windows of whole pixels: roi_pool, adaptive_max_pool_2d, ps_roi_pool.
+
+struct Window {
+    int begin, end;
+};
+
+template <typename R>
+__device__ inline int round_half_away(R v) {
+    const R whole = trunc(v);
+    return (int)whole + (fabs(v - whole) >= (R)0.5 ? (v < 0 ? -1 : 1) : 0);
+}
+
+// Bin i of n that share the pixels from start to end, rounded outwards and clipped to [0, limit].
+template <typename R>
+__device__ inline Window cut(int start, int end, int i, int n, int limit) {
+    const R size = (R)(end - start > 1 ? end - start : 1) / (R)n;
+    Window window;
+    window.begin = clip((int)floor((R)i * size) + start, 0, limit);
+    window.end = clip((int)ceil((R)(i + 1) * size) + start, 0, limit);
+    return window;
+}
+
+// The window of bin (i, j): rows first. roi_pool includes the last pixel (last 1), ps_roi_pool leaves it out (0) and
+// clips to the last row and column of the map (margin 1).
+template <typename R, typename I>
+__device__ inline void roi_windows(const R* rois, I r, R scale, int i, int j, int outh, int outw, int height, int width,
+                                   int last, int margin, Window* windows) {
+    R corners[4];
+    if (!feature_corners(rois, r, scale, (R)0, corners)) {
+        windows[0].begin = windows[0].end = windows[1].begin = windows[1].end = 0;
+        return;
+    }
+    windows[0] = cut<R>(round_half_away(corners[0]), round_half_away(corners[2]) + last, i, outh, height - margin);
+    windows[1] = cut<R>(round_half_away(corners[1]), round_half_away(corners[3]) + last, j, outw, width - margin);
+}
+
+// The maximum of a window and its pixel; the first in row order among equals, -1 and lowest if nothing exceeds lowest.
+template <typename T, typename I>
+__device__ inline void window_max(const T* from, const Window* windows, int width, Real<T> lowest, T* y, int* argmax) {
+    Real<T> best = lowest;
+    int place = -1;
+    for (int row = windows[0].begin; row < windows[0].end; ++row) {
+        for (int column = windows[1].begin; column < windows[1].end; ++column) {
+            const Real<T> v = read(from[(I)row * width + column]);
+            if (v > best) {
+                best = v;
+                place = row * width + column;
+            }
+        }
+    }
+    const bool empty = windows[0].end <= windows[0].begin || windows[1].end <= windows[1].begin;
+    write(y, empty ? (Real<T>)0 : best);
+    *argmax = place;
+}
+
+template <typename T, typename I>
+__global__ void pool_forward(const T* x, const Real<T>* rois, const int* roi_indices, I n_rois, I channels, int height,
+                             int width, int outh, int outw, Real<T> scale, Real<T> lowest, T* y, int* argmax) {
+    const I n_bins = (I)outh * outw, plane = (I)height * width;
+    for (EACH(I, index, n_rois * channels * n_bins)) {
+        const int bin = (int)(index % n_bins);
+        const I c = index / n_bins % channels, r = index / n_bins / channels;
+        Window windows[2];
+        roi_windows(rois, r, scale, bin / outw, bin % outw, outh, outw, height, width, 1, 0, windows);
+        const T* from = x + ((I)roi_indices[r] * channels + c) * plane;
+        window_max<T, I>(from, windows, width, lowest, y + index, argmax + index);
+    }
+}
+
+template <typename T, typename I>
+__global__ void adaptive_max_forward(const T* x, I n_planes, int height, int width, int outh, int outw, Real<T> lowest,
+                                     T* y, int* argmax) {
+    const I n_bins = (I)outh * outw, plane = (I)height * width;
+    for (EACH(I, index, n_planes * n_bins)) {
+        const long long i = index % n_bins / outw, j = index % outw;
+        Window windows[2];
+        windows[0].begin = (int)(i * height / outh);
+        windows[0].end = (int)(((i + 1) * height + outh - 1) / outh);
+        windows[1].begin = (int)(j * width / outw);
+        windows[1].end = (int)(((j + 1) * width + outw - 1) / outw);
+        window_max<T, I>(x + index / n_bins * plane, windows, width, lowest, y + index, argmax + index);
+    }
+}
+
+// The transpose of a maximum by atomic addition; gx is zero on entry.
+template <typename T, typename I>
+__global__ void scatter_atomic(const T* gy, const int* argmax, const int* roi_indices, I n_rois, I channels, I n_bins,
+                               I plane, Real<T>* gx) {
+    for (EACH(I, index, n_rois * channels * n_bins)) {
+        const I c = index / n_bins % channels, r = index / n_bins / channels;
+        if (argmax[index] >= 0) atomicAdd(gx + ((I)roi_indices[r] * channels + c) * plane + argmax[index], read(gy[index]));
+    }
+}
+
+// The same without atomics: order sorts the gradients by pixel, so each run of equal pixels is one sum.
+template <typename T, typename I>
+__global__ void scatter_sorted(const T* gy, const long long* pixels, const long long* order, I n, T* gx) {
+    for (EACH(I, index, n)) {
+        const long long pixel = pixels[index];
+        if (pixel < 0 || (index > 0 && pixels[index - 1] == pixel)) continue;
+        Real<T> sum = 0;
+        for (I k = index; k < n && pixels[k] == pixel; ++k) sum += read(gy[order[k]]);
+        write(gx + pixel, sum);
+    }
+}
+
+// ps_roi_pool: bin (i, j) of output channel c reads input channel (c * outh + i) * outw + j. "channels" are the output's.
+template <typename T, typename I>
+__global__ void ps_pool_forward(const T* x, const Real<T>* rois, const int* roi_indices, I n_rois, I channels, int height,
+                                int width, int outh, int outw, Real<T> scale, T* y) {
+    const I n_bins = (I)outh * outw, plane = (I)height * width;
+    for (EACH(I, index, n_rois * channels * n_bins)) {
+        const int bin = (int)(index % n_bins);
+        const I c = index / n_bins % channels, r = index / n_bins / channels;
+        Window rows_columns[2];
+        roi_windows(rois, r, scale, bin / outw, bin % outw, outh, outw, height, width, 0, 1, rows_columns);
+        const Window rows = rows_columns[0], columns = rows_columns[1];
+        const T* from = x + (((I)roi_indices[r] * channels + c) * n_bins + bin) * plane;
+        Real<T> sum = 0;
+        for (int row = rows.begin; row < rows.end; ++row)
+            for (int column = columns.begin; column < columns.end; ++column) sum += read(from[(I)row * width + column]);
+        const bool empty = rows.end <= rows.begin || columns.end <= columns.begin;
+        const Real<T> area = (Real<T>)(rows.end - rows.begin) * (Real<T>)(columns.end - columns.begin);
+        write(y + index, empty ? (Real<T>)0 : sum / area);
+    }
+}
+
+// The transpose by atomic addition; gx is zero on entry.
+template <typename T, typename I>
+__global__ void ps_pool_backward(const T* gy, const Real<T>* rois, const int* roi_indices, I n_rois, I channels,
+                                 int height, int width, int outh, int outw, Real<T> scale, Real<T>* gx) {
+    const I n_bins = (I)outh * outw, plane = (I)height * width;
+    for (EACH(I, index, n_rois * channels * n_bins)) {
+        const int bin = (int)(index % n_bins);
+        const I c = index / n_bins % channels, r = index / n_bins / channels;
+        Window rows_columns[2];
+        roi_windows(rois, r, scale, bin / outw, bin % outw, outh, outw, height, width, 0, 1, rows_columns);
+        const Window rows = rows_columns[0], columns = rows_columns[1];
+        Real<T>* to = gx + (((I)roi_indices[r] * channels + c) * n_bins + bin) * plane;
+        const Real<T> area = (Real<T>)(rows.end - rows.begin) * (Real<T>)(columns.end - columns.begin);
+        for (int row = rows.begin; row < rows.end; ++row)
+            for (int column = columns.begin; column < columns.end; ++column)
+                atomicAdd(to + (I)row * width + column, read(gy[index]) / area);
+    }
+}
+
+// The transpose without atomics: a thread gathers what one pixel gets from its bin, RoI after RoI; see align_gather.
+template <typename T, typename I>
+__global__ void ps_pool_gather(const T* gy, const Real<T>* rois, const int* order, const int* ends, I n_images, I channels,
+                               int height, int width, int outh, int outw, Real<T> scale, T* gx) {
+    const I n_bins = (I)outh * outw, plane = (I)height * width;
+    for (EACH(I, index, n_images * channels * n_bins * plane)) {
+        const int column = (int)(index % width), row = (int)(index / width % height);
+        const int bin = (int)(index / plane % n_bins);
+        const I c = index / plane / n_bins % channels, image = index / plane / n_bins / channels;
+        Real<T> sum = 0;
+        for (int k = ends[image]; k < ends[image + 1]; ++k) {
+            const I r = order[k];
+            Window windows[2];
+            roi_windows(rois, r, scale, bin / outw, bin % outw, outh, outw, height, width, 0, 1, windows);
+            if (row < windows[0].begin || row >= windows[0].end || column < windows[1].begin || column >= windows[1].end)
+                continue;
+            const Real<T> area = (Real<T>)(windows[0].end - windows[0].begin) * (Real<T>)(windows[1].end - windows[1].begin);
+            sum += read(gy[(r * channels + c) * n_bins + bin]) / area;
+        }
+        write(gx + index, sum);
+    }
+}

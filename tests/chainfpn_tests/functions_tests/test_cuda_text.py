@@ -1,0 +1,119 @@
+"""The CUDA text compiles for every architecture in use, without a GPU; its shim converts halves as IEEE does."""
+
+import ctypes
+import importlib.metadata
+
+import numpy as np
+import pytest
+
+from chainfpn.functions.kernels import cuda
+
+#: Volta to Hopper; the newest the installed NVRTC knows is added.
+ARCHITECTURES = (70, 75, 80, 86, 89, 90)
+
+
+class Nvrtc:
+    """The run-time compiler of the wheel nvidia-cuda-nvrtc-cu12, without CuPy."""
+
+    def __init__(self):
+        files = importlib.metadata.files("nvidia-cuda-nvrtc-cu12") or ()
+        for file in files:  # libnvrtc loads this one by itself, where the loader finds it
+            if "nvrtc-builtins" in file.name and ".alt." not in file.name:
+                ctypes.CDLL(str(file.locate()), mode=ctypes.RTLD_GLOBAL)
+        (library,) = (f for f in files if f.name.startswith("libnvrtc.so") or f.name.startswith("nvrtc64"))
+        self._library = ctypes.CDLL(str(library.locate()))
+
+    def _call(self, name, *args):
+        assert getattr(self._library, name)(*args) == 0, name
+
+    def architectures(self):
+        n = ctypes.c_int()
+        self._call("nvrtcGetNumSupportedArchs", ctypes.byref(n))
+        found = (ctypes.c_int * n.value)()
+        self._call("nvrtcGetSupportedArchs", found)
+        return list(found)
+
+    def compile(self, text, options, names):
+        """Compile instances of templates to a cubin; fail with the compiler's log."""
+        program = ctypes.c_void_p()
+        self._call("nvrtcCreateProgram", ctypes.byref(program), text.encode(), b"kernels.cu", 0, None, None)
+        for name in names:
+            self._call("nvrtcAddNameExpression", program, name.encode())
+        encoded = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+        status = self._library.nvrtcCompileProgram(program, len(options), encoded)
+        size = ctypes.c_size_t()
+        self._call("nvrtcGetProgramLogSize", program, ctypes.byref(size))
+        log = ctypes.create_string_buffer(size.value)
+        self._call("nvrtcGetProgramLog", program, log)
+        assert status == 0, log.value.decode()
+        assert "kernels.cu" not in log.value.decode(), log.value.decode()  # no warning about the text
+        self._call("nvrtcGetCUBINSize", program, ctypes.byref(size))
+        cubin = ctypes.create_string_buffer(size.value)
+        self._call("nvrtcGetCUBIN", program, cubin)
+        lowered = ctypes.c_char_p()
+        for name in names:
+            self._call("nvrtcGetLoweredName", program, name.encode(), ctypes.byref(lowered))
+            assert lowered.value in cubin.raw, name
+        self._call("nvrtcDestroyProgram", ctypes.byref(program))
+        return cubin.raw
+
+
+@pytest.fixture(scope="module")
+def nvrtc():
+    try:
+        importlib.metadata.distribution("nvidia-cuda-nvrtc-cu12")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("nvidia-cuda-nvrtc-cu12 is not installed")
+    return Nvrtc()
+
+
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "newest"])
+def test_nvrtc_compiles_every_kernel(nvrtc, architecture):
+    known = nvrtc.architectures()
+    if architecture == "newest":
+        architecture = max(known)
+    if architecture not in known:
+        pytest.skip(f"this NVRTC compiles for {known}")
+    names = [f"{kernel}<float, int>" for kernel in cuda.KERNELS]
+    names += [f"{kernel}<half16, int>" for kernel in cuda.KERNELS if not kernel.startswith("nms")]
+    cubin = nvrtc.compile(cuda.source(), [*cuda.OPTIONS, f"--gpu-architecture=sm_{architecture}"], names)
+    assert cubin.startswith(b"\x7fELF")
+
+
+def test_nvrtc_compiles_doubles_and_long_indices(nvrtc):
+    names = [f"{kernel}<double, long long>" for kernel in cuda.KERNELS]
+    assert nvrtc.compile(cuda.source(), [*cuda.OPTIONS, "--gpu-architecture=sm_80"], names)
+
+
+def test_the_constants_are_those_of_the_text():
+    assert f"#define TILE {cuda.TILE}\n" in cuda.source()
+    assert f"#define CHANNELS {cuda.CHANNELS}\n" in cuda.source()
+
+
+def test_every_kernel_of_the_text_is_listed():
+    found = [part.split("(")[0].split()[-1] for part in cuda.source().split("__global__ void")[1:]]
+    assert sorted(found) == sorted(cuda.KERNELS)
+
+
+def test_the_shim_reads_and_writes_every_half(cuda_shim):
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    halves = halves[~np.isnan(halves)].reshape(1, -1, 1, 1)
+    y, argmax = np.empty_like(halves), np.empty(halves.shape, np.int32)
+    launch = cuda_shim.get_kernel("adaptive_max_forward<half16, int>", -1)
+    one = np.int32(1)
+    args = (halves, np.int32(halves.size), one, one, one, one, np.float32(-np.inf), y, argmax)
+    launch((4,), (256,), args)
+    np.testing.assert_array_equal(y, halves)
+
+
+def test_the_shim_rounds_to_half_as_numpy(cuda_shim):
+    # one RoI pools the mean of two pixels, which is halfway between halves as often as not
+    rng = np.random.RandomState(0)
+    x = rng.randint(0, 2**15 - 2**10, (1, 40000, 1, 2)).astype(np.uint16).view(np.float16)  # every finite one above 0
+    x[0, ::2, 0, 1] = np.nextafter(x[0, ::2, 0, 0], np.float16(0))
+    y, argmax = np.empty((1, 40000, 1, 1), np.float16), np.zeros(1, np.int32)
+    one, rois = np.int32(1), np.array([[0, 0, 1, 2]], np.float32)
+    sizes = (one, np.int32(40000), one, np.int32(2), one, one, np.float32(1), np.float32(0.5), one, np.int32(2))
+    cuda_shim.get_kernel("align_forward<half16, int>", -1)((1,), (256,), (x, rois, argmax, *sizes, y))
+    a, b = x[0, :, 0, 0].astype(np.float32), x[0, :, 0, 1].astype(np.float32)
+    np.testing.assert_array_equal(y.ravel(), ((a + b) / 2).astype(np.float16))

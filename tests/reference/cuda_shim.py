@@ -1,0 +1,135 @@
+"""Runs CUDA text without a GPU: compiled as C++, the threads of a launch run one after the other.
+
+What a shim cannot show: races between threads, and the speed.
+"""
+
+import ctypes
+import hashlib
+import shutil
+import subprocess
+
+import numpy as np
+
+#: Compilers to try.
+COMPILERS = ("g++", "clang++", "c++")
+
+#: What CUDA has built in and C++ has not.
+HEADER = r"""
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <tuple>
+#include <utility>
+
+#define __global__
+#define __device__
+
+namespace {
+struct Dim {
+    unsigned int x;
+};
+Dim blockIdx, blockDim, threadIdx, gridDim;
+
+template <typename V>
+V atomicAdd(V* to, V v) {
+    const V before = *to;
+    *to += v;
+    return before;
+}
+
+float half_to_float(unsigned short bits) {
+    const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+    float v;
+    if (exponent == 31)
+        v = fraction ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
+    else
+        v = exponent ? std::ldexp(1024.f + fraction, exponent - 25) : std::ldexp((float)fraction, -24);
+    return bits >> 15 ? -v : v;
+}
+
+unsigned short float_to_half(float v) {
+    const unsigned short sign = std::signbit(v) ? 0x8000 : 0;
+    v = std::fabs(v);
+    if (v != v) return sign | 0x7e00;
+    if (v >= 65520.f) return sign | 0x7c00;
+    int exponent;
+    std::frexp(v, &exponent);
+    exponent = exponent - 1 < -14 ? -14 : exponent - 1;
+    const int fraction = (int)std::nearbyint(std::ldexp(v, 10 - exponent));  // to even
+    return sign | (unsigned short)(fraction < 1024 ? fraction : fraction - 1024 + ((exponent + 15) << 10));
+}
+
+using std::ceil;
+using std::fabs;
+using std::floor;
+using std::trunc;
+"""
+
+#: What runs a kernel whose arguments come as an array of pointers, as in cuLaunchKernel.
+FOOTER = r"""
+template <typename... P, std::size_t... K>
+void call(void (*kernel)(P...), void** args, std::index_sequence<K...>) {
+    kernel(*(P*)args[K]...);
+}
+
+template <typename... P>
+void run(void (*kernel)(P...), unsigned int grid, unsigned int block, void** args) {
+    gridDim.x = grid;
+    blockDim.x = block;
+    for (blockIdx.x = 0; blockIdx.x < grid; ++blockIdx.x)
+        for (threadIdx.x = 0; threadIdx.x < block; ++threadIdx.x) call(kernel, args, std::index_sequence_for<P...>());
+}
+}  // namespace
+
+extern "C" int launch(const char* name, unsigned int grid, unsigned int block, void** args) {
+"""
+
+
+def find_compiler():
+    """Return the path of a C++ compiler, or None."""
+    return next(filter(None, map(shutil.which, COMPILERS)), None)
+
+
+class CudaShim:
+    """CUDA text as a shared library.
+
+    Args:
+        text (str): The CUDA text.
+        kernels (list of str): The instances of its templates, e.g. ``"align_forward<float, int>"``.
+        folder (pathlib.Path): Where the library is built, and found again when nothing has changed.
+    """
+
+    def __init__(self, text, kernels, folder):
+        cases = "".join(
+            f'    if (!std::strcmp(name, "{k}")) return run({k}, grid, block, args), 0;\n' for k in sorted(kernels)
+        )
+        program = f"{HEADER}{text}{FOOTER}{cases}    return 1;\n}}\n"
+        compiler = find_compiler()
+        command = [compiler, "-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-Wno-unknown-pragmas"]
+        digest = hashlib.sha256("\0".join([*command, program]).encode()).hexdigest()[:16]
+        library = folder / f"cuda_shim_{digest}.so"
+        if not library.exists():
+            source = folder / f"cuda_shim_{digest}.cpp"
+            source.write_text(program, encoding="utf-8")
+            done = subprocess.run([*command, str(source), "-o", str(library)], capture_output=True, text=True)
+            assert not done.returncode, done.stderr
+        self._library = ctypes.CDLL(str(library))
+
+    def get_kernel(self, name, device):
+        """Return what launches an instance: a stand-in for ``kernels.cuda.get_kernel``."""
+
+        def launch(grid, block, args):
+            holders = [_Pointer(a) if isinstance(a, np.ndarray) and a.ndim else np.array(a) for a in args]
+            pointers = (ctypes.c_void_p * len(args))(*[holder.ctypes.data for holder in holders])
+            assert not self._library.launch(name.encode(), grid[0], block[0], pointers), f"{name} was not compiled"
+
+        return launch
+
+
+class _Pointer:
+    """The address of an array's data, itself in memory."""
+
+    def __init__(self, array):
+        assert array.flags.c_contiguous
+        self._address = np.array(array.ctypes.data, np.uintp)
+        self.ctypes = self._address.ctypes
