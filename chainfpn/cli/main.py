@@ -22,6 +22,8 @@ def main(argv=None):
         int: Exit status: 0, or 1 if anything asked for could not be done. Wrong usage ends with status 2.
     """
     arguments = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a file name may be anything
     try:
         status = arguments.run(arguments)
         sys.stdout.flush()

@@ -65,7 +65,7 @@ class JsonList:
             record (dict): ``file``, ``width``, ``height`` and ``detections``, each with ``bbox`` (yxyx), ``label``,
                 ``name`` and ``score``.
         """
-        self._file.write(self._separator + json.dumps(record, ensure_ascii=False))
+        self._file.write(self._separator + json.dumps(record))
         self._separator = ",\n "
 
     def __exit__(self, kind, error, traceback):

@@ -174,6 +174,16 @@ def test_the_module_runs_as_the_command_does(photo):
     ]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text there")
+def test_a_file_name_that_is_no_text_is_shown_in_escapes(photo):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    os.rename(photo, name)
+    done = chainfpn_command("detect", name, "--json", "found.json", "--score", "0.9")
+    assert (done.returncode, done.stderr) == (0, "no --weights: using the bundled person detector\n")
+    assert done.stdout.splitlines()[-1] == r"picture written to detections/caf\udce9_detected.jpg"
+    assert json.loads(pathlib.Path("found.json").read_text())[0]["file"] == name
+
+
 def test_a_reader_that_stops_early_sees_no_traceback(photo):
     command = f"{sys.executable} -m chainfpn detect {'nowhere.jpg ' * 3} | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
