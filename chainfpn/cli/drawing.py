@@ -54,10 +54,14 @@ def draw(image, bbox, label, score, names):
     factor = _factor(image.size, [box.size for box in boxes])
     picture = image.resize((image.width * factor, image.height * factor)) if factor > 1 else image.copy()
     canvas = ImageDraw.Draw(picture)
-    for box in reversed(boxes):  # the best ends up on top
-        canvas.rectangle(_outline(box.bb, factor, picture.size), outline=box.colour, width=style.line)
-    for box in reversed(boxes):
-        _label(canvas, box, _outline(box.bb, factor, picture.size), picture.size, style)
+    outlines = [_outline(box.bb, factor, picture.size) for box in boxes]
+    for box, outline in reversed(list(zip(boxes, outlines, strict=True))):  # the best ends up on top
+        canvas.rectangle(outline, outline=box.colour, width=style.line)
+    corners = []
+    for box, outline in zip(boxes, outlines, strict=True):  # the best has the first choice
+        corners.append(_place(box.size, outline, picture.size, list(zip(corners, boxes, strict=False))))
+    for box, corner in reversed(list(zip(boxes, corners, strict=True))):
+        _label(canvas, box, corner, style)
     return picture
 
 
@@ -80,13 +84,29 @@ def _outline(bb, factor, size):
     return x_min, y_min, min(max(x_max - 1, x_min), size[0] - 1), min(max(y_max - 1, y_min), size[1] - 1)
 
 
-def _label(canvas, box, outline, picture_size, style):
-    """Write above the box, or inside at its top where there is no room above."""
-    width, height = box.size
-    x = max(0, min(outline[0], picture_size[0] - width))
-    y = outline[1] - height if outline[1] >= height else outline[1]
-    y = max(0, min(y, picture_size[1] - height))
-    canvas.rectangle((x, y, x + width - 1, y + height - 1), fill=box.colour)
+def _place(size, outline, picture_size, others):
+    """Choose the corner of a label: above the box, inside at the top, below, or inside at the bottom.
+
+    The first place that is inside the picture and free of the labels placed before is taken, or the first at all.
+    """
+    x = max(0, min(outline[0], picture_size[0] - size[0]))
+    lowest = max(0, picture_size[1] - size[1])
+    places = [outline[1] - size[1], outline[1], outline[3] + 1, outline[3] + 1 - size[1]]
+    places = [(x, y) for y in places if 0 <= y <= lowest] or [(x, min(outline[1], lowest))]
+    for place in places:
+        if not any(_meet(place, size, corner, box.size) for corner, box in others):
+            return place
+    return places[0]
+
+
+def _meet(corner, size, other_corner, other_size):
+    """Tell whether two rectangles overlap."""
+    return all(a < b + m and b < a + n for a, n, b, m in zip(corner, size, other_corner, other_size, strict=True))
+
+
+def _label(canvas, box, corner, style):
+    x, y = corner
+    canvas.rectangle((x, y, x + box.size[0] - 1, y + box.size[1] - 1), fill=box.colour)
     left, top, _, _ = style.font.getbbox(box.text)
     ink = "black" if _luminance(box.colour) > 0.45 else "white"
     canvas.text((x + style.pad - left, y + style.pad - top), box.text, font=style.font, fill=ink)

@@ -91,8 +91,18 @@ def test_classes_have_colours_of_their_own():
     assert min(neighbours) > 100
 
 
+def test_labels_keep_out_of_each_others_way():
+    """Four boxes at one place have room for four labels: above, at the top, below, at the bottom."""
+    image = Image.new("RGB", (300, 200), "grey")
+    bbox = np.array([[60.0, 60.0, 140.0, 200.0]] * 4)
+    picture = np.asarray(draw(image, bbox, [0, 1, 2, 0], [0.9, 0.8, 0.7, 0.6], ["a", "b", "c"]))
+    ys = [np.flatnonzero((picture[:, 66:70] == drawing._colour(i)).all(axis=2).any(axis=1)) for i in range(3)]
+    assert ys[0].min() < 60 <= ys[1].min() < 140 <= ys[2].min()
+    assert ys[0].max() < 140
+
+
 def test_the_best_is_on_top():
     image = Image.new("RGB", (100, 100), "grey")
     bbox = np.array([[20.0, 20.0, 80.0, 80.0], [20.0, 20.0, 80.0, 80.0]])
     picture = draw(image, bbox, [2, 0], [0.9, 0.8], NAMES)
-    assert picture.getpixel((50, 20)) == drawing._colour(2)
+    assert picture.getpixel((20, 60)) == drawing._colour(2)
