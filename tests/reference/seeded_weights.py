@@ -7,6 +7,7 @@ runs in any interpreter; inside a snippet of ``torchvision_live``, with this fol
     from seeded_weights import fill_module
 """
 
+import functools
 import zlib
 
 import numpy as np
@@ -29,6 +30,10 @@ def seeded_array(name, shape):
     Returns:
         array: float32.
     """
+    return _large_array(name, shape) if np.prod(shape) > 1e8 else _array(name, shape)
+
+
+def _array(name, shape):
     leaf = name.rpartition("/")[2]
     reach = np.sqrt(6 / np.prod(shape[1:])) if leaf == "W" else 0
     low, high = RANGES.get(leaf, (-reach, reach))
@@ -36,6 +41,10 @@ def seeded_array(name, shape):
     array *= np.float32(high - low)
     array += np.float32(low)
     return array
+
+
+#: The one array that is worth keeping: the first fully connected layer of all the VGGs.
+_large_array = functools.lru_cache(maxsize=1)(_array)
 
 
 def fill_link(link):
@@ -68,3 +77,15 @@ def fill_module(module):
         if leaf in table:
             array = seeded_array(f"{stem.replace('.', '/')}/{table[leaf]}", tuple(tensor.shape))
             tensor.copy_(torch.from_numpy(array))
+
+
+def seeded_input(*shape):
+    """Make a batch as a preparation might give it.
+
+    Args:
+        *shape (int): Its shape.
+
+    Returns:
+        array: float32, in -2..2.
+    """
+    return np.random.Generator(np.random.PCG64(0)).random(shape, dtype=np.float32) * np.float32(4) - np.float32(2)

@@ -1,0 +1,98 @@
+"""Every classifier with seeded weights: the cases, torchvision's answers, and a few of them kept for those without it.
+
+Run this file to write the answers kept: ``python tests/reference/classifier_cases.py``.
+"""
+
+import json
+import pathlib
+
+HERE = pathlib.Path(__file__).parent
+
+#: The answers kept: builder to the logits of the first image.
+GOLDEN = HERE / "golden_classifiers.json"
+
+#: Classes and images; neither is the default.
+N_CLASS, N_IMAGE = 7, 2
+
+#: Family to the size of the images, the inner layer that is looked at, and the builders. Sizes are odd, and near the
+#: smallest the family takes; the first builder of a family is also run in float64.
+FAMILIES = {
+    "alexnet": ((67, 79), "features", ["alexnet"]),
+    "vgg": ((37, 45), "features", [f"vgg{depth}{bn}" for depth in (11, 13, 16, 19) for bn in ("_bn", "")]),
+    "resnet": (
+        (65, 79),
+        "layer3",
+        [
+            *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
+            *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"),
+        ],
+    ),
+    "densenet": ((65, 79), "features", [f"densenet{depth}" for depth in (121, 161, 169, 201)]),
+    "squeezenet": ((65, 79), "features", ["squeezenet1_0", "squeezenet1_1"]),
+    "googlenet": ((65, 79), "inception4d", ["googlenet"]),
+    "inception": ((91, 107), "Mixed_6e", ["inception_v3"]),
+    "mobilenet_v2": ((65, 79), "features", ["mobilenet_v2"]),
+    "mobilenet_v3": ((65, 79), "features", ["mobilenet_v3_large", "mobilenet_v3_small"]),
+}
+
+_CODE = """
+import sys
+sys.path.insert(0, str(folder))
+from classifier_cases import FAMILIES, N_CLASS, N_IMAGE
+from seeded_weights import fill_module, seeded_input
+
+for initial in ("kaiming_uniform_", "kaiming_normal_", "normal_", "uniform_", "trunc_normal_"):
+    setattr(torch.nn.init, initial, lambda tensor, *args, **options: tensor)  # all is overwritten
+
+size, layer, builders = FAMILIES[str(inputs["family"])]
+x = torch.from_numpy(seeded_input(N_IMAGE, 3, *size))
+for builder in builders:
+    model = getattr(torchvision.models, builder)(num_classes=N_CLASS).eval()
+    fill_module(model)
+    outputs[f"{builder} parameters"] = np.array(sum(p.numel() for p in model.parameters()))
+    seen = {}
+    getattr(model, layer).register_forward_hook(lambda module, args, out: seen.update(inner=out.clone()))
+    for dtype in (torch.float32, torch.float64)[: 2 if builder == builders[0] else 1]:
+        with torch.no_grad():
+            outputs[f"{builder} {dtype} logits"] = model.to(dtype)(x.to(dtype))
+        outputs[f"{builder} {dtype} inner"] = seen["inner"]
+"""
+
+
+def theirs(live, family):
+    """Ask torchvision.
+
+    Args:
+        live (TorchvisionLive): The interpreter that has it.
+        family (str): Which classifiers.
+
+    Returns:
+        dict: ``'{builder} parameters'``, and ``'{builder} torch.{dtype} logits'`` and ``inner`` (what the inner layer
+        gives).
+    """
+    return live.run(_CODE, folder=HERE, family=family)
+
+
+def golden():
+    """Read the answers kept.
+
+    Returns:
+        dict: Builder to a list of logits.
+    """
+    return json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+def _write_golden(live):
+    kept = {}
+    for family, (_, _, builders) in FAMILIES.items():
+        answers = theirs(live, family)
+        for builder in builders:
+            kept[builder] = [float(f"{value:.6g}") for value in answers[f"{builder} torch.float32 logits"][0]]
+    rows = ",\n".join(f"  {json.dumps(builder)}: {json.dumps(logits)}" for builder, logits in kept.items())
+    GOLDEN.write_text(f"{{\n{rows}\n}}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    import torchvision_live
+
+    _write_golden(torchvision_live.find())
