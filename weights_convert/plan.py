@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from weights_convert import leaf, numeric
-from weights_convert.architectures import candidates, recognise
+from weights_convert.architectures import candidates
 from weights_convert.errors import CheckpointError, ConversionError
 from weights_convert.layouts import find_layout
 from weights_convert.read.contents import naming, open_checkpoint
@@ -72,10 +72,11 @@ def make_plan(path, options):
         if state.not_tensors:
             report.notes.append(f"no tensors, left out: {', '.join(state.not_tensors[:10])}")
         tensors, arguments = _lead_to_torchvision(state.tensors, report, options.meta)
-        named, origin = _select(tensors, options, report)
+        whole = _user_names(tensors, options)
+        named, origin = _select(tensors, whole, options, report)
         plan = Plan(contents, dtype=options.dtype, report=report)
         _refuse(named, report)
-        _fit(named, options, report)
+        _fit(named, {new: tensors[name] for name, (_, new) in whole.items()}, options, report)
         report.arguments |= arguments
         plan.tensors = {name: tensor for name, tensor in named.items() if isinstance(tensor, Tensor)}
         _describe(plan, origin)
@@ -142,22 +143,25 @@ def unwrap(tensors):
     return tensors
 
 
-def _select(tensors, options, report):
-    """Return ``({npz name: tensor}, {npz name: torchvision's name})`` of what the user wants."""
+def _user_names(tensors, options):
+    """Return ``{torchvision's name: (npz name, npz name after --rename)}``."""
     ndims = {name: len(t.shape) if isinstance(t, Tensor) else 0 for name, t in tensors.items()}
+    return {source: (name, _user_rename(name, options.rename)) for source, name in leaf.to_chainer(ndims).items()}
+
+
+def _select(tensors, whole, options, report):
+    """Return ``({npz name: tensor}, {npz name: torchvision's name})`` of what the user wants."""
     named, origin = {}, {}
-    for source, name in leaf.to_chainer(ndims).items():
+    for source, (name, new) in whole.items():
         glob = next((glob for glob in options.drop if fnmatchcase(name, glob)), None)
         if glob is not None:
             report.dropped[name] = f"--drop {glob}"
-            continue
-        if options.only is not None and not name.startswith(options.only):
+        elif options.only is not None and not name.startswith(options.only):
             report.dropped[name] = f"not under --only {options.only}"
-            continue
-        new = _user_rename(name, options.rename)
-        if new in named:
+        elif new in named:
             raise CheckpointError(f"{origin[new]} and {source} would both become {new}")
-        named[new], origin[new] = tensors[source], source
+        else:
+            named[new], origin[new] = tensors[source], source
     if not named:
         raise CheckpointError("nothing is left to convert")
     return named, origin
@@ -178,29 +182,34 @@ def _refuse(named, report):
             report.refused[name] = f"of dtype {tensor.dtype}, which no Chainer model can hold"
 
 
-def _fit(named, options, report):
-    shapes = {leaf.to_torch(name): getattr(tensor, "shape", ()) for name, tensor in named.items()}
+def _shapes(named):
+    return {leaf.to_torch(name): getattr(tensor, "shape", ()) for name, tensor in named.items()}
+
+
+def _fit(named, whole, options, report):
+    """Recognise the model by all that the file has, and compare it with what the user wants of it."""
     if options.model == ANY_MODEL:
         report.model, report.why = ANY_MODEL, "asked for: every leaf is renamed, no model is compared"
         return
-    candidate = recognise(shapes, options.model)
-    found = candidates(shapes)
-    if candidate is None or _is_far(candidate, shapes, options):
-        if options.model is not None and candidate is None:
-            others = ", ".join(c.builder for c in found) or "no model known here"
-            raise CheckpointError(f"has not the names of {options.model}, but of {others}")
-        if candidate is None or options.model is None:
-            report.nearest = [_nearest(c, shapes) for c in found[:3]]
-            return
+    shapes, everything = _shapes(named), _shapes(whole)
+    found = sorted(candidates(everything) + candidates(shapes), key=lambda c: c.distance(shapes))
+    wanted = [c for c in found if options.model in (None, c.builder)]
+    if not wanted and options.model is not None:
+        others = ", ".join(dict.fromkeys(c.builder for c in found)) or "no model known here"
+        raise CheckpointError(f"has not the names of {options.model}, but of {others}")
+    if not wanted or (options.model is None and _is_far(wanted[0], everything)):
+        report.nearest = list({c.builder: _nearest(c, shapes) for c in reversed(found)}.values())[::-1][:3]
+        return
+    candidate = wanted[0]
     report.model, report.arguments = candidate.builder, candidate.arguments
     _compare(candidate, shapes, options, report)
-    report.why = _reason(candidate, shapes)
+    n = sum(name in shapes for name in candidate.shapes)
+    report.why = f"{n} of the {len(candidate.shapes)} tensors of {candidate.builder} are there, by name and shape"
 
 
-def _is_far(candidate, shapes, options):
+def _is_far(candidate, shapes):
     missing, _, misshapen = candidate.compare(shapes)
-    present = len(candidate.shapes) - len(missing) - len(misshapen)
-    return options.only is None and present < len(candidate.shapes) // 2
+    return len(missing) + len(misshapen) > len(candidate.shapes) // 2
 
 
 def _nearest(candidate, shapes):
@@ -211,11 +220,6 @@ def _nearest(candidate, shapes):
         *(f"~{n}" for n in list(misshapen)[:2]),
     ]
     return [candidate.builder, len(missing) + len(unexpected) + len(misshapen), first]
-
-
-def _reason(candidate, shapes):
-    n = sum(name in shapes for name in candidate.shapes)
-    return f"{n} of the {len(candidate.shapes)} tensors of {candidate.builder} are there, by name and shape"
 
 
 def _compare(candidate, shapes, options, report):

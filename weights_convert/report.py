@@ -71,7 +71,9 @@ class Report:
     def to_text(self):
         """Return the report as a short text: counts first, at most a few names of each kind."""
         lines = [f"{self.source}: {self._what()}"]
-        if self.model:
+        if not self.model:
+            lines.append("  model       none of those known here; --model any converts it leaf by leaf")
+        else:
             arguments = ", ".join(f"{key}={_brief(value)}" for key, value in self.arguments.items())
             lines.append(f"  model       {self.model}({arguments})")
         if self.why:

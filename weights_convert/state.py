@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from weights_convert.errors import CheckpointError
 from weights_convert.read.inert import Record
-from weights_convert.read.rebuild import NumpyArray
+from weights_convert.read.numpy_pickle import NumpyArray
 from weights_convert.read.tensor import Tensor, Unsupported
 
 #: Where trainers keep the weights, the averaged ones first: those are the ones whose figures get published.

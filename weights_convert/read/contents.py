@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from weights_convert.errors import CheckpointError
 from weights_convert.read import npz, safetensors, torch_legacy, torch_tar, torch_zip
 from weights_convert.read.inert import nested
+from weights_convert.read.numpy_pickle import NumpyArray
 from weights_convert.read.pickle_machine import Machine
-from weights_convert.read.rebuild import NumpyArray
 from weights_convert.read.source import Source
 from weights_convert.read.tensor import Tensor
 from weights_convert.read.zip_directory import read_directory

@@ -3,8 +3,8 @@
 import struct
 
 from weights_convert.errors import CheckpointError
+from weights_convert.read.builder import StorageType
 from weights_convert.read.pickle_machine import Machine
-from weights_convert.read.rebuild import StorageType
 from weights_convert.read.tensor import Storage
 
 FORMAT = "torch legacy stream"

@@ -4,8 +4,9 @@ import struct
 import tarfile
 
 from weights_convert.errors import CheckpointError
+from weights_convert.read.allow_list import ALLOWED
+from weights_convert.read.builder import StorageType
 from weights_convert.read.pickle_machine import Machine
-from weights_convert.read.rebuild import ALLOWED, StorageType
 from weights_convert.read.tensor import DTYPES, Storage, Tensor
 
 FORMAT = "torch tar (0.1.x)"

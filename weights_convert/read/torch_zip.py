@@ -1,8 +1,8 @@
 """torch.save since 1.6: a zip with ``<name>/data.pkl`` and one member per storage."""
 
 from weights_convert.errors import CheckpointError
+from weights_convert.read.builder import StorageType
 from weights_convert.read.pickle_machine import Machine
-from weights_convert.read.rebuild import StorageType
 from weights_convert.read.tensor import Storage, itemsize
 
 #: A pickle of tensors without their values is small; this bounds what a deflated one may become.

@@ -3,130 +3,10 @@
 from collections import OrderedDict
 
 from weights_convert.errors import CheckpointError
+from weights_convert.read.builder import Builder, DtypeName, StorageType
 from weights_convert.read.inert import Blob, Global, Record
-from weights_convert.read.tensor import DTYPES, REFUSED_DTYPES, Storage, Tensor, Unsupported, itemsize
-
-
-class Builder:
-    """A function of ours behind a name of the allow-list.
-
-    Args:
-        name (str): The name in the pickle, for errors.
-        function (callable): Takes the pickled arguments, gives an inert value.
-    """
-
-    __slots__ = ("_function", "name")
-
-    def __init__(self, name, function):
-        self.name, self._function = name, function
-
-    def build(self, args):
-        """Return what the pickled call stands for."""
-        try:
-            return self._function(*args)
-        except (TypeError, IndexError, KeyError, AttributeError, OverflowError) as e:
-            raise CheckpointError(f"the pickle gives {self.name} arguments that do not fit it") from e
-
-
-class StorageType:
-    """A class of torch storages: an element type, or ``None`` for bare bytes."""
-
-    __slots__ = ("dtype",)
-
-    def __init__(self, dtype):
-        self.dtype = dtype
-
-
-class DtypeName:
-    """An element type of torch, by name."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name):
-        self.name = name
-
-
-class Rebuilt:
-    """A value whose state comes after it in the pickle."""
-
-    __slots__ = ()
-
-    def set_state(self, state):
-        """Take the state; the base has none."""
-
-
-class NumpyDtype(Rebuilt):
-    """A NumPy dtype as pickled: a code such as ``f4``, then a byte order."""
-
-    __slots__ = ("byteorder", "code")
-
-    def __init__(self, code, *_):
-        self.code, self.byteorder = code, "<"
-        if isinstance(code, str) and code[:1] in "<>|=":
-            self.code, self.byteorder = code[1:], ">" if code[0] == ">" else "<"
-
-    def set_state(self, state):
-        """Take the byte order."""
-        if isinstance(state, tuple) and len(state) > 1 and state[1] == ">":
-            self.byteorder = ">"
-
-    def name(self):
-        """Return the name of `DTYPES` it stands for, or ``None``."""
-        return _NUMPY_NAMES.get(self.code) if isinstance(self.code, str) else None
-
-
-class NumpyArray(Rebuilt):
-    """A NumPy array as pickled. `value` is a `Tensor`, or an `Unsupported` where the dtype is none of a tensor."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, *_):
-        self.value = Unsupported("an array without content")
-
-    def set_state(self, state):
-        """Take shape, dtype, order and bytes."""
-        try:
-            _, shape, dtype, fortran, data = state
-        except (TypeError, ValueError) as e:
-            raise CheckpointError("the pickle has an array whose state is not one") from e
-        self.value = _array(shape, dtype, fortran, data)
-
-
-def _array(shape, dtype, fortran, data):
-    if not isinstance(dtype, NumpyDtype) or not isinstance(shape, tuple):
-        raise CheckpointError("the pickle has an array without a dtype or a shape")
-    if dtype.name() is None:
-        return Unsupported(f"a NumPy array of dtype {str(dtype.code)[:20]!r}")
-    storage = _storage_of(data, dtype.name(), dtype.byteorder)
-    if isinstance(data, Blob) and data.is_text:
-        storage.numel = min(storage.numel, Tensor(storage, shape).size)
-    if not fortran:
-        return Tensor(storage, shape)
-    tensor = Tensor(storage, shape[::-1])
-    return Tensor(storage, shape, tensor.strides[::-1])
-
-
-def _storage_of(data, name, byteorder):
-    if isinstance(data, str):
-        data = _latin1(data)
-    if isinstance(data, bytes):
-        data = Blob(memoryview(data))
-    if not isinstance(data, Blob):
-        raise CheckpointError("the pickle has an array whose content is not bytes")
-    numel = len(data.view) // itemsize(name)  # at most, for bytes written as text: counted when they are read
-    return Storage(name, numel, data.bytes, byteorder)
-
-
-def _scalar(dtype, data=b""):
-    result = NumpyArray()
-    result.value = _array((), dtype, False, data)
-    return result
-
-
-def _from_buffer(data, dtype, shape, order):
-    result = NumpyArray()
-    result.value = _array(shape, dtype, order == "F", data)
-    return result
+from weights_convert.read.numpy_pickle import NumpyArray, NumpyDtype, from_buffer, latin1, scalar
+from weights_convert.read.tensor import DTYPES, REFUSED_DTYPES, Storage, Tensor, Unsupported
 
 
 def _tensor(storage, offset, size, stride, *_):
@@ -166,14 +46,7 @@ def _encode(text, encoding="latin1"):
         raise CheckpointError("the pickle has bytes written as text in an encoding that is not latin-1")
     if isinstance(text, Blob):
         return text
-    return _latin1(text)
-
-
-def _latin1(text):
-    try:
-        return text.encode("latin-1")
-    except UnicodeEncodeError as e:
-        raise CheckpointError("the pickle has bytes written as text that is not latin-1") from e
+    return latin1(text)
 
 
 def _ordered(items=()):
@@ -200,9 +73,6 @@ def _new_object(cls, *args):
 def _record(name):
     return lambda *args: Record(name, args)
 
-
-_NUMPY_NAMES = {code: name for name, code in DTYPES.items() if name not in ("bfloat16", "bool")}
-_NUMPY_NAMES |= {"b1": "bool", "?": "bool", "c8": "complex64", "c16": "complex128"}
 
 _STORAGES = {
     "Double": "float64",
@@ -318,8 +188,8 @@ def _allowed():
     }
     for core in ("numpy.core", "numpy._core"):
         functions[f"{core}.multiarray._reconstruct"] = NumpyArray
-        functions[f"{core}.multiarray.scalar"] = _scalar
-        functions[f"{core}.numeric._frombuffer"] = _from_buffer
+        functions[f"{core}.multiarray.scalar"] = scalar
+        functions[f"{core}.numeric._frombuffer"] = from_buffer
     table = {tuple(name.rsplit(".", 1)): Builder(name, function) for name, function in functions.items()}
     for prefix, dtype in _STORAGES.items():
         for module in ("torch", "torch.cuda"):
