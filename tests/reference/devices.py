@@ -1,0 +1,39 @@
+"""Where the ops run: compiled CPU kernels, NumPy fallback, CUDA text behind the shim, and a GPU."""
+
+import numpy as np
+import pytest
+
+from chainfpn.functions import kernels
+from chainfpn.functions.kernels import cpu, cuda, numpy_engine
+from reference.cuda_shim import CudaShim, find_compiler
+
+
+@pytest.fixture(scope="session")
+def cuda_shim(pytestconfig):
+    """Give the CUDA text compiled as C++; skip where no C++ compiler is."""
+    if find_compiler() is None:
+        pytest.skip("no C++ compiler")
+    instances = [
+        f"{kernel}<{scalar}, {index}>"
+        for kernel in cuda.KERNELS
+        for scalar in cuda.TYPES.values()
+        for index in ("int", "long long")
+        if not (kernel.startswith("nms") and scalar == "half16")
+    ]
+    return CudaShim(cuda.source(), instances, pytestconfig.cache.mkdir("cuda_shim"))
+
+
+@pytest.fixture(params=["numba", "numpy", "shim", pytest.param("gpu", marks=pytest.mark.gpu)])
+def device(request, monkeypatch):
+    """Send the ops to one of the places they can run at; give NumPy or CuPy, whichever the arrays there are."""
+    if request.param == "gpu":
+        return pytest.importorskip("cupy")
+    if request.param == "numba":
+        pytest.importorskip("numba")
+    if request.param == "numpy":
+        monkeypatch.setattr(cpu, "engine", lambda: numpy_engine)
+    if request.param == "shim":
+        shim = request.getfixturevalue("cuda_shim")
+        monkeypatch.setattr(cuda, "get_kernel", shim.get_kernel)
+        monkeypatch.setattr(kernels, "cpu", cuda)
+    return np
