@@ -75,7 +75,7 @@ def _run(detector, images, names, out, json_list):
 
 def _predict(detector, image, path):
     try:
-        (bbox,), (label,), (score,) = detector.predict([to_array(image)])
+        (bbox,), (label,), (score,) = detector.predict([to_array(image)])[:3]  # masks or keypoints may follow
     except MemoryError:
         raise ImageError(f"{path}: is too large for the memory of the device") from None
     return bbox, label, score

@@ -1,0 +1,269 @@
+"""Time one detection, stage by stage, against torchvision, ChainerCV and what the machine can do.
+
+    python benchmarks/detect.py               # print the tables
+    python benchmarks/detect.py --write       # also put them into docs/benchmarks.md
+
+Faster R-CNN with a ResNet-50 and a feature pyramid, torchvision's 91 outputs, on the bundled photograph at 800 pixels.
+chainfpn and torchvision use the same weights and find the same boxes; ChainerCV takes part with its own trunk and
+pyramid of the same kind. All use as many threads as there are cores. Without an interpreter that has torchvision its
+column is left out. The limit is the time that the multiplications of convolutions and linear layers take at the speed
+of a large matrix product (NumPy, float32), measured in the same run.
+"""
+
+import argparse
+import inspect
+import os
+import pathlib
+import platform
+import re
+import statistics
+import sys
+import tempfile
+import textwrap
+import time
+
+import chainfpn  # isort: skip
+import chainer
+import chainer.links as L
+import numpy as np
+from chainercv.links import FasterRCNNFPNResNet50
+from chainercv.utils import read_image
+
+from chainfpn import models
+from chainfpn.data import photograph_path
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from reference.random_networks import RANDOM_NETWORKS  # noqa: E402
+from reference.torchvision_live import find  # noqa: E402
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+MARKERS = ("<!-- begin: benchmarks/detect.py -->", "<!-- end: benchmarks/detect.py -->")
+MIN_SIZE = 800
+
+#: Makes the checkpoint: random weights that find hundreds of things.
+MAKE = RANDOM_NETWORKS + textwrap.dedent(
+    """
+    from torchvision.models.detection import fasterrcnn_resnet50_fpn
+    model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=int(inputs["min_size"])).eval()
+    imgs = [torch.from_numpy(inputs["img"] / np.float32(255))]
+    settle(model, lambda: model.backbone.body(model.transform(imgs)[0].tensors), 0)
+    head, box = model.rpn.head, model.roi_heads.box_predictor
+    spread(lambda: model(imgs), (head.cls_logits, 3), (head.bbox_pred, 0.3))
+    spread(lambda: model(imgs), (box.cls_score, 3), (box.bbox_pred, 1))
+    torch.save(model.state_dict(), folder / "detector.pth")
+    """
+)
+
+
+class Stopwatch:
+    """Adds up the time inside methods, which it replaces on their instances."""
+
+    def __init__(self):
+        self.seconds = {}
+
+    def watch(self, stage, part, method="forward"):
+        """Let the time inside a method of a part count for a stage."""
+        original = getattr(part, method)
+
+        def timed(*args, **kwargs):
+            start = time.perf_counter()
+            result = original(*args, **kwargs)
+            self.seconds[stage] = self.seconds.get(stage, 0) + time.perf_counter() - start
+            return result
+
+        object.__setattr__(part, method, timed)
+
+    def run(self, function, repeat):
+        """Run once to warm up, then time each run: lists of seconds by stage, and under ``all``."""
+        function()
+        runs = []
+        for _ in range(repeat):
+            self.seconds = {}
+            start = time.perf_counter()
+            function()
+            self.seconds["all"] = time.perf_counter() - start
+            runs.append(self.seconds)
+        return {stage: [run[stage] for run in runs] for stage in runs[0]}
+
+
+#: Times torchvision, with the very same stopwatch.
+THEIRS = (
+    "import time\n"
+    + inspect.getsource(Stopwatch)
+    + textwrap.dedent(
+        """
+    from torchvision.models.detection import fasterrcnn_resnet50_fpn
+    torch.set_num_threads(int(inputs["threads"]))
+    model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=int(inputs["min_size"])).eval()
+    model.load_state_dict(torch.load(folder / "detector.pth"))
+    imgs = [torch.from_numpy(inputs["img"] / np.float32(255))]
+    watch = Stopwatch()
+    watch.watch("prepare", model.transform)
+    watch.watch("backbone", model.backbone)
+    watch.watch("rpn", model.rpn)
+    watch.watch("rpn head", model.rpn.head)
+    watch.watch("pool", model.roi_heads.box_roi_pool)
+    watch.watch("head", model.roi_heads.box_head)
+    watch.watch("head", model.roi_heads.box_predictor)
+    with torch.inference_mode():
+        for stage, seconds in watch.run(lambda: model(imgs), int(inputs["repeat"])).items():
+            outputs[stage] = np.array(seconds)
+        outputs["boxes"] = model(imgs)[0]["boxes"]
+    """
+    )
+)
+
+#: Name of each row and how it is made of what the stopwatch saw.
+STAGES = {
+    "prepare: normalize, resize, pad": lambda s: s["prepare"],
+    "trunk and pyramid": lambda s: s["backbone"],
+    "RPN head": lambda s: s["rpn head"],
+    "proposals: decode, NMS": lambda s: s["rpn"] - s["rpn head"],
+    "RoI pooling": lambda s: s["pool"],
+    "box head": lambda s: s["head"],
+    "detections: decode, NMS": lambda s: s["all"] - s["prepare"] - s["backbone"] - s["rpn"] - s["pool"] - s["head"],
+    "**all**": lambda s: s["all"],
+}
+
+
+class Flops(chainer.LinkHook):
+    """Count floating-point operations of convolutions and linear layers."""
+
+    name = "Flops"
+
+    def __init__(self):
+        super().__init__()
+        self.total = 0
+
+    def forward_postprocess(self, args):
+        """Add those of one layer."""
+        if isinstance(args.link, (L.Convolution2D, L.Linear)):
+            self.total += 2 * args.out.size * args.link.W[0].size
+
+
+def ours(path, img, repeat):
+    """Time chainfpn: seconds by stage, boxes, and the layers' operations by stage."""
+    detector = models.fasterrcnn_resnet50_fpn(pretrained_model=path, min_size=MIN_SIZE)
+    watch = Stopwatch()
+    watch.watch("prepare", detector, "prepare")
+    watch.watch("backbone", detector.backbone)
+    watch.watch("rpn", detector.rpn)
+    watch.watch("rpn head", detector.rpn.head)
+    watch.watch("roi heads", detector.roi_heads)
+    watch.watch("head", detector.roi_heads.box_head)
+    watch.watch("head", detector.roi_heads.box_predictor)
+    seconds = watch.run(lambda: detector.predict([img]), repeat)
+    seconds["pool"] = [a - b for a, b in zip(seconds["roi heads"], seconds["head"], strict=True)]
+    x, _ = detector.prepare([img])
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        with Flops() as flops:
+            hs = detector.backbone(x)
+        flop = {"trunk and pyramid": flops.total}
+        with Flops() as flops:
+            detector.rpn.head(hs)
+        flop["RPN head"] = flops.total
+    with Flops() as flops:
+        (bbox,), _, _ = detector.predict([img])
+    flop["**all**"] = flops.total
+    flop["box head"] = flops.total - flop["trunk and pyramid"] - flop["RPN head"]
+    return seconds, bbox, flop, x
+
+
+def chainercvs_trunk(x, repeat):
+    """Time ChainerCV's own trunk and pyramid: seconds, operations."""
+    trunk = FasterRCNNFPNResNet50(n_fg_class=80, pretrained_model=None).extractor
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        seconds = Stopwatch().run(lambda: trunk(x), repeat)["all"]
+        with Flops() as flops:
+            trunk(x)
+    return seconds, flops.total
+
+
+def sgemm(n=2048, repeat=5):
+    """Measure the speed of a large matrix product, the best of several: operations per second."""
+    a = np.random.default_rng(0).random((n, n), dtype=np.float32)
+    best = float("inf")
+    for _ in range(repeat):
+        start = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - start)
+    return 2 * n**3 / best
+
+
+def measure(repeat):
+    """Measure everything and return the section as Markdown."""
+    img = read_image(str(photograph_path()))
+    threads = len(os.sched_getaffinity(0))
+    live = find()
+    speed = sgemm()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        theirs = None
+        path = None
+        if live is not None:
+            live.run(MAKE, folder=folder, img=img, min_size=MIN_SIZE)
+            path = folder / "detector.pth"
+            theirs = live.run(THEIRS, folder=folder, img=img, min_size=MIN_SIZE, threads=threads, repeat=repeat)
+        seconds, bbox, flop, x = ours(path, img, repeat)
+    trunk, trunk_flop = chainercvs_trunk(x, repeat)
+    middle = {stage: statistics.median(values) for stage, values in seconds.items()}
+    reference = theirs and {stage: float(np.median(theirs[stage])) for stage in theirs if stage != "boxes"}
+
+    lines = [
+        "| stage | chainfpn, s | torchvision, s | ratio | limit, s | chainfpn / limit |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for name, row in STAGES.items():
+        mine, other = row(middle), reference and row(reference)
+        limit = flop[name] / speed if name in flop else None
+        cells = [f"{mine:.3f}", other and f"{other:.3f}", other and f"{mine / other:.2f}"]
+        cells += [limit and f"{limit:.3f}", limit and f"{mine / limit:.2f}"]
+        lines.append(f"| {name} | " + " | ".join(cell or "" for cell in cells) + " |")
+    chainercv = statistics.median(trunk)
+    share = middle["backbone"] / chainercv
+    lines += [
+        "",
+        f"ChainerCV's own trunk and pyramid on the same batch take {chainercv:.3f} s "
+        f"({trunk_flop / 1e9:.0f} GFLOP; chainfpn's {flop['trunk and pyramid'] / 1e9:.0f}): a ratio of {share:.2f}.",
+        "",
+        f"{len(bbox)} boxes on {x.shape[3]} x {x.shape[2]} pixels; median of {repeat} runs after one to warm up; "
+        f"{threads} threads; matrix product {speed / 1e9:.0f} GFLOP/s. "
+        f"Python {platform.python_version()}, NumPy {np.__version__}, chainfpn {chainfpn.__version__}.",
+    ]
+    if theirs is not None:
+        lines[-1] += f" {agreement(bbox, theirs['boxes'])}"
+    return "\n".join(lines)
+
+
+def agreement(bbox, boxes):
+    """Say how far our boxes are from torchvision's, of which those without a COCO category are left out."""
+    distance = np.abs(bbox[:, None] - boxes[None, :, [1, 0, 3, 2]]).max(axis=2).min(axis=1)
+    return f"Each box is one of torchvision's {len(boxes)}, at most {distance.max():.3f} pixels away."
+
+
+def write(section):
+    """Replace what is between the markers of the page."""
+    begin, end = map(re.escape, MARKERS)
+    text = PAGE.read_text(encoding="utf-8")
+    text, n = re.subn(f"{begin}.*{end}", lambda _: "\n".join((MARKERS[0], section, MARKERS[1])), text, flags=re.DOTALL)
+    if n != 1:
+        sys.exit(f"{PAGE.name}: has no place for the tables: {MARKERS[0]}")
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def main():
+    """Measure, print, and write if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="timed runs of each (default: %(default)s)")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
+    arguments = parser.parse_args()
+    section = measure(arguments.repeat)
+    print(section)
+    if arguments.write:
+        write(section)
+
+
+if __name__ == "__main__":
+    main()
