@@ -9,6 +9,7 @@ from chainfpn.functions.resize_bilinear import resize_bilinear
 from chainfpn.functions.resize_nearest import resize_nearest
 from chainfpn.functions.roi_align import roi_align
 from chainfpn.functions.roi_pool import roi_pool
+from chainfpn.functions.scale_shift import scale_shift
 
 __all__ = [
     "adaptive_avg_pool_2d",
@@ -20,4 +21,5 @@ __all__ = [
     "resize_nearest",
     "roi_align",
     "roi_pool",
+    "scale_shift",
 ]
