@@ -74,3 +74,23 @@ def test_double_precision_is_torchvisions(theirs, family):
     assert inner.dtype == logits.dtype == np.float64
     assert_close(inner, answers[f"{builder} torch.float64 inner"], 1e-10)
     assert_close(logits, answers[f"{builder} torch.float64 logits"], 1e-10)
+
+
+@pytest.mark.parametrize(
+    "builder",
+    [*(builders[0] for _, _, builders in FAMILIES.values()), "vgg11", "resnext50_32x4d", "mobilenet_v3_small"],
+)
+def test_half_precision_is_near(builder):
+    """Of each family one, and those whose blocks are others; depth changes nothing."""
+    side = {"alexnet": 63, "squeezenet": 65, "inception": 75}.get(BUILDERS[builder], 32)
+    x = seeded_input(1, 3, side, side)
+    logits = {}
+    for dtype in ("float32", "float16", "mixed16"):
+        with chainer.using_config("dtype", chainer.mixed16 if dtype == "mixed16" else np.dtype(dtype)):
+            link = build_empty(builder)
+            fill_link(link)
+            with chainer.using_config("train", False), chainer.no_backprop_mode():
+                logits[dtype] = link(x.astype(chainer.get_dtype(map_mixed16=np.float16))).array
+    for dtype in ("float16", "mixed16"):
+        assert logits[dtype].dtype == np.float16
+        assert_close(logits[dtype], logits["float32"], 0.01)
