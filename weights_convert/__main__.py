@@ -5,6 +5,7 @@ import os
 import sys
 
 import weights_convert
+from weights_convert import zoo
 from weights_convert.meta import parse_pairs
 from weights_convert.plan import Options, make_plan, parse_rename
 from weights_convert.write import FORMATS
@@ -77,6 +78,8 @@ def _run(args):
         "dtype": args.dtype,
         "entry": args.entry,
     }
+    if args.zoo is not None:
+        return _zoo(args)
     if args.inspect:
         return make_plan(args.src, Options(**_frozen(options), rename=parse_rename(args.rename))).report
     to = args.to or next((name for name, end in FORMATS.items() if args.dst and args.dst.endswith(end)), "npz")
@@ -91,6 +94,13 @@ def _run(args):
         check=args.check,
         **options,
     )
+
+
+def _zoo(args):
+    path = zoo.fetch(args.zoo, progress=sys.stderr.isatty())
+    report = weights_convert.inspect(path)
+    report.written = path
+    return report
 
 
 def _frozen(options):

@@ -5,7 +5,7 @@ import pytest
 
 import weights_convert
 from weights_convert import leaf
-from weights_convert.read import contents
+from weights_convert.read import contents, tensor
 
 #: Name -> (how torchvision makes it, the builder it must be recognised as, its arguments).
 MODELS = {
@@ -18,6 +18,10 @@ MODELS = {
     "resnext101": ("resnext101_32x8d()", "resnext101_32x8d", {"n_class": 1000}),
     "wide50": ("wide_resnet50_2()", "wide_resnet50_2", {"n_class": 1000}),
     "wide101": ("wide_resnet101_2()", "wide_resnet101_2", {"n_class": 1000}),
+    "mobilenet": ("mobilenet_v2(num_classes=9)", "mobilenet_v2", {"n_class": 9}),
+    "vgg": ("vgg11_bn(num_classes=9)", "vgg11_bn", {"n_class": 9}),
+    "densenet": ("densenet121(num_classes=9)", "densenet121", {"n_class": 9}),
+    "squeezenet": ("squeezenet1_1(num_classes=9)", "squeezenet1_1", {"n_class": 9}),
     "faster": (
         "detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=4)",
         "fasterrcnn_resnet50_fpn",
@@ -77,6 +81,7 @@ def shapes_folder(torchvision_live, tmp_path_factory):
     torchvision_live.run(f"MODELS = {makes!r}\n" + WRITE_SHAPES, folder=folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contents, "FREE_BYTES", 1 << 40)  # as they stand, such files are bombs
+        patch.setattr(tensor, "MAX_REPEATED", 1 << 40)
         yield folder
 
 
@@ -88,7 +93,9 @@ def test_each_model_is_recognised_by_every_tensor(name, shapes_folder):
     assert (report.model, report.arguments) == (builder, arguments)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", sorted(set(MODELS) - {"resnet101", "resnet152", "resnext101", "wide50", "wide101", "vgg"})
+)
 def test_each_link_has_the_names_the_converter_expects(name, shapes_folder):
     from chainer import serializers
 

@@ -8,9 +8,17 @@ from weights_convert.architectures.classifiers import (
     describe_resnet,
 )
 from weights_convert.architectures.detectors import describe_one_stage, describe_rcnn
+from weights_convert.architectures.fingerprints import FINGERPRINTS, describe_by_fingerprint
 from weights_convert.architectures.resnet import NAMED
 
-_FAMILIES = (describe_rcnn, describe_one_stage, describe_kuangliu_fpn, describe_kuangliu_retinanet, describe_resnet)
+_FAMILIES = (
+    describe_by_fingerprint,
+    describe_rcnn,
+    describe_one_stage,
+    describe_kuangliu_fpn,
+    describe_kuangliu_retinanet,
+    describe_resnet,
+)
 
 #: What may be there or not: counters that Chainer keeps by itself.
 OPTIONAL = ".num_batches_tracked"
@@ -72,4 +80,4 @@ def known_builders():
         for suffix in ("", "_v2")
         if not (suffix and kind in ("keypointrcnn", "fcos"))
     ]
-    return [*sorted(NAMED.values()), "fpn50", "fpn101", "retinanet_kuangliu", *detectors]
+    return [*sorted(NAMED.values()), *sorted(FINGERPRINTS), "fpn50", "fpn101", "retinanet_kuangliu", *detectors]

@@ -12,6 +12,7 @@ _MASK_NORM = r"roi_heads\.mask_head\.\d+\.1\."
 #: Newer spellings -> older, flat ones.
 FLATTEN = (
     Rule(r"(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.0\.", r"\1.", unless=_FPN_NORM),
+    Rule(r"(.*denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),  # as the published DenseNets are spelled
     Rule(r"rpn\.head\.conv\.0\.0\.", r"rpn.head.conv.", unless=r"rpn\.head\.conv\.1\."),
     *(
         Rule(rf"roi_heads\.mask_head\.{i}\.0\.", f"roi_heads.mask_head.mask_fcn{i + 1}.", unless=_MASK_NORM)

@@ -1,0 +1,208 @@
+"""torchvision's published files: download, check, convert, keep."""
+
+import hashlib
+import http.client
+import os
+import pathlib
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+
+from weights_convert.api import convert
+from weights_convert.errors import CheckpointError
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes at once may both download, each into its own file
+    fcntl = None
+
+#: Where torchvision's files are; ``CHAINFPN_ZOO_URL`` names a mirror.
+BASE_URL = "https://download.pytorch.org/models/"
+
+#: Builder -> file. The eight hex digits at the end of the name are the start of the file's sha256.
+FILES = {
+    "alexnet": "alexnet-owt-7be5be79.pth",
+    "densenet121": "densenet121-a639ec97.pth",
+    "densenet161": "densenet161-8d451a50.pth",
+    "densenet169": "densenet169-b2777c0a.pth",
+    "densenet201": "densenet201-c1103571.pth",
+    "fasterrcnn_resnet50_fpn": "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+    "fasterrcnn_resnet50_fpn_v2": "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
+    "fcos_resnet50_fpn": "fcos_resnet50_fpn_coco-99b0c9b7.pth",
+    "googlenet": "googlenet-1378be20.pth",
+    "inception_v3": "inception_v3_google-0cc3c7bd.pth",
+    "keypointrcnn_resnet50_fpn": "keypointrcnn_resnet50_fpn_coco-fc266e95.pth",
+    "maskrcnn_resnet50_fpn": "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
+    "maskrcnn_resnet50_fpn_v2": "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
+    "mobilenet_v2": "mobilenet_v2-b0353104.pth",
+    "mobilenet_v3_large": "mobilenet_v3_large-8738ca79.pth",
+    "mobilenet_v3_small": "mobilenet_v3_small-047dcff4.pth",
+    "resnet18": "resnet18-f37072fd.pth",
+    "resnet34": "resnet34-b627a593.pth",
+    "resnet50": "resnet50-0676ba61.pth",
+    "resnet101": "resnet101-63fe2227.pth",
+    "resnet152": "resnet152-394f9c45.pth",
+    "resnext50_32x4d": "resnext50_32x4d-7cdf4587.pth",
+    "resnext101_32x8d": "resnext101_32x8d-8ba56ff5.pth",
+    "resnext101_64x4d": "resnext101_64x4d-173b62eb.pth",
+    "retinanet_resnet50_fpn": "retinanet_resnet50_fpn_coco-eeacb38b.pth",
+    "retinanet_resnet50_fpn_v2": "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth",
+    "squeezenet1_0": "squeezenet1_0-b66bff10.pth",
+    "squeezenet1_1": "squeezenet1_1-b8a52dc0.pth",
+    "vgg11": "vgg11-8a719046.pth",
+    "vgg11_bn": "vgg11_bn-6002323d.pth",
+    "vgg13": "vgg13-19584684.pth",
+    "vgg13_bn": "vgg13_bn-abd245e5.pth",
+    "vgg16": "vgg16-397923af.pth",
+    "vgg16_bn": "vgg16_bn-6c64b313.pth",
+    "vgg19": "vgg19-dcbb9e9d.pth",
+    "vgg19_bn": "vgg19_bn-c79401a0.pth",
+    "wide_resnet50_2": "wide_resnet50_2-95faca4d.pth",
+    "wide_resnet101_2": "wide_resnet101_2-32ee1156.pth",
+}
+
+_PIECE = 1 << 18
+_TRIES = 3
+
+
+class ZooError(CheckpointError, OSError):
+    """A published file that cannot be had."""
+
+
+def home():
+    """Return the folder that files are kept in: ``$CHAINFPN_HOME``, or ``~/.cache/chainfpn``."""
+    return pathlib.Path(os.environ.get("CHAINFPN_HOME") or pathlib.Path.home() / ".cache" / "chainfpn")
+
+
+def fetch(name, *, progress=False):
+    """Return the path of torchvision's weights of a builder as an .npz, downloaded and converted if they are not yet.
+
+    A download that was cut goes on where it stopped. Of two processes at once, one downloads and the other waits.
+
+    Args:
+        name (str): A key of `FILES`.
+        progress (bool): Show a bar.
+
+    Returns:
+        str: The .npz, in `home`.
+
+    Raises:
+        ZooError: if there is no such name, or the file cannot be downloaded, checked or kept; it says what to do.
+    """
+    if name not in FILES:
+        raise ZooError(f"zoo: there is no {name!r}; there are {', '.join(FILES)}")
+    file, folder = FILES[name], home()
+    npz = folder / f"{file.removesuffix('.pth')}.npz"
+    if npz.exists():
+        return str(npz)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _lock(folder / f"{file}.lock"):
+            if not npz.exists():
+                _obtain(file, folder, progress)
+                convert(folder / file, npz, model=name)
+                os.unlink(folder / file)
+    except OSError as e:
+        if isinstance(e, ZooError):
+            raise
+        raise ZooError(f"zoo: {folder}: cannot be written: {e.strerror or e}") from e
+    return str(npz)
+
+
+@contextmanager
+def _lock(path):
+    with open(path, "a") as f:
+        if fcntl is not None:
+            fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def _obtain(file, folder, progress):
+    """Put the published file into the folder, unless somebody has put it there by hand, and check it."""
+    path, part = folder / file, folder / f"{file}.part"
+    by_hand = path.exists()
+    if not by_hand:
+        _download(os.environ.get("CHAINFPN_ZOO_URL", BASE_URL).rstrip("/") + "/" + file, part, path, progress)
+    found, wanted = _sha256(path if by_hand else part), file.removesuffix(".pth").rpartition("-")[2]
+    if not found.startswith(wanted):
+        if not by_hand:
+            part.unlink()
+        remedy = "put there by hand: replace it" if by_hand else "it was removed: try again"
+        raise ZooError(f"zoo: {file} has sha256 {found[:8]}..., not {wanted}...; {remedy}")
+    if not by_hand:
+        os.replace(part, path)
+
+
+def _sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as f:
+        while piece := f.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _download(url, part, path, progress):
+    for left in reversed(range(_TRIES)):
+        if _attempt(url, part, path, progress, last=not left):
+            return
+    size = part.stat().st_size if part.exists() else 0
+    raise ZooError(f"zoo: {url}: the connection was cut {_TRIES} times; try again, it goes on at byte {size}")
+
+
+def _attempt(url, part, path, progress, *, last):
+    try:
+        return _download_on(url, part, progress)
+    except (OSError, http.client.HTTPException) as e:
+        if isinstance(e, ZooError):
+            raise
+        if last or isinstance(e, urllib.error.HTTPError):
+            reason = getattr(e, "reason", None) or e
+            remedy = f"try again, or put the file there by hand: {path}"
+            raise ZooError(f"zoo: {url} cannot be downloaded ({reason}); {remedy}") from e
+        return False
+
+
+def _download_on(url, part, progress):
+    """Download what is missing of a file; return whether all of it is there."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=30)
+    except urllib.error.HTTPError as e:
+        if e.code == 416 and have:  # all of it is there already, or what is there is of another file: the hash tells
+            return True
+        raise
+    with response:
+        have = have if response.status == 206 else 0
+        total = have + int(response.headers.get("Content-Length", 0))
+        with open(part, "ab" if have else "wb", buffering=0) as f, _bar(progress, url, have, total) as bar:
+            while piece := response.read(_PIECE):
+                _write(f, piece, part)
+                have += len(piece)
+                bar.update(len(piece))
+    return have >= total
+
+
+def _write(f, piece, part):
+    try:
+        f.write(piece)
+    except OSError as e:
+        part.unlink()
+        raise ZooError(f"zoo: {part.parent}: cannot be written: {e.strerror or e}") from e
+
+
+@contextmanager
+def _bar(progress, url, have, total):
+    if not progress:
+        yield _NoBar
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=url.rpartition("/")[2]) as bar:
+        yield bar
+
+
+class _NoBar:
+    @staticmethod
+    def update(n):
+        """Show nothing."""
