@@ -1,5 +1,8 @@
 """Non-maximum suppression, torchvision's rule."""
 
+import math
+import numbers
+
 import numpy as np
 from chainer import backend
 
@@ -23,7 +26,7 @@ def non_maximum_suppression(bbox, thresh, score=None, limit=None):
 
     Raises:
         TypeError: if an array has the wrong dtype or device.
-        ValueError: if a shape is wrong.
+        ValueError: if a shape is wrong, ``thresh`` is no number, or ``limit`` is negative.
 
     Source:
         torchvision 0.14 ``nms``. ChainerCV's function of this name also drops at IoU equal to ``thresh``.
@@ -53,7 +56,7 @@ def batched_nms(bbox, score, label, thresh):
 
     Raises:
         TypeError: if an array has the wrong dtype or device.
-        ValueError: if a shape is wrong.
+        ValueError: if a shape is wrong, or ``thresh`` is no number.
 
     Source:
         torchvision 0.14 ``batched_nms``.
@@ -67,7 +70,7 @@ def batched_nms(bbox, score, label, thresh):
 
 
 def _suppress(name, bbox, score, label, thresh, limit):
-    _check(name, bbox, score, label)
+    _check(name, bbox, score, label, thresh, limit)
     xp = backend.get_array_module(bbox)
     limit = len(bbox) if limit is None else min(int(limit), len(bbox))
     best_first = xp.arange(len(bbox)) if score is None else _descending(xp, score)
@@ -90,7 +93,7 @@ def _descending(xp, score):
     return (len(score) - 1 - rising)[::-1]
 
 
-def _check(name, bbox, score, label):
+def _check(name, bbox, score, label, thresh, limit):
     xp = backend.get_array_module(bbox)
     if bbox.ndim != 2 or bbox.shape[1] != 4:
         raise ValueError(f"{name}: bbox must be (R, 4), got shape {bbox.shape}")
@@ -103,5 +106,9 @@ def _check(name, bbox, score, label):
             raise TypeError(f"{name}: {argument} must be a {xp.__name__} array as bbox is, got {type(value).__name__}")
         if value.shape != (len(bbox),):
             raise ValueError(f"{name}: {argument} must be ({len(bbox)},) as there are boxes, got shape {value.shape}")
+    if not isinstance(thresh, numbers.Real) or math.isnan(thresh):
+        raise ValueError(f"{name}: thresh must be a number, got {thresh!r}")
+    if limit is not None and not (isinstance(limit, numbers.Integral) and limit >= 0):
+        raise ValueError(f"{name}: limit must be None or an int >= 0, got {limit!r}")
     if label is not None and label.dtype.kind not in "iu":
         raise TypeError(f"{name}: label must be integers, got {label.dtype}")

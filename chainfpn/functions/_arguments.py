@@ -75,7 +75,7 @@ def _check_rois(name, x, rois, roi_indices):
     if roi_indices.dtype.kind not in "iu":
         raise TypeError(f"{name}: roi_indices must be integers, got {roi_indices.dtype}")
     if len(rois):
-        low, high = int(roi_indices.min()), int(roi_indices.max())
+        low, high = xp.stack([roi_indices.min(), roi_indices.max()]).tolist()  # one wait for the device
         if low < 0 or high >= len(x):
             wrong = low if low < 0 else high
             raise ValueError(f"{name}: roi_indices must be in [0, {len(x)}), got {wrong}")

@@ -1,8 +1,8 @@
 """The RoI ops on CuPy arrays: the same functions as ``kernels.cpu``, by the CUDA text of this folder.
 
-Each kernel is compiled by NVRTC when it is first needed, for its dtype and index width, and cached by CuPy on disk.
-Launches go to the current stream of the array's device. With ``chainer.config.cudnn_deterministic`` the backward sums
-in a fixed order, without atomics.
+Each kernel is compiled by NVRTC when a process first needs it, for its dtype and index width: about 0.1 s. Launches go
+to the current stream of the array's device. With ``chainer.config.cudnn_deterministic`` the backward sums in a fixed
+order, without atomics.
 """
 
 import functools

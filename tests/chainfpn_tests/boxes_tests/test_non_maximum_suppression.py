@@ -133,6 +133,7 @@ def test_a_threshold_is_rounded_down():
         ),
         ({"score": np.zeros(2)}, ValueError, r"batched_nms: score must be \(3,\) as there are boxes, got shape \(2,\)"),
         ({"score": [0, 1, 2]}, TypeError, r"batched_nms: score must be a numpy array as bbox is, got list"),
+        ({"thresh": float("nan")}, ValueError, r"batched_nms: thresh must be a number, got nan"),
         ({"label": np.zeros(3)}, TypeError, r"batched_nms: label must be integers, got float64"),
     ],
 )
@@ -140,3 +141,10 @@ def test_a_bad_argument_is_named(change, error, message):
     arguments = {"bbox": np.zeros((3, 4), np.float32), "score": np.zeros(3), "label": np.zeros(3, int), "thresh": 0.5}
     with pytest.raises(error, match=f"^{message}$"):
         batched_nms(**{**arguments, **change})
+
+
+@pytest.mark.parametrize("limit", [-1, 2.5])
+def test_a_bad_limit_is_named(limit):
+    message = rf"^non_maximum_suppression: limit must be None or an int >= 0, got {limit}$"
+    with pytest.raises(ValueError, match=message):
+        non_maximum_suppression(np.zeros((3, 4), np.float32), 0.5, limit=limit)
