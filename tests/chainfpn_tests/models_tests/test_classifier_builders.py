@@ -17,6 +17,7 @@ from chainfpn.data import imagenet_label_names
 from chainfpn.links import ClassifierPreparation, GoogLeNet, InceptionV3, IndexedSequential
 from chainfpn.models.weights import Weights
 from reference.seeded_weights import fill_link, seeded_input
+from weights_convert import zoo
 
 #: What torchvision writes, and what it says to a batch: a file of each way to name layers.
 CODE = """
@@ -252,6 +253,11 @@ def test_every_classifier_has_published_files_and_eps_of_its_link():
     for name in ("mobilenet_v2", "mobilenet_v3_small", "googlenet", "densenet121", "resnet18", "squeezenet1_1"):
         eps = {link.eps for link in models.BUILDERS[name](2).links() if hasattr(link, "avg_mean")}
         assert eps == {preset.eps for preset in models.PRESETS[name].values() if preset.eps}
+
+
+def test_the_zoo_fetches_the_first_of_the_published_files():
+    for name, file in zoo.FILES.items():
+        assert file == next(iter(models.PRESETS[name].values())).file
 
 
 @pytest.mark.network

@@ -1,0 +1,72 @@
+"""Our side of ``classifier_cases``: what each classifier makes of the same weights and images."""
+
+import functools
+from unittest import mock
+
+import chainer
+import numpy as np
+from chainer import initializers
+
+from chainfpn import models
+from reference.classifier_cases import FAMILIES, N_CLASS, N_IMAGE
+from reference.seeded_weights import fill_link, seeded_input
+
+#: Builder to its family.
+BUILDERS = {builder: family for family, (_, _, builders) in FAMILIES.items() for builder in builders}
+
+
+@functools.cache
+def ours(builder, dtype="float32"):
+    """Run a classifier.
+
+    Args:
+        builder (str): Its name.
+        dtype (str): Its precision.
+
+    Returns:
+        tuple: The number of parameters, and the arrays of the inner layer and the logits.
+    """
+    size, layer, _ = FAMILIES[BUILDERS[builder]]
+    with chainer.using_config("dtype", np.dtype(dtype)), chainer.using_config("train", False):
+        link = build_seeded(builder)
+        link.pick = (layer, link.layer_names[-1])
+        with chainer.no_backprop_mode():
+            inner, logits = link(seeded_input(N_IMAGE, 3, *size).astype(dtype))
+    return sum(param.size for param in link.params()), inner.array, logits.array
+
+
+def build_seeded(builder):
+    """Build a classifier with seeded weights, without the time that initial values take.
+
+    Args:
+        builder (str): Its name.
+
+    Returns:
+        chainfpn.links.Classifier: The model.
+    """
+
+    def zeros(initializer, shape, xp, dtype=None, device=None):
+        return np.zeros(shape, chainer.get_dtype(dtype or getattr(initializer, "dtype", None)))
+
+    with mock.patch.object(initializers, "generate_array", zeros):
+        link = getattr(models, builder)(N_CLASS)
+    fill_link(link)
+    return link
+
+
+def difference(array, reference):
+    """Tell the largest difference between two arrays as a share of the largest number.
+
+    Args:
+        array (array): One.
+        reference (array): The other, of the same shape.
+
+    Returns:
+        float: The share.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if array.shape != reference.shape:
+        raise ValueError(f"difference: array must have the shape {reference.shape}, got {array.shape}")
+    return float(np.abs(array - reference).max() / np.abs(reference).max())
