@@ -212,21 +212,21 @@ def measure(repeat):
     reference = theirs and {stage: float(np.median(theirs[stage])) for stage in theirs if stage != "boxes"}
 
     lines = [
-        "| stage | chainfpn, s | torchvision, s | ratio | limit, s | chainfpn / limit |",
+        "| stage | chainfpn, s | torchvision, s | times as fast | limit, s | of the limit |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     for name, row in STAGES.items():
         mine, other = row(middle), reference and row(reference)
         limit = flop[name] / speed if name in flop else None
-        cells = [f"{mine:.3f}", other and f"{other:.3f}", other and f"{mine / other:.2f}"]
-        cells += [limit and f"{limit:.3f}", limit and f"{mine / limit:.2f}"]
+        cells = [f"{mine:.3f}", other and f"{other:.3f}", other and f"{other / mine:.2f}"]
+        cells += [limit and f"{limit:.3f}", limit and f"{limit / mine:.0%}"]
         lines.append(f"| {name} | " + " | ".join(cell or "" for cell in cells) + " |")
     chainercv = statistics.median(trunk)
-    share = middle["backbone"] / chainercv
+    times = chainercv / middle["backbone"]
     lines += [
         "",
         f"ChainerCV's own trunk and pyramid on the same batch take {chainercv:.3f} s "
-        f"({trunk_flop / 1e9:.0f} GFLOP; chainfpn's {flop['trunk and pyramid'] / 1e9:.0f}): a ratio of {share:.2f}.",
+        f"for {trunk_flop / 1e9:.0f} GFLOP; chainfpn's, for {flop['trunk and pyramid'] / 1e9:.0f}, are {times:.2f} times as fast.",
         "",
         f"{len(bbox)} boxes on {x.shape[3]} x {x.shape[2]} pixels; median of {repeat} runs after one to warm up; "
         f"{threads} threads; matrix product {speed / 1e9:.0f} GFLOP/s. "
