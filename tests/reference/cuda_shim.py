@@ -4,7 +4,6 @@ What a shim cannot show: races between threads, and the speed.
 """
 
 import ctypes
-import hashlib
 import shutil
 import subprocess
 
@@ -96,7 +95,7 @@ class CudaShim:
     Args:
         text (str): The CUDA text.
         kernels (list of str): The instances of its templates, e.g. ``"align_forward<float, int>"``.
-        folder (pathlib.Path): Where the library is built, and found again when nothing has changed.
+        folder (pathlib.Path): Where the library is built.
     """
 
     def __init__(self, text, kernels, folder):
@@ -106,13 +105,10 @@ class CudaShim:
         program = f"{HEADER}{text}{FOOTER}{cases}    return 1;\n}}\n"
         compiler = find_compiler()
         command = [compiler, "-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-Wno-unknown-pragmas"]
-        digest = hashlib.sha256("\0".join([*command, program]).encode()).hexdigest()[:16]
-        library = folder / f"cuda_shim_{digest}.so"
-        if not library.exists():
-            source = folder / f"cuda_shim_{digest}.cpp"
-            source.write_text(program, encoding="utf-8")
-            done = subprocess.run([*command, str(source), "-o", str(library)], capture_output=True, text=True)
-            assert not done.returncode, done.stderr
+        source, library = folder / "cuda_shim.cpp", folder / "cuda_shim.so"
+        source.write_text(program, encoding="utf-8")
+        done = subprocess.run([*command, str(source), "-o", str(library)], capture_output=True, text=True)
+        assert not done.returncode, done.stderr
         self._library = ctypes.CDLL(str(library))
 
     def get_kernel(self, name, device):

@@ -9,7 +9,7 @@ from reference.cuda_shim import CudaShim, find_compiler
 
 
 @pytest.fixture(scope="session")
-def cuda_shim(pytestconfig):
+def cuda_shim(tmp_path_factory):
     """Give the CUDA text compiled as C++; skip where no C++ compiler is."""
     if find_compiler() is None:
         pytest.skip("no C++ compiler")
@@ -20,7 +20,7 @@ def cuda_shim(pytestconfig):
         for index in ("int", "long long")
         if not (kernel.startswith("nms") and scalar == "half16")
     ]
-    return CudaShim(cuda.source(), instances, pytestconfig.cache.mkdir("cuda_shim"))
+    return CudaShim(cuda.source(), instances, tmp_path_factory.mktemp("cuda_shim"))
 
 
 @pytest.fixture(params=["numba", "numpy", "shim", pytest.param("gpu", marks=pytest.mark.gpu)])

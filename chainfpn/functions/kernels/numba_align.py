@@ -12,7 +12,7 @@ from chainfpn.functions.kernels.numba_common import (
     unpack_bins,
     weighted_sum,
 )
-from chainfpn.functions.kernels.numba_samples import axis_taps, find_runs
+from chainfpn.functions.kernels.numba_samples import axis_taps, find_runs, tap_room
 
 
 @arithmetic
@@ -36,14 +36,10 @@ def align_forward(x, first, window, members, start, size, count, outsize, y):
     buffer = np.zeros((y1 - y0) * stride, x.dtype)
     pack(x, first, window, buffer)
 
-    room = 2 + 2 * count.max() if members.size else 2
-    n_rows, n_columns = outh * min(room, height + 1), outw * min(room, width + 1)
-    row_ends, column_ends = np.empty((outh, 2), np.int64), np.empty((outw, 2), np.int64)
-    row_index, column_index = np.empty(n_rows, np.int64), np.empty(n_columns, np.int64)
-    row_weight, column_weight = np.empty(n_rows, x.dtype), np.empty(n_columns, x.dtype)
-    rows, columns = np.empty(n_rows, np.int64), np.empty(n_columns, np.int64)
-    runs = np.empty(n_columns + 1, np.int64)
-    line = np.zeros(min(n_columns, width) * LANES, x.dtype)
+    row_ends, row_index, row_weight, rows = tap_room(outh, height, start, count, members)
+    column_ends, column_index, column_weight, columns = tap_room(outw, width, start, count, members)
+    runs = np.empty(columns.size + 1, np.int64)
+    line = np.zeros(min(columns.size, width) * LANES, x.dtype)
     cells = np.zeros(outh * outw * LANES, x.dtype)
 
     for r in members:
@@ -81,14 +77,10 @@ def align_backward(gy, first, window, members, start, size, count, outsize, gx):
     n_lanes = min(LANES, channels - first)
     buffer = np.zeros((y1 - y0) * stride, gx.dtype)
 
-    room = 2 + 2 * count.max() if members.size else 2
-    n_rows, n_columns = outh * min(room, height + 1), outw * min(room, width + 1)
-    row_ends, column_ends = np.empty((outh, 2), np.int64), np.empty((outw, 2), np.int64)
-    row_index, column_index = np.empty(n_rows, np.int64), np.empty(n_columns, np.int64)
-    row_weight, column_weight = np.empty(n_rows, gx.dtype), np.empty(n_columns, gx.dtype)
-    rows, columns = np.empty(n_rows, np.int64), np.empty(n_columns, np.int64)
-    runs = np.empty(n_columns + 1, np.int64)
-    line = np.zeros(min(n_columns, width) * LANES, gx.dtype)
+    row_ends, row_index, row_weight, rows = tap_room(outh, height, start, count, members)
+    column_ends, column_index, column_weight, columns = tap_room(outw, width, start, count, members)
+    runs = np.empty(columns.size + 1, np.int64)
+    line = np.zeros(min(columns.size, width) * LANES, gx.dtype)
     cells = np.zeros(outh * outw * LANES, gx.dtype)
 
     for r in members:

@@ -1,9 +1,7 @@
 """ps_roi_align for the CPU, compiled by Numba."""
 
-import numpy as np
-
 from chainfpn.functions.kernels.numba_common import arithmetic
-from chainfpn.functions.kernels.numba_samples import bin_taps
+from chainfpn.functions.kernels.numba_samples import bin_taps, tap_room
 
 
 @arithmetic
@@ -19,9 +17,8 @@ def ps_align_forward(x, i, members, start, size, count, y):
     """
     _, channels, outh, outw = y.shape
     _, height, width = x.shape
-    room = 2 + 2 * count.max() if members.size else 2
-    rows, columns = np.empty(min(room, height + 1), np.int64), np.empty(min(room, width + 1), np.int64)
-    row_weight, column_weight = np.empty(rows.size, x.dtype), np.empty(columns.size, x.dtype)
+    _, rows, row_weight, _ = tap_room(1, height, start, count, members)
+    _, columns, column_weight, _ = tap_room(1, width, start, count, members)
     for j in range(outw):
         for r in members:
             n = bin_taps(start[r, 0], size[r, 0], count[r, 0], i, height, rows, row_weight, 0)
@@ -49,9 +46,8 @@ def ps_align_backward(gy, i, members, start, size, count, gx):
     """
     _, channels, outh, outw = gy.shape
     _, height, width = gx.shape
-    room = 2 + 2 * count.max() if members.size else 2
-    rows, columns = np.empty(min(room, height + 1), np.int64), np.empty(min(room, width + 1), np.int64)
-    row_weight, column_weight = np.empty(rows.size, gx.dtype), np.empty(columns.size, gx.dtype)
+    _, rows, row_weight, _ = tap_room(1, height, start, count, members)
+    _, columns, column_weight, _ = tap_room(1, width, start, count, members)
     for j in range(outw):
         for r in members:
             n = bin_taps(start[r, 0], size[r, 0], count[r, 0], i, height, rows, row_weight, 0)

@@ -4,6 +4,8 @@ Bilinear interpolation is separable: a bin is the sum over rows of the sum over 
 with its weight; samples of a bin that share a row share its tap.
 """
 
+import numpy as np
+
 from chainfpn.functions.kernels.numba_common import exact
 
 
@@ -55,6 +57,26 @@ def _add_tap(index, weight, first, n, at, w):
     index[n] = at
     weight[n] = w
     return n + 1
+
+
+@exact
+def tap_room(n_bins, extent, start, count, members):
+    """Allocate what ``axis_taps`` fills, enough for any of the members.
+
+    Args:
+        n_bins (int): Bins of the axis.
+        extent (int): Rows (or columns) of the map.
+        start, count (array): See ``geometry.SampleGrid``.
+        members (array): int64, RoIs.
+
+    Returns:
+        tuple: ``ends``, ``index``, ``weight``, ``lines``.
+    """
+    most = 0
+    for r in members:
+        most = max(most, count[r, 0], count[r, 1])
+    n = n_bins * min(2 + 2 * most, extent + 1)
+    return np.empty((n_bins, 2), np.int64), np.empty(n, np.int64), np.empty(n, start.dtype), np.empty(n, np.int64)
 
 
 @exact

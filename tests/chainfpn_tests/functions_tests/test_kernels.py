@@ -133,7 +133,7 @@ corner = st.one_of(
     st.floats(-40, 80, width=32),
     st.integers(-80, 160).map(lambda n: n / 4),  # borders and halves
 )
-rois_of_any_kind = st.lists(st.tuples(corner, corner, corner, corner), min_size=1, max_size=6)
+rois_of_any_kind = st.lists(st.tuples(corner, corner, corner, corner), min_size=1, max_size=4)
 
 
 def pooled(name, x, rois, **options):
@@ -162,8 +162,8 @@ def test_any_roi_pools_as_the_loops_do(rois):
             np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
-@given(rois_of_any_kind, st.integers(1, 3), st.booleans())
+@settings(max_examples=30, deadline=None)
+@given(rois_of_any_kind, st.integers(1, 2), st.booleans())
 def test_any_roi_is_sampled_as_the_loops_do(rois, sampling_ratio, aligned):
     ones = np.ones((len(rois), 6, 2, 3))
     images = np.zeros(len(rois), np.int32)
