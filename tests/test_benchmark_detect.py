@@ -44,6 +44,11 @@ def test_the_stopwatch_counts_the_time_inside_each_part(detect):
         assert whole >= inside + 0.01
 
 
+def test_a_row_is_the_median_over_runs_of_its_value_in_each(detect):
+    seconds = {"all": [10, 20, 30], "rpn": [9, 1, 2]}
+    assert detect.median(lambda s: s["all"] - s["rpn"], seconds) == 19
+
+
 def test_operations_are_counted_by_hand(detect):
     layers = chainer.Sequential(
         L.Convolution2D(3, 8, 3, stride=2, pad=1), L.Convolution2D(8, 4, 1, groups=2), L.Linear(5)
