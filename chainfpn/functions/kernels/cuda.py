@@ -77,8 +77,7 @@ def get_kernel(name, device):
         callable: Takes grid, block and arguments; launches on the current stream.
     """
     with cuda.cupy.cuda.Device(device):
-        module = cuda.cupy.RawModule(code=source(), options=OPTIONS, name_expressions=(name,))
-        return module.get_function(name)
+        return cuda.cupy.RawModule(code=source(), options=OPTIONS, name_expressions=(name,)).get_function(name)
 
 
 def _launch(kernel, x, n, *args):
@@ -90,9 +89,18 @@ def _launch(kernel, x, n, *args):
     real = compute_dtype(x.dtype).type
     args = [a(index, real) if callable(a) else a for a in args]
     function = get_kernel(f"{kernel}<{TYPES[x.dtype]}, {index_type}>", _device_id(x))
-    blocks = min(-(-n // THREADS), MAX_BLOCKS)
-    with cuda.get_device_from_array(x):
-        function((blocks,), (THREADS,), tuple(args))
+    function((min(-(-n // THREADS), MAX_BLOCKS),), (THREADS,), tuple(args))
+
+
+def _on_its_device(function):
+    """Run a function on the device of its first argument: results are allocated there, too."""
+
+    @functools.wraps(function)
+    def run(x, *args):
+        with cuda.get_device_from_array(x):
+            return function(x, *args)
+
+    return run
 
 
 def _device_id(x):
@@ -159,12 +167,14 @@ def _n_blocks(channels):
     return -(-channels // CHANNELS)
 
 
+@_on_its_device
 def align_forward(x, p):
     """Run roi_align: see ``cpu.align_forward``."""
     n = len(p.rois) * _n_blocks(x.shape[1]) * p.outsize[0] * p.outsize[1]
     return _forward("align_forward", x, p, x.shape[1], n, *_sampling(p))
 
 
+@_on_its_device
 def align_backward(gy, p, x_shape):
     """Run the transpose of ``align_forward``."""
     n_images, channels, height, width = x_shape
@@ -173,6 +183,7 @@ def align_backward(gy, p, x_shape):
     return _backward("align", gy, p, x_shape, n_scattered, n_gathered, *_sampling(p))
 
 
+@_on_its_device
 def ps_align_forward(x, p):
     """Run ps_roi_align: see ``cpu.ps_align_forward``."""
     n_bins = p.outsize[0] * p.outsize[1]
@@ -180,11 +191,13 @@ def ps_align_forward(x, p):
     return _forward("ps_align_forward", x, p, channels, len(p.rois) * channels * n_bins, *_sampling(p))
 
 
+@_on_its_device
 def ps_align_backward(gy, p, x_shape):
     """Run the transpose of ``ps_align_forward``."""
     return _backward("ps_align", gy, p, x_shape, gy.size, int(np.prod(x_shape)), *_sampling(p))
 
 
+@_on_its_device
 def ps_pool_forward(x, p):
     """Run ps_roi_pool: see ``cpu.ps_pool_forward``."""
     n_bins = p.outsize[0] * p.outsize[1]
@@ -193,12 +206,14 @@ def ps_pool_forward(x, p):
     return _forward("ps_pool_forward", x, p, channels, len(p.rois) * channels * n_bins, *args)
 
 
+@_on_its_device
 def ps_pool_backward(gy, p, x_shape):
     """Run the transpose of ``ps_pool_forward``."""
     args = (*map(np.int32, p.outsize), _real(p.spatial_scale))
     return _backward("ps_pool", gy, p, x_shape, gy.size, int(np.prod(x_shape)), *args)
 
 
+@_on_its_device
 def pool_forward(x, p):
     """Run roi_pool: see ``cpu.pool_forward``."""
     xp = backend.get_array_module(x)
@@ -212,6 +227,7 @@ def pool_forward(x, p):
     return y, argmax
 
 
+@_on_its_device
 def adaptive_max_forward(x, outsize):
     """Take the maximum over a grid of windows of the whole map: see ``cpu.adaptive_max_forward``."""
     xp = backend.get_array_module(x)
@@ -223,6 +239,7 @@ def adaptive_max_forward(x, outsize):
     return y, argmax
 
 
+@_on_its_device
 def scatter(gy, argmax, roi_indices, x_shape):
     """Add each gradient to the pixel its maximum came from: see ``cpu.scatter``."""
     gy = _contiguous(gy)
@@ -242,6 +259,7 @@ def scatter(gy, argmax, roi_indices, x_shape):
     return gx.astype(gy.dtype, copy=False)
 
 
+@_on_its_device
 def suppress(boxes, label, thresh, limit):
     """Keep each box that no earlier kept box of its label overlaps: see ``cpu.suppress``; nothing goes to the host."""
     xp = backend.get_array_module(boxes)
