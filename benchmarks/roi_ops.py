@@ -132,7 +132,7 @@ class Machine:
     def __init__(self, device):
         self.on_gpu = device == "cuda"
         self.xp = cuda.cupy if self.on_gpu else np
-        self.repeat = 20 if self.on_gpu else 5
+        self.repeat = 20 if self.on_gpu else 9
 
     def wait(self):
         """Wait for the device."""
@@ -183,9 +183,8 @@ class Machine:
             model = re.search(r"model name\s*: (.*)", cpuinfo.read_text()).group(1)
         import numba
 
-        return (
-            f"{model}, {numba.get_num_threads()} threads, Python {platform.python_version()}, Numba {numba.__version__}"
-        )
+        versions = f"Python {platform.python_version()}, NumPy {np.__version__}, Numba {numba.__version__}"
+        return f"{model}, {numba.config.NUMBA_NUM_THREADS} threads, {versions}"
 
 
 def our_runs(machine, name, bins, channels, options, rois):

@@ -16,11 +16,18 @@ from chainfpn.functions.kernels.numba_nms import suppress
 __all__ = ["suppress"]
 
 
+def n_threads():
+    """Return how many threads to use: NUMBA_NUM_THREADS, by default the cores this process may run on.
+
+    Numba's own threads, which do not survive a fork, are never started.
+    """
+    return numba.config.NUMBA_NUM_THREADS
+
+
 def _run(kernel, tasks):
-    """Call ``kernel(*task)`` for each task on Numba's number of threads; the first error is raised here."""
-    tasks = list(tasks)
-    n_threads = min(numba.get_num_threads(), len(tasks))
-    if n_threads <= 1:
+    """Call ``kernel(*task)`` for each task on several threads; the first error is raised here."""
+    n_workers = min(n_threads(), len(tasks))
+    if n_workers <= 1:
         for task in tasks:
             kernel(*task)
         return
@@ -38,7 +45,7 @@ def _run(kernel, tasks):
             except BaseException as error:
                 errors.append(error)
 
-    threads = [threading.Thread(target=work) for _ in range(n_threads - 1)]
+    threads = [threading.Thread(target=work) for _ in range(n_workers - 1)]
     for thread in threads:
         thread.start()
     work()
@@ -88,7 +95,7 @@ def _run_blocks(kernel, roi_indices, x_shape, bound, chunked):
     """
     n_images, n_channels = x_shape[:2]
     firsts = range(0, n_channels, LANES)
-    n_chunks = -(-numba.get_num_threads() // max(n_images * len(firsts), 1)) if chunked else 1
+    n_chunks = -(-n_threads() // max(n_images * len(firsts), 1)) if chunked else 1
     tasks = []
     for image, members in enumerate(_members(roi_indices, n_images)):
         for part in np.array_split(members, n_chunks):
