@@ -20,9 +20,9 @@ def engine():
     """
     try:
         import numba  # noqa: F401
-    except ImportError:
+    except ImportError as error:
         warnings.warn(
-            "chainfpn: Numba is not installed, so RoI ops and NMS run on NumPy, slower; pip install 'chainfpn[cpu]'",
+            f"chainfpn: without Numba ({error}) RoI ops and NMS run on NumPy, slower; pip install 'chainfpn[cpu]'",
             RuntimeWarning,
             stacklevel=2,
         )
