@@ -1,6 +1,8 @@
 """The Python interface: read, look, convert."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -66,8 +68,8 @@ def convert_arrays(
         CheckpointError: as `read_checkpoint`.
         ConversionError: naming all keys that are missing, unexpected or misshapen, if there are any.
     """
-    plan, meta = _prepare(path, model, meta, drop, allow_missing, only, rename, dtype, entry)
-    return {name: _read(plan, name) for name in plan.tensors}, meta, plan.report
+    with _prepare(path, model, meta, drop, allow_missing, only, rename, dtype, entry) as (plan, make):
+        return {name: _read(plan, name) for name in plan.tensors}, make(), plan.report
 
 
 def convert(
@@ -94,10 +96,10 @@ def convert(
     to = to or next((name for name, ending in FORMATS.items() if os.fspath(dst).endswith(ending)), "npz")
     if to not in FORMATS:
         raise CheckpointError(f"convert: to must be one of {', '.join(FORMATS)}, got {to!r}")
-    plan, meta = _prepare(src, model, meta, drop, allow_missing, only, rename, dtype, entry)
-    if os.path.exists(dst) and os.path.samefile(src, dst):
-        raise CheckpointError(f"{dst}: is the source itself")
-    write_checkpoint(dst, plan.report.mapped, _one_at_a_time(plan), meta, to=to, compress=compress)
+    with _prepare(src, model, meta, drop, allow_missing, only, rename, dtype, entry) as (plan, make):
+        if os.path.exists(dst) and os.path.samefile(src, dst):
+            raise CheckpointError(f"{dst}: is the source itself")
+        write_checkpoint(dst, plan.report.mapped, _one_at_a_time(plan), make, to=to, compress=compress)
     plan.report.written = os.fspath(dst)
     if check:
         check_written(dst, to, plan.report.mapped, _one_at_a_time(plan))
@@ -107,23 +109,37 @@ def convert(
     return plan.report
 
 
+@contextmanager
 def _prepare(path, model, meta, drop, allow_missing, only, rename, dtype, entry):
+    """Give the plan, and a function that makes ``__meta__``; the source is hashed meanwhile in a thread."""
     if dtype not in (None, "float16", "float32"):
         raise CheckpointError(f"convert: dtype must be float16 or float32, got {dtype!r}")
-    meta = dict(meta or {})
-    options = Options(model, tuple(drop), tuple(allow_missing), only, parse_rename(rename), dtype, entry, meta)
-    plan = make_plan(path, options)
+    extra = dict(meta or {})
+    plan = make_plan(
+        path, Options(model, tuple(drop), tuple(allow_missing), only, parse_rename(rename), dtype, entry, extra)
+    )
     require_fit(plan)
-    source = plan.contents.source
-    digest = source.sha256()
-    arguments = plan.report.arguments | published_eps(plan.report, digest)
-    known = own_meta(plan.contents)
-    arguments |= known.get("arguments", {})
-    names = {"label_names": known["label_names"]} if known.get("label_names") else {}
-    name = None if plan.report.model == ANY_MODEL else plan.report.model
-    meta = make_meta(name, arguments, names | meta, source=source.name, sha256=digest, converter=__version__)
-    plan.report.arguments = meta["arguments"]
-    return plan, meta
+    report, source, known = plan.report, plan.contents.source, own_meta(plan.contents)
+    name = None if report.model == ANY_MODEL else report.model
+    if known.get("label_names"):
+        extra = {"label_names": known["label_names"]} | extra
+
+    def make(digest):
+        arguments = report.arguments | published_eps(digest) | known.get("arguments", {})
+        return make_meta(name, arguments, extra, source=source.name, sha256=digest, converter=__version__)
+
+    make("")  # what is wrong with it is said before anything is written
+    with ThreadPoolExecutor(1) as pool:
+        digest = pool.submit(source.sha256)
+
+        def finish():
+            result = make(digest.result())
+            if published_eps(digest.result()):
+                report.notes.append("batch-norm eps is 0: torchvision runs this published file so")
+            report.arguments = result["arguments"]
+            return result
+
+        yield plan, finish
 
 
 def _one_at_a_time(plan):
@@ -134,21 +150,21 @@ def _one_at_a_time(plan):
         if last:
             last.pop().release()
         last.append(plan.tensors[name].storage)
-        return _read(plan, name)
+        return _read(plan, name, aligned=False)
 
     return read
 
 
-def _read(plan, name):
+def _read(plan, name, *, aligned=True):
     with naming(plan.report.source):
-        return _cast(name, _array(name, plan.tensors[name]), plan.dtype)
+        return _cast(name, _array(name, plan.tensors[name], aligned=aligned), plan.dtype)
 
 
-def _array(name, tensor):
+def _array(name, tensor, *, aligned=True):
     if isinstance(tensor, Unsupported):
         raise CheckpointError(f"{name} is {tensor.reason}")
     try:
-        return tensor.array()
+        return tensor.array(aligned=aligned)
     except CheckpointError as e:
         raise CheckpointError(f"{name}: {e}") from e
 

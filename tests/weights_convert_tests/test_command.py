@@ -20,7 +20,7 @@ def write_resnet18(path, *, n_class=3, without=(), more=None, dtype="float32"):
     chainer_names = weights_convert.leaf.to_chainer({name: len(shape) for name, shape in shapes.items()})
     named = {chainer_names[name]: array for name, array in arrays.items()}
     mapped = {name: [name, array.shape, array.dtype.name] for name, array in named.items()}
-    write_checkpoint(path, mapped, named.__getitem__, {}, to="pth")
+    write_checkpoint(path, mapped, named.__getitem__, dict, to="pth")
     return arrays
 
 
@@ -109,7 +109,7 @@ def test_half_precision_never_becomes_infinite(tmp_path):
     write_resnet18(tmp_path / "a.pth", more={"scale": (2,)}, dtype="float32")
     arrays = {"scale": np.float32([1, 1e6])}
     mapped = {"scale": ["scale", (2,), "float32"]}
-    write_checkpoint(tmp_path / "b.pth", mapped, arrays.__getitem__, {}, to="pth")
+    write_checkpoint(tmp_path / "b.pth", mapped, arrays.__getitem__, dict, to="pth")
     sentence = r"b\.pth: scale has values that float16 cannot hold; the largest is 1e\+06"
     with pytest.raises(weights_convert.CheckpointError, match=sentence):
         weights_convert.convert(tmp_path / "b.pth", tmp_path / "b.npz", model="any", dtype="float16")

@@ -6,6 +6,8 @@ import os
 
 from weights_convert.errors import CheckpointError
 
+_PIECE = 4 << 20
+
 
 class Source:
     """The bytes of a file.
@@ -48,13 +50,9 @@ class Source:
             self._mmap.madvise(mmap.MADV_DONTNEED, first, min(start + size - first, self.size - first))
 
     def sha256(self):
-        """Return the sha256 of the whole file in hex, read in pieces."""
-        with open(self.path, "rb", buffering=0) as f:
-            return hashlib.file_digest(f, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(f)
-
-
-def _digest(f):
-    digest = hashlib.sha256()
-    while piece := f.read(1 << 20):
-        digest.update(piece)
-    return digest.hexdigest()
+        """Return the sha256 of the whole file in hex, without keeping the file in memory."""
+        digest = hashlib.sha256()
+        for start in range(0, self.size, _PIECE):
+            digest.update(self.view[start : start + _PIECE])
+            self.release(start, _PIECE)
+        return digest.hexdigest()

@@ -150,26 +150,25 @@ class Tensor:
                 f"a tensor of shape {_short(self.shape)} claims {self.nbytes} bytes of {self.storage.nbytes}"
             )
 
-    def array(self):
-        """Return the values: in place where memory order allows, native byte order, bfloat16 widened to float32."""
+    def array(self, *, aligned=True):
+        """Return the values: in place where memory order allows, native byte order, bfloat16 widened to float32.
+
+        Args:
+            aligned (bool): Whether values that lie at odd places in the file are copied to even ones.
+        """
         if self.dtype not in DTYPES:
             raise CheckpointError(f"has dtype {self.dtype}, which no Chainer model can hold")
-        code = DTYPES[self.dtype]
-        flat = np.frombuffer(self.storage.bytes(), f"{self.storage.byteorder}{code}")
-        step = flat.itemsize
-        array = np.lib.stride_tricks.as_strided(
-            flat[self.offset :] if self.size else flat[:0], self.shape, [s * step for s in self.strides]
-        )
+        flat = np.frombuffer(self.storage.bytes(), f"{self.storage.byteorder}{DTYPES[self.dtype]}")
+        strides = [s * flat.itemsize for s in self.strides]
+        array = np.lib.stride_tricks.as_strided(flat[self.offset :] if self.size else flat[:0], self.shape, strides)
         if self.dtype == "bfloat16":
             return (array.astype(np.uint32) << 16).view(np.float32)
         if self.dtype == "bool":
             return array != 0
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
-        return (
-            array
-            if array.flags.c_contiguous and array.flags.aligned
-            else np.ascontiguousarray(array).reshape(self.shape)
-        )
+        if array.flags.c_contiguous and (array.flags.aligned or not aligned):
+            return array
+        return array.copy()
 
 
 class Unsupported:

@@ -8,22 +8,21 @@ import numpy as np
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def write_npz(f, names, read, meta_array=None, *, compress=False):
+def write_npz(f, names, read, meta_array, *, compress=False):
     """Write arrays into an open file.
 
     Args:
         f (file): Open for writing in binary.
         names (iterable of str): In this order.
         read (callable): Gives the array of a name; called once for each.
-        meta_array (array or None): Goes first, as ``__meta__``.
+        meta_array (callable): Gives the array that goes last, as ``__meta__``.
         compress (bool): Deflate; float weights shrink by some 8 %.
     """
     method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
     with zipfile.ZipFile(f, "w", method, allowZip64=True) as archive:
-        if meta_array is not None:
-            _add(archive, "__meta__", meta_array, method)
         for name in names:
             _add(archive, name, read(name), method)
+        _add(archive, "__meta__", meta_array(), method)
 
 
 def raw_bytes(array):
