@@ -197,6 +197,7 @@ def measure(repeat):
     img = read_image(str(photograph_path()))
     threads = len(os.sched_getaffinity(0))
     live = find()
+    load = os.getloadavg()[0]
     speed = sgemm()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
@@ -230,7 +231,7 @@ def measure(repeat):
         f"chainfpn's, for {flop['trunk and pyramid'] / 1e9:.0f}, are {times:.2f} times as fast.",
         "",
         f"{len(bbox)} boxes on {x.shape[3]} x {x.shape[2]} pixels; median of {repeat} runs after one to warm up; "
-        f"{threads} threads; matrix product {speed / 1e9:.0f} GFLOP/s. "
+        f"{threads} threads; matrix product {speed / 1e9:.0f} GFLOP/s; load average before the run {load:.1f}. "
         f"Python {platform.python_version()}, NumPy {np.__version__}, chainfpn {chainfpn.__version__}.",
     ]
     if theirs is not None:
