@@ -23,7 +23,11 @@ def cuda_shim(tmp_path_factory):
     return CudaShim(cuda.source(), instances, tmp_path_factory.mktemp("cuda_shim"))
 
 
-@pytest.fixture(params=["numba", "numpy", "shim", pytest.param("gpu", marks=pytest.mark.gpu)])
+#: Where the CUDA text runs.
+CUDA = ("shim", pytest.param("gpu", marks=pytest.mark.gpu))
+
+
+@pytest.fixture(params=["numba", "numpy", *CUDA])
 def device(request, monkeypatch):
     """Send the ops to one of the places they can run at; give NumPy or CuPy, whichever the arrays there are."""
     if request.param == "gpu":

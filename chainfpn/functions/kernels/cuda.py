@@ -48,6 +48,9 @@ THREADS = 256
 #: Threads beyond this many take several elements each.
 MAX_BLOCKS = 2**16
 
+#: Indices below this fit into the faster kernels with 32-bit indices.
+INT_LIMIT = 2**31
+
 #: Channels one thread of roi_align pools; the CHANNELS of samples.cu.
 CHANNELS = 8
 
@@ -85,7 +88,7 @@ def _launch(kernel, x, n, *args):
     if n == 0:
         return
     largest = max(n + MAX_BLOCKS * THREADS, *(a.size for a in args if hasattr(a, "size")))
-    index, index_type = (np.int32, "int") if largest < 2**31 else (np.int64, "long long")
+    index, index_type = (np.int32, "int") if largest < INT_LIMIT else (np.int64, "long long")
     real = compute_dtype(x.dtype).type
     args = [a(index, real) if callable(a) else a for a in args]
     function = get_kernel(f"{kernel}<{TYPES[x.dtype]}, {index_type}>", _device_id(x))

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from chainfpn.boxes import batched_nms, non_maximum_suppression
-from chainfpn.functions.kernels import round_down
+from chainfpn.functions.kernels import cuda, round_down
 from reference import roi_ops as loops
+from reference.devices import CUDA
 
 
 def heaps(n, dtype=np.float32, seed=0):
@@ -54,6 +55,14 @@ def test_many_tiles_on_the_device(device):
         )
         np.testing.assert_array_equal(keep[label[keep] == k], members[alone])
     assert (np.diff(score[keep]) <= 0).all()
+
+
+@pytest.mark.parametrize("device", CUDA, indirect=True)
+def test_64_bit_indices(device, monkeypatch):
+    monkeypatch.setattr(cuda, "INT_LIMIT", 0)
+    bbox, score, label = heaps(600)
+    keep = batched_nms(*map(device.asarray, (bbox, score, label)), 0.4)
+    np.testing.assert_array_equal(host(keep), loops.non_maximum_suppression(bbox, 0.4, score, label))
 
 
 THRESHOLDS = (0.3, 0.5, 0.7)

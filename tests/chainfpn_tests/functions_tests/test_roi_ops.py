@@ -8,7 +8,9 @@ import pytest
 from chainer import gradient_check
 
 from chainfpn import functions
+from chainfpn.functions.kernels import cuda
 from reference import roi_ops as loops
+from reference.devices import CUDA
 
 SCALE = 0.5
 OUTSIZE = (3, 4)
@@ -150,6 +152,16 @@ class RoIOpTester:
             _, gx = forward_backward(self.op, device, x, rois, roi_indices, gy, **self.options[0])
         expected = self.expected(dtype, 0)[1]
         np.testing.assert_allclose(gx, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+    @pytest.mark.parametrize("device", CUDA, indirect=True)
+    def test_64_bit_indices(self, device, monkeypatch):
+        monkeypatch.setattr(cuda, "INT_LIMIT", 0)
+        x, rois, roi_indices, gy = self.arguments(np.float32, self.options[0])
+        for deterministic in (False, True):
+            with chainer.using_config("cudnn_deterministic", deterministic):
+                y, gx = forward_backward(self.op, device, x, rois, roi_indices, gy, **self.options[0])
+            np.testing.assert_allclose(y, self.expected(np.float32, 0)[0], rtol=0, atol=1e-5)
+            np.testing.assert_allclose(gx, self.expected(np.float32, 0)[1], rtol=1e-5, atol=1e-5)
 
     def test_far_rois_are_clipped(self, device):
         x, rois, roi_indices = arguments(self.channels, np.float64, "far")
