@@ -63,7 +63,7 @@ def _flat(a):
 def _members(roi_indices, n_images):
     """List the RoIs of each image, in order."""
     order = np.argsort(roi_indices, kind="stable")
-    return np.split(order, np.searchsorted(roi_indices[order], np.arange(1, n_images)))
+    return np.split(order, np.searchsorted(roi_indices[order], np.arange(1, n_images)))[:n_images]
 
 
 def _sample_window(grid, members, outsize, map_shape):

@@ -177,8 +177,9 @@ class RoIOpTester:
                 np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
                 assert np.isfinite(a).all()
 
-    def test_no_rois(self, device):
-        x = device.ones((2, self.channels, *MAP), np.float32)
+    @pytest.mark.parametrize("n_images", [2, 0])
+    def test_no_rois(self, device, n_images):
+        x = device.ones((n_images, self.channels, *MAP), np.float32)
         variable = chainer.Variable(x)
         y = self.op(variable, device.zeros((0, 4), np.float32), device.zeros(0, np.int32), OUTSIZE, SCALE)
         assert y.shape == (0, self.out_channels(), *OUTSIZE)
