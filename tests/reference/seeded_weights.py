@@ -79,6 +79,14 @@ def fill_module(module):
             tensor.copy_(torch.from_numpy(array))
 
 
+def skip_initial_values():
+    """Keep torch from computing initial values, which take longer than all the rest, in this interpreter."""
+    import torch
+
+    for initial in ("kaiming_uniform_", "kaiming_normal_", "normal_", "uniform_", "trunc_normal_"):
+        setattr(torch.nn.init, initial, lambda tensor, *args, **options: tensor)
+
+
 def seeded_input(*shape):
     """Make a batch as a preparation might give it.
 

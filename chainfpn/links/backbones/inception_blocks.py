@@ -83,12 +83,6 @@ class ClassifierWithAuxiliaryHeads(Classifier):
             self.layer_names.remove(name)
         self.aux_logits = True
 
-    def remove_heads(self):
-        """Take the heads off again."""
-        for name in self.auxiliary.values():
-            delattr(self, name)
-        self.aux_logits = False
-
     def forward(self, x):
         """Compute what ``pick`` names; without ``pick``, the logits, and in training those of the heads as well.
 

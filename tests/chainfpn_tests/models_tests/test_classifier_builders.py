@@ -17,13 +17,14 @@ from chainfpn.data import imagenet_label_names
 from chainfpn.links import ClassifierPreparation, GoogLeNet, InceptionV3, IndexedSequential
 from chainfpn.models.weights import Weights
 from reference.seeded_weights import fill_link, seeded_input
-from weights_convert import zoo
+from weights_convert import numeric, zoo
 
 #: What torchvision writes, and what it says to a batch: a file of each way to name layers.
 CODE = """
     import sys
     sys.path.insert(0, str(inputs["reference"]))
-    from seeded_weights import fill_module, seeded_input
+    from seeded_weights import fill_module, seeded_input, skip_initial_values
+    skip_initial_values()
     x = torch.from_numpy(seeded_input(2, 3, 65, 79))
     for builder in ("squeezenet1_1", "densenet121", "mobilenet_v2", "mobilenet_v3_small", "googlenet"):
         model = getattr(torchvision.models, builder)(num_classes=5).eval()
@@ -128,8 +129,9 @@ def test_auxiliary_heads_speak_in_training(torchvision_live, link, builder, side
         f"""
         import sys
         sys.path.insert(0, str(folder))
-        from seeded_weights import fill_module, seeded_input
-        model = torchvision.models.{builder}(num_classes=5, init_weights=False, **{options})
+        from seeded_weights import fill_module, seeded_input, skip_initial_values
+        skip_initial_values()
+        model = torchvision.models.{builder}(num_classes=5, **{options})
         fill_module(model)
         for i, logits in enumerate(model.train()(torch.from_numpy(seeded_input(2, 3, {side}, {side})))):
             outputs[str(i)] = logits
@@ -248,6 +250,8 @@ def test_every_classifier_has_published_files_and_eps_of_its_link():
     detectors = {name for name in models.PRESETS if models.PRESETS[name].keys() & {"COCO_V1"}}
     for name in models.PRESETS.keys() - detectors:
         assert name in models.BUILDERS
+    zero = {preset.sha256 for files in models.PRESETS.values() for preset in files.values() if preset.eps == 0}
+    assert zero == set(numeric.ZERO_EPS)
     assert models.find_preset(None) is None
     assert models.find_preset("0" * 64) is None
     for name in ("mobilenet_v2", "mobilenet_v3_small", "googlenet", "densenet121", "resnet18", "squeezenet1_1"):
