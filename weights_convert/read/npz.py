@@ -39,29 +39,29 @@ def read_npz(members):
 
 
 def _header(member):
-    """Return ``(bytes, start of the data, shape, Fortran order, dtype code)`` of an .npy, evaluating nothing."""
-    data = member.read()
-    head = bytes(data[:12])
+    """Return ``(start of the data, shape, Fortran order, dtype code)`` of an .npy, evaluating nothing."""
+    data = bytes(member.peek(12 + _MAX_HEADER))
+    head = data[:12]
     if head[:6] != b"\x93NUMPY" or head[6:8] not in (b"\1\0", b"\2\0", b"\3\0"):
         raise CheckpointError(f"entry {member.name} is not an .npy array")
     layout = "<H" if head[6] == 1 else "<I"
     start = 8 + struct.calcsize(layout)
     (length,) = struct.unpack(layout, head[8:start])
-    match = _HEADER.fullmatch(bytes(data[start : start + min(length, _MAX_HEADER)]))
+    match = _HEADER.fullmatch(data[start : start + min(length, _MAX_HEADER)])
     if match is None:
         raise CheckpointError(f"entry {member.name} is not an .npy array of a plain dtype")
     shape = tuple(int(n.rstrip(b"L ")) for n in match["shape"].split(b",") if n.strip())
-    return data, start + length, shape, match["fortran"] == b"True", match["dtype"].decode()
+    return start + length, shape, match["fortran"] == b"True", match["dtype"].decode()
 
 
 def _read_entry(key, member):
-    data, start, shape, fortran, dtype = _header(member)
+    start, shape, fortran, dtype = _header(member)
     if dtype == "|O":
         return Unsupported("a pickled Python object, which is not read (Chainer writes None that way)")
     name = _NAMES.get(dtype[1:])
     if name is None:
         return Unsupported(f"a NumPy array of dtype {dtype!r}")
-    storage = Storage(name, (len(data) - start) // itemsize(name), byteorder=">" if dtype[0] == ">" else "<")
+    storage = Storage(name, max(member.size - start, 0) // itemsize(name), byteorder=">" if dtype[0] == ">" else "<")
     storage.place(lambda: member.read()[start:], member.release)
     if not fortran:
         return Tensor(storage, shape)
@@ -69,11 +69,11 @@ def _read_entry(key, member):
 
 
 def _read_meta(member):
-    data, start, shape, _, dtype = _header(member)
-    if dtype[:2] not in ("<U", ">U") or shape != () or len(data) - start > _MAX_META:
+    start, shape, _, dtype = _header(member)
+    if dtype[:2] not in ("<U", ">U") or shape != () or member.size - start > _MAX_META:
         raise CheckpointError(f"entry {META} is not one piece of text")
     try:
-        meta = json.loads(str(data[start:], "utf-32-le" if dtype[0] == "<" else "utf-32-be").rstrip("\0"))
+        meta = json.loads(str(member.read()[start:], "utf-32-le" if dtype[0] == "<" else "utf-32-be").rstrip("\0"))
     except (ValueError, RecursionError) as e:
         raise CheckpointError(f"entry {META} is not JSON") from e
     if not isinstance(meta, dict):

@@ -55,17 +55,22 @@ class Member:
         self.checked = True
         return data
 
+    def peek(self, size):
+        """Return the first ``size`` bytes, or fewer if there are fewer; nothing is checked yet."""
+        stored = self._source.view[self._start : self._end]
+        return stored[: min(size, self.size)] if self.method == 0 else self._inflate(stored, min(size, self.size))
+
     def release(self):
         """Let go of the memory behind the bytes."""
         self._source.release(self._start, self.stored_size)
 
-    def _inflate(self, stored):
+    def _inflate(self, stored, size=None):
         inflater = zlib.decompressobj(-15)
         try:
-            data = inflater.decompress(stored, self.size + 1)
+            data = inflater.decompress(stored, size or self.size + 1)
         except zlib.error as e:
             raise CheckpointError(f"zip member {self.name} is damaged: it cannot be inflated") from e
-        if len(data) != self.size:
+        if len(data) != (size or self.size):
             raise CheckpointError(f"zip member {self.name} claims {self.size} bytes but inflates to something else")
         return memoryview(data)
 

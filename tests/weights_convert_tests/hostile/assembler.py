@@ -49,11 +49,12 @@ def tensor(shape=(4,), strides=(1,), offset=0, **options):
     return call(global_("torch._utils", "_rebuild_tensor_v2"), *arguments, b"\x89", b"N")
 
 
-def torch_zip(pickle, storages=None, *, method=zipfile.ZIP_STORED, prefix="archive/", more=()):
+def torch_zip(pickle, storages=None, *, method=zipfile.ZIP_STORED, prefix="archive/", more=(), byteorder=b"little"):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", method) as archive:
         archive.writestr(f"{prefix}data.pkl", pickle)
-        archive.writestr(f"{prefix}byteorder", b"little")
+        if byteorder is not None:
+            archive.writestr(f"{prefix}byteorder", byteorder)
         for key, data in (storages or {"0": b"\0" * 16}).items():
             archive.writestr(f"{prefix}data/{key}", data)
         for name, data in more:

@@ -1,0 +1,202 @@
+"""safetensors by its own package, torch 0.1's tar read beside torch, Chainer's .npz and snapshots, and exact bytes."""
+
+import json
+import struct
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+
+import weights_convert
+from weights_convert_tests.hostile import assembler as a
+
+
+def arrays_of_all_dtypes():
+    rng = np.random.default_rng(0)
+    names = [
+        "float16",
+        "float32",
+        "float64",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "bool",
+    ]
+    arrays = {f"a.{name}": (rng.random((3, 2, 5)) * 3).astype(name) for name in names}
+    return arrays | {"scalar": np.float32(2.5), "empty": np.zeros((0, 3), "f4")}
+
+
+def test_safetensors_is_read_as_its_own_package_writes_it(tmp_path):
+    from safetensors.numpy import save_file
+
+    arrays = {name: np.asarray(array) for name, array in arrays_of_all_dtypes().items()}
+    save_file(arrays, tmp_path / "x.safetensors", {"format": "pt"})
+    found = weights_convert.read_checkpoint(tmp_path / "x.safetensors")
+    assert set(found) == set(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array, strict=True)
+
+
+def test_safetensors_is_written_so_that_its_own_package_reads_it(tmp_path):
+    from safetensors import safe_open
+
+    path = tmp_path / "x.npz"
+    arrays = {name.replace(".", "/"): array for name, array in arrays_of_all_dtypes().items()}
+    np.savez(path, **arrays)
+    weights_convert.convert(path, tmp_path / "x.safetensors", model="any")
+    with safe_open(tmp_path / "x.safetensors", "numpy") as f:
+        assert set(f.keys()) == {name.replace("/", ".") for name in arrays}
+        assert json.loads(f.metadata()["chainfpn"])["model"] is None
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(f.get_tensor(name.replace("/", ".")), array, strict=True)
+
+
+def test_bfloat16_of_safetensors_is_widened_exactly(tmp_path):
+    values = np.float32([1.0, -2.5, 3.140625, np.inf])
+    data = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
+    header = {"x": {"dtype": "BF16", "shape": [4], "data_offsets": [0, 8]}}
+    (tmp_path / "b.safetensors").write_bytes(a.safetensors(header, data))
+    found = weights_convert.read_checkpoint(tmp_path / "b.safetensors")["x"]
+    np.testing.assert_array_equal(found, values, strict=True)
+    _, _, report = weights_convert.convert_arrays(tmp_path / "b.safetensors", model="any")
+    assert report.notes == ["1 bfloat16 tensors widened to float32, exactly"]
+
+
+def test_chainers_own_npz_and_trainer_snapshots_are_read(tmp_path):
+    import chainer
+    import chainer.links as L
+
+    net = chainer.Chain(conv=L.Convolution2D(3, 4, 3), bn=L.BatchNormalization(4), fc=L.Linear(4, 2))
+    chainer.serializers.save_npz(tmp_path / "net.npz", net)
+    plain = weights_convert.read_checkpoint(tmp_path / "net.npz")
+    leaves = ("gamma", "beta", "avg_mean", "avg_var", "N")
+    assert set(plain) == {"conv/W", "conv/b", *(f"bn/{leaf}" for leaf in leaves), "fc/W", "fc/b"}
+    np.testing.assert_array_equal(plain["conv/W"], net.conv.W.array, strict=True)
+    snapshot = {f"updater/model:main/{name}": array for name, array in plain.items()} | {
+        "updater/iteration": np.int32(3)
+    }
+    np.savez_compressed(tmp_path / "snapshot", **snapshot)
+    found = weights_convert.read_checkpoint(tmp_path / "snapshot.npz")
+    assert set(found) == set(plain)
+    weights_convert.convert(tmp_path / "snapshot.npz", tmp_path / "net.pth", model="any")
+    assert set(weights_convert.read_checkpoint(tmp_path / "net.pth")) == {
+        *("conv.weight", "conv.bias", "fc.weight", "fc.bias"),
+        *("bn.weight", "bn.bias", "bn.running_mean", "bn.running_var", "bn.num_batches_tracked"),
+    }
+
+
+def test_a_none_that_chainer_pickled_is_named_and_not_unpickled(tmp_path):
+    np.savez(tmp_path / "none.npz", W=np.array(None), b=np.zeros(2, "f4"))
+    with pytest.raises(
+        weights_convert.CheckpointError, match=r"none\.npz: W is a pickled Python object, which is not read"
+    ):
+        weights_convert.read_checkpoint(tmp_path / "none.npz")
+    weights_convert.convert(tmp_path / "none.npz", tmp_path / "b.npz", model="any", drop=["W"])
+
+
+def test_deflated_and_zip64_and_big_endian_zips_are_read(tmp_path):
+    values = np.float32([1, 2, 3, 4])
+    pickle = a.pickled(a.state_dict(x=a.tensor()))
+    plain = a.torch_zip(pickle, {"0": values.tobytes()})
+    cases = {
+        "deflated": a.torch_zip(pickle, {"0": values.tobytes()}, method=zipfile.ZIP_DEFLATED),
+        "zip64": zip64(plain),
+        "big": a.torch_zip(pickle, {"0": values.astype(">f4").tobytes()}, byteorder=b"big"),
+        "without byteorder": a.torch_zip(pickle, {"0": values.tobytes()}, byteorder=None),
+        "other folder": a.torch_zip(pickle, {"0": values.tobytes()}, prefix="some name/"),
+    }
+    for name, data in cases.items():
+        (tmp_path / name).write_bytes(data)
+        np.testing.assert_array_equal(weights_convert.read_checkpoint(tmp_path / name)["x"], values, strict=True)
+
+
+def zip64(data):
+    """Rewrite a zip's end so that count, size and offset stand in a ZIP64 record."""
+    at = data.rindex(b"PK\x05\x06")
+    _, _, _, _, count, size, start, _ = struct.unpack("<4s4H2LH", data[at : at + 22])
+    record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, start)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, at, 1)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return data[:at] + record + locator + end
+
+
+def torch_tar(path):
+    """Write what torch 0.1 wrote: two storages, one a view of the other, three tensors, one of them transposed."""
+    storages = b"".join([
+        a.pickled(a.integer(1)),
+        a.pickled(a.tuple_(a.integer(11), a.text("cpu"), a.global_("torch", "FloatStorage"))),
+        struct.pack("<q", 6) + np.arange(6, dtype="<f4").tobytes(),
+        a.pickled(b"](" + a.tuple_(a.integer(12), a.integer(11), a.integer(2), a.integer(4)) + b"e"),
+    ])  # fmt: skip
+    tensors = a.pickled(a.integer(3))
+    for key, storage, shape, strides, offset in (
+        (1, 11, (2, 3), (3, 1), 0),
+        (2, 11, (3, 2), (1, 3), 0),
+        (3, 12, (2,), (1,), 1),
+    ):
+        tensors += a.pickled(a.tuple_(a.integer(key), a.integer(storage), a.global_("torch", "FloatTensor")))
+        tensors += struct.pack(f"<i4x{len(shape)}q{len(shape)}qq", len(shape), *shape, *strides, offset)
+    names = {"plain": 1, "transposed": 2, "view": 3}
+    body = b"".join(a.text(name) + a.text(str(key)) + b"Q" for name, key in names.items())
+    pickle = a.pickled(a.call(a.global_("collections", "OrderedDict")) + b"(" + body + b"u")
+    with tarfile.open(path, "w:", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in (
+            ("sys_info", a.pickled(b"}")),
+            ("pickle", pickle),
+            ("tensors", tensors),
+            ("storages", storages),
+        ):
+            part = path.parent / name
+            part.write_bytes(data)
+            tar.add(part, name)
+
+
+def test_the_tar_of_torch_0_1_is_read_as_torch_reads_it(torchvision_live, tmp_path):
+    torch_tar(tmp_path / "old.pth")
+    expected = torchvision_live.run("outputs.update(torch.load(folder / 'old.pth'))", folder=tmp_path)
+    found = weights_convert.read_checkpoint(tmp_path / "old.pth")
+    assert list(found) == ["plain", "transposed", "view"]
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, expected[name], strict=True)
+    assert found["view"].tolist() == [3, 4]
+
+
+MEASURE = """
+import sys
+import weights_convert
+exec(sys.argv[1])
+with open("/proc/self/status") as status:
+    print(next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM")))
+"""
+
+
+def peak(code):
+    done = subprocess.run([sys.executable, "-c", MEASURE, code], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_is_bounded_by_the_tensors(tmp_path):
+    n, size = 20, 2_500_000
+    big = tmp_path / "big.safetensors"
+    ends = {f"x{i}.weight": [4 * size * i, 4 * size * (i + 1)] for i in range(n)}
+    header = {name: {"dtype": "F32", "shape": [size, 1], "data_offsets": offsets} for name, offsets in ends.items()}
+    with open(big, "wb") as f:  # 200 MB, sparse on disk
+        f.write(a.safetensors(header, b""))
+        f.truncate(f.tell() + 4 * n * size)
+    base = peak("pass")
+    assert peak(f"weights_convert.inspect({str(big)!r})") - base < 8
+    assert peak(f"weights_convert.convert({str(big)!r}, {str(tmp_path / 'out.npz')!r}, model='any')") - base < 64
+    for to in ("pth", "npz"):
+        weights_convert.convert(big, tmp_path / f"again.{to}", model="any")
+        code = f"weights_convert.convert({str(tmp_path / f'again.{to}')!r}, {str(tmp_path / 'out.npz')!r}, model='any')"
+        assert peak(code) - base < 64
+    assert peak(f"a = weights_convert.read_checkpoint({str(big)!r}); [v.sum() for v in a.values()]") - base < 200 + 64
