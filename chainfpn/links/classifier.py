@@ -114,13 +114,16 @@ class Classifier(PickableSequentialChain):
             list of numpy.ndarray: float32, (n_class,), the probability of each class, one array per image.
 
         Raises:
-            ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
+            ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel; if the last layers
+                were removed.
         """
         if len(imgs) == 0:
             raise ValueError("predict: imgs must have at least one image, got none")
         x = self.xp.asarray(np.stack([self.prepare(img) for img in imgs]))  # (B, 3, crop, crop)
         with chainer.using_config("train", False), chainer.no_backprop_mode():
             logits = self.logits(x)  # (B, n_class)
+            if logits.shape != (len(imgs), self.n_class):
+                raise ValueError(f"predict: the layers must end in {self.n_class} class scores, got {logits.shape}")
             scores = F.softmax(logits.array.astype(np.float32))  # (B, n_class)
         return list(cuda.to_cpu(scores.array))
 

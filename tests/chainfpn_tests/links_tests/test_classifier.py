@@ -93,6 +93,14 @@ def test_picking_does_not_change_what_is_predicted(model, imgs):
     np.testing.assert_allclose(average.array, features.array.mean(axis=(2, 3)), rtol=1e-4)
 
 
+def test_a_trunk_predicts_nothing(imgs):
+    trunk = models.mobilenet_v3_small(3)
+    trunk.pick = "features"
+    trunk.remove_unused()
+    with pytest.raises(ValueError, match=r"predict: the layers must end in 3 class scores, got \(1, 576, 7, 7\)"):
+        trunk.predict([imgs["small"]])
+
+
 def test_inner_features_can_be_picked(model, imgs):
     model.features.pick = ("3", "8")
     try:

@@ -8,7 +8,7 @@ import pytest
 
 from reference import classifier_cases
 from reference.classifier_answers import BUILDERS, build_seeded, difference, ours
-from reference.classifier_cases import FAMILIES
+from reference.classifier_cases import FAMILIES, N_IMAGE
 from reference.seeded_weights import seeded_input
 
 
@@ -60,3 +60,15 @@ def test_half_precision_is_near(builder):
     for dtype in ("float16", "mixed16"):
         assert logits[dtype].dtype == np.float16
         assert difference(logits[dtype], logits["float32"]) <= 0.01
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_gpu_agrees(family):
+    size, _, builders = FAMILIES[family]
+    _, _, expected = ours(builders[0])
+    link = build_seeded(builders[0])
+    link.to_device("@cupy:0")
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        logits = link(link.xp.asarray(seeded_input(N_IMAGE, 3, *size)))
+    assert difference(chainer.backends.cuda.to_cpu(logits.array), expected) <= 1e-3
