@@ -6,6 +6,7 @@ import chainer.links as L
 from chainer import initializers
 
 from chainfpn.functions import resize_nearest
+from chainfpn.links.indexed_sequential import IndexedSequential
 
 
 class FPN(chainer.Chain):
@@ -115,4 +116,4 @@ def _block(in_channels, out_channels, ksize, norm):
         nobias=norm is not None,
         initialW=initializers.LeCunUniform(),
     )
-    return convolution if norm is None else chainer.Sequential(convolution, norm(out_channels))
+    return convolution if norm is None else IndexedSequential(convolution, norm(out_channels))

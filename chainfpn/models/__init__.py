@@ -22,7 +22,7 @@ from chainfpn.models.classifiers import (
     vgg19,
     vgg19_bn,
 )
-from chainfpn.models.faster_rcnn import fasterrcnn_resnet50_fpn, fasterrcnn_resnet_fpn
+from chainfpn.models.faster_rcnn import COCO_OUTPUTS, fasterrcnn_resnet50_fpn, fasterrcnn_resnet_fpn
 from chainfpn.models.fpn import fpn50, fpn101
 from chainfpn.models.load import BUILDERS, load
 from chainfpn.models.presets import PRESETS, Preset, find_preset
@@ -41,6 +41,7 @@ from chainfpn.models.resnet import (
 
 __all__ = [
     "BUILDERS",
+    "COCO_OUTPUTS",
     "PRESETS",
     "Preset",
     "alexnet",

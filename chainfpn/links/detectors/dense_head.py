@@ -85,7 +85,9 @@ def per_anchor(h, n):
     return F.reshape(F.transpose(h, (0, 2, 3, 1)), (h.shape[0], -1, n))
 
 
-def detect_per_level(scores, deltas, anchors, sizes, *, box_coder, score_thresh, nms_thresh, n_candidates, n_detections):
+def detect_per_level(
+    scores, deltas, anchors, sizes, *, box_coder, score_thresh, nms_thresh, n_candidates, n_detections
+):
     """Turn dense scores into detections: threshold, best of each level, decode, clip, suppress per class.
 
     Args:

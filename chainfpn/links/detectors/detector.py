@@ -96,8 +96,9 @@ class Detector(chainer.Chain):
         Raises:
             ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
         """
-        x, sizes = self.preparation(imgs)
-        return self.xp.asarray(x.astype(chainer.get_dtype(map_mixed16=np.float16), copy=False)), sizes
+        dtype = chainer.get_dtype(map_mixed16=np.float16)
+        x, sizes = self.preparation(imgs, np.float64 if dtype == np.float64 else np.float32)
+        return self.xp.asarray(x.astype(dtype, copy=False)), sizes
 
     def predict(self, imgs):
         """Detect objects in images.

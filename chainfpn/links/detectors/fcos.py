@@ -136,9 +136,7 @@ class FCOS(Detector):
         n_candidates=1000,
         n_detections=100,
     ):
-        super().__init__(
-            n_fg_class=n_fg_class, raw_labels=raw_labels, label_names=label_names, preparation=preparation
-        )
+        super().__init__(n_fg_class=n_fg_class, raw_labels=raw_labels, label_names=label_names, preparation=preparation)
         self.anchor_generator = anchor_generator
         self.box_coder = LinearBoxCoder()
         self.n_candidates = n_candidates

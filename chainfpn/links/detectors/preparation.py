@@ -48,17 +48,18 @@ class Preparation:
         self.max_size = max_size
         self.fixed_size = fixed_size
         self.size_divisible = size_divisible
-        self.mean = np.array(mean, dtype=np.float32)[:, None, None]
-        self.std = np.array(std, dtype=np.float32)[:, None, None]
+        self.mean = np.array(mean)[:, None, None]
+        self.std = np.array(std)[:, None, None]
 
-    def __call__(self, imgs):
+    def __call__(self, imgs, dtype=np.float32):
         """Make the batch.
 
         Args:
             imgs (sequence of array): float32, (3, H, W), RGB, 0..255.
+            dtype (dtype): What to compute in and return: float32 or float64.
 
         Returns:
-            tuple: The batch, float32 (B, 3, H', W'), and the list of (height, width) of each image in it.
+            tuple: The batch, dtype (B, 3, H', W'), and the list of (height, width) of each image in it.
 
         Raises:
             ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
@@ -69,13 +70,13 @@ class Preparation:
         for i, img in enumerate(imgs):
             if img.ndim != 3 or img.shape[0] != 3 or 0 in img.shape:
                 raise ValueError(f"prepare: imgs[{i}] must be (3, H, W), not empty, got shape {img.shape}")
-            img = (np.asarray(img, dtype=np.float32) / np.float32(255) - self.mean) / self.std
+            img = (np.asarray(img, dtype=dtype) / dtype(255) - self.mean.astype(dtype)) / self.std.astype(dtype)
             resized.append(resize_bilinear(img[None], self.resized(img.shape[1:])).array[0])
         sizes = [img.shape[1:] for img in resized]
         height, width = (
             math.ceil(max(side) / self.size_divisible) * self.size_divisible for side in zip(*sizes, strict=True)
         )
-        x = np.zeros((len(imgs), 3, height, width), dtype=np.float32)
+        x = np.zeros((len(imgs), 3, height, width), dtype=dtype)
         for i, img in enumerate(resized):
             x[i, :, : img.shape[1], : img.shape[2]] = img
         return x, sizes
@@ -83,7 +84,8 @@ class Preparation:
     def resized(self, size):
         """Tell the size an image is resized to.
 
-        The scale is rounded to float32 and the sides are rounded down, as torch does it.
+        The scale is a float32 product with a reciprocal, as torch divides by a tensor, and the sides are rounded down;
+        240 / 333 * 333 is 240 so, and 240 / 321 * 321 is 239.
 
         Args:
             size ((int, int)): Height and width.
@@ -93,6 +95,6 @@ class Preparation:
         """
         if self.fixed_size is not None:
             return self.fixed_size
-        shorter, longer = np.float32(min(size)), np.float32(max(size))
-        scale = float(min(np.float32(self.min_size) / shorter, np.float32(self.max_size) / longer))
+        one, shorter, longer = np.float32(1), np.float32(min(size)), np.float32(max(size))
+        scale = float(min(one / shorter * np.float32(self.min_size), one / longer * np.float32(self.max_size)))
         return tuple(max(1, math.floor(side * scale)) for side in size)

@@ -133,9 +133,7 @@ class RetinaNet(Detector):
         n_candidates=1000,
         n_detections=300,
     ):
-        super().__init__(
-            n_fg_class=n_fg_class, raw_labels=raw_labels, label_names=label_names, preparation=preparation
-        )
+        super().__init__(n_fg_class=n_fg_class, raw_labels=raw_labels, label_names=label_names, preparation=preparation)
         self.anchor_generator = anchor_generator
         self.box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
         self.n_candidates = n_candidates

@@ -11,7 +11,8 @@ def test_one_anchor_by_hand():
     (anchors,) = generator([(2, 2)], (32, 64), np)
     # height 32 * sqrt(.5) = 22.6, width 45.25; half extents 11.3 -> 11, 22.6 -> 23; strides 16 and 32
     base = np.array([-11, -23, 11, 23])
-    np.testing.assert_array_equal(anchors, [base, base + [0, 32, 0, 32], base + [16, 0, 16, 0], base + [16, 32, 16, 32]])
+    shifts = np.array([[0, 0], [0, 32], [16, 0], [16, 32]])
+    np.testing.assert_array_equal(anchors, base + np.tile(shifts, 2))
     assert anchors.dtype == np.float32
 
 
@@ -36,7 +37,9 @@ def test_levels_that_differ_have_no_number_of_anchors():
         _ = AnchorGenerator([[32], [64, 100]], [1.0]).n_anchors
 
 
-@pytest.mark.parametrize(("sizes", "ratios", "name"), [([[0]], [1], "sizes"), ([[32]], [-1], "aspect_ratios"), ([], [1], "sizes")])
+@pytest.mark.parametrize(
+    ("sizes", "ratios", "name"), [([[0]], [1], "sizes"), ([[32]], [-1], "aspect_ratios"), ([], [1], "sizes")]
+)
 def test_a_size_that_is_none_is_named(sizes, ratios, name):
     with pytest.raises(ValueError, match=f"AnchorGenerator: {name} must be > 0"):
         AnchorGenerator(sizes, ratios)

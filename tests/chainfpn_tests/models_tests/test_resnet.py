@@ -26,7 +26,7 @@ VARIANTS = {
 @pytest.fixture(scope="module")
 def x():
     """A batch of two, with odd sides."""
-    return np.random.RandomState(0).normal(size=(2, 3, 75, 97))
+    return np.random.RandomState(0).normal(size=(2, 3, 65, 97))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,8 @@ def test_logits_and_stages_are_torchvisions(theirs, x, name, dtype, tolerance):
     for key, ours in outputs.items():
         reference = expected[f"{name} torch.{dtype} {key}"]
         assert ours.dtype == dtype
-        assert np.abs(ours.array - reference).max() <= tolerance * np.abs(reference).max(), key
+        error = float(np.abs(ours.array - reference).max() / np.abs(reference).max())
+        assert error <= tolerance, key
 
 
 def test_the_number_of_classes_is_the_files(theirs):
@@ -124,7 +125,7 @@ def test_building_twice_changes_nothing():
 
 
 def test_what_a_basic_block_cannot_do_is_said():
-    with pytest.raises(ValueError, match="ResNet: groups, width_per_group, .* must be left at their defaults"):
+    with pytest.raises(ValueError, match=r"ResNet: groups, width_per_group, .* must be left at their defaults"):
         ResNet(BasicBlock, (2, 2, 2, 2), groups=2)
     with pytest.raises(ValueError, match="ResNet: replace_stride_with_dilation must have 3 entries"):
         ResNet50(replace_stride_with_dilation=(True,))
