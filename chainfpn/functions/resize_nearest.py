@@ -35,7 +35,7 @@ def resize_nearest(x, size):
 
     def copy(x):
         xp = backend.get_array_module(x)
-        return x.take(xp.asarray(rows), axis=2).take(xp.asarray(columns), axis=3)
+        return x.take(xp.asarray(columns), axis=3).take(xp.asarray(rows), axis=2)  # whole rows last: they copy faster
 
     matrices = np.eye(x.shape[2])[rows], np.eye(x.shape[3])[columns]
     return separable_map("resize_nearest", x, *matrices, forward=copy)
