@@ -108,8 +108,10 @@ def _frozen(options):
 
 
 def _show(report, as_json):
-    if report is not None:
-        print(report.to_json() if as_json else report.to_text())
+    try:
+        print(report.to_json() if as_json else report.to_text(), flush=True)
+    except BrokenPipeError:  # whoever reads has read enough; what is left in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _first_line(error):

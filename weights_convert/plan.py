@@ -106,6 +106,8 @@ def require_fit(plan):
 
 def _lead_to_torchvision(tensors, report, meta):
     tensors = unwrap(tensors)
+    if any("/" in name for name in tensors):
+        tensors = dict(sorted(tensors.items()))  # Chainer saves in an order that changes from run to run
     layout = find_layout(tensors)
     if layout.name == "torchvision":
         tensors = _without_common_prefix(tensors)
