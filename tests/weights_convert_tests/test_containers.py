@@ -95,6 +95,9 @@ torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3))).save(str(folder / "script.pt
 outputs.update(net.state_dict())
 i = torch.tensor([[0, 1], [1, 0]])
 torch.save({"a": torch.ones(2), "sparse": torch.sparse_coo_tensor(i, torch.ones(2), (2, 2))}, folder / "sparse.pth")
+import pickle
+with open(folder / "plain.pkl", "wb") as f:
+    pickle.dump({"model": net.state_dict()}, f)
 torch.save({"a": torch.ones(2), "complex": torch.ones(2, dtype=torch.complex64)}, folder / "complex.pth")
 torch.save({"q": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)}, folder / "quantised.pth")
 """
@@ -106,7 +109,9 @@ def modules(torchvision_live, tmp_path_factory):
     return folder, torchvision_live.run(WRITE_MODULES, folder=folder)
 
 
-@pytest.mark.parametrize("name", ["whole_zip.pth", "whole_legacy.pth", "ema.pth", "ddp.pth.tar", "lightning.ckpt"])
+@pytest.mark.parametrize(
+    "name", ["whole_zip.pth", "whole_legacy.pth", "ema.pth", "ddp.pth.tar", "lightning.ckpt", "plain.pkl"]
+)
 def test_wrapped_weights_are_found(modules, name):
     folder, expected = modules
     arrays = weights_convert.read_checkpoint(folder / name)

@@ -194,6 +194,12 @@ def test_memory_is_bounded_by_the_tensors(tmp_path):
         f.truncate(f.tell() + 4 * n * size)
     base = peak("pass")
     assert peak(f"weights_convert.inspect({str(big)!r})") - base < 8
+    huge = tmp_path / "huge.pth"  # 500 MB, in a stream whose end is where the storages are
+    pickle = a.state_dict(x=a.tensor((125_000_000,), numel=125_000_000))
+    with open(huge, "wb") as f:
+        f.write(a.torch_legacy(pickle, [("0", 125_000_000, b"")]))
+        f.truncate(f.tell() + 500_000_000)
+    assert peak(f"weights_convert.inspect({str(huge)!r})") < 64
     assert peak(f"weights_convert.convert({str(big)!r}, {str(tmp_path / 'out.npz')!r}, model='any')") - base < 64
     for to in ("pth", "npz"):
         weights_convert.convert(big, tmp_path / f"again.{to}", model="any")

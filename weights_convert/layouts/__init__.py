@@ -5,6 +5,8 @@ from weights_convert.layouts.layout import Layout
 
 __all__ = ["LAYOUTS", "Layout", "find_layout"]
 
+_RESNET_D = "timm's ResNet-D has three convolutions in its stem and averages in its shortcuts: no builder here makes it"
+
 #: In this order; the last one takes everything.
 LAYOUTS = (
     chainercv.DETECTOR,
@@ -19,6 +21,7 @@ LAYOUTS = (
     pretraining.DINO,
     pretraining.SWAV,
     pretraining.BARLOW_TWINS,
+    Layout("timm ResNet-D", (r"conv1\.0\.weight", r"layer2\.0\.downsample\.1\.weight"), differs=(_RESNET_D,)),
     Layout("torchvision", ()),
 )
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from weights_convert.errors import CheckpointError
 from weights_convert.read import npz, safetensors, torch_legacy, torch_tar, torch_zip
-from weights_convert.read.inert import nested
+from weights_convert.read.allow_list import ALLOWED
+from weights_convert.read.builder import Builder
+from weights_convert.read.inert import Blob, nested
 from weights_convert.read.numpy_pickle import NumpyArray
 from weights_convert.read.pickle_machine import Machine
 from weights_convert.read.source import Source
@@ -95,11 +97,36 @@ def _read(source):
 def _read_pickle(source, head):
     if head[:1] not in (b"\x80", b"(", b"}", b"]", b"c"):
         raise CheckpointError("is not a checkpoint of any known kind (torch, safetensors, pickle, npz)")
-    machine = Machine(source.view)
+    machine = Machine(source.view, allowed=ALLOWED | _storages_in_pickles(source))
     first = machine.load()
     if type(first) is int and first == torch_legacy.MAGIC:
         return Contents(source, torch_legacy.FORMAT, torch_legacy.read_torch_legacy(source))
     return Contents(source, "pickle", first)
+
+
+class _Part:
+    """Bytes inside a pickle, read like a file of their own."""
+
+    def __init__(self, view):
+        self.view, self.size = view, len(view)
+
+    def release(self, start, size):
+        """Do nothing: the bytes belong to the file around them."""
+
+
+def _storages_in_pickles(source):
+    """Return the builder of storages in plain pickles of tensors: each is a legacy stream of one storage."""
+    left = [source.size]
+
+    def load(data):
+        view = data.bytes() if isinstance(data, Blob) else memoryview(data)
+        left[0] -= len(view)
+        if left[0] < 0:
+            raise CheckpointError("the pickle loads the same bytes again and again")
+        return torch_legacy.read_torch_legacy(_Part(view))
+
+    name = "torch.storage._load_from_bytes"
+    return {tuple(name.rsplit(".", 1)): Builder(name, load)}
 
 
 def _check_claims(contents):

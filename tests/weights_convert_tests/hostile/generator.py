@@ -236,6 +236,10 @@ def others():
     """Return broken .safetensors and .npz, and files of other kinds."""
     entry = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
     objects = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
+    load = a.global_("torch.storage", "_load_from_bytes")
+    evil = a.pickled(a.call(a.global_("os", "system"), a.text("true")))
+    stream = a.torch_legacy(b"N0" * 300 + b"}", ())
+    stream = b"B" + struct.pack("<I", len(stream)) + stream + b"q\x000"
     claim = b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999,), }"
     return {
         "header size.safetensors": (struct.pack("<Q", 1 << 26) + b"{}", "truncated"),
@@ -264,6 +268,9 @@ def others():
         "keras.h5": (b"\x89HDF\r\n\x1a\n" + b"\0" * 64, "is an HDF5 file"),
         "packed.pth.gz": (b"\x1f\x8b\x08" + b"\0" * 64, "gunzip"),
         "array.npy": (a.npy(), "single .npy array"),
+        "storage.pkl": (a.pickled(a.call(load, b"C\x02N.")), "the magic number is wrong"),
+        "evil storage.pkl": (a.pickled(a.call(load, b"C" + bytes([len(evil)]) + evil)), "asks for os.system"),
+        "storages.pkl": (a.pickled(stream + (load + b"h\x00\x85R0") * 100_000), "the same bytes again and again"),
         "number.pkl": (a.pickled(b"K\x01"), "holds a int where a state dict belongs"),
         "no tensors.pkl": (a.pickled(a.state_dict(x=b"K\x01")), "holds no tensors"),
     }
