@@ -5,6 +5,12 @@ class CheckpointError(ValueError):
     """A file that cannot be read as a checkpoint, or that must not be trusted."""
 
 
+def printable(text, limit=400):
+    """Return text from a file so that it can be shown: on one line, without control characters, not without end."""
+    text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
 class ConversionError(CheckpointError):
     """A checkpoint that was read well but does not fit the model it is for.
 

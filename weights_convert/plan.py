@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from weights_convert import leaf, numeric
 from weights_convert.architectures import candidates
-from weights_convert.errors import CheckpointError, ConversionError
+from weights_convert.errors import CheckpointError, ConversionError, printable
 from weights_convert.layouts import find_layout
 from weights_convert.read.contents import naming, open_checkpoint
 from weights_convert.read.tensor import DTYPES, REFUSED_DTYPES, Tensor, Unsupported
@@ -68,9 +68,9 @@ def make_plan(path, options):
         state = find_state(contents.tree, options.entry)
         report.entry = state.entry
         if state.beside:
-            report.notes.append(f"beside it in the file: {', '.join(state.beside[:10])}")
+            report.notes.append(printable(f"beside it in the file: {', '.join(state.beside[:10])}"))
         if state.not_tensors:
-            report.notes.append(f"no tensors, left out: {', '.join(state.not_tensors[:10])}")
+            report.notes.append(printable(f"no tensors, left out: {', '.join(state.not_tensors[:10])}"))
         tensors, arguments = _lead_to_torchvision(state.tensors, report, options.meta)
         whole = _user_names(tensors, options)
         named, origin = _select(tensors, whole, options, report)
@@ -205,7 +205,7 @@ def _fit(named, whole, options, report):
     candidate = wanted[0]
     report.model, report.arguments = candidate.builder, candidate.arguments
     _compare(candidate, shapes, options, report)
-    n = sum(name in shapes for name in candidate.shapes)
+    n = sum(shapes.get(name) == shape for name, shape in candidate.shapes.items())
     report.why = f"{n} of the {len(candidate.shapes)} tensors of {candidate.builder} are there, by name and shape"
 
 

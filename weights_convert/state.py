@@ -28,6 +28,7 @@ ENTRIES = (
 )
 
 _MAX_WRAPS = 6
+_MAX_NAME = 1000
 
 
 @dataclass
@@ -133,10 +134,17 @@ def _flatten(tree, entry, beside):
             if tensor is None:
                 state.not_tensors.append(str(key))
             else:
-                state.tensors[str(key)] = tensor
+                state.tensors[_name(key)] = tensor
     if not state.tensors:
         raise CheckpointError("is well-formed but holds no tensors with names")
     return state
+
+
+def _name(key):
+    name = str(key)
+    if not name.isprintable() or not 0 < len(name) <= _MAX_NAME:
+        raise CheckpointError(f"has a tensor named {name[:40]!a}, which no model has")
+    return name
 
 
 def _walk_module(root, state):
@@ -152,7 +160,7 @@ def _walk_module(root, state):
         for kind in ("_parameters", "_buffers"):
             for key, value in (_mapping(attributes.get(kind)) or {}).items():
                 if value is not None and key not in skipped and _tensor(value) is not None:
-                    state.tensors[f"{prefix}{key}"] = _tensor(value)
+                    state.tensors[_name(f"{prefix}{key}")] = _tensor(value)
         children = [
             (f"{prefix}{k}.", m) for k, m in (_mapping(attributes.get("_modules")) or {}).items() if _is_module(m)
         ]

@@ -206,3 +206,33 @@ def test_the_leaf_rule_reads_backwards(name):
     ndims = {"conv1.weight": 4, "bn1.weight": 1, "bn1.running_var": 1, "bn1.num_batches_tracked": 0}
     ndims |= {"fc.weight": 2, "fc.bias": 1, "layer1.0.bn2.weight": 1, "layer1.0.bn2.bias": 1}
     assert leaf.to_torch(leaf.to_chainer(ndims)[name]) == name
+
+
+TAKE_TUNED = """
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.ops.misc import FrozenBatchNorm2d
+body = torchvision.models.resnet18(norm_layer=FrozenBatchNorm2d)
+layers = {f"layer{i}": str(i - 1) for i in range(1, 5)}
+backbone = BackboneWithFPN(body, layers, [64, 128, 256, 512], 64)
+head, predictor = TwoMLPHead(64 * 49, 128), FastRCNNPredictor(128, 3)
+pool = torchvision.ops.MultiScaleRoIAlign(["0", "1", "2", "3"], 7, 2)
+net = FasterRCNN(backbone, box_roi_pool=pool, box_head=head, box_predictor=predictor)
+net.load_state_dict(torch.load(folder / "tuned.pth", weights_only=True), strict=True)
+outputs["W"] = net.backbone.fpn.inner_blocks[1][0].weight
+"""
+
+
+def test_a_detector_saved_by_chainer_goes_to_torchvision(torchvision_live, tmp_path):
+    from chainer import serializers
+
+    from chainfpn.models import fasterrcnn_resnet_fpn
+
+    link = fasterrcnn_resnet_fpn(18, n_fg_class=2, fpn_channels=64, head_channels=128)
+    serializers.save_npz(tmp_path / "tuned.npz", link)
+    report = weights_convert.convert(tmp_path / "tuned.npz", tmp_path / "tuned.pth")
+    assert report.model == "fasterrcnn_resnet_fpn"
+    outputs = torchvision_live.run(TAKE_TUNED, folder=tmp_path)
+    with np.load(tmp_path / "tuned.npz") as npz:
+        np.testing.assert_array_equal(outputs["W"], npz["backbone/fpn/inner_blocks/1/W"], strict=True)

@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from weights_convert.errors import CheckpointError
+from weights_convert.errors import CheckpointError, printable
 from weights_convert.read import npz, safetensors, torch_legacy, torch_tar, torch_zip
 from weights_convert.read.allow_list import ALLOWED
 from weights_convert.read.builder import Builder
@@ -60,7 +60,7 @@ def naming(name):
     try:
         yield
     except CheckpointError as e:
-        raise CheckpointError(f"{name}: {e}") from e
+        raise CheckpointError(f"{name}: {printable(str(e))}") from e
 
 
 def open_checkpoint(path):

@@ -271,6 +271,9 @@ def others():
         "storage.pkl": (a.pickled(a.call(load, b"C\x02N.")), "the magic number is wrong"),
         "evil storage.pkl": (a.pickled(a.call(load, b"C" + bytes([len(evil)]) + evil)), "asks for os.system"),
         "storages.pkl": (a.pickled(stream + (load + b"h\x00\x85R0") * 100_000), "the same bytes again and again"),
+        "escape.pth": (a.torch_zip(a.pickled(b"}" + a.text("\x1b[2J") + a.tensor() + b"s")), "which no model has"),
+        "escaping global.pkl": (a.pickled(a.stack_global("os", "system\n\x1b[2J")), "os.system\\n\\x1b[2J"),
+        "long global.pkl": (a.pickled(a.stack_global("os", "x" * 900)), "..."),
         "number.pkl": (a.pickled(b"K\x01"), "holds a int where a state dict belongs"),
         "no tensors.pkl": (a.pickled(a.state_dict(x=b"K\x01")), "holds no tensors"),
     }
