@@ -17,8 +17,6 @@ VARIANTS = {
     "resnet50": {},
     "resnet101": {},
     "resnet152": {},
-    "resnext50_32x4d": {},
-    "wide_resnet50_2": {},
     "resnet50 dilated": {"replace_stride_with_dilation": (False, True, True)},
 }
 

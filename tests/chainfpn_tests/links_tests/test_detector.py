@@ -1,0 +1,114 @@
+"""What all detectors share, with a detector that finds what it is told to."""
+
+import chainer
+import numpy as np
+import pytest
+
+from chainfpn.links import Detection, Detector, Preparation
+
+
+class Told(Detector):
+    """Finds two things in every image, in pixels of the batch."""
+
+    found = Detection(
+        np.array([[0, 0, 10, 20], [5, 5, 20, 40]], dtype=np.float32),
+        np.array([1, 3], dtype=np.int32),
+        np.array([0.9, 0.4], dtype=np.float32),
+    )
+
+    def forward(self, x, sizes):
+        """Find the same everywhere."""
+        assert not chainer.config.train
+        assert not chainer.config.enable_backprop
+        return [self.found] * len(sizes)
+
+
+def _img(height, width):
+    return np.full((3, height, width), 128, dtype=np.float32)
+
+
+def test_boxes_come_back_in_pixels_of_the_image():
+    model = Told(n_fg_class=3, preparation=Preparation(20, 40))
+    bboxes, labels, scores = model.predict([_img(10, 20), _img(40, 40)])
+    np.testing.assert_array_equal(bboxes[0], [[0, 0, 5, 10], [2.5, 2.5, 10, 20]])
+    np.testing.assert_array_equal(bboxes[1], [[0, 0, 20, 40], [10, 10, 40, 80]])
+    np.testing.assert_array_equal(labels[0], [0, 2])
+    np.testing.assert_array_equal(scores[1], Told.found.score)
+    assert bboxes[0].dtype == scores[0].dtype == np.float32
+    assert labels[0].dtype == np.int32
+
+
+def test_an_output_without_a_label_is_dropped():
+    model = Told(n_fg_class=2, raw_labels=(3, 7), label_names=("cat", "dog"), preparation=Preparation(20, 40))
+    (bbox,), (label,), (score,) = model.predict([_img(20, 20)])
+    np.testing.assert_array_equal(bbox, Told.found.bbox[1:])
+    np.testing.assert_array_equal(label, [0])
+    np.testing.assert_array_equal(score, Told.found.score[1:])
+
+
+def test_an_output_beyond_the_table_is_dropped():
+    model = Told(n_fg_class=1, preparation=Preparation(20, 40))
+    (bbox,), (label,), _ = model.predict([_img(20, 20)])
+    assert bbox.shape == (1, 4)
+    np.testing.assert_array_equal(label, [0])
+
+
+def test_presets():
+    model = Told(n_fg_class=1)
+    assert (model.score_thresh, model.nms_thresh) == (0.05, 0.5)
+    model.use_preset("visualize")
+    assert (model.score_thresh, model.nms_thresh) == (0.7, 0.5)
+    with pytest.raises(ValueError, match=r"use_preset: preset must be one of \['evaluate', 'visualize'\], got 'fast'"):
+        model.use_preset("fast")
+
+
+@pytest.mark.parametrize(("option", "value"), [("raw_labels", (1,)), ("label_names", ("a", "b", "c"))])
+def test_lists_of_the_wrong_length_are_named(option, value):
+    with pytest.raises(ValueError, match=f"Detector: {option} must have n_fg_class = 2 entries, got {len(value)}"):
+        Told(n_fg_class=2, **{option: value})
+
+
+@pytest.mark.parametrize("shape", [(10, 10), (4, 10, 10), (3, 0, 10)])
+def test_what_is_no_image_is_named(shape):
+    with pytest.raises(ValueError, match=r"prepare: imgs\[1\] must be \(3, H, W\), not empty, got shape"):
+        Told(n_fg_class=1).predict([_img(5, 5), np.zeros(shape, dtype=np.float32)])
+
+
+def test_no_image_is_said():
+    with pytest.raises(ValueError, match="prepare: imgs must have at least one image, got none"):
+        Told(n_fg_class=1).predict([])
+
+
+def test_the_batch_is_padded_at_the_bottom_and_right():
+    x, sizes = Preparation(20, 100)([_img(20, 30), _img(40, 20)])
+    assert sizes == [(20, 30), (40, 20)]
+    assert x.shape == (2, 3, 64, 32)
+    assert x.dtype == np.float32
+    grey = (128 / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+    np.testing.assert_allclose(x[0, :, 10, 10], grey, rtol=1e-6)
+    assert not x[0, :, 20:].any()
+    assert not x[0, :, :, 30:].any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sizes_are_torchvisions(torchvision_live, seed):
+    rng = np.random.RandomState(seed)
+    sizes = rng.randint(1, 1500, (400, 2))
+    out = torchvision_live.run(
+        """
+        from torchvision.models.detection.transform import GeneralizedRCNNTransform
+        transform = GeneralizedRCNNTransform(800, 1333, [0.0], [1.0])
+        torch.nn.functional.interpolate = lambda image, scale_factor, **_: torch.empty(
+            1, 1, *(int(np.floor(float(n) * scale_factor)) for n in image.shape[2:])
+        )
+        outputs["sizes"] = np.array([transform.resize(torch.empty(1, *map(int, s)))[0].shape[1:] for s in inputs["sizes"]])
+        """,
+        sizes=sizes,
+    )
+    ours = np.array([Preparation().resized(tuple(int(n) for n in size)) for size in sizes])
+    np.testing.assert_array_equal(ours, np.maximum(out["sizes"], 1))
+
+
+def test_limits_are_checked():
+    with pytest.raises(ValueError, match="Preparation: min_size must be > 0 and <= max_size, got 900 and 800"):
+        Preparation(900, 800)

@@ -1,0 +1,119 @@
+"""Pyramids: torchvision's and kuangliu's, from their own files, on maps whose sizes are not halves of each other."""
+
+import textwrap
+
+import chainer
+import numpy as np
+import pytest
+
+from chainfpn import models
+from chainfpn.links import FPN, BatchNormalization, LastLevelP6P7, max_pool_level
+from chainfpn.serialization import set_weights
+from reference.random_networks import RANDOM_NETWORKS
+from weights_convert import convert_arrays
+
+CHANNELS = (4, 6, 8)
+SIZES = ((13, 21), (7, 10), (3, 5))
+EXTRAS = {
+    "none": ("None", lambda: None),
+    "max pool": ("ops.feature_pyramid_network.LastLevelMaxPool()", lambda: max_pool_level),
+    "p6 p7 of c5": ("ops.feature_pyramid_network.LastLevelP6P7(8, 5)", lambda: LastLevelP6P7(8, 5)),
+    "p6 p7 of p5": ("ops.feature_pyramid_network.LastLevelP6P7(5, 5)", lambda: LastLevelP6P7(5, 5)),
+    "normalized": ("None", lambda: None),
+}
+
+
+@pytest.fixture(scope="module")
+def hs():
+    rng = np.random.RandomState(0)
+    return [rng.normal(size=(2, c, *size)) for c, size in zip(CHANNELS, SIZES, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def theirs(torchvision_live, tmp_path_factory, hs):
+    folder = tmp_path_factory.mktemp("fpn")
+    code = f"""
+    from torchvision import ops
+    maps = {{str(i): torch.from_numpy(inputs[f"arr_{{i}}"]) for i in range(3)}}
+    for name, extra in {[(name, code) for name, (code, _) in EXTRAS.items()]!r}:
+        norm = torch.nn.BatchNorm2d if name == "normalized" else None
+        fpn = ops.FeaturePyramidNetwork({list(CHANNELS)!r}, 5, eval(extra), norm).double().eval()
+        settle(fpn, lambda: fpn(dict(maps)), 0)
+        torch.save({{f"backbone.fpn.{{k}}": v for k, v in fpn.state_dict().items()}}, folder / f"{{name}}.pth")
+        for i, p in enumerate(fpn(dict(maps)).values()):
+            outputs[f"{{name}} {{i}}"] = p
+    """
+    arrays = {f"arr_{i}": h for i, h in enumerate(hs)}
+    return folder, torchvision_live.run(RANDOM_NETWORKS + textwrap.dedent(code), folder=folder, **arrays)
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_levels_are_torchvisions(theirs, hs, name):
+    folder, expected = theirs
+    arrays, _, _ = convert_arrays(folder / f"{name}.pth", model="any")
+    norm = BatchNormalization if name == "normalized" else None
+    with chainer.using_config("dtype", np.dtype("float64")), chainer.using_config("train", False):
+        fpn = FPN(CHANNELS, 5, extra_blocks=EXTRAS[name][1](), norm=norm)
+        set_weights({key.removeprefix("backbone/fpn/"): value for key, value in arrays.items()}, fpn)
+        ps = fpn(hs)
+    levels = [expected[key] for key in expected if key.startswith(f"{name} ")]
+    assert len(ps) == len(levels) == len(hs) + {"max pool": 1, "p6 p7 of c5": 2, "p6 p7 of p5": 2}.get(name, 0)
+    for p, level in zip(ps, levels, strict=True):
+        np.testing.assert_allclose(p.array, level, rtol=1e-10, atol=1e-12)
+
+
+def test_every_map_needs_its_lateral(hs):
+    with chainer.using_config("dtype", np.dtype("float64")):
+        fpn = FPN(CHANNELS, 5)
+    with pytest.raises(ValueError, match="zip"):
+        fpn(hs[:2])
+
+
+@pytest.fixture(scope="module")
+def kuangliu(torchvision_live, tmp_path_factory):
+    """kuangliu's networks, put together again from torchvision's trunk: levels with both ways to meet the corners."""
+    folder = tmp_path_factory.mktemp("kuangliu")
+    x = np.random.RandomState(0).normal(size=(1, 3, 75, 107))
+    code = """
+    F = torch.nn.functional
+    x = torch.from_numpy(inputs["x"])
+    for name, blocks in (("fpn50", [3, 4, 6, 3]), ("fpn101", [2, 2, 2, 2])):
+        trunk = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, blocks).double().eval()
+        settle(trunk, lambda: trunk(x), 0)
+        conv = lambda n, size: torch.nn.Conv2d(n, 256, size, padding=size // 2).double()
+        heads = torch.nn.ModuleDict({"toplayer": conv(2048, 1)})
+        heads.update({f"latlayer{i + 1}": conv(1024 >> i, 1) for i in range(3)})
+        heads.update({f"smooth{i + 1}": conv(256, 3) for i in range(3)})
+        weights = {k.replace("downsample", "shortcut"): v for k, v in trunk.state_dict().items() if k[:2] != "fc"}
+        torch.save({"net": {**weights, **heads.state_dict()}}, folder / f"{name}.pth")
+        h, cs = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(x)))), []
+        for stage in (trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4):
+            h = stage(h)
+            cs.append(h)
+        for corners in (False, True):
+            p = heads["toplayer"](cs[3])
+            outputs[f"{name} {corners} 3"] = p
+            for i, c in enumerate(cs[2::-1]):
+                up = F.interpolate(p, size=c.shape[2:], mode="bilinear", align_corners=corners)
+                p = up + heads[f"latlayer{i + 1}"](c)
+                outputs[f"{name} {corners} {2 - i}"] = heads[f"smooth{i + 1}"](p)
+    """
+    return folder, x, torchvision_live.run(RANDOM_NETWORKS + textwrap.dedent(code), folder=folder, x=x)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("name", ["fpn50", "fpn101"])
+def test_kuangliu(kuangliu, name, align_corners):
+    folder, x, expected = kuangliu
+    with chainer.using_config("dtype", np.dtype("float64")), chainer.using_config("train", False):
+        link = getattr(models, name)(folder / f"{name}.pth", align_corners=align_corners)
+        with chainer.no_backprop_mode():
+            ps = link(x)
+    assert [p.shape[2:] for p in ps] == [(19, 27), (10, 14), (5, 7), (3, 4)]
+    for i, p in enumerate(ps):
+        level = expected[f"{name} {align_corners} {i}"]
+        assert float(np.abs(p.array - level).max() / np.abs(level).max()) <= 1e-10, i
+
+
+def test_the_file_says_which_of_the_two(kuangliu):
+    assert len(models.load(kuangliu[0] / "fpn101.pth").layer3) == 2
