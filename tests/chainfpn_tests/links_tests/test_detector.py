@@ -101,7 +101,8 @@ def test_sizes_are_torchvisions(torchvision_live, seed):
         torch.nn.functional.interpolate = lambda image, scale_factor, **_: torch.empty(
             1, 1, *(int(np.floor(float(n) * scale_factor)) for n in image.shape[2:])
         )
-        outputs["sizes"] = np.array([transform.resize(torch.empty(1, *map(int, s)))[0].shape[1:] for s in inputs["sizes"]])
+        resized = [transform.resize(torch.empty(1, *map(int, size)))[0] for size in inputs["sizes"]]
+        outputs["sizes"] = np.array([image.shape[1:] for image in resized])
         """,
         sizes=sizes,
     )
