@@ -63,6 +63,19 @@ def test_without_numba_one_warning_and_the_same_result():
     assert run_python(code).split() == ["5.0", "10.0", "[0]"] * 2
 
 
+def test_where_nothing_can_be_cached_kernels_are_compiled_each_time():
+    pytest.importorskip("numba")
+    code = (
+        CALL
+        + """
+    from numba.core import caching
+    caching.CacheImpl._locator_classes = []  # as if no folder could be written
+    print(chainfpn.boxes.non_maximum_suppression(roi, 0.5).tolist())
+    """
+    )
+    assert run_python(code) == "[0]\n"
+
+
 @pytest.fixture
 def crowd():
     rng = np.random.RandomState(0)
