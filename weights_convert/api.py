@@ -99,10 +99,10 @@ def convert(
     with _prepare(src, model, meta, drop, allow_missing, only, rename, dtype, entry) as (plan, make):
         if os.path.exists(dst) and os.path.samefile(src, dst):
             raise CheckpointError(f"{dst}: is the source itself")
-        write_checkpoint(dst, plan.report.mapped, _one_at_a_time(plan), make, to=to, compress=compress)
+        write_checkpoint(dst, plan.report.mapped, _Reader(plan), make, to=to, compress=compress)
     plan.report.written = os.fspath(dst)
     if check:
-        check_written(dst, to, plan.report.mapped, _one_at_a_time(plan))
+        check_written(dst, to, plan.report.mapped, _Reader(plan))
         plan.report.notes.append(f"{len(plan.tensors)} tensors read back from the written file are equal")
         with naming(plan.report.source):
             plan.report.notes.append(check_against_torch(src, find_state(plan.contents.tree, entry)))
@@ -142,17 +142,27 @@ def _prepare(path, model, meta, drop, allow_missing, only, rename, dtype, entry)
         yield plan, finish
 
 
-def _one_at_a_time(plan):
-    """Return a function that reads a tensor and lets go of the one it read before."""
-    last = []
+class _Reader:
+    """Reads the tensors of a plan one after the other, and lets go of the one before."""
 
-    def read(name):
-        if last:
-            last.pop().release()
-        last.append(plan.tensors[name].storage)
-        return _read(plan, name, aligned=False)
+    def __init__(self, plan):
+        self._plan, self._last = plan, None
 
-    return read
+    def __call__(self, name):
+        """Return the array of an .npz name."""
+        self._forget(name)
+        return _read(self._plan, name, aligned=False)
+
+    def unverified(self, name):
+        """Return the array, and the CRC-32 its bytes should have where nobody has compared it yet, else ``None``."""
+        self._forget(name)
+        array, crc = (None, 0) if self._plan.dtype is not None else self._plan.tensors[name].unverified()
+        return (self(name), None) if array is None else (array, crc)
+
+    def _forget(self, name):
+        if self._last is not None:
+            self._last.release()
+        self._last = self._plan.tensors[name].storage
 
 
 def _read(plan, name, *, aligned=True):

@@ -50,9 +50,8 @@ class Source:
             self._mmap.madvise(mmap.MADV_DONTNEED, first, min(start + size - first, self.size - first))
 
     def sha256(self):
-        """Return the sha256 of the whole file in hex, without keeping the file in memory."""
+        """Return the sha256 of the whole file in hex."""
         digest = hashlib.sha256()
         for start in range(0, self.size, _PIECE):
             digest.update(self.view[start : start + _PIECE])
-            self.release(start, _PIECE)
         return digest.hexdigest()

@@ -59,13 +59,14 @@ class Storage:
         load (callable or None): Returns the bytes; may be given later with `place`.
         byteorder (str): ``"<"`` or ``">"``.
         free (callable or None): Called by `release`.
+        unverified (callable or None): Returns the bytes and the CRC-32 they should have, or ``(None, 0)``.
     """
 
-    __slots__ = ("_free", "_load", "byteorder", "dtype", "numel")
+    __slots__ = ("_free", "_load", "_unverified", "byteorder", "dtype", "numel")
 
-    def __init__(self, dtype, numel, load=None, byteorder="<", free=None):
+    def __init__(self, dtype, numel, load=None, byteorder="<", free=None, unverified=None):
         self.dtype, self.numel, self.byteorder = dtype, numel, byteorder
-        self._load, self._free = load, free
+        self._load, self._free, self._unverified = load, free, unverified
 
     @property
     def placed(self):
@@ -92,6 +93,11 @@ class Storage:
         if len(data) < self.nbytes:
             raise CheckpointError(f"a storage claims {self.nbytes} bytes but the file has {len(data)}")
         return data[: self.nbytes]
+
+    def unverified(self):
+        """Return exactly `nbytes` bytes that nobody has verified and their CRC-32, or ``(None, 0)``."""
+        data, crc = self._unverified() if self._unverified is not None else (None, 0)
+        return (data, crc) if data is not None and len(data) == self.nbytes else (None, 0)
 
     def release(self):
         """Let go of the memory behind the bytes; they can be read again."""
@@ -149,6 +155,16 @@ class Tensor:
             raise CheckpointError(
                 f"a tensor of shape {_short(self.shape)} claims {self.nbytes} bytes of {self.storage.nbytes}"
             )
+
+    def unverified(self):
+        """Return the array in place and the CRC-32 its bytes should have, or ``(None, 0)`` where that cannot be."""
+        whole = self.offset == 0 and self.size == self.storage.numel and self.strides == c_strides(self.shape)
+        code = DTYPES.get(self.dtype, "")
+        native = np.dtype(self.storage.byteorder + code).isnative if code else False
+        if not whole or not native or self.dtype in ("bfloat16", "bool") or self.dtype != self.storage.dtype:
+            return None, 0
+        data, crc = self.storage.unverified()
+        return (None, 0) if data is None else (np.frombuffer(data, code).reshape(self.shape), crc)
 
     def array(self, *, aligned=True):
         """Return the values: in place where memory order allows, native byte order, bfloat16 widened to float32.

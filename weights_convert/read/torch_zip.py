@@ -67,4 +67,4 @@ def _storage(members, name, kind, numel, byteorder):
     width = itemsize(kind.dtype) if kind.dtype else 1
     if member.size < numel * width:
         raise CheckpointError(f"storage {name} claims {numel * width} bytes but the zip has {member.size}")
-    return Storage(kind.dtype, numel, member.read, byteorder, member.release)
+    return Storage(kind.dtype, numel, member.read, byteorder, member.release, member.unverified)

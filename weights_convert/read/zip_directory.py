@@ -55,6 +55,12 @@ class Member:
         self.checked = True
         return data
 
+    def unverified(self):
+        """Return the bytes in place with the checksum they should have, or ``(None, 0)`` where there is either not."""
+        if self.method or not self.crc or self.checked:
+            return None, 0
+        return self._source.view[self._start : self._end], self.crc
+
     def peek(self, size):
         """Return the first ``size`` bytes, or fewer if there are fewer; nothing is checked yet."""
         stored = self._source.view[self._start : self._end]

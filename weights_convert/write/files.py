@@ -41,7 +41,8 @@ def write_checkpoint(path, mapped, read, meta, *, to="npz", compress=False):
     Args:
         path (str or path): The file.
         mapped (dict): ``{npz name: [_, shape, dtype]}``.
-        read (callable): Gives the array of an .npz name.
+        read (callable): Gives the array of an .npz name; for an .npz it has a method ``unverified``, too, which gives
+            the array and the CRC-32 that its bytes should have, or ``None`` where they are known to be right.
         meta (callable): Gives the ``__meta__`` object; called once, as late as the format allows.
         to (str): One of `FORMATS`; an .npz has Chainer's names, the others torch's.
         compress (bool): Deflate an .npz.
@@ -50,7 +51,7 @@ def write_checkpoint(path, mapped, read, meta, *, to="npz", compress=False):
     shapes = {name: (tuple(mapped[own][1]), mapped[own][2]) for name, own in names.items()}
     with replacing(path) as f:
         if to == "npz":
-            write_npz(f, mapped, read, lambda: meta_array(meta()), compress=compress)
+            write_npz(f, mapped, read.unverified, lambda: meta_array(meta()), compress=compress)
         elif to == "pth":
             write_torch_zip(f, shapes, lambda name: read(names[name]))
             meta()
