@@ -1,20 +1,27 @@
-"""How fast, and in how much memory, is a 170 MB detector converted? Against ``torch.load`` + ``numpy.savez``.
+"""How fast, and in how much memory, is a 168 MB detector converted? Against ``torch.load`` and ``numpy.savez``.
 
-Both run in processes of their own on the same file; the time is that of the work, without starting Python or importing
-torch; the memory is the highest resident set of the whole process. Needs an interpreter with torch:
-``CHAINFPN_TORCHVISION_PYTHON``, or python3.
+    python benchmarks/convert.py                 # print the table
+    python benchmarks/convert.py --write         # also put it into docs/benchmarks.md
 
-    python benchmarks/convert.py [--repeats 5]
+Faster R-CNN with a ResNet-50 and a feature pyramid, in both serialisations of torch. Both sides run in processes of
+their own, in turns, on the same file; the time is that of the work, without starting Python or importing anything; the
+memory is the highest resident set of the process. ``torch.load`` verifies no checksums and hashes nothing, we do both.
+Needs an interpreter with torchvision: ``CHAINFPN_TORCHVISION_PYTHON``, or python3.
 """
 
 import argparse
 import os
 import pathlib
+import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
+MARKERS = ("<!-- begin: benchmarks/convert.py -->", "<!-- end: benchmarks/convert.py -->")
 
 MAKE = """
 import sys, torch, torchvision
@@ -75,31 +82,49 @@ def run(python, code, *arguments, path=None):
     return tuple(map(float, output.split()))
 
 
-def main():
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    repeats = parser.parse_args().repeats
-    torch, here = find_torch(), str(pathlib.Path(__file__).parents[1])
+def measure(torch, repeats):
+    """Return the table in Markdown."""
+    here = str(ROOT)
+    lines = ["| | torch.load + numpy.savez | weights-convert | ratio |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        files = {"zip": folder / "zip.pth", "legacy": folder / "legacy.pth"}
+        files = {"zip": folder / "zip.pth", "legacy stream": folder / "legacy.pth"}
         subprocess.run([torch, "-W", "ignore", "-c", MAKE, *map(str, files.values())], check=True, capture_output=True)
-        print(f"{'':24}{'torch + savez':>18}{'weights_convert':>18}{'ratio':>16}")
         for kind, file in files.items():
             rows = []
             for _ in range(repeats):  # in turns, so that a busy machine is busy for both
                 theirs = run(torch, TORCH, file, folder / "theirs.npz")
                 rows.append((*theirs, *run(sys.executable, OURS, file, folder / "ours.npz", path=here)))
-            seconds, peak, our_seconds, our_peak = (statistics.median(column) for column in zip(*rows, strict=True))
-            size = file.stat().st_size / 1e6
-            print(
-                f"{kind} {size:4.0f} MB, time      {seconds:16.2f} s{our_seconds:16.2f} s"
-                f"{seconds / our_seconds:14.2f} x"
-            )
-            print(f"{kind} {size:4.0f} MB, peak memory{peak:15.0f} MB{our_peak:15.0f} MB{our_peak / peak:14.2f} x")
+            theirs, their_peak, ours, our_peak = (statistics.median(column) for column in zip(*rows, strict=True))
             seconds, peak = run(sys.executable, INSPECT, file, path=here)
-            print(f"{kind} {size:4.0f} MB, --inspect{'':20}{seconds:14.2f} s, {peak:.0f} MB in all")
+            share = our_peak / their_peak
+            lines += [
+                f"| {kind}: time | {theirs:.2f} s | {ours:.2f} s | {theirs / ours:.2f}x as fast |",
+                f"| {kind}: peak memory | {their_peak:.0f} MB | {our_peak:.0f} MB | {share:.2f}x as much |",
+                f"| {kind}: `--inspect` | | {seconds:.2f} s, {peak:.0f} MB in all | |",
+            ]
+    return "\n".join([f"{os.cpu_count()} cores, Python {platform.python_version()}, medians of {repeats}.", "", *lines])
+
+
+def write(table):
+    """Replace what is between the markers of the page."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKERS[0])
+    _, found, after = rest.partition(MARKERS[1])
+    if not found:
+        sys.exit(f"{PAGE.name}: has no place for the table: {MARKERS[0]}")
+    PAGE.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", encoding="utf-8")
+
+
+def main():
+    """Measure, print, and write the page if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    arguments = parser.parse_args()
+    table = measure(find_torch(), arguments.repeats)
+    print(table)
+    if arguments.write:
+        write(table)
 
 
 if __name__ == "__main__":
