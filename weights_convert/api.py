@@ -84,7 +84,7 @@ def convert(
         to (str or None): ``"npz"``, ``"pth"`` or ``"safetensors"``; ``None`` goes by the ending of ``dst``, else npz.
         compress (bool): Deflate an .npz.
         check (bool): Read the written file back and compare all of it; compare the source with what torch reads, too,
-            where torch is installed.
+            where torch is installed. A file that fails is removed.
 
     Returns:
         Report: What was mapped, dropped and allowed to be missing.
@@ -102,11 +102,19 @@ def convert(
         write_checkpoint(dst, plan.report.mapped, _Reader(plan), make, to=to, compress=compress)
     plan.report.written = os.fspath(dst)
     if check:
-        check_written(dst, to, plan.report.mapped, _Reader(plan))
-        plan.report.notes.append(f"{len(plan.tensors)} tensors read back from the written file are equal")
-        with naming(plan.report.source):
-            plan.report.notes.append(check_against_torch(src, find_state(plan.contents.tree, entry)))
+        try:
+            _check(plan, src, dst, to, entry)
+        except CheckpointError:
+            os.unlink(dst)
+            raise
     return plan.report
+
+
+def _check(plan, src, dst, to, entry):
+    check_written(dst, to, plan.report.mapped, _Reader(plan))
+    plan.report.notes.append(f"{len(plan.tensors)} tensors read back from the written file are equal")
+    with naming(plan.report.source):
+        plan.report.notes.append(check_against_torch(src, find_state(plan.contents.tree, entry)))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from weights_convert.errors import CheckpointError
 FORMAT = 1
 
 #: Class names that go by a name of their own.
-LABEL_SETS = ("coco", "voc")
+LABEL_SETS = ("coco", "imagenet", "voc")
 
 #: Kinds of input a model was trained with: torchvision's, or BGR in 0..255 minus the mean.
 INPUTS = ("torchvision", "caffe")
@@ -82,7 +82,7 @@ def _parse_names(text):
             return [str(name) for name in json.loads(text)]
         except ValueError as e:
             raise CheckpointError(
-                f"--meta label_names must be coco, voc or names with commas, got {text[:40]!r}"
+                f"--meta label_names must be coco, imagenet, voc or names with commas, got {text[:40]!r}"
             ) from e
     return [name.strip() for name in text.split(",")]
 

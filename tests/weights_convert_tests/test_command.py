@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import weights_convert
+from weights_convert import check
 from weights_convert.__main__ import main, make_parser
 from weights_convert.architectures.resnet import Trunk, linear
 from weights_convert.write import write_checkpoint
@@ -103,6 +104,13 @@ def test_storage_in_half_precision(checkpoint, tmp_path, capsys):
     assert "103 tensors read back from the written file are equal" in text
     with np.load(tmp_path / "h.npz") as npz:
         np.testing.assert_array_equal(npz["conv1/W"], arrays["conv1.weight"].astype("f2"), strict=True)
+
+
+def test_a_file_that_reads_back_different_is_removed(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(check, "same", lambda a, b: a.shape != (64,))
+    with pytest.raises(weights_convert.CheckpointError, match=r"x\.npz: \S+ reads back different"):
+        weights_convert.convert(checkpoint[0], tmp_path / "x.npz", check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_half_precision_never_becomes_infinite(tmp_path):

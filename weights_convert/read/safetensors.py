@@ -8,8 +8,8 @@ from weights_convert.read.tensor import Storage, Tensor, itemsize
 
 FORMAT = "safetensors"
 
-#: The format's own limit on its header.
-MAX_HEADER = 100_000_000
+#: Bytes of a header, at most: one of 100,000 tensors has some 10 MB. The format itself allows 100 MB.
+MAX_HEADER = 25_000_000
 
 _DTYPES = {
     "F64": "float64",

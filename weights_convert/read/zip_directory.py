@@ -6,7 +6,7 @@ import zlib
 from weights_convert.errors import CheckpointError
 
 #: Limits against bombs: bytes of the table of contents, and how far deflated members may swell.
-MAX_DIRECTORY = 32 << 20
+MAX_DIRECTORY = 8 << 20
 MAX_SWELL = 200
 FREE_SWELL = 64 << 20
 

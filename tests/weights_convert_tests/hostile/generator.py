@@ -242,7 +242,7 @@ def others():
     stream = b"B" + struct.pack("<I", len(stream)) + stream + b"q\x000"
     claim = b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999,), }"
     return {
-        "header size.safetensors": (struct.pack("<Q", 1 << 26) + b"{}", "truncated"),
+        "header size.safetensors": (struct.pack("<Q", 1 << 24) + b"{}", "truncated"),
         "not json.safetensors": (a.safetensors(b"{nothing}"), "not JSON"),
         "deep json.safetensors": (a.safetensors(b'{"x":' * 100_000), "not JSON"),
         "beyond.safetensors": (a.safetensors({"x": entry | {"data_offsets": [8, 24]}}), "goes beyond the end"),
