@@ -227,3 +227,25 @@ def test_checksums_are_put_together():
     for size in (0, 1, 7, 4096, 1_000_003):
         head, tail = rng.bytes(80), rng.bytes(size)
         assert crc.combine(zlib.crc32(head), zlib.crc32(tail), size) == zlib.crc32(head + tail)
+
+
+def tensor_v3(dtype, numel=4):
+    """Pickle a tensor as torch 2.3 and later do for dtypes that have no storage class of their own."""
+    key = (a.text("storage"), a.global_("torch.storage", "UntypedStorage"), a.text("0"), a.text("cpu"), a.integer(16))
+    arguments = (a.tuple_(*key) + b"Q", a.integer(0), a.tuple_(a.integer(numel)), a.tuple_(a.integer(1)), b"\x89", b"N")
+    return a.call(a.global_("torch._utils", "_rebuild_tensor_v3"), *arguments, a.global_("torch", dtype))
+
+
+def test_dtypes_of_newer_torch(tmp_path):
+    values = np.arange(4, dtype="<u4") << 28
+    (tmp_path / "new.pth").write_bytes(
+        a.torch_zip(a.pickled(a.state_dict(x=tensor_v3("uint32"))), {"0": values.tobytes()})
+    )
+    np.testing.assert_array_equal(weights_convert.read_checkpoint(tmp_path / "new.pth")["x"], values, strict=True)
+    (tmp_path / "f8.pth").write_bytes(a.torch_zip(a.pickled(a.state_dict(x=tensor_v3("float8_e4m3fn", 16)))))
+    with pytest.raises(weights_convert.CheckpointError, match=r"f8\.pth: x: has dtype float8_e4m3fn"):
+        weights_convert.read_checkpoint(tmp_path / "f8.pth")
+    with pytest.raises(weights_convert.CheckpointError, match=r"x has dtype uint32, which a \.pth cannot hold"):
+        weights_convert.convert(tmp_path / "new.pth", tmp_path / "again.pth", model="any")
+    report = weights_convert.inspect(tmp_path / "f8.pth", model="any")
+    assert report.refused == {"x": "of dtype float8_e4m3fn, which no Chainer model can hold"}
