@@ -22,10 +22,16 @@ from chainfpn.links.backbones.vgg import VGG
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.classifier import Classifier, ClassifierPreparation
 from chainfpn.links.conv_norm_activation import conv_norm_activation
-from chainfpn.links.detectors.box_head import FastRCNNPredictor, TwoMLPHead
+from chainfpn.links.detectors.box_head import FastRCNNPredictor, TwoMLPHead, conv_box_head
 from chainfpn.links.detectors.detector import Detection, Detector
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN
+from chainfpn.links.detectors.fcos import FCOS, FCOSHead
+from chainfpn.links.detectors.keypoint_head import KeypointRCNNPredictor, keypoint_head
+from chainfpn.links.detectors.keypoint_rcnn import KeypointRCNN
+from chainfpn.links.detectors.mask_head import MaskHead, MaskRCNNPredictor
+from chainfpn.links.detectors.mask_rcnn import MaskRCNN
 from chainfpn.links.detectors.preparation import Preparation
+from chainfpn.links.detectors.retinanet import RetinaNet, RetinaNetHead
 from chainfpn.links.detectors.roi_heads import RoIHeads
 from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
 from chainfpn.links.fpn import FPN, LastLevelP6P7, max_pool_level
@@ -33,6 +39,7 @@ from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.kuangliu_fpn import KuangliuFPN
 
 __all__ = [
+    "FCOS",
     "FPN",
     "VGG",
     "AlexNet",
@@ -45,14 +52,20 @@ __all__ = [
     "DenseNet",
     "Detection",
     "Detector",
+    "FCOSHead",
     "FastRCNNPredictor",
     "FasterRCNN",
     "FrozenBatchNormalization",
     "GoogLeNet",
     "InceptionV3",
     "IndexedSequential",
+    "KeypointRCNN",
+    "KeypointRCNNPredictor",
     "KuangliuFPN",
     "LastLevelP6P7",
+    "MaskHead",
+    "MaskRCNN",
+    "MaskRCNNPredictor",
     "MobileNetV2",
     "MobileNetV3",
     "Preparation",
@@ -64,9 +77,13 @@ __all__ = [
     "ResNet50",
     "ResNet101",
     "ResNet152",
+    "RetinaNet",
+    "RetinaNetHead",
     "RoIHeads",
     "SqueezeNet",
     "TwoMLPHead",
+    "conv_box_head",
     "conv_norm_activation",
+    "keypoint_head",
     "max_pool_level",
 ]

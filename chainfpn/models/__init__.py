@@ -22,9 +22,23 @@ from chainfpn.models.classifiers import (
     vgg19,
     vgg19_bn,
 )
-from chainfpn.models.faster_rcnn import COCO_OUTPUTS, fasterrcnn_resnet50_fpn, fasterrcnn_resnet_fpn
+from chainfpn.models.detector_parts import COCO_OUTPUTS
+from chainfpn.models.faster_rcnn import (
+    fasterrcnn_resnet50_fpn,
+    fasterrcnn_resnet50_fpn_v2,
+    fasterrcnn_resnet_fpn,
+    fasterrcnn_resnet_fpn_v2,
+)
+from chainfpn.models.fcos import fcos_resnet50_fpn, fcos_resnet_fpn
 from chainfpn.models.fpn import fpn50, fpn101
+from chainfpn.models.keypoint_rcnn import keypointrcnn_resnet50_fpn, keypointrcnn_resnet_fpn
 from chainfpn.models.load import BUILDERS, load
+from chainfpn.models.mask_rcnn import (
+    maskrcnn_resnet50_fpn,
+    maskrcnn_resnet50_fpn_v2,
+    maskrcnn_resnet_fpn,
+    maskrcnn_resnet_fpn_v2,
+)
 from chainfpn.models.presets import PRESETS, Preset, find_preset
 from chainfpn.models.resnet import (
     resnet18,
@@ -38,6 +52,12 @@ from chainfpn.models.resnet import (
     wide_resnet50_2,
     wide_resnet101_2,
 )
+from chainfpn.models.retinanet import (
+    retinanet_resnet50_fpn,
+    retinanet_resnet50_fpn_v2,
+    retinanet_resnet_fpn,
+    retinanet_resnet_fpn_v2,
+)
 
 __all__ = [
     "BUILDERS",
@@ -50,13 +70,23 @@ __all__ = [
     "densenet169",
     "densenet201",
     "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_resnet50_fpn_v2",
     "fasterrcnn_resnet_fpn",
+    "fasterrcnn_resnet_fpn_v2",
+    "fcos_resnet50_fpn",
+    "fcos_resnet_fpn",
     "find_preset",
     "fpn50",
     "fpn101",
     "googlenet",
     "inception_v3",
+    "keypointrcnn_resnet50_fpn",
+    "keypointrcnn_resnet_fpn",
     "load",
+    "maskrcnn_resnet50_fpn",
+    "maskrcnn_resnet50_fpn_v2",
+    "maskrcnn_resnet_fpn",
+    "maskrcnn_resnet_fpn_v2",
     "mobilenet_v2",
     "mobilenet_v3_large",
     "mobilenet_v3_small",
@@ -68,6 +98,10 @@ __all__ = [
     "resnext50_32x4d",
     "resnext101_32x8d",
     "resnext101_64x4d",
+    "retinanet_resnet50_fpn",
+    "retinanet_resnet50_fpn_v2",
+    "retinanet_resnet_fpn",
+    "retinanet_resnet_fpn_v2",
     "squeezenet1_0",
     "squeezenet1_1",
     "vgg11",

@@ -2,7 +2,7 @@
 
 import os
 
-from chainfpn.models import classifiers, faster_rcnn, fpn, resnet
+from chainfpn.models import classifiers, faster_rcnn, fcos, fpn, keypoint_rcnn, mask_rcnn, resnet, retinanet
 from chainfpn.models.weights import find_weights
 from chainfpn.serialization import WeightsError
 
@@ -13,7 +13,21 @@ BUILDERS = {
     "fpn50": fpn.fpn50,
     "fpn101": fpn.fpn101,
     "fasterrcnn_resnet50_fpn": faster_rcnn.fasterrcnn_resnet50_fpn,
+    "fasterrcnn_resnet50_fpn_v2": faster_rcnn.fasterrcnn_resnet50_fpn_v2,
     "fasterrcnn_resnet_fpn": faster_rcnn.fasterrcnn_resnet_fpn,
+    "fasterrcnn_resnet_fpn_v2": faster_rcnn.fasterrcnn_resnet_fpn_v2,
+    "maskrcnn_resnet50_fpn": mask_rcnn.maskrcnn_resnet50_fpn,
+    "maskrcnn_resnet50_fpn_v2": mask_rcnn.maskrcnn_resnet50_fpn_v2,
+    "maskrcnn_resnet_fpn": mask_rcnn.maskrcnn_resnet_fpn,
+    "maskrcnn_resnet_fpn_v2": mask_rcnn.maskrcnn_resnet_fpn_v2,
+    "keypointrcnn_resnet50_fpn": keypoint_rcnn.keypointrcnn_resnet50_fpn,
+    "keypointrcnn_resnet_fpn": keypoint_rcnn.keypointrcnn_resnet_fpn,
+    "retinanet_resnet50_fpn": retinanet.retinanet_resnet50_fpn,
+    "retinanet_resnet50_fpn_v2": retinanet.retinanet_resnet50_fpn_v2,
+    "retinanet_resnet_fpn": retinanet.retinanet_resnet_fpn,
+    "retinanet_resnet_fpn_v2": retinanet.retinanet_resnet_fpn_v2,
+    "fcos_resnet50_fpn": fcos.fcos_resnet50_fpn,
+    "fcos_resnet_fpn": fcos.fcos_resnet_fpn,
 }
 
 

@@ -33,13 +33,13 @@ def settle(model, run, seed):
 
 
 def spread(run, *targets):
-    """Give each output of modules the mean 0 and, together, the given standard deviation on one run."""
-    seen = {}
-    hooks = [m.register_forward_hook(lambda m, i, o: seen.update({m: o})) for m, _ in targets]
+    """Give each output of modules the mean 0 and, together, the given standard deviation over all calls in a run."""
+    seen = {m: [] for m, _ in targets}
+    hooks = [m.register_forward_hook(lambda m, i, o: seen[m].append(o.transpose(0, 1).flatten(1))) for m, _ in targets]
     with torch.no_grad():
         run()
         for module, target in targets:
-            out = seen[module].transpose(0, 1).flatten(1)
+            out = torch.cat(seen[module], dim=1)
             mean = out.mean(dim=1)
             scale = target / (out - mean[:, None]).std()
             module.weight *= scale

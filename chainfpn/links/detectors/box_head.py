@@ -1,8 +1,12 @@
 """The head of Faster R-CNN: features of a region in, class scores and boxes out."""
 
+import math
+
 import chainer
 import chainer.functions as F
 
+from chainfpn.links.conv_norm_activation import conv_norm_activation
+from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.initialization import linear
 
 
@@ -35,6 +39,25 @@ class TwoMLPHead(chainer.Chain):
         return F.relu(self.fc7(F.relu(self.fc6(x))))
 
 
+def conv_box_head(channels, outsize, out_size, *, norm):
+    """Make four 3x3 convolutions with normalization and one fully connected layer.
+
+    Args:
+        channels (int): Channels in, and of every convolution.
+        outsize (int): Side of the grid that a region is pooled to.
+        out_size (int): Width of the fully connected layer.
+        norm (callable): Makes a normalization link for a number of channels.
+
+    Returns:
+        IndexedSequential: (R', channels, outsize, outsize) to (R', out_size).
+
+    Source:
+        torchvision 0.14 ``FastRCNNConvFCHead``.
+    """
+    convolutions = [conv_norm_activation(channels, channels, norm=norm) for _ in range(4)]
+    return IndexedSequential(*convolutions, _flatten, linear(channels * outsize**2, out_size), F.relu)
+
+
 class FastRCNNPredictor(chainer.Chain):
     """Class scores and per-class boxes by one linear layer each.
 
@@ -62,3 +85,8 @@ class FastRCNNPredictor(chainer.Chain):
             tuple of Variable: Class logits (R', n_output) and deltas (R', 4 * n_output), dx, dy, dw, dh per class.
         """
         return self.cls_score(x), self.bbox_pred(x)
+
+
+def _flatten(x):
+    """Flatten all but the first axis."""
+    return F.reshape(x, (len(x), math.prod(x.shape[1:])))

@@ -52,8 +52,13 @@ class FasterRCNN(Detector):
         """
         hs = self.backbone(x)  # levels of (B, C, H_l, W_l)
         proposals = self.rpn(hs, sizes, x.shape[2:])  # images of (R_i, 4)
-        n_levels = len(hs) - 1 if self.n_roi_levels is None else self.n_roi_levels
-        logits, deltas = self.roi_heads(hs[:n_levels], proposals, sizes)  # (R', K), (R', 4K)
-        return self.roi_heads.detect(
+        hs = hs[: len(hs) - 1 if self.n_roi_levels is None else self.n_roi_levels]
+        logits, deltas = self.roi_heads(hs, proposals, sizes)  # (R', K), (R', 4K)
+        detections = self.roi_heads.detect(
             logits, deltas, proposals, sizes, score_thresh=self.score_thresh, nms_thresh=self.nms_thresh
         )
+        return self._complete(hs, detections, sizes)
+
+    def _complete(self, hs, detections, sizes):
+        """Add to the detections what else the subclass finds."""
+        return detections

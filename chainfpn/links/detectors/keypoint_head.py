@@ -47,6 +47,7 @@ class KeypointRCNNPredictor(chainer.Chain):
 
     def __init__(self, in_channels, n_keypoint):
         super().__init__()
+        self.n_keypoint = n_keypoint
         with self.init_scope():
             kaiming = initializers.HeNormal(fan_option="fan_out")
             self.kps_score_lowres = L.Deconvolution2D(in_channels, n_keypoint, 4, stride=2, pad=1, initialW=kaiming)

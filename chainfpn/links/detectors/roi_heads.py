@@ -1,5 +1,7 @@
 """The second stage: what is in each proposed region, and where exactly."""
 
+import itertools
+
 import chainer
 import chainer.functions as F
 
@@ -20,12 +22,29 @@ class RoIHeads(chainer.Chain):
         sampling_ratio (int): Samples per bin and axis; 0 adapts to the size of the region.
         n_detections (int): Most detections per image.
         min_size (float): Smallest side of a detection in pixels.
+        mask_head (callable or None): Pooled features of the boxes found, (R', C, 14, 14), to those of the masks.
+        mask_predictor (callable or None): Features of the masks to mask logits.
+        keypoint_head (callable or None): As ``mask_head``, for keypoints.
+        keypoint_predictor (callable or None): Features of the keypoints to heat maps.
 
     Source:
         Lin et al. 2017, section 4.2; torchvision 0.14 ``RoIHeads``, ``FasterRCNN`` (the numbers).
     """
 
-    def __init__(self, box_head, box_predictor, *, outsize=7, sampling_ratio=2, n_detections=100, min_size=1e-2):
+    def __init__(
+        self,
+        box_head,
+        box_predictor,
+        *,
+        outsize=7,
+        sampling_ratio=2,
+        n_detections=100,
+        min_size=1e-2,
+        mask_head=None,
+        mask_predictor=None,
+        keypoint_head=None,
+        keypoint_predictor=None,
+    ):
         super().__init__()
         self.box_coder = BoxCoder((10.0, 10.0, 5.0, 5.0))
         self.outsize = outsize
@@ -35,6 +54,10 @@ class RoIHeads(chainer.Chain):
         with self.init_scope():
             self.box_head = box_head
             self.box_predictor = box_predictor
+            self.mask_head = mask_head
+            self.mask_predictor = mask_predictor
+            self.keypoint_head = keypoint_head
+            self.keypoint_predictor = keypoint_predictor
 
     def forward(self, hs, proposals, image_sizes):
         """Classify and refine the proposals of a batch.
@@ -48,13 +71,33 @@ class RoIHeads(chainer.Chain):
             tuple of Variable: Class logits (sum R_i, n_output) and deltas (sum R_i, 4 * n_output), the regions of
             the first image first.
         """
+        return self.box_predictor(self.box_head(self._pool(hs, proposals, image_sizes, self.outsize)))
+
+    def look_closer(self, branch, hs, detections, image_sizes, *, outsize=14):
+        """Run another branch on the boxes that were found.
+
+        Args:
+            branch (str): ``'mask'`` or ``'keypoint'``: whose head and predictor.
+            hs (list of Variable): The levels that regions are pooled from, (B, C, H_l, W_l), finest first.
+            detections (list of Detection): One per image, at least one box among them.
+            image_sizes (sequence of (int, int)): Height and width of each image within the batch.
+            outsize (int): Side of the grid that a box is pooled to.
+
+        Returns:
+            list of array: Per image, what the branch predicts for its boxes, (R_i, ...).
+        """
+        bboxes = [detection.bbox for detection in detections]
+        pooled = self._pool(hs, bboxes, image_sizes, outsize)  # (R', C, outsize, outsize)
+        maps = self[f"{branch}_predictor"](self[f"{branch}_head"](pooled)).array  # (R', ...)
+        return self.xp.split(maps, list(itertools.accumulate(map(len, bboxes)))[:-1])
+
+    def _pool(self, hs, bboxes, image_sizes, outsize):
+        """Pool the boxes of each image: (R', C, outsize, outsize)."""
         xp = self.xp
-        rois = xp.concatenate(proposals)  # (R', 4)
-        roi_indices = xp.concatenate([xp.full(len(p), i, dtype="int32") for i, p in enumerate(proposals)])  # (R',)
-        pooled = multi_scale_roi_align(
-            hs, rois, roi_indices, self.outsize, image_sizes, sampling_ratio=self.sampling_ratio
-        )  # (R', C, outsize, outsize)
-        return self.box_predictor(self.box_head(pooled))
+        roi_indices = xp.concatenate([xp.full(len(bbox), i, dtype="int32") for i, bbox in enumerate(bboxes)])  # (R',)
+        return multi_scale_roi_align(
+            hs, xp.concatenate(bboxes), roi_indices, outsize, image_sizes, sampling_ratio=self.sampling_ratio
+        )
 
     def detect(self, logits, deltas, proposals, image_sizes, *, score_thresh, nms_thresh):
         """Turn predictions into detections: softmax, decode, clip, threshold, suppress per class, keep the best.

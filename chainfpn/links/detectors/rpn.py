@@ -8,24 +8,30 @@ from chainer import backend, initializers
 from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.non_maximum_suppression import batched_nms
 from chainfpn.boxes.selection import at_least, clip, top_k
+from chainfpn.links.indexed_sequential import IndexedSequential
 
 
 class RPNHead(chainer.Chain):
-    """Score and shift every anchor: one 3x3 convolution and two 1x1, shared by all levels.
+    """Score and shift every anchor: 3x3 convolutions and two 1x1, shared by all levels.
+
+    A single 3x3 convolution is ``conv``, the first of several is ``conv/0/0``: torchvision's two spellings.
 
     Args:
         channels (int): Channels of the pyramid.
         n_anchors (int): Anchors per position.
+        n_layers (int): Number of 3x3 convolutions, each followed by ReLU.
 
     Source:
         Ren et al. 2015, section 3.1; torchvision 0.14 ``RPNHead``.
     """
 
-    def __init__(self, channels, n_anchors):
+    def __init__(self, channels, n_anchors, *, n_layers=1):
         super().__init__()
+        normal = initializers.Normal(0.01)
+        convolutions = [L.Convolution2D(channels, channels, 3, pad=1, initialW=normal) for _ in range(n_layers)]
+        blocks = [IndexedSequential(convolution, F.relu) for convolution in convolutions]
         with self.init_scope():
-            normal = initializers.Normal(0.01)
-            self.conv = L.Convolution2D(channels, channels, 3, pad=1, initialW=normal)
+            self.conv = convolutions[0] if n_layers == 1 else IndexedSequential(*blocks)
             self.cls_logits = L.Convolution2D(channels, n_anchors, 1, initialW=normal)
             self.bbox_pred = L.Convolution2D(channels, 4 * n_anchors, 1, initialW=normal)
 
@@ -42,7 +48,7 @@ class RPNHead(chainer.Chain):
         logits, deltas = [], []
         for h in hs:
             batch = h.shape[0]
-            h = F.relu(self.conv(h))  # (B, C, H, W)
+            h = F.relu(self.conv(h))  # (B, C, H, W); several convolutions have had their ReLU
             logit = self.cls_logits(h).transpose(0, 2, 3, 1)  # (B, H, W, A)
             delta = self.bbox_pred(h).transpose(0, 2, 3, 1)  # (B, H, W, 4A)
             logits.append(logit.reshape(batch, -1))  # (B, HWA)
@@ -62,6 +68,7 @@ class RegionProposalNetwork(chainer.Chain):
         n_test_post_nms (int): As ``n_train_post_nms``, in test mode.
         nms_thresh (float): IoU above which the lower-scored of two proposals of a level goes.
         min_size (float): Smallest side of a proposal in pixels.
+        score_thresh (float): Only anchors that show something with at least this probability become proposals.
 
     Source:
         Ren et al. 2015; torchvision 0.14 ``RegionProposalNetwork`` and ``FasterRCNN`` (the numbers).
@@ -78,6 +85,7 @@ class RegionProposalNetwork(chainer.Chain):
         n_test_post_nms=1000,
         nms_thresh=0.7,
         min_size=1e-3,
+        score_thresh=0.0,
     ):
         super().__init__()
         self.anchor_generator = anchor_generator
@@ -88,6 +96,7 @@ class RegionProposalNetwork(chainer.Chain):
         self.n_test_post_nms = n_test_post_nms
         self.nms_thresh = nms_thresh
         self.min_size = min_size
+        self.score_thresh = score_thresh
         with self.init_scope():
             self.head = head
 
@@ -145,8 +154,8 @@ class RegionProposalNetwork(chainer.Chain):
                 levels.append(self.xp.full(len(best), level, dtype="int32"))
             bbox = clip(self.xp.concatenate(bboxes), size)  # (R, 4)
             score, level = self.xp.concatenate(scores), self.xp.concatenate(levels)
-            (large,) = self.xp.nonzero(at_least(bbox, self.min_size))
-            bbox, score, level = bbox[large], score[large], level[large]
+            good = at_least(bbox, self.min_size) & (F.sigmoid(score).array >= self.score_thresh)
+            bbox, score, level = bbox[good], score[good], level[good]
             keep = batched_nms(bbox, score, level, self.nms_thresh)[:n_post_nms]
             proposals.append(bbox[keep])
         return proposals

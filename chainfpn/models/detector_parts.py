@@ -1,0 +1,302 @@
+"""What the builders of detectors share: settling their options, labels, trunks and anchors."""
+
+import functools
+import inspect
+import re
+from types import SimpleNamespace
+
+from chainfpn.boxes.anchors import AnchorGenerator
+from chainfpn.links.backbones.backbone_with_fpn import BackboneWithFPN
+from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
+from chainfpn.links.detectors.preparation import Preparation
+from chainfpn.links.fpn import LastLevelP6P7
+from chainfpn.models import resnet
+from chainfpn.models.weights import choose, find_weights, resolve_label_names
+
+#: torchvision's COCO detectors have 91 outputs; these are the 80 that COCO's categories use.
+COCO_OUTPUTS = tuple(i for i in range(1, 91) if i not in {12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
+
+#: Options that every detector on a ResNet has, and torchvision's values. ``n_fg_class`` None is COCO with 91 outputs.
+DEFAULTS = {
+    "depth": 50,
+    "n_fg_class": None,
+    "stages": (1, 2, 3, 4),
+    "fpn_channels": 256,
+    "raw_labels": None,
+    "label_names": None,
+    "norm_eps": 1e-5,
+    "min_size": 800,
+    "max_size": 1333,
+    "anchor_sizes": None,
+    "aspect_ratios": (0.5, 1.0, 2.0),
+}
+
+
+#: What the documentation of the builders says, each with the arguments it has.
+_DOCUMENTATION = """Build {summary}
+
+    An option that is None takes what ``__meta__`` of the weights says, and if there is nothing, torchvision's value.
+
+    Args:
+{arguments}
+
+    Returns:
+        chainfpn.links.{link}: The detector.
+
+    Raises:
+        ValueError: if an option is out of its range.
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read{fetched}.
+
+    Source:
+        {source}
+    """
+_ARGUMENTS = """
+        depth (int, str or None): 18, 34, 50, 101 or 152, or the name of a ResNeXt or wide ResNet such as
+            ``'resnext50_32x4d'``; 50 by default.
+        n_fg_class (int or None): Labels, background excluded; by default {labels}.
+        pretrained_model (str, os.PathLike or None): Path of an .npz, or of a checkpoint to convert on
+            the fly{coco}.
+        stages (sequence of int or None): Stages 1 to 4 of the ResNet that the pyramid stands on, ascending and
+            without a gap; {stages} by default. Those above the last are cut off.
+        fpn_channels (int or None): Channels of every level; 256 by default.
+        head_channels (int or None): Width of the fully connected layers of the head; 1024 by default.
+        n_keypoint (int or None): Keypoints of each object; 17 by default.
+        raw_labels (sequence of int or None): For each label the index of the network's output.
+        label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
+        norm_eps (float or None): Epsilon of the batch normalization; 1e-5 by default. Some of torchvision's own
+            weights want 0; their ``__meta__`` says so.
+        min_size (int or None): Length that the shorter side of an image is resized to; {min_size} by default.
+        max_size (int or None): Limit of the longer side; {max_size} by default.
+        anchor_sizes (sequence of sequences of float or None): Per level of the pyramid; torchvision's by default.
+        aspect_ratios (sequence of float or None): Heights over widths; {aspect_ratios} by default."""
+
+
+def document(builder, name, link, defaults, *, summary, source, coco=False):
+    """Give a builder its name and its documentation, from the arguments in its signature.
+
+    Args:
+        builder (callable): The builder.
+        name (str): What it is called.
+        link (type): What it returns.
+        defaults (dict): Every option and its default.
+        summary (str): What it builds, after the word "Build".
+        source (str): Where that is from.
+        coco (bool): There is a published file.
+
+    Returns:
+        callable: The builder.
+    """
+    builder.__name__ = builder.__qualname__ = name
+    labels = "COCO's 80 on torchvision's 91 outputs" if defaults["n_fg_class"] is None else defaults["n_fg_class"]
+    text = _ARGUMENTS.format(labels=labels, coco=", or ``'coco'`` for torchvision's" if coco else "", **defaults)
+    entries = re.split(r"\n(?=        \w)", text)[1:]
+    present = inspect.signature(builder).parameters
+    arguments = "\n".join(entry for entry in entries if entry.split()[0] in present)
+    builder.__doc__ = _DOCUMENTATION.format(
+        summary=summary, arguments=arguments, link=link.__name__, source=source, fetched=" or fetched" if coco else ""
+    )
+    return builder
+
+
+def fixed_builder(name, assemble, defaults, link, summary, *, source):
+    """Make a builder of one of torchvision's detectors, whose trunk and widths are given.
+
+    Args:
+        name (str): The builder, which torchvision has by the same name.
+        assemble (callable): See :func:`build`.
+        defaults (dict): Every option and its default.
+        link (type): What it returns.
+        summary (str): What it builds, after the word "Build".
+        source (str): The paper.
+
+    Returns:
+        callable: The builder.
+    """
+
+    def builder(
+        n_fg_class=None,
+        pretrained_model=None,
+        *,
+        raw_labels=None,
+        label_names=None,
+        norm_eps=None,
+        min_size=None,
+        max_size=None,
+        anchor_sizes=None,
+        aspect_ratios=None,
+    ):
+        explicit = {
+            "n_fg_class": n_fg_class,
+            "raw_labels": raw_labels,
+            "label_names": label_names,
+            "norm_eps": norm_eps,
+            "min_size": min_size,
+            "max_size": max_size,
+            "anchor_sizes": anchor_sizes,
+            "aspect_ratios": aspect_ratios,
+        }
+        return build(name, assemble, defaults, pretrained_model, explicit, zoo=("coco",))
+
+    source = f"{source}; torchvision 0.14 ``{name}``."
+    return document(builder, name, link, defaults, summary=summary, source=source, coco=True)
+
+
+def dense_builder(name, assemble, defaults, link, summary, *, source):
+    """Make a builder of a detector of one stage on any ResNet; the arguments are those of :func:`fixed_builder`.
+
+    Returns:
+        callable: The builder.
+    """
+
+    def builder(
+        depth=None,
+        n_fg_class=None,
+        pretrained_model=None,
+        *,
+        stages=None,
+        fpn_channels=None,
+        raw_labels=None,
+        label_names=None,
+        norm_eps=None,
+        min_size=None,
+        max_size=None,
+        anchor_sizes=None,
+        aspect_ratios=None,
+    ):
+        explicit = {
+            "depth": depth,
+            "n_fg_class": n_fg_class,
+            "stages": stages,
+            "fpn_channels": fpn_channels,
+            "raw_labels": raw_labels,
+            "label_names": label_names,
+            "norm_eps": norm_eps,
+            "min_size": min_size,
+            "max_size": max_size,
+            "anchor_sizes": anchor_sizes,
+            "aspect_ratios": aspect_ratios,
+        }
+        return build(name, assemble, defaults, pretrained_model, explicit)
+
+    return document(builder, name, link, defaults, summary=summary, source=source)
+
+
+def build(name, assemble, defaults, pretrained_model, explicit, *, zoo=()):
+    """Settle a builder's options, assemble the detector and load its weights.
+
+    Args:
+        name (str): The builder.
+        assemble (callable): Makes the detector from an object that has every option as an attribute, and ``name``.
+        defaults (dict): Every option and its default.
+        pretrained_model (str, os.PathLike, Weights or None): See :func:`~chainfpn.models.weights.find_weights`.
+        explicit (dict): What the caller passed; None means nothing.
+        zoo (sequence of str): The words for torchvision's published weights.
+
+    Returns:
+        chainfpn.links.Detector: The detector.
+
+    Raises:
+        ValueError: if an option is out of its range.
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read.
+    """
+    weights = find_weights(pretrained_model, name=name, zoo=zoo)
+    link = assemble(SimpleNamespace(name=name, **choose(defaults, weights, explicit)))
+    return link if weights is None else weights.load_into(link)
+
+
+def label_options(o):
+    """Tell how many outputs a detector has, and what its base class wants to know.
+
+    Args:
+        o (SimpleNamespace): The builder's options.
+
+    Returns:
+        tuple: The number of outputs, background included, and the keyword arguments of
+        :class:`~chainfpn.links.Detector`.
+    """
+    if o.n_fg_class is None:
+        o.n_fg_class, o.raw_labels, o.label_names = len(COCO_OUTPUTS), COCO_OUTPUTS, o.label_names or "coco"
+    n_output = 1 + (o.n_fg_class if o.raw_labels is None else max(o.raw_labels))
+    return n_output, {
+        "n_fg_class": o.n_fg_class,
+        "raw_labels": o.raw_labels,
+        "label_names": resolve_label_names(o.label_names),
+        "preparation": Preparation(o.min_size, o.max_size),
+    }
+
+
+def trunk_norm(o, *, frozen):
+    """Make the normalization of the trunk.
+
+    Args:
+        o (SimpleNamespace): The builder's options.
+        frozen (bool): Statistics and affine terms never change.
+
+    Returns:
+        callable: Makes a normalization link for a number of channels.
+    """
+    return functools.partial(FrozenBatchNormalization if frozen else BatchNormalization, eps=o.norm_eps)
+
+
+def resnet_trunk(o, norm):
+    """Make a ResNet that returns its stages.
+
+    Args:
+        o (SimpleNamespace): The builder's options.
+        norm (callable): Makes a normalization link for a number of channels.
+
+    Returns:
+        tuple: The trunk, and the channels of each stage it returns, finest first.
+
+    Raises:
+        ValueError: if ``depth`` or ``stages`` is not what it must be.
+    """
+    name, stages = o.depth if isinstance(o.depth, str) else f"resnet{o.depth}", tuple(o.stages)
+    if name not in resnet.RESNETS:
+        raise ValueError(
+            f"{o.name}: depth must be 18, 34, 50, 101, 152 or one of {', '.join(resnet.RESNETS)}, got {o.depth!r}"
+        )
+    if not stages or stages != tuple(range(stages[0], stages[-1] + 1)) or not 1 <= stages[0] <= stages[-1] <= 4:
+        raise ValueError(f"{o.name}: stages must be consecutive numbers in 1 to 4, got {stages!r}")
+    body = getattr(resnet, name)(norm=norm)
+    body.pick = tuple(f"layer{stage}" for stage in stages)
+    body.remove_unused()
+    return body, [body.out_channels[stage - 1] for stage in stages]
+
+
+def dense_backbone(o, *, p6_from_trunk=False, frozen=True):
+    """Make what a detector of one stage looks at: a ResNet and a pyramid with the levels P6 and P7.
+
+    Args:
+        o (SimpleNamespace): The builder's options.
+        p6_from_trunk (bool): Make P6 from the trunk's last map, not the pyramid's.
+        frozen (bool): Statistics and affine terms of the trunk never change.
+
+    Returns:
+        BackboneWithFPN: (B, 3, H, W) to two levels more than stages.
+    """
+    body, channels = resnet_trunk(o, trunk_norm(o, frozen=frozen))
+    levels = LastLevelP6P7(channels[-1] if p6_from_trunk else o.fpn_channels, o.fpn_channels)
+    return BackboneWithFPN(body, channels, o.fpn_channels, extra_blocks=levels)
+
+
+def anchor_generator(o, sizes):
+    """Make the anchors of a pyramid.
+
+    Args:
+        o (SimpleNamespace): The builder's options.
+        sizes (sequence of sequences of float): Per level, the sizes where ``anchor_sizes`` is None.
+
+    Returns:
+        AnchorGenerator: The anchors.
+
+    Raises:
+        ValueError: if ``anchor_sizes`` has not an entry per level.
+    """
+    if o.anchor_sizes is not None and len(o.anchor_sizes) != len(sizes):
+        raise ValueError(
+            f"{o.name}: anchor_sizes must have {len(sizes)} entries, one per level, got {len(o.anchor_sizes)}"
+        )
+    return AnchorGenerator(sizes if o.anchor_sizes is None else o.anchor_sizes, o.aspect_ratios)

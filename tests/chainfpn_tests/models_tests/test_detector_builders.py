@@ -1,0 +1,109 @@
+"""Builders of detectors: options, independence of what they build, half precision."""
+
+import inspect
+
+import chainer
+import numpy as np
+import pytest
+
+from chainfpn import models
+from reference.photographs import photographs
+
+#: Builders on any ResNet, of two stages and of one.
+TWO_STAGES = [name for name in models.BUILDERS if name.endswith(("rcnn_resnet_fpn", "rcnn_resnet_fpn_v2"))]
+ONE_STAGE = [name for name in models.BUILDERS if name.startswith(("retinanet_resnet_fpn", "fcos_resnet_fpn"))]
+
+
+def small(name, **options):
+    """Build a detector of three labels as small as it can be."""
+    widths = {"fpn_channels": 32} | ({"head_channels": 32} if name in TWO_STAGES else {})
+    model = getattr(models, name)(18, 3, **widths, **{"min_size": 64, **options})
+    if name in TWO_STAGES:
+        model.rpn.n_test_post_nms, model.roi_heads.n_detections = 10, 1
+    return model
+
+
+def test_every_family_has_a_builder_on_any_resnet():
+    assert len(TWO_STAGES) >= 4
+    assert len(ONE_STAGE) >= 3
+
+
+@pytest.mark.parametrize("name", TWO_STAGES + ONE_STAGE)
+def test_the_second_is_not_the_first(name):
+    first, second = small(name), small(name)
+    before = {path: param.array.copy() for path, param in second.namedparams()}
+    for param in first.params():
+        param.array[...] = 7
+    assert all((param.array == before[path]).all() for path, param in second.namedparams())
+    assert set(before) == {path for path, _ in first.namedparams()}
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(name, chainer.mixed16) for name in TWO_STAGES + ONE_STAGE]
+    + [(name, np.float16) for name in ("fasterrcnn_resnet_fpn", "retinanet_resnet_fpn_v2")],
+)
+def test_half_precision_predicts(name, dtype):
+    with chainer.using_config("dtype", dtype):
+        model = small(name)
+        model.score_thresh = 0.0
+        found = next(zip(*model.predict([photographs()["small"]]), strict=True))
+    bbox, label, score = found[:3]
+    assert len(bbox) == len(label) == len(score) > 0
+    assert all(len(more) == len(bbox) for more in found[3:])
+    assert (bbox.dtype, label.dtype, score.dtype) == (np.float32, np.int32, np.float32)
+    assert np.isfinite(bbox).all()
+    assert (label >= 0).all()
+    assert (label < 3).all()
+
+
+@pytest.mark.parametrize("name", TWO_STAGES + ONE_STAGE)
+def test_nothing_found(name):
+    model = small(name)
+    model.score_thresh = 1.0
+    bbox, label, score, *more = next(zip(*model.predict([photographs()["small"]]), strict=True))
+    assert bbox.shape == (0, 4)
+    assert len(label) == len(score) == 0
+    assert [array.shape for array in more] == {
+        "mask": [(0, 111, 161)],
+        "keyp": [(0, 17, 2), (0, 17)],
+    }.get(name[:4], [])
+
+
+@pytest.mark.parametrize("name", TWO_STAGES + ONE_STAGE)
+def test_any_trunk_and_stages(name):
+    model = small(name, stages=(3, 4))
+    assert model.backbone.body.pick == ("layer3", "layer4")
+    wide = getattr(models, name)("resnext50_32x4d", 3, fpn_channels=32, stages=(2,))
+    assert wide.backbone.body.layer2[0].conv2.groups == 32
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stages": (1, 3)}, "stages must be consecutive numbers in 1 to 4"),
+        ({"depth": 19}, "depth must be 18, 34"),
+        ({"anchor_sizes": ((32,),)}, "anchor_sizes must have 5 entries"),
+    ],
+)
+@pytest.mark.parametrize("name", TWO_STAGES + ONE_STAGE)
+def test_options_out_of_range(name, options, message):
+    with pytest.raises(ValueError, match=f"{name}: {message}"):
+        getattr(models, name)(**{"depth": 18, "n_fg_class": 2, **options})
+
+
+def test_epsilon_reaches_every_batch_normalization():
+    for name in TWO_STAGES + ONE_STAGE:
+        norms = [link for link in small(name, norm_eps=0.25).links() if hasattr(link, "avg_var")]
+        assert norms
+        assert {link.eps for link in norms} == {0.25}
+
+
+@pytest.mark.parametrize("name", [name for name in models.BUILDERS if "rcnn" in name or "_fpn" in name])
+def test_documentation_names_every_argument(name):
+    builder = models.BUILDERS[name]
+    assert builder.__name__ == name
+    assert builder is getattr(models, name)
+    for argument in inspect.signature(builder).parameters:
+        assert f"\n        {argument} (" in builder.__doc__
+    assert max(map(len, builder.__doc__.splitlines())) <= 120

@@ -1,0 +1,159 @@
+"""Every detector beside torchvision's own, from torchvision's file: photographs of two sizes in one batch."""
+
+import textwrap
+from typing import NamedTuple
+
+import chainer
+import numpy as np
+import pytest
+
+from chainfpn import models
+from chainfpn.models.weights import find_weights
+from reference.photographs import photographs
+from reference.random_networks import RANDOM_NETWORKS
+
+#: Small, and few regions, so that torch's slow float64 stays short.
+MIN_SIZE, N_PROPOSALS, N_DETECTIONS = 200, 100, 20
+N_ROIS = {"rpn_post_nms_top_n_test": N_PROPOSALS, "box_detections_per_img": N_DETECTIONS}
+
+#: What makes the random heads find things: standard deviations of what they put out, see random_networks.
+RCNN = """
+    head, box = model.rpn.head, model.roi_heads.box_predictor
+    spread(run, (head.cls_logits, 3), (head.bbox_pred, 0.3))
+    spread(run, (box.cls_score, 3), (box.bbox_pred, 1))
+"""
+MASKS = """
+    spread(run, (model.roi_heads.mask_predictor.mask_fcn_logits, 3))
+"""
+KEYPOINTS = """
+    spread(run, (model.roi_heads.keypoint_predictor.kps_score_lowres, 3))
+"""
+DENSE = """
+    spread(run, (model.head.classification_head.cls_logits, 1), (model.head.regression_head.bbox_reg, {deltas}))
+    model.head.classification_head.cls_logits.bias.data -= {below}
+"""
+
+
+class Case(NamedTuple):
+    """A builder, how its heads are made to find things, and torchvision's options beyond the size of images."""
+
+    builder: str
+    spread: str
+    options: dict = N_ROIS
+
+
+CASES = [
+    Case("fasterrcnn_resnet50_fpn_v2", RCNN),
+    Case("maskrcnn_resnet50_fpn", RCNN + MASKS),
+    Case("maskrcnn_resnet50_fpn_v2", RCNN + MASKS),
+    Case("keypointrcnn_resnet50_fpn", RCNN + KEYPOINTS),
+    Case("retinanet_resnet50_fpn", DENSE.format(below=6, deltas=0.3), {}),
+    Case("retinanet_resnet50_fpn_v2", DENSE.format(below=6, deltas=0.3), {}),
+    Case("fcos_resnet50_fpn", DENSE.format(below=5, deltas=2), {}),
+]
+
+#: What torchvision's detector finds, in both precisions; of masks, the pixels that are more likely than not.
+CODE = """
+    model = torchvision.models.detection.{builder}(
+        weights=None, weights_backbone=None, min_size={min_size}, **{options}
+    ).eval()
+    imgs = {{name: torch.from_numpy(img) / 255 for name, img in inputs.items()}}
+    run = lambda: model(list(imgs.values()))
+    settle(model, lambda: model.backbone(model.transform(list(imgs.values()))[0].tensors), 0)
+    {spread}
+    torch.save(model.state_dict(), folder / "weights.pth")
+    for dtype in (torch.float32, torch.float64):
+        model = model.to(dtype)
+        with torch.no_grad():
+            results = model([torch.from_numpy(img).to(dtype) / 255 for img in inputs.values()])
+        for name, result in zip(inputs, results):
+            if "masks" in result:
+                result["masks"] = result["masks"][:, 0] > 0.5
+            for key, value in result.items():
+                outputs[f"{{dtype}} {{name}} {{key}}"] = value
+"""
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.builder)
+def theirs(request, torchvision_live, tmp_path_factory):
+    """The builder, its weights from torchvision's file, the photographs, and what torchvision finds on them."""
+    case = request.param
+    folder = tmp_path_factory.mktemp("detector")
+    imgs = {name: img for name, img in photographs().items() if name != "landscape"}
+    code = textwrap.dedent(CODE).format(
+        builder=case.builder, min_size=MIN_SIZE, options=case.options, spread=textwrap.dedent(case.spread)
+    )
+    expected = torchvision_live.run(RANDOM_NETWORKS + code, folder=folder, **imgs)
+    weights = find_weights(folder / "weights.pth", name=None, zoo=())
+    (folder / "weights.pth").unlink()
+    return case.builder, weights, imgs, expected
+
+
+def test_converter_knows_the_builder(theirs):
+    builder, weights, _, _ = theirs
+    assert weights.meta["model"] == builder
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_findings_are_torchvisions(theirs, dtype):
+    """All of them in float64; in float32 where torchvision agrees with itself in float64 (see test_faster_rcnn)."""
+    builder, weights, imgs, expected = theirs
+    with chainer.using_config("dtype", np.dtype(dtype)):
+        model = _limited(getattr(models, builder)(pretrained_model=weights, min_size=MIN_SIZE))
+        found = list(zip(*model.predict(imgs.values()), strict=True))
+    n_compared = 0
+    for name, image in zip(imgs, found, strict=True):
+        exact, reference = (_theirs(model, expected, f"torch.{d} {name}") for d in ("float64", dtype))
+        if not _differences(exact, reference):
+            assert _differences(reference, image) == []
+            n_compared += len(image[0])
+    assert n_compared > 10
+
+
+def _limited(model):
+    """Give a detector of two stages the numbers torchvision's was given."""
+    if hasattr(model, "rpn"):
+        model.rpn.n_test_post_nms, model.roi_heads.n_detections = N_PROPOSALS, N_DETECTIONS
+    return model
+
+
+def _theirs(model, expected, prefix):
+    """Return what torchvision found as ours, without outputs that have no label."""
+    labels = {output: label for label, output in enumerate(model.raw_labels)}
+    outputs = expected[f"{prefix} labels"]
+    named = np.array([output in labels for output in outputs], dtype=bool)
+    image = [
+        expected[f"{prefix} boxes"][named][:, [1, 0, 3, 2]],
+        np.array([labels[output] for output in outputs[named]], dtype=int),
+        expected[f"{prefix} scores"][named],
+    ]
+    if f"{prefix} masks" in expected:
+        image.append(expected[f"{prefix} masks"][named])
+    if f"{prefix} keypoints" in expected:
+        image.append(expected[f"{prefix} keypoints"][named][..., [1, 0]])
+        image.append(expected[f"{prefix} keypoints_scores"][named])
+    return image
+
+
+def _differences(reference, image):
+    """List what of the first has no equal of its own in the second, and a difference in number."""
+    bbox, label, score = image[:3]
+    differences = [] if len(bbox) == len(reference[0]) else [(len(reference[0]), len(bbox))]
+    free = np.ones(len(bbox), dtype=bool)
+    for box, name, confidence, *more in zip(*reference, strict=True):
+        alike = free & (label == name) & (np.abs(bbox - box).max(axis=1) < 0.05) & (np.abs(score - confidence) < 1e-4)
+        pairs = (i for i in np.flatnonzero(alike) if _alike(more, [array[i] for array in image[3:]]))
+        match = next(pairs, None)
+        if match is None:
+            differences.append((box, name, confidence))
+        else:
+            free[match] = False
+    return differences
+
+
+def _alike(reference, ours):
+    """Compare nothing, two masks, or the points and logits of two sets of keypoints."""
+    if len(reference) == 1:
+        return (reference[0] & ours[0]).sum() >= 0.999 * (reference[0] | ours[0]).sum()
+    tolerances = (0.1, 1e-3)[: len(reference)]
+    return all(np.abs(a - b).max() < t for a, b, t in zip(reference, ours, tolerances, strict=True))
