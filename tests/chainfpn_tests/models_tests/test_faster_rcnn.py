@@ -9,6 +9,7 @@ import pytest
 from chainfpn import models
 from reference.photographs import photographs
 from reference.random_networks import RANDOM_NETWORKS
+from weights_convert import zoo
 
 #: Small, so that the comparison in float64, which torch computes slowly, stays short; one photograph is smaller still.
 MIN_SIZE = 240
@@ -120,3 +121,53 @@ def _differences(reference, image):
         if alike.sum() != 1:
             differences.append((box, name, confidence))
     return differences
+
+
+def test_coco_is_torchvisions_published_file(theirs, monkeypatch):
+    folder, _, _ = theirs
+    asked = []
+    monkeypatch.setattr(zoo, "fetch", lambda name: asked.append(name) or folder / "zip.pth")
+    model = models.fasterrcnn_resnet50_fpn(pretrained_model="coco", min_size=MIN_SIZE)
+    assert asked == ["fasterrcnn_resnet50_fpn"]
+    assert model.n_fg_class == len(model.label_names) == 80
+    assert model.label_names[0] == "person"
+
+
+def test_building_without_weights_is_cocos_detector():
+    model = models.fasterrcnn_resnet50_fpn()
+    assert (model.n_fg_class, model.roi_heads.box_predictor.cls_score.W.shape) == (80, (91, 1024))
+
+
+@pytest.fixture
+def in_float32():
+    """Undo the precision of the fixtures above, which last as long as this module."""
+    with chainer.using_config("dtype", np.dtype("float32")):
+        yield
+
+
+@pytest.mark.usefixtures("in_float32")
+def test_options_shape_the_detector_and_building_twice_changes_nothing():
+    options = {"stages": (2, 3), "fpn_channels": 32, "head_channels": 48, "n_fg_class": 3}
+    first = models.fasterrcnn_resnet_fpn(18, **options)
+    first.backbone.body.bn1.gamma[:] = 0
+    first.rpn.anchor_generator.sizes = ()
+    second = models.fasterrcnn_resnet_fpn(18, **options)
+    assert (second.backbone.body.bn1.gamma == 1).all()
+    assert second.rpn.anchor_generator.sizes == ((32.0,), (64.0,), (128.0,))
+    assert second.roi_heads.box_head.fc6.W.shape == (48, 32 * 49)
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        hs = second.backbone(np.zeros((1, 3, 64, 96), dtype=np.float32))
+    assert [h.shape for h in hs] == [(1, 32, 8, 12), (1, 32, 4, 6), (1, 32, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"depth": 20}, "depth must be 18, 34, 50, 101, 152 or one of resnet18, .*, got 20"),
+        ({"stages": (1, 3)}, r"stages must be consecutive numbers in 1 to 4, got \(1, 3\)"),
+        ({"stages": (3, 4), "anchor_sizes": [[32]]}, "anchor_sizes must have 3 entries, one per level, got 1"),
+    ],
+)
+def test_bad_options_are_named(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        models.fasterrcnn_resnet_fpn(n_fg_class=1, **options)
