@@ -39,6 +39,7 @@ from chainfpn.models.mask_rcnn import (
     maskrcnn_resnet_fpn,
     maskrcnn_resnet_fpn_v2,
 )
+from chainfpn.models.mobile_faster_rcnn import fasterrcnn_mobilenet_v3_large_320_fpn, fasterrcnn_mobilenet_v3_large_fpn
 from chainfpn.models.presets import PRESETS, Preset, find_preset
 from chainfpn.models.resnet import (
     resnet18,
@@ -69,6 +70,8 @@ __all__ = [
     "densenet161",
     "densenet169",
     "densenet201",
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+    "fasterrcnn_mobilenet_v3_large_fpn",
     "fasterrcnn_resnet50_fpn",
     "fasterrcnn_resnet50_fpn_v2",
     "fasterrcnn_resnet_fpn",

@@ -29,6 +29,7 @@ DEFAULTS = {
     "max_size": 1333,
     "anchor_sizes": None,
     "aspect_ratios": (0.5, 1.0, 2.0),
+    "stride_in_1x1": False,
 }
 
 
@@ -69,7 +70,9 @@ _ARGUMENTS = """
         min_size (int or None): Length that the shorter side of an image is resized to; {min_size} by default.
         max_size (int or None): Limit of the longer side; {max_size} by default.
         anchor_sizes (sequence of sequences of float or None): Per level of the pyramid; torchvision's by default.
-        aspect_ratios (sequence of float or None): Heights over widths; {aspect_ratios} by default."""
+        aspect_ratios (sequence of float or None): Heights over widths; {aspect_ratios} by default.
+        stride_in_1x1 (bool or None): Put the stride of a bottleneck into its first 1x1 convolution, as trunks from
+            Caffe, detectron2 and ChainerCV want it; False by default."""
 
 
 def document(builder, name, link, defaults, *, summary, source, coco=False):
@@ -99,7 +102,7 @@ def document(builder, name, link, defaults, *, summary, source, coco=False):
     return builder
 
 
-def fixed_builder(name, assemble, defaults, link, summary, *, source):
+def fixed_builder(name, assemble, defaults, link, summary, *, source, convert_as=None):
     """Make a builder of one of torchvision's detectors, whose trunk and widths are given.
 
     Args:
@@ -109,6 +112,7 @@ def fixed_builder(name, assemble, defaults, link, summary, *, source):
         link (type): What it returns.
         summary (str): What it builds, after the word "Build".
         source (str): The paper.
+        convert_as (str or None): See :func:`~chainfpn.models.weights.find_weights`.
 
     Returns:
         callable: The builder.
@@ -125,6 +129,7 @@ def fixed_builder(name, assemble, defaults, link, summary, *, source):
         max_size=None,
         anchor_sizes=None,
         aspect_ratios=None,
+        stride_in_1x1=None,
     ):
         explicit = {
             "n_fg_class": n_fg_class,
@@ -135,8 +140,9 @@ def fixed_builder(name, assemble, defaults, link, summary, *, source):
             "max_size": max_size,
             "anchor_sizes": anchor_sizes,
             "aspect_ratios": aspect_ratios,
+            "stride_in_1x1": stride_in_1x1,
         }
-        return build(name, assemble, defaults, pretrained_model, explicit, zoo=("coco",))
+        return build(name, assemble, defaults, pretrained_model, explicit, zoo=("coco",), convert_as=convert_as)
 
     source = f"{source}; torchvision 0.14 ``{name}``."
     return document(builder, name, link, defaults, summary=summary, source=source, coco=True)
@@ -163,6 +169,7 @@ def dense_builder(name, assemble, defaults, link, summary, *, source):
         max_size=None,
         anchor_sizes=None,
         aspect_ratios=None,
+        stride_in_1x1=None,
     ):
         explicit = {
             "depth": depth,
@@ -176,13 +183,14 @@ def dense_builder(name, assemble, defaults, link, summary, *, source):
             "max_size": max_size,
             "anchor_sizes": anchor_sizes,
             "aspect_ratios": aspect_ratios,
+            "stride_in_1x1": stride_in_1x1,
         }
         return build(name, assemble, defaults, pretrained_model, explicit)
 
     return document(builder, name, link, defaults, summary=summary, source=source)
 
 
-def build(name, assemble, defaults, pretrained_model, explicit, *, zoo=()):
+def build(name, assemble, defaults, pretrained_model, explicit, *, zoo=(), convert_as=None):
     """Settle a builder's options, assemble the detector and load its weights.
 
     Args:
@@ -192,6 +200,7 @@ def build(name, assemble, defaults, pretrained_model, explicit, *, zoo=()):
         pretrained_model (str, os.PathLike, Weights or None): See :func:`~chainfpn.models.weights.find_weights`.
         explicit (dict): What the caller passed; None means nothing.
         zoo (sequence of str): The words for torchvision's published weights.
+        convert_as (str or None): See :func:`~chainfpn.models.weights.find_weights`.
 
     Returns:
         chainfpn.links.Detector: The detector.
@@ -201,7 +210,7 @@ def build(name, assemble, defaults, pretrained_model, explicit, *, zoo=()):
         WeightsError: if the weights do not fit.
         OSError: if they cannot be read.
     """
-    weights = find_weights(pretrained_model, name=name, zoo=zoo)
+    weights = find_weights(pretrained_model, name=name, zoo=zoo, convert_as=convert_as)
     link = assemble(SimpleNamespace(name=name, **choose(defaults, weights, explicit)))
     return link if weights is None else weights.load_into(link)
 
@@ -260,7 +269,7 @@ def resnet_trunk(o, norm):
         )
     if not stages or stages != tuple(range(stages[0], stages[-1] + 1)) or not 1 <= stages[0] <= stages[-1] <= 4:
         raise ValueError(f"{o.name}: stages must be consecutive numbers in 1 to 4, got {stages!r}")
-    body = getattr(resnet, name)(norm=norm)
+    body = getattr(resnet, name)(norm=norm, stride_in_1x1=o.stride_in_1x1)
     body.pick = tuple(f"layer{stage}" for stage in stages)
     body.remove_unused()
     return body, [body.out_channels[stage - 1] for stage in stages]

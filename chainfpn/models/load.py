@@ -2,7 +2,17 @@
 
 import os
 
-from chainfpn.models import classifiers, faster_rcnn, fcos, fpn, keypoint_rcnn, mask_rcnn, resnet, retinanet
+from chainfpn.models import (
+    classifiers,
+    faster_rcnn,
+    fcos,
+    fpn,
+    keypoint_rcnn,
+    mask_rcnn,
+    mobile_faster_rcnn,
+    resnet,
+    retinanet,
+)
 from chainfpn.models.weights import find_weights
 from chainfpn.serialization import WeightsError
 
@@ -16,6 +26,8 @@ BUILDERS = {
     "fasterrcnn_resnet50_fpn_v2": faster_rcnn.fasterrcnn_resnet50_fpn_v2,
     "fasterrcnn_resnet_fpn": faster_rcnn.fasterrcnn_resnet_fpn,
     "fasterrcnn_resnet_fpn_v2": faster_rcnn.fasterrcnn_resnet_fpn_v2,
+    "fasterrcnn_mobilenet_v3_large_fpn": mobile_faster_rcnn.fasterrcnn_mobilenet_v3_large_fpn,
+    "fasterrcnn_mobilenet_v3_large_320_fpn": mobile_faster_rcnn.fasterrcnn_mobilenet_v3_large_320_fpn,
     "maskrcnn_resnet50_fpn": mask_rcnn.maskrcnn_resnet50_fpn,
     "maskrcnn_resnet50_fpn_v2": mask_rcnn.maskrcnn_resnet50_fpn_v2,
     "maskrcnn_resnet_fpn": mask_rcnn.maskrcnn_resnet_fpn,
