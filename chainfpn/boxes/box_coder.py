@@ -47,7 +47,7 @@ class BoxCoder:
         y = reference[:, 0, None] + 0.5 * height
         x = reference[:, 1, None] + 0.5 * width
         wx, wy, ww, wh = self.weights
-        deltas = deltas.reshape(len(deltas), -1, 4)  # (R, K, 4)
+        deltas = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)  # (R, K, 4)
         y = deltas[..., 1] / wy * height + y  # (R, K)
         x = deltas[..., 0] / wx * width + x
         half_height = 0.5 * (xp.exp(xp.minimum(deltas[..., 3] / wh, MAX_LOG_SCALE)) * height)
@@ -100,7 +100,9 @@ class LinearBoxCoder:
         """
         xp = backend.get_array_module(deltas)
         centre, size = self._centre_and_size(reference.astype(deltas.dtype, copy=False))
-        deltas = deltas.reshape(len(deltas), -1, 4)[..., [1, 0, 3, 2]]  # (R, K, 4): top, left, bottom, right
+        deltas = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)[
+            ..., [1, 0, 3, 2]
+        ]  # (R, K, 4): top, left, bottom, right
         top_left = centre[:, None] - deltas[..., :2] * size[:, None]  # (R, K, 2)
         bottom_right = centre[:, None] + deltas[..., 2:] * size[:, None]
         return xp.concatenate((top_left, bottom_right), axis=-1)

@@ -52,6 +52,7 @@ def rcnn_builder(name, assemble, link, summary, *, source):
         max_size=None,
         anchor_sizes=None,
         aspect_ratios=None,
+        stride_in_1x1=None,
     ):
         explicit = {
             "depth": depth,
@@ -66,6 +67,7 @@ def rcnn_builder(name, assemble, link, summary, *, source):
             "max_size": max_size,
             "anchor_sizes": anchor_sizes,
             "aspect_ratios": aspect_ratios,
+            "stride_in_1x1": stride_in_1x1,
         }
         return build(name, assemble, DEFAULTS, pretrained_model, explicit)
 

@@ -27,7 +27,7 @@ def _assemble(o, *, normed=False):
 
 
 _assemble_v2 = functools.partial(_assemble, normed=True)
-_V2 = "with batch normalization that is not frozen, and group normalization in the heads."
+_V2 = "with batch normalization in it and group normalization in the heads."
 _SOURCE = "Lin et al. 2017 (RetinaNet); torchvision 0.14 ``RetinaNet``."
 
 retinanet_resnet50_fpn = fixed_builder(

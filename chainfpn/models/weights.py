@@ -4,7 +4,7 @@ import os
 from typing import NamedTuple
 
 from chainfpn.data import imagenet_label_names
-from chainfpn.serialization import read_weights, set_weights
+from chainfpn.serialization import WeightsError, read_weights, set_weights
 
 
 class Weights(NamedTuple):
@@ -65,10 +65,18 @@ def choose(defaults, weights, explicit):
 
     Returns:
         dict: Every option and its value.
+
+    Raises:
+        WeightsError: if the weights want an option to differ from its default that the caller could not pass either:
+            they are of another model.
     """
     said = {} if weights is None else weights.meta.get("arguments", {})
     if weights is not None and weights.meta.get("label_names") is not None:
         said = {**said, "label_names": weights.meta["label_names"]}
+    said = {key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}
+    for key, value in said.items():
+        if key not in explicit and value != defaults.get(key):
+            raise WeightsError(f"{weights.file}: its model has {key} {value!r}, which this builder has not")
     options = {**defaults, **{key: value for key, value in said.items() if key in defaults}}
     return {**options, **{key: value for key, value in explicit.items() if value is not None}}
 

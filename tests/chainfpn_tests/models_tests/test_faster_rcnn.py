@@ -1,12 +1,14 @@
 """Faster R-CNN: torchvision's maps and detections from torchvision's own file, on photographs of several sizes."""
 
+import json
 import textwrap
 
 import chainer
 import numpy as np
 import pytest
 
-from chainfpn import models
+from chainfpn import WeightsError, models
+from chainfpn.data import weights_path
 from reference.photographs import photographs
 from reference.random_networks import RANDOM_NETWORKS
 from weights_convert import zoo
@@ -171,3 +173,22 @@ def test_options_shape_the_detector_and_building_twice_changes_nothing():
 def test_bad_options_are_named(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         models.fasterrcnn_resnet_fpn(n_fg_class=1, **options)
+
+
+def test_weights_of_another_model_are_refused():
+    """A file of a ResNet-18 detector never makes the ResNet-50 builder build a ResNet-18."""
+    with pytest.raises(WeightsError, match=r"person\.npz: its model has depth 18, which this builder has not"):
+        models.fasterrcnn_resnet50_fpn(pretrained_model=weights_path())
+
+
+@pytest.mark.usefixtures("in_float32")
+def test_what_the_file_says_of_the_trunk_is_heeded(tmp_path):
+    options = {"stages": (1, 2), "fpn_channels": 16, "head_channels": 8, "n_fg_class": 1}
+    source = models.fasterrcnn_resnet_fpn(50, **options)
+    chainer.serializers.save_npz(tmp_path / "plain.npz", source)
+    meta = {"model": "fasterrcnn_resnet_fpn", "arguments": {**options, "stride_in_1x1": True, "norm_eps": 2e-5}}
+    with np.load(tmp_path / "plain.npz") as arrays:
+        np.savez(tmp_path / "caffe.npz", __meta__=json.dumps(meta), **arrays)
+    link = models.load(tmp_path / "caffe.npz")
+    assert link.backbone.body.layer2[0].conv1.stride == (2, 2)
+    assert link.backbone.body.bn1.eps == 2e-5
