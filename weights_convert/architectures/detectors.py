@@ -165,7 +165,7 @@ def describe_one_stage(shapes):
     expected |= _one_stage_head("regression", "bbox_reg", width, n_anchors * 4, fcos, normed)
     if fcos:
         expected |= conv("head.regression_head.bbox_ctrness", width, 1, 3, True)
-    arguments = _labels(n_outputs) | _unlike_defaults(trunk, stages, width)
+    arguments = _labels(n_outputs) | _unlike_defaults(trunk, stages, width) | {"stages": stages}
     if stages == [2, 3, 4]:
         del arguments["stages"]
     return _name("fcos" if fcos else "retinanet", "_v2" if normed else "", trunk, arguments), arguments, expected

@@ -8,6 +8,7 @@ import pytest
 
 from chainfpn import models
 from reference.photographs import photographs
+from weights_convert.architectures import recognise
 
 #: Builders on any ResNet, of two stages and of one.
 TWO_STAGES = [name for name in models.BUILDERS if name.endswith(("rcnn_resnet_fpn", "rcnn_resnet_fpn_v2"))]
@@ -76,6 +77,31 @@ def test_any_trunk_and_stages(name):
     assert model.backbone.body.pick == ("layer3", "layer4")
     wide = getattr(models, name)("resnext50_32x4d", 3, fpn_channels=32, stages=(2,))
     assert wide.backbone.body.layer2[0].conv2.groups == 32
+
+
+#: Chainer's names of what torch saves, to torch's.
+LEAVES = {
+    "W": "weight",
+    "b": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "avg_mean": "running_mean",
+    "avg_var": "running_var",
+}
+
+
+@pytest.mark.parametrize("stages", [(1, 2, 3, 4), (2, 3, 4)])
+@pytest.mark.parametrize("name", TWO_STAGES + ONE_STAGE)
+def test_converter_expects_the_names_of_the_link(name, stages):
+    shapes = {}
+    for path, link in small(name, stages=stages).namedlinks():
+        for leaf in (link._params | link._persistent) & set(LEAVES):
+            shapes[f"{path.strip('/').replace('/', '.')}.{LEAVES[leaf]}"] = getattr(link, leaf).shape
+    found = recognise(shapes)
+    assert found.shapes == shapes
+    assert found.builder == name
+    usual = (2, 3, 4) if name in ONE_STAGE else (1, 2, 3, 4)
+    assert tuple(found.arguments.get("stages", usual)) == stages
 
 
 @pytest.mark.parametrize(
