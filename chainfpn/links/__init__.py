@@ -23,6 +23,7 @@ from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNo
 from chainfpn.links.classifier import Classifier, ClassifierPreparation
 from chainfpn.links.conv_norm_activation import conv_norm_activation
 from chainfpn.links.detectors.box_head import FastRCNNPredictor, TwoMLPHead, conv_box_head
+from chainfpn.links.detectors.dense_detector import DenseDetector
 from chainfpn.links.detectors.detector import Detection, Detector
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN
 from chainfpn.links.detectors.fcos import FCOS, FCOSHead
@@ -50,6 +51,7 @@ __all__ = [
     "Classifier",
     "ClassifierPreparation",
     "DenseNet",
+    "DenseDetector",
     "Detection",
     "Detector",
     "FCOSHead",

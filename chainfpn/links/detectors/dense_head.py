@@ -1,15 +1,11 @@
-"""Towers of convolutions over every level, and what one-stage detectors make of their output."""
+"""Towers of convolutions over every level: what the heads of one-stage detectors are made of."""
 
 import math
 
-import chainer
 import chainer.functions as F
 import chainer.links as L
 from chainer import initializers
 
-from chainfpn.boxes.non_maximum_suppression import batched_nms
-from chainfpn.boxes.selection import clip, top_k
-from chainfpn.links.detectors.detector import Detection
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 #: Bias of class logits so that a fresh network calls everything background with this confidence.
@@ -83,44 +79,3 @@ def per_anchor(h, n):
         Variable: (B, H * W * A, n); positions row-major, the A anchors of a position next to each other.
     """
     return F.reshape(F.transpose(h, (0, 2, 3, 1)), (h.shape[0], -1, n))
-
-
-def detect_per_level(
-    scores, deltas, anchors, sizes, *, box_coder, score_thresh, nms_thresh, n_candidates, n_detections
-):
-    """Turn dense scores into detections: threshold, best of each level, decode, clip, suppress per class.
-
-    Args:
-        scores (list of array): Per level, (B, N_l, K).
-        deltas (list of array): Per level, (B, N_l, 4).
-        anchors (list of array): Per level, (N_l, 4), yxyx.
-        sizes (sequence of (int, int)): Height and width of each image.
-        box_coder (BoxCoder): What the deltas mean.
-        score_thresh (float): Only scores above it are kept.
-        nms_thresh (float): IoU above which the lower-scored of two detections of a class goes.
-        n_candidates (int): Most candidates per level.
-        n_detections (int): Most detections per image.
-
-    Returns:
-        list of Detection: One per image.
-
-    Source:
-        torchvision 0.14 ``RetinaNet.postprocess_detections``.
-    """
-    xp = chainer.backend.get_array_module(scores[0])
-    detections = []
-    for i, size in enumerate(sizes):
-        bboxes, outputs, kept_scores = [], [], []
-        for score, delta, anchor in zip(scores, deltas, anchors, strict=True):
-            n_output = score.shape[2]
-            score = score[i].ravel()  # (N_l * K,)
-            (candidates,) = xp.nonzero(score > score_thresh)
-            candidates = candidates[top_k(score[candidates], n_candidates)]  # (R_l,)
-            position, output = candidates // n_output, candidates % n_output
-            bboxes.append(clip(box_coder.decode(delta[i][position], anchor[position])[:, 0], size))  # (R_l, 4)
-            outputs.append(output.astype("int32"))
-            kept_scores.append(score[candidates])
-        bbox, output, score = xp.concatenate(bboxes), xp.concatenate(outputs), xp.concatenate(kept_scores)
-        keep = batched_nms(bbox, score, output, nms_thresh)[:n_detections]
-        detections.append(Detection(bbox[keep], output[keep], score[keep]))
-    return detections

@@ -8,8 +8,8 @@ import chainer.functions as F
 import chainer.links as L
 
 from chainfpn.boxes.box_coder import LinearBoxCoder
-from chainfpn.links.detectors.dense_head import classification, detect_per_level, per_anchor, prediction, tower
-from chainfpn.links.detectors.detector import Detector
+from chainfpn.links.detectors.dense_detector import DenseDetector
+from chainfpn.links.detectors.dense_head import classification, per_anchor, prediction, tower
 
 
 class FCOSClassificationHead(chainer.Chain):
@@ -101,77 +101,36 @@ class FCOSHead(chainer.Chain):
         return (self.classification_head(hs), *self.regression_head(hs))
 
 
-class FCOS(Detector):
+class FCOS(DenseDetector):
     """Detect in one stage, without anchors to choose from.
 
     The anchor generator gives the unit of the distances: one square per position, as large as the stride.
 
-    Args:
-        backbone (callable): Batch (B, 3, H, W) to a list of maps, finest first.
-        head (callable): A :class:`FCOSHead`.
-        anchor_generator (callable): An :class:`~chainfpn.boxes.AnchorGenerator` of one anchor per position.
-        n_fg_class (int): Number of labels, background excluded.
-        raw_labels (sequence of int or None): See :class:`~chainfpn.links.Detector`.
-        label_names (sequence of str or None): See :class:`~chainfpn.links.Detector`.
-        preparation (callable or None): See :class:`~chainfpn.links.Detector`.
-        n_candidates (int): Most candidates per level.
-        n_detections (int): Most detections per image.
+    The arguments are those of :class:`~chainfpn.links.DenseDetector`; the head is a :class:`FCOSHead`, and there is one
+    anchor per position.
 
     Source:
         Tian et al. 2019; torchvision 0.14 ``FCOS``.
     """
 
     presets = MappingProxyType({"evaluate": (0.2, 0.6), "visualize": (0.5, 0.6)})
+    box_coder = LinearBoxCoder()
+    n_detections = 100
 
-    def __init__(
-        self,
-        backbone,
-        head,
-        anchor_generator,
-        *,
-        n_fg_class,
-        raw_labels=None,
-        label_names=None,
-        preparation=None,
-        n_candidates=1000,
-        n_detections=100,
-    ):
-        super().__init__(n_fg_class=n_fg_class, raw_labels=raw_labels, label_names=label_names, preparation=preparation)
-        self.anchor_generator = anchor_generator
-        self.box_coder = LinearBoxCoder()
-        self.n_candidates = n_candidates
-        self.n_detections = n_detections
-        with self.init_scope():
-            self.backbone = backbone
-            self.head = head
-
-    def forward(self, x, sizes):
-        """Detect objects in a prepared batch.
+    def scores(self, logits, centers):
+        """Score every position: the geometric mean of the class probability and the centerness.
 
         Args:
-            x (Variable): (B, 3, H, W).
-            sizes (sequence of (int, int)): Height and width of each image within the batch.
+            logits (list of Variable): Per level, (B, N_l, K).
+            centers (list of Variable): Per level, (B, N_l, 1).
 
         Returns:
-            list of Detection: One per image, in the pixels of the batch; a score is the geometric mean of the class
-            probability and the centerness.
+            list of array: Per level, (B, N_l, K).
         """
-        hs = self.backbone(x)  # levels of (B, C, H_l, W_l)
-        logits, distances, centers = self.head(hs)  # levels of (B, N_l, K), (B, N_l, 4), (B, N_l, 1)
-        return detect_per_level(
-            [
-                self.xp.sqrt(F.sigmoid(logit).array * F.sigmoid(center).array)
-                for logit, center in zip(logits, centers, strict=True)
-            ],
-            [distance.array for distance in distances],
-            self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp),
-            sizes,
-            box_coder=self.box_coder,
-            score_thresh=self.score_thresh,
-            nms_thresh=self.nms_thresh,
-            n_candidates=self.n_candidates,
-            n_detections=self.n_detections,
-        )
+        return [
+            self.xp.sqrt(F.sigmoid(logit).array * F.sigmoid(center).array)
+            for logit, center in zip(logits, centers, strict=True)
+        ]
 
 
 _group_norm = functools.partial(L.GroupNormalization, 32, eps=1e-5)

@@ -6,8 +6,8 @@ import chainer
 import chainer.functions as F
 
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.links.detectors.dense_head import classification, detect_per_level, per_anchor, prediction, tower
-from chainfpn.links.detectors.detector import Detector
+from chainfpn.links.detectors.dense_detector import DenseDetector
+from chainfpn.links.detectors.dense_head import classification, per_anchor, prediction, tower
 
 
 class RetinaNetClassificationHead(chainer.Chain):
@@ -100,68 +100,26 @@ class RetinaNetHead(chainer.Chain):
         return self.classification_head(hs), self.regression_head(hs)
 
 
-class RetinaNet(Detector):
+class RetinaNet(DenseDetector):
     """Detect in one stage, with a sigmoid per class.
 
-    Args:
-        backbone (callable): Batch (B, 3, H, W) to a list of maps, finest first.
-        head (callable): A :class:`RetinaNetHead`.
-        anchor_generator (callable): An :class:`~chainfpn.boxes.AnchorGenerator`.
-        n_fg_class (int): Number of labels, background excluded.
-        raw_labels (sequence of int or None): See :class:`~chainfpn.links.Detector`.
-        label_names (sequence of str or None): See :class:`~chainfpn.links.Detector`.
-        preparation (callable or None): See :class:`~chainfpn.links.Detector`.
-        n_candidates (int): Most candidates per level.
-        n_detections (int): Most detections per image.
+    The arguments are those of :class:`~chainfpn.links.DenseDetector`; the head is a :class:`RetinaNetHead`.
 
     Source:
         Lin et al. 2017 (RetinaNet); torchvision 0.14 ``RetinaNet``.
     """
 
     presets = MappingProxyType({"evaluate": (0.05, 0.5), "visualize": (0.5, 0.5)})
+    box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
+    n_detections = 300
 
-    def __init__(
-        self,
-        backbone,
-        head,
-        anchor_generator,
-        *,
-        n_fg_class,
-        raw_labels=None,
-        label_names=None,
-        preparation=None,
-        n_candidates=1000,
-        n_detections=300,
-    ):
-        super().__init__(n_fg_class=n_fg_class, raw_labels=raw_labels, label_names=label_names, preparation=preparation)
-        self.anchor_generator = anchor_generator
-        self.box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
-        self.n_candidates = n_candidates
-        self.n_detections = n_detections
-        with self.init_scope():
-            self.backbone = backbone
-            self.head = head
-
-    def forward(self, x, sizes):
-        """Detect objects in a prepared batch.
+    def scores(self, logits):
+        """Score every anchor.
 
         Args:
-            x (Variable): (B, 3, H, W).
-            sizes (sequence of (int, int)): Height and width of each image within the batch.
+            logits (list of Variable): Per level, (B, N_l, K).
 
         Returns:
-            list of Detection: One per image, in the pixels of the batch.
+            list of array: Per level, (B, N_l, K), probabilities.
         """
-        hs = self.backbone(x)  # levels of (B, C, H_l, W_l)
-        logits, deltas = self.head(hs)  # levels of (B, N_l, K), (B, N_l, 4)
-        return detect_per_level(
-            [F.sigmoid(logit).array for logit in logits],
-            [delta.array for delta in deltas],
-            self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp),
-            sizes,
-            box_coder=self.box_coder,
-            score_thresh=self.score_thresh,
-            nms_thresh=self.nms_thresh,
-            n_candidates=self.n_candidates,
-            n_detections=self.n_detections,
-        )
+        return [F.sigmoid(logit).array for logit in logits]
