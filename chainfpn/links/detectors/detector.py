@@ -117,8 +117,8 @@ class Detector(chainer.Chain):
             ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
         """
         imgs = list(imgs)
-        x, sizes = self.prepare(imgs)
         with chainer.using_config("train", False), chainer.no_backprop_mode():
+            x, sizes = self.prepare(imgs)
             detections = self(x, sizes)
         images = [
             self._finish(detection, img.shape[1:], size)

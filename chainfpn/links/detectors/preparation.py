@@ -2,6 +2,7 @@
 
 import math
 
+import chainer
 import numpy as np
 
 from chainfpn.functions import resize_bilinear
@@ -18,7 +19,8 @@ class Preparation:
     unless the longer would pass ``max_size``, and padded with zeros at the bottom and right to a multiple of 32.
 
     Args:
-        min_size (int): Wanted length of the shorter side in pixels.
+        min_size (int or sequence of int): Wanted length of the shorter side in pixels. Of several, one is drawn for
+            each image in training mode, with NumPy's global generator; in test mode it is the last.
         max_size (int): Limit of the longer side in pixels.
         mean (sequence of float): Per channel, for pixels in 0..1.
         std (sequence of float): Per channel, for pixels in 0..1.
@@ -26,7 +28,7 @@ class Preparation:
         size_divisible (int): What the sides of the batch are a multiple of.
 
     Raises:
-        ValueError: if not 0 < min_size <= max_size.
+        ValueError: if there is no min_size, or not every one is in 1..max_size.
 
     Source:
         torchvision 0.14 ``GeneralizedRCNNTransform``.
@@ -42,9 +44,10 @@ class Preparation:
         fixed_size=None,
         size_divisible=32,
     ):
-        if not 0 < min_size <= max_size:
+        min_sizes = (min_size,) if np.isscalar(min_size) else tuple(min_size)
+        if not min_sizes or not 0 < min(min_sizes) <= max(min_sizes) <= max_size:
             raise ValueError(f"Preparation: min_size must be > 0 and <= max_size, got {min_size} and {max_size}")
-        self.min_size = min_size
+        self.min_sizes = min_sizes
         self.max_size = max_size
         self.fixed_size = fixed_size
         self.size_divisible = size_divisible
@@ -95,6 +98,8 @@ class Preparation:
         """
         if self.fixed_size is not None:
             return self.fixed_size
+        drawn = chainer.config.train and len(self.min_sizes) > 1
+        min_size = self.min_sizes[np.random.randint(len(self.min_sizes)) if drawn else -1]
         one, shorter, longer = np.float32(1), np.float32(min(size)), np.float32(max(size))
-        scale = float(min(one / shorter * np.float32(self.min_size), one / longer * np.float32(self.max_size)))
+        scale = float(min(one / shorter * np.float32(min_size), one / longer * np.float32(self.max_size)))
         return tuple(max(1, math.floor(side * scale)) for side in size)

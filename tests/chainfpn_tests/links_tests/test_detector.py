@@ -113,3 +113,20 @@ def test_sizes_are_torchvisions(torchvision_live, seed):
 def test_limits_are_checked():
     with pytest.raises(ValueError, match="Preparation: min_size must be > 0 and <= max_size, got 900 and 800"):
         Preparation(900, 800)
+
+
+def test_one_of_several_sizes_is_drawn_in_training_only():
+    preparation = Preparation((8, 12, 16), 64)
+    img = _img(32, 48)
+    np.random.seed(0)
+    drawn = [preparation.resized((32, 48)) for _ in range(60)]
+    assert set(drawn) == {(8, 12), (12, 18), (16, 24)}
+    with chainer.using_config("train", False):
+        assert {preparation.resized((32, 48)) for _ in range(20)} == {(16, 24)}
+    np.random.seed(0)
+    assert preparation([img])[1] == [drawn[0]]
+
+
+def test_each_of_several_sizes_is_checked():
+    with pytest.raises(ValueError, match=r"Preparation: min_size must be > 0 and <= max_size, got \(0, 8\) and 64"):
+        Preparation((0, 8), 64)
