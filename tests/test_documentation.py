@@ -153,8 +153,8 @@ def test_the_picture_is_what_the_demo_draws(tmp_path):
     """Up to a few shades: JPEG libraries differ."""
     import numpy as np
 
-    from chainfpn.cli.images import read_image
     from chainfpn.cli.main import main
+    from chainfpn.images import read_image
 
     assert main(["demo", "--out", str(tmp_path)]) == 0
     picture = ROOT / "docs" / "images" / "demo.jpg"

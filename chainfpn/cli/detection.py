@@ -7,9 +7,9 @@ from tqdm import tqdm
 
 from chainfpn.cli.drawing import draw
 from chainfpn.cli.errors import CommandError
-from chainfpn.cli.images import ImageError, read_image, to_array
 from chainfpn.cli.output import complete_file
 from chainfpn.cli.results import JsonList, PictureNames, Table
+from chainfpn.images import ImageError, read_image, to_array
 
 #: Of the pictures, in Pillow's terms: what is drawn keeps its edges.
 JPEG_QUALITY = 90

@@ -7,7 +7,7 @@ from PIL import Image
 
 from chainfpn.cli.detection import detect_all
 from chainfpn.cli.errors import CommandError
-from chainfpn.cli.images import read_image
+from chainfpn.images import read_image
 
 
 class Detector:

@@ -7,8 +7,8 @@ import pytest
 from chainfpn.cli import detector as cli_detector
 from chainfpn.cli.detector import choose_device, load_detector
 from chainfpn.cli.errors import CommandError
-from chainfpn.cli.images import read_image, to_array
 from chainfpn.data import photograph_path, weights_path
+from chainfpn.images import read_image, to_array
 
 
 def pretend(monkeypatch, count):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chainfpn.cli.images import ImageError, read_image, to_array
+from chainfpn.images import ImageError, read_image, to_array
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -156,3 +156,13 @@ def test_damage_is_an_image_error_or_is_overlooked(tmp_path, name):
     assert len(messages) > 20
     assert all(message.startswith(str(path)) for message in messages)
     assert not any("\n" in message for message in messages)
+
+
+def test_pixels_as_stored_are_not_turned(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    halves().save(tmp_path / "x.png", exif=exif)
+    assert read_image(tmp_path / "x.png").size == (6, 8)
+    image = read_image(tmp_path / "x.png", upright=False)
+    assert image.size == (8, 6)
+    assert near(image.getpixel((1, 1)), RED)

@@ -18,7 +18,7 @@ class ImageError(Exception):
     """A file that is not there or is not an image that can be read."""
 
 
-def read_image(path):
+def read_image(path, *, upright=True):
     """Read an image the way a viewer shows it.
 
     Turned upright as its EXIF orientation says; of an animation the first frame. Grey, palette and CMYK images become
@@ -26,6 +26,7 @@ def read_image(path):
 
     Args:
         path (str or os.PathLike): The file.
+        upright (bool): Whether to heed the EXIF orientation; annotations count pixels as they are stored.
 
     Returns:
         PIL.Image.Image: In mode RGB.
@@ -38,7 +39,7 @@ def read_image(path):
             warnings.simplefilter("ignore")  # odd metadata and large pictures are no reason to warn
             with Image.open(path) as file:
                 file.load()
-                return _to_rgb(ImageOps.exif_transpose(file))
+                return _to_rgb(ImageOps.exif_transpose(file) if upright else file)
     except FileNotFoundError:
         raise ImageError(f"{path}: there is no such file") from None
     except IsADirectoryError:
