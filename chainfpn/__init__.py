@@ -8,7 +8,7 @@ from chainfpn import compat
 
 compat.enable()
 
-from chainfpn.serialization import WeightsError, load_weights, read_weights, set_weights  # noqa: E402
+from chainfpn.serialization import WeightsError, load_weights, read_weights, save_weights, set_weights  # noqa: E402
 
 __version__ = "0.1.0"
-__all__ = ["WeightsError", "load_weights", "read_weights", "set_weights"]
+__all__ = ["WeightsError", "load_weights", "read_weights", "save_weights", "set_weights"]

@@ -1,4 +1,4 @@
-"""Weights from a file into a link: nothing unpickled, nothing half loaded, every problem named at once."""
+"""Weights between a file and a link: nothing unpickled, nothing half loaded, every problem named at once."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 from chainer import serializers
+from chainer.backends import cuda
 
 #: Where trainers put the weights of the model they train: below the updater, and below a train chain.
 _SNAPSHOT_PREFIXES = ("updater/model:main/model/", "updater/model:main/")
@@ -72,6 +73,43 @@ def load_weights(path, link, *, strict=True):
     arrays, meta = read_weights(path)
     set_weights(arrays, link, strict=strict, file=os.path.basename(path))
     return meta
+
+
+def save_weights(path, link, *, dtype=None, meta=None):
+    """Write a link's weights to an .npz that says which model they are of.
+
+    The file appears under its name when it is complete, never before. What a builder made can be loaded again by
+    :func:`chainfpn.models.load`, detected with, and converted to a .pth.
+
+    Args:
+        path (str or os.PathLike): The file.
+        link (chainer.Link): The model, on any device. What its builder left in its attribute ``meta`` goes into the
+            file's ``__meta__``.
+        dtype (str or None): What floating-point arrays are stored in, such as ``'float16'``; their own by default.
+        meta (dict or None): More entries of ``__meta__``, JSON values.
+
+    Raises:
+        ValueError: if the file cannot be written.
+
+    Example:
+        >>> from chainfpn import models, save_weights
+        >>> save_weights("detector.npz", models.fasterrcnn_resnet50_fpn())  # doctest: +SKIP
+    """
+    from weights_convert.meta import FORMAT, meta_array
+    from weights_convert.write.files import replacing
+    from weights_convert.write.npz import write_npz
+
+    serializer = serializers.DictionarySerializer()
+    serializer.save(link)
+    arrays = {name: np.asarray(cuda.to_cpu(array)) for name, array in serializer.target.items() if array is not None}
+
+    def read(name):
+        array = arrays[name]
+        return (array.astype(dtype) if dtype is not None and array.dtype.kind == "f" else array), None
+
+    about = {"format": FORMAT, **getattr(link, "meta", {}), **({} if meta is None else meta)}
+    with replacing(path) as file:
+        write_npz(file, arrays, read, lambda: meta_array(about))
 
 
 def set_weights(arrays, link, *, strict=True, file="weights"):

@@ -211,8 +211,18 @@ def build(name, assemble, defaults, pretrained_model, explicit, *, zoo=(), conve
         OSError: if they cannot be read.
     """
     weights = find_weights(pretrained_model, name=name, zoo=zoo, convert_as=convert_as)
-    link = assemble(SimpleNamespace(name=name, **choose(defaults, weights, explicit)))
+    options = choose(defaults, weights, explicit)
+    link = assemble(SimpleNamespace(name=name, **options))
+    link.meta = _meta(name, options, defaults)
     return link if weights is None else weights.load_into(link)
+
+
+def _meta(name, options, defaults):
+    """Say in JSON values what it takes to build the same detector again."""
+    named = "label_names"
+    arguments = {key: value for key, value in options.items() if key != named and value != defaults[key]}
+    names = options[named] or ("coco" if options["n_fg_class"] is None else None)
+    return {"model": name, "arguments": arguments, named: names}
 
 
 def label_options(o):

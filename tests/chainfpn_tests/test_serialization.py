@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from chainer.training import extensions
 
-from chainfpn import WeightsError, load_weights, read_weights
+import chainfpn
+from chainfpn import WeightsError, load_weights, models, read_weights
 from chainfpn.links import BatchNormalization, FrozenBatchNormalization
 
 
@@ -145,3 +146,31 @@ def test_a_broken_meta_is_said(tmp_path):
     np.savez(tmp_path / "x.npz", __meta__="{", W=np.zeros(1))
     with pytest.raises(WeightsError, match=r"x\.npz: __meta__ must be JSON, got '{'"):
         read_weights(tmp_path / "x.npz")
+
+
+def test_what_is_saved_builds_the_same_detector_again(tmp_path):
+    options = {"depth": 18, "stages": (2, 3), "fpn_channels": 8, "head_channels": 8, "n_fg_class": 2, "min_size": 64}
+    model = models.fasterrcnn_resnet_fpn(label_names=("cat", "dog"), max_size=96, **options)
+    chainfpn.save_weights(tmp_path / "own.npz", model, meta={"seed": 3})
+    again = models.load(tmp_path / "own.npz")
+    assert again.label_names == ("cat", "dog")
+    assert again.meta == {**model.meta, "arguments": {**model.meta["arguments"], "stages": (2, 3)}}
+    assert _arrays(again).keys() == _arrays(model).keys()
+    for name, array in _arrays(model).items():
+        np.testing.assert_array_equal(_arrays(again)[name], array)
+    assert read_weights(tmp_path / "own.npz")[1]["seed"] == 3
+    assert os.listdir(tmp_path) == ["own.npz"]
+
+
+def test_halves_are_half_as_large(tmp_path):
+    link = Small()
+    chainfpn.save_weights(tmp_path / "half.npz", link, dtype="float16")
+    arrays, meta = read_weights(tmp_path / "half.npz")
+    assert {array.dtype for name, array in arrays.items() if not name.endswith("/N")} == {np.dtype("float16")}
+    assert meta == {"format": 1}
+    load_weights(tmp_path / "half.npz", link)
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(ValueError, match=r"w\.npz: cannot be written: No such file or directory"):
+        chainfpn.save_weights(tmp_path / "nowhere" / "w.npz", Small())

@@ -47,6 +47,7 @@ class Detector(chainer.Chain):
     Attributes:
         score_thresh (float): Only detections with a score above it are returned.
         nms_thresh (float): IoU above which the lower-scored of two detections of a class goes.
+        meta (dict): What the builder was told, for :func:`chainfpn.save_weights`.
 
     Raises:
         ValueError: if raw_labels or label_names has not n_fg_class entries.
@@ -64,6 +65,7 @@ class Detector(chainer.Chain):
         for name, values in (("raw_labels", raw_labels), ("label_names", label_names)):
             if values is not None and len(values) != n_fg_class:
                 raise ValueError(f"Detector: {name} must have n_fg_class = {n_fg_class} entries, got {len(values)}")
+        self.meta = {}
         self.n_fg_class = n_fg_class
         self.raw_labels = raw_labels
         self.label_names = None if label_names is None else tuple(label_names)
