@@ -18,6 +18,7 @@ from chainfpn.links.backbones.resnet import (
     ResNet152,
 )
 from chainfpn.links.backbones.squeezenet import SqueezeNet
+from chainfpn.links.backbones.ssd_vgg import SSDVGG16
 from chainfpn.links.backbones.vgg import VGG
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.classifier import Classifier, ClassifierPreparation
@@ -35,6 +36,7 @@ from chainfpn.links.detectors.preparation import Preparation
 from chainfpn.links.detectors.retinanet import RetinaNet, RetinaNetHead
 from chainfpn.links.detectors.roi_heads import RoIHeads
 from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
+from chainfpn.links.detectors.ssd import SSD, SSDHead
 from chainfpn.links.fpn import FPN, LastLevelP6P7, max_pool_level
 from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.kuangliu_fpn import KuangliuFPN
@@ -42,6 +44,8 @@ from chainfpn.links.kuangliu_fpn import KuangliuFPN
 __all__ = [
     "FCOS",
     "FPN",
+    "SSD",
+    "SSDVGG16",
     "VGG",
     "AlexNet",
     "BackboneWithFPN",
@@ -82,6 +86,7 @@ __all__ = [
     "RetinaNet",
     "RetinaNetHead",
     "RoIHeads",
+    "SSDHead",
     "SqueezeNet",
     "TwoMLPHead",
     "conv_box_head",

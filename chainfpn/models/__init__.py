@@ -59,6 +59,7 @@ from chainfpn.models.retinanet import (
     retinanet_resnet_fpn,
     retinanet_resnet_fpn_v2,
 )
+from chainfpn.models.ssd import ssd300_vgg16
 
 __all__ = [
     "BUILDERS",
@@ -107,6 +108,7 @@ __all__ = [
     "retinanet_resnet_fpn_v2",
     "squeezenet1_0",
     "squeezenet1_1",
+    "ssd300_vgg16",
     "vgg11",
     "vgg11_bn",
     "vgg13",

@@ -225,11 +225,13 @@ def _meta(name, options, defaults):
     return {"model": name, "arguments": arguments, named: names}
 
 
-def label_options(o):
+def label_options(o, preparation=None):
     """Tell how many outputs a detector has, and what its base class wants to know.
 
     Args:
         o (SimpleNamespace): The builder's options.
+        preparation (Preparation or None): Images to batch; torchvision's within ``min_size`` and ``max_size`` by
+            default.
 
     Returns:
         tuple: The number of outputs, background included, and the keyword arguments of
@@ -242,7 +244,7 @@ def label_options(o):
         "n_fg_class": o.n_fg_class,
         "raw_labels": o.raw_labels,
         "label_names": resolve_label_names(o.label_names),
-        "preparation": Preparation(o.min_size, o.max_size),
+        "preparation": Preparation(o.min_size, o.max_size) if preparation is None else preparation,
     }
 
 

@@ -12,6 +12,7 @@ from chainfpn.models import (
     mobile_faster_rcnn,
     resnet,
     retinanet,
+    ssd,
 )
 from chainfpn.models.weights import find_weights
 from chainfpn.serialization import WeightsError
@@ -40,6 +41,7 @@ BUILDERS = {
     "retinanet_resnet_fpn_v2": retinanet.retinanet_resnet_fpn_v2,
     "fcos_resnet50_fpn": fcos.fcos_resnet50_fpn,
     "fcos_resnet_fpn": fcos.fcos_resnet_fpn,
+    "ssd300_vgg16": ssd.ssd300_vgg16,
 }
 
 

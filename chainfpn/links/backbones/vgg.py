@@ -10,6 +10,9 @@ from chainfpn.functions import adaptive_avg_pool_2d
 from chainfpn.links.classifier import Classifier
 from chainfpn.links.indexed_sequential import IndexedSequential
 
+#: Channels of the five stages.
+CHANNELS = (64, 128, 256, 512, 512)
+
 
 class VGG(Classifier):
     """Five stages of 3x3 convolutions, each ended by a 2x2 pooling, and three fully connected layers.
@@ -27,19 +30,11 @@ class VGG(Classifier):
         Simonyan and Zisserman 2014, table 1; torchvision 0.14 ``VGG``.
     """
 
-    channels = (64, 128, 256, 512, 512)
-
     def __init__(self, n_convolutions, n_class=1000, *, norm=None, dropout=0.5):
         super().__init__()
         self.n_class = n_class
-        layers, in_channels = [], 3
-        for n, channels in zip(n_convolutions, self.channels, strict=True):
-            for _ in range(n):
-                layers += [_convolution(in_channels, channels), *([] if norm is None else [norm(channels)]), F.relu]
-                in_channels = channels
-            layers.append(_max_pool)
         with self.init_scope():
-            self.features = IndexedSequential(*layers)  # (B, 512, H/32, W/32)
+            self.features = IndexedSequential(*vgg_features(n_convolutions, norm=norm))  # (B, 512, H/32, W/32)
             self.avgpool = partial(adaptive_avg_pool_2d, outsize=(7, 7))  # (B, 512, 7, 7)
             self.classifier = IndexedSequential(
                 _linear(512 * 7 * 7, 4096),  # (B, 4096)
@@ -50,6 +45,25 @@ class VGG(Classifier):
                 partial(F.dropout, ratio=dropout),
                 _linear(4096, n_class),  # (B, n_class)
             )
+
+
+def vgg_features(n_convolutions, *, norm=None):
+    """Make the layers ahead of the fully connected ones, numbered by their position as torchvision's are.
+
+    Args:
+        n_convolutions (sequence of int): Convolutions of each of the five stages.
+        norm (callable or None): Makes the normalization link for a number of channels; None leaves it out.
+
+    Returns:
+        list of callable: (B, 3, H, W) to (B, 512, H / 32, W / 32), rounded down.
+    """
+    layers, in_channels = [], 3
+    for n, channels in zip(n_convolutions, CHANNELS, strict=True):
+        for _ in range(n):
+            layers += [_convolution(in_channels, channels), *([] if norm is None else [norm(channels)]), F.relu]
+            in_channels = channels
+        layers.append(_max_pool)
+    return layers
 
 
 def _convolution(in_channels, out_channels):
