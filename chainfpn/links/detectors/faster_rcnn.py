@@ -52,12 +52,23 @@ class FasterRCNN(Detector):
         """
         hs = self.backbone(x)  # levels of (B, C, H_l, W_l)
         proposals = self.rpn(hs, sizes, x.shape[2:])  # images of (R_i, 4)
-        hs = hs[: len(hs) - 1 if self.n_roi_levels is None else self.n_roi_levels]
+        hs = self.roi_levels(hs)
         logits, deltas = self.roi_heads(hs, proposals, sizes)  # (R', K), (R', 4K)
         detections = self.roi_heads.detect(
             logits, deltas, proposals, sizes, score_thresh=self.score_thresh, nms_thresh=self.nms_thresh
         )
         return self._complete(hs, detections, sizes)
+
+    def roi_levels(self, hs):
+        """Choose the levels that regions are pooled from.
+
+        Args:
+            hs (list of Variable): The pyramid, finest first.
+
+        Returns:
+            list of Variable: The first of them.
+        """
+        return hs[: len(hs) - 1 if self.n_roi_levels is None else self.n_roi_levels]
 
     def _complete(self, hs, detections, sizes):
         """Add to the detections what else the subclass finds."""

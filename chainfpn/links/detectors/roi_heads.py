@@ -73,22 +73,36 @@ class RoIHeads(chainer.Chain):
         """
         return self.box_predictor(self.box_head(self._pool(hs, proposals, image_sizes, self.outsize)))
 
-    def look_closer(self, branch, hs, detections, image_sizes, *, outsize=14):
+    def branch(self, name, hs, bboxes, image_sizes, *, outsize=14):
+        """Run another branch on boxes.
+
+        Args:
+            name (str): ``'mask'`` or ``'keypoint'``: whose head and predictor.
+            hs (list of Variable): The levels that regions are pooled from, (B, C, H_l, W_l), finest first.
+            bboxes (list of array): Per image, (R_i, 4), yxyx, at least one box among them.
+            image_sizes (sequence of (int, int)): Height and width of each image within the batch.
+            outsize (int): Side of the grid that a box is pooled to.
+
+        Returns:
+            Variable: What the branch predicts, (sum R_i, ...), the boxes of the first image first.
+        """
+        pooled = self._pool(hs, bboxes, image_sizes, outsize)  # (R', C, outsize, outsize)
+        return self[f"{name}_predictor"](self[f"{name}_head"](pooled))  # (R', ...)
+
+    def look_closer(self, branch, hs, detections, image_sizes):
         """Run another branch on the boxes that were found.
 
         Args:
-            branch (str): ``'mask'`` or ``'keypoint'``: whose head and predictor.
+            branch (str): See :meth:`branch`.
             hs (list of Variable): The levels that regions are pooled from, (B, C, H_l, W_l), finest first.
             detections (list of Detection): One per image, at least one box among them.
             image_sizes (sequence of (int, int)): Height and width of each image within the batch.
-            outsize (int): Side of the grid that a box is pooled to.
 
         Returns:
             list of array: Per image, what the branch predicts for its boxes, (R_i, ...).
         """
         bboxes = [detection.bbox for detection in detections]
-        pooled = self._pool(hs, bboxes, image_sizes, outsize)  # (R', C, outsize, outsize)
-        maps = self[f"{branch}_predictor"](self[f"{branch}_head"](pooled)).array  # (R', ...)
+        maps = self.branch(branch, hs, bboxes, image_sizes).array  # (R', ...)
         return self.xp.split(maps, list(itertools.accumulate(map(len, bboxes)))[:-1])
 
     def _pool(self, hs, bboxes, image_sizes, outsize):
