@@ -60,6 +60,14 @@ CHAINERCV = (
         module="contextlib",
     ),
     Noise(
+        r"__array__ implementation doesn't accept a copy keyword",
+        since="NumPy 2.0",
+        needed_by="pycocotools: decoding masks",
+        stand_in="nothing: the warning is not shown",
+        category=DeprecationWarning,
+        module=r"pycocotools\.mask",
+    ),
+    Noise(
         r"\*c\* argument looks like a single numeric RGB",
         since="Matplotlib 3",
         needed_by="chainercv: visualizations/vis_point",
