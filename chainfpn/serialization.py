@@ -16,7 +16,7 @@ class WeightsError(ValueError):
     """A weight file that does not fit the link, or is none."""
 
 
-def read_weights(path):
+def read_weights(path, *, whole_snapshot=False):
     """Read all arrays of an .npz.
 
     Of a trainer's snapshot, only the arrays of the model are returned, under the model's own names.
@@ -24,6 +24,7 @@ def read_weights(path):
     Args:
         path (str or os.PathLike): An .npz as the converter, ``chainer.serializers.save_npz`` or a trainer's
             ``snapshot`` extension wrote it.
+        whole_snapshot (bool): Return everything in a trainer's snapshot, as it is named there.
 
     Returns:
         tuple of two dicts: Name to array, and the file's ``__meta__`` (empty if it has none).
@@ -45,7 +46,7 @@ def read_weights(path):
             raise
         raise WeightsError(f"{file}: must be an .npz archive, got another kind of file") from error
     meta = _meta(file, arrays.pop("__meta__", None))
-    for prefix in _SNAPSHOT_PREFIXES:
+    for prefix in () if whole_snapshot else _SNAPSHOT_PREFIXES:
         inside = {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
         if inside:
             return inside, meta

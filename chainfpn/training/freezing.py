@@ -1,0 +1,45 @@
+"""Parts of a network that training leaves as they are."""
+
+#: Stages of a ResNet from the one that is trained first to the one that is trained last.
+_STAGES = ("layer4", "layer3", "layer2", "layer1", "conv1")
+
+
+def freeze(link):
+    """Take a link's parameters out of training: no update, and no gradient is computed for them.
+
+    Where nothing before the link has a gradient either, its forward pass keeps no maps for a backward pass.
+
+    Args:
+        link (chainer.Link): The link; its weights keep their names and stay in snapshots and weight files.
+    """
+    for param in link.params():
+        param.disable_update()
+        # Chainer has no public way to say this of a parameter that exists.
+        param._requires_grad = False
+        param.node._requires_grad = False
+
+
+def freeze_backbone(detector, trainable_layers):
+    """Freeze the first stages of a detector's ResNet.
+
+    Args:
+        detector (chainfpn.links.Detector): Its ``backbone.body`` is a ResNet.
+        trainable_layers (int): How many stages are trained, counted from the last of the five (layer4, layer3, layer2,
+            layer1, conv1); a stage that is cut off counts, too.
+
+    Raises:
+        ValueError: if it is not in 0..5, or the trunk is not a ResNet.
+
+    Source:
+        torchvision 0.14 ``_resnet_fpn_extractor``; its detectors start with 3 of a pretrained trunk.
+    """
+    if not 0 <= trainable_layers <= len(_STAGES):
+        raise ValueError(f"freeze_backbone: trainable_layers must be in 0..{len(_STAGES)}, got {trainable_layers!r}")
+    body = getattr(detector.backbone, "body", None)
+    children = {} if body is None else {child.name: child for child in body.children()}
+    if "conv1" not in children:
+        raise ValueError(f"freeze_backbone: detector must have a ResNet as backbone.body, got {type(body).__name__}")
+    frozen = [*_STAGES[trainable_layers:], *(["bn1"] if trainable_layers < len(_STAGES) else [])]
+    for name in frozen:
+        if name in children:
+            freeze(children[name])

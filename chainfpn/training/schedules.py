@@ -1,0 +1,118 @@
+"""Learning rates as functions of the iteration, and the extension that sets them."""
+
+import bisect
+import math
+
+from chainer.training import extension
+
+
+def step_schedule(lr, milestones, *, gamma=0.1):
+    """Fall by a factor at each milestone.
+
+    Args:
+        lr (float): Learning rate at the start.
+        milestones (sequence of int): Iterations at which it falls, ascending.
+        gamma (float): The factor.
+
+    Returns:
+        callable: Number of updates done to learning rate.
+
+    Source:
+        PyTorch 1.13 ``MultiStepLR``.
+
+    Example:
+        >>> schedule = step_schedule(0.5, [10, 20])
+        >>> [round(schedule(i), 6) for i in (0, 9, 10, 25)]
+        [0.5, 0.5, 0.05, 0.005]
+    """
+    milestones = list(milestones)
+    return lambda iteration: lr * gamma ** bisect.bisect_right(milestones, iteration)
+
+
+def cosine_schedule(lr, n_iterations, *, final=0.0):
+    """Fall along half a cosine.
+
+    Args:
+        lr (float): Learning rate at the start.
+        n_iterations (int): Updates until the end is reached.
+        final (float): What is left at the end, as a share of ``lr``.
+
+    Returns:
+        callable: Number of updates done to learning rate.
+
+    Source:
+        Loshchilov and Hutter 2017, equation 5, without restarts.
+
+    Example:
+        >>> schedule = cosine_schedule(1.0, 100, final=0.5)
+        >>> [round(schedule(i), 6) for i in (0, 50, 100, 200)]
+        [1.0, 0.75, 0.5, 0.5]
+    """
+
+    def schedule(iteration):
+        done = min(iteration / n_iterations, 1.0)
+        return lr * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done)))
+
+    return schedule
+
+
+def warm_up(schedule, n_iterations, *, start=1e-3):
+    """Begin small: rise linearly to what another schedule says.
+
+    Args:
+        schedule (callable): Number of updates done to learning rate.
+        n_iterations (int): Updates until the other schedule holds; 0 for none.
+        start (float): Share of it at the start.
+
+    Returns:
+        callable: Number of updates done to learning rate.
+
+    Source:
+        Goyal et al. 2017, section 2.2; torchvision 0.14 ``references/detection/engine.py`` (the start).
+
+    Example:
+        >>> schedule = warm_up(lambda iteration: 1.0, 10, start=0.5)
+        >>> [schedule(i) for i in (0, 5, 10, 20)]
+        [0.5, 0.75, 1.0, 1.0]
+    """
+
+    def warmed(iteration):
+        done = min(iteration / n_iterations, 1.0) if n_iterations else 1.0
+        return schedule(iteration) * (start + (1 - start) * done)
+
+    return warmed
+
+
+class LearningRate(extension.Extension):
+    """Set the learning rate before every update, as a function of the updates done.
+
+    It has no state of its own: a training that is resumed goes on where it was.
+
+    Args:
+        schedule (callable): Number of updates done to learning rate.
+        optimizer (chainer.Optimizer or None): Whose ``lr`` is set; the updater's main one by default.
+    """
+
+    trigger = 1, "iteration"
+    name = "LearningRate"
+
+    def __init__(self, schedule, optimizer=None):
+        self.schedule = schedule
+        self.optimizer = optimizer
+
+    def initialize(self, trainer):
+        """Set the rate of the first update.
+
+        Args:
+            trainer (chainer.training.Trainer): The trainer.
+        """
+        self(trainer)
+
+    def __call__(self, trainer):
+        """Set the rate of the next update.
+
+        Args:
+            trainer (chainer.training.Trainer): The trainer.
+        """
+        optimizer = self.optimizer or trainer.updater.get_optimizer("main")
+        optimizer.lr = self.schedule(trainer.updater.iteration)

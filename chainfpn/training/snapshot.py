@@ -1,0 +1,72 @@
+"""The whole state of a training in a file, and back."""
+
+import os
+
+import numpy as np
+from chainer import serializers
+from chainer.training import extension
+
+from chainfpn.serialization import WeightsError, read_weights
+
+
+class Snapshot(extension.Extension):
+    """Write the trainer's state at the end of every epoch, always to the same file.
+
+    Unlike Chainer's extension of this kind it never leaves half a file under the name.
+
+    Args:
+        path (str or os.PathLike): The file.
+    """
+
+    name = "Snapshot"
+    trigger = 1, "epoch"
+    priority = -100  # after everything that has a state
+
+    def __init__(self, path):
+        self.path = path
+
+    def __call__(self, trainer):
+        """Write the file.
+
+        Args:
+            trainer (chainer.training.Trainer): The trainer.
+        """
+        save_snapshot(self.path, trainer)
+
+
+def save_snapshot(path, trainer):
+    """Write the state of a trainer: model, optimizer, iterator, extensions, triggers.
+
+    Args:
+        path (str or os.PathLike): The file, in the format of ``chainer.serializers.save_npz``.
+        trainer (chainer.training.Trainer): The trainer.
+
+    Raises:
+        ValueError: if the file cannot be written.
+    """
+    from weights_convert.write.files import replacing
+
+    serializer = serializers.DictionarySerializer()
+    serializer.save(trainer)
+    with replacing(path) as file:
+        np.savez(file, **{name: array for name, array in serializer.target.items() if array is not None})
+
+
+def load_snapshot(path, trainer):
+    """Bring a trainer into the state that a snapshot holds. Nothing is unpickled.
+
+    Args:
+        path (str or os.PathLike): What :func:`save_snapshot` wrote of a trainer that was made in the same way.
+        trainer (chainer.training.Trainer): The trainer, not yet run.
+
+    Raises:
+        WeightsError: if the file is not a snapshot, or one of another model.
+        OSError: if it cannot be read.
+    """
+    arrays, _ = read_weights(path, whole_snapshot=True)
+    try:
+        serializers.NpzDeserializer(arrays).load(trainer)
+    except (KeyError, ValueError, TypeError) as error:
+        raise WeightsError(
+            f"{os.path.basename(path)}: must be the snapshot of a training with the same options, got {error}"
+        ) from error
