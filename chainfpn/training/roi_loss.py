@@ -1,0 +1,132 @@
+"""Losses of the second stage: what is in a region, and where exactly."""
+
+from typing import Any, NamedTuple
+
+import chainer.functions as F
+import numpy as np
+from chainer import backend
+
+from chainfpn.boxes.matcher import match
+from chainfpn.boxes.sampler import sample
+from chainfpn.functions.smooth_l1_loss import smooth_l1_loss
+from chainfpn.functions.take_rows import take_rows
+from chainfpn.training.rpn_loss import BETA
+
+
+class Regions(NamedTuple):
+    """The regions of one image that the second stage learns from.
+
+    Attributes:
+        bbox (array): float, (S, 4), yxyx in pixels of the batch.
+        output (array): int32, (S,), index of the network's output: 0 for background.
+        matched (array): int64, (P,), for each region that is not background the index of its object.
+    """
+
+    bbox: Any
+    output: Any
+    matched: Any
+
+
+def draw_regions(
+    proposals,
+    bboxes,
+    outputs,
+    *,
+    fg_iou_thresh=0.5,
+    bg_iou_thresh=0.5,
+    batch_size_per_image=512,
+    positive_fraction=0.25,
+    permutation=np.random.permutation,
+):
+    """Choose among the proposals, and the objects themselves, what to learn from.
+
+    Args:
+        proposals (list of array): Per image, float, (N_i, 4), yxyx in pixels of the batch.
+        bboxes (list of array): Per image, float, (R_i, 4), in whose dtype the regions are.
+        outputs (list of array): Per image, int32, (R_i,), index of the network's output, > 0.
+        fg_iou_thresh (float): Smallest IoU of a proposal with its object.
+        bg_iou_thresh (float): IoU below which a proposal is background.
+        batch_size_per_image (int): Proposals drawn per image.
+        positive_fraction (float): Largest share of them with an object.
+        permutation (callable): See :func:`~chainfpn.boxes.sample`.
+
+    Returns:
+        list of Regions: Per image, in the order of the proposals.
+
+    Source:
+        Girshick 2015, section 2.3; torchvision 0.14 ``RoIHeads.select_training_samples``.
+    """
+    regions = []
+    for proposal, bbox, output in zip(proposals, bboxes, outputs, strict=True):
+        xp = backend.get_array_module(bbox)
+        proposal = xp.concatenate((proposal.astype(bbox.dtype, copy=False), bbox))  # (N_i + R_i, 4)
+        matched = match(proposal, bbox, high=fg_iou_thresh, low=bg_iou_thresh)
+        drawn = sample(matched, batch_size_per_image, positive_fraction, permutation=permutation)
+        drawn = xp.sort(xp.concatenate(drawn))  # (S,)
+        matched = matched[drawn]
+        found = xp.zeros(len(drawn), np.int32)
+        found[matched >= 0] = output[matched[matched >= 0]]
+        regions.append(Regions(proposal[drawn], found, matched[matched >= 0]))
+    return regions
+
+
+def positive_rows(regions):
+    """Find the regions that show something, and the outputs that are to say what.
+
+    Args:
+        regions (list of Regions): Per image.
+
+    Returns:
+        tuple of array: int64 and int32, (P,): the row among all regions, and the output.
+    """
+    xp = backend.get_array_module(regions[0].output)
+    output = xp.concatenate([region.output for region in regions])  # (S,)
+    (row,) = xp.nonzero(output)
+    return row, output[row]
+
+
+def take_outputs(x, row, output):
+    """Take of each row what belongs to one output.
+
+    Args:
+        x (Variable): (S, K, ...).
+        row (array): integers, (P,).
+        output (array): integers, (P,), in [0, K).
+
+    Returns:
+        Variable: (P, ...).
+    """
+    return take_rows([x.reshape(1, -1, *x.shape[2:])], row * x.shape[1] + output)
+
+
+def roi_losses(logits, deltas, regions, bboxes, box_coder):
+    """Compute how wrong classes and boxes of regions are.
+
+    The loss of the boxes, of the right class alone, is summed and divided by the number of regions, background
+    included.
+
+    Args:
+        logits (Variable): (S, K), the regions of the first image first.
+        deltas (Variable): (S, 4 * K).
+        regions (list of Regions): Per image.
+        bboxes (list of array): Per image, (R_i, 4), the objects.
+        box_coder (callable): A :class:`~chainfpn.boxes.BoxCoder`.
+
+    Returns:
+        dict: ``roi_class`` and ``roi_box``, Variables, ().
+
+    Source:
+        Girshick 2015, section 2.3; torchvision 0.14 ``fastrcnn_loss``.
+    """
+    xp = backend.get_array_module(regions[0].output)
+    targets = [
+        box_coder.encode(bbox[region.matched], region.bbox[region.output > 0])
+        for region, bbox in zip(regions, bboxes, strict=True)
+    ]
+    if logits.dtype == np.float16:
+        logits = F.cast(logits, np.float32)
+    found = take_outputs(deltas.reshape(len(deltas), -1, 4), *positive_rows(regions))  # (P, 4)
+    return {
+        "roi_class": F.softmax_cross_entropy(logits, xp.concatenate([region.output for region in regions])),
+        "roi_box": smooth_l1_loss(found, xp.concatenate(targets), beta=BETA) / max(len(deltas), 1),
+    }

@@ -1,0 +1,67 @@
+"""Losses of the region proposal network."""
+
+import numpy as np
+from chainer import backend
+
+from chainfpn.boxes.matcher import match
+from chainfpn.boxes.sampler import sample
+from chainfpn.functions.binary_cross_entropy import binary_cross_entropy
+from chainfpn.functions.smooth_l1_loss import smooth_l1_loss
+from chainfpn.functions.take_rows import take_rows
+
+#: Where the losses of boxes in detectors of two stages turn from squares into absolute values.
+BETA = 1 / 9
+
+
+def rpn_losses(
+    logits,
+    deltas,
+    anchors,
+    bboxes,
+    box_coder,
+    *,
+    fg_iou_thresh=0.7,
+    bg_iou_thresh=0.3,
+    batch_size_per_image=256,
+    positive_fraction=0.5,
+    permutation=np.random.permutation,
+):
+    """Compute how wrong the network is about which anchors show something, and where that is.
+
+    Anchors are matched with objects, none of which goes without one; of each image some are drawn. Those alone enter
+    the losses, and get gradients. Both losses are divided by the number of anchors drawn.
+
+    Args:
+        logits (list of Variable): Per level, (B, N_l).
+        deltas (list of Variable): Per level, (B, N_l, 4).
+        anchors (list of array): Per level, (N_l, 4), yxyx.
+        bboxes (list of array): Per image, float, (R_i, 4), yxyx in pixels of the batch.
+        box_coder (callable): A :class:`~chainfpn.boxes.BoxCoder`.
+        fg_iou_thresh (float): Smallest IoU of an anchor with its object.
+        bg_iou_thresh (float): IoU below which an anchor is background.
+        batch_size_per_image (int): Anchors drawn per image.
+        positive_fraction (float): Largest share of them with an object.
+        permutation (callable): See :func:`~chainfpn.boxes.sample`.
+
+    Returns:
+        dict: ``rpn_objectness`` and ``rpn_box``, Variables, ().
+
+    Source:
+        Ren et al. 2015, section 3.1.2; torchvision 0.14 ``RegionProposalNetwork.compute_loss``.
+    """
+    xp = backend.get_array_module(*anchors)
+    anchors = xp.concatenate(anchors)  # (N, 4)
+    positives, negatives, targets = [], [], []
+    for i, bbox in enumerate(bboxes):
+        matched = match(anchors, bbox, high=fg_iou_thresh, low=bg_iou_thresh, low_quality=True)  # (N,)
+        positive, negative = sample(matched, batch_size_per_image, positive_fraction, permutation=permutation)
+        targets.append(box_coder.encode(bbox[matched[positive]], anchors[positive]))  # (P_i, 4)
+        positives.append(positive + i * len(anchors))
+        negatives.append(negative + i * len(anchors))
+    positive, rows = xp.concatenate(positives), xp.concatenate(positives + negatives)  # (P,), (S,)
+    shows = (xp.arange(len(rows)) < len(positive)).astype(np.float32)  # (S,)
+    n_sample = max(len(rows), 1)
+    return {
+        "rpn_objectness": binary_cross_entropy(take_rows(logits, rows), shows) / n_sample,
+        "rpn_box": smooth_l1_loss(take_rows(deltas, positive), xp.concatenate(targets), beta=BETA) / n_sample,
+    }
