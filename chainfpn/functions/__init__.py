@@ -2,6 +2,7 @@
 
 from chainfpn.functions.adaptive_avg_pool_2d import adaptive_avg_pool_2d
 from chainfpn.functions.adaptive_max_pool_2d import adaptive_max_pool_2d
+from chainfpn.functions.convolution_2d import convolution_2d
 from chainfpn.functions.multi_scale_roi_align import multi_scale_roi_align
 from chainfpn.functions.ps_roi_align import ps_roi_align
 from chainfpn.functions.ps_roi_pool import ps_roi_pool
@@ -14,6 +15,7 @@ from chainfpn.functions.scale_shift import scale_shift
 __all__ = [
     "adaptive_avg_pool_2d",
     "adaptive_max_pool_2d",
+    "convolution_2d",
     "multi_scale_roi_align",
     "ps_roi_align",
     "ps_roi_pool",

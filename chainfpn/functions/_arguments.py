@@ -34,27 +34,29 @@ def check_map(name, x, argument="x"):
         raise ValueError(f"{name}: {argument} must be (B, C, H, W) with at least one pixel, got shape {x.shape}")
 
 
-def check_outsize(name, outsize, argument="outsize"):
+def check_outsize(name, outsize, argument="outsize", *, least=1):
     """Read a size.
 
     Args:
         name (str): The public function, for the message.
         outsize (int or pair of ints): One number for both axes, or rows and columns.
         argument (str): Its name, for the message.
+        least (int): The smallest number allowed, 0 or 1.
 
     Returns:
         tuple: Rows and columns.
 
     Raises:
-        ValueError: if it is anything else, or not positive.
+        ValueError: if it is anything else, or smaller.
     """
     pair = outsize if isinstance(outsize, tuple | list) else (outsize, outsize)
     try:
         pair = tuple(operator.index(n) for n in pair)
     except TypeError:
         pair = ()
-    if len(pair) != 2 or min(pair) < 1:
-        raise ValueError(f"{name}: {argument} must be a positive int or a pair of them, got {outsize!r}")
+    if len(pair) != 2 or min(pair) < least:
+        kind = "positive" if least else "non-negative"
+        raise ValueError(f"{name}: {argument} must be a {kind} int or a pair of them, got {outsize!r}")
     return pair
 
 

@@ -23,6 +23,7 @@ from chainfpn.links.backbones.vgg import VGG
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.classifier import Classifier, ClassifierPreparation
 from chainfpn.links.conv_norm_activation import conv_norm_activation
+from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.box_head import FastRCNNPredictor, TwoMLPHead, conv_box_head
 from chainfpn.links.detectors.dense_detector import DenseDetector
 from chainfpn.links.detectors.detector import Detection, Detector
@@ -54,6 +55,7 @@ __all__ = [
     "Bottleneck",
     "Classifier",
     "ClassifierPreparation",
+    "Convolution2D",
     "DenseDetector",
     "DenseNet",
     "Detection",
