@@ -5,7 +5,7 @@ _STAGES = ("layer4", "layer3", "layer2", "layer1", "conv1")
 
 
 def freeze(link):
-    """Take a link's parameters out of training: no update, and no gradient is computed for them.
+    """Take a link's parameters out of training: no gradient is computed for them, and so no update.
 
     Where nothing before the link has a gradient either, its forward pass keeps no maps for a backward pass.
 
@@ -13,8 +13,7 @@ def freeze(link):
         link (chainer.Link): The link; its weights keep their names and stay in snapshots and weight files.
     """
     for param in link.params():
-        param.disable_update()
-        # Chainer has no public way to say this of a parameter that exists.
+        # Chainer has no public way to say this of a parameter that exists; without a gradient there is no update.
         param._requires_grad = False
         param.node._requires_grad = False
 
