@@ -34,7 +34,7 @@ for dtype in (torch.float32, torch.float64):
     losses = model(*batch(dtype))
     sum(losses.values()).backward()
     outputs.update({{f"{{dtype}} {{name}}": value for name, value in losses.items()}})
-    outputs.update({{f"{{dtype}} grad {{name}}": p.grad for name, p in model.named_parameters()}})
+    outputs.update({{f"{{dtype}} grad {{name}}": p.grad.clone() for name, p in model.named_parameters()}})
 """
 
 
