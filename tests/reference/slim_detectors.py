@@ -101,7 +101,8 @@ def pictures(n_img=2):
         label = random.integers(0, N_FG_CLASS, n_object).astype(np.int32)
         for (top, left, bottom, right), name in zip(bbox.astype(int), label, strict=True):
             img[:, top:bottom, left:right] = 80 * name + random.uniform(0, 40, (3, 1, 1))
-        imgs.append(np.ascontiguousarray(img))
+        img += random.uniform(-10, 10, img.shape)  # in an even area rounding alone would choose a maximum to pool
+        imgs.append(np.ascontiguousarray(img.clip(0, 255)))
         bboxes.append(bbox)
         labels.append(label)
     return imgs, bboxes, labels
