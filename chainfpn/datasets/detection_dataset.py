@@ -74,6 +74,26 @@ class DetectionDataset(GetterDataset):
         super().add_getter(keys, getter)
         self._all_keys += self._keys[n:]
 
+    def read(self, i, keys):
+        """Read something of an example, whatever :attr:`keys` says now.
+
+        Args:
+            i (int): Index of the example.
+            keys (sequence of str): Among :attr:`available_keys`.
+
+        Returns:
+            tuple: A value for each key.
+
+        Raises:
+            DataError: if a file is broken.
+        """
+        all_keys = [key for key, _, _ in self._all_keys]
+        in_use, self._keys = self._keys, self._all_keys
+        try:
+            return self.get_example_by_keys(i, [all_keys.index(key) for key in keys])
+        finally:
+            self._keys = in_use
+
     def file_name(self, i):
         """Name the file of an example, for messages.
 

@@ -6,37 +6,9 @@ from PIL import Image
 
 from chainfpn.datasets import DataError, PennFudanDataset
 
-ANNOTATION = """# Compatible with PASCAL Annotation Version 1.00
-Image filename : "PennFudanPed/PNGImages/{name}.png"
-Image size (X x Y x C) : 12 x 10 x 3
-Objects with ground truth : {n} {{ "PASpersonWalking" }}
-"""
-BOX = """
-Bounding box for object {i} "PASpersonWalking" (Xmin, Ymin) - (Xmax, Ymax) : ({x0}, {y0}) - ({x1}, {y1})
-Pixel mask for object {i} "PASpersonWalking" : "PennFudanPed/PedMasks/{name}_mask.png"
-"""
 
-
-@pytest.fixture
-def root(tmp_path):
-    """Three images of 10 x 12 pixels with 0, 1 and 2 pedestrians, whose boxes are what their masks cover."""
-    for folder in ("PNGImages", "Annotation", "PedMasks"):
-        (tmp_path / folder).mkdir()
-    boxes = [(1, 1, 3, 5), (6, 2, 12, 10)]  # x0, y0, x1, y1 from 1
-    for n, name in enumerate("abc"):
-        image, mask = np.full((10, 12, 3), n, dtype=np.uint8), np.zeros((10, 12), dtype=np.uint8)
-        text = ANNOTATION.format(name=name, n=n)
-        for i, (x0, y0, x1, y1) in enumerate(boxes[:n], start=1):
-            mask[y0 - 1 : y1, x0 - 1 : x1] = i
-            text += BOX.format(i=i, x0=x0, y0=y0, x1=x1, y1=y1, name=name)
-        Image.fromarray(image).save(tmp_path / "PNGImages" / f"{name}.png")
-        Image.fromarray(mask).save(tmp_path / "PedMasks" / f"{name}_mask.png")
-        (tmp_path / "Annotation" / f"{name}.txt").write_text(text)
-    return tmp_path
-
-
-def test_examples(root):
-    dataset = PennFudanDataset(root)
+def test_examples(penn_fudan):
+    dataset = PennFudanDataset(penn_fudan)
     assert dataset.available_keys == ("img", "bbox", "label", "mask")
     assert (dataset.keys, dataset.label_names, len(dataset)) == (("img", "bbox", "label"), ("person",), 3)
     img, bbox, label = dataset[2]
@@ -45,12 +17,12 @@ def test_examples(root):
     np.testing.assert_array_equal(bbox, [[0, 0, 5, 3], [1, 5, 10, 12]])
     np.testing.assert_array_equal(label, [0, 0])
     assert [value.shape for value in dataset[0]] == [(3, 10, 12), (0, 4), (0,)]
-    assert dataset.file_name(2) == str(root / "PNGImages" / "c.png")
+    assert dataset.file_name(2) == str(penn_fudan / "PNGImages" / "c.png")
     assert dataset.size(2) == (10, 12)
 
 
-def test_masks_are_as_large_as_their_boxes(root):
-    dataset = PennFudanDataset(root)
+def test_masks_are_as_large_as_their_boxes(penn_fudan):
+    dataset = PennFudanDataset(penn_fudan)
     dataset.keys = ("bbox", "mask")
     for bbox, mask in dataset:
         assert (mask.dtype, mask.shape) == (bool, (len(bbox), 10, 12))
@@ -59,8 +31,8 @@ def test_masks_are_as_large_as_their_boxes(root):
             assert m.sum() == (y1 - y0) * (x1 - x0)
 
 
-def test_keys_can_be_chosen_again_and_again(root):
-    dataset = PennFudanDataset(root)
+def test_keys_can_be_chosen_again_and_again(penn_fudan):
+    dataset = PennFudanDataset(penn_fudan)
     dataset.keys = "bbox"
     assert dataset[1].shape == (1, 4)
     dataset.keys = dataset.available_keys
@@ -70,15 +42,15 @@ def test_keys_can_be_chosen_again_and_again(root):
 
 
 @pytest.mark.parametrize("listed", [["b.png", "c"], "lines", "json"])
-def test_a_list_of_names_chooses(root, listed):
+def test_a_list_of_names_chooses(penn_fudan, listed):
     if listed == "lines":
-        listed = root / "list.txt"
+        listed = penn_fudan / "list.txt"
         listed.write_text("b.png\n\nc.png\n")
     elif listed == "json":
-        listed = root / "list.json"
+        listed = penn_fudan / "list.json"
         listed.write_text(json.dumps(["b.png", "c.png"]))
-    assert [len(example[1]) for example in PennFudanDataset(root, names=listed)] == [1, 2]
-    assert [len(example[1]) for example in PennFudanDataset(root, without=listed)] == [0]
+    assert [len(example[1]) for example in PennFudanDataset(penn_fudan, names=listed)] == [1, 2]
+    assert [len(example[1]) for example in PennFudanDataset(penn_fudan, without=listed)] == [0]
 
 
 @pytest.mark.parametrize(
@@ -90,9 +62,9 @@ def test_a_list_of_names_chooses(root, listed):
         ({"names": "nowhere.txt"}, r"nowhere.txt: cannot be read \(No such file or directory\)"),
     ],
 )
-def test_a_wrong_name_is_an_error(root, options, message):
+def test_a_wrong_name_is_an_error(penn_fudan, options, message):
     with pytest.raises(DataError, match=f"^{message}$"):
-        PennFudanDataset(root, **options)
+        PennFudanDataset(penn_fudan, **options)
 
 
 def test_another_folder_is_an_error(tmp_path):
@@ -126,13 +98,13 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("file", "damage", "key", "message"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_file_is_named(root, file, damage, key, message):
-    dataset = PennFudanDataset(root)
+def test_a_broken_file_is_named(penn_fudan, file, damage, key, message):
+    dataset = PennFudanDataset(penn_fudan)
     dataset.keys = key
-    damage(root / file)
+    damage(penn_fudan / file)
     with pytest.raises(DataError, match=message) as caught:
         dataset[2]
-    assert str(caught.value).startswith(str(root))
+    assert str(caught.value).startswith(str(penn_fudan))
     assert dataset[1] is not None
 
 

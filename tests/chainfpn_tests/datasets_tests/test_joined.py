@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+
+from chainfpn.datasets import COCODataset, JoinedDataset, PennFudanDataset, ShapesDataset
+
+
+def test_one_after_the_other():
+    parts = ShapesDataset(3, 32), ShapesDataset(2, (16, 32), seed=1)
+    joined = JoinedDataset(*parts)
+    assert (len(joined), joined.keys, joined.available_keys) == (5, parts[0].keys, parts[0].available_keys)
+    for i, example in enumerate([*parts[0], *parts[1]]):
+        for value, expected in zip(joined[i], example, strict=True):
+            np.testing.assert_array_equal(value, expected)
+    assert [joined.size(i) for i in (2, 3)] == [(32, 32), (16, 32)]
+    assert [joined.file_name(i) for i in (2, 3)] == ["shapes-0-2", "shapes-1-0"]
+    joined.keys = ("mask", "area")
+    assert [value.shape for value in joined[4]] == [(len(joined[4][1]), 16, 32), (len(joined[4][1]),)]
+
+
+def test_keys_are_those_of_all(penn_fudan, shared_data):
+    coco = shared_data / "coco128"
+    people = COCODataset(coco / "annotations" / "instances_train2017.json", coco / "train2017", label_names=["person"])
+    joined = JoinedDataset(PennFudanDataset(penn_fudan), people)
+    assert joined.available_keys == ("img", "bbox", "label", "mask")
+    assert len(joined) == 131
+    assert sum(len(label) for label in joined.slice[3:, "label"]) == 254
+
+
+def test_labels_must_mean_the_same(penn_fudan):
+    with pytest.raises(ValueError, match=r"JoinedDataset: datasets must have the same label names, got .*person"):
+        JoinedDataset(ShapesDataset(1), PennFudanDataset(penn_fudan))
+    with pytest.raises(ValueError, match="JoinedDataset: datasets must have at least one entry, got none"):
+        JoinedDataset()

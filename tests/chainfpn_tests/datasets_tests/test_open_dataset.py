@@ -1,0 +1,71 @@
+import json
+import shutil
+
+import pytest
+
+from chainfpn.datasets import COCODataset, DataError, PennFudanDataset, ShapesDataset, VOCDataset, open_dataset
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """A tree with two splits of no annotations, the images of one of them one folder further down."""
+    for folder in ("coco/annotations", "coco/train", "coco/images/val"):
+        (tmp_path / folder).mkdir(parents=True)
+    categories = [{"id": 3, "name": "cat"}, {"id": 5, "name": "dog"}]
+    for split, n in (("train", 2), ("val", 1)):
+        images = [{"id": i, "file_name": f"{i}.jpg", "height": 9, "width": 9} for i in range(n)]
+        content = {"images": images, "annotations": [], "categories": categories}
+        (tmp_path / "coco" / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
+    return tmp_path / "coco"
+
+
+def test_penn_fudan(penn_fudan):
+    dataset = open_dataset(penn_fudan, without=["a"], label_names=["person"])
+    assert isinstance(dataset, PennFudanDataset)
+    assert len(dataset) == 2
+
+
+def test_voc(voc):
+    dataset = open_dataset(str(voc), label_names=["dog", "person"])
+    assert isinstance(dataset, VOCDataset)
+    assert [len(dataset), dataset.label_names, len(dataset[0][1])] == [2, ("dog", "person"), 1]
+    assert len(open_dataset(voc, use_ignored=True)[0][1]) == 2
+    assert len(open_dataset(voc, split="val")) == 1
+
+
+def test_coco(coco):
+    train, val = open_dataset(coco, split="train"), open_dataset(coco, split="val", label_names=["dog"])
+    assert isinstance(train, COCODataset)
+    assert (len(train), len(val), val.label_names) == (2, 1, ("dog",))
+    assert val.file_name(0) == str(coco / "images" / "val" / "0.jpg")
+    assert len(open_dataset(coco / "train", annotations=coco / "annotations" / "instances_train.json")) == 2
+    (coco / "annotations" / "instances_train.json").unlink()
+    assert len(open_dataset(coco, use_ignored=True)) == 1
+
+
+@pytest.mark.parametrize(("word", "n", "seed"), [("shapes", 200, 0), ("shapes:7", 7, 0), ("shapes:3:5", 3, 5)])
+def test_shapes(word, n, seed):
+    dataset = open_dataset(word)
+    assert isinstance(dataset, ShapesDataset)
+    assert (len(dataset), dataset.seed) == (n, seed)
+
+
+def test_what_it_is_not(coco, penn_fudan, tmp_path):
+    wrong = {
+        "nowhere": ({}, "nowhere: there is no such folder"),
+        "shapes:x": ({}, "shapes:x: there is no such folder"),
+        tmp_path / "coco" / "train": ({}, "must be a folder with PNGImages and Annotation .Penn-Fudan.*or a folder of"),
+        "shapes": ({"names": ["a"]}, "shapes: synthetic data cannot be chosen from by names"),
+        penn_fudan: ({"split": "val"}, "Penn-Fudan data cannot be chosen from by split"),
+        coco: ({}, "coco: split must be one of train, val, got None"),
+    }
+    shutil.rmtree(coco / "images")
+    for data, (options, message) in wrong.items():
+        with pytest.raises(DataError, match=message):
+            open_dataset(data, **options)
+    with pytest.raises(DataError, match="coco: has neither a folder val nor images/val"):
+        open_dataset(coco, split="val")
+    with pytest.raises(DataError, match="Penn-Fudan data cannot be chosen from by label_names"):
+        open_dataset(penn_fudan, label_names=["dog"])
+    with pytest.raises(DataError, match="COCO annotations cannot be chosen from by split"):
+        open_dataset(coco, annotations="x.json", split="val")
