@@ -41,8 +41,8 @@ def test_areas_are_those_of_the_shapes(label):
     for i in range(30):
         labels, masks = dataset.read(i, ("label", "mask"))
         for mask in masks[labels == label]:
-            points = np.argwhere(mask)
-            points = points[:: max(1, len(points) // 400)]
+            inner = mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
+            points = np.argwhere(mask & ~np.pad(inner, 1))
             longest = np.sqrt(((points[:, None] - points) ** 2).sum(axis=2).max())
             assert mask.sum() / longest**2 == pytest.approx(expected, rel=0.1)
             n += 1
