@@ -30,6 +30,7 @@ _DETECTOR = {
     "head_channels",
     "n_keypoint",
     "stride_in_1x1",
+    "rules",
 }
 
 

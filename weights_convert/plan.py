@@ -71,13 +71,15 @@ def make_plan(path, options):
             report.notes.append(printable(f"beside it in the file: {', '.join(state.beside[:10])}"))
         if state.not_tensors:
             report.notes.append(printable(f"no tensors, left out: {', '.join(state.not_tensors[:10])}"))
-        tensors, arguments = _lead_to_torchvision(state.tensors, report, options.meta)
+        tensors, layout = _lead_to_torchvision(state.tensors, report, options.meta)
         whole = _user_names(tensors, options)
         named, origin = _select(tensors, whole, options, report)
         plan = Plan(contents, dtype=options.dtype, report=report)
         _refuse(named, report)
         _fit(named, {new: tensors[name] for name, (_, new) in whole.items()}, options, report)
-        report.arguments |= arguments
+        report.arguments |= layout.arguments
+        if layout.any_trunk and report.model is not None:
+            report.model = report.model.replace("_resnet50_", "_resnet_")
         plan.tensors = {name: tensor for name, tensor in named.items() if isinstance(tensor, Tensor)}
         _describe(plan, origin)
     return plan
@@ -119,7 +121,7 @@ def _lead_to_torchvision(tensors, report, meta):
     tensors = layout.apply(tensors, report)
     if meta.get("input") == "caffe":
         tensors = numeric.fold_caffe_scale(numeric.flip_bgr(tensors, report), report)
-    return tensors, layout.arguments
+    return tensors, layout
 
 
 def _without_common_prefix(tensors):

@@ -2,12 +2,16 @@
 
 from chainfpn.boxes.anchors import AnchorGenerator
 from chainfpn.boxes.box_coder import BoxCoder, LinearBoxCoder
+from chainfpn.boxes.chainercv_anchors import ChainerCVAnchorGenerator
+from chainfpn.boxes.default_boxes import DefaultBoxGenerator
 from chainfpn.boxes.non_maximum_suppression import batched_nms, non_maximum_suppression
 from chainfpn.boxes.selection import at_least, clip, top_k
 
 __all__ = [
     "AnchorGenerator",
     "BoxCoder",
+    "ChainerCVAnchorGenerator",
+    "DefaultBoxGenerator",
     "LinearBoxCoder",
     "at_least",
     "batched_nms",

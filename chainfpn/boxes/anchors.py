@@ -26,6 +26,9 @@ class AnchorGenerator:
                [-16.,   0.,  16.,  32.]], dtype=float32)
     """
 
+    #: Strides between the corner of the image and the first centre.
+    offset = 0.0
+
     def __init__(self, sizes, aspect_ratios):
         self.sizes = tuple(tuple(float(s) for s in level) for level in sizes)
         self.aspect_ratios = tuple(float(r) for r in aspect_ratios)
@@ -68,15 +71,20 @@ class AnchorGenerator:
         if len(map_sizes) != self.n_levels:
             raise ValueError(f"AnchorGenerator: map_sizes must have {self.n_levels} entries, got {len(map_sizes)}")
         anchors = []
-        for (height, width), sizes in zip(map_sizes, self.sizes, strict=True):
-            y = xp.arange(height, dtype=np.float32) * (image_size[0] // height)
-            x = xp.arange(width, dtype=np.float32) * (image_size[1] // width)
+        strides = self._strides(map_sizes, image_size)
+        for (height, width), (stride_y, stride_x), sizes in zip(map_sizes, strides, self.sizes, strict=True):
+            y = (xp.arange(height, dtype=np.float32) + np.float32(self.offset)) * stride_y
+            x = (xp.arange(width, dtype=np.float32) + np.float32(self.offset)) * stride_x
             y, x = xp.meshgrid(y, x, indexing="ij")  # (H, W)
             shifts = xp.stack((y, x, y, x), axis=-1).reshape(-1, 1, 4)  # (HW, 1, 4)
-            anchors.append((shifts + xp.asarray(self._base(sizes))).reshape(-1, 4))  # (HWA, 4)
+            anchors.append((shifts + xp.asarray(self._base(sizes, stride_y))).reshape(-1, 4))  # (HWA, 4)
         return anchors
 
-    def _base(self, sizes):
+    def _strides(self, map_sizes, image_size):
+        """Tell the image pixels per map pixel of each level, along y and x."""
+        return [(image_size[0] // height, image_size[1] // width) for height, width in map_sizes]
+
+    def _base(self, sizes, stride):
         """Make the boxes around the origin, ratios outermost: float32, (A, 4)."""
         sizes = np.asarray(sizes, dtype=np.float32)
         h_ratios = np.sqrt(np.asarray(self.aspect_ratios, dtype=np.float32))

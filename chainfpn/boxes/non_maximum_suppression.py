@@ -39,7 +39,7 @@ def non_maximum_suppression(bbox, thresh, score=None, limit=None):
     return _suppress("non_maximum_suppression", bbox, score, None, thresh, limit)
 
 
-def batched_nms(bbox, score, label, thresh):
+def batched_nms(bbox, score, label, thresh, *, inclusive=False):
     """Keep the best of each heap of overlapping boxes of one label.
 
     As ``non_maximum_suppression`` for each label by itself. torchvision moves each label's boxes apart instead, which
@@ -50,6 +50,7 @@ def batched_nms(bbox, score, label, thresh):
         score (array): (R,).
         label (array): integers, (R,): boxes of different labels never suppress each other.
         thresh (float): The largest IoU two kept boxes of a label may have.
+        inclusive (bool): Also drop what overlaps by exactly ``thresh``, as ChainerCV does.
 
     Returns:
         array: int64, indices of the kept boxes of all labels, best first.
@@ -66,11 +67,14 @@ def batched_nms(bbox, score, label, thresh):
         >>> batched_nms(bbox, np.array([0.5, 0.9, 0.8], np.float32), np.array([3, 3, 7]), 0.5)
         array([1, 2])
     """
-    return _suppress("batched_nms", bbox, score, label, thresh, None)
+    return _suppress("batched_nms", bbox, score, label, thresh, None, inclusive=inclusive)
 
 
-def _suppress(name, bbox, score, label, thresh, limit):
+def _suppress(name, bbox, score, label, thresh, limit, *, inclusive=False):
     _check(name, bbox, score, label, thresh, limit)
+    if inclusive:  # >= thresh is > the number before it, in the precision that IoUs have
+        precise = np.promote_types(bbox.dtype, np.float32).type
+        thresh = float(np.nextafter(precise(thresh), precise(-np.inf)))
     xp = backend.get_array_module(bbox)
     limit = len(bbox) if limit is None else min(int(limit), len(bbox))
     best_first = xp.arange(len(bbox)) if score is None else _descending(xp, score)

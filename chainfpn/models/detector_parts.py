@@ -72,7 +72,9 @@ _ARGUMENTS = """
         anchor_sizes (sequence of sequences of float or None): Per level of the pyramid; torchvision's by default.
         aspect_ratios (sequence of float or None): Heights over widths; {aspect_ratios} by default.
         stride_in_1x1 (bool or None): Put the stride of a bottleneck into its first 1x1 convolution, as trunks from
-            Caffe, detectron2 and ChainerCV want it; False by default."""
+            Caffe, detectron2 and ChainerCV want it; False by default.
+        rules (str or None): Whose input, anchors, thresholds and masks go with the weights: ``'torchvision'``, the
+            default, or ``'chainercv'``."""
 
 
 def document(builder, name, link, defaults, *, summary, source, coco=False):
@@ -303,12 +305,13 @@ def dense_backbone(o, *, p6_from_trunk=False, frozen=True):
     return BackboneWithFPN(body, channels, o.fpn_channels, extra_blocks=levels)
 
 
-def anchor_generator(o, sizes):
+def anchor_generator(o, sizes, kind=AnchorGenerator):
     """Make the anchors of a pyramid.
 
     Args:
         o (SimpleNamespace): The builder's options.
         sizes (sequence of sequences of float): Per level, the sizes where ``anchor_sizes`` is None.
+        kind (type): :class:`~chainfpn.boxes.AnchorGenerator` or a subclass.
 
     Returns:
         AnchorGenerator: The anchors.
@@ -320,4 +323,4 @@ def anchor_generator(o, sizes):
         raise ValueError(
             f"{o.name}: anchor_sizes must have {len(sizes)} entries, one per level, got {len(o.anchor_sizes)}"
         )
-    return AnchorGenerator(sizes if o.anchor_sizes is None else o.anchor_sizes, o.aspect_ratios)
+    return kind(sizes if o.anchor_sizes is None else o.anchor_sizes, o.aspect_ratios)

@@ -18,9 +18,10 @@ from chainfpn.models.detector_parts import (
     resnet_trunk,
     trunk_norm,
 )
+from chainfpn.models.rules import find_rules
 
 #: Every option and torchvision's value for it.
-DEFAULTS = {**detector_parts.DEFAULTS, "head_channels": 1024}
+DEFAULTS = {**detector_parts.DEFAULTS, "head_channels": 1024, "rules": "torchvision"}
 
 
 def rcnn_builder(name, assemble, link, summary, *, source):
@@ -53,6 +54,7 @@ def rcnn_builder(name, assemble, link, summary, *, source):
         anchor_sizes=None,
         aspect_ratios=None,
         stride_in_1x1=None,
+        rules=None,
     ):
         explicit = {
             "depth": depth,
@@ -68,6 +70,7 @@ def rcnn_builder(name, assemble, link, summary, *, source):
             "anchor_sizes": anchor_sizes,
             "aspect_ratios": aspect_ratios,
             "stride_in_1x1": stride_in_1x1,
+            "rules": rules,
         }
         return build(name, assemble, DEFAULTS, pretrained_model, explicit)
 
@@ -89,10 +92,11 @@ def assemble_rcnn(o, *, normed=False, trunk=resnet_trunk, rpn_options=None, link
     Returns:
         chainfpn.links.FasterRCNN: The detector.
     """
-    n_output, detector = label_options(o)
+    rules = find_rules(o.name, o.rules)
+    n_output, detector = label_options(o, rules.preparation(o.min_size, o.max_size))
     norm = trunk_norm(o, frozen=False) if normed else None
     body, channels = trunk(o, norm or trunk_norm(o, frozen=True))
-    anchors = anchor_generator(o, [(32 * 2**level,) for level in range(len(channels) + 1)])
+    anchors = anchor_generator(o, [(32 * 2**level,) for level in range(len(channels) + 1)], rules.anchors)
     if normed:
         box_head = conv_box_head(o.fpn_channels, 7, o.head_channels, norm=norm)
     else:
@@ -100,11 +104,14 @@ def assemble_rcnn(o, *, normed=False, trunk=resnet_trunk, rpn_options=None, link
     return link(
         BackboneWithFPN(body, channels, o.fpn_channels, extra_blocks=max_pool_level, norm=norm),
         RegionProposalNetwork(
-            RPNHead(o.fpn_channels, anchors.n_anchors, n_layers=2 if normed else 1), anchors, **(rpn_options or {})
+            RPNHead(o.fpn_channels, anchors.n_anchors, n_layers=2 if normed else 1),
+            anchors,
+            **{**rules.rpn, **(rpn_options or {})},
         ),
         RoIHeads(
             box_head,
             FastRCNNPredictor(o.head_channels, n_output),
+            **rules.roi_heads,
             **({} if branches is None else branches(o, n_output, norm)),
         ),
         **detector,

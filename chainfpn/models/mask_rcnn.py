@@ -6,13 +6,20 @@ from chainfpn.links.detectors.mask_head import MaskHead, MaskRCNNPredictor
 from chainfpn.links.detectors.mask_rcnn import MaskRCNN
 from chainfpn.models.detector_parts import fixed_builder
 from chainfpn.models.faster_rcnn import DEFAULTS, assemble_rcnn, rcnn_builder
+from chainfpn.models.rules import find_rules
 
 
 def _branches(o, n_output, norm):
     return {"mask_head": MaskHead(o.fpn_channels, norm=norm), "mask_predictor": MaskRCNNPredictor(256, n_output)}
 
 
-_assemble = functools.partial(assemble_rcnn, link=MaskRCNN, branches=_branches)
+def _assemble(o, *, normed=False):
+    """Put the detector together from one value for every option of DEFAULTS."""
+    detector = assemble_rcnn(o, normed=normed, link=MaskRCNN, branches=_branches)
+    detector.paste = find_rules(o.name, o.rules).paste
+    return detector
+
+
 _assemble_v2 = functools.partial(_assemble, normed=True)
 _V2 = "with batch normalization, not frozen, everywhere and deeper heads."
 _SOURCE = "He et al. 2017; torchvision 0.14 ``resnet_fpn_backbone``, ``MaskRCNN``."

@@ -49,7 +49,7 @@ _HEADS = [
     *_plain("mask_head/seg", "roi_heads.mask_predictor.mask_fcn_logits"),
 ]
 
-_INPUT = "ChainerCV subtracts the mean (122.7717, 115.9465, 102.9801) from RGB in 0..255 and divides by nothing"
+_INPUT = "ChainerCV subtracts the mean (123.1516, 115.9029, 103.0626) from RGB in 0..255 and divides by nothing"
 
 DETECTOR = Layout(
     "ChainerCV FPN",
@@ -58,8 +58,9 @@ DETECTOR = Layout(
     steps=(numeric.box_axes_xy, numeric.stem_bias_into_norm),
     complete=True,
     chainer_names=True,
-    arguments={"stride_in_1x1": True, "norm_eps": 2e-5},
-    differs=(_INPUT, "ChainerCV's anchors lie half a stride further right and down, and are rounded in strides"),
+    arguments={"stride_in_1x1": True, "norm_eps": 2e-5, "rules": "chainercv"},
+    any_trunk=True,
+    differs=("input, anchors, thresholds and masks are ChainerCV's: rules is set",),
 )
 
 RESNET = Layout(

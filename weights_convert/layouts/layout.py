@@ -19,6 +19,8 @@ class Layout:
         complete (bool): Whether a name that matches no rule is unknown (it is reported, and fits no model).
         chainer_names (bool): Whether the table takes Chainer's names, with ``/``.
         arguments (dict): What this library's models do differently, as arguments of the builder.
+        any_trunk (bool): Whether only the builder of detectors on any ResNet takes these arguments, the one for
+            torchvision's detectors on a ResNet-50 does not.
         differs (tuple of str): What they do differently beside, for the report.
     """
 
@@ -29,6 +31,7 @@ class Layout:
     complete: bool = False
     chainer_names: bool = False
     arguments: dict = field(default_factory=dict)
+    any_trunk: bool = False
     differs: tuple = ()
 
     def fits(self, names):

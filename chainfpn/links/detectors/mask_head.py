@@ -7,6 +7,7 @@ import numpy as np
 from chainer import initializers
 
 from chainfpn.functions import resize_bilinear
+from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 
@@ -31,7 +32,7 @@ class MaskHead(chainer.Chain):
         self.names = [str(i) if norm else f"mask_fcn{i + 1}" for i in range(4)]
         with self.init_scope():
             for name in self.names:
-                convolution = L.Convolution2D(
+                convolution = Convolution2D(
                     in_channels, channels, 3, pad=1, nobias=norm is not None, initialW=_kaiming()
                 )
                 setattr(self, name, IndexedSequential(convolution, norm(channels)) if norm else convolution)
@@ -67,7 +68,7 @@ class MaskRCNNPredictor(chainer.Chain):
         super().__init__()
         with self.init_scope():
             self.conv5_mask = L.Deconvolution2D(in_channels, channels, 2, stride=2, initialW=_kaiming())
-            self.mask_fcn_logits = L.Convolution2D(channels, n_output, 1, initialW=_kaiming())
+            self.mask_fcn_logits = Convolution2D(channels, n_output, 1, initialW=_kaiming())
 
     def forward(self, x):
         """Predict.
@@ -81,33 +82,36 @@ class MaskRCNNPredictor(chainer.Chain):
         return self.mask_fcn_logits(F.relu(self.conv5_mask(x)))
 
 
-def paste_masks(mask, bbox, size):
+def paste_masks(mask, bbox, size, *, rounded=False):
     """Lay the mask of each box over the image.
 
     A border of zeros is put around the grid, the box grown by as much and rounded towards zero to whole pixels, and the
-    grid resized bilinearly to it.
+    grid resized bilinearly to it, the last pixel included.
 
     Args:
         mask (array): float, (R, S, S), probabilities.
         bbox (array): float, (R, 4), yxyx in pixels of the image.
         size ((int, int)): Height and width of the image.
+        rounded (bool): Round the box to the nearest pixels instead, and leave the last one out.
 
     Returns:
         array: bool, (R, H, W), where the probability is above 0.5.
 
     Source:
-        torchvision 0.14 ``paste_masks_in_image``.
+        torchvision 0.14 ``paste_masks_in_image``; rounded, ChainerCV 0.13 ``segm_to_mask``.
     """
     pasted = np.zeros((len(mask), *size), dtype=bool)
     mask = np.pad(mask, ((0, 0), (1, 1), (1, 1)))  # (R, S + 2, S + 2)
     growth = bbox.dtype.type(mask.shape[1] / (mask.shape[1] - 2))
     half = (bbox[:, 2:] - bbox[:, :2]) * bbox.dtype.type(0.5) * growth
     centre = (bbox[:, 2:] + bbox[:, :2]) * bbox.dtype.type(0.5)
-    corners = np.concatenate((centre - half, centre + half), axis=1).astype(np.int64)  # (R, 4)
+    corners = np.concatenate((centre - half, centre + half), axis=1)  # (R, 4)
+    corners = (np.round(corners) if rounded else corners).astype(np.int64)
+    corners[:, 2:] += not rounded  # one behind the last pixel
     for over, grid, (top, left, bottom, right) in zip(pasted, mask, corners, strict=True):
-        height, width = max(bottom - top + 1, 1), max(right - left + 1, 1)
+        height, width = max(bottom - top, 1), max(right - left, 1)
         resized = resize_bilinear(grid[None, None], (int(height), int(width))).array[0, 0]  # (height, width)
-        y0, x0, y1, x1 = max(top, 0), max(left, 0), min(bottom + 1, size[0]), min(right + 1, size[1])
+        y0, x0, y1, x1 = max(top, 0), max(left, 0), min(bottom, size[0]), min(right, size[1])
         over[y0:y1, x0:x1] = resized[y0 - top : y1 - top, x0 - left : x1 - left] > 0.5
     return pasted
 

@@ -14,9 +14,14 @@ class MaskRCNN(FasterRCNN):
     The arguments are those of :class:`~chainfpn.links.FasterRCNN`; ``roi_heads`` must have a ``mask_head`` and a
     ``mask_predictor``.
 
+    Attributes:
+        paste (callable): Lays masks over the image: :func:`paste_masks`.
+
     Source:
         He et al. 2017; torchvision 0.14 ``MaskRCNN``.
     """
+
+    paste = staticmethod(paste_masks)
 
     def predict(self, imgs):
         """Detect and outline objects in images.
@@ -51,4 +56,4 @@ class MaskRCNN(FasterRCNN):
         named = self._labels(cuda.to_cpu(detection.output)) >= 0
         mask = cuda.to_cpu(detection.mask)[named]  # (R, 28, 28)
         mask = mask.astype(np.promote_types(mask.dtype, np.float32), copy=False)
-        return bbox, label, score, paste_masks(mask, bbox, img_size)
+        return bbox, label, score, self.paste(mask, bbox, img_size)

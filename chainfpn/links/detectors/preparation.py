@@ -69,20 +69,24 @@ class Preparation:
         """
         if len(imgs) == 0:
             raise ValueError("prepare: imgs must have at least one image, got none")
-        resized = []
         for i, img in enumerate(imgs):
             if img.ndim != 3 or img.shape[0] != 3 or 0 in img.shape:
                 raise ValueError(f"prepare: imgs[{i}] must be (3, H, W), not empty, got shape {img.shape}")
-            img = (np.asarray(img, dtype=dtype) / dtype(255) - self.mean.astype(dtype)) / self.std.astype(dtype)
-            resized.append(resize_bilinear(img[None], self.resized(img.shape[1:])).array[0])
-        sizes = [img.shape[1:] for img in resized]
+        resized, sizes = zip(*(self._prepare(np.asarray(img), dtype) for img in imgs), strict=True)
         height, width = (
-            math.ceil(max(side) / self.size_divisible) * self.size_divisible for side in zip(*sizes, strict=True)
+            math.ceil(max(side) / self.size_divisible) * self.size_divisible
+            for side in zip(*(img.shape[1:] for img in resized), strict=True)
         )
         x = np.zeros((len(imgs), 3, height, width), dtype=dtype)
         for i, img in enumerate(resized):
             x[i, :, : img.shape[1], : img.shape[2]] = img
-        return x, sizes
+        return x, list(sizes)
+
+    def _prepare(self, img, dtype):
+        """Normalize and resize one image, and tell its height and width then."""
+        img = (img.astype(dtype) / dtype(255) - self.mean.astype(dtype)) / self.std.astype(dtype)
+        resized = resize_bilinear(img[None], self.resized(img.shape[1:])).array[0]  # (3, H', W')
+        return resized, resized.shape[1:]
 
     def resized(self, size):
         """Tell the size an image is resized to.
@@ -98,8 +102,12 @@ class Preparation:
         """
         if self.fixed_size is not None:
             return self.fixed_size
-        drawn = chainer.config.train and len(self.min_sizes) > 1
-        min_size = self.min_sizes[np.random.randint(len(self.min_sizes)) if drawn else -1]
+        min_size = self._draw_min_size()
         one, shorter, longer = np.float32(1), np.float32(min(size)), np.float32(max(size))
         scale = float(min(one / shorter * np.float32(min_size), one / longer * np.float32(self.max_size)))
         return tuple(max(1, math.floor(side * scale)) for side in size)
+
+    def _draw_min_size(self):
+        """Tell the length of the shorter side that the next image gets."""
+        drawn = chainer.config.train and len(self.min_sizes) > 1
+        return self.min_sizes[np.random.randint(len(self.min_sizes)) if drawn else -1]

@@ -20,8 +20,10 @@ class RoIHeads(chainer.Chain):
         box_predictor (callable): Representations to class logits and deltas.
         outsize (int): Side of the grid that a region is pooled to.
         sampling_ratio (int): Samples per bin and axis; 0 adapts to the size of the region.
-        n_detections (int): Most detections per image.
+        n_detections (int or None): Most detections per image; None keeps all.
         min_size (float): Smallest side of a detection in pixels.
+        inclusive (bool): A detection also stays if its score equals the threshold, and also goes if its IoU with a
+            better one equals the threshold.
         mask_head (callable or None): Pooled features of the boxes found, (R', C, 14, 14), to those of the masks.
         mask_predictor (callable or None): Features of the masks to mask logits.
         keypoint_head (callable or None): As ``mask_head``, for keypoints.
@@ -40,6 +42,7 @@ class RoIHeads(chainer.Chain):
         sampling_ratio=2,
         n_detections=100,
         min_size=1e-2,
+        inclusive=False,
         mask_head=None,
         mask_predictor=None,
         keypoint_head=None,
@@ -51,6 +54,7 @@ class RoIHeads(chainer.Chain):
         self.sampling_ratio = sampling_ratio
         self.n_detections = n_detections
         self.min_size = min_size
+        self.inclusive = inclusive
         with self.init_scope():
             self.box_head = box_head
             self.box_predictor = box_predictor
@@ -133,12 +137,13 @@ class RoIHeads(chainer.Chain):
         detections, start = [], 0
         for proposal, size in zip(proposals, image_sizes, strict=True):
             stop = start + len(proposal)
-            region, output = xp.nonzero(scores[start:stop, 1:] > score_thresh)  # background left out
+            of_image = scores[start:stop, 1:]  # (R_i, K - 1), the background left out
+            region, output = xp.nonzero(of_image >= score_thresh if self.inclusive else of_image > score_thresh)
             output += 1
             bbox, score = clip(bboxes[start:stop][region, output], size), scores[start:stop][region, output]
             (large,) = xp.nonzero(at_least(bbox, self.min_size))
             bbox, output, score = bbox[large], output[large].astype("int32"), score[large]
-            keep = batched_nms(bbox, score, output, nms_thresh)[: self.n_detections]
+            keep = batched_nms(bbox, score, output, nms_thresh, inclusive=self.inclusive)[: self.n_detections]
             detections.append(Detection(bbox[keep], output[keep], score[keep]))
             start = stop
         return detections

@@ -2,12 +2,12 @@
 
 import chainer
 import chainer.functions as F
-import chainer.links as L
 from chainer import backend, initializers
 
 from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.non_maximum_suppression import batched_nms
 from chainfpn.boxes.selection import at_least, clip, top_k
+from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 
@@ -28,12 +28,12 @@ class RPNHead(chainer.Chain):
     def __init__(self, channels, n_anchors, *, n_layers=1):
         super().__init__()
         normal = initializers.Normal(0.01)
-        convolutions = [L.Convolution2D(channels, channels, 3, pad=1, initialW=normal) for _ in range(n_layers)]
+        convolutions = [Convolution2D(channels, channels, 3, pad=1, initialW=normal) for _ in range(n_layers)]
         blocks = [IndexedSequential(convolution, F.relu) for convolution in convolutions]
         with self.init_scope():
             self.conv = convolutions[0] if n_layers == 1 else IndexedSequential(*blocks)
-            self.cls_logits = L.Convolution2D(channels, n_anchors, 1, initialW=normal)
-            self.bbox_pred = L.Convolution2D(channels, 4 * n_anchors, 1, initialW=normal)
+            self.cls_logits = Convolution2D(channels, n_anchors, 1, initialW=normal)
+            self.bbox_pred = Convolution2D(channels, 4 * n_anchors, 1, initialW=normal)
 
     def forward(self, hs):
         """Score and shift the anchors.
@@ -69,6 +69,8 @@ class RegionProposalNetwork(chainer.Chain):
         nms_thresh (float): IoU above which the lower-scored of two proposals of a level goes.
         min_size (float): Smallest side of a proposal in pixels.
         score_thresh (float): Only anchors that show something with at least this probability become proposals.
+        inclusive (bool): A proposal also goes if its IoU with a better one equals ``nms_thresh``.
+        clip_to_batch (bool): Let proposals reach into the padding beside a smaller image.
 
     Source:
         Ren et al. 2015; torchvision 0.14 ``RegionProposalNetwork`` and ``FasterRCNN`` (the numbers).
@@ -86,6 +88,8 @@ class RegionProposalNetwork(chainer.Chain):
         nms_thresh=0.7,
         min_size=1e-3,
         score_thresh=0.0,
+        inclusive=False,
+        clip_to_batch=False,
     ):
         super().__init__()
         self.anchor_generator = anchor_generator
@@ -97,6 +101,8 @@ class RegionProposalNetwork(chainer.Chain):
         self.nms_thresh = nms_thresh
         self.min_size = min_size
         self.score_thresh = score_thresh
+        self.inclusive = inclusive
+        self.clip_to_batch = clip_to_batch
         with self.init_scope():
             self.head = head
 
@@ -113,6 +119,8 @@ class RegionProposalNetwork(chainer.Chain):
         """
         logits, deltas = self.head(hs)
         anchors = self.anchors(hs, padded_size)
+        if self.clip_to_batch:
+            image_sizes = [padded_size] * len(image_sizes)
         return self.propose(logits, deltas, anchors, image_sizes)
 
     def anchors(self, hs, padded_size):
@@ -156,6 +164,6 @@ class RegionProposalNetwork(chainer.Chain):
             score, level = self.xp.concatenate(scores), self.xp.concatenate(levels)
             good = at_least(bbox, self.min_size) & (F.sigmoid(score).array >= self.score_thresh)
             bbox, score, level = bbox[good], score[good], level[good]
-            keep = batched_nms(bbox, score, level, self.nms_thresh)[:n_post_nms]
+            keep = batched_nms(bbox, score, level, self.nms_thresh, inclusive=self.inclusive)[:n_post_nms]
             proposals.append(bbox[keep])
         return proposals

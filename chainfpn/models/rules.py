@@ -1,0 +1,63 @@
+"""Whose rules a detector of two stages follows around its weights: torchvision's, or ChainerCV's."""
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainfpn.boxes.anchors import AnchorGenerator
+from chainfpn.boxes.chainercv_anchors import ChainerCVAnchorGenerator
+from chainfpn.links.detectors.chainercv_preparation import ChainerCVPreparation
+from chainfpn.links.detectors.mask_head import paste_masks
+from chainfpn.links.detectors.preparation import Preparation
+
+
+class Rules(NamedTuple):
+    """What is not in the weights.
+
+    Attributes:
+        preparation (callable): Makes the preparation for a shorter and a longer side.
+        anchors (callable): Makes the anchors for sizes and aspect ratios.
+        rpn (dict): Options of the :class:`~chainfpn.links.RegionProposalNetwork`.
+        roi_heads (dict): Options of the :class:`~chainfpn.links.RoIHeads`.
+        paste (callable): Lays masks over the image.
+    """
+
+    preparation: Any
+    anchors: Any
+    rpn: dict
+    roi_heads: dict
+    paste: Any
+
+
+#: The smallest positive side: ChainerCV drops only what is empty.
+_NOT_EMPTY = float(np.finfo(np.float32).tiny)
+
+RULES = {
+    "torchvision": Rules(Preparation, AnchorGenerator, {}, {}, paste_masks),
+    "chainercv": Rules(
+        ChainerCVPreparation,
+        ChainerCVAnchorGenerator,
+        {"inclusive": True, "clip_to_batch": True, "min_size": _NOT_EMPTY},
+        {"inclusive": True, "n_detections": None, "min_size": _NOT_EMPTY},
+        functools.partial(paste_masks, rounded=True),
+    ),
+}
+
+
+def find_rules(name, rules):
+    """Return the rules that go by a name.
+
+    Args:
+        name (str): The builder.
+        rules (str): ``'torchvision'`` or ``'chainercv'``.
+
+    Returns:
+        Rules: The rules.
+
+    Raises:
+        ValueError: if rules is another word.
+    """
+    if rules not in RULES:
+        raise ValueError(f"{name}: rules must be one of {', '.join(RULES)}, got {rules!r}")
+    return RULES[rules]
