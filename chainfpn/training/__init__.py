@@ -1,11 +1,33 @@
 """Training: the losses of every detector, and what a trainer needs around them."""
 
 from chainfpn.training.chain import TrainChain
+from chainfpn.training.curves import Curves
+from chainfpn.training.freezing import freeze, freeze_backbone
+from chainfpn.training.gradient_clipping import GradientClipping
+from chainfpn.training.keep_weights import KeepWeights
+from chainfpn.training.random_state import RandomState
 from chainfpn.training.rcnn_chains import FasterRCNNTrainChain
+from chainfpn.training.schedules import LearningRate, cosine_schedule, step_schedule, warm_up
+from chainfpn.training.snapshot import Snapshot, load_snapshot, save_snapshot
+from chainfpn.training.statistics import recompute_statistics
 from chainfpn.training.train_chain import train_chain
 
 __all__ = [
+    "Curves",
     "FasterRCNNTrainChain",
+    "GradientClipping",
+    "KeepWeights",
+    "LearningRate",
+    "RandomState",
+    "Snapshot",
     "TrainChain",
+    "cosine_schedule",
+    "freeze",
+    "freeze_backbone",
+    "load_snapshot",
+    "recompute_statistics",
+    "save_snapshot",
+    "step_schedule",
     "train_chain",
+    "warm_up",
 ]
