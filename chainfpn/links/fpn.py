@@ -2,10 +2,10 @@
 
 import chainer
 import chainer.functions as F
-import chainer.links as L
 from chainer import initializers
 
 from chainfpn.functions import resize_nearest
+from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 
@@ -73,8 +73,8 @@ class LastLevelP6P7(chainer.Chain):
         self.use_p5 = in_channels == out_channels
         with self.init_scope():
             uniform = initializers.LeCunUniform()
-            self.p6 = L.Convolution2D(in_channels, out_channels, 3, stride=2, pad=1, initialW=uniform)
-            self.p7 = L.Convolution2D(out_channels, out_channels, 3, stride=2, pad=1, initialW=uniform)
+            self.p6 = Convolution2D(in_channels, out_channels, 3, stride=2, pad=1, initialW=uniform)
+            self.p7 = Convolution2D(out_channels, out_channels, 3, stride=2, pad=1, initialW=uniform)
 
     def forward(self, ps, hs):
         """Make the two levels.
@@ -108,7 +108,7 @@ def max_pool_level(ps, hs):
 
 def _block(in_channels, out_channels, ksize, norm):
     """Make a convolution that starts like torchvision's (Kaiming-uniform with a = 1), and its normalization."""
-    convolution = L.Convolution2D(
+    convolution = Convolution2D(
         in_channels,
         out_channels,
         ksize,

@@ -5,6 +5,8 @@ import math
 import chainer.links as L
 from chainer import initializers
 
+from chainfpn.links.convolution_2d import Convolution2D
+
 
 def convolution(in_channels, out_channels, ksize, *, stride=1, dilate=1, groups=1):
     """Make the convolution of a residual network: no bias, Kaiming-normal over the fan-out, same size at stride 1.
@@ -18,12 +20,12 @@ def convolution(in_channels, out_channels, ksize, *, stride=1, dilate=1, groups=
         groups (int): Number of independent channel groups.
 
     Returns:
-        chainer.links.Convolution2D: (B, in_channels, H, W) to (B, out_channels, ceil(H / stride), ceil(W / stride)).
+        Convolution2D: (B, in_channels, H, W) to (B, out_channels, ceil(H / stride), ceil(W / stride)).
 
     Source:
         He et al. 2015; torchvision 0.14 ``ResNet.__init__``.
     """
-    return L.Convolution2D(
+    return Convolution2D(
         in_channels,
         out_channels,
         ksize,

@@ -1,9 +1,8 @@
 """The feature pyramid network of kuangliu/pytorch-fpn, trunk and pyramid in one link."""
 
-import chainer.links as L
-
 from chainfpn.functions import resize_bilinear
 from chainfpn.links.backbones.resnet import Bottleneck, ResNet
+from chainfpn.links.convolution_2d import Convolution2D
 
 
 class KuangliuFPN(ResNet):
@@ -28,13 +27,13 @@ class KuangliuFPN(ResNet):
         self.align_corners = align_corners
         c2, c3, c4, c5 = self.out_channels
         with self.init_scope():
-            self.toplayer = L.Convolution2D(c5, 256, 1)
-            self.latlayer1 = L.Convolution2D(c4, 256, 1)
-            self.latlayer2 = L.Convolution2D(c3, 256, 1)
-            self.latlayer3 = L.Convolution2D(c2, 256, 1)
-            self.smooth1 = L.Convolution2D(256, 256, 3, pad=1)
-            self.smooth2 = L.Convolution2D(256, 256, 3, pad=1)
-            self.smooth3 = L.Convolution2D(256, 256, 3, pad=1)
+            self.toplayer = Convolution2D(c5, 256, 1)
+            self.latlayer1 = Convolution2D(c4, 256, 1)
+            self.latlayer2 = Convolution2D(c3, 256, 1)
+            self.latlayer3 = Convolution2D(c2, 256, 1)
+            self.smooth1 = Convolution2D(256, 256, 3, pad=1)
+            self.smooth2 = Convolution2D(256, 256, 3, pad=1)
+            self.smooth3 = Convolution2D(256, 256, 3, pad=1)
 
     def forward(self, x):
         """Build the pyramid.

@@ -3,11 +3,11 @@
 from functools import partial
 
 import chainer.functions as F
-import chainer.links as L
 from chainer import initializers
 
 from chainfpn.functions import adaptive_avg_pool_2d
 from chainfpn.links.classifier import Classifier
+from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.initialization import linear
 
@@ -60,7 +60,7 @@ class AlexNet(Classifier):
 def _convolution(in_channels, out_channels, ksize, *, stride=1, pad=0):
     """Make a convolution that starts like torch's: weights and biases uniform in +-1/sqrt(fan in)."""
     uniform = initializers.Uniform((in_channels * ksize * ksize) ** -0.5)
-    return L.Convolution2D(in_channels, out_channels, ksize, stride, pad, initialW=uniform, initial_bias=uniform)
+    return Convolution2D(in_channels, out_channels, ksize, stride, pad, initialW=uniform, initial_bias=uniform)
 
 
 def _max_pool(x):

@@ -10,6 +10,7 @@ from chainercv.links import PickableSequentialChain
 
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
+from chainfpn.links.convolution_2d import Convolution2D
 
 
 class DenseLayer(chainer.Chain):
@@ -109,7 +110,7 @@ def _transition(in_channels, norm):
 def _convolution(in_channels, out_channels, ksize, *, stride=1, pad=0):
     """Make a convolution without bias, Kaiming-normal over the fan-in."""
     initial = initializers.HeNormal()
-    return L.Convolution2D(in_channels, out_channels, ksize, stride, pad, nobias=True, initialW=initial)
+    return Convolution2D(in_channels, out_channels, ksize, stride, pad, nobias=True, initialW=initial)
 
 
 def _average_pool(x):

@@ -11,6 +11,7 @@ from chainer.backends import cuda
 from chainfpn.functions.scale_shift import scale_shift
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier
+from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.preparation import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -35,7 +36,7 @@ class ConvNormReLU(chainer.Chain):
             pad = tuple(k // 2 for k in ksize) if isinstance(ksize, tuple) else ksize // 2
         initial = initializers.Normal(std)
         with self.init_scope():
-            self.conv = L.Convolution2D(in_channels, out_channels, ksize, stride, pad, nobias=True, initialW=initial)
+            self.conv = Convolution2D(in_channels, out_channels, ksize, stride, pad, nobias=True, initialW=initial)
             self.bn = BatchNormalization(out_channels, eps=1e-3)
 
     def forward(self, x):

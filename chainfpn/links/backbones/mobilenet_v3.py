@@ -12,6 +12,7 @@ from chainfpn.links.backbones.mobilenet_v2 import divisible_by_8, relu6
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.conv_norm_activation import conv_norm_activation
+from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 
@@ -99,8 +100,8 @@ class SqueezeExcitation(chainer.Chain):
         squeezed = divisible_by_8(channels // 4)
         initial = initializers.HeNormal(fan_option="fan_out")
         with self.init_scope():
-            self.fc1 = L.Convolution2D(channels, squeezed, 1, initialW=initial)
-            self.fc2 = L.Convolution2D(squeezed, channels, 1, initialW=initial)
+            self.fc1 = Convolution2D(channels, squeezed, 1, initialW=initial)
+            self.fc2 = Convolution2D(squeezed, channels, 1, initialW=initial)
 
     def forward(self, x):
         """Weigh the channels.

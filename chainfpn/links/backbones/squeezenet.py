@@ -4,10 +4,10 @@ from functools import partial
 
 import chainer
 import chainer.functions as F
-import chainer.links as L
 from chainer import initializers
 
 from chainfpn.links.classifier import Classifier, global_average
+from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 
@@ -77,7 +77,7 @@ class SqueezeNet(Classifier):
             self.features = IndexedSequential(*layers)  # (B, 512, H/16, W/16)
             self.classifier = IndexedSequential(
                 partial(F.dropout, ratio=dropout),
-                L.Convolution2D(512, n_class, 1, initialW=initializers.Normal(0.01)),  # (B, n_class, H/16, W/16)
+                Convolution2D(512, n_class, 1, initialW=initializers.Normal(0.01)),  # (B, n_class, H/16, W/16)
                 F.relu,
                 global_average,  # (B, n_class)
             )
@@ -85,7 +85,7 @@ class SqueezeNet(Classifier):
 
 def _convolution(in_channels, out_channels, ksize, *, stride=1, pad=0):
     """Make a convolution with bias, Kaiming-uniform over the fan-in."""
-    return L.Convolution2D(in_channels, out_channels, ksize, stride, pad, initialW=initializers.HeUniform())
+    return Convolution2D(in_channels, out_channels, ksize, stride, pad, initialW=initializers.HeUniform())
 
 
 def _max_pool(x):

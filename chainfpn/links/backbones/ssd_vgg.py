@@ -4,11 +4,11 @@ from functools import partial
 
 import chainer
 import chainer.functions as F
-import chainer.links as L
 import numpy as np
 from chainer import initializers
 
 from chainfpn.links.backbones.vgg import vgg_features
+from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 #: VGG-16's convolutions per stage, and where torch has its third and fourth pooling.
@@ -89,6 +89,6 @@ def _extra(in_channels, width, out_channels, *, stride=1, pad=0):
 
 def _convolution(in_channels, out_channels, ksize, *, stride=1, pad=0, dilate=1):
     """Make a convolution with bias, Xavier-uniform."""
-    return L.Convolution2D(
+    return Convolution2D(
         in_channels, out_channels, ksize, stride, pad, initialW=initializers.GlorotUniform(), dilate=dilate
     )

@@ -8,6 +8,7 @@ from chainer import initializers
 
 from chainfpn.functions import adaptive_avg_pool_2d
 from chainfpn.links.classifier import Classifier
+from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 #: Channels of the five stages.
@@ -69,7 +70,7 @@ def vgg_features(n_convolutions, *, norm=None):
 def _convolution(in_channels, out_channels):
     """Make a 3x3 convolution with bias, Kaiming-normal over the fan-out."""
     initial = initializers.HeNormal(fan_option="fan_out")
-    return L.Convolution2D(in_channels, out_channels, 3, pad=1, initialW=initial)
+    return Convolution2D(in_channels, out_channels, 3, pad=1, initialW=initial)
 
 
 def _linear(in_size, out_size):

@@ -3,9 +3,9 @@
 import math
 
 import chainer.functions as F
-import chainer.links as L
 from chainer import initializers
 
+from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 #: Bias of class logits so that a fresh network calls everything background with this confidence.
@@ -46,10 +46,10 @@ def prediction(in_channels, out_channels, *, bias=0, nobias=False):
         nobias (bool): Leave the bias out.
 
     Returns:
-        chainer.links.Convolution2D: (B, in_channels, H, W) to (B, out_channels, H, W).
+        Convolution2D: (B, in_channels, H, W) to (B, out_channels, H, W).
     """
     normal = initializers.Normal(0.01)
-    return L.Convolution2D(in_channels, out_channels, 3, pad=1, nobias=nobias, initialW=normal, initial_bias=bias)
+    return Convolution2D(in_channels, out_channels, 3, pad=1, nobias=nobias, initialW=normal, initial_bias=bias)
 
 
 def classification(in_channels, out_channels):
@@ -60,7 +60,7 @@ def classification(in_channels, out_channels):
         out_channels (int): Anchors times classes.
 
     Returns:
-        chainer.links.Convolution2D: (B, in_channels, H, W) to (B, out_channels, H, W).
+        Convolution2D: (B, in_channels, H, W) to (B, out_channels, H, W).
 
     Source:
         Lin et al. 2017 (RetinaNet), section 4.1.

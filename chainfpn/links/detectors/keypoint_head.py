@@ -9,6 +9,7 @@ import numpy as np
 from chainer import initializers
 
 from chainfpn.functions import resize_bilinear
+from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 
@@ -29,7 +30,7 @@ def keypoint_head(in_channels, channels=512, n_layers=8):
     layers = []
     for _ in range(n_layers):
         kaiming = initializers.HeNormal(fan_option="fan_out")
-        layers += [L.Convolution2D(in_channels, channels, 3, pad=1, initialW=kaiming), F.relu]
+        layers += [Convolution2D(in_channels, channels, 3, pad=1, initialW=kaiming), F.relu]
         in_channels = channels
     return IndexedSequential(*layers)
 

@@ -4,12 +4,12 @@ from types import MappingProxyType
 
 import chainer
 import chainer.functions as F
-import chainer.links as L
 from chainer import initializers
 
 from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.non_maximum_suppression import batched_nms
 from chainfpn.boxes.selection import clip
+from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.dense_detector import DenseDetector
 from chainfpn.links.detectors.dense_head import per_anchor
 from chainfpn.links.detectors.detector import Detection
@@ -34,7 +34,7 @@ class SSDScoringHead(chainer.Chain):
         with self.init_scope():
             self.module_list = chainer.ChainList(
                 *[
-                    L.Convolution2D(channels, n_boxes * n, 3, pad=1, initialW=xavier)
+                    Convolution2D(channels, n_boxes * n, 3, pad=1, initialW=xavier)
                     for channels, n_boxes in zip(in_channels, n_anchors, strict=True)
                 ]
             )
