@@ -30,7 +30,16 @@ _DETECTOR = {
     "head_channels",
     "n_keypoint",
     "stride_in_1x1",
+    "p6_from_trunk",
     "rules",
+}
+
+#: Builders that take less.
+_NARROW = {
+    "fpn50": {"align_corners"},
+    "fpn101": {"align_corners"},
+    "retinanet_kuangliu": {"n_fg_class", "align_corners", "image_size"},
+    "ssd300_vgg16": {"n_fg_class", "raw_labels"},
 }
 
 
@@ -45,8 +54,8 @@ def own_meta(contents):
 
 def known_arguments(model):
     """Return the keywords that ``--meta`` may set for a builder."""
-    if model in ("fpn50", "fpn101"):
-        return {"align_corners"}
+    if model in _NARROW:
+        return _NARROW[model]
     return _DETECTOR if "rcnn" in model or model.startswith(("retinanet", "fcos")) else _TRUNK
 
 

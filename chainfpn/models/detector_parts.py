@@ -73,6 +73,8 @@ _ARGUMENTS = """
         aspect_ratios (sequence of float or None): Heights over widths; {aspect_ratios} by default.
         stride_in_1x1 (bool or None): Put the stride of a bottleneck into its first 1x1 convolution, as trunks from
             Caffe, detectron2 and ChainerCV want it; False by default.
+        p6_from_trunk (bool or None): Make the level P6 from the trunk's last map, not from the pyramid's;
+            {p6_from_trunk} by default.
         rules (str or None): Whose input, anchors, thresholds and masks go with the weights: ``'torchvision'``, the
             default, or ``'chainercv'``."""
 
@@ -94,17 +96,17 @@ def document(builder, name, link, defaults, *, summary, source, coco=False):
     """
     builder.__name__ = builder.__qualname__ = name
     labels = "COCO's 80 on torchvision's 91 outputs" if defaults["n_fg_class"] is None else defaults["n_fg_class"]
-    text = _ARGUMENTS.format(labels=labels, coco=", or ``'coco'`` for torchvision's" if coco else "", **defaults)
-    entries = re.split(r"\n(?=        \w)", text)[1:]
+    values = {**defaults, "labels": labels, "coco": ", or ``'coco'`` for torchvision's" if coco else ""}
+    entries = re.split(r"\n(?=        \w)", _ARGUMENTS)[1:]
     present = inspect.signature(builder).parameters
-    arguments = "\n".join(entry for entry in entries if entry.split()[0] in present)
+    arguments = "\n".join(entry.format(**values) for entry in entries if entry.split()[0] in present)
     builder.__doc__ = _DOCUMENTATION.format(
         summary=summary, arguments=arguments, link=link.__name__, source=source, fetched=" or fetched" if coco else ""
     )
     return builder
 
 
-def fixed_builder(name, assemble, defaults, link, summary, *, source, convert_as=None):
+def fixed_builder(name, assemble, defaults, link, summary, *, source):
     """Make a builder of one of torchvision's detectors, whose trunk and widths are given.
 
     Args:
@@ -114,7 +116,6 @@ def fixed_builder(name, assemble, defaults, link, summary, *, source, convert_as
         link (type): What it returns.
         summary (str): What it builds, after the word "Build".
         source (str): The paper.
-        convert_as (str or None): See :func:`~chainfpn.models.weights.find_weights`.
 
     Returns:
         callable: The builder.
@@ -144,7 +145,7 @@ def fixed_builder(name, assemble, defaults, link, summary, *, source, convert_as
             "aspect_ratios": aspect_ratios,
             "stride_in_1x1": stride_in_1x1,
         }
-        return build(name, assemble, defaults, pretrained_model, explicit, zoo=("coco",), convert_as=convert_as)
+        return build(name, assemble, defaults, pretrained_model, explicit, zoo=("coco",))
 
     source = f"{source}; torchvision 0.14 ``{name}``."
     return document(builder, name, link, defaults, summary=summary, source=source, coco=True)
@@ -172,6 +173,7 @@ def dense_builder(name, assemble, defaults, link, summary, *, source):
         anchor_sizes=None,
         aspect_ratios=None,
         stride_in_1x1=None,
+        p6_from_trunk=None,
     ):
         explicit = {
             "depth": depth,
@@ -186,13 +188,14 @@ def dense_builder(name, assemble, defaults, link, summary, *, source):
             "anchor_sizes": anchor_sizes,
             "aspect_ratios": aspect_ratios,
             "stride_in_1x1": stride_in_1x1,
+            "p6_from_trunk": p6_from_trunk,
         }
         return build(name, assemble, defaults, pretrained_model, explicit)
 
     return document(builder, name, link, defaults, summary=summary, source=source)
 
 
-def build(name, assemble, defaults, pretrained_model, explicit, *, zoo=(), convert_as=None):
+def build(name, assemble, defaults, pretrained_model, explicit, *, zoo=()):
     """Settle a builder's options, assemble the detector and load its weights.
 
     Args:
@@ -202,7 +205,6 @@ def build(name, assemble, defaults, pretrained_model, explicit, *, zoo=(), conve
         pretrained_model (str, os.PathLike, Weights or None): See :func:`~chainfpn.models.weights.find_weights`.
         explicit (dict): What the caller passed; None means nothing.
         zoo (sequence of str): The words for torchvision's published weights.
-        convert_as (str or None): See :func:`~chainfpn.models.weights.find_weights`.
 
     Returns:
         chainfpn.links.Detector: The detector.
@@ -212,7 +214,7 @@ def build(name, assemble, defaults, pretrained_model, explicit, *, zoo=(), conve
         WeightsError: if the weights do not fit.
         OSError: if they cannot be read.
     """
-    weights = find_weights(pretrained_model, name=name, zoo=zoo, convert_as=convert_as)
+    weights = find_weights(pretrained_model, name=name, zoo=zoo)
     options = choose(defaults, weights, explicit)
     link = assemble(SimpleNamespace(name=name, **options))
     link.meta = _meta(name, options, defaults)
@@ -289,19 +291,18 @@ def resnet_trunk(o, norm):
     return body, [body.out_channels[stage - 1] for stage in stages]
 
 
-def dense_backbone(o, *, p6_from_trunk=False, frozen=True):
+def dense_backbone(o, *, frozen=True):
     """Make what a detector of one stage looks at: a ResNet and a pyramid with the levels P6 and P7.
 
     Args:
         o (SimpleNamespace): The builder's options.
-        p6_from_trunk (bool): Make P6 from the trunk's last map, not the pyramid's.
         frozen (bool): Statistics and affine terms of the trunk never change.
 
     Returns:
         BackboneWithFPN: (B, 3, H, W) to two levels more than stages.
     """
     body, channels = resnet_trunk(o, trunk_norm(o, frozen=frozen))
-    levels = LastLevelP6P7(channels[-1] if p6_from_trunk else o.fpn_channels, o.fpn_channels)
+    levels = LastLevelP6P7(channels[-1] if o.p6_from_trunk else o.fpn_channels, o.fpn_channels)
     return BackboneWithFPN(body, channels, o.fpn_channels, extra_blocks=levels)
 
 

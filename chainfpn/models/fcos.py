@@ -5,7 +5,7 @@ from chainfpn.models import detector_parts
 from chainfpn.models.detector_parts import anchor_generator, dense_backbone, dense_builder, fixed_builder, label_options
 
 #: Every option and torchvision's value for it.
-DEFAULTS = {**detector_parts.DEFAULTS, "stages": (2, 3, 4), "aspect_ratios": (1.0,)}
+DEFAULTS = {**detector_parts.DEFAULTS, "stages": (2, 3, 4), "aspect_ratios": (1.0,), "p6_from_trunk": False}
 
 
 def _assemble(o):

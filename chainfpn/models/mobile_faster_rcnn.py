@@ -32,7 +32,6 @@ fasterrcnn_mobilenet_v3_large_fpn = fixed_builder(
     FasterRCNN,
     "torchvision's ``fasterrcnn_mobilenet_v3_large_fpn``.",
     source="Howard et al. 2019",
-    convert_as="any",
 )
 fasterrcnn_mobilenet_v3_large_320_fpn = fixed_builder(
     "fasterrcnn_mobilenet_v3_large_320_fpn",
@@ -41,5 +40,4 @@ fasterrcnn_mobilenet_v3_large_320_fpn = fixed_builder(
     FasterRCNN,
     "torchvision's ``fasterrcnn_mobilenet_v3_large_320_fpn``: images of 320 pixels and 150 proposals.",
     source="Howard et al. 2019",
-    convert_as="any",
 )

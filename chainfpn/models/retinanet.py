@@ -9,7 +9,8 @@ from chainfpn.models import detector_parts
 from chainfpn.models.detector_parts import anchor_generator, dense_backbone, dense_builder, fixed_builder, label_options
 
 #: Every option and torchvision's value for it.
-DEFAULTS = {**detector_parts.DEFAULTS, "stages": (2, 3, 4)}
+DEFAULTS = {**detector_parts.DEFAULTS, "stages": (2, 3, 4), "p6_from_trunk": False}
+DEFAULTS_V2 = {**DEFAULTS, "p6_from_trunk": True}
 
 
 def _assemble(o, *, normed=False):
@@ -19,7 +20,7 @@ def _assemble(o, *, normed=False):
     anchors = anchor_generator(o, sizes)
     norm = functools.partial(L.GroupNormalization, 32, eps=1e-5) if normed else None
     return RetinaNet(
-        dense_backbone(o, p6_from_trunk=normed, frozen=not normed),
+        dense_backbone(o, frozen=not normed),
         RetinaNetHead(o.fpn_channels, anchors.n_anchors, n_output, norm=norm),
         anchors,
         **detector,
@@ -41,7 +42,7 @@ retinanet_resnet50_fpn = fixed_builder(
 retinanet_resnet50_fpn_v2 = fixed_builder(
     "retinanet_resnet50_fpn_v2",
     _assemble_v2,
-    DEFAULTS,
+    DEFAULTS_V2,
     RetinaNet,
     f"torchvision's ``retinanet_resnet50_fpn_v2``: {_V2}",
     source="Zhang et al. 2019",
@@ -55,5 +56,5 @@ retinanet_resnet_fpn = dense_builder(
     source=_SOURCE,
 )
 retinanet_resnet_fpn_v2 = dense_builder(
-    "retinanet_resnet_fpn_v2", _assemble_v2, DEFAULTS, RetinaNet, f"RetinaNet on any ResNet, {_V2}", source=_SOURCE
+    "retinanet_resnet_fpn_v2", _assemble_v2, DEFAULTS_V2, RetinaNet, f"RetinaNet on any ResNet, {_V2}", source=_SOURCE
 )

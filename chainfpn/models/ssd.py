@@ -4,7 +4,6 @@ from chainfpn.boxes.default_boxes import DefaultBoxGenerator
 from chainfpn.links.backbones.ssd_vgg import SSDVGG16
 from chainfpn.links.detectors.preparation import Preparation
 from chainfpn.links.detectors.ssd import SSD, SSDHead
-from chainfpn.models import detector_parts
 from chainfpn.models.detector_parts import build, document, label_options
 from chainfpn.models.presets import CAFFE
 
@@ -29,14 +28,14 @@ def _assemble(o):
 
 def _ssd300_vgg16(n_fg_class=None, pretrained_model=None, *, raw_labels=None, label_names=None):
     explicit = {"n_fg_class": n_fg_class, "raw_labels": raw_labels, "label_names": label_names}
-    return build("ssd300_vgg16", _assemble, DEFAULTS, pretrained_model, explicit, zoo=("coco",), convert_as="any")
+    return build("ssd300_vgg16", _assemble, DEFAULTS, pretrained_model, explicit, zoo=("coco",))
 
 
 ssd300_vgg16 = document(
     _ssd300_vgg16,
     "ssd300_vgg16",
     SSD,
-    detector_parts.DEFAULTS,
+    DEFAULTS,
     summary="torchvision's ``ssd300_vgg16``, which sees every image as 300 x 300 pixels.",
     source="Liu et al. 2016 (SSD); torchvision 0.14 ``ssd300_vgg16``.",
     coco=True,

@@ -116,9 +116,13 @@ def kuangliu_fpn(shortcut, blocks):
 
 def kuangliu_retinanet(n_class=20):
     trunk = kuangliu_fpn("downsample", (3, 4, 6, 3))
-    shapes = {f"fpn.{name}": shape for name, shape in trunk.items() if not name.startswith(("smooth", "latlayer3"))}
+    shapes = {
+        f"fpn.{name}": shape for name, shape in trunk.items() if not name.startswith(("smooth", "toplayer", "latlayer"))
+    }
     shapes |= layer("fpn.conv6", 256, 2048, 3, 3) | layer("fpn.conv7", 256, 256, 3, 3)
     shapes |= layer("fpn.toplayer1", 256, 256, 3, 3) | layer("fpn.toplayer2", 256, 256, 3, 3)
+    for i in (1, 2, 3):
+        shapes |= layer(f"fpn.latlayer{i}", 256, 4096 >> i, 1, 1)
     for head, n_out in (("loc_head", 36), ("cls_head", 9 * n_class)):
         for i in range(0, 8, 2):
             shapes |= layer(f"{head}.{i}", 256, 256, 3, 3)

@@ -62,6 +62,23 @@ MODELS = {
         "retinanet_resnet50_fpn_v2",
         {"n_fg_class": 4},
     ),
+    "retina_p6_from_c5": (
+        "detection.RetinaNet(models.detection.backbone_utils.resnet_fpn_backbone(backbone_name='resnet50', "
+        "weights=None, returned_layers=[2, 3, 4], "
+        "extra_blocks=torchvision.ops.feature_pyramid_network.LastLevelP6P7(2048, 256)), 5)",
+        "retinanet_resnet_fpn",
+        {"n_fg_class": 4, "p6_from_trunk": True},
+    ),
+    "mobile": (
+        "detection.fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None, num_classes=5)",
+        "fasterrcnn_mobilenet_v3_large_fpn",
+        {"n_fg_class": 4},
+    ),
+    "ssd": (
+        "detection.ssd300_vgg16(weights=None, weights_backbone=None, num_classes=5)",
+        "ssd300_vgg16",
+        {"n_fg_class": 4},
+    ),
 }
 
 #: Only the names and shapes of these are written, for speed: each tensor repeats one zero by a stride of 0.

@@ -34,9 +34,9 @@ def describe_kuangliu_retinanet(shapes):
         return None
     n_outputs = shapes.get("cls_head.8.weight", (180,))[0]
     expected = trunk.shapes("fpn.") | conv("fpn.conv6", 2048, 256, 3, True) | conv("fpn.conv7", 256, 256, 3, True)
-    expected |= conv("fpn.toplayer", 2048, 256, 1, True)
+    for i in (1, 2, 3):
+        expected |= conv(f"fpn.latlayer{i}", trunk.channels(5 - i), 256, 1, True)
     for i in (1, 2):
-        expected |= conv(f"fpn.latlayer{i}", trunk.channels(4 - i), 256, 1, True)
         expected |= conv(f"fpn.toplayer{i}", 256, 256, 3, True)
     for head, n_out in (("loc_head", 36), ("cls_head", n_outputs)):
         for i in (0, 2, 4, 6):

@@ -13,7 +13,8 @@ DEFAULTS = {"depth": 50, "stages": [1, 2, 3, 4], "fpn_channels": 256, "head_chan
 COCO_IDS = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
 
 
-def _pyramid(channels, width, normed):
+def fpn(channels, width, normed):
+    """Return the shapes of a feature pyramid."""
     shapes = {}
     for kind, size in (("inner", 1), ("layer", 3)):
         for i, n in enumerate(channels):
@@ -26,7 +27,8 @@ def _pyramid(channels, width, normed):
     return shapes
 
 
-def _rpn(width, n_anchors, depth):
+def rpn(width, n_anchors, depth):
+    """Return the shapes of a region proposal network."""
     names = ["rpn.head.conv"] if depth == 1 else [f"rpn.head.conv.{i}.0" for i in range(depth)]
     shapes = {}
     for name in names:
@@ -38,7 +40,8 @@ def _rpn(width, n_anchors, depth):
     )
 
 
-def _box_head(width, head, n_outputs, normed):
+def box_head(width, head, n_outputs, normed):
+    """Return the shapes of the head and the predictor of boxes."""
     at = "roi_heads.box_head."
     if normed:
         shapes = linear(f"{at}5", width * 49, head)
@@ -99,7 +102,8 @@ def _read_pyramid(shapes):
     return trunk, stages, width, normed
 
 
-def _labels(n_outputs):
+def labels(n_outputs):
+    """Return the arguments that say which outputs are labels: all but the first, or COCO's of 91."""
     if n_outputs == 91:
         return {"n_fg_class": 80, "raw_labels": COCO_IDS}
     return {"n_fg_class": n_outputs - 1}
@@ -117,10 +121,10 @@ def describe_rcnn(shapes):
     n_outputs = _first(shapes, "roi_heads.box_predictor.cls_score.weight", default=91)
     n_anchors = _first(shapes, "rpn.head.cls_logits.weight", default=3)
     rpn_depth = 1 + sum(f"rpn.head.conv.{i}.0.weight" in shapes for i in range(1, 4))
-    expected = trunk.shapes(_BODY) | _pyramid([trunk.channels(s) for s in stages], width, normed)
-    expected |= _rpn(width, n_anchors, rpn_depth) | _box_head(width, head, n_outputs, normed)
+    expected = trunk.shapes(_BODY) | fpn([trunk.channels(s) for s in stages], width, normed)
+    expected |= rpn(width, n_anchors, rpn_depth) | box_head(width, head, n_outputs, normed)
 
-    arguments, kind = _labels(n_outputs), "fasterrcnn"
+    arguments, kind = labels(n_outputs), "fasterrcnn"
     if any(name.startswith("roi_heads.mask_") for name in shapes):
         kind = "maskrcnn"
         expected |= _mask_head(width, n_outputs, normed)
@@ -141,7 +145,7 @@ def _unlike_defaults(trunk, stages, width, head=1024):
 
 
 def _name(kind, suffix, trunk, arguments):
-    usual = not set(arguments) & set(DEFAULTS)
+    usual = not set(arguments) & {*DEFAULTS, "p6_from_trunk"}
     return f"{kind}_resnet50_fpn{suffix}" if usual else f"{kind}_resnet_fpn{suffix}"
 
 
@@ -157,17 +161,21 @@ def describe_one_stage(shapes):
     normed = "head.classification_head.conv.0.1.weight" in shapes
     n_anchors = 1 if fcos else _first(shapes, "head.regression_head.bbox_reg.weight", default=36) // 4
     n_outputs = _first(shapes, "head.classification_head.cls_logits.weight", default=91) // max(n_anchors, 1)
-    expected = trunk.shapes(_BODY) | _pyramid([trunk.channels(s) for s in stages], width, False)
-    p6 = _first(shapes, "backbone.fpn.extra_blocks.p6.weight", axis=1, default=width)
-    expected |= conv("backbone.fpn.extra_blocks.p6", p6 if p6 == trunk.channels(stages[-1]) else width, width, 3, True)
+    expected = trunk.shapes(_BODY) | fpn([trunk.channels(s) for s in stages], width, False)
+    last, usual = trunk.channels(stages[-1]), normed and not fcos
+    p6 = _first(shapes, "backbone.fpn.extra_blocks.p6.weight", axis=1, default=last if usual else width)
+    p6_from_trunk = usual if last == width or p6 not in (last, width) else p6 == last  # equal widths do not tell
+    expected |= conv("backbone.fpn.extra_blocks.p6", last if p6_from_trunk else width, width, 3, True)
     expected |= conv("backbone.fpn.extra_blocks.p7", width, width, 3, True)
     expected |= _one_stage_head("classification", "cls_logits", width, n_anchors * n_outputs, fcos, normed)
     expected |= _one_stage_head("regression", "bbox_reg", width, n_anchors * 4, fcos, normed)
     if fcos:
         expected |= conv("head.regression_head.bbox_ctrness", width, 1, 3, True)
-    arguments = _labels(n_outputs) | _unlike_defaults(trunk, stages, width) | {"stages": stages}
+    arguments = labels(n_outputs) | _unlike_defaults(trunk, stages, width) | {"stages": stages}
     if stages == [2, 3, 4]:
         del arguments["stages"]
+    if p6_from_trunk != usual:
+        arguments["p6_from_trunk"] = p6_from_trunk
     return _name("fcos" if fcos else "retinanet", "_v2" if normed else "", trunk, arguments), arguments, expected
 
 

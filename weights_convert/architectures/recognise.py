@@ -9,12 +9,17 @@ from weights_convert.architectures.classifiers import (
 )
 from weights_convert.architectures.detectors import describe_one_stage, describe_rcnn
 from weights_convert.architectures.fingerprints import FINGERPRINTS, describe_by_fingerprint
+from weights_convert.architectures.mobilenet import BUILDERS, describe_mobilenet_320_rcnn, describe_mobilenet_rcnn
 from weights_convert.architectures.resnet import NAMED
+from weights_convert.architectures.ssd import describe_ssd
 
 _FAMILIES = (
     describe_by_fingerprint,
     describe_rcnn,
+    describe_mobilenet_rcnn,
+    describe_mobilenet_320_rcnn,
     describe_one_stage,
+    describe_ssd,
     describe_kuangliu_fpn,
     describe_kuangliu_retinanet,
     describe_resnet,
@@ -80,4 +85,5 @@ def known_builders():
         for suffix in ("", "_v2")
         if not (suffix and kind in ("keypointrcnn", "fcos"))
     ]
-    return [*sorted(NAMED.values()), *sorted(FINGERPRINTS), "fpn50", "fpn101", "retinanet_kuangliu", *detectors]
+    others = ["fpn50", "fpn101", "retinanet_kuangliu", *BUILDERS, "ssd300_vgg16"]
+    return [*sorted(NAMED.values()), *sorted(FINGERPRINTS), *others, *detectors]
