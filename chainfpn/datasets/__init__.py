@@ -1,5 +1,6 @@
 """Images with boxes: readers, transforms and iteration."""
 
+from chainfpn.datasets.chosen import ChosenDataset
 from chainfpn.datasets.coco import COCODataset
 from chainfpn.datasets.collate import collate
 from chainfpn.datasets.detection_dataset import DataError, DetectionDataset, read_names
@@ -15,6 +16,7 @@ from chainfpn.datasets.voc import VOCDataset
 
 __all__ = [
     "COCODataset",
+    "ChosenDataset",
     "Compose",
     "DataError",
     "DetectionDataset",
