@@ -25,6 +25,7 @@ from chainfpn.links.classifier import Classifier, ClassifierPreparation
 from chainfpn.links.conv_norm_activation import conv_norm_activation
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.box_head import FastRCNNPredictor, TwoMLPHead, conv_box_head
+from chainfpn.links.detectors.chainercv_preparation import ChainerCVPreparation
 from chainfpn.links.detectors.dense_detector import DenseDetector
 from chainfpn.links.detectors.detector import Detection, Detector
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN
@@ -39,6 +40,7 @@ from chainfpn.links.detectors.roi_heads import RoIHeads
 from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
 from chainfpn.links.detectors.ssd import SSD, SSDHead
 from chainfpn.links.fpn import FPN, LastLevelP6P7, max_pool_level
+from chainfpn.links.group_normalization import GroupNormalization
 from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.kuangliu_fpn import KuangliuFPN
 
@@ -53,6 +55,7 @@ __all__ = [
     "BasicBlock",
     "BatchNormalization",
     "Bottleneck",
+    "ChainerCVPreparation",
     "Classifier",
     "ClassifierPreparation",
     "Convolution2D",
@@ -65,6 +68,7 @@ __all__ = [
     "FasterRCNN",
     "FrozenBatchNormalization",
     "GoogLeNet",
+    "GroupNormalization",
     "InceptionV3",
     "IndexedSequential",
     "KeypointRCNN",

@@ -1,15 +1,14 @@
 """FCOS: every position of every level says how far the sides of its object are."""
 
-import functools
 from types import MappingProxyType
 
 import chainer
 import chainer.functions as F
-import chainer.links as L
 
 from chainfpn.boxes.box_coder import LinearBoxCoder
 from chainfpn.links.detectors.dense_detector import DenseDetector
 from chainfpn.links.detectors.dense_head import classification, per_anchor, prediction, tower
+from chainfpn.links.group_normalization import GroupNormalization
 
 
 class FCOSClassificationHead(chainer.Chain):
@@ -27,7 +26,7 @@ class FCOSClassificationHead(chainer.Chain):
         super().__init__()
         self.n_output = n_output
         with self.init_scope():
-            self.conv = tower(channels, norm=_group_norm)
+            self.conv = tower(channels, norm=GroupNormalization)
             self.cls_logits = classification(channels, n_output)
 
     def forward(self, hs):
@@ -55,7 +54,7 @@ class FCOSRegressionHead(chainer.Chain):
     def __init__(self, channels):
         super().__init__()
         with self.init_scope():
-            self.conv = tower(channels, norm=_group_norm)
+            self.conv = tower(channels, norm=GroupNormalization)
             self.bbox_reg = prediction(channels, 4)
             self.bbox_ctrness = prediction(channels, 1)
 
@@ -131,6 +130,3 @@ class FCOS(DenseDetector):
             self.xp.sqrt(F.sigmoid(logit).array * F.sigmoid(center).array)
             for logit, center in zip(logits, centers, strict=True)
         ]
-
-
-_group_norm = functools.partial(L.GroupNormalization, 32, eps=1e-5)
