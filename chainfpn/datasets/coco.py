@@ -12,7 +12,8 @@ from chainfpn.datasets.detection_dataset import DataError, DetectionDataset, rea
 class COCODataset(DetectionDataset):
     """Objects with boxes and masks from an instances JSON and a folder of images.
 
-    Labels count the categories from 0 in the order of their ids. Images without objects stay in.
+    Examples come in the order of the images' ids, labels count the categories from 0 in the order of theirs. Images
+    without objects stay in.
 
     Keys: ``img``, ``bbox``, ``label``, ``mask``, ``area``, ``crowded``. Masks need pycocotools.
 
@@ -43,7 +44,7 @@ class COCODataset(DetectionDataset):
         try:
             categories = sorted(content["categories"], key=lambda category: category["id"])
             category_ids = {category["name"]: category["id"] for category in categories}
-            infos = content["images"]
+            infos = sorted(content["images"], key=lambda info: info["id"])
             infos = [infos[i] for i in select([info["file_name"] for info in infos], names=names, without=without)]
             self.image_ids = tuple(info["id"] for info in infos)
             self._sizes = [(info.get("height"), info.get("width")) for info in infos]
