@@ -7,22 +7,17 @@ there is never replaced.
 
 import sys
 
-from chainfpn.compat.openblas import OPENBLAS
-
-for _row in OPENBLAS:  # before the imports below, which load NumPy and with it OpenBLAS
-    _row.enable()
-
-from chainfpn.compat.chainercv import CHAINERCV  # noqa: E402
-from chainfpn.compat.cupy import CUPY  # noqa: E402
-from chainfpn.compat.numpy import NUMPY  # noqa: E402
-from chainfpn.compat.onnx import ONNX  # noqa: E402
-from chainfpn.compat.packaging import PACKAGING  # noqa: E402
-from chainfpn.compat.rows import Attribute, Library, Module, Noise, Setting  # noqa: E402
+from chainfpn.compat.chainercv import CHAINERCV
+from chainfpn.compat.cupy import CUPY
+from chainfpn.compat.numpy import NUMPY
+from chainfpn.compat.onnx import ONNX
+from chainfpn.compat.packaging import PACKAGING
+from chainfpn.compat.rows import Attribute, Library, Module, Noise, Setting
 
 __all__ = ["TABLE", "Attribute", "Library", "Module", "Noise", "Setting", "enable"]
 
 #: Every row, in the order in which ``enable`` looks at them.
-TABLE = (*OPENBLAS, *NUMPY, *PACKAGING, *CUPY, *ONNX, *CHAINERCV)
+TABLE = (*NUMPY, *PACKAGING, *CUPY, *ONNX, *CHAINERCV)
 
 
 def enable():
