@@ -1,0 +1,175 @@
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chainfpn import models, save_weights
+from chainfpn.cli.main import main
+from chainfpn.data import weights_path
+
+SHAPES = ("circle", "square", "triangle")
+
+
+def save_detector(path, label_names=SHAPES):
+    """Write the weights of a very small detector, which finds nothing in particular."""
+    np.random.seed(0)
+    model = models.fasterrcnn_resnet_fpn(
+        18, n_fg_class=len(label_names), stages=(3,), fpn_channels=8, head_channels=8, min_size=32, max_size=64,
+        label_names=label_names,
+    )  # fmt: skip
+    save_weights(path, model)
+
+
+@pytest.fixture
+def detector(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_detector("shapes.npz")
+    return "shapes.npz"
+
+
+def pedestrians(folder, n=3):
+    """Write small images of nobody, in Penn-Fudan's form."""
+    for name in ("PNGImages", "Annotation"):
+        (folder / name).mkdir(parents=True)
+    for i in range(n):
+        Image.new("RGB", (40, 30), (i, 0, 0)).save(folder / "PNGImages" / f"{i}.png")
+        box = '"PASpersonWalking" (Xmin, Ymin) - (Xmax, Ymax) : (1, 1) - (20, 30)'
+        (folder / "Annotation" / f"{i}.txt").write_text(f"Objects with ground truth : 1\n{box}\n")
+
+
+def test_the_figures_are_printed_and_written(detector, capsys):
+    pytest.importorskip("pycocotools")
+    command = ["evaluate", "--data", "shapes:5", "--weights", detector, "--limit", "4", "--json", "figures.json"]
+    assert main(command) == 0
+    output, errors = capsys.readouterr()
+    assert errors == ""
+    lines = output.splitlines()
+    assert lines[0].split() == ["label", "AP50"]
+    assert lines[-1] == "4 images"
+    figures = json.loads(pathlib.Path("figures.json").read_text())
+    assert (figures["images"], figures["broken"]) == (4, 0)
+    assert list(figures["voc"]["ap"]) == list(SHAPES)
+    coco = {line.split()[0]: line.split()[-1] for line in lines[lines.index("") + 2 : -1]}
+    assert len(coco) == 12
+    assert figures["coco"].keys() == {"box"}
+    for name, shown in coco.items():
+        value = figures["coco"]["box"][name]
+        assert shown == ("-" if value is None else f"{value:.4f}")
+
+
+def test_without_pycocotools_there_is_the_rest(detector, capsys, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pycocotools"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    assert main(["evaluate", "--data", "shapes:2", "--weights", detector]) == 0
+    output, errors = capsys.readouterr()
+    assert errors == "no COCO figures: pycocotools is missing; pip install pycocotools\n"
+    assert output.splitlines()[-2].startswith("mean")
+
+
+def test_masks_are_evaluated_where_there_are(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("pycocotools")
+    monkeypatch.chdir(tmp_path)
+    np.random.seed(0)
+    model = models.maskrcnn_resnet_fpn(
+        18, n_fg_class=3, stages=(3,), fpn_channels=8, head_channels=8, min_size=32, max_size=64, label_names=SHAPES
+    )
+    save_weights("masks.npz", model)
+    assert main(["evaluate", "--data", "shapes:3", "--weights", "masks.npz"]) == 0
+    assert "     box    mask\n" in capsys.readouterr().out
+
+
+def test_what_is_broken_is_reported_counted_and_left_out(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_detector("person.npz", ("person",))
+    pedestrians(tmp_path / "data")
+    (tmp_path / "data" / "PNGImages" / "1.png").write_text("no image")
+    (tmp_path / "data" / "Annotation" / "2.txt").unlink()
+    assert main(["evaluate", "--data", "data", "--weights", "person.npz", "--json", "figures.json"]) == 1
+    output, errors = capsys.readouterr()
+    assert errors.splitlines() == [
+        "data/PNGImages/1.png: is not an image: left out",
+        "data/Annotation/2.txt: cannot be read (No such file or directory): left out",
+    ]
+    assert output.splitlines()[-1] == "1 images, 2 left out"
+    assert json.loads(pathlib.Path("figures.json").read_text())["broken"] == 2
+
+
+def test_labels_that_the_detector_does_not_know_are_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_detector("square.npz", ("dog", "square"))
+    assert main(["evaluate", "--data", "shapes:2", "--weights", "square.npz"]) == 0
+    output, errors = capsys.readouterr()
+    assert errors == "not counted, for the detector does not know them: circle, triangle\n"
+    assert "circle" not in output
+
+
+WRONG = {
+    "no weights": (["--weights", "nowhere.npz"], "nowhere.npz: there is no such file"),
+    "no data": (["--data", "nowhere"], "nowhere: there is no such folder"),
+    "other data": (["--data", "."], ".: must be a folder with PNGImages and Annotation (Penn-Fudan), JPEGImages and"),
+    "names": (["--data", "data", "--names", "list.txt"], "list.txt: the data has no image 'x.png'"),
+    "no list": (["--data", "data", "--names", "no.txt"], "no.txt: cannot be read (No such file or directory)"),
+    "annotations": (["--data", "data", "--annotations", "list.txt"], "list.txt: is not JSON"),
+    "device": (["--device", "gpu"], "--device must be cpu or cuda:N, got gpu"),
+    "labels": (["--data", "data"], "detector and data must have a label in common, got circle, square, triangle and "),
+    "json is read": (["--json", "shapes.npz"], "--json must not name a file that is read, got shapes.npz"),
+    "json nowhere": (["--json", "no/x.json"], "no/x.json: cannot be written (No such file or directory)"),
+    "all broken": (["--data", "data", "--weights", "person.npz", "--names", "broken.txt"], "none of the images could"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_done_is_one_sentence_and_status_1(options, message, detector, tmp_path, capsys):
+    pedestrians(tmp_path / "data")
+    save_detector("person.npz", ("person",))
+    (tmp_path / "data" / "PNGImages" / "1.png").write_text("no image")
+    pathlib.Path("list.txt").write_text("x.png\n")
+    pathlib.Path("broken.txt").write_text("1.png\n")
+    command = ["evaluate", "--data", "shapes:1", "--weights", detector, *options]
+    assert main(command) == 1
+    output, errors = capsys.readouterr()
+    assert output == ""
+    last = errors.splitlines()[-1]
+    assert last.startswith(f"chainfpn evaluate: {message}")
+
+
+@pytest.mark.parametrize("options", [[], ["--data", "shapes"], ["--data", "x", "--weights", "y", "--limit", "0"]])
+def test_wrong_usage_ends_with_status_2(options, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", *options])
+    assert capsys.readouterr().err.startswith("usage: chainfpn evaluate")
+
+
+def test_help_fits_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit, match="0"):
+        main(["evaluate", "--help"])
+    output = capsys.readouterr().out
+    assert max(map(len, output.splitlines())) <= 80
+
+
+def test_the_command_runs_by_itself(detector):
+    command = [sys.executable, "-W", "error", "-m", "chainfpn", "evaluate", "--data", "shapes:1", "--weights", detector]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+def test_the_bundled_detector_on_pedestrians_it_has_not_seen(shared_data, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("pycocotools")
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(weights_path(), "person.npz")
+    names = str(shared_data / "weights" / "pennfudan_test.json")
+    data = str(shared_data / "pennfudan")
+    assert main(["evaluate", "--data", data, "--names", names, "--weights", "person.npz"]) == 0
+    output = capsys.readouterr().out
+    bar = float(re.match(r"AP50 (\S+)", (shared_data / "weights" / "result.txt").read_text())[1])
+    assert float(re.search(r"^mean +(\S+)$", output, re.MULTILINE)[1]) > bar - 0.01
+    assert output.splitlines()[-1] == "50 images"
