@@ -113,13 +113,14 @@ def save_weights(path, link, *, dtype=None, meta=None):
         write_npz(file, arrays, read, lambda: meta_array(about))
 
 
-def set_weights(arrays, link, *, strict=True, file="weights"):
+def set_weights(arrays, link, *, strict=True, within=("",), file="weights"):
     """Put arrays into a link; see :func:`load_weights`.
 
     Args:
         arrays (dict of array): Name, such as ``layer1/0/conv1/W``, to array.
         link (chainer.Link): The model.
         strict (bool): Whether names that only one side has are an error.
+        within (sequence of str): Beginnings of the link's names that are meant; all of them by default.
         file (str): What the arrays are called in errors.
 
     Raises:
@@ -127,7 +128,7 @@ def set_weights(arrays, link, *, strict=True, file="weights"):
     """
     expected = serializers.DictionarySerializer()
     expected.save(link)
-    expected = expected.target
+    expected = {name: array for name, array in expected.target.items() if name.startswith(tuple(within))}
     problems = []
     if strict:
         counters = {name for name in expected.keys() | arrays.keys() if name.rpartition("/")[2] == "N"}

@@ -9,7 +9,7 @@ import numpy as np
 from weights_convert.check import check_against_torch, check_written
 from weights_convert.errors import CheckpointError
 from weights_convert.meta import make_meta, own_meta
-from weights_convert.numeric import published_eps
+from weights_convert.numeric import published_eps, published_twin
 from weights_convert.plan import ANY_MODEL, Options, make_plan, parse_rename, require_fit, unwrap
 from weights_convert.read.contents import naming, open_checkpoint
 from weights_convert.read.tensor import Unsupported
@@ -134,7 +134,9 @@ def _prepare(path, model, meta, drop, allow_missing, only, rename, dtype, entry)
 
     def make(digest):
         arguments = report.arguments | published_eps(digest) | known.get("arguments", {})
-        return make_meta(name, arguments, extra, source=source.name, sha256=digest, converter=__version__)
+        twin = published_twin(digest) or known.get("model")
+        builder = twin if model is None and twin in report.twins else name
+        return make_meta(builder, arguments, extra, source=source.name, sha256=digest, converter=__version__)
 
     make("")  # what is wrong with it is said before anything is written
     with ThreadPoolExecutor(1) as pool:
@@ -145,6 +147,9 @@ def _prepare(path, model, meta, drop, allow_missing, only, rename, dtype, entry)
             if published_eps(digest.result()):
                 report.notes.append("batch-norm eps is 0: torchvision runs this published file so")
             report.arguments = result["arguments"]
+            if result["model"] not in (None, report.model):
+                report.twins = sorted({report.model, *report.twins} - {result["model"]})
+                report.model = result["model"]
             return result
 
         yield plan, finish

@@ -206,6 +206,7 @@ def _fit(named, whole, options, report):
         return
     candidate = wanted[0]
     report.model, report.arguments = candidate.builder, candidate.arguments
+    report.twins = sorted({c.builder for c in found if c.shapes == candidate.shapes} - {candidate.builder})
     _compare(candidate, shapes, options, report)
     n = sum(shapes.get(name) == shape for name, shape in candidate.shapes.items())
     report.why = f"{n} of the {len(candidate.shapes)} tensors of {candidate.builder} are there, by name and shape"

@@ -16,6 +16,7 @@ class Report:
         entry (str): Where in it the state dict was.
         layout (str): Whose names it has.
         model (str or None): The builder it is for.
+        twins (list): Builders of models that have the very same tensors.
         arguments (dict): The builder's arguments.
         why (str): What the model was recognised by.
         mapped (dict): ``{name: [name in the file, shape, dtype]}``.
@@ -35,6 +36,7 @@ class Report:
     entry: str = ""
     layout: str = ""
     model: str | None = None
+    twins: list = field(default_factory=list)
     arguments: dict = field(default_factory=dict)
     why: str = ""
     mapped: dict = field(default_factory=dict)
@@ -76,6 +78,8 @@ class Report:
         else:
             arguments = ", ".join(f"{key}={_brief(value)}" for key, value in self.arguments.items())
             lines.append(f"  model       {self.model}({arguments})")
+        if self.twins:
+            lines.append(f"  or          {', '.join(self.twins)}: the same tensors, --model tells")
         if self.why:
             lines.append(f"  because     {self.why}")
         lines.append(f"  mapped      {len(self.mapped)} tensors, {self._parameters():,} values, {self._dtypes()}")

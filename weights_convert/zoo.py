@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import os
 import pathlib
+import threading
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ FILES = {
     "densenet161": "densenet161-8d451a50.pth",
     "densenet169": "densenet169-b2777c0a.pth",
     "densenet201": "densenet201-c1103571.pth",
+    "fasterrcnn_mobilenet_v3_large_320_fpn": "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth",
+    "fasterrcnn_mobilenet_v3_large_fpn": "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth",
     "fasterrcnn_resnet50_fpn": "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
     "fasterrcnn_resnet50_fpn_v2": "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
     "fcos_resnet50_fpn": "fcos_resnet50_fpn_coco-99b0c9b7.pth",
@@ -49,6 +52,7 @@ FILES = {
     "retinanet_resnet50_fpn_v2": "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth",
     "squeezenet1_0": "squeezenet1_0-b66bff10.pth",
     "squeezenet1_1": "squeezenet1_1-b8a52dc0.pth",
+    "ssd300_vgg16": "ssd300_vgg16_coco-b556d3b4.pth",
     "vgg11": "vgg11-8a719046.pth",
     "vgg11_bn": "vgg11_bn-6002323d.pth",
     "vgg13": "vgg13-19584684.pth",
@@ -59,6 +63,21 @@ FILES = {
     "vgg19_bn": "vgg19_bn-c79401a0.pth",
     "wide_resnet50_2": "wide_resnet50_2-95faca4d.pth",
     "wide_resnet101_2": "wide_resnet101_2-32ee1156.pth",
+}
+
+#: Files beside those, by builder and word. The features of VGG-16 are without a classifier, for SSD.
+OTHERS = {
+    "keypointrcnn_resnet50_fpn:coco_legacy": "keypointrcnn_resnet50_fpn_coco-9f466800.pth",
+    "mobilenet_v2:imagenet_v2": "mobilenet_v2-7ebf99e0.pth",
+    "mobilenet_v3_large:imagenet_v2": "mobilenet_v3_large-5c1a4163.pth",
+    "resnet50:imagenet_v2": "resnet50-11ad3fa6.pth",
+    "resnet101:imagenet_v2": "resnet101-cd907fc2.pth",
+    "resnet152:imagenet_v2": "resnet152-f82ba261.pth",
+    "resnext50_32x4d:imagenet_v2": "resnext50_32x4d-1a0047aa.pth",
+    "resnext101_32x8d:imagenet_v2": "resnext101_32x8d-110c445d.pth",
+    "vgg16:imagenet_features": "vgg16_features-amdegroot-88682ab5.pth",
+    "wide_resnet50_2:imagenet_v2": "wide_resnet50_2-9ba9bcbe.pth",
+    "wide_resnet101_2:imagenet_v2": "wide_resnet101_2-d733dc28.pth",
 }
 
 _PIECE = 1 << 18
@@ -80,7 +99,7 @@ def fetch(name, *, progress=False):
     A download that was cut goes on where it stopped. Of two processes at once, one downloads and the other waits.
 
     Args:
-        name (str): A key of `FILES`.
+        name (str): A key of `FILES` or `OTHERS`.
         progress (bool): Show a bar.
 
     Returns:
@@ -89,9 +108,9 @@ def fetch(name, *, progress=False):
     Raises:
         ZooError: if there is no such name, or the file cannot be downloaded, checked or kept; it says what to do.
     """
-    if name not in FILES:
-        raise ZooError(f"zoo: there is no {name!r}; there are {', '.join(FILES)}")
-    file, folder = FILES[name], home()
+    if name not in FILES and name not in OTHERS:
+        raise ZooError(f"zoo: there is no {name!r}; there are {', '.join([*FILES, *OTHERS])}")
+    file, folder = FILES.get(name) or OTHERS[name], home()
     npz = folder / f"{file.removesuffix('.pth')}.npz"
     if npz.exists():
         return str(npz)
@@ -100,13 +119,52 @@ def fetch(name, *, progress=False):
         with _lock(folder / f"{file}.lock"):
             if not npz.exists():
                 _obtain(file, folder, progress)
-                convert(folder / file, npz, model=name)
+                convert(folder / file, npz, model=name.partition(":")[0])
                 os.unlink(folder / file)
     except OSError as e:
         if isinstance(e, ZooError):
             raise
         raise ZooError(f"zoo: {folder}: cannot be written: {e.strerror or e}") from e
     return str(npz)
+
+
+def at_hand(name):
+    """Tell whether :func:`fetch` can do without the network.
+
+    Args:
+        name (str): A name that `fetch` knows.
+
+    Returns:
+        bool: Whether the file is in `home`, converted or not.
+    """
+    file = FILES.get(name) or OTHERS[name]
+    return any((home() / found).exists() for found in (f"{file.removesuffix('.pth')}.npz", file))
+
+
+def size_if_reachable(name, *, timeout=1.5):
+    """Ask for the size of a published file, and do not wait long for an answer.
+
+    Args:
+        name (str): A name that `fetch` knows.
+        timeout (float): Seconds.
+
+    Returns:
+        int or None: Bytes; None if the file cannot be reached.
+    """
+    answers = []
+
+    def ask():
+        request = urllib.request.Request(_url(FILES.get(name) or OTHERS[name]), method="HEAD")
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as response:
+                answers.append(int(response.headers.get("Content-Length", 0)))
+        except (OSError, http.client.HTTPException, ValueError):
+            answers.append(None)
+
+    thread = threading.Thread(target=ask, daemon=True)  # looking up the name of a host heeds no timeout
+    thread.start()
+    thread.join(timeout)
+    return answers[0] if answers else None
 
 
 @contextmanager
@@ -122,7 +180,7 @@ def _obtain(file, folder, progress):
     path, part = folder / file, folder / f"{file}.part"
     by_hand = path.exists()
     if not by_hand:
-        _download(os.environ.get("CHAINFPN_ZOO_URL", BASE_URL).rstrip("/") + "/" + file, part, path, progress)
+        _download(_url(file), part, path, progress)
     found, wanted = _sha256(path if by_hand else part), file.removesuffix(".pth").rpartition("-")[2]
     if not found.startswith(wanted):
         if not by_hand:
@@ -131,6 +189,10 @@ def _obtain(file, folder, progress):
         raise ZooError(f"zoo: {file} has sha256 {found[:8]}..., not {wanted}...; {remedy}")
     if not by_hand:
         os.replace(part, path)
+
+
+def _url(file):
+    return os.environ.get("CHAINFPN_ZOO_URL", BASE_URL).rstrip("/") + "/" + file
 
 
 def _sha256(path):

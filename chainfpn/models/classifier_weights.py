@@ -23,7 +23,7 @@ class ClassifierWeights:
     """
 
     def __init__(self, name, pretrained_model, *, convert_as="any"):
-        weights = find_weights(pretrained_model, name=name, zoo=("imagenet",), convert_as=convert_as)
+        weights = find_weights(pretrained_model, name=name, zoo=("imagenet", "imagenet_v2"), convert_as=convert_as)
         meta = {} if weights is None else weights.meta
         self._weights = weights
         self._preset = find_preset(meta.get("source", {}).get("sha256"))

@@ -30,8 +30,8 @@ _DOCUMENTATION = """Build torchvision's ``{name}``.
 
     Args:
         n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the path of an
-            .npz or a checkpoint.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, ``'imagenet_v2'``
+            for its better ones where there are any, or the path of an .npz or a checkpoint.
         {options}: See :class:`~chainfpn.links.{link}`.{more}
 
     Returns:

@@ -1,16 +1,12 @@
-"""What the builders of detectors share: settling their options, labels, trunks and anchors."""
+"""What the builders of detectors share: settling their options, labels and anchors."""
 
-import functools
 import inspect
 import re
 from types import SimpleNamespace
 
 from chainfpn.boxes.anchors import AnchorGenerator
-from chainfpn.links.backbones.backbone_with_fpn import BackboneWithFPN
-from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.detectors.preparation import Preparation
-from chainfpn.links.fpn import LastLevelP6P7
-from chainfpn.models import resnet
+from chainfpn.models.trunks import resnet_classifier
 from chainfpn.models.weights import choose, find_weights, resolve_label_names
 
 #: torchvision's COCO detectors have 91 outputs; these are the 80 that COCO's categories use.
@@ -45,9 +41,9 @@ _DOCUMENTATION = """Build {summary}
         chainfpn.links.{link}: The detector.
 
     Raises:
-        ValueError: if an option is out of its range.
+        ValueError: if an option is out of its range, or there are weights for the trunk and for the whole.
         WeightsError: if the weights do not fit.
-        OSError: if they cannot be read{fetched}.
+        OSError: if they cannot be read or fetched.
 
     Source:
         {source}
@@ -58,6 +54,8 @@ _ARGUMENTS = """
         n_fg_class (int or None): Labels, background excluded; by default {labels}.
         pretrained_model (str, os.PathLike or None): Path of an .npz, or of a checkpoint to convert on
             the fly{coco}.
+        pretrained_backbone (str, os.PathLike or None): Weights of the trunk alone, instead: ``'imagenet'`` or
+            ``'imagenet_v2'`` for torchvision's of the classifier, or the path of a classifier's .npz or checkpoint.
         stages (sequence of int or None): Stages 1 to 4 of the ResNet that the pyramid stands on, ascending and
             without a gap; {stages} by default. Those above the last are cut off.
         fpn_channels (int or None): Channels of every level; 256 by default.
@@ -100,13 +98,11 @@ def document(builder, name, link, defaults, *, summary, source, coco=False):
     entries = re.split(r"\n(?=        \w)", _ARGUMENTS)[1:]
     present = inspect.signature(builder).parameters
     arguments = "\n".join(entry.format(**values) for entry in entries if entry.split()[0] in present)
-    builder.__doc__ = _DOCUMENTATION.format(
-        summary=summary, arguments=arguments, link=link.__name__, source=source, fetched=" or fetched" if coco else ""
-    )
+    builder.__doc__ = _DOCUMENTATION.format(summary=summary, arguments=arguments, link=link.__name__, source=source)
     return builder
 
 
-def fixed_builder(name, assemble, defaults, link, summary, *, source):
+def fixed_builder(name, assemble, defaults, link, summary, *, source, classifier=resnet_classifier):
     """Make a builder of one of torchvision's detectors, whose trunk and widths are given.
 
     Args:
@@ -116,6 +112,7 @@ def fixed_builder(name, assemble, defaults, link, summary, *, source):
         link (type): What it returns.
         summary (str): What it builds, after the word "Build".
         source (str): The paper.
+        classifier (callable): See :func:`build`.
 
     Returns:
         callable: The builder.
@@ -125,6 +122,7 @@ def fixed_builder(name, assemble, defaults, link, summary, *, source):
         n_fg_class=None,
         pretrained_model=None,
         *,
+        pretrained_backbone=None,
         raw_labels=None,
         label_names=None,
         norm_eps=None,
@@ -145,7 +143,16 @@ def fixed_builder(name, assemble, defaults, link, summary, *, source):
             "aspect_ratios": aspect_ratios,
             "stride_in_1x1": stride_in_1x1,
         }
-        return build(name, assemble, defaults, pretrained_model, explicit, zoo=("coco",))
+        return build(
+            name,
+            assemble,
+            defaults,
+            pretrained_model,
+            explicit,
+            pretrained_backbone=pretrained_backbone,
+            classifier=classifier,
+            zoo=("coco",),
+        )
 
     source = f"{source}; torchvision 0.14 ``{name}``."
     return document(builder, name, link, defaults, summary=summary, source=source, coco=True)
@@ -163,6 +170,7 @@ def dense_builder(name, assemble, defaults, link, summary, *, source):
         n_fg_class=None,
         pretrained_model=None,
         *,
+        pretrained_backbone=None,
         stages=None,
         fpn_channels=None,
         raw_labels=None,
@@ -190,12 +198,22 @@ def dense_builder(name, assemble, defaults, link, summary, *, source):
             "stride_in_1x1": stride_in_1x1,
             "p6_from_trunk": p6_from_trunk,
         }
-        return build(name, assemble, defaults, pretrained_model, explicit)
+        return build(name, assemble, defaults, pretrained_model, explicit, pretrained_backbone=pretrained_backbone)
 
     return document(builder, name, link, defaults, summary=summary, source=source)
 
 
-def build(name, assemble, defaults, pretrained_model, explicit, *, zoo=()):
+def build(
+    name,
+    assemble,
+    defaults,
+    pretrained_model,
+    explicit,
+    *,
+    pretrained_backbone=None,
+    classifier=resnet_classifier,
+    zoo=(),
+):
     """Settle a builder's options, assemble the detector and load its weights.
 
     Args:
@@ -204,20 +222,33 @@ def build(name, assemble, defaults, pretrained_model, explicit, *, zoo=()):
         defaults (dict): Every option and its default.
         pretrained_model (str, os.PathLike, Weights or None): See :func:`~chainfpn.models.weights.find_weights`.
         explicit (dict): What the caller passed; None means nothing.
+        pretrained_backbone (str, os.PathLike, Weights or None): Weights of the trunk alone.
+        classifier (callable): Options to the :class:`~chainfpn.models.trunks.TrunkClassifier` whose weights those are.
         zoo (sequence of str): The words for torchvision's published weights.
 
     Returns:
         chainfpn.links.Detector: The detector.
 
     Raises:
-        ValueError: if an option is out of its range.
+        ValueError: if an option is out of its range, or weights are given for the trunk and for the whole.
         WeightsError: if the weights do not fit.
         OSError: if they cannot be read.
     """
+    if pretrained_model is not None and pretrained_backbone is not None:
+        raise ValueError(
+            f"{name}: pretrained_backbone must be None where pretrained_model has the trunk's weights, "
+            f"got {pretrained_backbone!r}"
+        )
     weights = find_weights(pretrained_model, name=name, zoo=zoo)
     options = choose(defaults, weights, explicit)
+    trunk = None
+    if pretrained_backbone is not None:
+        trunk = classifier(SimpleNamespace(name=name, **options)).find(pretrained_backbone)
+        options = choose({**defaults, **trunk.options(defaults)}, weights, explicit)
     link = assemble(SimpleNamespace(name=name, **options))
     link.meta = _meta(name, options, defaults)
+    if trunk is not None:
+        trunk.load_into(link)
     return link if weights is None else weights.load_into(link)
 
 
@@ -250,60 +281,6 @@ def label_options(o, preparation=None):
         "label_names": resolve_label_names(o.label_names),
         "preparation": Preparation(o.min_size, o.max_size) if preparation is None else preparation,
     }
-
-
-def trunk_norm(o, *, frozen):
-    """Make the normalization of the trunk.
-
-    Args:
-        o (SimpleNamespace): The builder's options.
-        frozen (bool): Statistics and affine terms never change.
-
-    Returns:
-        callable: Makes a normalization link for a number of channels.
-    """
-    return functools.partial(FrozenBatchNormalization if frozen else BatchNormalization, eps=o.norm_eps)
-
-
-def resnet_trunk(o, norm):
-    """Make a ResNet that returns its stages.
-
-    Args:
-        o (SimpleNamespace): The builder's options.
-        norm (callable): Makes a normalization link for a number of channels.
-
-    Returns:
-        tuple: The trunk, and the channels of each stage it returns, finest first.
-
-    Raises:
-        ValueError: if ``depth`` or ``stages`` is not what it must be.
-    """
-    name, stages = o.depth if isinstance(o.depth, str) else f"resnet{o.depth}", tuple(o.stages)
-    if name not in resnet.RESNETS:
-        raise ValueError(
-            f"{o.name}: depth must be 18, 34, 50, 101, 152 or one of {', '.join(resnet.RESNETS)}, got {o.depth!r}"
-        )
-    if not stages or stages != tuple(range(stages[0], stages[-1] + 1)) or not 1 <= stages[0] <= stages[-1] <= 4:
-        raise ValueError(f"{o.name}: stages must be consecutive numbers in 1 to 4, got {stages!r}")
-    body = getattr(resnet, name)(norm=norm, stride_in_1x1=o.stride_in_1x1)
-    body.pick = tuple(f"layer{stage}" for stage in stages)
-    body.remove_unused()
-    return body, [body.out_channels[stage - 1] for stage in stages]
-
-
-def dense_backbone(o, *, frozen=True):
-    """Make what a detector of one stage looks at: a ResNet and a pyramid with the levels P6 and P7.
-
-    Args:
-        o (SimpleNamespace): The builder's options.
-        frozen (bool): Statistics and affine terms of the trunk never change.
-
-    Returns:
-        BackboneWithFPN: (B, 3, H, W) to two levels more than stages.
-    """
-    body, channels = resnet_trunk(o, trunk_norm(o, frozen=frozen))
-    levels = LastLevelP6P7(channels[-1] if o.p6_from_trunk else o.fpn_channels, o.fpn_channels)
-    return BackboneWithFPN(body, channels, o.fpn_channels, extra_blocks=levels)
 
 
 def anchor_generator(o, sizes, kind=AnchorGenerator):

@@ -15,10 +15,9 @@ from chainfpn.models.detector_parts import (
     document,
     fixed_builder,
     label_options,
-    resnet_trunk,
-    trunk_norm,
 )
 from chainfpn.models.rules import find_rules
+from chainfpn.models.trunks import resnet_trunk, trunk_norm
 
 #: Every option and torchvision's value for it.
 DEFAULTS = {**detector_parts.DEFAULTS, "head_channels": 1024, "rules": "torchvision"}
@@ -43,6 +42,7 @@ def rcnn_builder(name, assemble, link, summary, *, source):
         n_fg_class=None,
         pretrained_model=None,
         *,
+        pretrained_backbone=None,
         stages=None,
         fpn_channels=None,
         head_channels=None,
@@ -72,7 +72,7 @@ def rcnn_builder(name, assemble, link, summary, *, source):
             "stride_in_1x1": stride_in_1x1,
             "rules": rules,
         }
-        return build(name, assemble, DEFAULTS, pretrained_model, explicit)
+        return build(name, assemble, DEFAULTS, pretrained_model, explicit, pretrained_backbone=pretrained_backbone)
 
     return document(builder, name, link, DEFAULTS, summary=summary, source=source)
 

@@ -2,7 +2,8 @@
 
 from chainfpn.links.detectors.fcos import FCOS, FCOSHead
 from chainfpn.models import detector_parts
-from chainfpn.models.detector_parts import anchor_generator, dense_backbone, dense_builder, fixed_builder, label_options
+from chainfpn.models.detector_parts import anchor_generator, dense_builder, fixed_builder, label_options
+from chainfpn.models.trunks import dense_backbone
 
 #: Every option and torchvision's value for it.
 DEFAULTS = {**detector_parts.DEFAULTS, "stages": (2, 3, 4), "aspect_ratios": (1.0,), "p6_from_trunk": False}

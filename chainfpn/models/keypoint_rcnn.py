@@ -28,6 +28,7 @@ def _on_resnet50(
     n_fg_class=None,
     pretrained_model=None,
     *,
+    pretrained_backbone=None,
     n_keypoint=None,
     raw_labels=None,
     label_names=None,
@@ -48,7 +49,15 @@ def _on_resnet50(
         "anchor_sizes": anchor_sizes,
         "aspect_ratios": aspect_ratios,
     }
-    return build("keypointrcnn_resnet50_fpn", _assemble, DEFAULTS, pretrained_model, explicit, zoo=("coco",))
+    return build(
+        "keypointrcnn_resnet50_fpn",
+        _assemble,
+        DEFAULTS,
+        pretrained_model,
+        explicit,
+        pretrained_backbone=pretrained_backbone,
+        zoo=("coco", "coco_legacy"),
+    )
 
 
 def _on_any_resnet(
@@ -56,6 +65,7 @@ def _on_any_resnet(
     n_fg_class=None,
     pretrained_model=None,
     *,
+    pretrained_backbone=None,
     stages=None,
     fpn_channels=None,
     head_channels=None,
@@ -83,7 +93,14 @@ def _on_any_resnet(
         "anchor_sizes": anchor_sizes,
         "aspect_ratios": aspect_ratios,
     }
-    return build("keypointrcnn_resnet_fpn", _assemble, DEFAULTS, pretrained_model, explicit)
+    return build(
+        "keypointrcnn_resnet_fpn",
+        _assemble,
+        DEFAULTS,
+        pretrained_model,
+        explicit,
+        pretrained_backbone=pretrained_backbone,
+    )
 
 
 keypointrcnn_resnet50_fpn = document(

@@ -7,6 +7,7 @@ from chainfpn.models import faster_rcnn
 from chainfpn.models.classifiers import mobilenet_v3_large
 from chainfpn.models.detector_parts import fixed_builder
 from chainfpn.models.faster_rcnn import assemble_rcnn
+from chainfpn.models.trunk_weights import TrunkClassifier
 
 #: Every option and torchvision's value for it.
 DEFAULTS = {**faster_rcnn.DEFAULTS, "anchor_sizes": ((32, 64, 128, 256, 512),) * 3}
@@ -18,6 +19,11 @@ def _trunk(o, norm):
     body = mobilenet_v3_large(norm=norm).features
     body.pick = ("13", "16")
     return body, [160, 960]
+
+
+def _classifier(o):
+    """Tell which classifier the trunk's weights are from."""
+    return TrunkClassifier("mobilenet_v3_large", {"features/": "backbone/body/"}, ("classifier/",))
 
 
 _assemble = functools.partial(assemble_rcnn, trunk=_trunk)
@@ -32,6 +38,7 @@ fasterrcnn_mobilenet_v3_large_fpn = fixed_builder(
     FasterRCNN,
     "torchvision's ``fasterrcnn_mobilenet_v3_large_fpn``.",
     source="Howard et al. 2019",
+    classifier=_classifier,
 )
 fasterrcnn_mobilenet_v3_large_320_fpn = fixed_builder(
     "fasterrcnn_mobilenet_v3_large_320_fpn",
@@ -40,4 +47,5 @@ fasterrcnn_mobilenet_v3_large_320_fpn = fixed_builder(
     FasterRCNN,
     "torchvision's ``fasterrcnn_mobilenet_v3_large_320_fpn``: images of 320 pixels and 150 proposals.",
     source="Howard et al. 2019",
+    classifier=_classifier,
 )

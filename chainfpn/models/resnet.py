@@ -50,8 +50,8 @@ def _builder(name):
 
     Args:
         n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the path of an
-            .npz or a checkpoint.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, ``'imagenet_v2'``
+            for its better ones where there are any, or the path of an .npz or a checkpoint.
         replace_stride_with_dilation (sequence of bool): See :class:`~chainfpn.links.ResNet`.
         zero_init_residual (bool): See :class:`~chainfpn.links.ResNet`.
         stride_in_1x1 (bool): See :class:`~chainfpn.links.ResNet`.

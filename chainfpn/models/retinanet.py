@@ -6,7 +6,8 @@ import chainer.links as L
 
 from chainfpn.links.detectors.retinanet import RetinaNet, RetinaNetHead
 from chainfpn.models import detector_parts
-from chainfpn.models.detector_parts import anchor_generator, dense_backbone, dense_builder, fixed_builder, label_options
+from chainfpn.models.detector_parts import anchor_generator, dense_builder, fixed_builder, label_options
+from chainfpn.models.trunks import dense_backbone
 
 #: Every option and torchvision's value for it.
 DEFAULTS = {**detector_parts.DEFAULTS, "stages": (2, 3, 4), "p6_from_trunk": False}

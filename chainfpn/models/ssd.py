@@ -1,11 +1,12 @@
 """The builder of SSD300 on VGG-16."""
 
 from chainfpn.boxes.default_boxes import DefaultBoxGenerator
-from chainfpn.links.backbones.ssd_vgg import SSDVGG16
+from chainfpn.links.backbones.ssd_vgg import POOL4, SSDVGG16
 from chainfpn.links.detectors.preparation import Preparation
 from chainfpn.links.detectors.ssd import SSD, SSDHead
 from chainfpn.models.detector_parts import build, document, label_options
 from chainfpn.models.presets import CAFFE
+from chainfpn.models.trunk_weights import TrunkClassifier
 
 #: Every option and torchvision's value for it.
 DEFAULTS = {"n_fg_class": None, "raw_labels": None, "label_names": None}
@@ -26,9 +27,27 @@ def _assemble(o):
     return SSD(backbone, head, anchors, n_candidates=400, **detector)
 
 
-def _ssd300_vgg16(n_fg_class=None, pretrained_model=None, *, raw_labels=None, label_names=None):
+def _classifier(o):
+    """Tell which classifier the trunk's weights are from: torchvision's are those published for this input."""
+    places = {f"features/{i}/": f"backbone/features/{i}/" for i in range(POOL4)}
+    places |= {f"features/{i}/": f"backbone/extra/0/{i - POOL4}/" for i in range(POOL4, POOL4 + 7)}
+    return TrunkClassifier("vgg16", places, ("classifier/",), {"imagenet": "imagenet_features"})
+
+
+def _ssd300_vgg16(
+    n_fg_class=None, pretrained_model=None, *, pretrained_backbone=None, raw_labels=None, label_names=None
+):
     explicit = {"n_fg_class": n_fg_class, "raw_labels": raw_labels, "label_names": label_names}
-    return build("ssd300_vgg16", _assemble, DEFAULTS, pretrained_model, explicit, zoo=("coco",))
+    return build(
+        "ssd300_vgg16",
+        _assemble,
+        DEFAULTS,
+        pretrained_model,
+        explicit,
+        pretrained_backbone=pretrained_backbone,
+        classifier=_classifier,
+        zoo=("coco",),
+    )
 
 
 ssd300_vgg16 = document(

@@ -45,7 +45,7 @@ def find_weights(pretrained_model, *, name, zoo, convert_as=None):
     if path in zoo:
         from weights_convert.zoo import fetch
 
-        path = os.fspath(fetch(name))
+        path = os.fspath(fetch(name if path in ("coco", "imagenet") else f"{name}:{path}"))
     if not path.endswith(".npz"):
         from weights_convert import convert_arrays
 

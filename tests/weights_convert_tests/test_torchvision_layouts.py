@@ -1,10 +1,12 @@
 """torchvision's models of the ResNet family: recognised, converted, the same names in our links, and taken back."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
 import weights_convert
-from weights_convert import leaf
+from weights_convert import leaf, numeric
 from weights_convert.read import contents, tensor
 
 #: Name -> (how torchvision makes it, the builder it must be recognised as, its arguments).
@@ -127,6 +129,21 @@ def test_each_link_has_the_names_the_converter_expects(name, shapes_folder):
     ours = {key: np.shape(value) for key, value in serializer.target.items() if not key.endswith("/N")}
     file = {key: tuple(shape) for key, (_, shape, _) in report.mapped.items() if not key.endswith("/N")}
     assert file == ours
+
+
+def test_the_twin_of_a_detector_is_told_by_its_hash_its_own_file_or_the_user(shapes_folder, tmp_path, monkeypatch):
+    first, second = "fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn"
+    path = shapes_folder / "mobile.pth"
+    report = weights_convert.inspect(path)
+    assert (report.model, report.twins) == (first, [second])
+    assert f"or          {second}: the same tensors, --model tells" in report.to_text()
+    assert weights_convert.inspect(path, model=second).model == second
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setitem(numeric.TWINS, sha256[:8], second)
+    report = weights_convert.convert(path, tmp_path / "net.npz")
+    assert (report.model, report.twins) == (second, [first])
+    assert weights_convert.convert_arrays(tmp_path / "net.npz")[1]["model"] == second
+    assert weights_convert.convert_arrays(path, model=first)[1]["model"] == first
 
 
 WRITE_REAL = """

@@ -179,8 +179,23 @@ def test_every_name_and_hash_is_torchvisions(torchvision_live):
         outputs["urls"] = [w.url for name in list_models() for w in get_model_weights(name)]
     """)
     urls = set(outputs["urls"].tolist())
-    assert {zoo.BASE_URL + file for file in zoo.FILES.values()} <= urls
+    assert {zoo.BASE_URL + file for file in (*zoo.FILES.values(), *zoo.OTHERS.values())} <= urls
     assert set(zoo.FILES) <= set(weights_convert.architectures.known_builders())
+    assert {name.partition(":")[0] for name in zoo.OTHERS} <= set(zoo.FILES)
+
+
+def test_every_published_file_of_a_model_here_has_a_name():
+    from chainfpn.models import PRESETS
+
+    published = {preset.file for files in PRESETS.values() for word, preset in files.items() if word != "FIRST"}
+    assert published == {*zoo.FILES.values(), *zoo.OTHERS.values()}
+
+
+def test_another_file_of_a_builder_goes_by_a_word(server, published, monkeypatch):
+    name = f"resnet18-second-{hashlib.sha256(published).hexdigest()[:8]}"
+    monkeypatch.setitem(zoo.OTHERS, "resnet18:imagenet_v2", f"{name}.pth")
+    assert zoo.fetch("resnet18:imagenet_v2").endswith(f"{name}.npz")
+    assert [request for request, _ in server.requests] == [f"/models/{name}.pth"]
 
 
 def test_a_bar_is_shown_where_somebody_looks(server, capfd):
