@@ -2,6 +2,8 @@
 
 import math
 
+import chainer
+import chainer.functions as F
 from chainer import backend
 
 #: Largest log-scale a network may ask for: a box grows at most 1000 / 16 times.
@@ -92,20 +94,20 @@ class LinearBoxCoder:
         """Apply distances to boxes.
 
         Args:
-            deltas (array): float, (R, 4 * K): K times (left, top, right, bottom) for every box.
+            deltas (Variable or array): float, (R, 4 * K): K times (left, top, right, bottom) for every box.
             reference (array): float, (R, 4), yxyx.
 
         Returns:
-            array: dtype of deltas, (R, K, 4), yxyx.
+            Variable or array: as deltas, (R, K, 4), yxyx.
         """
-        xp = backend.get_array_module(deltas)
+        concatenate = F.concat if isinstance(deltas, chainer.Variable) else backend.get_array_module(deltas).concatenate
         centre, size = self._centre_and_size(reference.astype(deltas.dtype, copy=False))
         deltas = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)[
             ..., [1, 0, 3, 2]
         ]  # (R, K, 4): top, left, bottom, right
         top_left = centre[:, None] - deltas[..., :2] * size[:, None]  # (R, K, 2)
         bottom_right = centre[:, None] + deltas[..., 2:] * size[:, None]
-        return xp.concatenate((top_left, bottom_right), axis=-1)
+        return concatenate((top_left, bottom_right), axis=-1)
 
     def encode(self, bbox, reference):
         """Describe boxes relative to reference boxes.

@@ -1,7 +1,8 @@
 """How much boxes overlap."""
 
 import numpy as np
-from chainer import backend
+
+from chainfpn.functions.kernels.array_match import overlaps
 
 
 def bbox_iou(bbox_a, bbox_b):
@@ -22,14 +23,4 @@ def bbox_iou(bbox_a, bbox_b):
         array([[1.  , 0.25]])
     """
     dtype = np.result_type(bbox_a.dtype, bbox_b.dtype, np.float32)
-    xp = backend.get_array_module(bbox_a)
-    top_a, left_a, bottom_a, right_a = bbox_a.astype(dtype, copy=False).T[:, :, None]  # (N, 1)
-    top_b, left_b, bottom_b, right_b = xp.ascontiguousarray(bbox_b.astype(dtype, copy=False).T)  # (K,)
-    shared = xp.minimum(right_a, right_b) - xp.maximum(left_a, left_b)  # (N, K)
-    xp.maximum(shared, 0, out=shared)
-    height = xp.minimum(bottom_a, bottom_b) - xp.maximum(top_a, top_b)
-    shared *= xp.maximum(height, 0, out=height)
-    union = (right_a - left_a) * (bottom_a - top_a) + (right_b - left_b) * (bottom_b - top_b)
-    union -= shared
-    with np.errstate(invalid="ignore"):
-        return xp.divide(shared, union, out=shared)
+    return overlaps(bbox_a.astype(dtype, copy=False).T, bbox_b.astype(dtype, copy=False).T)

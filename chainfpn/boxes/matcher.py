@@ -3,13 +3,10 @@
 import numpy as np
 from chainer import backend
 
-from chainfpn.boxes.iou import bbox_iou
+from chainfpn.functions.kernels import kernels_for
 
 #: What a box that matches no object is: too far from all of them, or too near to be called background.
 BACKGROUND, IGNORED = -1, -2
-
-#: Overlaps held at once: the objects are taken in blocks of so many.
-BLOCK = 2**22
 
 
 def match(bbox, objects, *, high, low, low_quality=False):
@@ -48,25 +45,6 @@ def match(bbox, objects, *, high, low, low_quality=False):
         return xp.full(len(bbox), BACKGROUND, np.int64)
     if not len(bbox):
         return xp.empty(0, np.int64)
-    best, most, chosen = _best(bbox, objects, low_quality)
+    best, most, chosen = kernels_for(bbox).match(bbox, objects, low_quality)
     matched = xp.where(most < low, BACKGROUND, xp.where(most < high, IGNORED, best))
     return xp.where(chosen, best, matched) if low_quality else matched
-
-
-def _best(bbox, objects, low_quality):
-    """Find the best object of each box, their IoU, and whether the box is the best of any object."""
-    xp = backend.get_array_module(bbox)
-    best, most, chosen = xp.zeros(len(bbox), np.int64), None, xp.zeros(len(bbox), bool)
-    step = max(BLOCK // len(bbox), 1)
-    for start in range(0, len(objects), step):
-        overlap = bbox_iou(objects[start : start + step], bbox)  # (step, N)
-        first = overlap.argmax(axis=0)  # (N,)
-        largest = xp.take_along_axis(overlap, first[None], axis=0)[0]
-        if most is None:
-            best, most = first, largest
-        else:
-            better = largest > most
-            best, most = xp.where(better, first + start, best), xp.where(better, largest, most)
-        if low_quality:
-            chosen |= (overlap == overlap.max(axis=1, keepdims=True)).any(axis=0)
-    return best, most, chosen

@@ -2,11 +2,12 @@
 
 from chainfpn.training.chain import TrainChain
 from chainfpn.training.curves import Curves
+from chainfpn.training.dense_chains import FCOSTrainChain, RetinaNetTrainChain
 from chainfpn.training.freezing import freeze, freeze_backbone
 from chainfpn.training.gradient_clipping import GradientClipping
 from chainfpn.training.keep_weights import KeepWeights
 from chainfpn.training.random_state import RandomState
-from chainfpn.training.rcnn_chains import FasterRCNNTrainChain
+from chainfpn.training.rcnn_chains import FasterRCNNTrainChain, KeypointRCNNTrainChain, MaskRCNNTrainChain
 from chainfpn.training.schedules import LearningRate, cosine_schedule, step_schedule, warm_up
 from chainfpn.training.snapshot import Snapshot, load_snapshot, save_snapshot
 from chainfpn.training.statistics import recompute_statistics
@@ -14,11 +15,15 @@ from chainfpn.training.train_chain import train_chain
 
 __all__ = [
     "Curves",
+    "FCOSTrainChain",
     "FasterRCNNTrainChain",
     "GradientClipping",
     "KeepWeights",
+    "KeypointRCNNTrainChain",
     "LearningRate",
+    "MaskRCNNTrainChain",
     "RandomState",
+    "RetinaNetTrainChain",
     "Snapshot",
     "TrainChain",
     "cosine_schedule",

@@ -118,6 +118,16 @@ class TrainChain(chainer.Chain):
         if len(values) != len(imgs):
             raise ValueError(f"TrainChain: {name} must have {len(imgs)} entries, one per image, got {len(values)}")
 
+    @staticmethod
+    def check_shape(name, array, shape):
+        """Check the shape of an array.
+
+        Raises:
+            ValueError: if it is another.
+        """
+        if array.shape != shape:
+            raise ValueError(f"TrainChain: {name} must be {shape}, got shape {array.shape}")
+
 
 def _check_truth(i, bbox, label, n_fg_class):
     """Check the boxes and labels of one image."""

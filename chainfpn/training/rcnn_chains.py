@@ -1,9 +1,13 @@
 """Training of the detectors of two stages."""
 
 import chainer
+import chainer.functions as F
 import numpy as np
 
+from chainfpn.links.detectors.detector import scale
 from chainfpn.training.chain import TrainChain
+from chainfpn.training.keypoint_loss import keypoint_loss
+from chainfpn.training.mask_loss import mask_loss
 from chainfpn.training.roi_loss import draw_regions, roi_losses
 from chainfpn.training.rpn_loss import rpn_losses
 
@@ -87,7 +91,144 @@ class FasterRCNNTrainChain(TrainChain):
         losses |= roi_losses(logits, deltas, regions, bboxes, heads.box_coder)
         return losses, hs, regions
 
+    def branch(self, name, hs, regions, sizes):
+        """Run another branch on the regions that show something.
+
+        Args:
+            name (str): ``'mask'`` or ``'keypoint'``.
+            hs (list of Variable): The levels that regions are pooled from.
+            regions (list of Regions): Per image.
+            sizes (sequence of (int, int)): Height and width of each image within the batch.
+
+        Returns:
+            tuple: What the branch predicts, (P, ...), and whether there is such a region at all. Without one nothing
+            is predicted, (0, ...), but the weights get a gradient all the same, which is zero: processes that train
+            together must agree which weights have one.
+        """
+        bboxes = [region.bbox[region.output > 0] for region in regions]
+        found = any(len(bbox) for bbox in bboxes)
+        if not found:
+            bboxes[0] = self.xp.zeros((1, 4), bboxes[0].dtype)
+        logits = self.model.roi_heads.branch(name, hs, bboxes, sizes)
+        return logits if found else logits[:0], found
+
+
+class MaskRCNNTrainChain(FasterRCNNTrainChain):
+    """Mask R-CNN with its losses: those of Faster R-CNN, and ``mask``.
+
+    The arguments are those of :class:`FasterRCNNTrainChain`.
+
+    Source:
+        torchvision 0.14 ``MaskRCNN``.
+    """
+
+    def forward(self, imgs, bboxes, labels, masks):
+        """Compute the loss.
+
+        Args:
+            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, of any sizes.
+            bboxes (sequence of array): Per image, float32, (R, 4), yxyx in its pixels; R may be 0.
+            labels (sequence of array): Per image, int32, (R,), in [0, n_fg_class).
+            masks (sequence of array): Per image, bool, (R, H, W).
+
+        Returns:
+            Variable: float32 (float64 where Chainer is configured so), ().
+
+        Raises:
+            ValueError: if a box has no area or something is not of its shape or range.
+            FloatingPointError: if a loss is not finite.
+        """
+        self.check_length("masks", masks, imgs)
+        for i, (img, bbox, mask) in enumerate(zip(imgs, bboxes, masks, strict=True)):
+            self.check_shape(f"masks[{i}]", mask, (len(bbox), *img.shape[1:]))
+        masks = [self.xp.asarray(mask, dtype=bool) for mask in masks]
+        return self.total(self.losses(*self.batch(imgs, bboxes, labels), masks))
+
+    def losses(self, x, sizes, bboxes, outputs, masks):
+        """Compute the losses of a prepared batch.
+
+        Args:
+            x (array): (B, 3, H, W).
+            sizes (sequence of (int, int)): Height and width of each image within the batch.
+            bboxes (list of array): Per image, (R, 4), yxyx in pixels of the batch.
+            outputs (list of array): Per image, int32, (R,).
+            masks (list of array): Per image, bool, (R, H_i, W_i), in pixels of the image.
+
+        Returns:
+            dict: Name to Variable, ().
+        """
+        losses, hs, regions = self.box_losses(x, sizes, bboxes, outputs)
+        logits, found = self.branch("mask", hs, regions, sizes)  # (P, K, 28, 28)
+        losses["mask"] = mask_loss(logits, regions, masks, sizes) if found else _nothing(logits)
+        return losses
+
+
+class KeypointRCNNTrainChain(FasterRCNNTrainChain):
+    """Keypoint R-CNN with its losses: those of Faster R-CNN, and ``keypoint``.
+
+    The arguments are those of :class:`FasterRCNNTrainChain`.
+
+    Source:
+        torchvision 0.14 ``KeypointRCNN``.
+    """
+
+    def forward(self, imgs, bboxes, labels, points, visible):
+        """Compute the loss.
+
+        Args:
+            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, of any sizes.
+            bboxes (sequence of array): Per image, float32, (R, 4), yxyx in its pixels; R may be 0.
+            labels (sequence of array): Per image, int32, (R,), in [0, n_fg_class).
+            points (sequence of array): Per image, float32, (R, K, 2), yx in its pixels.
+            visible (sequence of array): Per image, bool or integers, (R, K): which keypoints are marked, True or > 0.
+
+        Returns:
+            Variable: float32 (float64 where Chainer is configured so), ().
+
+        Raises:
+            ValueError: if a box has no area or something is not of its shape or range.
+            FloatingPointError: if a loss is not finite.
+        """
+        n_keypoint = self.model.roi_heads.keypoint_predictor.n_keypoint
+        self.check_length("points", points, imgs)
+        self.check_length("visible", visible, imgs)
+        for i, (bbox, point, seen) in enumerate(zip(bboxes, points, visible, strict=True)):
+            self.check_shape(f"points[{i}]", point, (len(bbox), n_keypoint, 2))
+            self.check_shape(f"visible[{i}]", seen, (len(bbox), n_keypoint))
+        x, sizes, bboxes, outputs = self.batch(imgs, bboxes, labels)
+        scales = [scale(size, img.shape[1:])[:2] for size, img in zip(sizes, imgs, strict=True)]
+        points = [
+            self.xp.asarray(point, dtype=np.float32) * self.xp.asarray(factor)
+            for point, factor in zip(points, scales, strict=True)
+        ]
+        visible = [self.xp.asarray(seen) > 0 for seen in visible]
+        return self.total(self.losses(x, sizes, bboxes, outputs, points, visible))
+
+    def losses(self, x, sizes, bboxes, outputs, points, visible):
+        """Compute the losses of a prepared batch.
+
+        Args:
+            x (array): (B, 3, H, W).
+            sizes (sequence of (int, int)): Height and width of each image within the batch.
+            bboxes (list of array): Per image, (R, 4), yxyx in pixels of the batch.
+            outputs (list of array): Per image, int32, (R,).
+            points (list of array): Per image, float32, (R, K, 2), yx in pixels of the batch.
+            visible (list of array): Per image, bool, (R, K).
+
+        Returns:
+            dict: Name to Variable, ().
+        """
+        losses, hs, regions = self.box_losses(x, sizes, bboxes, outputs)
+        logits, found = self.branch("keypoint", hs, regions, sizes)  # (P, K, 56, 56)
+        losses["keypoint"] = keypoint_loss(logits, regions, points, visible) if found else _nothing(logits)
+        return losses
+
 
 def _precise(xs):
     """Detach the head's output; boxes in float16 would be off by a pixel, and their areas overflow."""
     return [chainer.Variable(x.array.astype(np.promote_types(x.dtype, np.float32), copy=False)) for x in xs]
+
+
+def _nothing(logits):
+    """Sum no logits, in the precision of the losses."""
+    return F.sum(F.cast(logits, np.promote_types(logits.dtype, np.float32)))

@@ -1,11 +1,20 @@
 """The chain for a detector."""
 
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN
-from chainfpn.training.rcnn_chains import FasterRCNNTrainChain
+from chainfpn.links.detectors.fcos import FCOS
+from chainfpn.links.detectors.keypoint_rcnn import KeypointRCNN
+from chainfpn.links.detectors.mask_rcnn import MaskRCNN
+from chainfpn.links.detectors.retinanet import RetinaNet
+from chainfpn.training.dense_chains import FCOSTrainChain, RetinaNetTrainChain
+from chainfpn.training.rcnn_chains import FasterRCNNTrainChain, KeypointRCNNTrainChain, MaskRCNNTrainChain
 
 #: Detector to its chain; a subclass of a detector has its parent's.
 CHAINS = {
     FasterRCNN: FasterRCNNTrainChain,
+    MaskRCNN: MaskRCNNTrainChain,
+    KeypointRCNN: KeypointRCNNTrainChain,
+    RetinaNet: RetinaNetTrainChain,
+    FCOS: FCOSTrainChain,
 }
 
 

@@ -111,3 +111,23 @@ def suppress(boxes, label, thresh, limit):
     """
     boxes = _prepare(boxes)
     return engine().suppress(boxes, label, round_down(thresh, boxes.dtype), limit)
+
+
+def match(boxes, objects, low_quality):
+    """Find the object that each box overlaps most, the first of equals.
+
+    Args:
+        boxes (array): float, (N, 4), yxyx, N > 0.
+        objects (array): float, (R, 4), yxyx, none empty, R > 0.
+        low_quality (bool): Whether the third result is wanted.
+
+    Returns:
+        tuple of array: The object, int64, (N,); the IoU, (N,); and which boxes no other overlaps some object more
+        than, bool, (N,), all False if not wanted.
+    """
+    dtype = np.result_type(boxes.dtype, objects.dtype, np.float32)
+    return engine().match(_prepare_sides(boxes, dtype), _prepare_sides(objects, dtype), low_quality)
+
+
+def _prepare_sides(boxes, dtype):
+    return np.ascontiguousarray(boxes.T, dtype)  # (4, N)

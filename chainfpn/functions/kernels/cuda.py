@@ -13,7 +13,7 @@ import numpy as np
 from chainer import backend
 from chainer.backends import cuda
 
-from chainfpn.functions.kernels import compute_dtype, round_down
+from chainfpn.functions.kernels import array_match, compute_dtype, round_down
 
 #: In the order they are compiled, as one text.
 FILES = ("common.cu", "samples.cu", "roi_align.cu", "ps_roi_align.cu", "windows.cu", "nms.cu")
@@ -275,3 +275,12 @@ def suppress(boxes, label, thresh, limit):
     for first in range(0, n, TILE):
         _launch("nms_tile", boxes, n - first, boxes, label, masks, _index(first), _index(n), thresh, alive, keep)
     return keep & (xp.cumsum(keep) <= limit)
+
+
+@_on_its_device
+def match(boxes, objects, low_quality):
+    """Find the object that each box overlaps most: see ``cpu.match``."""
+    xp = backend.get_array_module(boxes)
+    dtype = np.result_type(boxes.dtype, objects.dtype, np.float32)
+    boxes, objects = (xp.ascontiguousarray(array.T, dtype=dtype) for array in (boxes, objects))
+    return array_match.match(boxes, objects, low_quality)

@@ -11,9 +11,10 @@ import numpy as np
 
 from chainfpn.functions.kernels import geometry, numba_align, numba_ps_align, numba_windows
 from chainfpn.functions.kernels.numba_common import LANES
+from chainfpn.functions.kernels.numba_match import match
 from chainfpn.functions.kernels.numba_nms import suppress
 
-__all__ = ["suppress"]
+__all__ = ["match", "suppress"]
 
 
 def n_threads():

@@ -6,6 +6,9 @@ Same interface and results as ``numba_engine``; a NaN or infinity in the map und
 import numpy as np
 
 from chainfpn.functions.kernels import geometry
+from chainfpn.functions.kernels.array_match import match
+
+__all__ = ["match"]
 
 
 def _axis_matrix(start, size, count, n_bins, extent):

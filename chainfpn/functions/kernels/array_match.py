@@ -1,0 +1,39 @@
+"""Matching of boxes with objects by whole arrays, NumPy's or CuPy's."""
+
+import numpy as np
+from chainer import backend
+
+#: Overlaps held at once: objects are taken in blocks of so many.
+BLOCK = 2**22
+
+
+def overlaps(boxes_a, boxes_b):
+    """Compute the IoU of all pairs: (4, N) and (4, K), of one float dtype, to (N, K)."""
+    xp = backend.get_array_module(boxes_a)
+    top_a, left_a, bottom_a, right_a = boxes_a[:, :, None]  # (N, 1)
+    top_b, left_b, bottom_b, right_b = boxes_b  # (K,)
+    shared = xp.minimum(right_a, right_b) - xp.maximum(left_a, left_b)  # (N, K)
+    xp.maximum(shared, 0, out=shared)
+    height = xp.minimum(bottom_a, bottom_b) - xp.maximum(top_a, top_b)
+    shared *= xp.maximum(height, 0, out=height)
+    union = (right_a - left_a) * (bottom_a - top_a) + (right_b - left_b) * (bottom_b - top_b)
+    union -= shared
+    with np.errstate(invalid="ignore"):
+        return xp.divide(shared, union, out=shared)
+
+
+def match(boxes, objects, low_quality):
+    """Find the object that each box overlaps most: see ``numba_match.match``."""
+    xp = backend.get_array_module(boxes)
+    n = boxes.shape[1]
+    best, most, chosen = xp.zeros(n, np.int64), xp.full(n, -1, boxes.dtype), xp.zeros(n, bool)
+    step = max(BLOCK // max(n, 1), 1)
+    for start in range(0, objects.shape[1], step):
+        overlap = overlaps(objects[:, start : start + step], boxes)  # (step, N)
+        first = overlap.argmax(axis=0)  # (N,)
+        largest = xp.take_along_axis(overlap, first[None], axis=0)[0]
+        better = largest > most
+        best, most = xp.where(better, first + start, best), xp.where(better, largest, most)
+        if low_quality:
+            chosen |= (overlap == overlap.max(axis=1, keepdims=True)).any(axis=0)
+    return best, most, chosen

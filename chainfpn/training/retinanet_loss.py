@@ -1,0 +1,66 @@
+"""Losses of RetinaNet."""
+
+import numpy as np
+from chainer import backend
+
+from chainfpn.boxes.matcher import IGNORED, match
+from chainfpn.functions.focal_loss import sigmoid_focal_loss
+from chainfpn.functions.smooth_l1_loss import smooth_l1_loss
+from chainfpn.functions.take_rows import take_rows
+
+
+def retinanet_losses(logits, deltas, anchors, bboxes, outputs, box_coder, *, fg_iou_thresh=0.5, bg_iou_thresh=0.4):
+    """Compute the focal loss of all anchors, and the absolute errors of the boxes of those with an object.
+
+    Anchors are matched with objects, none of which goes without one. The losses of an image are divided by the number
+    of its anchors with an object, then averaged over the images.
+
+    Args:
+        logits (list of Variable): Per level, (B, N_l, K).
+        deltas (list of Variable): Per level, (B, N_l, 4).
+        anchors (list of array): Per level, (N_l, 4), yxyx.
+        bboxes (list of array): Per image, float, (R_i, 4), yxyx in pixels of the batch.
+        outputs (list of array): Per image, int32, (R_i,), index of the network's output.
+        box_coder (callable): A :class:`~chainfpn.boxes.BoxCoder`.
+        fg_iou_thresh (float): Smallest IoU of an anchor with its object.
+        bg_iou_thresh (float): IoU below which an anchor is background.
+
+    Returns:
+        dict: ``class`` and ``box``, Variables, ().
+
+    Source:
+        Lin et al. 2017 (RetinaNet), section 4; torchvision 0.14 ``RetinaNetHead.compute_loss``.
+    """
+    xp = backend.get_array_module(*anchors)
+    whole = xp.concatenate(anchors)  # (N, 4)
+    labels = xp.full((len(bboxes), len(whole)), -1, np.int32)
+    weights = xp.empty((len(bboxes), len(whole)), np.promote_types(logits[0].dtype, np.float32))
+    box_loss = 0
+    for i, (bbox, output) in enumerate(zip(bboxes, outputs, strict=True)):
+        matched = match(whole, bbox, high=fg_iou_thresh, low=bg_iou_thresh, low_quality=True)  # (N,)
+        (positive,) = xp.nonzero(matched >= 0)
+        n = len(bboxes) * max(len(positive), 1)
+        weights[i] = xp.where(matched == IGNORED, 0, 1 / n)
+        labels[i, positive] = output[matched[positive]]
+        target = box_coder.encode(bbox[matched[positive]], whole[positive])  # (P_i, 4)
+        box_loss += smooth_l1_loss(take_rows(deltas, positive + i * len(whole)), target, beta=0) / n
+    return {"class": class_loss(logits, labels, weights), "box": box_loss}
+
+
+def class_loss(logits, labels, weights=None):
+    """Sum the focal loss over levels that are not put together, for they are large.
+
+    Args:
+        logits (list of Variable): Per level, (B, N_l, K).
+        labels (array): int32, (B, N), the output of each anchor, -1 for none.
+        weights (array or None): float, (B, N).
+
+    Returns:
+        Variable: ().
+    """
+    loss, start = 0, 0
+    for logit in logits:
+        here = slice(start, start + logit.shape[1])
+        loss += sigmoid_focal_loss(logit, labels[:, here], None if weights is None else weights[:, here])
+        start = here.stop
+    return loss
