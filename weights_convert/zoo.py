@@ -154,8 +154,8 @@ def size_if_reachable(name, *, timeout=1.5):
     answers = []
 
     def ask():
-        request = urllib.request.Request(_url(FILES.get(name) or OTHERS[name]), method="HEAD")
         try:
+            request = urllib.request.Request(_url(FILES.get(name) or OTHERS[name]), method="HEAD")
             with urllib.request.urlopen(request, timeout=timeout) as response:
                 answers.append(int(response.headers.get("Content-Length", 0)))
         except (OSError, http.client.HTTPException, ValueError):

@@ -1,7 +1,9 @@
 """Detect objects in photographs and draw what was found.
 
 Prints a table and writes a copy of each image with the boxes on it. Without
---weights the bundled person detector is used.
+--weights it is torchvision's Faster R-CNN that detects the 80 classes of COCO;
+its file (160 MB) is downloaded once. Where it cannot be had the bundled person
+detector is used.
 
 exit status: 0; 1 if an image could not be read (the others are done all the
 same) or nothing could be done at all; 2 if the command line is wrong.
@@ -11,7 +13,6 @@ same) or nothing could be done at all; 2 if the command line is wrong.
 """
 
 import pathlib
-import sys
 
 from chainfpn.cli.errors import CommandError
 
@@ -75,16 +76,13 @@ def run(arguments):
         raise CommandError(f"--json must not name an image or the weights, got {arguments.json}")
 
     from chainfpn.cli.detection import detect_all
-    from chainfpn.cli.detector import choose_device, load_detector
+    from chainfpn.cli.detector import choose_device, load_default_detector, load_detector
 
     device = choose_device(arguments.device)
     if arguments.weights is None:
         if arguments.model is not None or arguments.cache:
             raise CommandError("--model and --cache need --weights")
-        from chainfpn.data import weights_path
-
-        print("no --weights: using the bundled person detector", file=sys.stderr)
-        detector = load_detector(weights_path())
+        detector = load_default_detector()
     else:
         detector = load_detector(arguments.weights, model=arguments.model, cache=arguments.cache)
     detector.to_device(device)

@@ -2,6 +2,7 @@
 
 import hashlib
 import pathlib
+import sys
 
 import chainer
 from chainer.backends import cuda
@@ -9,6 +10,9 @@ from chainer.backends import cuda
 from chainfpn import models
 from chainfpn.cli.errors import CommandError
 from chainfpn.serialization import read_weights
+
+#: What detects where no weights are named, if torchvision's file of it can be had.
+DEFAULT_MODEL = "fasterrcnn_resnet50_fpn"
 
 #: Weights of another model differ in every name; so many lines of that are enough.
 _MAX_LINES = 5
@@ -79,6 +83,31 @@ def load_detector(path, *, model=None, cache=False):
         raise CommandError(f"{path}: is too large for the memory") from None
     if not hasattr(detector, "n_fg_class"):
         raise CommandError(f"{path}: holds the weights of a {type(detector).__name__}, which is not a detector")
+    return detector
+
+
+def load_default_detector():
+    """Build the detector for those who name no weights, and say on stderr which.
+
+    It is torchvision's of COCO, if its file is at hand or can be downloaded now, and the bundled one of persons if not.
+
+    Returns:
+        chainer.Link: With ``predict`` and ``n_fg_class``, on the CPU.
+    """
+    from chainfpn.data import weights_path
+    from weights_convert import zoo
+
+    try:
+        if not zoo.at_hand(DEFAULT_MODEL):
+            size = zoo.size_if_reachable(DEFAULT_MODEL)
+            if size is None:
+                raise zoo.ZooError(f"{DEFAULT_MODEL} of COCO is not in {zoo.home()} and cannot be downloaded now")
+            print(f"no --weights: downloading {DEFAULT_MODEL}, {size / 1e6:.0f} MB, to {zoo.home()}", file=sys.stderr)
+        detector = load_detector(pathlib.Path(zoo.fetch(DEFAULT_MODEL, progress=sys.stderr.isatty())))
+    except (zoo.ZooError, CommandError) as error:
+        print(f"no --weights: using the bundled person detector, for {error}", file=sys.stderr)
+        return load_detector(weights_path())
+    print(f"no --weights: using {DEFAULT_MODEL}, which torchvision trained on COCO", file=sys.stderr)
     return detector
 
 

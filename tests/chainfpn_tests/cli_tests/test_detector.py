@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from chainfpn.cli import detector as cli_detector
-from chainfpn.cli.detector import choose_device, load_detector
+from chainfpn.cli.detector import choose_device, load_default_detector, load_detector
 from chainfpn.cli.errors import CommandError
 from chainfpn.data import photograph_path, weights_path
 from chainfpn.images import read_image, to_array
@@ -62,3 +62,50 @@ def test_the_gpu_finds_what_the_cpu_finds():
     on_gpu = detector.predict([img])
     for (ours,), (expected,), tolerance in zip(on_gpu, on_cpu, (0.05, 0, 1e-4), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=0, atol=tolerance)
+
+
+@pytest.fixture
+def zoo(monkeypatch):
+    """A zoo whose one animal is the bundled detector; what is asked of it goes into a list."""
+    from weights_convert import zoo
+
+    asked = []
+    monkeypatch.setattr(zoo, "at_hand", lambda name: asked.append("at hand") or False)
+    monkeypatch.setattr(zoo, "size_if_reachable", lambda name: asked.append("size") or 167502836)
+    monkeypatch.setattr(zoo, "fetch", lambda name, *, progress: asked.append(("fetch", name)) or str(weights_path()))
+    monkeypatch.setattr(zoo, "asked", asked, raising=False)
+    return zoo
+
+
+def test_a_published_detector_that_is_at_hand_is_used(zoo, monkeypatch, capsys):
+    monkeypatch.setattr(zoo, "at_hand", lambda name: True)
+    assert load_default_detector().n_fg_class == 1
+    assert zoo.asked == [("fetch", "fasterrcnn_resnet50_fpn")]
+    message = "no --weights: using fasterrcnn_resnet50_fpn, which torchvision trained on COCO\n"
+    assert capsys.readouterr().err == message
+
+
+def test_a_download_is_announced_with_its_size(zoo, capsys):
+    load_default_detector()
+    assert zoo.asked == ["at hand", "size", ("fetch", "fasterrcnn_resnet50_fpn")]
+    assert capsys.readouterr().err.splitlines() == [
+        f"no --weights: downloading fasterrcnn_resnet50_fpn, 168 MB, to {zoo.home()}",
+        "no --weights: using fasterrcnn_resnet50_fpn, which torchvision trained on COCO",
+    ]
+
+
+def test_a_download_that_fails_leaves_the_bundled_detector(zoo, monkeypatch, capsys):
+    def fetch(name, *, progress):
+        raise zoo.ZooError("zoo: the connection was cut 3 times")
+
+    monkeypatch.setattr(zoo, "fetch", fetch)
+    assert load_default_detector().label_names == ("person",)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "no --weights: using the bundled person detector, for zoo: the connection was cut 3 times"
+
+
+def test_a_kept_file_that_is_damaged_leaves_the_bundled_detector(zoo, monkeypatch, tmp_path, capsys):
+    (tmp_path / "x.npz").write_text("no archive")
+    monkeypatch.setattr(zoo, "fetch", lambda name, *, progress: str(tmp_path / "x.npz"))
+    assert load_default_detector().label_names == ("person",)
+    assert "x.npz: must be an .npz archive, got another kind of file" in capsys.readouterr().err

@@ -40,6 +40,12 @@ def chainfpn_command(*arguments, **options):
     return subprocess.run(command, capture_output=True, text=True, **options)
 
 
+def bundled():
+    """What is said where no weights are named and the network is away."""
+    why = f"fasterrcnn_resnet50_fpn of COCO is not in {os.environ['CHAINFPN_HOME']} and cannot be downloaded now"
+    return f"no --weights: using the bundled person detector, for {why}\n"
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
@@ -68,7 +74,7 @@ def test_wrong_usage_ends_with_status_2(command, capsys):
 def test_without_weights_the_bundled_detector_finds_the_person_and_says_so(photo, capsys):
     assert main(["detect", photo, "--score", "0.9", "--json", "found.json"]) == 0
     output, errors = capsys.readouterr()
-    assert errors == "no --weights: using the bundled person detector\n"
+    assert errors == bundled()
     assert output.splitlines()[-1] == "picture written to detections/photo_detected.jpg"
     (record,) = json.loads(pathlib.Path("found.json").read_text())
     (found,) = record["detections"]
@@ -140,7 +146,7 @@ def test_what_cannot_be_done_is_one_sentence_and_status_1(options, message, phot
     assert main(["detect", photo, *options]) == 1
     output, errors = capsys.readouterr()
     assert output == ""
-    errors = errors.removeprefix("no --weights: using the bundled person detector\n")
+    errors = errors.removeprefix(bundled())
     assert errors.startswith("chainfpn detect: ")
     assert message in errors
     assert errors.count("\n") <= 1 + cli_detector._MAX_LINES
@@ -169,7 +175,7 @@ def test_the_module_runs_as_the_command_does(photo):
     done = chainfpn_command("detect", "nowhere.jpg")
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "no --weights: using the bundled person detector",
+        bundled().rstrip(),
         "nowhere.jpg: there is no such file",
     ]
 
@@ -179,7 +185,7 @@ def test_a_file_name_that_is_no_text_is_shown_in_escapes(photo):
     name = os.fsdecode(b"caf\xe9.jpg")
     os.rename(photo, name)
     done = chainfpn_command("detect", name, "--json", "found.json", "--score", "0.9")
-    assert (done.returncode, done.stderr) == (0, "no --weights: using the bundled person detector\n")
+    assert (done.returncode, done.stderr) == (0, bundled())
     assert done.stdout.splitlines()[-1] == r"picture written to detections/caf\udce9_detected.jpg"
     assert json.loads(pathlib.Path("found.json").read_text())[0]["file"] == name
 
