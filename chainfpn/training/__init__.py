@@ -1,8 +1,10 @@
 """Training: the losses of every detector, and what a trainer needs around them."""
 
 from chainfpn.training.chain import TrainChain
+from chainfpn.training.coco_evaluation import evaluate_coco
 from chainfpn.training.curves import Curves
 from chainfpn.training.dense_chains import FCOSTrainChain, RetinaNetTrainChain
+from chainfpn.training.evaluator import DetectionEvaluator, Evaluation, evaluate
 from chainfpn.training.freezing import freeze, freeze_backbone
 from chainfpn.training.gradient_clipping import GradientClipping
 from chainfpn.training.keep_weights import KeepWeights
@@ -15,6 +17,8 @@ from chainfpn.training.train_chain import train_chain
 
 __all__ = [
     "Curves",
+    "DetectionEvaluator",
+    "Evaluation",
     "FCOSTrainChain",
     "FasterRCNNTrainChain",
     "GradientClipping",
@@ -27,6 +31,8 @@ __all__ = [
     "Snapshot",
     "TrainChain",
     "cosine_schedule",
+    "evaluate",
+    "evaluate_coco",
     "freeze",
     "freeze_backbone",
     "load_snapshot",
