@@ -4,6 +4,7 @@ from chainfpn.boxes.anchors import AnchorGenerator
 from chainfpn.boxes.box_coder import BoxCoder, LinearBoxCoder
 from chainfpn.boxes.chainercv_anchors import ChainerCVAnchorGenerator
 from chainfpn.boxes.default_boxes import DefaultBoxGenerator
+from chainfpn.boxes.kuangliu_anchors import KuangliuAnchorGenerator
 from chainfpn.boxes.non_maximum_suppression import batched_nms, non_maximum_suppression
 from chainfpn.boxes.selection import at_least, clip, top_k
 
@@ -12,6 +13,7 @@ __all__ = [
     "BoxCoder",
     "ChainerCVAnchorGenerator",
     "DefaultBoxGenerator",
+    "KuangliuAnchorGenerator",
     "LinearBoxCoder",
     "at_least",
     "batched_nms",

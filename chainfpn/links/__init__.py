@@ -43,6 +43,7 @@ from chainfpn.links.fpn import FPN, LastLevelP6P7, max_pool_level
 from chainfpn.links.group_normalization import GroupNormalization
 from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.kuangliu_fpn import KuangliuFPN
+from chainfpn.links.kuangliu_retinanet import KuangliuRetinaFPN, KuangliuRetinaNet
 
 __all__ = [
     "FCOS",
@@ -74,6 +75,8 @@ __all__ = [
     "KeypointRCNN",
     "KeypointRCNNPredictor",
     "KuangliuFPN",
+    "KuangliuRetinaFPN",
+    "KuangliuRetinaNet",
     "LastLevelP6P7",
     "MaskHead",
     "MaskRCNN",

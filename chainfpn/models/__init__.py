@@ -32,6 +32,7 @@ from chainfpn.models.faster_rcnn import (
 from chainfpn.models.fcos import fcos_resnet50_fpn, fcos_resnet_fpn
 from chainfpn.models.fpn import fpn50, fpn101
 from chainfpn.models.keypoint_rcnn import keypointrcnn_resnet50_fpn, keypointrcnn_resnet_fpn
+from chainfpn.models.kuangliu_retinanet import retinanet_kuangliu
 from chainfpn.models.load import BUILDERS, load
 from chainfpn.models.mask_rcnn import (
     maskrcnn_resnet50_fpn,
@@ -102,6 +103,7 @@ __all__ = [
     "resnext50_32x4d",
     "resnext101_32x8d",
     "resnext101_64x4d",
+    "retinanet_kuangliu",
     "retinanet_resnet50_fpn",
     "retinanet_resnet50_fpn_v2",
     "retinanet_resnet_fpn",

@@ -32,7 +32,7 @@ DEFAULTS = {
 #: What the documentation of the builders says, each with the arguments it has.
 _DOCUMENTATION = """Build {summary}
 
-    An option that is None takes what ``__meta__`` of the weights says, and if there is nothing, torchvision's value.
+    An option that is None takes what ``__meta__`` of the weights says, and if there is nothing, the default.
 
     Args:
 {arguments}
@@ -73,6 +73,10 @@ _ARGUMENTS = """
             Caffe, detectron2 and ChainerCV want it; False by default.
         p6_from_trunk (bool or None): Make the level P6 from the trunk's last map, not from the pyramid's;
             {p6_from_trunk} by default.
+        align_corners (bool or None): How coarser levels are enlarged, see :class:`~chainfpn.links.KuangliuFPN`;
+            {align_corners} by default.
+        image_size (int or None): The sides that every image is brought to, whatever its shape; {image_size} by
+            default.
         rules (str or None): Whose input, anchors, thresholds and masks go with the weights: ``'torchvision'``, the
             default, or ``'chainercv'``."""
 

@@ -137,6 +137,25 @@ def test_inspect_says_what_it_is_and_writes_nothing(checkpoint, capsys):
     assert [p.name for p in path.parent.iterdir()] == ["net.pth"]
 
 
+def test_a_conversion_that_fails_is_told_in_json_too(tmp_path, capsys):
+    path = tmp_path / "bad.pth"
+    write_resnet18(path, without=["layer1.0.conv1.weight"], more={"extra.weight": (2, 2), "layer2.0.bn1.bias": (7,)})
+    assert main([str(path), "--json"]) == 1
+    out, err = capsys.readouterr()
+    report = json.loads(out)
+    assert (report["model"], report["fits"], report["written"]) == ("resnet18", False, None)
+    assert report["missing"] == ["layer1/0/conv1/W"]
+    assert report["unexpected"] == ["extra/W"]
+    assert report["misshapen"] == {"layer2/0/bn1/beta": [[7], [128]]}
+    assert err == "weights-convert: bad.pth: does not fit resnet18: 3 problems, listed above\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.pth"]
+    write_resnet18(path, without=[f"layer{i}.0.conv1.weight" for i in (1, 2, 3, 4)], more={"x.weight": (2, 2)})
+    assert main([str(path), "--model", "resnet50", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "weights-convert: bad.pth: has not the names of resnet50, but of resnet18\n"
+
+
 def test_an_unknown_model_is_told_with_the_nearest(tmp_path, capsys):
     path = tmp_path / "odd.pth"
     shapes = Trunk("basic", (2, 2, 2, 2)).shapes() | linear("fc", 512, 3)

@@ -1,6 +1,6 @@
 """ResNet classifiers, and kuangliu's pyramid and RetinaNet, which have names of their own."""
 
-from weights_convert.architectures.resnet import conv, find_trunk, linear
+from weights_convert.architectures.resnet import Trunk, conv, find_trunk, linear
 
 #: Blocks of each stage -> builder. kuangliu's FPN101 really has two blocks in each stage.
 _KUANGLIU = {(3, 4, 6, 3): "fpn50", (2, 2, 2, 2): "fpn101"}
@@ -33,7 +33,8 @@ def describe_kuangliu_retinanet(shapes):
     if "loc_head.0.weight" not in shapes or trunk is None or trunk.n_stages != 4 or trunk.kind != "bottleneck":
         return None
     n_outputs = shapes.get("cls_head.8.weight", (180,))[0]
-    expected = trunk.shapes("fpn.") | conv("fpn.conv6", 2048, 256, 3, True) | conv("fpn.conv7", 256, 256, 3, True)
+    expected = Trunk("bottleneck", (3, 4, 6, 3)).shapes("fpn.")
+    expected |= conv("fpn.conv6", 2048, 256, 3, True) | conv("fpn.conv7", 256, 256, 3, True)
     for i in (1, 2, 3):
         expected |= conv(f"fpn.latlayer{i}", trunk.channels(5 - i), 256, 1, True)
     for i in (1, 2):

@@ -1,0 +1,157 @@
+"""The RetinaNet of kuangliu/pytorch-retinanet: trunk and pyramid in one link, two heads, rules of its own."""
+
+from types import MappingProxyType
+
+import chainer.functions as F
+
+from chainfpn.boxes.box_coder import BoxCoder
+from chainfpn.boxes.non_maximum_suppression import non_maximum_suppression
+from chainfpn.functions import resize_bilinear
+from chainfpn.links.backbones.resnet import Bottleneck, ResNet
+from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.detectors.dense_head import classification, per_anchor, prediction
+from chainfpn.links.detectors.detector import Detection, Detector
+from chainfpn.links.indexed_sequential import IndexedSequential
+
+#: Anchors per position: three shapes of three sizes.
+N_ANCHORS = 9
+
+
+class KuangliuRetinaFPN(ResNet):
+    """Pyramid of 256 channels, P3 to P7, over a bottleneck ResNet.
+
+    It differs from :class:`~chainfpn.links.FPN` in three ways: coarser levels are enlarged bilinearly, P5 is not
+    smoothed, and P3 is made from the smoothed P4. P6 is made from the trunk's last map.
+
+    Args:
+        n_blocks (sequence of int): Blocks of each of the four stages.
+        align_corners (bool): See :class:`~chainfpn.links.KuangliuFPN`.
+
+    Source:
+        Lin et al. 2017 (RetinaNet); kuangliu/pytorch-retinanet ``fpn.py``.
+    """
+
+    def __init__(self, n_blocks, *, align_corners=False):
+        super().__init__(Bottleneck, n_blocks)
+        self.pick = ("layer2", "layer3", "layer4")
+        self.remove_unused()
+        self.align_corners = align_corners
+        _, c3, c4, c5 = self.out_channels
+        with self.init_scope():
+            self.conv6 = Convolution2D(c5, 256, 3, stride=2, pad=1)
+            self.conv7 = Convolution2D(256, 256, 3, stride=2, pad=1)
+            self.latlayer1 = Convolution2D(c5, 256, 1)
+            self.latlayer2 = Convolution2D(c4, 256, 1)
+            self.latlayer3 = Convolution2D(c3, 256, 1)
+            self.toplayer1 = Convolution2D(256, 256, 3, pad=1)
+            self.toplayer2 = Convolution2D(256, 256, 3, pad=1)
+
+    def forward(self, x):
+        """Build the pyramid.
+
+        Args:
+            x (Variable): (B, 3, H, W).
+
+        Returns:
+            tuple of Variable: p3, p4, p5, p6, p7, each (B, 256, H / s, W / s) rounded up, s = 8, 16, 32, 64, 128.
+        """
+        c3, c4, c5 = super().forward(x)
+        p6 = self.conv6(c5)  # (B, 256, H/64, W/64)
+        p7 = self.conv7(F.relu(p6))  # (B, 256, H/128, W/128)
+        p5 = self.latlayer1(c5)  # (B, 256, H/32, W/32)
+        p4 = self.toplayer1(self._upsample_add(p5, self.latlayer2(c4)))  # (B, 256, H/16, W/16)
+        p3 = self.toplayer2(self._upsample_add(p4, self.latlayer3(c3)))  # (B, 256, H/8, W/8)
+        return p3, p4, p5, p6, p7
+
+    def _upsample_add(self, top, lateral):
+        return resize_bilinear(top, lateral.shape[2:], align_corners=self.align_corners) + lateral
+
+
+class KuangliuRetinaNet(Detector):
+    """Detect in one stage, with a sigmoid per label and no output for the background.
+
+    An anchor is of the label it scores highest. Suppression is across labels, sides are counted in whole pixels, both
+    ends included, and boxes are not clipped to the image.
+
+    Args:
+        n_fg_class (int): Number of labels.
+        anchor_generator (callable): A :class:`~chainfpn.boxes.KuangliuAnchorGenerator` of nine anchors per position.
+        n_blocks (sequence of int): Blocks of each of the four stages of the trunk.
+        align_corners (bool): See :class:`~chainfpn.links.KuangliuFPN`.
+        label_names (sequence of str or None): See :class:`~chainfpn.links.Detector`.
+        preparation (callable or None): See :class:`~chainfpn.links.Detector`.
+
+    Source:
+        kuangliu/pytorch-retinanet ``retinanet.py``, and ``DataEncoder.decode`` for the rules.
+    """
+
+    presets = MappingProxyType({"evaluate": (0.5, 0.5), "visualize": (0.5, 0.5)})
+    box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
+
+    def __init__(
+        self,
+        n_fg_class,
+        anchor_generator,
+        *,
+        n_blocks=(3, 4, 6, 3),
+        align_corners=False,
+        label_names=None,
+        preparation=None,
+    ):
+        super().__init__(
+            n_fg_class=n_fg_class,
+            raw_labels=range(n_fg_class),
+            label_names=label_names,
+            preparation=preparation,
+        )
+        self.anchor_generator = anchor_generator
+        with self.init_scope():
+            self.fpn = KuangliuRetinaFPN(n_blocks, align_corners=align_corners)
+            self.loc_head = _head(prediction(256, N_ANCHORS * 4))
+            self.cls_head = _head(classification(256, N_ANCHORS * n_fg_class))
+
+    def head(self, hs):
+        """Classify and shift every anchor.
+
+        Args:
+            hs (sequence of Variable): (B, 256, H_l, W_l).
+
+        Returns:
+            tuple of two lists of Variable: Per level, logits (B, N_l, n_fg_class) and deltas (B, N_l, 4).
+        """
+        logits = [per_anchor(self.cls_head(h), self.n_fg_class) for h in hs]
+        return logits, [per_anchor(self.loc_head(h), 4) for h in hs]
+
+    def forward(self, x, sizes):
+        """Detect objects in a prepared batch.
+
+        Args:
+            x (Variable): (B, 3, H, W).
+            sizes (sequence of (int, int)): Height and width of each image within the batch.
+
+        Returns:
+            list of Detection: One per image, in the pixels of the batch.
+        """
+        hs = self.fpn(x)  # levels of (B, 256, H_l, W_l)
+        logits, deltas = (F.concat(levels, axis=1).array for levels in self.head(hs))  # (B, N, K), (B, N, 4)
+        anchors = self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp)  # levels of (N_l, 4)
+        anchors = self.xp.concatenate(anchors)  # (N, 4)
+        return [self._detect(*arrays, anchors) for arrays in zip(logits, deltas, strict=True)]
+
+    def _detect(self, logit, delta, anchor):
+        """Turn the logits and deltas of one image into detections."""
+        xp = self.xp
+        output = logit.argmax(axis=1)  # (N,)
+        score = F.sigmoid(logit.max(axis=1)).array
+        (found,) = xp.nonzero(score > self.score_thresh)
+        output, score = output[found].astype("int32"), score[found]  # (R',)
+        bbox = self.box_coder.decode(delta[found], anchor[found])[:, 0]  # (R', 4)
+        pixels = bbox + xp.array((0, 0, 1, 1), dtype=bbox.dtype)  # the last row and column counted
+        keep = non_maximum_suppression(pixels, self.nms_thresh, score)
+        return Detection(bbox[keep], output[keep], score[keep])
+
+
+def _head(last):
+    """Make four 3x3 convolutions, each followed by ReLU, and the one that predicts."""
+    layers = [layer for _ in range(4) for layer in (prediction(256, 256), F.relu)]
+    return IndexedSequential(*layers, last)
