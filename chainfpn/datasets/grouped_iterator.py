@@ -95,6 +95,12 @@ class GroupedIterator(chainer.dataset.Iterator):
         self._position = serializer("position", self._position)
         self._order = serializer("order", self._order)
         self._waiting = serializer("waiting", self._waiting)
+        groups, places = np.nonzero(self._waiting >= 0)
+        waiting = self._waiting[groups, places]
+        n = len(self.dataset)
+        fits = not len(waiting) or (waiting.max() < n and (self._groups[waiting] == groups).all())
+        if not fits or not np.array_equal(np.sort(self._order), np.arange(n)):
+            raise ValueError("GroupedIterator: the state must be that of an iterator over the same data and groups")
 
     def _new_order(self):
         n = len(self.dataset)

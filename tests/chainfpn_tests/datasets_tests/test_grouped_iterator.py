@@ -82,6 +82,17 @@ def test_what_is_restored_goes_on_as_what_was_saved(n, tmp_path):
     assert got == expected
 
 
+@pytest.mark.parametrize(
+    ("n", "batch_size", "groups"), [(5, 2, [0, 0, 1, 0, 1]), (6, 3, None), (6, 2, [1, 1, 0, 0, 0, 0])]
+)
+def test_the_state_of_another_iterator_is_refused(n, batch_size, groups, tmp_path):
+    saved = GroupedIterator(list(range(6)), 2, [0, 0, 0, 0, 1, 1], shuffle=False)
+    saved._waiting[1, 0] = 4
+    chainer.serializers.save_npz(tmp_path / "state.npz", saved)
+    with pytest.raises(ValueError, match=r"the same data and groups|broadcast"):
+        chainer.serializers.load_npz(tmp_path / "state.npz", GroupedIterator(list(range(n)), batch_size, groups))
+
+
 def test_shares_of_a_data_set_have_epochs_of_equal_length():
     """Two processes whose examples are of different shapes never wait for each other."""
     shares = [GroupedIterator(list(range(6)), 2, groups) for groups in ([0] * 6, [0, 1, 1, 1, 0, 1])]
