@@ -20,6 +20,7 @@ DEFAULTS = {
     "fpn_channels": 256,
     "raw_labels": None,
     "label_names": None,
+    "norm": None,
     "norm_eps": 1e-5,
     "min_size": 800,
     "max_size": 1333,
@@ -63,7 +64,10 @@ _ARGUMENTS = """
         n_keypoint (int or None): Keypoints of each object; 17 by default.
         raw_labels (sequence of int or None): For each label the index of the network's output.
         label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
-        norm_eps (float or None): Epsilon of the batch normalization; 1e-5 by default. Some of torchvision's own
+        norm (str, callable or None): Normalization of the trunk, and of a second version's pyramid and heads:
+            ``'frozen'`` or ``'batch'`` normalization, ``'group'`` normalization, or what makes a link for a number of
+            channels; torchvision's choice by default.
+        norm_eps (float or None): Epsilon of the normalization; 1e-5 by default. Some of torchvision's own
             weights want 0; their ``__meta__`` says so.
         min_size (int or None): Length that the shorter side of an image is resized to; {min_size} by default.
         max_size (int or None): Limit of the longer side; {max_size} by default.
@@ -179,6 +183,7 @@ def dense_builder(name, assemble, defaults, link, summary, *, source):
         fpn_channels=None,
         raw_labels=None,
         label_names=None,
+        norm=None,
         norm_eps=None,
         min_size=None,
         max_size=None,
@@ -194,6 +199,7 @@ def dense_builder(name, assemble, defaults, link, summary, *, source):
             "fpn_channels": fpn_channels,
             "raw_labels": raw_labels,
             "label_names": label_names,
+            "norm": norm,
             "norm_eps": norm_eps,
             "min_size": min_size,
             "max_size": max_size,
@@ -257,9 +263,10 @@ def build(
 
 
 def _meta(name, options, defaults):
-    """Say in JSON values what it takes to build the same detector again."""
+    """Say in JSON values what it takes to build the same detector again, but for a norm of the caller's own."""
     named = "label_names"
-    arguments = {key: value for key, value in options.items() if key != named and value != defaults[key]}
+    changed = {key: value for key, value in options.items() if key != named and value != defaults[key]}
+    arguments = {key: value for key, value in changed.items() if not callable(value)}
     names = options[named] or ("coco" if options["n_fg_class"] is None else None)
     return {"model": name, "arguments": arguments, named: names}
 

@@ -2,9 +2,8 @@
 
 import functools
 
-import chainer.links as L
-
 from chainfpn.links.detectors.retinanet import RetinaNet, RetinaNetHead
+from chainfpn.links.group_normalization import GroupNormalization
 from chainfpn.models import detector_parts
 from chainfpn.models.detector_parts import anchor_generator, dense_builder, fixed_builder, label_options
 from chainfpn.models.trunks import dense_backbone
@@ -19,7 +18,7 @@ def _assemble(o, *, normed=False):
     n_output, detector = label_options(o)
     sizes = [[int(32 * 2**level * 2 ** (third / 3)) for third in range(3)] for level in range(len(o.stages) + 2)]
     anchors = anchor_generator(o, sizes)
-    norm = functools.partial(L.GroupNormalization, 32, eps=1e-5) if normed else None
+    norm = GroupNormalization if normed else None
     return RetinaNet(
         dense_backbone(o, frozen=not normed),
         RetinaNetHead(o.fpn_channels, anchors.n_anchors, n_output, norm=norm),

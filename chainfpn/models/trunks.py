@@ -5,8 +5,12 @@ import functools
 from chainfpn.links.backbones.backbone_with_fpn import BackboneWithFPN
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.fpn import LastLevelP6P7
+from chainfpn.links.group_normalization import GroupNormalization
 from chainfpn.models import resnet
 from chainfpn.models.trunk_weights import TrunkClassifier
+
+#: Normalizations that a builder takes by name.
+NORMS = {"frozen": FrozenBatchNormalization, "batch": BatchNormalization, "group": GroupNormalization}
 
 
 def trunk_norm(o, *, frozen):
@@ -14,12 +18,20 @@ def trunk_norm(o, *, frozen):
 
     Args:
         o (SimpleNamespace): The builder's options.
-        frozen (bool): Statistics and affine terms never change.
+        frozen (bool): Where the options do not say it, statistics and affine terms never change.
 
     Returns:
         callable: Makes a normalization link for a number of channels.
+
+    Raises:
+        ValueError: if ``norm`` is no callable and not the name of one.
     """
-    return functools.partial(FrozenBatchNormalization if frozen else BatchNormalization, eps=o.norm_eps)
+    if callable(o.norm):
+        return o.norm
+    name = o.norm or ("frozen" if frozen else "batch")
+    if name not in NORMS:
+        raise ValueError(f"{o.name}: norm must be callable or one of {', '.join(NORMS)}, got {o.norm!r}")
+    return functools.partial(NORMS[name], eps=o.norm_eps)
 
 
 def resnet_trunk(o, norm):
@@ -47,7 +59,7 @@ def dense_backbone(o, *, frozen=True):
 
     Args:
         o (SimpleNamespace): The builder's options.
-        frozen (bool): Statistics and affine terms of the trunk never change.
+        frozen (bool): See :func:`trunk_norm`.
 
     Returns:
         BackboneWithFPN: (B, 3, H, W) to two levels more than stages.

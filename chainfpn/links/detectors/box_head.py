@@ -36,7 +36,7 @@ class TwoMLPHead(chainer.Chain):
         Returns:
             Variable: (R', out_size).
         """
-        return F.relu(self.fc7(F.relu(self.fc6(x))))
+        return F.relu(self.fc7(F.relu(self.fc6(_flatten(x)))))
 
 
 def conv_box_head(channels, outsize, out_size, *, norm):
@@ -88,5 +88,5 @@ class FastRCNNPredictor(chainer.Chain):
 
 
 def _flatten(x):
-    """Flatten all but the first axis."""
+    """Flatten all but the first axis, also of no region at all."""
     return F.reshape(x, (len(x), math.prod(x.shape[1:])))

@@ -71,6 +71,15 @@ def test_nothing_found(name):
     }.get(name[:4], [])
 
 
+@pytest.mark.parametrize("name", TWO_STAGES)
+def test_nothing_proposed(name):
+    model = small(name)
+    model.rpn.min_size = 1e6
+    bbox, label, score, *_ = next(zip(*model.predict([photographs()["small"]]), strict=True))
+    assert bbox.shape == (0, 4)
+    assert len(label) == len(score) == 0
+
+
 @pytest.mark.parametrize("name", TWO_STAGES + ONE_STAGE)
 def test_any_trunk_and_stages(name):
     model = small(name, stages=(3, 4))
