@@ -19,6 +19,7 @@ _TRUNK = {"n_class", "stride_in_1x1"}
 _DETECTOR = {
     "n_fg_class",
     "raw_labels",
+    "norm",
     "norm_eps",
     "min_size",
     "max_size",
