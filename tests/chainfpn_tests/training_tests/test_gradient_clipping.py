@@ -1,0 +1,44 @@
+"""Gradients are shrunk together, whoever has one."""
+
+import chainer
+import chainer.links as L
+import numpy as np
+import pytest
+
+from chainfpn.training import GradientClipping
+
+
+@pytest.fixture
+def optimizer():
+    """Of two links, of which one parameter has no gradient."""
+    optimizer = chainer.optimizers.SGD().setup(chainer.ChainList(L.Linear(2, 1), L.Bias(shape=(2,))))
+    optimizer.target[0].W.grad = np.array([[3.0, 0.0]], dtype="f")
+    optimizer.target[0].b.grad = None
+    optimizer.target[1].b.grad = np.array([0.0, 4.0], dtype="f")
+    return optimizer
+
+
+def test_the_norm_of_all_is_the_limit(optimizer):
+    GradientClipping(2.5)(optimizer)
+    np.testing.assert_allclose(optimizer.target[0].W.grad, [[1.5, 0]])
+    np.testing.assert_allclose(optimizer.target[1].b.grad, [0, 2])
+    assert optimizer.target[0].b.grad is None
+
+
+def test_short_gradients_stay_as_they_are(optimizer):
+    GradientClipping(5.5)(optimizer)
+    np.testing.assert_array_equal(optimizer.target[0].W.grad, [[3, 0]])
+
+
+def test_the_scale_of_the_loss_does_not_count(optimizer):
+    optimizer._loss_scale = 2
+    GradientClipping(2.5)(optimizer)
+    np.testing.assert_array_equal(optimizer.target[0].W.grad, [[3, 0]])
+    GradientClipping(1.25)(optimizer)
+    np.testing.assert_allclose(optimizer.target[0].W.grad, [[1.5, 0]])
+
+
+@pytest.mark.parametrize("max_norm", [0, -1, float("nan")])
+def test_the_limit_is_checked(max_norm):
+    with pytest.raises(ValueError, match=r"GradientClipping: max_norm must be > 0, got"):
+        GradientClipping(max_norm)

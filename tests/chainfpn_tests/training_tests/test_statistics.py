@@ -1,0 +1,46 @@
+"""Statistics of batch normalization are those of the batches."""
+
+import chainer
+import chainer.links as L
+import numpy as np
+import pytest
+
+from chainfpn.links import BatchNormalization, FrozenBatchNormalization
+from chainfpn.training import recompute_statistics
+
+
+class Small(chainer.Chain):
+    """Normalization, convolution, normalization."""
+
+    def __init__(self, norm):
+        super().__init__()
+        with self.init_scope():
+            self.first = norm(2)
+            self.conv = L.Convolution2D(2, 3, 1)
+            self.second = norm(3)
+
+    def forward(self, x):
+        return self.second(self.conv(self.first(x)))
+
+
+@pytest.mark.parametrize("norm", [BatchNormalization, FrozenBatchNormalization])
+def test_they_are_the_means_over_the_batches(norm):
+    random = np.random.RandomState(0)
+    batches = [random.normal(loc, 2, size=(2, 2, 5, 7)).astype("f") for loc in (1, 4, 9)]
+    link = Small(norm)
+    assert recompute_statistics(link, iter(batches)) == 2
+    means = [batch.mean(axis=(0, 2, 3)) for batch in batches]
+    variances = [batch.transpose(1, 0, 2, 3).reshape(2, -1).var(axis=1, ddof=1) for batch in batches]
+    np.testing.assert_allclose(link.first.avg_mean, np.mean(means, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(link.first.avg_var, np.mean(variances, axis=0), rtol=1e-5)
+    # the second layer saw batches that the first had normalized by their own statistics
+    seen = []
+    for batch in batches:
+        mean, var = batch.mean(axis=(0, 2, 3), keepdims=True), batch.var(axis=(0, 2, 3), keepdims=True)
+        seen.append(link.conv((batch - mean) / np.sqrt(var + np.float32(1e-5))).array.mean(axis=(0, 2, 3)))
+    np.testing.assert_allclose(link.second.avg_mean, np.mean(seen, axis=0), atol=1e-5)
+
+
+def test_no_batch_is_said():
+    with pytest.raises(ValueError, match="recompute_statistics: batches must have at least one batch, got none"):
+        recompute_statistics(Small(BatchNormalization), [])
