@@ -1,5 +1,7 @@
 """Run a detector on a data set and say how good it is."""
 
+import importlib.util
+
 import chainer
 import numpy as np
 from chainer import reporter
@@ -155,8 +157,8 @@ class DetectionEvaluator(extensions.Evaluator):
 def evaluate(detector, dataset, *, indices=None, report=None):
     """Run a detector on a data set.
 
-    Only labels that both know count. Examples that cannot be read, and boxes whose coordinates are no numbers, are
-    left out.
+    Only labels that both know count. Masks are left out where pycocotools is not installed, and so are examples that
+    cannot be read, and boxes whose coordinates are no numbers.
 
     Args:
         detector (chainer.Link): With ``predict``, ``n_fg_class`` and ``label_names``.
@@ -173,12 +175,13 @@ def evaluate(detector, dataset, *, indices=None, report=None):
     names, found_labels, true_labels = match_labels(detector, dataset)
     report = report or (lambda message: None)
     evaluation = Evaluation(names)
+    masks = "mask" in dataset.available_keys and importlib.util.find_spec("pycocotools") is not None
     for i in range(len(dataset)) if indices is None else indices:
         try:
             (img,) = dataset.read(i, ("img",))
             truth = _read_truth(dataset, i)
             found = dict(zip(("bbox", "label", "score", "mask"), (v[0] for v in detector.predict([img])), strict=False))
-            if found.get("mask", np.empty(0)).dtype != bool or "mask" not in dataset.available_keys:
+            if not masks or found.get("mask", np.empty(0)).dtype != bool:
                 found.pop("mask", None)  # of a Keypoint R-CNN it is points
             else:
                 (truth["mask"],) = dataset.read(i, ("mask",))

@@ -16,10 +16,10 @@ from chainfpn.data import weights_path
 SHAPES = ("circle", "square", "triangle")
 
 
-def save_detector(path, label_names=SHAPES):
+def save_detector(path, label_names=SHAPES, builder="fasterrcnn_resnet_fpn"):
     """Write the weights of a very small detector, which finds nothing in particular."""
     np.random.seed(0)
-    model = models.fasterrcnn_resnet_fpn(
+    model = getattr(models, builder)(
         18, n_fg_class=len(label_names), stages=(3,), fpn_channels=8, head_channels=8, min_size=32, max_size=64,
         label_names=label_names,
     )  # fmt: skip
@@ -63,11 +63,14 @@ def test_the_figures_are_printed_and_written(detector, capsys):
         assert shown == ("-" if value is None else f"{value:.4f}")
 
 
-def test_without_pycocotools_there_is_the_rest(detector, capsys, monkeypatch):
+@pytest.mark.parametrize("builder", ["fasterrcnn_resnet_fpn", "maskrcnn_resnet_fpn"])
+def test_without_pycocotools_there_is_the_rest(builder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_detector("shapes.npz", builder=builder)
     for name in [name for name in sys.modules if name.partition(".")[0] == "pycocotools"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pycocotools", None)
-    assert main(["evaluate", "--data", "shapes:2", "--weights", detector]) == 0
+    assert main(["evaluate", "--data", "shapes:2", "--weights", "shapes.npz"]) == 0
     output, errors = capsys.readouterr()
     assert errors == "no COCO figures: pycocotools is missing; pip install pycocotools\n"
     assert output.splitlines()[-2].startswith("mean")
@@ -76,11 +79,7 @@ def test_without_pycocotools_there_is_the_rest(detector, capsys, monkeypatch):
 def test_masks_are_evaluated_where_there_are(tmp_path, capsys, monkeypatch):
     pytest.importorskip("pycocotools")
     monkeypatch.chdir(tmp_path)
-    np.random.seed(0)
-    model = models.maskrcnn_resnet_fpn(
-        18, n_fg_class=3, stages=(3,), fpn_channels=8, head_channels=8, min_size=32, max_size=64, label_names=SHAPES
-    )
-    save_weights("masks.npz", model)
+    save_detector("masks.npz", builder="maskrcnn_resnet_fpn")
     assert main(["evaluate", "--data", "shapes:3", "--weights", "masks.npz"]) == 0
     assert "     box    mask\n" in capsys.readouterr().out
 
