@@ -43,12 +43,20 @@ SSD = """
 """
 
 
+#: Detectors that torchvision has no builder for: other trunks, and RetinaNet's P6 from the trunk.
+TRUNK = "detection.backbone_utils.resnet_fpn_backbone(backbone_name='{trunk}', weights=None{more})"
+RESNEXT = TRUNK.format(trunk="resnext50_32x4d", more="")
+P6_FROM_C5 = "extra_blocks=torchvision.ops.feature_pyramid_network.LastLevelP6P7(512, 256)"
+RESNET18 = TRUNK.format(trunk="resnet18", more=f", returned_layers=[2, 3, 4], {P6_FROM_C5}")
+
+
 class Case(NamedTuple):
-    """A builder, how its heads are made to find things, and torchvision's options."""
+    """A builder, how its heads are made to find things, torchvision's options, and how torchvision makes it."""
 
     builder: str
     spread: str
     options: dict = N_ROIS
+    make: str = "detection.{builder}(weights=None, weights_backbone=None, **{options})"
 
 
 CASES = [
@@ -62,13 +70,19 @@ CASES = [
     Case("retinanet_resnet50_fpn_v2", DENSE.format(below=6, deltas=0.3), SMALL),
     Case("fcos_resnet50_fpn", DENSE.format(below=5, deltas=2), SMALL),
     Case("ssd300_vgg16", SSD, {}),
+    Case("fasterrcnn_resnet_fpn", RCNN, make=f"detection.FasterRCNN({RESNEXT}, 91, **{{options}})"),
+    Case(
+        "retinanet_resnet_fpn",
+        DENSE.format(below=6, deltas=0.3),
+        SMALL,
+        f"detection.RetinaNet({RESNET18}, 91, **{{options}})",
+    ),
 ]
 
 #: What torchvision's detector finds, in both precisions; of masks, the pixels that are more likely than not.
 CODE = """
-    model = torchvision.models.detection.{builder}(
-        weights=None, weights_backbone=None, **{options}
-    ).eval()
+    detection = torchvision.models.detection
+    model = {make}.eval()
     imgs = {{name: torch.from_numpy(img) / 255 for name, img in inputs.items()}}
     run = lambda: model(list(imgs.values()))
     settle(model, lambda: model.backbone(model.transform(list(imgs.values()))[0].tensors), 0)
@@ -92,7 +106,8 @@ def theirs(request, torchvision_live, tmp_path_factory):
     case = request.param
     folder = tmp_path_factory.mktemp("detector")
     imgs = {name: img for name, img in photographs().items() if name != "landscape"}
-    code = textwrap.dedent(CODE).format(builder=case.builder, options=case.options, spread=textwrap.dedent(case.spread))
+    make = case.make.format(builder=case.builder, options=case.options)
+    code = textwrap.dedent(CODE).format(make=make, spread=textwrap.dedent(case.spread))
     expected = torchvision_live.run(RANDOM_NETWORKS + code, folder=folder, **imgs)
     weights = find_weights(folder / "weights.pth", name=None, zoo=())
     (folder / "weights.pth").unlink()
