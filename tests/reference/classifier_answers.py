@@ -44,14 +44,19 @@ def build_seeded(builder):
     Returns:
         chainfpn.links.Classifier: The model.
     """
+    with without_initial_values():
+        link = getattr(models, builder)(N_CLASS)
+    fill_link(link)
+    return link
+
+
+def without_initial_values():
+    """Keep Chainer from computing initial values, inside a with statement."""
 
     def zeros(initializer, shape, xp, dtype=None, device=None):
         return np.zeros(shape, chainer.get_dtype(dtype or getattr(initializer, "dtype", None)))
 
-    with mock.patch.object(initializers, "generate_array", zeros):
-        link = getattr(models, builder)(N_CLASS)
-    fill_link(link)
-    return link
+    return mock.patch.object(initializers, "generate_array", zeros)
 
 
 def difference(array, reference):

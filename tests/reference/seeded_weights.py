@@ -8,16 +8,24 @@ runs in any interpreter; inside a snippet of ``torchvision_live``, with this fol
 """
 
 import functools
+import re
 import zlib
 
 import numpy as np
 
 #: Uniform ranges of what is no kernel; kernels keep the variance of what passes through them and a ReLU.
-RANGES = {"gamma": (0.6, 1.0), "beta": (-0.2, 0.2), "avg_mean": (-0.2, 0.2), "avg_var": (0.6, 1.4), "b": (-0.2, 0.2)}
+RANGES = {
+    "gamma": (0.6, 1.0),
+    "beta": (-0.2, 0.2),
+    "avg_mean": (-0.2, 0.2),
+    "avg_var": (0.6, 1.4),
+    "b": (-0.2, 0.2),
+    "scale_weight": (15.0, 25.0),
+}
 
 #: torch's names of the leaves of a normalization, and of any other layer, to Chainer's.
 NORMALIZATION = {"weight": "gamma", "bias": "beta", "running_mean": "avg_mean", "running_var": "avg_var"}
-OTHERS = {"weight": "W", "bias": "b"}
+OTHERS = {"weight": "W", "bias": "b", "scale_weight": "scale_weight"}
 
 
 def seeded_array(name, shape):
@@ -47,11 +55,17 @@ def _array(name, shape):
 _large_array = functools.lru_cache(maxsize=1)(_array)
 
 
-def fill_link(link):
+def _gain(name, gains):
+    return np.float32(next((gain for pattern, gain in gains if re.search(pattern, name)), 1))
+
+
+def fill_link(link, gains=()):
     """Give a Chainer link the arrays of its names, in its own dtypes.
 
     Args:
         link (chainer.Link): The link.
+        gains (sequence of (str, float)): Regular expressions and by what an array is multiplied whose name the first of
+            them is found in.
     """
     for path, child in link.namedlinks():
         prefix = path.strip("/") + "/" if path != "/" else ""
@@ -59,24 +73,29 @@ def fill_link(link):
             holder = getattr(child, leaf)
             array = getattr(holder, "array", holder)
             if leaf in RANGES or leaf == "W":
-                array[...] = seeded_array(prefix + leaf, array.shape)
+                name = prefix + leaf
+                array[...] = seeded_array(name, array.shape) * _gain(name, gains)
 
 
-def fill_module(module):
+def fill_module(module, names=None, gains=()):
     """Give a torch module the arrays of its names.
 
     Args:
         module (torch.nn.Module): The module, in float32.
+        names (dict or None): torch's names to those that decide; torch's own by default.
+        gains (sequence of (str, float)): See :func:`fill_link`.
     """
     import torch
 
     state = module.state_dict()
     for key, tensor in state.items():
         stem, _, leaf = key.rpartition(".")
-        table = NORMALIZATION if f"{stem}.running_mean" in state else OTHERS
+        weight = state.get(f"{stem}.weight")
+        table = NORMALIZATION if weight is not None and weight.ndim == 1 else OTHERS
         if leaf in table:
-            array = seeded_array(f"{stem.replace('.', '/')}/{table[leaf]}", tuple(tensor.shape))
-            tensor.copy_(torch.from_numpy(array))
+            stem = (key if names is None else names[key]).rpartition(".")[0]
+            name = f"{stem.replace('.', '/')}/{table[leaf]}"
+            tensor.copy_(torch.from_numpy(seeded_array(name, tuple(tensor.shape)) * _gain(name, gains)))
 
 
 def skip_initial_values():

@@ -1,0 +1,131 @@
+"""What holds for every builder there is: independence, no files and no network, and half precision."""
+
+import contextlib
+import sys
+
+import chainer
+import numpy as np
+import pytest
+
+from chainfpn import models
+from chainfpn.links import Detector
+from reference.classifier_answers import difference, without_initial_values
+from reference.detector_cases import GAINS
+from reference.seeded_weights import fill_link, seeded_input
+
+#: Quick ones; the others are slow because they are large.
+QUICK = {"resnet18", "densenet121", "squeezenet1_1", "googlenet", "mobilenet_v2", "mobilenet_v3_small"}
+QUICK |= {name for name in models.BUILDERS if "_resnet_" in name}
+ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in models.BUILDERS]
+
+#: Sides of the images that are larger than others', for nothing would be left of them.
+SIDES = {"alexnet": 63, "squeezenet1_0": 65, "squeezenet1_1": 65, "inception_v3": 75, "ssd300_vgg16": 300}
+
+#: What the audit hook below hears of while it listens.
+heard, listening = [], []
+
+
+def listen(event, args):
+    """Take down what touches a file or the network."""
+    if listening and event.partition(".")[0] in {"open", "os", "socket", "urllib", "subprocess", "shutil"}:
+        heard.append((event, args))
+
+
+sys.addaudithook(listen)
+
+
+@contextlib.contextmanager
+def nothing_touched():
+    """Fail if a file or the network is touched inside."""
+    heard.clear()
+    listening.append(True)
+    try:
+        yield
+    finally:
+        listening.clear()
+    assert heard == []
+
+
+def build(name):
+    """Build a model, a small one where the builder takes any."""
+    small = {"depth": 18, "n_fg_class": 3, "fpn_channels": 32} if "_resnet_" in name else {}
+    return models.BUILDERS[name](**small)
+
+
+def arrays(link):
+    """Give the parameters and persistent arrays of a link by name."""
+    serializer = chainer.serializers.DictionarySerializer()
+    serializer.save(link)
+    return {key: value for key, value in serializer.target.items() if np.ndim(value)}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_second_is_not_the_first_and_nothing_is_touched(name):
+    with without_initial_values():
+        first = build(name)  # imports what it needs
+        with nothing_touched():
+            second = build(name)
+    parts = {id(part) for part in first.links()}
+    assert not any(id(part) in parts for part in second.links())
+    before = {key: value.copy() for key, value in arrays(second).items()}
+    for link in first.links():
+        for leaf in link._params | link._persistent:
+            value = getattr(link, leaf)
+            value = getattr(value, "array", value)
+            if isinstance(value, np.ndarray):
+                value[...] = 7
+    after = arrays(second)
+    assert before.keys() == after.keys() == arrays(first).keys()
+    assert all((after[key] == before[key]).all() for key in before)
+    if isinstance(first, Detector):
+        assert first.preparation is not second.preparation
+        assert first.meta is not second.meta
+
+
+def test_the_hook_hears_of_files(tmp_path):
+    with pytest.raises(AssertionError), nothing_touched():
+        (tmp_path / "file").write_text("")
+
+
+def outputs(link, x):
+    """Run a model, and give its maps and what its heads say."""
+    if not isinstance(link, Detector):
+        return flat(link(x))
+    hs = list((link.fpn if hasattr(link, "fpn") else link.backbone)(x))
+    if hasattr(link, "rpn"):
+        return flat([hs, link.rpn.head(hs)])
+    if hasattr(link, "head"):
+        return flat([hs, link.head(hs)])
+    return flat([hs, [head(h) for head in (link.loc_head, link.cls_head) for h in hs]])
+
+
+def flat(values):
+    """Give the arrays of nested sequences of variables."""
+    if isinstance(values, chainer.Variable):
+        return [values.array]
+    return [array for value in values for array in flat(value)]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_half_precision_is_near(name):
+    """Maps and heads within 2 % of the largest number that single precision gives, and detections that are numbers."""
+    side = SIDES.get(name, 64 if "_fpn" in name or "retinanet" in name else 32)
+    x = seeded_input(1, 3, side, side)
+    found = {}
+    for dtype in (np.float32, np.float16, chainer.mixed16):
+        with chainer.using_config("dtype", dtype), chainer.using_config("train", False), chainer.no_backprop_mode():
+            with without_initial_values():
+                link = build(name)
+            fill_link(link, GAINS)
+            batch = x.astype(chainer.get_dtype(map_mixed16=np.float16))
+            found[dtype] = outputs(link, batch)
+            assert {array.dtype for array in found[dtype]} == {batch.dtype}
+            if isinstance(link, Detector):
+                if hasattr(link, "rpn"):
+                    link.rpn.n_test_post_nms, link.roi_heads.n_detections = 8, 2
+                (detection,) = link(batch, [(side, side)])
+                assert np.isfinite(detection.bbox).all()
+                assert np.isfinite(detection.score).all()
+    for dtype in (np.float16, chainer.mixed16):
+        for array, reference in zip(found[dtype], found[np.float32], strict=True):
+            assert difference(array.astype(np.float32), reference) <= 0.02

@@ -1,0 +1,90 @@
+"""Our side of ``detector_cases``: what each detector makes of the same weights and images."""
+
+import functools
+
+import chainer
+import numpy as np
+
+from chainfpn import models
+from reference.classifier_answers import without_initial_values
+from reference.detector_cases import BOXES, CASES, GAINS, N_OUTPUT, N_PROPOSALS
+from reference.seeded_weights import fill_link, seeded_input
+
+
+@functools.cache
+def ours(builder, dtype="float32"):
+    """Run a detector.
+
+    Args:
+        builder (str): Its name.
+        dtype (str): Its precision.
+
+    Returns:
+        dict: The answers, named as torchvision's: see :func:`reference.detector_cases.theirs`.
+    """
+    case = CASES[builder]
+    with chainer.using_config("dtype", np.dtype(dtype)), chainer.using_config("train", False):
+        link = build_seeded(builder)
+        x = seeded_input(len(case.sizes), 3, *case.sizes[0]).astype(dtype)
+        with chainer.no_backprop_mode():
+            hs = link.backbone(x)
+            heads = dict(_two_stages(link, hs) if hasattr(link, "rpn") else _one_stage(link, hs))
+            found = link(x, case.sizes)
+    answers = {"parameters": np.array(n_param(link))}
+    answers |= {f"{dtype} map{i}": h.array for i, h in enumerate(hs)}
+    answers |= {f"{dtype} {name}": value for name, value in heads.items()}
+    for i, detection in enumerate(found):
+        values = detection._asdict().items()
+        answers |= {f"{dtype} found{i} {name}": value for name, value in values if value is not None}
+    return answers
+
+
+def n_param(link):
+    """Count the parameters of a detector as torchvision does, those of frozen normalizations among them.
+
+    Args:
+        link (chainer.Link): The detector.
+
+    Returns:
+        int: How many numbers.
+    """
+    frozen = (child.gamma.size + child.beta.size for child in link.links() if "gamma" in child._persistent)
+    return sum(param.size for param in link.params()) + sum(frozen)
+
+
+def build_seeded(builder):
+    """Build a detector with seeded weights, without the time that initial values take.
+
+    Args:
+        builder (str): Its name.
+
+    Returns:
+        chainfpn.links.Detector: The detector, with the limits of its case.
+    """
+    with without_initial_values():
+        link = getattr(models, builder)(N_OUTPUT - 1)
+    fill_link(link, GAINS)
+    if hasattr(link, "rpn"):
+        link.rpn.n_test_post_nms, link.roi_heads.n_detections = N_PROPOSALS, CASES[builder].n_detections
+    else:
+        link.n_detections = CASES[builder].n_detections
+    return link
+
+
+def _one_stage(link, hs):
+    names = ("cls_logits", "bbox_regression", "bbox_ctrness")
+    for name, levels in zip(names, link.head(hs), strict=False):
+        yield name, np.concatenate([level.array for level in levels], axis=1)
+
+
+def _two_stages(link, hs):
+    for name, levels in zip(("objectness", "rpn_deltas"), link.rpn.head(hs), strict=True):
+        yield name, np.concatenate([level.array for level in levels], axis=1)
+    heads, hs, sizes = link.roi_heads, link.roi_levels(hs), CASES[link.meta["model"]].sizes
+    bboxes = [np.array(rows, dtype=hs[0].dtype)[:, [1, 0, 3, 2]] for rows in BOXES]
+    logits, deltas = heads(hs, bboxes, sizes)
+    yield "class_logits", logits.array
+    yield "box_deltas", deltas.array
+    for name in ("mask", "keypoint"):
+        if getattr(heads, f"{name}_head") is not None:
+            yield f"{name}_logits", heads.branch(name, hs, bboxes, sizes).array

@@ -1,0 +1,197 @@
+"""Every detector with seeded weights: the cases, torchvision's answers, and a few numbers kept for those without it.
+
+Run this file to write the numbers kept: ``python tests/reference/detector_cases.py``.
+"""
+
+import json
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+HERE = pathlib.Path(__file__).parent
+
+#: The numbers kept: builder to what ``summary`` makes of its answers in float64.
+GOLDEN = HERE / "golden_detectors.json"
+
+#: Outputs, background included; proposals of each image; corners x0, y0, x1, y1 of boxes that the heads are run on, in
+#: the first image and in the last.
+N_OUTPUT, N_PROPOSALS = 7, 20
+BOXES = (((3.0, 5.0, 60.0, 90.0), (40.5, 20.25, 47.75, 31.0), (0.0, 0.0, 127.0, 95.0)), ((30.0, 10.0, 80.0, 70.0),))
+
+#: What keeps random detectors within reason: a block adds little to its input, and boxes change little.
+GAINS = ((r"body/layer\d/\d+/bn3/gamma$", 0.2), (r"/bbox_(pred|reg)/|/regression_head/module_list/", 0.1))
+
+
+class Case(NamedTuple):
+    """What a detector is run on.
+
+    Attributes:
+        sizes (tuple): Height and width of each image of a batch; the first is the batch's.
+        n_detections (int): Most detections of each image.
+    """
+
+    sizes: tuple = ((96, 128), (83, 99))
+    n_detections: int = 4
+
+
+#: Builder to its case.
+CASES = {
+    "fasterrcnn_resnet50_fpn": Case(),
+    "fasterrcnn_resnet50_fpn_v2": Case(),
+    "fasterrcnn_mobilenet_v3_large_fpn": Case(),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": Case(),
+    "maskrcnn_resnet50_fpn": Case(),
+    "maskrcnn_resnet50_fpn_v2": Case(),
+    "keypointrcnn_resnet50_fpn": Case(n_detections=2),
+    "retinanet_resnet50_fpn": Case(n_detections=8),
+    "retinanet_resnet50_fpn_v2": Case(n_detections=8),
+    "fcos_resnet50_fpn": Case(n_detections=8),
+    "ssd300_vgg16": Case(sizes=((300, 300),), n_detections=8),
+}
+
+_CODE = """
+import sys
+sys.path[:0] = [str(folder), str(folder.parents[1])]
+from detector_cases import BOXES, CASES, GAINS, N_OUTPUT, N_PROPOSALS
+from seeded_weights import fill_module, seeded_input, skip_initial_values
+from torchvision.models.detection.image_list import ImageList
+from weights_convert.layouts.torchvision import FLATTEN
+from weights_convert.rules import rename
+
+
+class Prepared(torch.nn.Module):
+    def forward(self, images, targets):
+        return ImageList(torch.stack(images), list(case.sizes)), targets
+
+    def postprocess(self, result, *sizes):
+        return result
+
+
+def head_outputs(model, features):
+    if hasattr(model, "head"):
+        for name, value in model.head(list(features.values())).items():
+            yield name, value
+        return
+    logits, deltas = model.rpn.head(list(features.values()))
+    batch = len(logits[0])
+    yield "objectness", torch.cat([h.permute(0, 2, 3, 1).reshape(batch, -1) for h in logits], 1)
+    yield "rpn_deltas", torch.cat([h.permute(0, 2, 3, 1).reshape(batch, -1, 4) for h in deltas], 1)
+    heads, boxes = model.roi_heads, [torch.tensor(rows).to(logits[0]) for rows in BOXES]
+    scores, deltas = heads.box_predictor(heads.box_head(heads.box_roi_pool(features, boxes, list(case.sizes))))
+    yield "class_logits", scores
+    yield "box_deltas", deltas
+    for kind in ("mask", "keypoint"):
+        if getattr(heads, f"{kind}_head", None) is not None:
+            pooled = getattr(heads, f"{kind}_roi_pool")(features, boxes, list(case.sizes))
+            yield f"{kind}_logits", getattr(heads, f"{kind}_predictor")(getattr(heads, f"{kind}_head")(pooled))
+
+
+skip_initial_values()
+builder = str(inputs["builder"])
+case = CASES[builder]
+two_stages = {"rpn_post_nms_top_n_test": N_PROPOSALS, "box_detections_per_img": case.n_detections}
+options = two_stages if "rcnn" in builder else {"detections_per_img": case.n_detections}
+model = getattr(torchvision.models.detection, builder)(
+    weights=None, weights_backbone=None, num_classes=N_OUTPUT, **options
+).eval()
+model.transform = Prepared()
+state = model.state_dict()
+names = rename({name: name for name in state}, FLATTEN)
+fill_module(model, {theirs: ours for ours, theirs in names.items()}, GAINS)
+outputs["parameters"] = np.array(sum(p.numel() for p in model.parameters()))
+x = torch.from_numpy(seeded_input(len(case.sizes), 3, *case.sizes[0]))
+for dtype in (torch.float32, torch.float64):
+    model, x = model.to(dtype), x.to(dtype)
+    with torch.no_grad():
+        features = model.backbone(x)
+        for i, h in enumerate(features.values()):
+            outputs[f"{dtype} map{i}"] = h
+        for name, value in head_outputs(model, features):
+            outputs[f"{dtype} {name}"] = value
+        for i, found in enumerate(model(list(x))):
+            for name, value in found.items():
+                outputs[f"{dtype} found{i} {name}"] = value
+"""
+
+
+def theirs(live, builder):
+    """Ask torchvision.
+
+    Args:
+        live (TorchvisionLive): The interpreter that has it.
+        builder (str): Which detector.
+
+    Returns:
+        dict: ``'parameters'``; ``'{dtype} map{level}'``, the pyramid; ``'{dtype} {name}'``, what the heads say, the
+        second stage's of ``BOXES``; ``'{dtype} found{image} {name}'``, detections as ours: ``bbox`` (yxyx), ``output``,
+        ``score``, and ``mask`` or ``point`` and ``point_score``; the dtypes are ``float32`` and ``float64``.
+    """
+    answers = live.run(_CODE, folder=HERE, builder=builder)
+    return dict(_as_ours(key.removeprefix("torch."), value) for key, value in answers.items())
+
+
+def _as_ours(key, value):
+    start, _, name = key.rpartition(" ")
+    if "found" not in start:
+        return key, value
+    if name == "boxes":
+        return f"{start} bbox", value[:, [1, 0, 3, 2]]
+    if name == "masks":
+        return f"{start} mask", value[:, 0]
+    if name == "keypoints":
+        return f"{start} point", value[..., [1, 0]]
+    ours = {"labels": "output", "scores": "score", "keypoints_scores": "point_score"}
+    return f"{start} {ours[name]}", value
+
+
+def summary(answers):
+    """Boil the answers in float64 down to what is kept.
+
+    Args:
+        answers (dict): See :func:`theirs`.
+
+    Returns:
+        dict: The number of parameters; of each map and head the mean and the mean of the squares; and the best three
+        detections of the first image: corners, output, score, and the mean of what else there is.
+    """
+    kept = {"parameters": int(answers["parameters"])}
+    for key, value in answers.items():
+        dtype, _, name = key.partition(" ")
+        if dtype == "float64" and "found" not in name:
+            kept[name] = [_short(value.mean()), _short(np.square(value).mean())]
+    found = [answers[f"float64 found0 {name}"] for name in ("bbox", "output", "score")]
+    more = [answers[key] for key in sorted(answers) if key.startswith(("float64 found0 mask", "float64 found0 point"))]
+    kept["found"] = [
+        [*map(_short, bbox), int(output), _short(score), *(_short(value[i].mean()) for value in more)]
+        for i, (bbox, output, score) in enumerate(zip(*(values[:3] for values in found), strict=True))
+    ]
+    return kept
+
+
+def _short(value):
+    return float(f"{value:.9g}")
+
+
+def golden():
+    """Read the numbers kept.
+
+    Returns:
+        dict: Builder to what :func:`summary` made of torchvision's answers.
+    """
+    return json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+def _write_golden(live):
+    kept = {builder: summary(theirs(live, builder)) for builder in CASES}
+    entries = []
+    for builder, values in kept.items():
+        rows = ",\n".join(f"    {json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
+        entries.append(f"  {json.dumps(builder)}: {{\n{rows}\n  }}")
+    GOLDEN.write_text("{\n" + ",\n".join(entries) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    import torchvision_live
+
+    _write_golden(torchvision_live.find())
