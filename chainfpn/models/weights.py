@@ -25,8 +25,8 @@ def find_weights(pretrained_model, *, name, zoo, convert_as=None):
 
     Args:
         pretrained_model (str, os.PathLike, Weights or None): None; a word of ``zoo``; the path of an .npz, or of a
-            checkpoint that the converter reads (.pth, .safetensors, ...), which is converted on the fly; or weights
-            that have been read already.
+            checkpoint that the converter reads (.pth, .safetensors, an .npz of ChainerCV's, ...), which is converted on
+            the fly; or weights that have been read already.
         name (str): The builder, which is the name of its weights in the zoo and the converter.
         zoo (sequence of str): The words for torchvision's published weights, such as ``'coco'``.
         convert_as (str or None): What the converter takes a checkpoint for; it finds out for itself if None, and
@@ -46,12 +46,15 @@ def find_weights(pretrained_model, *, name, zoo, convert_as=None):
         from weights_convert.zoo import fetch
 
         path = os.fspath(fetch(name if path in ("coco", "imagenet") else f"{name}:{path}"))
-    if not path.endswith(".npz"):
-        from weights_convert import convert_arrays
+    if path.endswith(".npz"):
+        from weights_convert.layouts import find_layout
 
-        arrays, meta, _ = convert_arrays(path, model=convert_as)
-    else:
         arrays, meta = read_weights(path)
+        if meta or not find_layout(arrays).chainer_names:
+            return Weights(arrays, meta, os.path.basename(path))
+    from weights_convert import convert_arrays
+
+    arrays, meta, _ = convert_arrays(path, model=convert_as)
     return Weights(arrays, meta, os.path.basename(path))
 
 

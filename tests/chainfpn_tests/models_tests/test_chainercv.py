@@ -73,7 +73,10 @@ def both(request, tmp_path_factory):
     meta = {"min_size": MIN_SIZE, "max_size": MAX_SIZE}
     report = weights_convert.convert(folder / "chainercv.npz", folder / "ours.npz", meta=meta)
     assert report.layout == "ChainerCV FPN"
-    ours = models.load(folder / "ours.npz")
+    if request.param.startswith("Mask"):
+        ours = models.load(folder / "ours.npz")
+    else:
+        ours = getattr(models, report.model)(pretrained_model=folder / "chainercv.npz", **meta)
     (folder / "chainercv.npz").unlink()
     ours.rpn.n_test_post_nms = N_PROPOSALS
     return theirs, ours, imgs
