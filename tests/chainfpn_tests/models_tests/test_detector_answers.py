@@ -17,7 +17,9 @@ def theirs(torchvision_live):
     return functools.cache(functools.partial(detector_cases.theirs, torchvision_live))
 
 
-@pytest.mark.parametrize("builder", CASES)
+@pytest.mark.parametrize(
+    "builder", [pytest.param(name, marks=pytest.mark.slow) if name == "ssd300_vgg16" else name for name in CASES]
+)
 def test_answers_are_those_kept(builder):
     kept, answers = detector_cases.golden()[builder], detector_cases.summary(ours(builder, "float64"))
     assert answers.keys() == kept.keys()
