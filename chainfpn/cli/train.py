@@ -59,7 +59,7 @@ def add_arguments(parser):
         type=_at_least(0),
         default=0,
         metavar="N",
-        help="first measure the trunk's batch normalization anew on N batches",
+        help="first measure the trunk's batch normalization anew, on N images",
     )
 
     training = parser.add_argument_group("training")

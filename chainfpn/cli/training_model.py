@@ -12,7 +12,9 @@ from chainfpn.models.weights import find_weights
 from weights_convert.meta import parse_pairs
 
 #: The builders that there are losses for.
-DETECTORS = [name for name in BUILDERS if name.startswith(("fasterrcnn", "maskrcnn", "retinanet", "fcos", "ssd"))]
+DETECTORS = [
+    name for name in BUILDERS if name.startswith(("fasterrcnn", "maskrcnn", "retinanet_resnet", "fcos", "ssd"))
+]
 DEFAULT_MODEL = "fasterrcnn_resnet_fpn"
 #: How names in a detector begin, and in no trunk.
 _DETECTOR = ("backbone/", "rpn/", "roi_heads/", "head/")
@@ -69,7 +71,7 @@ def _load(weights, model):
     serializer = serializers.DictionarySerializer()
     serializer.save(model)
     own, arrays, fresh = serializer.target, dict(weights.arrays), []
-    for name, array in own.items():
+    for name, array in sorted(own.items()):
         if name in arrays and np.shape(array) != arrays[name].shape and _PREDICTORS.search(name):
             arrays[name] = array
             fresh.append(name)

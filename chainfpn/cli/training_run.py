@@ -13,7 +13,6 @@ import numpy as np
 from chainer import training
 from chainer.datasets import TransformDataset
 from chainer.training import extensions
-from chainercv.extensions import DetectionVOCEvaluator
 
 import chainfpn
 from chainfpn import datasets
@@ -24,8 +23,10 @@ from chainfpn.cli.train import to_json
 from chainfpn.cli.training_model import build_model
 from chainfpn.cli.training_report import KEY, Samples, write_report
 from chainfpn.datasets.detection_dataset import select
+from chainfpn.links import MaskRCNN
 from chainfpn.training import (
     Curves,
+    DetectionEvaluator,
     GradientClipping,
     KeepWeights,
     LearningRate,
@@ -41,6 +42,9 @@ from chainfpn.training import (
     warm_up,
 )
 from weights_convert.meta import parse_pairs
+
+#: Images that statistics of batch normalization are measured on at a time.
+_STATISTICS_BATCH = 8
 
 
 def train(settings):
@@ -75,14 +79,20 @@ def _train(settings, comm):
     chain = _chain(model, settings)
     chain.to_device(device)
 
-    iterator = _iterator(train_data, settings, comm)
+    if isinstance(model, MaskRCNN):
+        if "mask" not in train_data.available_keys:
+            raise CommandError(f"--model {settings.model}: needs masks, which the data has not")
+        train_data.keys = "img", "bbox", "label", "mask"
+    sound_data = datasets.SkipBroken(_share(train_data, settings, comm))
+    iterator = _iterator(sound_data, settings)
     if settings.recompute_statistics and not settings.resume:
-        batches = (model.prepare([img for img, *_ in next(iterator)])[0] for _ in range(settings.recompute_statistics))
-        recompute_statistics(model.backbone.body, batches)
-        if comm is not None:
-            chainermn.extensions.AllreducePersistent(model, comm)()
-        iterator.reset()
+        _recompute_statistics(model, sound_data, settings, comm)
     optimizer = _optimizer(chain, settings, comm)
+    if settings.trainable_layers is not None:
+        try:
+            freeze_backbone(model, settings.trainable_layers)
+        except ValueError as error:
+            raise CommandError(f"--trainable-layers: {error}") from error
     if comm is not None:
         np.random.seed(settings.seed + comm.rank)
     updater = training.updaters.StandardUpdater(iterator, optimizer, converter=datasets.collate, device=device)
@@ -92,7 +102,8 @@ def _train(settings, comm):
     trainer.extend(LearningRate(_schedule(settings, n_iterations)))
     trainer.extend(RandomState())
     if validation_data is not None:
-        trainer.extend(_evaluator(validation_data, model, comm), trigger=(settings.evaluate_every, "epoch"))
+        evaluator = DetectionEvaluator(validation_data, model, comm=comm)
+        trainer.extend(evaluator, trigger=(settings.evaluate_every, "epoch"))
     snapshot_path = settings.out / ("snapshot.npz" if first else f"snapshot-{comm.rank}.npz")
     trainer.extend(Snapshot(snapshot_path))
     if first:
@@ -109,6 +120,8 @@ def _train(settings, comm):
         save_snapshot(snapshot_path, trainer)
         print(f"stopped; go on with: chainfpn train --resume --out {settings.out}", file=sys.stderr)
     if first:
+        if sound_data.n_broken_images or sound_data.n_broken_boxes:
+            print(f"left out: {sound_data.n_broken_images} images, {sound_data.n_broken_boxes} boxes")
         print(f"report: {write_report(settings.out)}")
     return 1 if stop.requested else 0
 
@@ -153,32 +166,39 @@ def _label_names(name, chosen_by):
 
 
 def _chain(model, settings):
-    """Wrap the model, and freeze what is not trained."""
+    """Wrap the model."""
     try:
-        chain = train_chain(model, **parse_pairs(settings.loss))
+        return train_chain(model, **parse_pairs(settings.loss))
     except (TypeError, ValueError) as error:
         raise CommandError(f"--loss: {error}") from error
-    n = settings.trainable_layers
-    if n is not None:
-        try:
-            freeze_backbone(model, n)
-        except ValueError as error:
-            raise CommandError(f"--trainable-layers: {error}") from error
-    return chain
 
 
-def _iterator(data, settings, comm):
-    """Shuffle, transform and batch the share of this process."""
-    if comm is not None:
-        share = chainermn.scatter_dataset(range(len(data)), comm, shuffle=True, seed=settings.seed)
-        data = datasets.ChosenDataset(data, [share[i] for i in range(len(share))])
-    data = datasets.SkipBroken(data)
+def _share(data, settings, comm):
+    """Return what this process trains with; all have equally much."""
+    if comm is None:
+        return data
+    share = chainermn.scatter_dataset(range(len(data)), comm, shuffle=True, seed=settings.seed)
+    return datasets.ChosenDataset(data, [share[i] for i in range(len(share))])
+
+
+def _iterator(data, settings):
+    """Shuffle, transform and batch."""
     groups = datasets.orientation_groups(data)
     if not settings.no_augment:
         data = TransformDataset(data, datasets.Compose(datasets.RandomFlip(), datasets.RandomPhotometric()))
     if len(data) < settings.batch:
         raise CommandError(f"--batch must be at most the number of images, {len(data)}, got {settings.batch}")
     return datasets.GroupedIterator(data, settings.batch, groups)
+
+
+def _recompute_statistics(model, data, settings, comm):
+    """Measure the trunk's batch normalization on images as they are trained with."""
+    iterator = datasets.GroupedIterator(data, min(_STATISTICS_BATCH, len(data)), datasets.orientation_groups(data))
+    n_batches = -(-settings.recompute_statistics // iterator.batch_size)
+    batches = (model.prepare([img for img, *_ in next(iterator)])[0] for _ in range(n_batches))
+    recompute_statistics(model.backbone.body, batches)
+    if comm is not None:
+        chainermn.extensions.AllreducePersistent(model, comm)()
 
 
 def _optimizer(chain, settings, comm):
@@ -207,13 +227,6 @@ def _schedule(settings, n_iterations):
     else:
         schedule = step_schedule(settings.lr, [])
     return warm_up(schedule, settings.warm_up)
-
-
-def _evaluator(data, model, comm):
-    """Compute the average precision (VOC's, over the whole curve) at an IoU of 0.5."""
-    batch_size = 1 if comm is None else comm.size
-    iterator = chainer.iterators.SerialIterator(datasets.SkipBroken(data), batch_size, repeat=False, shuffle=False)
-    return DetectionVOCEvaluator(iterator, model, label_names=data.label_names, comm=comm)
 
 
 def _extend(trainer, model, settings, about, validation_data):

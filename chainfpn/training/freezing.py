@@ -10,10 +10,17 @@ def freeze(link):
     Where nothing before the link has a gradient either, its forward pass keeps no maps for a backward pass.
 
     Args:
-        link (chainer.Link): The link; its weights keep their names and stay in snapshots and weight files.
+        link (chainer.Link): The link, or a part of it, that an optimizer has been set up with. Its weights keep their
+            names and stay in snapshots and weight files.
+
+    Raises:
+        ValueError: if no optimizer has been set up yet, which would train it all the same.
     """
+    if any(param.update_rule is None for param in link.params()):
+        raise ValueError("freeze: link must have an optimizer: call freeze after optimizer.setup")
+    link.disable_update()
     for param in link.params():
-        # Chainer has no public way to say this of a parameter that exists; without a gradient there is no update.
+        # Chainer has no public way to say this of a parameter that exists.
         param._requires_grad = False
         param.node._requires_grad = False
 
@@ -27,7 +34,7 @@ def freeze_backbone(detector, trainable_layers):
             layer1, conv1); a stage that is cut off counts, too.
 
     Raises:
-        ValueError: if it is not in 0..5, or the trunk is not a ResNet.
+        ValueError: if it is not in 0..5, the trunk is not a ResNet, or no optimizer has been set up yet.
 
     Source:
         torchvision 0.14 ``_resnet_fpn_extractor``; its detectors start with 3 of a pretrained trunk.

@@ -17,6 +17,9 @@ class FasterRCNNTrainChain(TrainChain):
 
     Args:
         model (chainfpn.links.FasterRCNN): The detector.
+        rpn_pre_nms_top_n_train (int or None): Best-scored proposals of each level that enter NMS; the model's own
+            number by default.
+        rpn_post_nms_top_n_train (int or None): Proposals kept per image, likewise.
         rpn_fg_iou_thresh (float): Smallest IoU of an anchor with its object.
         rpn_bg_iou_thresh (float): IoU below which an anchor is background.
         rpn_batch_size_per_image (int): Anchors drawn per image.
@@ -35,6 +38,8 @@ class FasterRCNNTrainChain(TrainChain):
         self,
         model,
         *,
+        rpn_pre_nms_top_n_train=None,
+        rpn_post_nms_top_n_train=None,
         rpn_fg_iou_thresh=0.7,
         rpn_bg_iou_thresh=0.3,
         rpn_batch_size_per_image=256,
@@ -46,6 +51,10 @@ class FasterRCNNTrainChain(TrainChain):
         permutation=np.random.permutation,
     ):
         super().__init__(model)
+        if rpn_pre_nms_top_n_train is not None:
+            model.rpn.n_train_pre_nms = rpn_pre_nms_top_n_train
+        if rpn_post_nms_top_n_train is not None:
+            model.rpn.n_train_post_nms = rpn_post_nms_top_n_train
         self.rpn_options = {
             "fg_iou_thresh": rpn_fg_iou_thresh,
             "bg_iou_thresh": rpn_bg_iou_thresh,

@@ -9,8 +9,9 @@ from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNo
 def recompute_statistics(link, batches):
     """Replace the running statistics of every batch normalization by those of given batches.
 
-    Each batch is normalized by its own statistics, as in training; means and variances of the batches are averaged.
-    For a trunk whose statistics have drifted away from its weights, or that will see another kind of picture.
+    Each batch is normalized by its own statistics, as in training; what a layer keeps are mean and variance over all
+    batches together. For a trunk whose statistics have drifted away from its weights, or that will see another kind of
+    picture.
 
     Args:
         link (chainer.Link): A network that is called with a batch.
@@ -23,16 +24,16 @@ def recompute_statistics(link, batches):
         ValueError: if there is no batch.
 
     Source:
-        Wu and Johnson 2021, "Rethinking batch in BatchNorm", section 3 ("precise" statistics).
+        Wu and Johnson 2021, "Rethinking 'Batch' in BatchNorm", section 3 ("precise" statistics).
     """
     hook = _Measure()
     with chainer.using_config("train", False), chainer.no_backprop_mode(), hook:
         n_batches = sum(1 for batch in batches if link(batch) is not None)
     if not n_batches:
         raise ValueError("recompute_statistics: batches must have at least one batch, got none")
-    for layer, mean, var, n in hook.sums.values():
+    for layer, mean, square, n in hook.sums.values():
         layer.avg_mean[...] = mean / n
-        layer.avg_var[...] = var / n
+        layer.avg_var[...] = square / n - (mean / n) ** 2
     return len(hook.sums)
 
 
@@ -49,11 +50,11 @@ class _Measure(chainer.LinkHook):
         if not isinstance(layer, (BatchNormalization, FrozenBatchNormalization)):
             return
         x = getattr(args.args[0], "array", args.args[0])  # (B, C, H, W)
-        n = x.size // x.shape[1]
-        dtype = np.float64 if x.dtype == np.float64 else np.float32
+        dtype = np.float64  # for the variance is a difference of sums
         mean, var = x.mean(axis=(0, 2, 3), dtype=dtype), x.var(axis=(0, 2, 3), dtype=dtype)  # (C,), (C,)
         layer.avg_mean[...], layer.avg_var[...] = mean, var
         entry = self.sums.setdefault(id(layer), [layer, 0, 0, 0])
-        entry[1] += mean
-        entry[2] += var * (n / max(n - 1, 1))  # unbiased, as running statistics are
-        entry[3] += 1
+        n = x.size // x.shape[1]
+        entry[1] += n * mean
+        entry[2] += n * (var + mean**2)
+        entry[3] += n
