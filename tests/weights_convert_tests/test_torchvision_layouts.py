@@ -270,3 +270,26 @@ def test_a_detector_saved_by_chainer_goes_to_torchvision(torchvision_live, tmp_p
     outputs = torchvision_live.run(TAKE_TUNED, folder=tmp_path)
     with np.load(tmp_path / "tuned.npz") as npz:
         np.testing.assert_array_equal(outputs["W"], npz["backbone/fpn/inner_blocks/1/W"], strict=True)
+
+
+TAKE_BACK = """
+for name in ("ssd300_vgg16", "fasterrcnn_mobilenet_v3_large_fpn"):
+    make = getattr(torchvision.models.detection, name)
+    net = make(weights=None, weights_backbone=None, num_classes=3)
+    net.load_state_dict(torch.load(folder / f"{name}.pth", weights_only=True), strict=True)
+    outputs[name] = next(p for p in net.parameters() if p.ndim == 4)
+"""
+
+
+def test_ssd_and_mobilenet_go_back_to_torchvision(torchvision_live, tmp_path):
+    from chainfpn import models, save_weights
+
+    names = ("ssd300_vgg16", "fasterrcnn_mobilenet_v3_large_fpn")
+    for name in names:
+        save_weights(tmp_path / f"{name}.npz", getattr(models, name)(2))
+        assert weights_convert.convert(tmp_path / f"{name}.npz", tmp_path / f"{name}.pth").model == name
+        assert models.load(tmp_path / f"{name}.pth").n_fg_class == 2
+    outputs = torchvision_live.run(TAKE_BACK, folder=tmp_path)
+    for name, first in zip(names, ("features/0/W", "body/0/0/W"), strict=True):
+        with np.load(tmp_path / f"{name}.npz") as npz:
+            np.testing.assert_array_equal(outputs[name], npz[f"backbone/{first}"], strict=True)
