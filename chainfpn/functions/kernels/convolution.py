@@ -1,10 +1,12 @@
 """Two-dimensional convolution and its two gradients on NumPy arrays, by matrix products.
 
 The windows of a few output rows are laid out as the columns of a matrix that stays in the cache, and the product with
-the weights is written where the result belongs: no array is transposed or copied afterwards. float16 is computed in
-float32.
+the weights is written where the result belongs: no array is transposed or copied afterwards. Large 3x3 convolutions in
+float32 go to ``winograd``. float16 is computed in float32.
 """
 
+import functools
+import importlib.util
 import itertools
 import math
 from typing import NamedTuple
@@ -35,6 +37,26 @@ class Geometry(NamedTuple):
         return size
 
 
+@functools.cache
+def _winograd():
+    """Import Winograd's algorithm on first use; None without Numba."""
+    if importlib.util.find_spec("numba") is None:
+        return None
+    from chainfpn.functions.kernels import winograd
+
+    return winograd
+
+
+def _winograd_for(dtype, x_shape, W_shape, geometry):
+    """Return Winograd's algorithm where it can compute this convolution and is the faster one, otherwise None."""
+    plain = W_shape[2:] == (3, 3) and geometry.stride == geometry.dilate == (1, 1) and geometry.groups == 1
+    if not plain or max(geometry.pad) > 2 or dtype != np.float32:
+        return None
+    winograd = _winograd()
+    good = winograd is not None and winograd.pays(x_shape[0], *W_shape[:2], geometry.outsize(x_shape, W_shape[2:]))
+    return winograd if good else None
+
+
 def forward(x, W, geometry):
     """Convolve.
 
@@ -47,6 +69,9 @@ def forward(x, W, geometry):
         array: dtype of x, (B, O, outh, outw).
     """
     dtype = compute_dtype(x.dtype)
+    winograd = _winograd_for(dtype, x.shape, W.shape, geometry)
+    if winograd is not None:
+        return winograd.forward(_prepare(x), _prepare(W), geometry.pad).astype(x.dtype, copy=False)
     outh, outw = geometry.outsize(x.shape, W.shape[2:])
     y = np.empty((len(x), geometry.groups, len(W) // geometry.groups, outh * outw), dtype)
     weights = _by_group(W.astype(dtype, copy=False), geometry.groups)
@@ -58,6 +83,9 @@ def forward(x, W, geometry):
 def weight_gradient(x, gy, W_shape, W_dtype, geometry):
     """Run the transpose of ``forward`` in W: gradients (B, O, outh, outw) to ``W_shape``."""
     dtype = compute_dtype(x.dtype)
+    winograd = _winograd_for(dtype, x.shape, W_shape, geometry)
+    if winograd is not None:
+        return winograd.weight_gradient(_prepare(x), _prepare(gy), geometry.pad).astype(W_dtype, copy=False)
     gy = _by_group(gy.astype(dtype, copy=False), geometry.groups, axis=1)
     gW = None
     for image, pixels, columns in _blocks(x.astype(dtype, copy=False), W_shape[2:], geometry):
@@ -70,6 +98,9 @@ def weight_gradient(x, gy, W_shape, W_dtype, geometry):
 
 def input_gradient(gy, W, x_shape, geometry):
     """Run the transpose of ``forward`` in x: gradients (B, O, outh, outw) to ``x_shape``."""
+    winograd = _winograd_for(compute_dtype(gy.dtype), x_shape, W.shape, geometry)
+    if winograd is not None:
+        return winograd.input_gradient(_prepare(gy), _prepare(W), geometry.pad).astype(gy.dtype, copy=False)
     kernel = np.array(W.shape[2:])
     border = np.array(geometry.dilate) * (kernel - 1) - geometry.pad
     if geometry.stride == (1, 1) and border.min() >= 0:
@@ -135,6 +166,10 @@ def _blocks(x, ksize, geometry):
                 for j in range(kw):
                     columns[:, i, j] = source[:, rows, j * dx : (outw - 1) * sx + j * dx + 1 : sx]
             yield image, slice(begin * outw, end * outw), columns.reshape(groups, -1, (end - begin) * outw)
+
+
+def _prepare(a):
+    return np.ascontiguousarray(a, compute_dtype(a.dtype))
 
 
 def _row_ranges(n_rows, row_bytes):

@@ -4,56 +4,15 @@ Work is cut into tasks that write to disjoint memory (image x block of channels 
 bins), which threads take in turn; the kernels release the GIL. The result does not depend on the number of threads.
 """
 
-import threading
-
-import numba
 import numpy as np
 
 from chainfpn.functions.kernels import geometry, numba_align, numba_ps_align, numba_windows
 from chainfpn.functions.kernels.numba_common import LANES
 from chainfpn.functions.kernels.numba_match import match
 from chainfpn.functions.kernels.numba_nms import suppress
+from chainfpn.functions.kernels.threads import n_threads, run
 
 __all__ = ["match", "suppress"]
-
-
-def n_threads():
-    """Return how many threads to use: NUMBA_NUM_THREADS, by default the cores this process may run on.
-
-    Numba's own threads, which do not survive a fork, are never started.
-    """
-    return numba.config.NUMBA_NUM_THREADS
-
-
-def _run(kernel, tasks):
-    """Call ``kernel(*task)`` for each task on several threads; the first error is raised here."""
-    n_workers = min(n_threads(), len(tasks))
-    if n_workers <= 1:
-        for task in tasks:
-            kernel(*task)
-        return
-    queue, errors = iter(tasks), []
-    lock = threading.Lock()
-
-    def work():
-        while not errors:
-            with lock:
-                task = next(queue, None)
-            if task is None:
-                return
-            try:
-                kernel(*task)
-            except BaseException as error:
-                errors.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(n_workers - 1)]
-    for thread in threads:
-        thread.start()
-    work()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 def _flat(a):
@@ -103,13 +62,13 @@ def _run_blocks(kernel, roi_indices, x_shape, bound, chunked):
             if part.size or not chunked:
                 window = bound(part)
                 tasks += [(image, first, window, part) for first in firsts]
-    _run(kernel, tasks)
+    run(kernel, tasks)
 
 
 def _run_bin_rows(kernel, roi_indices, n_images, n_rows):
     """Call ``kernel(image, row of bins, members)`` for all images."""
     by_image = enumerate(_members(roi_indices, n_images))
-    _run(kernel, [(image, i, members) for image, members in by_image for i in range(n_rows)])
+    run(kernel, [(image, i, members) for image, members in by_image for i in range(n_rows)])
 
 
 def align_forward(x, p):
@@ -238,5 +197,5 @@ def scatter(gy, argmax, roi_indices, x_shape):
     def spread(begin, end):
         numba_windows.scatter_channels(gy, argmax, roi_indices, begin, end, planes)
 
-    _run(spread, [(c, min(c + 4, x_shape[1])) for c in range(0, x_shape[1], 4)])
+    run(spread, [(c, min(c + 4, x_shape[1])) for c in range(0, x_shape[1], 4)])
     return gx

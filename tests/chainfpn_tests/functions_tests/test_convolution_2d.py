@@ -17,7 +17,8 @@ CASES = {
     "1x1, every second pixel": ((2, 6, 5, 8), (4, 1, 1), {"stride": 2}),
     "1x1, padded": ((1, 3, 4, 4), (2, 1, 1), {"pad": 1}),
     "3x3": ((2, 3, 9, 7), (5, 3, 3), {"pad": 1}),
-    "3x3, large": ((1, 16, 33, 40), (8, 3, 3), {"pad": 1}),
+    "3x3, Winograd": ((2, 17, 25, 21), (16, 3, 3), {"pad": 1}),
+    "3x3, Winograd, uneven padding": ((1, 16, 31, 35), (20, 3, 3), {"pad": (0, 2)}),
     "3x3, no padding": ((2, 3, 8, 7), (5, 3, 3), {}),
     "3x3, wide padding": ((1, 3, 4, 5), (2, 3, 3), {"pad": (3, 4)}),
     "3x3, even size, stride 2": ((2, 3, 8, 10), (5, 3, 3), {"stride": 2, "pad": 1}),
@@ -44,6 +45,8 @@ def block_bytes(request, monkeypatch):
     """Cut even these small maps into blocks."""
     if request.param is not None:
         monkeypatch.setattr(kernels, "BLOCK_BYTES", request.param)
+        if kernels._winograd() is not None:
+            monkeypatch.setattr(kernels._winograd(), "BLOCK_BYTES", 10 * request.param)
 
 
 def case_arrays(name, dtype):
@@ -83,6 +86,48 @@ def test_gradients_are_numeric_gradients(name):
     gradient_check.check_backward(lambda *a: convolution_2d(*a, **options), arrays, gy, **check)
     second = [np.random.default_rng(2).uniform(-1, 1, a.shape) for a in arrays]
     gradient_check.check_double_backward(lambda *a: convolution_2d(*a, **options), arrays, gy, second, **check)
+
+
+def test_winograd_is_taken_where_it_can_be_and_pays(monkeypatch):
+    winograd = pytest.importorskip("chainfpn.functions.kernels.winograd")
+    calls = []
+    for name in ("forward", "input_gradient", "weight_gradient"):
+        original = getattr(winograd, name)
+        monkeypatch.setattr(winograd, name, lambda *a, n=name, f=original: calls.append(n) or f(*a))
+    for name in CASES:
+        calls.clear()
+        with_gradients(convolution_2d, case_arrays(name, np.float32), CASES[name][2])
+        expected = ["forward", "input_gradient", "weight_gradient"] if "Winograd" in name else []
+        assert sorted(calls) == sorted(expected), name
+    calls.clear()
+    with_gradients(convolution_2d, case_arrays("3x3, Winograd", np.float64), {"pad": 1})
+    assert not calls
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_winograd_does_not_depend_on_the_number_of_threads(monkeypatch, threads):
+    numba = pytest.importorskip("numba")
+    arrays = case_arrays("3x3, Winograd", np.float32)
+    expected = with_gradients(convolution_2d, arrays, {"pad": 1})
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", threads)
+    for mine, reference in zip(with_gradients(convolution_2d, arrays, {"pad": 1}), expected, strict=True):
+        np.testing.assert_array_equal(mine, reference)
+
+
+def test_winograd_loses_little_precision():
+    winograd = pytest.importorskip("chainfpn.functions.kernels.winograd")
+    rng = np.random.default_rng(0)
+    x, W = rng.standard_normal((1, 256, 32, 32)), rng.standard_normal((64, 256, 3, 3)) / 48
+    exact = F.convolution_2d(x, W, pad=1).array
+    y = winograd.forward(x.astype(np.float32), W.astype(np.float32), (1, 1))
+    assert np.abs(y - exact).max() < 3e-6 * np.abs(exact).max()
+    assert np.sqrt(np.mean((y - exact) ** 2)) < 2e-6 * exact.std()
+
+
+def test_without_numba_the_direct_convolution_is_taken(monkeypatch):
+    monkeypatch.setattr(kernels, "_winograd", lambda: None)
+    x, W, b = case_arrays("3x3, Winograd", np.float32)
+    np.testing.assert_allclose(convolution_2d(x, W, b, pad=1).array, F.convolution_2d(x, W, b, pad=1).array, atol=1e-4)
 
 
 def test_arrays_may_have_any_layout():

@@ -121,13 +121,13 @@ def test_several_python_threads_at_once(crowd):
 
 def test_an_error_in_a_worker_reaches_the_caller():
     pytest.importorskip("numba")
-    from chainfpn.functions.kernels import numba_engine
+    from chainfpn.functions.kernels import threads
 
     def fail(task):
         raise ValueError(f"task {task}")
 
     with pytest.raises(ValueError, match="task"):
-        numba_engine._run(fail, [(k,) for k in range(8)])
+        threads.run(fail, [(k,) for k in range(8)])
 
 
 def test_halves_are_rounded_away_from_zero():

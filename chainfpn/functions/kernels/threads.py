@@ -1,0 +1,44 @@
+"""Threads for kernels that release the GIL."""
+
+import threading
+
+import numba
+
+
+def n_threads():
+    """Return how many threads to use: NUMBA_NUM_THREADS, by default the cores this process may run on.
+
+    Numba's own threads, which do not survive a fork, are never started.
+    """
+    return numba.config.NUMBA_NUM_THREADS
+
+
+def run(kernel, tasks):
+    """Call ``kernel(*task)`` for each task on several threads, which take them in turn; raise the first error."""
+    n_workers = min(n_threads(), len(tasks))
+    if n_workers <= 1:
+        for task in tasks:
+            kernel(*task)
+        return
+    queue, errors = iter(tasks), []
+    lock = threading.Lock()
+
+    def work():
+        while not errors:
+            with lock:
+                task = next(queue, None)
+            if task is None:
+                return
+            try:
+                kernel(*task)
+            except BaseException as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(n_workers - 1)]
+    for thread in threads:
+        thread.start()
+    work()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
