@@ -3,6 +3,7 @@
 import numpy as np
 from chainer import backend
 
+from chainfpn.boxes.iou import bbox_iou
 from chainfpn.functions.kernels import kernels_for
 
 #: What a box that matches no object is: too far from all of them, or too near to be called background.
@@ -48,3 +49,33 @@ def match(bbox, objects, *, high, low, low_quality=False):
     best, most, chosen = kernels_for(bbox).match(bbox, objects, low_quality)
     matched = xp.where(most < low, BACKGROUND, xp.where(most < high, IGNORED, best))
     return xp.where(chosen, best, matched) if low_quality else matched
+
+
+def match_each(bbox, objects, thresh):
+    """Give each box the object that it overlaps most, and each object the box that overlaps it most.
+
+    A box is background if its best IoU is below ``thresh``, unless it is the best of an object. The best box of several
+    objects is the last one's.
+
+    Args:
+        bbox (array): float, (N, 4), yxyx, N > 0: default boxes.
+        objects (array): float, (R, 4), yxyx, none empty: the truth.
+        thresh (float): Smallest IoU of a match.
+
+    Returns:
+        array: int64, (N,), index of the object, or :data:`BACKGROUND`.
+
+    Source:
+        Liu et al. 2016 (SSD), section 2.2; torchvision 0.14 ``SSDMatcher``.
+
+    Example:
+        >>> objects = np.array([[0.0, 0.0, 4.0, 4.0], [8.0, 8.0, 9.0, 9.0]])
+        >>> bbox = np.array([[0.0, 0.0, 4.0, 3.0], [0.0, 0.0, 4.0, 2.0], [6.0, 6.0, 9.0, 9.0]])
+        >>> match_each(bbox, objects, 0.6).tolist()
+        [0, -1, 1]
+    """
+    matched = match(bbox, objects, high=thresh, low=thresh)
+    best = bbox_iou(objects, bbox).argmax(axis=1).tolist()  # (R,)
+    for i, j in enumerate(best):
+        matched[j] = i
+    return matched

@@ -3,11 +3,12 @@
 from chainfpn.training.chain import TrainChain
 from chainfpn.training.coco_evaluation import evaluate_coco
 from chainfpn.training.curves import Curves
-from chainfpn.training.dense_chains import FCOSTrainChain, RetinaNetTrainChain
+from chainfpn.training.dense_chains import FCOSTrainChain, RetinaNetTrainChain, SSDTrainChain
 from chainfpn.training.evaluator import DetectionEvaluator, Evaluation, evaluate
 from chainfpn.training.freezing import freeze, freeze_backbone
 from chainfpn.training.gradient_clipping import GradientClipping
 from chainfpn.training.keep_weights import KeepWeights
+from chainfpn.training.multi_node import multi_node_optimizer
 from chainfpn.training.random_state import RandomState
 from chainfpn.training.rcnn_chains import FasterRCNNTrainChain, KeypointRCNNTrainChain, MaskRCNNTrainChain
 from chainfpn.training.schedules import LearningRate, cosine_schedule, step_schedule, warm_up
@@ -28,6 +29,7 @@ __all__ = [
     "MaskRCNNTrainChain",
     "RandomState",
     "RetinaNetTrainChain",
+    "SSDTrainChain",
     "Snapshot",
     "TrainChain",
     "cosine_schedule",
@@ -36,6 +38,7 @@ __all__ = [
     "freeze",
     "freeze_backbone",
     "load_snapshot",
+    "multi_node_optimizer",
     "recompute_statistics",
     "save_snapshot",
     "step_schedule",

@@ -3,6 +3,7 @@
 from chainfpn.training.chain import TrainChain
 from chainfpn.training.fcos_loss import fcos_losses
 from chainfpn.training.retinanet_loss import retinanet_losses
+from chainfpn.training.ssd_loss import ssd_losses
 
 
 class DenseTrainChain(TrainChain):
@@ -73,3 +74,24 @@ class FCOSTrainChain(DenseTrainChain):
     def head_losses(self, predictions, anchors, bboxes, outputs):
         """Compute the losses of what the head says: see :meth:`DenseTrainChain.head_losses`."""
         return fcos_losses(*predictions, anchors, bboxes, outputs, self.model.box_coder, **self.options)
+
+
+class SSDTrainChain(DenseTrainChain):
+    """SSD with its losses: ``class`` and ``box``.
+
+    Args:
+        model (chainfpn.links.SSD): The detector.
+        iou_thresh (float): Smallest IoU of a default box with its object.
+        positive_fraction (float): Share of the boxes with an object among those that enter the loss of the classes.
+
+    Source:
+        torchvision 0.14 ``SSD``.
+    """
+
+    def __init__(self, model, *, iou_thresh=0.5, positive_fraction=0.25):
+        super().__init__(model)
+        self.options = {"iou_thresh": iou_thresh, "positive_fraction": positive_fraction}
+
+    def head_losses(self, predictions, anchors, bboxes, outputs):
+        """Compute the losses of what the head says: see :meth:`DenseTrainChain.head_losses`."""
+        return ssd_losses(*predictions, anchors, bboxes, outputs, self.model.box_coder, **self.options)

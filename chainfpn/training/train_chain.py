@@ -5,7 +5,8 @@ from chainfpn.links.detectors.fcos import FCOS
 from chainfpn.links.detectors.keypoint_rcnn import KeypointRCNN
 from chainfpn.links.detectors.mask_rcnn import MaskRCNN
 from chainfpn.links.detectors.retinanet import RetinaNet
-from chainfpn.training.dense_chains import FCOSTrainChain, RetinaNetTrainChain
+from chainfpn.links.detectors.ssd import SSD
+from chainfpn.training.dense_chains import FCOSTrainChain, RetinaNetTrainChain, SSDTrainChain
 from chainfpn.training.rcnn_chains import FasterRCNNTrainChain, KeypointRCNNTrainChain, MaskRCNNTrainChain
 
 #: Detector to its chain; a subclass of a detector has its parent's.
@@ -15,6 +16,7 @@ CHAINS = {
     KeypointRCNN: KeypointRCNNTrainChain,
     RetinaNet: RetinaNetTrainChain,
     FCOS: FCOSTrainChain,
+    SSD: SSDTrainChain,
 }
 
 

@@ -1,0 +1,68 @@
+"""Losses of SSD."""
+
+import math
+
+import chainer.functions as F
+import numpy as np
+from chainer import backend
+
+from chainfpn.boxes.matcher import match_each
+from chainfpn.boxes.selection import top_k
+from chainfpn.functions.smooth_l1_loss import smooth_l1_loss
+from chainfpn.functions.take_rows import take_rows
+
+
+def ssd_losses(logits, deltas, anchors, bboxes, outputs, box_coder, *, iou_thresh=0.5, positive_fraction=0.25):
+    """Compute the losses of the boxes with an object, and of the background that looks most like one.
+
+    Of each image those backgrounds are taken whose cross entropy is largest, a fixed number per box with an object.
+    Both losses are summed and divided by the number of boxes with an object in the batch.
+
+    Args:
+        logits (list of Variable): Per map, (B, N_l, K).
+        deltas (list of Variable): Per map, (B, N_l, 4).
+        anchors (list of array): Per map, (N_l, 4), yxyx.
+        bboxes (list of array): Per image, float, (R_i, 4), yxyx in pixels of the batch.
+        outputs (list of array): Per image, int32, (R_i,), index of the network's output, > 0.
+        box_coder (callable): A :class:`~chainfpn.boxes.BoxCoder`.
+        iou_thresh (float): Smallest IoU of a box with its object.
+        positive_fraction (float): Share of the boxes with an object among those that enter the loss of the classes.
+
+    Returns:
+        dict: ``class`` and ``box``, Variables, ().
+
+    Source:
+        Liu et al. 2016 (SSD), section 2.2; torchvision 0.14 ``SSD.compute_loss``.
+    """
+    xp = backend.get_array_module(*anchors)
+    whole = xp.concatenate(anchors)  # (N, 4)
+    negatives_per_positive = np.float32((1 - positive_fraction) / positive_fraction)  # multiplied so in torch, too
+    positives, negatives, found, targets = [], [], [], []
+    for i, (bbox, output) in enumerate(zip(bboxes, outputs, strict=True)):
+        matched = match_each(whole, bbox, iou_thresh)  # (N,)
+        (positive,) = xp.nonzero(matched >= 0)
+        mistake = xp.concatenate([_background_loss(logit.array[i]) for logit in logits])  # (N,)
+        mistake[positive] = -np.inf
+        negative = top_k(mistake, math.ceil(negatives_per_positive * np.float32(len(positive))))
+        positives.append(positive + i * len(whole))
+        negatives.append(negative + i * len(whole))
+        found.append(output[matched[positive]])
+        targets.append(box_coder.encode(bbox[matched[positive]], whole[positive]))  # (P_i, 4)
+    positive, rows = xp.concatenate(positives), xp.concatenate(positives + negatives)  # (P,), (S,)
+    answer = xp.zeros(len(rows), np.int32)
+    answer[: len(positive)] = xp.concatenate(found)
+    logit = take_rows(logits, rows)  # (S, K)
+    logit = F.cast(logit, np.promote_types(logit.dtype, np.float32))
+    n = max(len(positive), 1)
+    return {
+        "class": F.sum(F.softmax_cross_entropy(logit, answer, reduce="no")) / n,
+        "box": smooth_l1_loss(take_rows(deltas, positive), xp.concatenate(targets)) / n,
+    }
+
+
+def _background_loss(logit):
+    """Compute the cross entropy of calling boxes background: (N, K) to (N,), at least float32."""
+    xp = backend.get_array_module(logit)
+    logit = logit.astype(np.promote_types(logit.dtype, np.float32), copy=False)
+    highest = logit.max(axis=1)
+    return xp.log(xp.exp(logit - highest[:, None]).sum(axis=1)) + highest - logit[:, 0]
