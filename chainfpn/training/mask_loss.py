@@ -54,8 +54,9 @@ def crop_masks(mask, size, region, side):
     xp = backend.get_array_module(region.bbox)
     used, matched = xp.unique(region.matched, return_inverse=True)  # (U,), (P,)
     mask = mask[used].astype(region.bbox.dtype)[None]  # (1, U, H, W)
-    if mask.shape[2:] != tuple(size):
-        mask = resize_nearest(mask, tuple(size)).array  # (1, U, H', W')
+    whole = tuple(round(side) for side in size)  # ChainerCV's sizes are not whole
+    if mask.shape[2:] != whole:
+        mask = resize_nearest(mask, whole).array  # (1, U, H', W')
     mask = mask.transpose(1, 0, 2, 3)  # (U, 1, H', W')
     rois = region.bbox[region.output > 0]  # (P, 4)
     return roi_align(mask, rois, matched.astype("int32"), side, 1.0).array[:, 0]

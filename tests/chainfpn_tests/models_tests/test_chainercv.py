@@ -9,6 +9,7 @@ import pytest
 
 import weights_convert
 from chainfpn import models
+from chainfpn.training import train_chain
 from reference.photographs import photographs
 from reference.seeded_weights import fill_link
 
@@ -135,3 +136,20 @@ def test_masks_are_chainercvs(both):
     for ours_, like in zip(mask[j], masks[i], strict=True):
         assert (ours_ & like).sum() >= 0.999 * (ours_ | like).sum()
     assert mask.any(axis=0).mean() > 0.1
+
+
+def test_a_detector_of_chainercvs_rules_trains():
+    widths = {"stages": (2, 3), "fpn_channels": 32, "head_channels": 32}
+    model = models.maskrcnn_resnet_fpn(50, 2, rules="chainercv", min_size=64, max_size=96, **widths)
+    img = photographs()["small"]  # (3, 111, 161)
+    mask = np.zeros((1, *img.shape[1:]), dtype=bool)
+    mask[0, 20:80, 30:90] = True
+    bbox, label = np.array([[20, 30, 80, 90]], dtype=np.float32), np.array([1], dtype=np.int32)
+    assert np.isfinite(train_chain(model)([img], [bbox], [label], [mask]).array)
+
+
+def test_rules_are_named():
+    with pytest.raises(
+        ValueError, match="fasterrcnn_resnet_fpn: rules must be one of torchvision, chainercv, got 'caffe'"
+    ):
+        models.fasterrcnn_resnet_fpn(50, 2, rules="caffe")
