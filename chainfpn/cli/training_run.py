@@ -35,6 +35,7 @@ from chainfpn.training import (
     cosine_schedule,
     freeze_backbone,
     load_snapshot,
+    multi_node_optimizer,
     recompute_statistics,
     save_snapshot,
     step_schedule,
@@ -210,9 +211,7 @@ def _optimizer(chain, settings, comm):
     if comm is None:
         optimizer.setup(chain)
     else:
-        comm.bcast_data(chain)
-        optimizer = chainermn.create_multi_node_optimizer(optimizer, comm).setup(chain)
-        optimizer.is_changed(chain)  # else the first update would broadcast once more and do nothing else
+        optimizer = multi_node_optimizer(optimizer, chain, comm)
     optimizer.add_hook(GradientClipping(settings.clip))
     optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(settings.weight_decay))
     return optimizer

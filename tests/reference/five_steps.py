@@ -1,0 +1,47 @@
+"""Train a slim detector for five steps, alone or with others, and write its parameters: ``five_steps.py FILE BATCH``.
+
+Every process takes its part of each batch of four images; nothing is random.
+"""
+
+import sys
+
+import chainfpn  # makes Chainer importable
+
+# isort: split
+
+import chainer
+import chainermn
+import numpy as np
+
+from chainfpn import datasets, models
+from chainfpn.training import GradientClipping, multi_node_optimizer, train_chain
+
+SLIM = {"stages": (1, 2), "fpn_channels": 8, "head_channels": 8, "min_size": 64, "max_size": 64}
+
+
+def main(path, batch):
+    """Train."""
+    comm = chainermn.create_communicator("naive")
+    np.random.seed(comm.rank)  # what the first process has drawn must become everyone's
+    data = datasets.ShapesDataset(20, 64)
+    model = models.fasterrcnn_resnet_fpn(18, 3, **SLIM)
+    chain = train_chain(
+        model,
+        box_batch_size_per_image=16,
+        rpn_batch_size_per_image=32,
+        permutation=np.arange,
+    )
+    optimizer = multi_node_optimizer(chainer.optimizers.MomentumSGD(0.01), chain, comm)
+    optimizer.add_hook(GradientClipping(10))
+    optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(1e-4))
+    if comm.size * batch != 4:
+        raise ValueError(f"all processes together must take 4 images a step, got {comm.size} times {batch}")
+    for step in range(5):
+        start = 4 * step + batch * comm.rank
+        optimizer.update(chain, *datasets.collate([data[i] for i in range(start, start + batch)], None))
+    if comm.rank == 0:
+        chainfpn.save_weights(path, model)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
