@@ -10,6 +10,7 @@ same) or nothing could be done at all; 2 if the command line is wrong.
 
   chainfpn detect street.jpg
   chainfpn detect photos/*.jpg --weights fasterrcnn.pth --json found.json
+  mpiexec -n 4 chainfpn detect --mpi photos/*.jpg
 """
 
 import pathlib
@@ -55,6 +56,7 @@ def add_arguments(parser):
         action="store_true",
         help="keep what a checkpoint was converted to beside it, as .npz, and use that the next time",
     )
+    parser.add_argument("--mpi", action="store_true", help="share the images with the other processes of mpiexec")
 
 
 def run(arguments):
@@ -77,8 +79,10 @@ def run(arguments):
 
     from chainfpn.cli.detection import detect_all
     from chainfpn.cli.detector import choose_device, load_default_detector, load_detector
+    from chainfpn.cli.processes import communicator, own_device
 
-    device = choose_device(arguments.device)
+    comm = communicator(arguments)
+    device = choose_device(own_device(arguments.device, comm))
     if arguments.weights is None:
         if arguments.model is not None or arguments.cache:
             raise CommandError("--model and --cache need --weights")
@@ -86,7 +90,8 @@ def run(arguments):
     else:
         detector = load_detector(arguments.weights, model=arguments.model, cache=arguments.cache)
     detector.to_device(device)
-    return detect_all(detector, arguments.images, score=arguments.score, out=arguments.out, json_path=arguments.json)
+    options = {"score": arguments.score, "out": arguments.out, "json_path": arguments.json}
+    return detect_all(detector, arguments.images, **options, comm=comm)
 
 
 def same_file(path, other):

@@ -1,6 +1,7 @@
 """Detect in many images, one at a time: table, pictures, JSON."""
 
 import contextlib
+import itertools
 import sys
 
 from tqdm import tqdm
@@ -15,7 +16,7 @@ from chainfpn.images import ImageError, read_image, to_array
 JPEG_QUALITY = 90
 
 
-def detect_all(detector, images, *, score, out, json_path=None):
+def detect_all(detector, images, *, score, out, json_path=None, comm=None):
     """Detect objects in images, print a table, and write pictures and perhaps JSON.
 
     An image that cannot be read is named on stderr, and the rest goes on. A progress bar appears if there are several
@@ -27,6 +28,7 @@ def detect_all(detector, images, *, score, out, json_path=None):
         score (float): Only detections with a score above it count.
         out (pathlib.Path): Folder of the pictures; made if there is none.
         json_path (pathlib.Path or None): File for the JSON.
+        comm (chainermn.CommunicatorBase or None): The processes that share the images; the first writes the JSON.
 
     Returns:
         int: 0, or 1 if an image could not be read.
@@ -39,37 +41,53 @@ def detect_all(detector, images, *, score, out, json_path=None):
     try:
         with contextlib.ExitStack() as stack:
             json_list = None
-            if json_path is not None:
+            if json_path is not None and (comm is None or comm.rank == 0):
                 json_list = stack.enter_context(JsonList(stack.enter_context(complete_file(json_path))))
             out.mkdir(parents=True, exist_ok=True)
-            return _run(detector, images, names, out, json_list)
+            return _run(detector, images, names, out, json_list, comm)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise CommandError(f"{error.filename or out}: cannot be written ({error.strerror or error})") from error
 
 
-def _run(detector, images, names, out, json_list):
+def _run(detector, images, names, out, json_list, comm):
+    rank, n_processes = (0, 1) if comm is None else (comm.rank, comm.size)
     table = Table([str(path) for path in images], names)
     pictures = PictureNames(out, images)
-    n_pictures = 0
-    bar = tqdm(images, unit="image", file=sys.stderr, disable=len(images) == 1 or not sys.stderr.isatty(), leave=False)
-    tqdm.write(table.header(), file=sys.stdout)
-    for path in bar:
+    chosen = [(path, pictures.choose(path)) for path in images]
+    records, n_pictures = [], 0
+    alone = len(images) == 1 or n_processes > 1
+    bar = tqdm(chosen, unit="image", file=sys.stderr, disable=alone or not sys.stderr.isatty(), leave=False)
+    if rank == 0:
+        tqdm.write(table.header(), file=sys.stdout)
+    for i, (path, picture) in enumerate(bar):
+        if i % n_processes != rank:
+            continue
         try:
             image = read_image(path)
             bbox, label, score = _predict(detector, image, path)
         except ImageError as error:
             tqdm.write(str(error), file=sys.stderr)
             continue
-        picture = pictures.choose(path)
         _save(draw(image, bbox, label, score, names), picture)
-        n_pictures += 1
+        written, n_pictures = picture, n_pictures + 1
         record = _record(path, image.size, bbox, label, score, names)
         tqdm.write("\n".join(table.lines(record)), file=sys.stdout)
-        if json_list is not None:
+        if comm is not None:
+            records.append((i, record))
+        elif json_list is not None:
             json_list.add(record)
-    print(f"{n_pictures} pictures written to {out}" if n_pictures != 1 else f"picture written to {picture}")
+    if comm is not None:
+        n_pictures = comm.allreduce_obj(n_pictures)
+        shares = comm.gather_obj(records)
+        if json_list is not None:
+            for _, record in sorted(itertools.chain(*shares)):
+                json_list.add(record)
+    if n_pictures == 1 and comm is None:
+        print(f"picture written to {written}")
+    elif rank == 0:
+        print(f"{n_pictures} pictures written to {out}")
     return 0 if n_pictures == len(images) else 1
 
 

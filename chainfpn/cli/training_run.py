@@ -19,6 +19,7 @@ from chainfpn import datasets
 from chainfpn.cli.detector import choose_device
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.output import complete_file
+from chainfpn.cli.processes import communicator, own_device
 from chainfpn.cli.train import to_json
 from chainfpn.cli.training_model import build_model
 from chainfpn.cli.training_report import KEY, Samples, write_report
@@ -60,7 +61,7 @@ def train(settings):
     Raises:
         CommandError: if it cannot be done.
     """
-    comm = _communicator(settings)
+    comm = communicator(settings)
     with chainer.using_config("dtype", chainer.mixed16 if settings.dtype == "mixed16" else np.dtype(settings.dtype)):
         try:
             return _train(settings, comm)
@@ -75,7 +76,7 @@ def _train(settings, comm):
     np.random.seed(settings.seed)
     train_data, validation_data = _open_data(settings)
     settings.out.mkdir(parents=True, exist_ok=True)
-    device = choose_device(settings.device)
+    device = choose_device(own_device(settings.device, comm))
     model = build_model(settings, train_data.label_names, say=print if first else None)
     chain = _chain(model, settings)
     chain.to_device(device)
@@ -125,17 +126,6 @@ def _train(settings, comm):
             print(f"left out: {sound_data.n_broken_images} images, {sound_data.n_broken_boxes} boxes")
         print(f"report: {write_report(settings.out)}")
     return 1 if stop.requested else 0
-
-
-def _communicator(settings):
-    if not settings.mpi:
-        return None
-    try:
-        return chainermn.create_communicator("pure_nccl" if settings.device.startswith("cuda") else "naive")
-    except ImportError as error:
-        raise CommandError(
-            f"--mpi needs mpi4py and an MPI ({error}); docs/training.md says how to install it"
-        ) from None
 
 
 def _open_data(settings):

@@ -145,7 +145,7 @@ ERRORS = {
     "no data": ([], "--data is needed, except with --resume"),
     "no such data": (["--data", "nowhere"], "nowhere: there is no such folder"),
     "nothing to resume": (["--resume"], "train.json: cannot be read (No such file or directory)"),
-    "no such model": (["--data", "shapes", "--model", "resnet18"], ", fasterrcnn_resnet50_fpn, "),
+    "no such model": (["--data", "shapes", "--model", "resnet18"], "--model must be one of fasterrcnn_resnet50_fpn, "),
     "no such option": (["--data", "shapes", "--set", "colour=3"], "fasterrcnn_resnet_fpn: "),
     "no such loss": (["--data", "shapes", *SLIM, "--loss", "colour=3"], "--loss: "),
     "no such weights": (["--data", "shapes", "--weights", "nowhere.npz"], "nowhere.npz: No such file or directory"),

@@ -10,8 +10,10 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from chainfpn import read_weights
+from chainfpn.data import weights_path
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,11 +33,11 @@ ENVIRONMENT = {
 }
 
 
-def mpiexec(n, *arguments):
+def mpiexec(n, *arguments, status=0):
     """Run Python in n processes."""
     command = ["mpiexec", "-n", str(n), sys.executable, *map(str, arguments)]
     done = subprocess.run(command, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
     return done
 
 
@@ -65,3 +67,20 @@ def test_the_command_trains_evaluates_and_writes_once(tmp_path):
         for name in weights:
             np.testing.assert_array_equal(first[name], second[name], err_msg=name)
     mpiexec(2, *common[:4], "--resume", "--out", tmp_path / "run")
+
+
+def test_detect_shares_the_images(tmp_path):
+    names = [f"{i}.jpg" for i in range(3)]
+    for i, name in enumerate(names):
+        Image.new("RGB", (64 + i, 48), (i, 99, 200)).save(tmp_path / name)
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    images = [tmp_path / name for name in ("0.jpg", "broken.jpg", "1.jpg", "2.jpg")]
+    common = ["-m", "chainfpn", "detect", "--weights", weights_path(), *images]
+    for n, mpi in ((1, []), (2, ["--mpi"])):
+        options = ["--json", tmp_path / f"{n}.json", "--out", tmp_path / str(n), "--score", "0.01"]
+        done = mpiexec(n, *common, *options, *mpi, status=1)
+        assert done.stdout.count("image ") == 1
+        assert f"3 pictures written to {tmp_path / str(n)}\n" in done.stdout
+        assert done.stderr.count("broken.jpg: ") == 1
+    assert json.loads((tmp_path / "1.json").read_text()) == json.loads((tmp_path / "2.json").read_text())
+    assert sorted(os.listdir(tmp_path / "1")) == sorted(os.listdir(tmp_path / "2"))
