@@ -98,6 +98,15 @@ def test_exactly_at_the_threshold_both_are_kept(device):
     assert host(non_maximum_suppression(bbox, np.nextafter(third, 0), score)).tolist() == [1]
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_exactly_at_the_threshold_one_goes_if_asked(device, dtype):
+    bbox = device.asarray(np.array([[0, 0, 4, 4], [0, 0, 4, 2], [0, 0, 4, 1.9]], dtype))  # IoU 1/2, and a little less
+    score, label = device.asarray(np.array([3, 2, 1], dtype)), device.asarray(np.array([0, 0, 0]))
+    assert host(batched_nms(bbox[:2], score[:2], label[:2], 0.5)).tolist() == [0, 1]
+    assert host(batched_nms(bbox[:2], score[:2], label[:2], 0.5, inclusive=True)).tolist() == [0]
+    assert host(batched_nms(bbox[::2], score[::2], label[::2], 0.5, inclusive=True)).tolist() == [0, 1]
+
+
 def test_equal_scores_keep_their_order(device):
     bbox = device.asarray([[0, 0, 2, 2], [9, 9, 11, 11], [0, 0, 2, 2], [5, 5, 7, 7]], np.float32)
     assert host(non_maximum_suppression(bbox, 0.5, device.ones(4, np.float32))).tolist() == [0, 1, 3]
