@@ -1,11 +1,11 @@
-"""How near the classifiers are to torchvision's, with the same weights and images, and what is published of each.
+"""How near the models are to torchvision's, with the same weights and images, and what is published of each.
 
-    python benchmarks/parity.py               # print the table
-    python benchmarks/parity.py --write       # also put it into docs/models.md
+    python benchmarks/parity.py                       # print the tables
+    python benchmarks/parity.py detectors --write     # print that of the detectors and put it into docs/models.md
 
-The weights follow from their names, batch statistics included, so that no file is needed; the images are two of odd
-size. A difference is the largest one in the logits and in an inner layer, as a share of the largest number there.
-Needs an interpreter that has torchvision.
+The weights follow from their names, batch statistics included, so that no file is needed; the batches are of odd size,
+and of the detectors the second image is smaller. A difference is the largest one in an array, as a share of the largest
+number there. Needs an interpreter that has torchvision.
 """
 
 import argparse
@@ -14,77 +14,110 @@ import sys
 
 import chainfpn  # noqa: F401  isort: skip
 
+import numpy as np
+
 from chainfpn import models
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from reference import torchvision_live  # noqa: E402
-from reference.classifier_answers import difference, ours  # noqa: E402
-from reference.classifier_cases import FAMILIES, theirs  # noqa: E402
+from reference import classifier_answers, classifier_cases, detector_answers, detector_cases, torchvision_live  # noqa: E402
+from reference.classifier_answers import difference, without_initial_values  # noqa: E402
 
 PAGE = ROOT / "docs" / "models.md"
-MARKERS = ("<!-- begin: benchmarks/parity.py -->", "<!-- end: benchmarks/parity.py -->")
 
 
-def rows(live):
-    """Yield a row for each classifier: name, parameters, differences in float32 and float64, published top-1."""
-    for family, (_, _, builders) in FAMILIES.items():
-        answers = theirs(live, family)
+def classifiers(live):
+    """Yield the lines of the classifiers' table: differences in an inner layer and the logits."""
+    yield "| model | parameters | difference, float32 | float64 | published top-1 (V1, V2) |"
+    yield "|---|---:|---:|---:|---|"
+    for family, (_, _, builders) in classifier_cases.FAMILIES.items():
+        answers = classifier_cases.theirs(live, family)
         for builder in builders:
-            n_param, *arrays = ours(builder)
-            differences = [compare(answers, builder, "float32", arrays)]
+            n_param, *arrays = classifier_answers.ours(builder)
+            require_equal(builder, n_param, answers[f"{builder} parameters"])
+            shown = [_worst(answers, builder, "float32", arrays), ""]
             if f"{builder} torch.float64 logits" in answers:
-                differences.append(compare(answers, builder, "float64", ours(builder, "float64")[1:]))
-            if n_param != answers[f"{builder} parameters"]:
-                raise SystemExit(
-                    f"{builder} has {n_param} parameters, torchvision's {answers[f'{builder} parameters']}"
-                )
-            with_all_classes = sum(param.size for param in models.BUILDERS[builder]().params())
-            figures = [preset.figures["top1"] for preset in models.PRESETS[builder].values() if preset.figures]
-            yield builder, with_all_classes, differences, figures
+                shown[1] = _worst(answers, builder, "float64", classifier_answers.ours(builder, "float64")[1:])
+            yield row(builder, [*shown, figures(builder, "top1")])
 
 
-def compare(answers, builder, dtype, arrays):
-    """Tell the largest difference in the inner layer and the logits."""
-    return max(
-        difference(array, answers[f"{builder} torch.{dtype} {name}"])
-        for name, array in zip(("inner", "logits"), arrays, strict=True)
+def _worst(answers, builder, dtype, arrays):
+    references = [answers[f"{builder} torch.{dtype} {name}"] for name in ("inner", "logits")]
+    return f"{max(map(difference, arrays, references)):.0e}"
+
+
+def detectors(live):
+    """Yield the lines of the detectors' table: differences in the pyramid, the heads and what is found."""
+    yield (
+        "| model | parameters | pyramid, float32 | float64 | heads, float32 | float64 | boxes, float64 (pixels) "
+        "| published AP: boxes, masks, keypoints |"
     )
+    yield "|---|---:|---:|---:|---:|---:|---:|---|"
+    for builder in detector_cases.CASES:
+        expected = detector_cases.theirs(live, builder)
+        answers = {**detector_answers.ours(builder, "float32"), **detector_answers.ours(builder, "float64")}
+        require_equal(builder, answers["parameters"], expected["parameters"])
+        shown = []
+        for part in ("map", "head"):
+            for dtype in ("float32", "float64"):
+                names = [name for name in expected if name.startswith(dtype) and "found" not in name]
+                names = [name for name in names if name.startswith(f"{dtype} map") == (part == "map")]
+                shown.append(f"{max(difference(answers[name], expected[name]) for name in names):.0e}")
+        boxes = [name for name in expected if name.startswith("float64 found") and name.endswith("bbox")]
+        shown.append(f"{max(float(np.abs(answers[name] - expected[name]).max()) for name in boxes):.0e}")
+        yield row(builder, [*shown, figures(builder, "box", "mask", "keypoint")])
 
 
-def table(live):
-    """Return the table as Markdown."""
-    lines = [
-        "| model | parameters | difference, float32 | float64 | published top-1 (V1, V2) |",
-        "|---|---:|---:|---:|---|",
-    ]
-    for builder, n_param, differences, figures in rows(live):
-        shown = [f"{value:.0e}" for value in differences] + [""] * (2 - len(differences))
-        lines.append(f"| `{builder}` | {n_param:,} | {shown[0]} | {shown[1]} | {', '.join(map(str, figures))} |")
-    return "\n".join(lines)
+def require_equal(builder, ours, theirs):
+    """Stop if the numbers of parameters differ."""
+    if ours != theirs:
+        raise SystemExit(f"{builder} has {ours} parameters, torchvision's {theirs}")
 
 
-def write(text):
-    """Put the table between its markers in the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(MARKERS[0])
-    _, after = rest.split(MARKERS[1])
-    PAGE.write_text(f"{before}{MARKERS[0]}\n{text}\n{MARKERS[1]}{after}", encoding="utf-8")
+def row(builder, cells):
+    """Make a line: the model, its parameters with the published number of classes, and what else there is."""
+    with without_initial_values():
+        n_param = detector_answers.n_param(models.BUILDERS[builder]())
+    return f"| {' | '.join([f'`{builder}`', f'{n_param:,}', *cells])} |"
+
+
+def figures(builder, *names):
+    """Tell what is published of each file of a model."""
+    files = models.PRESETS[builder].values()
+    return ", ".join(str(preset.figures[name]) for preset in files for name in names if name in preset.figures)
+
+
+#: Name of a table to what yields its lines.
+TABLES = {"classifiers": classifiers, "detectors": detectors}
+
+
+def write(name, text):
+    """Put a table between its markers in the page."""
+    begin, end = f"<!-- begin: benchmarks/parity.py {name} -->", f"<!-- end: benchmarks/parity.py {name} -->"
+    before, rest = PAGE.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    PAGE.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def main():
     """Run the comparison."""
-    parser = argparse.ArgumentParser(description="Compare the classifiers with torchvision's.")
-    parser.add_argument("--write", action="store_true", help="also put the table into docs/models.md")
+    parser = argparse.ArgumentParser(description="Compare the models with torchvision's.")
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"{' or '.join(TABLES)}; all by default")
+    parser.add_argument("--write", action="store_true", help="also put the tables into docs/models.md")
     options = parser.parse_args()
+    if unknown := set(options.tables) - TABLES.keys():
+        raise SystemExit(f"there is no table {', '.join(sorted(unknown))}; there are {', '.join(TABLES)}")
     live = torchvision_live.find()
     if live is None:
         raise SystemExit("no interpreter here has torchvision (CHAINFPN_TORCHVISION_PYTHON names one)")
-    text = table(live)
-    print(text)
-    if options.write:
-        write(text)
+    for name in options.tables or TABLES:
+        lines = []
+        for line in TABLES[name](live):
+            print(line, flush=True)
+            lines.append(line)
+        if options.write:
+            write(name, "\n".join(lines))
 
 
 if __name__ == "__main__":

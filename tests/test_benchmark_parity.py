@@ -1,0 +1,73 @@
+"""The tables of docs/models.md: every model is there, and what they say is within what the tests allow."""
+
+import importlib.util
+import pathlib
+import sys
+
+import pytest
+
+from chainfpn import models
+from reference import classifier_cases, detector_cases
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    """The benchmark as a module."""
+    spec = importlib.util.spec_from_file_location("parity", ROOT / "benchmarks" / "parity.py")
+    module = importlib.util.module_from_spec(spec)
+    path = sys.path[:]
+    spec.loader.exec_module(module)
+    sys.path[:] = path
+    return module
+
+
+def lines(name):
+    """Give the lines of a table of the page, split into cells."""
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    text = page.split(f"<!-- begin: benchmarks/parity.py {name} -->\n")[1].split("\n<!-- end:")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+
+
+def test_every_classifier_is_near():
+    rows = lines("classifiers")
+    assert [row[0].strip("`") for row in rows] == [
+        b for _, _, builders in classifier_cases.FAMILIES.values() for b in builders
+    ]
+    assert all(float(row[2]) <= 1e-4 for row in rows)
+    assert sum(row[3] != "" and float(row[3]) <= 1e-10 for row in rows) == len(classifier_cases.FAMILIES)
+
+
+def test_every_detector_is_near():
+    rows = lines("detectors")
+    assert [row[0].strip("`") for row in rows] == list(detector_cases.CASES)
+    for row in rows:
+        map32, map64, head32, head64, pixels = map(float, row[2:7])
+        assert max(map32, head32) <= 1e-4
+        assert max(map64, head64) <= 1e-10
+        assert pixels <= 1e-4  # the default boxes of SSD are float32 numbers
+
+
+def test_every_published_detector_has_a_case():
+    published = {name for name, files in models.PRESETS.items() if "COCO_V1" in files}
+    assert published == set(detector_cases.CASES)
+
+
+def test_a_line_is_made_of_the_model_its_size_and_what_is_published(benchmark):
+    assert benchmark.row("resnet18", ["x"]) == "| `resnet18` | 11,689,512 | x |"
+    assert benchmark.figures("maskrcnn_resnet50_fpn", "box", "mask", "keypoint") == "37.9, 34.6"
+    with pytest.raises(SystemExit, match="resnet18 has 3 parameters, torchvision's 4"):
+        benchmark.require_equal("resnet18", 3, 4)
+
+
+def test_a_table_goes_between_its_markers(benchmark, tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "a\n<!-- begin: benchmarks/parity.py x -->\nold\n<!-- end: benchmarks/parity.py x -->\nb\n", encoding="utf-8"
+    )
+    monkeypatch.setattr(benchmark, "PAGE", page)
+    benchmark.write("x", "| new |")
+    assert page.read_text(encoding="utf-8") == (
+        "a\n<!-- begin: benchmarks/parity.py x -->\n| new |\n<!-- end: benchmarks/parity.py x -->\nb\n"
+    )
