@@ -1,9 +1,9 @@
 """Loss of the keypoint branch."""
 
-import chainer.functions as F
 import numpy as np
 from chainer import backend
 
+from chainfpn.functions.cross_entropy import cross_entropy
 from chainfpn.functions.take_rows import take_rows
 
 
@@ -33,9 +33,7 @@ def keypoint_loss(logits, regions, points, visible):
     cell = xp.concatenate(cells).ravel()  # (P * K,)
     (row,) = xp.nonzero(cell >= 0)
     maps = take_rows([logits.reshape(1, n_region * n_keypoint, side * side)], row)  # (V, S * S)
-    if maps.dtype == np.float16:
-        maps = F.cast(maps, np.float32)
-    return F.softmax_cross_entropy(maps, cell[row]) if len(row) else F.sum(maps)
+    return cross_entropy(maps, cell[row]) / max(len(row), 1)
 
 
 def keypoint_cells(point, visible, bbox, side):

@@ -2,12 +2,12 @@
 
 from typing import Any, NamedTuple
 
-import chainer.functions as F
 import numpy as np
 from chainer import backend
 
 from chainfpn.boxes.matcher import match
 from chainfpn.boxes.sampler import sample
+from chainfpn.functions.cross_entropy import cross_entropy
 from chainfpn.functions.smooth_l1_loss import smooth_l1_loss
 from chainfpn.functions.take_rows import take_rows
 from chainfpn.training.rpn_loss import BETA
@@ -123,10 +123,9 @@ def roi_losses(logits, deltas, regions, bboxes, box_coder):
         box_coder.encode(bbox[region.matched], region.bbox[region.output > 0])
         for region, bbox in zip(regions, bboxes, strict=True)
     ]
-    if logits.dtype == np.float16:
-        logits = F.cast(logits, np.float32)
     found = take_outputs(deltas.reshape(len(deltas), -1, 4), *positive_rows(regions))  # (P, 4)
+    n_region = max(len(logits), 1)
     return {
-        "roi_class": F.softmax_cross_entropy(logits, xp.concatenate([region.output for region in regions])),
-        "roi_box": smooth_l1_loss(found, xp.concatenate(targets), beta=BETA) / max(len(deltas), 1),
+        "roi_class": cross_entropy(logits, xp.concatenate([region.output for region in regions])) / n_region,
+        "roi_box": smooth_l1_loss(found, xp.concatenate(targets), beta=BETA) / n_region,
     }

@@ -2,12 +2,12 @@
 
 import math
 
-import chainer.functions as F
 import numpy as np
 from chainer import backend
 
 from chainfpn.boxes.matcher import match_each
 from chainfpn.boxes.selection import top_k
+from chainfpn.functions.cross_entropy import cross_entropy
 from chainfpn.functions.smooth_l1_loss import smooth_l1_loss
 from chainfpn.functions.take_rows import take_rows
 
@@ -51,11 +51,9 @@ def ssd_losses(logits, deltas, anchors, bboxes, outputs, box_coder, *, iou_thres
     positive, rows = xp.concatenate(positives), xp.concatenate(positives + negatives)  # (P,), (S,)
     answer = xp.zeros(len(rows), np.int32)
     answer[: len(positive)] = xp.concatenate(found)
-    logit = take_rows(logits, rows)  # (S, K)
-    logit = F.cast(logit, np.promote_types(logit.dtype, np.float32))
     n = max(len(positive), 1)
     return {
-        "class": F.sum(F.softmax_cross_entropy(logit, answer, reduce="no")) / n,
+        "class": cross_entropy(take_rows(logits, rows), answer) / n,
         "box": smooth_l1_loss(take_rows(deltas, positive), xp.concatenate(targets)) / n,
     }
 
