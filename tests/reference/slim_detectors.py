@@ -1,20 +1,34 @@
 """Slim detectors on a ResNet-18 for comparing training, in torchvision and as ours; and pictures with a truth."""
 
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import NamedTuple
 
+import chainer
 import numpy as np
+
+from chainfpn import models
+from chainfpn.boxes import DefaultBoxGenerator
+from chainfpn.links import SSD, Preparation
+from chainfpn.links.detectors.keypoint_head import KeypointRCNNPredictor, keypoint_head
+from chainfpn.links.detectors.mask_head import MaskHead, MaskRCNNPredictor
+from chainfpn.links.detectors.ssd import SSDHead
 
 #: Channels of the pyramid, which stands on stages 2 and 3; labels, and outputs with the background.
 FPN_CHANNELS, N_FG_CLASS, N_OUTPUT = 32, 3, 4
 
+#: Keypoints of each object.
+N_KEYPOINT = 5
+
 #: Runs in the live interpreter, ahead of a snippet: makes a detector, its batch, and pins what is random.
 SLIM_DETECTORS = f"""
-from torchvision.models.detection import FasterRCNN
-from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection import FasterRCNN, KeypointRCNN, MaskRCNN, fcos, retinanet, ssd
+from torchvision.models.detection import keypoint_rcnn, mask_rcnn
+from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7, LastLevelMaxPool
 
+torch.set_num_threads(1)  # the networks are too small for more
 torch.randperm = lambda n, **options: torch.arange(n)
 
 
@@ -35,6 +49,39 @@ def rcnn_parts():
     }}
 
 
+def mask_parts():
+    return {{
+        "mask_roi_pool": torchvision.ops.MultiScaleRoIAlign(["0", "1"], 14, 2),
+        "mask_head": mask_rcnn.MaskRCNNHeads({FPN_CHANNELS}, (16,) * 4, 1),
+        "mask_predictor": mask_rcnn.MaskRCNNPredictor(16, 16, {N_OUTPUT}),
+    }}
+
+
+def keypoint_parts():
+    return {{
+        "keypoint_roi_pool": torchvision.ops.MultiScaleRoIAlign(["0", "1"], 14, 2),
+        "keypoint_head": keypoint_rcnn.KeypointRCNNHeads({FPN_CHANNELS}, (16,) * 3),
+        "keypoint_predictor": keypoint_rcnn.KeypointRCNNPredictor(16, {N_KEYPOINT}),
+    }}
+
+
+def dense_backbone():
+    return backbone(LastLevelP6P7({FPN_CHANNELS}, {FPN_CHANNELS}))
+
+
+def retinanet_anchors():
+    sizes = tuple(tuple(int(x * 2 ** (third / 3)) for third in range(3)) for x in (32, 64, 128, 256))
+    return AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 4)
+
+
+def ssd_anchors():
+    return DefaultBoxGenerator([[2], [2, 3], [2]], scales=[0.2, 0.4, 0.6, 0.8], steps=[8, 16, 32])
+
+
+def ssd_head():
+    return ssd.SSDHead([{FPN_CHANNELS}] * 3, ssd_anchors().num_anchors_per_location(), {N_OUTPUT})
+
+
 def batch(dtype):
     imgs = [torch.from_numpy(inputs[f"img{{i}}"]).to(dtype) / 255 for i in range(int(inputs["n_img"]))]
     targets = []
@@ -43,6 +90,11 @@ def batch(dtype):
             "boxes": torch.from_numpy(inputs[f"bbox{{i}}"][:, [1, 0, 3, 2]]).to(dtype),
             "labels": torch.from_numpy(inputs[f"label{{i}}"]).long() + 1,
         }}
+        if f"mask{{i}}" in inputs:
+            target["masks"] = torch.from_numpy(inputs[f"mask{{i}}"]).byte()
+        if f"point{{i}}" in inputs:
+            point, visible = inputs[f"point{{i}}"][..., [1, 0]], inputs[f"visible{{i}}"][..., None]
+            target["keypoints"] = torch.from_numpy(np.concatenate((point, visible), axis=2).astype(np.float32))
         targets.append(target)
     return imgs, targets
 """
@@ -52,30 +104,135 @@ class Slim(NamedTuple):
     """A slim detector.
 
     Attributes:
-        builder (str): Ours.
+        builder (callable): Ours; takes ``pretrained_model``.
         options (dict): What makes ours as slim.
         theirs (str): Python that makes torchvision's, as ``model``.
         spread (str): Python that gives the outputs of its random heads a given spread: see ``random_networks``.
+        training (dict): Options of training, by torchvision's names.
+        others (tuple of str): What the truth has beyond boxes and labels.
     """
 
-    builder: str
+    builder: Callable
     options: dict
     theirs: str
     spread: str
+    training: dict
+    others: tuple = ()
 
 
 _SIZES = MappingProxyType({"min_size": 96, "max_size": 160})
 _OPTIONS = {"depth": 18, "n_fg_class": N_FG_CLASS, "stages": (2, 3), "fpn_channels": FPN_CHANNELS, **_SIZES}
+
+#: Few regions, which go through large heads; not quite torchvision's own numbers, to show that they are heeded.
+_RCNN_TRAINING = MappingProxyType(
+    {
+        "rpn_fg_iou_thresh": 0.6,
+        "rpn_bg_iou_thresh": 0.25,
+        "rpn_batch_size_per_image": 100,
+        "rpn_positive_fraction": 0.4,
+        "box_fg_iou_thresh": 0.55,
+        "box_bg_iou_thresh": 0.45,
+        "box_batch_size_per_image": 40,
+        "box_positive_fraction": 0.3,
+    }
+)
 _RCNN_SPREAD = """
 spread(run, (model.rpn.head.cls_logits, 3), (model.rpn.head.bbox_pred, 0.3))
 spread(run, (model.roi_heads.box_predictor.cls_score, 3), (model.roi_heads.box_predictor.bbox_pred, 1))
 """
+_DENSE_SPREAD = """
+spread(run, (model.head.classification_head.cls_logits, 1), (model.head.regression_head.bbox_reg, {deltas}))
+model.head.classification_head.cls_logits.bias.data -= 2
+"""
+_SSD_SPREAD = """
+for head, deviation in ((model.head.classification_head, 1), (model.head.regression_head, 0.3)):
+    for module in head.module_list:
+        spread(run, (module, deviation))
+"""
+
+
+def _rcnn(builder, theirs, spread="", others=(), **options):
+    few = {"rpn_post_nms_top_n_test": 20, "box_detections_per_img": 5}  # the test mode only settles the weights
+    return Slim(
+        builder,
+        {**_OPTIONS, "head_channels": 48, **options},
+        f"model = {theirs}, **{_SIZES | _RCNN_TRAINING | few})",
+        _RCNN_SPREAD + spread,
+        _RCNN_TRAINING,
+        others,
+    )
+
+
+def _dense(builder, theirs, spread, **training):
+    sizes = {"size": (96, 96)} if builder is slim_ssd else _SIZES
+    options = {} if builder is slim_ssd else _OPTIONS
+    return Slim(builder, options, f"model = {theirs}, **{sizes | training})", spread, training)
+
+
+def slim_ssd(pretrained_model):
+    """Build a slim SSD, for which there is no builder; the arguments are the weights."""
+    backbone = models.fasterrcnn_resnet_fpn(**_OPTIONS).backbone
+    anchors = DefaultBoxGenerator([[2], [2, 3], [2]], [0.2, 0.4, 0.6, 0.8], [8, 16, 32])
+    head = SSDHead([FPN_CHANNELS] * 3, anchors.n_anchors, N_OUTPUT)
+    preparation = Preparation(fixed_size=(96, 96), size_divisible=1)
+    return pretrained_model.load_into(SSD(backbone, head, anchors, n_fg_class=N_FG_CLASS, preparation=preparation))
+
+
+def slim_mask_rcnn(pretrained_model, **options):
+    """Build a Mask R-CNN with a slim mask branch."""
+    model = models.maskrcnn_resnet_fpn(**options)
+    del model.roi_heads.mask_head, model.roi_heads.mask_predictor
+    with model.roi_heads.init_scope():
+        model.roi_heads.mask_head = MaskHead(FPN_CHANNELS, 16)
+        model.roi_heads.mask_predictor = MaskRCNNPredictor(16, N_OUTPUT, 16)
+    return pretrained_model.load_into(model)
+
+
+def slim_keypoint_rcnn(pretrained_model, **options):
+    """Build a Keypoint R-CNN with a slim keypoint branch."""
+    model = models.keypointrcnn_resnet_fpn(**options)
+    del model.roi_heads.keypoint_head, model.roi_heads.keypoint_predictor
+    with model.roi_heads.init_scope():
+        model.roi_heads.keypoint_head = keypoint_head(FPN_CHANNELS, 16, n_layers=3)
+        model.roi_heads.keypoint_predictor = KeypointRCNNPredictor(16, N_KEYPOINT)
+    return pretrained_model.load_into(model)
+
+
 SLIM = {
-    "faster_rcnn": Slim(
-        "fasterrcnn_resnet_fpn",
-        {**_OPTIONS, "head_channels": 48},
-        f"model = FasterRCNN(**rcnn_parts(), **{dict(_SIZES)})",
-        _RCNN_SPREAD,
+    "faster_rcnn": _rcnn(models.fasterrcnn_resnet_fpn, "FasterRCNN(**rcnn_parts()"),
+    "mask_rcnn": _rcnn(
+        slim_mask_rcnn,
+        "MaskRCNN(**rcnn_parts(), **mask_parts()",
+        "spread(run, (model.roi_heads.mask_predictor.mask_fcn_logits, 3))",
+        ("mask",),
+    ),
+    "keypoint_rcnn": _rcnn(
+        slim_keypoint_rcnn,
+        "KeypointRCNN(**rcnn_parts(), **keypoint_parts()",
+        "spread(run, (model.roi_heads.keypoint_predictor.kps_score_lowres, 3))",
+        ("point", "visible"),
+        n_keypoint=N_KEYPOINT,
+    ),
+    "retinanet": _dense(
+        models.retinanet_resnet_fpn,
+        f"retinanet.RetinaNet(dense_backbone(), {N_OUTPUT}, anchor_generator=retinanet_anchors()",
+        _DENSE_SPREAD.format(deltas=0.3),
+        fg_iou_thresh=0.45,
+        bg_iou_thresh=0.35,
+    ),
+    "fcos": _dense(
+        models.fcos_resnet_fpn,
+        f"fcos.FCOS(dense_backbone(), {N_OUTPUT}, "
+        "anchor_generator=AnchorGenerator(((8,), (16,), (32,), (64,)), ((1.0,),) * 4)",
+        _DENSE_SPREAD.format(deltas=2),
+        center_sampling_radius=1.7,
+    ),
+    "ssd": _dense(
+        slim_ssd,
+        f"ssd.SSD(backbone(LastLevelMaxPool()), ssd_anchors(), num_classes={N_OUTPUT}, head=ssd_head()",
+        _SSD_SPREAD,
+        iou_thresh=0.45,
+        positive_fraction=0.3,
     ),
 }
 
@@ -98,6 +255,7 @@ def pictures(n_img=2):
         n_object = 0 if n_img > 1 and i == n_img - 1 else 3
         corner = random.uniform(0, 50, (n_object, 2))
         bbox = np.concatenate((corner, corner + random.uniform(20, 48, (n_object, 2))), axis=1).astype(np.float32)
+        bbox[:1] = 5, 8, 95, 110  # large enough for the second level of FCOS
         label = random.integers(0, N_FG_CLASS, n_object).astype(np.int32)
         for (top, left, bottom, right), name in zip(bbox.astype(int), label, strict=True):
             img[:, top:bottom, left:right] = 80 * name + random.uniform(0, 40, (3, 1, 1))
@@ -108,12 +266,54 @@ def pictures(n_img=2):
     return imgs, bboxes, labels
 
 
-def as_inputs(imgs, bboxes, labels):
+def marks(imgs, bboxes):
+    """Mark the objects: an ellipse in each box, and keypoints in and around it, one right on its corner.
+
+    Args:
+        imgs (list of array): (3, H, W).
+        bboxes (list of array): (R, 4).
+
+    Returns:
+        dict of lists: ``mask`` (R, H, W), ``point`` (R, K, 2) and ``visible`` (R, K).
+    """
+    random = np.random.default_rng(2)
+    lists = {"mask": [], "point": [], "visible": []}
+    for img, bbox in zip(imgs, bboxes, strict=True):
+        centre, size = (bbox[:, :2] + bbox[:, 2:]) / 2, bbox[:, 2:] - bbox[:, :2]  # (R, 2)
+        grid = np.stack(np.indices(img.shape[1:]), axis=-1)  # (H, W, 2)
+        offset = (grid - centre[:, None, None]) / size[:, None, None]  # (R, H, W, 2)
+        lists["mask"].append((offset**2).sum(axis=-1) < 0.25)
+        point = centre[:, None] + random.uniform(-0.6, 0.6, (len(bbox), N_KEYPOINT, 2)) * size[:, None]
+        point[:, 0] = bbox[:, 2:]
+        lists["point"].append(point.astype(np.float32))
+        lists["visible"].append(random.random((len(bbox), N_KEYPOINT)) < 0.8)
+    return lists
+
+
+def as_inputs(imgs, bboxes, labels, **others):
     """Name the arrays as ``batch`` wants them.
 
     Returns:
         dict of array: For the live interpreter.
     """
-    lists = {"img": imgs, "bbox": bboxes, "label": labels}
+    lists = {"img": imgs, "bbox": bboxes, "label": labels, **others}
     arrays = {f"{name}{i}": array for name, arrays in lists.items() for i, array in enumerate(arrays)}
     return {"n_img": np.array(len(imgs)), **arrays}
+
+
+def reported_by(chain, truth):
+    """Call a chain under a reporter.
+
+    Args:
+        chain (chainfpn.training.TrainChain): The chain.
+        truth (sequence of lists): Its arguments.
+
+    Returns:
+        tuple: The loss, and the dict of what was reported, as floats.
+    """
+    reporter = chainer.Reporter()
+    reporter.add_observer("main", chain)
+    observation = {}
+    with reporter.scope(observation):
+        loss = chain(*truth)
+    return loss, {name.removeprefix("main/"): float(value) for name, value in observation.items()}

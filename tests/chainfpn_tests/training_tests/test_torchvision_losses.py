@@ -1,14 +1,15 @@
 """Losses and gradients of every detector beside torchvision's, from the same weights and with the same draws."""
 
+import re
+
 import chainer
 import numpy as np
 import pytest
 
-from chainfpn import models
 from chainfpn.models.weights import find_weights
 from chainfpn.training import train_chain
 from reference.random_networks import RANDOM_NETWORKS
-from reference.slim_detectors import SLIM, SLIM_DETECTORS, as_inputs, pictures
+from reference.slim_detectors import SLIM, SLIM_DETECTORS, as_inputs, marks, pictures, reported_by
 
 #: torchvision's names of the losses.
 NAMES = {
@@ -16,6 +17,11 @@ NAMES = {
     "loss_rpn_box_reg": "rpn_box",
     "loss_classifier": "roi_class",
     "loss_box_reg": "roi_box",
+    "loss_mask": "mask",
+    "loss_keypoint": "keypoint",
+    "classification": "class",
+    "bbox_regression": "box",
+    "bbox_ctrness": "centerness",
 }
 
 #: Leaves of a Chainer link, and torch's names for them.
@@ -43,48 +49,53 @@ def theirs(request, torchvision_live, tmp_path_factory):
     """A slim detector, its weights, the pictures, and torchvision's losses and gradients."""
     slim = SLIM[request.param]
     folder = tmp_path_factory.mktemp("losses")
-    truth = pictures()
+    imgs, bboxes, labels = pictures()
+    others = {name: values for name, values in marks(imgs, bboxes).items() if name in slim.others}
     code = RANDOM_NETWORKS + SLIM_DETECTORS + CODE.format(theirs=slim.theirs, spread=slim.spread)
-    expected = torchvision_live.run(code, folder=folder, **as_inputs(*truth))
-    return slim, find_weights(folder / "weights.pth", name=None, zoo=(), convert_as="any"), truth, expected
+    expected = torchvision_live.run(code, folder=folder, **as_inputs(imgs, bboxes, labels, **others))
+    weights = find_weights(folder / "weights.pth", name=None, zoo=(), convert_as="any")
+    return slim, weights, (imgs, bboxes, labels, *others.values()), expected
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_losses_and_gradients_are_torchvisions(theirs, dtype):
-    """In float64 all to 1e-7, for torch computes the binary cross entropy with float32 labels in float32.
+    """In float64 losses and each array of gradients to 1e-6; in float32 the losses to 1e-5.
 
-    In float32 the losses to 1e-5, the gradients to 1e-4 of the largest in each array, or to thrice what torch's own
-    rounding does to them: a sum over all pixels of a picture, such as the first layer's, has no more digits.
+    A gradient in float32 is compared roughly: a single ReLU or maximum that rounding turns over changes those of all
+    layers before it, in torchvision as here. (There are no more digits in float64 because torch computes the binary
+    cross entropy with float32 labels in float32, and default boxes are float32 here.)
     """
     slim, weights, truth, expected = theirs
-    loss_tolerance, grad_tolerance = {"float32": (1e-5, 1e-4), "float64": (1e-7, 1e-7)}[dtype]
+    prefix, loss_tolerance = f"torch.{dtype} ", {"float32": 1e-5, "float64": 1e-6}[dtype]
     with chainer.using_config("dtype", np.dtype(dtype)):
-        model = getattr(models, slim.builder)(pretrained_model=weights, **slim.options)
-        chain = train_chain(model, permutation=np.arange)
-        reporter = chainer.Reporter()
-        reporter.add_observer("main", chain)
-        with reporter.scope({}):
-            loss = chain(*truth)
-            reported = {name: float(value) for name, value in reporter.observation.items()}
+        model = slim.builder(pretrained_model=weights, **slim.options)
+        pinned = {"permutation": np.arange} if hasattr(model, "rpn") else {}
+        chain = train_chain(model, **slim.training, **pinned)
+        loss, reported = reported_by(chain, truth)
         chain.cleargrads()
         loss.backward()
-    prefix = f"torch.{dtype} "
-    reference = {f"main/loss/{ours}": float(expected[prefix + name]) for name, ours in NAMES.items()}
-    reference["main/loss"] = sum(reference.values())
-    assert reported == pytest.approx(reference, rel=loss_tolerance)
+    reference = {f"loss/{o}": float(expected[prefix + t]) for t, o in NAMES.items() if prefix + t in expected}
     assert min(reference.values()) > 1e-3
-    wrong = {}
-    for path, param in model.namedparams():
-        reference = _theirs(expected, f"{prefix}grad ", path)
-        noise = np.abs(reference - _theirs(expected, "torch.float64 grad ", path)).max()
-        error, largest = np.abs(param.grad - reference).max(), np.abs(reference).max()
-        if not error <= max(grad_tolerance * largest, 3 * noise):
-            wrong[path] = error, largest, noise
-    assert wrong == {}
+    assert reported == pytest.approx({**reference, "loss": sum(reference.values())}, rel=loss_tolerance)
+    grads = {path: (param.grad, _theirs(expected, f"{prefix}grad ", path)) for path, param in model.namedparams()}
+    largest = max(np.abs(theirs).max() for _, theirs in grads.values())
+    if dtype == "float64":
+        wrong = {
+            path: (np.abs(ours - theirs).max(), np.abs(theirs).max())
+            for path, (ours, theirs) in grads.items()
+            if not np.abs(ours - theirs).max() <= 1e-6 * np.abs(theirs).max() + 1e-13 * largest
+        }
+        assert wrong == {}
+    else:
+        ours, theirs = (np.concatenate([pair[i].ravel() for pair in grads.values()]) for i in (0, 1))
+        assert np.linalg.norm(ours - theirs) < 0.02 * np.linalg.norm(theirs)
 
 
 def _theirs(expected, prefix, path):
     """Find the array of a parameter; torchvision nests some convolutions once or twice more."""
     stem, _, leaf = path.strip("/").replace("/", ".").rpartition(".")
+    if f"{prefix}{stem}.weight" not in expected:  # its newer names: towers are counted without ReLUs, mask_fcn1 is 0
+        stem = re.sub(r"conv\.([246])$", lambda match: f"conv.{int(match[1]) // 2}", stem)
+        stem = re.sub(r"mask_fcn(\d)$", lambda match: str(int(match[1]) - 1), stem)
     (name,) = {f"{prefix}{stem}{nested}.{LEAVES[leaf]}" for nested in ("", ".0", ".0.0")} & expected.keys()
     return expected[name]
