@@ -32,6 +32,7 @@ _DETECTOR = {
     "n_keypoint",
     "stride_in_1x1",
     "p6_from_trunk",
+    "p7_relu",
     "rules",
 }
 

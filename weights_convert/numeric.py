@@ -16,6 +16,9 @@ _STD = (0.229, 0.224, 0.225)
 #: The published file of the one detector that has the same tensors as another: start of its sha256, and its builder.
 TWINS = {"907ea3f9": "fasterrcnn_mobilenet_v3_large_320_fpn"}
 
+#: A logit whose probability is zero in any precision.
+_NEVER = -100
+
 _CLS = "roi_heads.box_predictor.cls_score."
 _BOX = "roi_heads.box_predictor.bbox_pred."
 _MASK = "roi_heads.mask_predictor.mask_fcn_logits."
@@ -50,6 +53,25 @@ def background_box_rows(tensors, report):
         text = "a mask of zeros added for the background"
         tensors = _replace(tensors, report, text, _MASK, lambda a: _zeros_before(a, 1))
     return tensors
+
+
+def background_logit(tensors, report):
+    """Put the score of a background, which is never the best, before those of the labels, for each anchor of RetinaNet.
+
+    torchvision has such an output, and no use for it.
+    """
+    head, box = "head.classification_head.cls_logits.", "head.regression_head.bbox_reg.bias"
+    n_anchors = (_length(tensors, box) or 0) // 4
+    n_rows = _length(tensors, f"{head}bias")
+    if not n_anchors or n_rows is None or n_rows % n_anchors:
+        return tensors
+
+    def with_background(array):
+        rows = array.reshape(n_anchors, -1, *array.shape[1:])
+        never = np.full_like(rows[:, :1], _NEVER if array.ndim == 1 else 0)
+        return np.concatenate([never, rows], axis=1).reshape(-1, *array.shape[1:])
+
+    return _replace(tensors, report, "a logit of -100 added for the background of each anchor", head, with_background)
 
 
 def flip_bgr(tensors, report):

@@ -63,13 +63,15 @@ class LastLevelP6P7(chainer.Chain):
         in_channels (int): Channels of the map that P6 is made from: the coarsest backbone map if this differs from
             ``out_channels``, the coarsest pyramid level if not.
         out_channels (int): Channels of P6 and P7.
+        relu (bool): Put a ReLU between them, as everybody but mmdetection does.
 
     Source:
         Lin et al. 2017 (RetinaNet), section 4; torchvision 0.14 ``LastLevelP6P7``.
     """
 
-    def __init__(self, in_channels, out_channels):
+    def __init__(self, in_channels, out_channels, *, relu=True):
         super().__init__()
+        self.relu = relu
         self.use_p5 = in_channels == out_channels
         with self.init_scope():
             uniform = initializers.LeCunUniform()
@@ -87,7 +89,7 @@ class LastLevelP6P7(chainer.Chain):
             list of Variable: P6 and P7, each half the size of the level before, rounded up.
         """
         p6 = self.p6(ps[-1] if self.use_p5 else hs[-1])  # (B, C, ceil(H/2), ceil(W/2))
-        return [p6, self.p7(F.relu(p6))]
+        return [p6, self.p7(F.relu(p6) if self.relu else p6)]
 
 
 def max_pool_level(ps, hs):

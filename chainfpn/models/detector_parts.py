@@ -77,6 +77,7 @@ _ARGUMENTS = """
             Caffe, detectron2 and ChainerCV want it; False by default.
         p6_from_trunk (bool or None): Make the level P6 from the trunk's last map, not from the pyramid's;
             {p6_from_trunk} by default.
+        p7_relu (bool or None): Put a ReLU between the levels P6 and P7; {p7_relu} by default. mmdetection has none.
         align_corners (bool or None): How coarser levels are enlarged, see :class:`~chainfpn.links.KuangliuFPN`;
             {align_corners} by default.
         image_size (int or None): The sides that every image is brought to, whatever its shape; {image_size} by
@@ -191,6 +192,7 @@ def dense_builder(name, assemble, defaults, link, summary, *, source):
         aspect_ratios=None,
         stride_in_1x1=None,
         p6_from_trunk=None,
+        p7_relu=None,
     ):
         explicit = {
             "depth": depth,
@@ -207,6 +209,7 @@ def dense_builder(name, assemble, defaults, link, summary, *, source):
             "aspect_ratios": aspect_ratios,
             "stride_in_1x1": stride_in_1x1,
             "p6_from_trunk": p6_from_trunk,
+            "p7_relu": p7_relu,
         }
         return build(name, assemble, defaults, pretrained_model, explicit, pretrained_backbone=pretrained_backbone)
 

@@ -6,7 +6,13 @@ from chainfpn.models.detector_parts import anchor_generator, dense_builder, fixe
 from chainfpn.models.trunks import dense_backbone
 
 #: Every option and torchvision's value for it.
-DEFAULTS = {**detector_parts.DEFAULTS, "stages": (2, 3, 4), "aspect_ratios": (1.0,), "p6_from_trunk": False}
+DEFAULTS = {
+    **detector_parts.DEFAULTS,
+    "stages": (2, 3, 4),
+    "aspect_ratios": (1.0,),
+    "p6_from_trunk": False,
+    "p7_relu": True,
+}
 
 
 def _assemble(o):

@@ -9,7 +9,7 @@ from chainfpn.models.detector_parts import anchor_generator, dense_builder, fixe
 from chainfpn.models.trunks import dense_backbone
 
 #: Every option and torchvision's value for it.
-DEFAULTS = {**detector_parts.DEFAULTS, "stages": (2, 3, 4), "p6_from_trunk": False}
+DEFAULTS = {**detector_parts.DEFAULTS, "stages": (2, 3, 4), "p6_from_trunk": False, "p7_relu": True}
 DEFAULTS_V2 = {**DEFAULTS, "p6_from_trunk": True}
 
 

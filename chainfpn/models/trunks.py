@@ -65,7 +65,8 @@ def dense_backbone(o, *, frozen=True):
         BackboneWithFPN: (B, 3, H, W) to two levels more than stages.
     """
     body, channels = resnet_trunk(o, trunk_norm(o, frozen=frozen))
-    levels = LastLevelP6P7(channels[-1] if o.p6_from_trunk else o.fpn_channels, o.fpn_channels)
+    in_channels = channels[-1] if o.p6_from_trunk else o.fpn_channels
+    levels = LastLevelP6P7(in_channels, o.fpn_channels, relu=o.p7_relu)
     return BackboneWithFPN(body, channels, o.fpn_channels, extra_blocks=levels)
 
 

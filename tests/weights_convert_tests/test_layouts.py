@@ -100,6 +100,19 @@ def mmdetection(version, n_class=80):
     return shapes | ({"data_preprocessor.mean": (3, 1, 1)} if version == 3 else {})
 
 
+def mmdetection_retinanet(n_class=80, p6=2048):
+    shapes = {name: shape for name, shape in mmdetection(3).items() if name.startswith("backbone.")}
+    for i in range(3):
+        shapes |= layer(f"neck.lateral_convs.{i}.conv", 256, 512 * 2**i, 1, 1)
+        shapes |= layer(f"neck.fpn_convs.{i}.conv", 256, 256, 3, 3)
+    shapes |= layer("neck.fpn_convs.3.conv", 256, p6, 3, 3) | layer("neck.fpn_convs.4.conv", 256, 256, 3, 3)
+    for i in range(4):
+        shapes |= layer(f"bbox_head.cls_convs.{i}.conv", 256, 256, 3, 3)
+        shapes |= layer(f"bbox_head.reg_convs.{i}.conv", 256, 256, 3, 3)
+    shapes |= layer("bbox_head.retina_cls", 9 * n_class, 256, 3, 3) | layer("bbox_head.retina_reg", 36, 256, 3, 3)
+    return shapes
+
+
 def kuangliu_fpn(shortcut, blocks):
     shapes = bottlenecks(
         lambda s, i, n: f"layer{s + 1}.{i}.conv{n}.weight",
@@ -136,6 +149,18 @@ CASES = {
     "mmdetection 1": (mmdetection(1), "mmdetection", "fasterrcnn_resnet50_fpn", {"n_fg_class": 80}),
     "mmdetection 2": (mmdetection(2), "mmdetection", "fasterrcnn_resnet50_fpn", {"n_fg_class": 80}),
     "mmdetection 3": (mmdetection(3, 7), "mmdetection", "fasterrcnn_resnet50_fpn", {"n_fg_class": 7}),
+    "mmdetection RetinaNet": (
+        mmdetection_retinanet(),
+        "mmdetection RetinaNet",
+        "retinanet_resnet_fpn",
+        {"n_fg_class": 80, "p6_from_trunk": True},
+    ),
+    "mmdetection RetinaNet of outputs": (
+        mmdetection_retinanet(7, p6=256),
+        "mmdetection RetinaNet",
+        "retinanet_resnet50_fpn",
+        {"n_fg_class": 7},
+    ),
     "kuangliu fpn": (kuangliu_fpn("shortcut", (3, 4, 6, 3)), "kuangliu/pytorch-fpn", "fpn50", {}),
     "kuangliu fpn101": (kuangliu_fpn("downsample", (2, 2, 2, 2)), "kuangliu/pytorch-fpn", "fpn101", {}),
     "kuangliu retina": (kuangliu_retinanet(), "kuangliu/pytorch-retinanet", "retinanet_kuangliu", {"n_fg_class": 20}),
@@ -174,6 +199,37 @@ def test_the_background_moves_to_the_front():
     arrays, notes = steps(numeric.background_first, **{CLS: np.float32([1, 2, 3, 0])})
     assert arrays["roi_heads.box_predictor.cls_score.bias"].tolist() == [0, 1, 2, 3]
     assert notes == ["background class moved from last to first"]
+
+
+def test_each_anchor_of_a_retinanet_gets_a_background():
+    logits, deltas = "head__classification_head__cls_logits__", "head__regression_head__bbox_reg__bias"
+    given = {f"{logits}bias": np.float32([1, 2, 3, 4]), f"{logits}weight": np.ones((4, 1, 1, 1), "f4")}
+    arrays, notes = steps(numeric.background_logit, **given, **{deltas: np.zeros(8, "f4")})
+    assert arrays["head.classification_head.cls_logits.bias"].tolist() == [-100, 1, 2, -100, 3, 4]
+    assert arrays["head.classification_head.cls_logits.weight"].ravel().tolist() == [0, 1, 1, 0, 1, 1]
+    assert notes == ["a logit of -100 added for the background of each anchor"]
+
+
+def test_an_mmdetection_retinanet_becomes_a_detector(tmp_path):
+    """Built from a file of zeros: P7 without ReLU, P6 from the trunk, and scores that the biases alone decide."""
+    from chainfpn import models
+
+    shapes = mmdetection_retinanet(2)
+    arrays = {name: np.zeros(shape, "f2") for name, shape in shapes.items()}
+    arrays["bbox_head.retina_cls.bias"][:] = np.tile([-3, -1], 9)
+    path = tmp_path / "retinanet.pkl"
+    with open(path, "wb") as f:
+        pickle.dump({"state_dict": arrays}, f, 2)
+    model = models.load(path)
+    assert type(model).__name__ == "RetinaNet"
+    assert not model.backbone.fpn.extra_blocks.relu
+    assert not model.backbone.fpn.extra_blocks.use_p5
+    assert model.anchor_generator.sizes[0] == (32, 32 * 2 ** (1 / 3), 32 * 2 ** (2 / 3))
+    model.preparation.min_size = 64
+    model.score_thresh = 0.1
+    _, (label,), (score,) = model.predict([np.zeros((3, 64, 64), "f4")])
+    assert set(label) == {1}
+    np.testing.assert_allclose(score, 1 / (1 + np.exp(1)), rtol=1e-3)
 
 
 def test_boxes_and_masks_get_rows_for_the_background():

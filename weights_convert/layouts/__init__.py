@@ -14,6 +14,7 @@ LAYOUTS = (
     detectron2.DETECTOR,
     detectron2.TRUNK,
     mmdetection.LAYOUT,
+    mmdetection.RETINANET,
     kuangliu.FPN,
     kuangliu.RETINANET,
     pretraining.MOCO,

@@ -33,6 +33,38 @@ def _modern_background(tensors, report):
     return numeric.background_box_rows(numeric.background_first(tensors, report), report)
 
 
+#: Of RetinaNet: the pyramid goes on beyond the trunk's maps, and there is one head.
+_RETINANET_TABLE = (
+    *_TABLE[:2],
+    Rule(r"neck\.fpn_convs\.([012])\.conv\.", r"backbone.fpn.layer_blocks.\1."),
+    Rule(r"neck\.fpn_convs\.3\.conv\.", "backbone.fpn.extra_blocks.p6."),
+    Rule(r"neck\.fpn_convs\.4\.conv\.", "backbone.fpn.extra_blocks.p7."),
+    *(
+        Rule(rf"bbox_head\.{theirs}_convs\.{i}\.conv\.", f"head.{ours}_head.conv.{2 * i}.")
+        for theirs, ours in (("cls", "classification"), ("reg", "regression"))
+        for i in range(4)
+    ),
+    Rule(r"bbox_head\.retina_cls\.", "head.classification_head.cls_logits."),
+    Rule(r"bbox_head\.retina_reg\.", "head.regression_head.bbox_reg."),
+    _TABLE[-1],
+)
+
+_STYLE = "taken as 'pytorch' style (RGB, mean and std); a 'caffe' style model needs --meta input=caffe"
+
+RETINANET = Layout(
+    "mmdetection RetinaNet",
+    (r"neck\.fpn_convs\.4\.conv\.weight", r"bbox_head\.retina_cls\.weight"),
+    _RETINANET_TABLE,
+    steps=(numeric.background_logit,),
+    complete=True,
+    arguments={
+        "p7_relu": False,
+        "anchor_sizes": [[32 * 2**level * 2 ** (third / 3) for third in range(3)] for level in range(5)],
+    },
+    any_trunk=True,
+    differs=("mmdetection does not round anchors: boxes move by up to half a pixel", _STYLE),
+)
+
 LAYOUT = Layout(
     "mmdetection",
     (r"neck\.lateral_convs\.0\.conv\.weight", r"rpn_head\.rpn_conv\.weight", _ROI + r"bbox_head\.fc_(?:cls|reg)\.bias"),
@@ -41,6 +73,6 @@ LAYOUT = Layout(
     complete=True,
     differs=(
         "mmdetection does not round anchors, and since 2.0 aligns RoIs by half a pixel: boxes move a little",
-        "taken as 'pytorch' style (RGB, mean and std); a 'caffe' style model needs --meta input=caffe",
+        _STYLE,
     ),
 )

@@ -62,6 +62,16 @@ def test_levels_are_torchvisions(theirs, hs, name):
         np.testing.assert_allclose(p.array, level, rtol=1e-10, atol=1e-12)
 
 
+def test_p7_without_relu(hs):
+    with chainer.using_config("dtype", np.dtype("float64")):
+        levels = LastLevelP6P7(8, 5, relu=False)
+        p6, p7 = levels([], hs)
+        levels.relu = True
+        _, usual = levels([], hs)
+    np.testing.assert_array_equal(p7.array, levels.p7(p6).array)
+    assert np.abs(p7.array - usual.array).max() > 1e-3
+
+
 def test_every_map_needs_its_lateral(hs):
     with chainer.using_config("dtype", np.dtype("float64")):
         fpn = FPN(CHANNELS, 5)
