@@ -27,16 +27,17 @@ class SummedLoss(function_node.FunctionNode):
     def forward(self, inputs):
         """Compute the value; keep the gradient."""
         (x,) = inputs
+        self.retain_inputs((0,))
         value, self._gradient = self._compute(x, chainer.config.enable_backprop)
         return (backend.get_array_module(x).asarray(value, dtype=x.dtype),)
 
     def backward(self, indexes, gys):
         """Scale the gradient."""
-        return _Scaled(self._name, self._gradient).apply(gys)
+        return _Scaled(self._name, self._gradient).apply((*gys, *self.get_retained_inputs()))
 
 
 class _Scaled(function_node.FunctionNode):
-    """Multiply an array that is no variable by a number that is one."""
+    """Scale the gradient; that it depends on the loss's input, too, is only there to be refused."""
 
     def __init__(self, name, array):
         super().__init__()
@@ -44,7 +45,7 @@ class _Scaled(function_node.FunctionNode):
         self._array = array
 
     def forward(self, inputs):
-        (gy,) = inputs
+        gy, _ = inputs
         return (self._array * gy,)
 
     def backward(self, indexes, gys):
