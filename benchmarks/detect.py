@@ -252,13 +252,13 @@ def agreement(bbox, boxes):
     return f"Each box is one of torchvision's {len(boxes)}, at most {distance.max():.3f} pixels away."
 
 
-def write(section):
+def write(section, markers=MARKERS):
     """Replace what is between the markers of the page."""
-    begin, end = map(re.escape, MARKERS)
+    begin, end = map(re.escape, markers)
     text = PAGE.read_text(encoding="utf-8")
-    text, n = re.subn(f"{begin}.*{end}", lambda _: "\n".join((MARKERS[0], section, MARKERS[1])), text, flags=re.DOTALL)
+    text, n = re.subn(f"{begin}.*{end}", lambda _: "\n".join((markers[0], section, markers[1])), text, flags=re.DOTALL)
     if n != 1:
-        sys.exit(f"{PAGE.name}: has no place for the tables: {MARKERS[0]}")
+        sys.exit(f"{PAGE.name}: has no place for the tables: {markers[0]}")
     PAGE.write_text(text, encoding="utf-8")
 
 

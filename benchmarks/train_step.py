@@ -1,0 +1,471 @@
+"""Time one training step, stage by stage, against torchvision and against Chainer's own convolution.
+
+    python benchmarks/train_step.py               # print the tables
+    python benchmarks/train_step.py --write       # also put them into docs/benchmarks.md
+
+Two Faster R-CNNs learn the bundled photograph with SGD: torchvision's on a ResNet-50, and the small one that the
+bundled detector is, on a ResNet-18 up to layer3. Normalization, conv1 and layer1 are frozen. All sides start from the
+same weights and do the same staged step: each stage starts from detached outputs of the one before, and backward
+passes hand the gradients over. The sides take turns. With one thread, the time is the processor's, which does not grow
+when the machine has other things to do. A limit is what the multiplications of convolutions and linear layers take at
+the speed of a matrix product, or the bytes of an update at that of a copy, measured in the same run.
+"""
+
+import argparse
+import contextlib
+import inspect
+import os
+import pathlib
+import platform
+import statistics
+import sys
+import tempfile
+import textwrap
+import time
+from typing import NamedTuple
+from unittest import mock
+
+import chainfpn  # noqa: F401  # isort: skip
+import chainer
+import chainer.links as L
+import numpy as np
+from chainercv.utils import read_image
+
+from chainfpn import links, models
+from chainfpn.data import photograph_path
+from chainfpn.training import freeze_backbone, roi_loss, rpn_loss, train_chain
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+
+from detect import PAGE, sgemm, write  # noqa: E402
+
+from reference.random_networks import RANDOM_NETWORKS  # noqa: E402
+from reference.torchvision_live import find  # noqa: E402
+
+MARKERS = ("<!-- begin: benchmarks/train_step.py -->", "<!-- end: benchmarks/train_step.py -->")
+SIZES = (400, 800)
+
+#: The person in the bundled photograph, yxyx.
+BBOX = np.array([[14, 74, 510, 379]], np.float32)
+
+#: Stages of a step, in order.
+STAGES = (
+    "prepare",
+    "trunk forward",
+    "trunk backward",
+    "RPN and box heads",
+    "proposals",
+    "targets",
+    "RoI ops",
+    "losses",
+    "update",
+)
+
+
+class Network(NamedTuple):
+    """A Faster R-CNN that both sides can build."""
+
+    depth: int
+    stages: tuple
+    fpn_channels: int
+    head_channels: int
+    n_fg_class: int
+
+
+NETWORKS = {
+    "fasterrcnn_resnet50_fpn": Network(50, (1, 2, 3, 4), 256, 1024, 20),
+    "the small detector": Network(18, (1, 2, 3), 128, 256, 1),
+}
+
+
+class Laps:
+    """Adds up the time of the stages of a step; each lap counts from the one before.
+
+    Args:
+        processor (bool): Take the time of this thread's processor instead of the clock on the wall.
+    """
+
+    def __init__(self, processor):
+        self.clock = time.thread_time if processor else time.perf_counter
+        self.reset()
+
+    def reset(self):
+        """Start anew."""
+        self.seconds = {}
+        self.last = self.clock()
+
+    def lap(self, stage):
+        """Let the time since the last lap count for a stage."""
+        now = self.clock()
+        self.seconds[stage] = self.seconds.get(stage, 0) + now - self.last
+        self.last = now
+
+    def run(self, step, repeat):
+        """Run a step once to warm up, then time it: a list of seconds for each stage."""
+        step(self.lap)
+        runs = []
+        for _ in range(repeat):
+            self.reset()
+            step(self.lap)
+            runs.append(self.seconds)
+        return {stage: [run[stage] for run in runs] for stage in runs[0]}
+
+
+#: Builds torchvision's detector as ``model``, with its data and its trainable parameters.
+BUILD = """
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.roi_heads import fastrcnn_loss
+from torchvision.models.detection.rpn import concat_box_prediction_layers
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+torch.set_num_threads(int(inputs["threads"]))
+stages = inputs["stages"].tolist()
+body = torchvision.models.__dict__["resnet" + str(inputs["depth"])](norm_layer=torchvision.ops.FrozenBatchNorm2d)
+channels = [body.layer1[0].expansion * 64 * 2 ** (s - 1) for s in stages]
+for name, parameter in body.named_parameters():
+    parameter.requires_grad_(name.startswith(("layer2", "layer3", "layer4")))
+names = [str(i) for i in range(len(stages))]
+width, hidden = int(inputs["fpn_channels"]), int(inputs["head_channels"])
+model = FasterRCNN(
+    BackboneWithFPN(body, {f"layer{s}": n for s, n in zip(stages, names)}, channels, width, LastLevelMaxPool()),
+    min_size=int(inputs["min_size"]),
+    rpn_anchor_generator=AnchorGenerator(
+        tuple((32 * 2**i,) for i in range(len(stages) + 1)), ((0.5, 1.0, 2.0),) * (len(stages) + 1)
+    ),
+    box_roi_pool=torchvision.ops.MultiScaleRoIAlign(names, 7, 2),
+    box_head=TwoMLPHead(width * 49, hidden),
+    box_predictor=FastRCNNPredictor(hidden, int(inputs["n_fg_class"]) + 1),
+)
+imgs = [torch.from_numpy(inputs["img"] / np.float32(255))]
+targets = [{"boxes": torch.from_numpy(inputs["bbox"][:, [1, 0, 3, 2]]), "labels": torch.ones(1, dtype=torch.long)}]
+"""
+
+#: Makes the checkpoint: random weights with proposals that differ.
+MAKE = """
+model.eval()
+settle(model, lambda: model.backbone(model.transform(imgs)[0].tensors), 0)
+spread(lambda: model(imgs), (model.rpn.head.cls_logits, 3), (model.rpn.head.bbox_pred, 0.3))
+box = model.roi_heads.box_predictor
+spread(lambda: model(imgs), (box.cls_score, 1), (box.bbox_pred, 0.3))
+torch.save(model.state_dict(), folder / "detector.pth")
+"""
+
+#: The staged step of torchvision.
+THEIR_STEP = """
+model.load_state_dict(torch.load(folder / "detector.pth"))
+model.train()
+optimizer = torch.optim.SGD(
+    [p for p in model.parameters() if p.requires_grad], lr=float(inputs["lr"]), momentum=0.9, weight_decay=1e-4
+)
+rpn, heads = model.rpn, model.roi_heads
+fg_bg_sampler = rpn.fg_bg_sampler
+
+
+def cut(tensors):
+    return [t.detach().requires_grad_() for t in tensors]
+
+
+def step(lap):
+    images, truth = model.transform(imgs, targets)
+    lap("prepare")
+    features = model.backbone(images.tensors)
+    maps = list(features.values())
+    lap("trunk forward")
+    leaves = cut(maps)
+    objectness, deltas = rpn.head(leaves)
+    lap("RPN and box heads")
+    anchors = rpn.anchor_generator(images, leaves)
+    o_leaves, d_leaves = cut(objectness), cut(deltas)
+    o, d = concat_box_prediction_layers(list(o_leaves), list(d_leaves))
+    boxes = rpn.box_coder.decode(d.detach(), anchors).view(len(anchors), -1, 4)
+    proposals, _ = rpn.filter_proposals(boxes, o.detach(), images.image_sizes, [t[0].numel() for t in objectness])
+    lap("proposals")
+    labels, matched = rpn.assign_targets_to_anchors(anchors, truth)
+    encoded = rpn.box_coder.encode(matched, anchors)
+    drawn = fg_bg_sampler(labels)
+    regions, _, classes, goals = heads.select_training_samples(proposals, truth)
+    lap("targets")
+    rpn.fg_bg_sampler = lambda labels: drawn
+    losses = list(rpn.compute_loss(o, d, labels, encoded))
+    sum(losses).backward()
+    lap("losses")
+    torch.autograd.backward(objectness + deltas, [t.grad for t in o_leaves + d_leaves])
+    lap("RPN and box heads")
+    pooled = heads.box_roi_pool(dict(zip(features, leaves)), regions, images.image_sizes)
+    lap("RoI ops")
+    (p_leaf,) = cut([pooled])
+    predicted = heads.box_predictor(heads.box_head(p_leaf))
+    lap("RPN and box heads")
+    leaf_predicted = cut(predicted)
+    losses += fastrcnn_loss(*leaf_predicted, classes, goals)
+    sum(losses[2:]).backward()
+    lap("losses")
+    torch.autograd.backward(predicted, [t.grad for t in leaf_predicted])
+    lap("RPN and box heads")
+    pooled.backward(p_leaf.grad)
+    lap("RoI ops")
+    torch.autograd.backward(maps, [t.grad for t in leaves])
+    lap("trunk backward")
+    optimizer.step()
+    optimizer.zero_grad()
+    lap("update")
+    return [float(loss) for loss in losses]
+
+
+outputs["losses"] = np.array(step(lambda stage: None))
+model.load_state_dict(torch.load(folder / "detector.pth"))
+for stage, seconds in Laps(bool(inputs["processor"])).run(step, int(inputs["repeat"])).items():
+    outputs[stage] = np.array(seconds)
+"""
+
+THEIRS = "import time\n" + inspect.getsource(Laps) + BUILD + THEIR_STEP
+
+
+class Ours:
+    """Our detector in training.
+
+    Args:
+        network (Network): What to build.
+        min_size (int): Shorter side of the image in the network.
+        path (path or None): The checkpoint.
+        lr (float): Learning rate of SGD.
+    """
+
+    def __init__(self, network, min_size, path, lr):
+        options = network._asdict()
+        self.model = models.fasterrcnn_resnet_fpn(pretrained_model=path, min_size=min_size, norm_eps=1e-5, **options)
+        self.chain = train_chain(self.model)
+        self.optimizer = chainer.optimizers.MomentumSGD(lr=lr, momentum=0.9).setup(self.chain)
+        self.optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(1e-4))
+        freeze_backbone(self.model, 3)
+        self.chain.cleargrads()
+        self.img = read_image(str(photograph_path()))
+
+    def step(self, lap):
+        """Do the staged step; return the losses in torchvision's order."""
+        rpn, heads, chain = self.model.rpn, self.model.roi_heads, self.chain
+        x, sizes, bboxes, outputs = chain.batch([self.img], [BBOX], [np.zeros(1, np.int32)])
+        lap("prepare")
+        maps = self.model.backbone(x)
+        lap("trunk forward")
+        leaves = _cut(maps)
+        logits, deltas = rpn.head(leaves)
+        lap("RPN and box heads")
+        anchors = rpn.anchors(leaves, x.shape[2:])
+        proposals = rpn.propose(logits, deltas, anchors, sizes)
+        lap("proposals")
+        outs, out_leaves = [*logits, *deltas], _cut([*logits, *deltas])
+        n = len(logits)
+        with _laps_of_targets(lap, rpn.box_coder, heads.box_coder):
+            losses = rpn_loss.rpn_losses(
+                out_leaves[:n], out_leaves[n:], anchors, bboxes, rpn.box_coder, **chain.rpn_options
+            )
+            sum(losses.values()).backward()
+            lap("losses")
+            chainer.backward(outs, [leaf.grad_var for leaf in out_leaves])
+            lap("RPN and box heads")
+            regions = roi_loss.draw_regions(proposals, bboxes, outputs, **chain.roi_options)
+            lap("targets")
+            pooled = heads._pool(self.model.roi_levels(leaves), [r.bbox for r in regions], sizes, heads.outsize)
+            lap("RoI ops")
+            (pooled_leaf,) = _cut([pooled])
+            predicted = heads.box_predictor(heads.box_head(pooled_leaf))
+            lap("RPN and box heads")
+            predicted_leaves = _cut(predicted)
+            losses |= (of_regions := roi_loss.roi_losses(*predicted_leaves, regions, bboxes, heads.box_coder))
+            sum(of_regions.values()).backward()
+            lap("losses")
+        chainer.backward(list(predicted), [leaf.grad_var for leaf in predicted_leaves])
+        lap("RPN and box heads")
+        chainer.backward([pooled], [pooled_leaf.grad_var])
+        lap("RoI ops")
+        chainer.backward(list(maps), [leaf.grad_var for leaf in leaves])
+        lap("trunk backward")
+        self.optimizer.update()
+        self.chain.cleargrads()
+        lap("update")
+        return [float(losses[name].array) for name in ("rpn_objectness", "rpn_box", "roi_class", "roi_box")]
+
+    def limits(self, speed, bandwidth):
+        """Say how long each stage would take at the speed of a matrix product or of a copy."""
+        x, *_ = self.chain.batch([self.img], [BBOX], [np.zeros(1, np.int32)])
+        with Work() as work:
+            self.model.backbone(x)
+        n_bytes = 20 * sum(param.size for param in self.chain.params() if param.requires_grad)
+        return {
+            "trunk forward": work.forward / speed,
+            "trunk backward": work.backward / speed,
+            "update": n_bytes / bandwidth,  # parameter, gradient and velocity read, two of them written
+        }
+
+
+class Work(chainer.LinkHook):
+    """Count the floating-point operations of convolutions and linear layers, and those of the gradients they need."""
+
+    name = "Work"
+
+    def __init__(self):
+        super().__init__()
+        self.forward = self.backward = 0
+
+    def forward_postprocess(self, args):
+        """Add those of one layer."""
+        if isinstance(args.link, (L.Convolution2D, L.Linear)):
+            work = 2 * args.out.size * args.link.W[0].size
+            x = args.args[0]
+            self.forward += work
+            self.backward += work * (args.link.W.requires_grad + (isinstance(x, chainer.Variable) and x.requires_grad))
+
+
+def _cut(variables):
+    return [chainer.Variable(variable.array) for variable in variables]
+
+
+@contextlib.contextmanager
+def _laps_of_targets(lap, *box_coders):
+    """Let matching, sampling and encoding inside the functions of the losses count for the targets."""
+    with contextlib.ExitStack() as stack:
+        for owner, name in ((rpn_loss, "match"), (rpn_loss, "sample"), *((coder, "encode") for coder in box_coders)):
+            original = getattr(owner, name)
+
+            def timed(*args, original=original, **kwargs):
+                lap("losses")
+                result = original(*args, **kwargs)
+                lap("targets")
+                return result
+
+            stack.enter_context(mock.patch.object(owner, name, timed))
+        yield
+
+
+@contextlib.contextmanager
+def chainers_convolution():
+    """Have all our convolutions computed by Chainer."""
+    with mock.patch.object(links.Convolution2D, "forward", L.Convolution2D.forward):
+        yield
+
+
+def copy_bandwidth(n_bytes=1 << 27, repeat=5):
+    """Measure how fast a large array is copied: bytes read and written per second."""
+    a = np.ones(n_bytes, np.uint8)
+    b = np.empty_like(a)
+    best = float("inf")
+    for _ in range(repeat):
+        start = time.perf_counter()
+        b[...] = a
+        best = min(best, time.perf_counter() - start)
+    return 2 * n_bytes / best
+
+
+def table(mine, stock, theirs, limits):
+    """Make the table of one network at one size.
+
+    Args:
+        mine, stock, theirs (dict or None): For each stage a list of seconds; None leaves the column empty.
+        limits (dict): For some stages seconds.
+
+    Returns:
+        list of str: Lines of Markdown.
+    """
+    lines = [
+        "| stage | chainfpn, s | Chainer's convolution, s | torchvision, s | times as fast as Chainer's "
+        "| as torchvision | limit, s |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for stage in (*STAGES, "**all**"):
+        seconds = [None if side is None else _median(side, stage) for side in (mine, stock, theirs)]
+        cells = ["" if s is None else f"{s:.4f}" for s in seconds]
+        cells += ["" if s is None else f"{s / seconds[0]:.2f}" for s in seconds[1:]]
+        cells.append(f"{limits[stage]:.4f}" if stage in limits else "")
+        lines.append(f"| {stage} | {' | '.join(cells)} |")
+    return lines
+
+
+def _median(side, stage):
+    if stage != "**all**":
+        return statistics.median(side[stage])
+    return statistics.median(map(sum, zip(*(side[name] for name in STAGES), strict=True)))
+
+
+def measure_one(network, min_size, live, arguments):
+    """Measure one network at one size: Markdown lines."""
+    img = read_image(str(photograph_path()))
+    processor = arguments.threads == 1
+    given = {**network._asdict(), "min_size": min_size, "img": img, "bbox": BBOX, "threads": arguments.threads}
+    given |= {"lr": 1e-5, "repeat": arguments.repeat, "processor": processor}
+    sides = [{}, {}, {} if live else None]
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        if live:
+            live.run(RANDOM_NETWORKS + BUILD + MAKE, folder=folder, **given)
+        trained = Ours(network, min_size, folder / "detector.pth" if live else None, given["lr"])
+        losses = trained.step(lambda stage: None)
+        for _ in range(arguments.rounds):
+            _extend(sides[0], Laps(processor).run(trained.step, arguments.repeat))
+            with chainers_convolution():
+                _extend(sides[1], Laps(processor).run(trained.step, arguments.repeat))
+            if live:
+                seconds = live.run(THEIRS, folder=folder, **given)
+                their_losses = seconds.pop("losses")
+                _extend(sides[2], seconds)
+    limits = trained.limits(sgemm(), copy_bandwidth())
+    lines = table(*sides, limits)
+    words = ", ".join(f"{loss:.3f}" for loss in losses)
+    if live:
+        words += " and torchvision's " + ", ".join(f"{loss:.3f}" for loss in their_losses)
+    return [*lines, "", f"The losses of the first step are {words}; each side draws its own regions."]
+
+
+def _extend(seconds, more):
+    for stage, values in more.items():
+        seconds.setdefault(stage, []).extend(np.asarray(values).tolist())
+
+
+def measure(arguments):
+    """Measure everything and return the section as Markdown."""
+    live = find()
+    load = os.getloadavg()[0]
+    lines = []
+    for name, network in NETWORKS.items():
+        for min_size in arguments.size:
+            lines += [f"### {name}, {min_size} pixels", "", *measure_one(network, min_size, live, arguments), ""]
+    kernels = os.environ.get("OPENBLAS_CORETYPE")
+    return "\n".join(
+        [
+            *lines,
+            f"{'1 thread, processor time' if arguments.threads == 1 else f'{arguments.threads} threads'}; "
+            f"medians of {arguments.rounds} rounds of {arguments.repeat} steps; matrix product "
+            f"{sgemm() / 1e9:.0f} GFLOP/s{f' with OPENBLAS_CORETYPE={kernels}' if kernels else ''}; load average "
+            f"before the run {load:.1f}. {platform.machine()}, Python {platform.python_version()}, "
+            f"NumPy {np.__version__}.",
+        ]
+    )
+
+
+def main():
+    """Measure, print, and write if asked to."""
+    n_cores = len(os.sched_getaffinity(0))
+    parser = argparse.ArgumentParser(description=textwrap.dedent(__doc__).splitlines()[0])
+    parser.add_argument(
+        "--repeat", type=int, default=3, metavar="N", help="timed steps in a row (default: %(default)s)"
+    )
+    parser.add_argument("--rounds", type=int, default=2, metavar="N", help="turns of each side (default: %(default)s)")
+    parser.add_argument("--size", type=int, nargs="+", default=SIZES, metavar="PIXELS", help="shorter sides (400 800)")
+    parser.add_argument("--threads", type=int, default=n_cores, metavar="N", help="threads (default: %(default)s)")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
+    arguments = parser.parse_args()
+    wanted = {name: str(arguments.threads) for name in ("OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS")}
+    if any(os.environ.get(name) != value for name, value in wanted.items()):  # they are read when NumPy is imported
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})
+    section = measure(arguments)
+    print(section)
+    if arguments.write:
+        write(section, MARKERS)
+
+
+if __name__ == "__main__":
+    main()
