@@ -74,6 +74,9 @@ def add_arguments(parser):
         "--loss", action="append", default=[], metavar="KEY=VALUE", help="an option of the losses, as torchvision's"
     )
     training.add_argument("--train-sizes", type=_numbers, metavar="N,N", help="shorter sides to draw from in training")
+    training.add_argument(
+        "--crop", type=float, default=0.0, metavar="P", help="how often only a part of an image is shown, 0 to 1"
+    )
     training.add_argument("--no-augment", action="store_true", help="neither flip images nor change their light")
     training.add_argument("--dtype", choices=("float32", "mixed16"), default="float32")
     training.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="default: %(default)s")
@@ -106,6 +109,8 @@ def run(arguments):
     settings = _resumed(arguments) if arguments.resume else arguments
     if not settings.data:
         raise CommandError("--data is needed, except with --resume")
+    if not 0 <= settings.crop <= 1:
+        raise CommandError(f"--crop must be in 0 to 1, got {settings.crop}")
     if settings.held_out is not None and settings.validation is not None:
         raise CommandError("--held-out and --validation must not be given together")
 

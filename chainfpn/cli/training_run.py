@@ -176,7 +176,8 @@ def _iterator(data, settings):
     """Shuffle, transform and batch."""
     groups = datasets.orientation_groups(data)
     if not settings.no_augment:
-        data = TransformDataset(data, datasets.Compose(datasets.RandomFlip(), datasets.RandomPhotometric()))
+        crop = datasets.RandomCrop(probability=settings.crop)
+        data = TransformDataset(data, datasets.Compose(crop, datasets.RandomFlip(), datasets.RandomPhotometric()))
     if len(data) < settings.batch:
         raise CommandError(f"--batch must be at most the number of images, {len(data)}, got {settings.batch}")
     return datasets.GroupedIterator(data, settings.batch, groups)

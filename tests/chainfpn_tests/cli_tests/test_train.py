@@ -158,6 +158,7 @@ ERRORS = {
         "--trainable-layers: freeze_backbone: ",
     ),
     "two validations": (["--data", "shapes", "--held-out", "a", "--validation", "b"], "must not be given together"),
+    "more crops than images": (["--data", "shapes", "--crop", "1.5"], "--crop must be in 0 to 1, got 1.5"),
     "no such device": (["--data", "shapes", "--device", "tpu"], "--device must be cpu or cuda:N, got tpu"),
 }
 
