@@ -7,6 +7,7 @@ from chainer import initializers
 from chainfpn.functions import resize_nearest
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
+from chainfpn.links.pooling import max_pool
 
 
 class FPN(chainer.Chain):
@@ -105,7 +106,7 @@ def max_pool_level(ps, hs):
     Source:
         torchvision 0.14 ``LastLevelMaxPool``.
     """
-    return [F.max_pooling_2d(ps[-1], 1, stride=2, cover_all=False)]
+    return [max_pool(ps[-1], 1)]  # (B, C, ceil(H/2), ceil(W/2))
 
 
 def _block(in_channels, out_channels, ksize, norm):

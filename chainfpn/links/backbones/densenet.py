@@ -1,6 +1,7 @@
 """DenseNet, attribute for attribute torchvision's."""
 
 import math
+from functools import partial
 
 import chainer
 import chainer.functions as F
@@ -11,6 +12,7 @@ from chainercv.links import PickableSequentialChain
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.pooling import max_pool
 
 
 class DenseLayer(chainer.Chain):
@@ -76,7 +78,7 @@ class DenseNet(Classifier):
             features.conv0 = _convolution(3, stem, 7, stride=2, pad=3)  # (B, stem, H/2, W/2)
             features.norm0 = norm(stem)
             features.relu0 = F.relu
-            features.pool0 = _max_pool  # (B, stem, H/4, W/4)
+            features.pool0 = partial(max_pool, pad=1)  # (B, stem, H/4, W/4)
             for i, n in enumerate(n_layers, 1):
                 if i > 1:
                     setattr(features, f"transition{i - 1}", _transition(channels, norm))  # C/2, H/2, W/2
@@ -116,8 +118,3 @@ def _convolution(in_channels, out_channels, ksize, *, stride=1, pad=0):
 def _average_pool(x):
     """Halve the resolution: 2x2 average, stride 2, rounding down."""
     return F.average_pooling_2d(x, 2, stride=2)
-
-
-def _max_pool(x):
-    """Halve the resolution: 3x3 maximum, stride 2, pad 1, rounding down."""
-    return F.max_pooling_2d(x, 3, stride=2, pad=1, cover_all=False)

@@ -7,15 +7,11 @@ import chainer.functions as F
 
 from chainfpn.links.backbones.inception_blocks import ClassifierWithAuxiliaryHeads, ConvNormReLU, normal_linear
 from chainfpn.links.classifier import ClassifierPreparation, global_average
+from chainfpn.links.pooling import max_pool
 
 #: A convolution of this network: its weights start with this deviation, as do those of the last layer.
 _STD = 0.1
 _convolution = partial(ConvNormReLU, std=_STD)
-
-
-def _max_pool(x):
-    """Halve the resolution: 3x3 maximum, stride 2, rounding down."""
-    return F.max_pooling_2d(x, 3, stride=2, cover_all=False)
 
 
 def _same_average_pool(x):
@@ -94,7 +90,7 @@ def mixed_5(in_channels, pooled):
 def mixed_6a(in_channels):
     """Make the block that halves the resolution first (figure 10)."""
     branches = {"branch3x3": [(384, 3, 2)], "branch3x3dbl": [(64, 1), (96, 3), (96, 3, 2)], "branch_pool": []}
-    return Mixed(in_channels, branches, pool=_max_pool)
+    return Mixed(in_channels, branches, pool=max_pool)
 
 
 def mixed_6(in_channels, width):
@@ -116,7 +112,7 @@ def mixed_7a(in_channels):
         "branch7x7x3": [(192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3, 2)],
         "branch_pool": [],
     }
-    return Mixed(in_channels, branches, pool=_max_pool)
+    return Mixed(in_channels, branches, pool=max_pool)
 
 
 def mixed_7(in_channels):
@@ -191,10 +187,10 @@ class InceptionV3(ClassifierWithAuxiliaryHeads):
             self.Conv2d_1a_3x3 = _convolution(3, 32, 3, stride=2, pad=0)  # (B, 32, H/2, W/2)
             self.Conv2d_2a_3x3 = _convolution(32, 32, 3, pad=0)  # (B, 32, H/2, W/2)
             self.Conv2d_2b_3x3 = _convolution(32, 64, 3)  # (B, 64, H/2, W/2)
-            self.maxpool1 = _max_pool  # (B, 64, H/4, W/4)
+            self.maxpool1 = max_pool  # (B, 64, H/4, W/4)
             self.Conv2d_3b_1x1 = _convolution(64, 80, 1)  # (B, 80, H/4, W/4)
             self.Conv2d_4a_3x3 = _convolution(80, 192, 3, pad=0)  # (B, 192, H/4, W/4)
-            self.maxpool2 = _max_pool  # (B, 192, H/8, W/8)
+            self.maxpool2 = max_pool  # (B, 192, H/8, W/8)
             self.Mixed_5b = mixed_5(192, 32)  # (B, 256, H/8, W/8)
             self.Mixed_5c = mixed_5(256, 64)  # (B, 288, H/8, W/8)
             self.Mixed_5d = mixed_5(288, 64)  # (B, 288, H/8, W/8)

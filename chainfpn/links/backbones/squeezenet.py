@@ -9,6 +9,7 @@ from chainer import initializers
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
+from chainfpn.links.pooling import max_pool
 
 
 class Fire(chainer.Chain):
@@ -68,7 +69,7 @@ class SqueezeNet(Classifier):
         in_channels, ksize = first
         layers, fires = [_convolution(3, in_channels, ksize, stride=2), F.relu], iter(self.fires)
         for n in n_fires:
-            layers.append(_max_pool)
+            layers.append(partial(max_pool, round_up=True))
             for _ in range(n):
                 squeezed, expanded = next(fires)
                 layers.append(Fire(in_channels, squeezed, expanded))
@@ -86,8 +87,3 @@ class SqueezeNet(Classifier):
 def _convolution(in_channels, out_channels, ksize, *, stride=1, pad=0):
     """Make a convolution with bias, Kaiming-uniform over the fan-in."""
     return Convolution2D(in_channels, out_channels, ksize, stride, pad, initialW=initializers.HeUniform())
-
-
-def _max_pool(x):
-    """Halve the resolution: 3x3 maximum, stride 2, the last window over the edge if need be (torch's ceil_mode)."""
-    return F.max_pooling_2d(x, 3, stride=2, cover_all=True)

@@ -10,6 +10,7 @@ from chainfpn.functions import adaptive_avg_pool_2d
 from chainfpn.links.classifier import Classifier
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
+from chainfpn.links.pooling import max_pool
 
 #: Channels of the five stages.
 CHANNELS = (64, 128, 256, 512, 512)
@@ -63,7 +64,7 @@ def vgg_features(n_convolutions, *, norm=None):
         for _ in range(n):
             layers += [_convolution(in_channels, channels), *([] if norm is None else [norm(channels)]), F.relu]
             in_channels = channels
-        layers.append(_max_pool)
+        layers.append(partial(max_pool, ksize=2))
     return layers
 
 
@@ -76,8 +77,3 @@ def _convolution(in_channels, out_channels):
 def _linear(in_size, out_size):
     """Make a fully connected layer of small normal weights."""
     return L.Linear(in_size, out_size, initialW=initializers.Normal(0.01))
-
-
-def _max_pool(x):
-    """Halve the resolution: 2x2 maximum, stride 2, rounding down."""
-    return F.max_pooling_2d(x, 2, stride=2, cover_all=False)
