@@ -1,26 +1,26 @@
 """Builders of the classifiers: ResNet, ResNeXt and wide ResNet, by torchvision's names."""
 
-from chainfpn.links.backbones.resnet import BasicBlock, Bottleneck, ResNet
+from chainfpn.links.backbones.resnet import DEPTHS, ResNet
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.models.classifier_weights import ClassifierWeights
 
-#: Name to block, blocks per stage, groups and width per group.
+#: Name to depth, groups and width per group.
 RESNETS = {
-    "resnet18": (BasicBlock, (2, 2, 2, 2), 1, 64),
-    "resnet34": (BasicBlock, (3, 4, 6, 3), 1, 64),
-    "resnet50": (Bottleneck, (3, 4, 6, 3), 1, 64),
-    "resnet101": (Bottleneck, (3, 4, 23, 3), 1, 64),
-    "resnet152": (Bottleneck, (3, 8, 36, 3), 1, 64),
-    "resnext50_32x4d": (Bottleneck, (3, 4, 6, 3), 32, 4),
-    "resnext101_32x8d": (Bottleneck, (3, 4, 23, 3), 32, 8),
-    "resnext101_64x4d": (Bottleneck, (3, 4, 23, 3), 64, 4),
-    "wide_resnet50_2": (Bottleneck, (3, 4, 6, 3), 1, 128),
-    "wide_resnet101_2": (Bottleneck, (3, 4, 23, 3), 1, 128),
+    "resnet18": (18, 1, 64),
+    "resnet34": (34, 1, 64),
+    "resnet50": (50, 1, 64),
+    "resnet101": (101, 1, 64),
+    "resnet152": (152, 1, 64),
+    "resnext50_32x4d": (50, 32, 4),
+    "resnext101_32x8d": (101, 32, 8),
+    "resnext101_64x4d": (101, 64, 4),
+    "wide_resnet50_2": (50, 1, 128),
+    "wide_resnet101_2": (101, 1, 128),
 }
 
 
 def _builder(name):
-    block, n_blocks, groups, width_per_group = RESNETS[name]
+    depth, groups, width_per_group = RESNETS[name]
 
     def build(
         n_class=None,
@@ -33,8 +33,7 @@ def _builder(name):
     ):
         weights = ClassifierWeights(name, pretrained_model, convert_as=None)
         link = ResNet(
-            block,
-            n_blocks,
+            *DEPTHS[depth],
             weights.n_class(n_class),
             groups=groups,
             width_per_group=width_per_group,

@@ -1,5 +1,7 @@
 """ResNet, ResNeXt and wide ResNet, attribute for attribute torchvision's."""
 
+from functools import partial
+
 import chainer
 import chainer.functions as F
 
@@ -7,6 +9,7 @@ from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.initialization import convolution, linear
+from chainfpn.links.pooling import max_pool
 
 
 class BasicBlock(chainer.Chain):
@@ -118,6 +121,16 @@ class Bottleneck(chainer.Chain):
         return F.relu(h)
 
 
+#: Depth to block, and blocks of each of the four stages.
+DEPTHS = {
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
+    152: (Bottleneck, (3, 8, 36, 3)),
+}
+
+
 class ResNet(Classifier):
     """Residual network whose stages can be picked.
 
@@ -177,7 +190,7 @@ class ResNet(Classifier):
             self.conv1 = convolution(3, 64, 7, stride=2)
             self.bn1 = norm(64)
             self.relu = F.relu
-            self.maxpool = _max_pool
+            self.maxpool = partial(max_pool, pad=1)
             in_channels, dilate = 64, 1
             dilates = (False, *replace_stride_with_dilation)
             for i, (n, instead_of_stride) in enumerate(zip(n_blocks, dilates, strict=True)):
@@ -202,18 +215,18 @@ class ResNet18(ResNet):
     """ResNet-18; the options are :class:`ResNet`'s."""
 
     def __init__(self, n_class=1000, *, zero_init_residual=False, norm=BatchNormalization):
-        super().__init__(BasicBlock, (2, 2, 2, 2), n_class, zero_init_residual=zero_init_residual, norm=norm)
+        super().__init__(*DEPTHS[18], n_class, zero_init_residual=zero_init_residual, norm=norm)
 
 
 class ResNet34(ResNet):
     """ResNet-34; the options are :class:`ResNet`'s."""
 
     def __init__(self, n_class=1000, *, zero_init_residual=False, norm=BatchNormalization):
-        super().__init__(BasicBlock, (3, 4, 6, 3), n_class, zero_init_residual=zero_init_residual, norm=norm)
+        super().__init__(*DEPTHS[34], n_class, zero_init_residual=zero_init_residual, norm=norm)
 
 
 class _BottleneckResNet(ResNet):
-    n_blocks = None
+    depth = None
 
     def __init__(
         self,
@@ -227,8 +240,7 @@ class _BottleneckResNet(ResNet):
         norm=BatchNormalization,
     ):
         super().__init__(
-            Bottleneck,
-            self.n_blocks,
+            *DEPTHS[self.depth],
             n_class,
             groups=groups,
             width_per_group=width_per_group,
@@ -242,19 +254,19 @@ class _BottleneckResNet(ResNet):
 class ResNet50(_BottleneckResNet):
     """ResNet-50; the options are :class:`ResNet`'s."""
 
-    n_blocks = (3, 4, 6, 3)
+    depth = 50
 
 
 class ResNet101(_BottleneckResNet):
     """ResNet-101; the options are :class:`ResNet`'s."""
 
-    n_blocks = (3, 4, 23, 3)
+    depth = 101
 
 
 class ResNet152(_BottleneckResNet):
     """ResNet-152; the options are :class:`ResNet`'s."""
 
-    n_blocks = (3, 8, 36, 3)
+    depth = 152
 
 
 def _downsample(in_channels, out_channels, stride, norm):
@@ -262,8 +274,3 @@ def _downsample(in_channels, out_channels, stride, norm):
     if stride == 1 and in_channels == out_channels:
         return None
     return IndexedSequential(convolution(in_channels, out_channels, 1, stride=stride), norm(out_channels))
-
-
-def _max_pool(x):
-    """Halve the resolution: 3x3 maximum, stride 2, pad 1, rounding down."""
-    return F.max_pooling_2d(x, 3, stride=2, pad=1, cover_all=False)
