@@ -6,7 +6,6 @@ float32 go to ``winograd``. float16 is computed in float32.
 """
 
 import functools
-import importlib.util
 import itertools
 import math
 from typing import NamedTuple
@@ -39,8 +38,10 @@ class Geometry(NamedTuple):
 
 @functools.cache
 def _winograd():
-    """Import Winograd's algorithm on first use; None without Numba."""
-    if importlib.util.find_spec("numba") is None:
+    """Import Winograd's algorithm on first use; None where Numba is not installed or cannot be imported."""
+    try:
+        import numba  # noqa: F401
+    except ImportError:
         return None
     from chainfpn.functions.kernels import winograd
 

@@ -63,6 +63,21 @@ def test_without_numba_one_warning_and_the_same_result():
     assert run_python(code).split() == ["5.0", "10.0", "[0]"] * 2
 
 
+def test_a_numba_that_cannot_be_imported_is_as_good_as_none(tmp_path):
+    (tmp_path / "numba.py").write_text('raise ImportError("Numba needs NumPy 2.2 or less")')
+    code = (
+        CALL
+        + f"""
+    sys.path.insert(0, {str(tmp_path)!r})
+    warnings.simplefilter("ignore")
+    large = np.ones((1, 16, 32, 32), np.float32)  # as Winograd's algorithm computes it
+    print(chainfpn.functions.convolution_2d(large, np.ones((16, 16, 3, 3), np.float32)).array[0, 0, 0, 0])
+    print(chainfpn.functions.roi_pool(x, roi, image, 1, 1.0).array.item())
+    """
+    )
+    assert run_python(code).split() == ["144.0", "10.0"]
+
+
 def test_where_nothing_can_be_cached_kernels_are_compiled_each_time():
     pytest.importorskip("numba")
     code = (
