@@ -9,10 +9,10 @@ from chainfpn.links.detectors.roi_heads import RoIHeads
 from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
 from chainfpn.links.fpn import max_pool_level
 from chainfpn.models import detector_parts
+from chainfpn.models.detector_documentation import document
 from chainfpn.models.detector_parts import (
     anchor_generator,
     build,
-    document,
     fixed_builder,
     label_options,
 )

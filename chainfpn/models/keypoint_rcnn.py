@@ -3,7 +3,8 @@
 from chainfpn.links.detectors.keypoint_head import KeypointRCNNPredictor, keypoint_head
 from chainfpn.links.detectors.keypoint_rcnn import KeypointRCNN
 from chainfpn.models import faster_rcnn
-from chainfpn.models.detector_parts import build, document
+from chainfpn.models.detector_documentation import document
+from chainfpn.models.detector_parts import build
 from chainfpn.models.faster_rcnn import assemble_rcnn
 
 #: Every option and torchvision's value for it: people, and the joints COCO marks.

@@ -3,7 +3,8 @@
 from chainfpn.boxes.kuangliu_anchors import KuangliuAnchorGenerator
 from chainfpn.links.detectors.preparation import Preparation
 from chainfpn.links.kuangliu_retinanet import KuangliuRetinaNet
-from chainfpn.models.detector_parts import build, document
+from chainfpn.models.detector_documentation import document
+from chainfpn.models.detector_parts import build
 from chainfpn.models.trunk_weights import TrunkClassifier
 from chainfpn.models.weights import resolve_label_names
 

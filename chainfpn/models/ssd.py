@@ -4,7 +4,8 @@ from chainfpn.boxes.default_boxes import DefaultBoxGenerator
 from chainfpn.links.backbones.ssd_vgg import POOL4, SSDVGG16
 from chainfpn.links.detectors.preparation import Preparation
 from chainfpn.links.detectors.ssd import SSD, SSDHead
-from chainfpn.models.detector_parts import build, document, label_options
+from chainfpn.models.detector_documentation import document
+from chainfpn.models.detector_parts import build, label_options
 from chainfpn.models.presets import CAFFE
 from chainfpn.models.trunk_weights import TrunkClassifier
 
