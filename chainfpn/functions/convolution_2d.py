@@ -108,7 +108,8 @@ def convolution_2d(x, W, b=None, stride=1, pad=0, *, dilate=1, groups=1):
 
     Raises:
         chainer.utils.type_check.InvalidType: if the shapes or dtypes do not fit.
-        ValueError: if stride or dilate is not positive, pad is negative, or the kernel does not fit into the image.
+        ValueError: if stride or dilate is not positive, pad is negative, the kernel does not fit into the image, or
+            groups does not divide O.
 
     Example:
         >>> import numpy as np
@@ -118,6 +119,8 @@ def convolution_2d(x, W, b=None, stride=1, pad=0, *, dilate=1, groups=1):
                [6., 9., 6.],
                [4., 6., 4.]])
     """
+    if groups < 1 or len(W) % groups:
+        raise ValueError(f"convolution_2d: groups must be > 0 and divide W's {len(W)} output channels, got {groups!r}")
     inputs = (x, W) if b is None else (x, W, b)
     arrays = [a.array if isinstance(a, chainer.Variable) else a for a in inputs]
     if intel64.should_use_ideep(">=auto") or not all(isinstance(a, np.ndarray) for a in arrays):

@@ -187,6 +187,8 @@ def test_half_precision_input_meets_single_precision_weights():
         ({"stride": 0}, r"convolution_2d: stride must be a positive int or a pair of them, got 0"),
         ({"pad": -1}, r"convolution_2d: pad must be a non-negative int or a pair of them, got -1"),
         ({"dilate": (1, 0)}, r"convolution_2d: dilate must be a positive int or a pair of them, got \(1, 0\)"),
+        ({"groups": 3}, r"convolution_2d: groups must be > 0 and divide W's 5 output channels, got 3"),
+        ({"groups": 0}, r"convolution_2d: groups must be > 0 and divide W's 5 output channels, got 0"),
         ({"dilate": 5}, r"convolution_2d: x must hold a window of \(3, 3\), got shape \(2, 3, 9, 7\) for Geometry"),
     ],
 )
