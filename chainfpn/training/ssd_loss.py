@@ -16,7 +16,8 @@ def ssd_losses(logits, deltas, anchors, bboxes, outputs, box_coder, *, iou_thres
     """Compute the losses of the boxes with an object, and of the background that looks most like one.
 
     Of each image those backgrounds are taken whose cross entropy is largest, a fixed number per box with an object.
-    Both losses are summed and divided by the number of boxes with an object in the batch.
+    Where there are not as many, boxes with an object make up the number, and so count twice. Both losses are summed
+    and divided by the number of boxes with an object in the batch.
 
     Args:
         logits (list of Variable): Per map, (B, N_l, K).
@@ -37,23 +38,24 @@ def ssd_losses(logits, deltas, anchors, bboxes, outputs, box_coder, *, iou_thres
     xp = backend.get_array_module(*anchors)
     whole = xp.concatenate(anchors)  # (N, 4)
     negatives_per_positive = np.float32((1 - positive_fraction) / positive_fraction)  # multiplied so in torch, too
-    positives, negatives, found, targets = [], [], [], []
+    positives, rows, answers, targets = [], [], [], []
     for i, (bbox, output) in enumerate(zip(bboxes, outputs, strict=True)):
         matched = match_each(whole, bbox, iou_thresh)  # (N,)
         (positive,) = xp.nonzero(matched >= 0)
+        answer = xp.zeros(len(whole), np.int32)
+        answer[positive] = output[matched[positive]]
         mistake = xp.concatenate([_background_loss(logit.array[i]) for logit in logits])  # (N,)
         mistake[positive] = -np.inf
-        negative = top_k(mistake, math.ceil(negatives_per_positive * np.float32(len(positive))))
+        hardest = top_k(mistake, math.ceil(negatives_per_positive * np.float32(len(positive))))
+        row = xp.concatenate((positive, hardest))  # (S_i,)
         positives.append(positive + i * len(whole))
-        negatives.append(negative + i * len(whole))
-        found.append(output[matched[positive]])
+        rows.append(row + i * len(whole))
+        answers.append(answer[row])
         targets.append(box_coder.encode(bbox[matched[positive]], whole[positive]))  # (P_i, 4)
-    positive, rows = xp.concatenate(positives), xp.concatenate(positives + negatives)  # (P,), (S,)
-    answer = xp.zeros(len(rows), np.int32)
-    answer[: len(positive)] = xp.concatenate(found)
+    positive = xp.concatenate(positives)  # (P,)
     n = max(len(positive), 1)
     return {
-        "class": cross_entropy(take_rows(logits, rows), answer) / n,
+        "class": cross_entropy(take_rows(logits, xp.concatenate(rows)), xp.concatenate(answers)) / n,
         "box": smooth_l1_loss(take_rows(deltas, positive), xp.concatenate(targets)) / n,
     }
 
