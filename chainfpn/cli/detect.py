@@ -81,17 +81,17 @@ def run(arguments):
     from chainfpn.cli.detector import choose_device, load_default_detector, load_detector
     from chainfpn.cli.processes import communicator, own_device
 
-    comm = communicator(arguments)
-    device = choose_device(own_device(arguments.device, comm))
-    if arguments.weights is None:
-        if arguments.model is not None or arguments.cache:
-            raise CommandError("--model and --cache need --weights")
-        detector = load_default_detector()
-    else:
-        detector = load_detector(arguments.weights, model=arguments.model, cache=arguments.cache)
-    detector.to_device(device)
-    options = {"score": arguments.score, "out": arguments.out, "json_path": arguments.json}
-    return detect_all(detector, arguments.images, **options, comm=comm)
+    with communicator(arguments) as comm:
+        device = choose_device(own_device(arguments.device, comm))
+        if arguments.weights is None:
+            if arguments.model is not None or arguments.cache:
+                raise CommandError("--model and --cache need --weights")
+            detector = load_default_detector()
+        else:
+            detector = load_detector(arguments.weights, model=arguments.model, cache=arguments.cache)
+        detector.to_device(device)
+        options = {"score": arguments.score, "out": arguments.out, "json_path": arguments.json}
+        return detect_all(detector, arguments.images, **options, comm=comm)
 
 
 def same_file(path, other):

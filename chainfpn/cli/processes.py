@@ -1,30 +1,74 @@
 """The processes that a command shares its work with."""
 
+import contextlib
+import sys
+import time
+import traceback
+
 from chainfpn.cli.errors import CommandError
 
+#: Seconds that all processes but the first wait before they say what went wrong: mostly it is the same everywhere.
+_PATIENCE = 1
 
-def communicator(arguments):
-    """Meet the other processes of ``mpiexec``.
+
+@contextlib.contextmanager
+def communicator(arguments, *, nccl=False):
+    """Meet the other processes of ``mpiexec`` while a block runs.
+
+    A process whose block fails says why and ends all of them, with status 1: the others would wait for it forever.
 
     Args:
-        arguments (argparse.Namespace): With ``mpi`` and ``device``.
+        arguments (argparse.Namespace): With ``mpi`` and ``command``.
+        nccl (bool): Sum gradients from GPU to GPU.
 
-    Returns:
+    Yields:
         chainermn.CommunicatorBase or None: None if there are none to meet.
 
     Raises:
-        CommandError: if there is no MPI.
+        CommandError: if there is no MPI, or no NCCL where it is needed.
     """
     if not arguments.mpi:
-        return None
-    import chainermn
-
+        yield None
+        return
     try:
-        return chainermn.create_communicator("pure_nccl" if arguments.device.startswith("cuda") else "naive")
-    except ImportError as error:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
         raise CommandError(
             f"--mpi needs mpi4py and an MPI ({error}); docs/training.md says how to install it"
         ) from None
+    with _one_fate(MPI.COMM_WORLD, arguments.command):
+        yield _communicator(nccl)
+
+
+def _communicator(nccl):
+    import chainermn
+
+    if not nccl:
+        return chainermn.create_communicator("naive")
+    try:
+        return chainermn.create_communicator("pure_nccl")
+    except RuntimeError as error:
+        raise CommandError(f"--mpi on GPUs needs a CuPy that has NCCL ({error})") from None
+
+
+@contextlib.contextmanager
+def _one_fate(world, command):
+    """End all processes if a block fails in one of several."""
+    try:
+        yield
+    except BaseException as error:
+        if world.size == 1:
+            raise
+        if world.rank != 0:
+            time.sleep(_PATIENCE)
+        if isinstance(error, CommandError):
+            print(f"chainfpn {command}: {error}", file=sys.stderr)
+        elif not isinstance(error, KeyboardInterrupt | BrokenPipeError):
+            traceback.print_exc()
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
+        sys.stderr.flush()
+        world.Abort(1)
 
 
 def own_device(name, comm):

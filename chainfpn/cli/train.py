@@ -22,7 +22,7 @@ import pathlib
 from chainfpn.cli.errors import CommandError
 
 #: What a resumed training takes from the command line and not from the one that was stopped.
-OF_EACH_RUN = ("command", "run", "out", "resume", "device", "mpi")
+OF_EACH_RUN = ("command", "run", "out", "resume", "before", "device", "mpi")
 
 
 def add_arguments(parser):
@@ -135,12 +135,12 @@ def _resumed(arguments):
     """Return the options of the training in ``--out``, with those of this run."""
     path = arguments.out / "train.json"
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        before = json.loads(path.read_text(encoding="utf-8"))
+        return argparse.Namespace(**{**vars(arguments), **before["settings"], "before": before})
     except OSError as error:
         raise CommandError(f"{path}: cannot be read ({error.strerror}); --resume needs a training in --out") from None
     except (ValueError, KeyError, TypeError):
         raise CommandError(f"{path}: is not what a training wrote") from None
-    return argparse.Namespace(**{**vars(arguments), **settings})
 
 
 def _at_least(least):

@@ -61,8 +61,8 @@ def train(settings):
     Raises:
         CommandError: if it cannot be done.
     """
-    comm = communicator(settings)
-    with chainer.using_config("dtype", chainer.mixed16 if settings.dtype == "mixed16" else np.dtype(settings.dtype)):
+    dtype = chainer.mixed16 if settings.dtype == "mixed16" else np.dtype(settings.dtype)
+    with communicator(settings, nccl=settings.device.startswith("cuda")) as comm, chainer.using_config("dtype", dtype):
         try:
             return _train(settings, comm)
         except (chainfpn.WeightsError, datasets.DataError, FloatingPointError) as error:
@@ -109,10 +109,10 @@ def _train(settings, comm):
     snapshot_path = settings.out / ("snapshot.npz" if first else f"snapshot-{comm.rank}.npz")
     trainer.extend(Snapshot(snapshot_path))
     if first:
-        about = _about(settings, train_data, validation_data)
+        about = _about(settings, train_data, validation_data, comm)
         _extend(trainer, model, settings, about, validation_data)
     if settings.resume:
-        load_snapshot(snapshot_path, trainer)
+        _resume(snapshot_path, trainer, settings, comm)
     if first:
         with complete_file(settings.out / "train.json") as file:
             json.dump(about, file, indent=2)
@@ -246,10 +246,27 @@ def _print_epoch(trainer):
     )
 
 
-def _about(settings, train_data, validation_data):
+def _resume(path, trainer, settings, comm):
+    """Go on where the training was stopped, which must be the same place in all processes."""
+    n_processes = 1 if comm is None else comm.size
+    before = settings.before.get("processes", n_processes)
+    if before != n_processes:
+        raise CommandError(
+            f"--resume: the training had {before} processes and must have as many now, not {n_processes}"
+        )
+    load_snapshot(path, trainer)
+    if comm is not None:
+        iterations = sorted(set(comm.mpi_comm.allgather(trainer.updater.iteration)))
+        if len(iterations) > 1:
+            steps = " and ".join(map(str, iterations))
+            raise CommandError(f"--resume: the snapshots of all processes must be of one step, got steps {steps}")
+
+
+def _about(settings, train_data, validation_data, comm):
     """Say what is being done, and with what."""
     return {
         "settings": to_json(settings),
+        "processes": 1 if comm is None else comm.size,
         "label_names": train_data.label_names,
         "images": {"training": len(train_data), "validation": 0 if validation_data is None else len(validation_data)},
         "versions": {

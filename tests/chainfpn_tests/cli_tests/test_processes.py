@@ -1,0 +1,77 @@
+"""Commands on several processes of ``mpiexec``: what happens when one of them cannot go on."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chainfpn.data import weights_path
+from reference.processes import mpiexec
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mpi")]
+
+SLIM = ["depth=18", "stages=[1,2]", "fpn_channels=8", "head_channels=8", "min_size=48", "max_size=48"]
+TRAIN = [
+    *("-m", "chainfpn", "train", "--mpi", "--data", "shapes:8", "--loss", "box_batch_size_per_image=16"),
+    *(part for option in SLIM for part in ("--set", option)),
+]
+
+
+def own_words(stderr):
+    """Return what the commands themselves said, without what mpiexec adds."""
+    return [line for line in stderr.splitlines() if line.startswith("chainfpn ") or "Traceback" in line]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory, mpi):
+    """A training of one epoch in two processes."""
+    out = tmp_path_factory.mktemp("training") / "run"
+    mpiexec(2, *TRAIN, "--epochs", "1", "--out", out)
+    return out
+
+
+def test_what_all_get_wrong_is_said_once(tmp_path):
+    done = mpiexec(2, *TRAIN[:4], "--data", "nowhere", "--out", tmp_path / "run", status=1)
+    assert own_words(done.stderr) == ["chainfpn train: nowhere: there is no such folder"]
+
+
+def test_one_that_cannot_resume_ends_all(out, tmp_path):
+    shutil.copytree(out, tmp_path / "run")
+    (tmp_path / "run" / "snapshot-1.npz").unlink()
+    done = mpiexec(2, *TRAIN[:4], "--resume", "--out", tmp_path / "run", status=1)
+    assert own_words(done.stderr) == [
+        f"chainfpn train: {tmp_path / 'run' / 'snapshot-1.npz'}: No such file or directory"
+    ]
+
+
+def test_snapshots_of_different_steps_are_refused(out, tmp_path):
+    shutil.copytree(out, tmp_path / "run")
+    path = tmp_path / "run" / "snapshot-1.npz"
+    with np.load(path) as snapshot:
+        arrays = {**snapshot, "updater/iteration": np.asarray(1)}
+    np.savez(path, **arrays)
+    done = mpiexec(2, *TRAIN[:4], "--resume", "--out", tmp_path / "run", status=1)
+    message = "chainfpn train: --resume: the snapshots of all processes must be of one step, got steps 1 and 2"
+    assert own_words(done.stderr) == [message]
+
+
+def test_another_number_of_processes_is_refused(out, tmp_path):
+    shutil.copytree(out, tmp_path / "run")
+    done = mpiexec(1, *TRAIN[:3], "--resume", "--out", tmp_path / "run", status=1)
+    message = "chainfpn train: --resume: the training had 2 processes and must have as many now, not 1"
+    assert own_words(done.stderr) == [message]
+
+
+def test_one_that_cannot_write_ends_all(tmp_path):
+    for name in ("0.jpg", "1.jpg"):
+        Image.new("RGB", (64, 48)).save(tmp_path / name)
+    (tmp_path / "out" / "1_detected.jpg").mkdir(parents=True)
+    images = [tmp_path / name for name in ("0.jpg", "1.jpg")]
+    command = ["-m", "chainfpn", "detect", "--mpi", "--weights", weights_path(), *images, "--out", tmp_path / "out"]
+    done = mpiexec(2, *command, status=1)
+    assert own_words(done.stderr) == [
+        f"chainfpn detect: {tmp_path / 'out' / '1_detected.jpg'}: cannot be written (Is a directory)"
+    ]
+    assert os.listdir(tmp_path / "out" / "1_detected.jpg") == []
