@@ -26,10 +26,12 @@ def _classifier(o):
     return TrunkClassifier("mobilenet_v3_large", {"features/": "backbone/body/"}, ("classifier/",))
 
 
-_assemble = functools.partial(assemble_rcnn, trunk=_trunk)
-_assemble_320 = functools.partial(
-    _assemble, rpn_options={"n_test_pre_nms": 150, "n_test_post_nms": 150, "score_thresh": 0.05}
-)
+#: Options of the region proposal network.
+_RPN = {"score_thresh": 0.05}
+_RPN_320 = {**_RPN, "n_test_pre_nms": 150, "n_test_post_nms": 150}
+
+_assemble = functools.partial(assemble_rcnn, trunk=_trunk, rpn_options=_RPN)
+_assemble_320 = functools.partial(assemble_rcnn, trunk=_trunk, rpn_options=_RPN_320)
 
 fasterrcnn_mobilenet_v3_large_fpn = fixed_builder(
     "fasterrcnn_mobilenet_v3_large_fpn",

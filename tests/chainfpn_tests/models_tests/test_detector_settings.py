@@ -1,0 +1,78 @@
+"""What a detector is beside its weights: every number that torchvision's builders choose."""
+
+import inspect
+
+import numpy as np
+
+from chainfpn import models
+from chainfpn.links import RoIHeads
+from reference.classifier_answers import without_initial_values
+from reference.detector_cases import CASES, HERE
+
+#: torchvision's settings, by the names that ``ours`` gives them.
+CODE = """
+import sys
+sys.path.insert(0, str(folder))
+from seeded_weights import skip_initial_values
+
+def settings(model):
+    transform = model.transform
+    fixed = transform.fixed_size
+    yield "input", [transform.size_divisible, *transform.image_mean, *transform.image_std]
+    yield "size at test", fixed[::-1] if fixed else [transform.min_size[-1], transform.max_size]
+    if not hasattr(model, "rpn"):
+        yield "thresholds", [model.score_thresh, model.nms_thresh]
+        yield "counts", [model.topk_candidates, model.detections_per_img]
+        return
+    rpn, heads = model.rpn, model.roi_heads
+    yield "proposals at test", [rpn._pre_nms_top_n["testing"], rpn._post_nms_top_n["testing"]]
+    yield "proposals in training", [rpn._pre_nms_top_n["training"], rpn._post_nms_top_n["training"]]
+    yield "thresholds of proposals", [rpn.score_thresh, rpn.nms_thresh, rpn.min_size]
+    yield "thresholds", [heads.score_thresh, heads.nms_thresh]
+    yield "counts", [heads.detections_per_img]
+    yield "coders", [*rpn.box_coder.weights, *heads.box_coder.weights]
+    for name in ("box", "mask", "keypoint"):
+        pool = getattr(heads, f"{name}_roi_pool")
+        if pool is not None:
+            yield f"{name} pooling", [*pool.output_size, pool.sampling_ratio]
+
+skip_initial_values()
+for builder in map(str, inputs["builders"]):
+    model = getattr(torchvision.models.detection, builder)(weights=None, weights_backbone=None)
+    for name, values in settings(model):
+        outputs[f"{builder}: {name}"] = np.array(values, dtype=float)
+"""
+
+
+def ours(model):
+    """Yield each setting of a detector of ours: its name and its numbers."""
+    preparation = model.preparation
+    yield "input", [preparation.size_divisible, *preparation.mean.ravel(), *preparation.std.ravel()]
+    yield "size at test", preparation.fixed_size or [preparation.min_sizes[-1], preparation.max_size]
+    if not hasattr(model, "rpn"):
+        yield "thresholds", [model.score_thresh, model.nms_thresh]
+        yield "counts", [model.n_candidates, model.n_detections]
+        return
+    rpn, heads = model.rpn, model.roi_heads
+    yield "proposals at test", [rpn.n_test_pre_nms, rpn.n_test_post_nms]
+    yield "proposals in training", [rpn.n_train_pre_nms, rpn.n_train_post_nms]
+    yield "thresholds of proposals", [rpn.score_thresh, rpn.nms_thresh, rpn.min_size]
+    yield "thresholds", [model.score_thresh, model.nms_thresh]
+    yield "counts", [heads.n_detections]
+    yield "coders", [*rpn.box_coder.weights, *heads.box_coder.weights]
+    yield "box pooling", [heads.outsize, heads.outsize, heads.sampling_ratio]
+    side = inspect.signature(RoIHeads.branch).parameters["outsize"].default
+    for name in ("mask", "keypoint"):
+        if getattr(heads, f"{name}_head") is not None:
+            yield f"{name} pooling", [side, side, heads.sampling_ratio]
+
+
+def test_settings_are_torchvisions(torchvision_live):
+    expected = torchvision_live.run(CODE, folder=HERE, builders=np.array(list(CASES)))
+    found = {}
+    for builder in CASES:
+        with without_initial_values():
+            model = models.BUILDERS[builder]()
+        found |= {f"{builder}: {name}": [float(value) for value in values] for name, values in ours(model)}
+    assert len(CASES) == 11
+    assert found == {name: values.tolist() for name, values in expected.items()}
