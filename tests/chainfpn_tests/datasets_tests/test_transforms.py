@@ -119,6 +119,78 @@ def test_crop_keeps_what_is_in_it():
     assert len(shapes) > 30
 
 
+def test_crop_always_shows_an_object():
+    """One that is cut to less than a pixel does not count."""
+    np.random.seed(0)
+    img, _, label, mask = example(boxes=((4, 6, 20, 8),))
+    bbox = np.float32([[4, 6.5, 20, 7.9]])  # with its centre right of column 7, where a crop may begin
+    for _ in range(200):
+        assert len(RandomCrop(0.3, probability=1)((img, bbox, label, mask))[1]) == 1
+
+
+#: The second and third keypoint are a pair.
+MIRRORED = (0, 2, 1)
+POINT_TRANSFORMS = {
+    "flip": RandomFlip(1, mirrored=MIRRORED),
+    "scale": RandomScale([24, 57]),
+    "crop": RandomCrop(0.3, probability=1),
+    "photometric": RandomPhotometric(),
+    "all": Compose(RandomFlip(1, mirrored=MIRRORED), RandomScale([80]), RandomCrop(probability=1), RandomPhotometric()),
+}
+
+
+@pytest.mark.parametrize("transform", POINT_TRANSFORMS.values(), ids=POINT_TRANSFORMS)
+def test_keypoints_move_with_the_pixels(transform):
+    """Each marks a pixel of its own colour; those of the second object are hidden, its third one visible."""
+    point = np.float32([[[8.5, 9.5], [12.5, 28.5], [18.5, 10.5]], [[24.5, 41.5], [30.5, 55.5], [36.5, 44.5]]])
+    visible = np.array([[True, True, True], [False, False, True]])
+    img, bbox, label, _ = example()
+    img[:] = 0
+    for k in range(3):
+        rows, columns = point[:, k].astype(int).T
+        img[k, rows, columns] = 255
+    before = img.copy(), point.copy()
+    np.random.seed(1)
+    for _ in range(10):
+        new, _, kept, moved, seen = transform((img, bbox, label, point, visible))
+        assert moved.dtype == np.float32
+        assert moved.shape == (len(kept), 3, 2)
+        mirror = MIRRORED if transform is POINT_TRANSFORMS["flip"] or transform is POINT_TRANSFORMS["all"] else range(3)
+        np.testing.assert_array_equal(seen, visible[kept][:, list(mirror)])
+        for points in moved:
+            for k, (y, x) in enumerate(points):
+                if 0 <= y < new.shape[1] and 0 <= x < new.shape[2]:
+                    colours = new[:, int(y), int(x)]
+                    assert colours.argmax() == mirror[k]
+                    assert colours.max() > 20
+    np.testing.assert_array_equal(img, before[0])
+    np.testing.assert_array_equal(point, before[1])
+
+
+def test_an_image_as_wide_as_a_keypoint_has_masks():
+    img, bbox = np.zeros((3, 4, 2), np.float32), np.float32([[0, 0, 4, 1]])
+    mask = np.zeros((1, 4, 2), bool)
+    mask[:, :, 0] = True
+    np.testing.assert_array_equal(RandomFlip(1)((img, bbox, mask))[2], mask[:, :, ::-1])
+
+
+def test_flip_has_to_know_which_keypoints_are_a_pair():
+    img, bbox, _, _ = example()
+    point = np.zeros((2, 3, 2), np.float32)
+    for mirrored in (None, (0, 1), (0, 1, 1)):
+        with pytest.raises(ValueError, match=r"RandomFlip: mirrored must have each of the 3 keypoints once, got "):
+            RandomFlip(1, mirrored=mirrored)((img, bbox, point))
+
+
+@pytest.mark.parametrize("name", ["flip", "scale", "crop"])
+@pytest.mark.parametrize("wrong", [np.zeros((2, 40, 60), np.uint8), np.zeros((2, 3, 3), np.float32)])
+def test_what_is_neither_masks_nor_keypoints_is_refused(name, wrong):
+    img, bbox, _, _ = example()
+    sentence = r"transforms: a 3-d entry must be masks, bool \(R, 40, 60\), or keypoints, float \(R, K, 2\), got "
+    with pytest.raises(ValueError, match=sentence):
+        TRANSFORMS[name]((img, bbox, wrong))
+
+
 def test_crop_gives_up():
     given = example(boxes=((0, 0, 1, 1),))
     transform = RandomCrop(0.1, probability=1, n_tries=1)
