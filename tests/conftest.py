@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from chainfpn import compat  # first, so that Chainer imports in every test module
+from reference.processes import mpi  # noqa: F401  (a fixture)
 from reference.torchvision_live import torchvision_live  # noqa: F401  (a fixture)
 
 #: Trained weights, photographs and small datasets that are not part of the repository.

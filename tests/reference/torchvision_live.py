@@ -16,6 +16,8 @@ import textwrap
 import numpy as np
 import pytest
 
+from reference.required import skip_or_fail
+
 #: What surrounds the snippet in the other interpreter. Arguments: the inputs, the outputs, the folder.
 HARNESS = """
 import pathlib, sys, warnings
@@ -112,7 +114,5 @@ def torchvision_live():
     live = find()
     if live is None:
         message = "no interpreter here has torchvision (CHAINFPN_TORCHVISION_PYTHON names one)"
-        if os.environ.get("CHAINFPN_REQUIRE_TORCHVISION") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+        skip_or_fail("CHAINFPN_REQUIRE_TORCHVISION", message)
     return live

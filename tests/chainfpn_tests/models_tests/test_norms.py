@@ -127,9 +127,8 @@ def test_the_trunk_of_a_detector_learns_if_asked():
 
 
 @pytest.fixture
-def sync_norm(monkeypatch):
-    """Make batch normalization over all processes, here one; skip without MPI."""
-    pytest.importorskip("mpi4py.MPI", reason="no MPI", exc_type=ImportError)
+def sync_norm(mpi, monkeypatch):
+    """Make batch normalization over all processes, here one."""
     import chainermn
 
     monkeypatch.setattr(chainer, "disable_experimental_feature_warning", True)

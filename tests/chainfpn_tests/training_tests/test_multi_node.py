@@ -1,12 +1,8 @@
 """Several processes do what one does with as many times the batch."""
 
-import importlib.util
 import json
 import os
 import pathlib
-import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,31 +10,11 @@ from PIL import Image
 
 from chainfpn import read_weights
 from chainfpn.data import weights_path
+from reference.processes import ENVIRONMENT, mpiexec  # noqa: F401
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        shutil.which("mpiexec") is None or importlib.util.find_spec("mpi4py") is None,
-        reason="needs Open MPI and mpi4py",
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mpi")]
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "reference" / "five_steps.py"
-#: What Open MPI wants where there are fewer cores than processes, and for a container's root.
-ENVIRONMENT = {
-    "OMPI_ALLOW_RUN_AS_ROOT": "1",
-    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-    "OMPI_MCA_rmaps_base_oversubscribe": "1",
-    "OMP_NUM_THREADS": "1",
-}
-
-
-def mpiexec(n, *arguments, status=0):
-    """Run Python in n processes."""
-    command = ["mpiexec", "-n", str(n), sys.executable, *map(str, arguments)]
-    done = subprocess.run(command, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True)
-    assert done.returncode == status, done.stderr
-    return done
 
 
 def test_two_are_as_one_with_twice_the_batch(tmp_path):
