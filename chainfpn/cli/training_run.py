@@ -1,9 +1,7 @@
 """A training from its options: data, model, optimizer, trainer, files."""
 
-import contextlib
 import json
 import platform
-import signal
 import sys
 
 import chainer
@@ -23,6 +21,7 @@ from chainfpn.cli.processes import communicator, own_device
 from chainfpn.cli.train import to_json
 from chainfpn.cli.training_model import build_model
 from chainfpn.cli.training_report import KEY, Samples, write_report
+from chainfpn.cli.training_stop import Stop
 from chainfpn.datasets.detection_dataset import select
 from chainfpn.links import MaskRCNN
 from chainfpn.training import (
@@ -98,7 +97,7 @@ def _train(settings, comm):
     if comm is not None:
         np.random.seed(settings.seed + comm.rank)
     updater = training.updaters.StandardUpdater(iterator, optimizer, converter=datasets.collate, device=device)
-    stop = _Stop(settings.epochs, comm)
+    stop = Stop(settings.epochs, comm)
     trainer = training.Trainer(updater, stop, settings.out)
     n_iterations = len(iterator.dataset) * settings.epochs // settings.batch
     trainer.extend(LearningRate(_schedule(settings, n_iterations)))
@@ -116,10 +115,11 @@ def _train(settings, comm):
     if first:
         with complete_file(settings.out / "train.json") as file:
             json.dump(about, file, indent=2)
-    with stop.at_ctrl_c():
+    with stop.at_signal():
         trainer.run(show_loop_exception_msg=False)
-    if stop.requested:
-        save_snapshot(snapshot_path, trainer)
+        if stop.requested:
+            save_snapshot(snapshot_path, trainer)
+    if stop.requested and first:
         print(f"stopped; go on with: chainfpn train --resume --out {settings.out}", file=sys.stderr)
     if first:
         if sound_data.n_broken_images or sound_data.n_broken_boxes:
@@ -277,35 +277,3 @@ def _about(settings, train_data, validation_data, comm):
             "python": platform.python_version(),
         },
     }
-
-
-class _Stop:
-    """End a training after its last epoch, or when Ctrl-C was pressed; the second Ctrl-C ends the program."""
-
-    def __init__(self, n_epochs, comm):
-        self.n_epochs = n_epochs
-        self.comm = comm
-        self.requested = False
-
-    def __call__(self, trainer):
-        if self.comm is not None:  # all processes stop at the same step
-            self.requested = self.comm.allreduce_obj(int(self.requested)) > 0
-        return self.requested or trainer.updater.epoch >= self.n_epochs
-
-    def get_training_length(self):
-        """Tell ``ProgressBar`` how long it will take."""
-        return self.n_epochs, "epoch"
-
-    @contextlib.contextmanager
-    def at_ctrl_c(self):
-        """Listen to Ctrl-C while the block runs."""
-
-        def request(number, frame):
-            signal.signal(signal.SIGINT, before)
-            self.requested = True
-
-        before = signal.signal(signal.SIGINT, request)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)

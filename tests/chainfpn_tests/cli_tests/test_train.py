@@ -75,13 +75,14 @@ def test_no_two_seeds_are_the_same(out, tmp_path):
     assert json.loads((tmp_path / "1" / "log").read_text())[0]["main/loss"] != first
 
 
-def test_ctrl_c_saves_and_resume_goes_on_with_the_same_numbers(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_resume_goes_on_with_the_same_numbers(number, tmp_path):
     command = [sys.executable, "-m", "chainfpn", "train", *DATA, *SLIM, "--epochs", "4", "--out"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     subprocess.run([*command, str(whole)], check=True, capture_output=True)
     process = subprocess.Popen([*command, str(parts)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline().startswith("epoch 1 ")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = process.communicate()
     assert process.returncode == 1
     assert stderr.splitlines()[-1] == f"stopped; go on with: chainfpn train --resume --out {parts}"
