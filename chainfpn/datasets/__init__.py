@@ -9,6 +9,7 @@ from chainfpn.datasets.joined import JoinedDataset
 from chainfpn.datasets.open_dataset import open_dataset
 from chainfpn.datasets.penn_fudan import PennFudanDataset
 from chainfpn.datasets.photometric import RandomPhotometric
+from chainfpn.datasets.random_paste import RandomPaste
 from chainfpn.datasets.shapes import ShapesDataset
 from chainfpn.datasets.skip_broken import SkipBroken
 from chainfpn.datasets.transforms import Compose, RandomCrop, RandomFlip, RandomScale
@@ -25,6 +26,7 @@ __all__ = [
     "PennFudanDataset",
     "RandomCrop",
     "RandomFlip",
+    "RandomPaste",
     "RandomPhotometric",
     "RandomScale",
     "ShapesDataset",
