@@ -193,7 +193,8 @@ def evaluate(detector, dataset, *, indices=None, report=None):
             continue
         good = np.isfinite(truth["bbox"]).all(axis=1)
         for bb in truth["bbox"][~good]:
-            report(f"{dataset.file_name(i)}: box {bb} has no area: left out")
+            corners = ", ".join(f"{v:g}" for v in bb)
+            report(f"{dataset.file_name(i)}: box ({corners}) has a coordinate that is no number: left out")
         truth = {key: value[good] for key, value in truth.items()}
         evaluation.add(i, _relabelled(found, found_labels), _relabelled(truth, true_labels))
     return evaluation

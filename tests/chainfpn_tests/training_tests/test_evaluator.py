@@ -212,6 +212,19 @@ def test_what_is_broken_is_reported_and_left_out(monkeypatch):
     assert set(evaluation.voc().values()) == {1}
 
 
+def test_boxes_that_are_no_numbers_are_reported_and_left_out():
+    dataset = ShapesDataset(1, 32)
+    answers = list(truth_as_answers(dataset))
+    bbox, label, mask, area = dataset.get_objects(0)
+    wrong = np.concatenate((bbox, np.float32([[1, 2, np.nan, 9.5]])))
+    rest = [np.concatenate((value, value[:1])) for value in (label, mask, area)]
+    dataset._getters[1] = lambda i: (wrong, *rest)
+    reports = []
+    evaluation = evaluate(detector_of(answers), dataset, report=reports.append)
+    assert reports == ["shapes-0-0: box (1, 2, nan, 9.5) has a coordinate that is no number: left out"]
+    assert {ap for ap in evaluation.voc().values() if not np.isnan(ap)} == {1}
+
+
 def test_nothing_there_is_not_a_number():
     evaluation = Evaluation(("a", "b"))
     assert all(map(np.isnan, evaluation.voc().values()))
