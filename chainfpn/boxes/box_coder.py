@@ -36,13 +36,17 @@ class BoxCoder:
         """Apply deltas to boxes.
 
         Args:
-            deltas (array): float, (R, 4 * K): K times (dx, dy, dw, dh) for every box.
+            deltas (Variable or array): float, (R, 4 * K): K times (dx, dy, dw, dh) for every box.
             reference (array): float, (R, 4), yxyx.
 
         Returns:
-            array: dtype of deltas, (R, K, 4), yxyx.
+            Variable or array: as deltas, (R, K, 4), yxyx.
         """
         xp = backend.get_array_module(deltas)
+        if isinstance(deltas, chainer.Variable):
+            exp, stack, at_most = F.exp, F.stack, _at_most
+        else:
+            exp, stack, at_most = xp.exp, xp.stack, xp.minimum
         reference = reference.astype(deltas.dtype, copy=False)
         height = (reference[:, 2] - reference[:, 0])[:, None]  # (R, 1)
         width = (reference[:, 3] - reference[:, 1])[:, None]
@@ -52,9 +56,9 @@ class BoxCoder:
         deltas = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)  # (R, K, 4)
         y = deltas[..., 1] / wy * height + y  # (R, K)
         x = deltas[..., 0] / wx * width + x
-        half_height = 0.5 * (xp.exp(xp.minimum(deltas[..., 3] / wh, MAX_LOG_SCALE)) * height)
-        half_width = 0.5 * (xp.exp(xp.minimum(deltas[..., 2] / ww, MAX_LOG_SCALE)) * width)
-        return xp.stack((y - half_height, x - half_width, y + half_height, x + half_width), axis=-1)
+        half_height = 0.5 * (exp(at_most(deltas[..., 3] / wh, MAX_LOG_SCALE)) * height)
+        half_width = 0.5 * (exp(at_most(deltas[..., 2] / ww, MAX_LOG_SCALE)) * width)
+        return stack((y - half_height, x - half_width, y + half_height, x + half_width), axis=-1)
 
     def encode(self, bbox, reference):
         """Describe boxes relative to reference boxes.
@@ -74,6 +78,11 @@ class BoxCoder:
         scale = xp.log(size / ref_size)
         wx, wy, ww, wh = self.weights
         return xp.stack((wx * shift[:, 1], wy * shift[:, 0], ww * scale[:, 1], wh * scale[:, 0]), axis=1)
+
+
+def _at_most(x, limit):
+    """Cut a variable off; where it is, it has no gradient."""
+    return F.clip(x, -math.inf, limit)
 
 
 class LinearBoxCoder:

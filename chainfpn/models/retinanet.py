@@ -18,17 +18,17 @@ def _assemble(o, *, normed=False):
     n_output, detector = label_options(o)
     sizes = [[int(32 * 2**level * 2 ** (third / 3)) for third in range(3)] for level in range(len(o.stages) + 2)]
     anchors = anchor_generator(o, sizes)
-    norm = GroupNormalization if normed else None
+    version = {"norm": GroupNormalization, "box_loss": "giou"} if normed else {}
     return RetinaNet(
         dense_backbone(o, frozen=not normed),
-        RetinaNetHead(o.fpn_channels, anchors.n_anchors, n_output, norm=norm),
+        RetinaNetHead(o.fpn_channels, anchors.n_anchors, n_output, **version),
         anchors,
         **detector,
     )
 
 
 _assemble_v2 = functools.partial(_assemble, normed=True)
-_V2 = "with batch normalization in it and group normalization in the heads."
+_V2 = "with batch normalization in it, group normalization in the heads, and boxes trained by their GIoU."
 _SOURCE = "Lin et al. 2017 (RetinaNet); torchvision 0.14 ``RetinaNet``."
 
 retinanet_resnet50_fpn = fixed_builder(

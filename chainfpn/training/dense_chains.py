@@ -2,7 +2,7 @@
 
 from chainfpn.training.chain import TrainChain
 from chainfpn.training.fcos_loss import fcos_losses
-from chainfpn.training.retinanet_loss import retinanet_losses
+from chainfpn.training.retinanet_loss import BOX_LOSSES, retinanet_losses
 from chainfpn.training.ssd_loss import ssd_losses
 
 
@@ -42,14 +42,24 @@ class RetinaNetTrainChain(DenseTrainChain):
         model (chainfpn.links.RetinaNet): The detector.
         fg_iou_thresh (float): Smallest IoU of an anchor with its object.
         bg_iou_thresh (float): IoU below which an anchor is background.
+        box_loss (str or None): ``'l1'`` or ``'giou'``, see
+            :func:`~chainfpn.training.retinanet_loss.retinanet_losses`; the head's own by default.
+
+    Raises:
+        ValueError: if box_loss is another word.
 
     Source:
         torchvision 0.14 ``RetinaNet``.
     """
 
-    def __init__(self, model, *, fg_iou_thresh=0.5, bg_iou_thresh=0.4):
+    def __init__(self, model, *, fg_iou_thresh=0.5, bg_iou_thresh=0.4, box_loss=None):
         super().__init__(model)
-        self.options = {"fg_iou_thresh": fg_iou_thresh, "bg_iou_thresh": bg_iou_thresh}
+        box_loss = model.head.box_loss if box_loss is None else box_loss
+        if box_loss not in BOX_LOSSES:
+            raise ValueError(
+                f"{type(self).__name__}: box_loss must be one of {', '.join(BOX_LOSSES)}, got {box_loss!r}"
+            )
+        self.options = {"fg_iou_thresh": fg_iou_thresh, "bg_iou_thresh": bg_iou_thresh, "box_loss": box_loss}
 
     def head_losses(self, predictions, anchors, bboxes, outputs):
         """Compute the losses of what the head says: see :meth:`DenseTrainChain.head_losses`."""

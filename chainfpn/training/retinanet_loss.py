@@ -1,16 +1,23 @@
 """Losses of RetinaNet."""
 
+import chainer.functions as F
 import numpy as np
 from chainer import backend
 
 from chainfpn.boxes.matcher import IGNORED, match
 from chainfpn.functions.focal_loss import sigmoid_focal_loss
+from chainfpn.functions.giou_loss import giou_loss
 from chainfpn.functions.smooth_l1_loss import smooth_l1_loss
 from chainfpn.functions.take_rows import take_rows
 
+#: What boxes can be trained by.
+BOX_LOSSES = ("l1", "giou")
 
-def retinanet_losses(logits, deltas, anchors, bboxes, outputs, box_coder, *, fg_iou_thresh=0.5, bg_iou_thresh=0.4):
-    """Compute the focal loss of all anchors, and the absolute errors of the boxes of those with an object.
+
+def retinanet_losses(
+    logits, deltas, anchors, bboxes, outputs, box_coder, *, fg_iou_thresh=0.5, bg_iou_thresh=0.4, box_loss="l1"
+):
+    """Compute the focal loss of all anchors, and how wrong the boxes of those with an object are.
 
     Anchors are matched with objects, none of which goes without one. The losses of an image are divided by the number
     of its anchors with an object, then averaged over the images.
@@ -24,27 +31,53 @@ def retinanet_losses(logits, deltas, anchors, bboxes, outputs, box_coder, *, fg_
         box_coder (callable): A :class:`~chainfpn.boxes.BoxCoder`.
         fg_iou_thresh (float): Smallest IoU of an anchor with its object.
         bg_iou_thresh (float): IoU below which an anchor is background.
+        box_loss (str): ``'l1'``, the absolute errors of the deltas, or ``'giou'``, 1 - GIoU of the boxes themselves.
 
     Returns:
         dict: ``class`` and ``box``, Variables, ().
 
     Source:
-        Lin et al. 2017 (RetinaNet), section 4; torchvision 0.14 ``RetinaNetHead.compute_loss``.
+        Lin et al. 2017 (RetinaNet), section 4; Rezatofighi et al. 2019; torchvision 0.14
+        ``RetinaNetHead.compute_loss``.
     """
     xp = backend.get_array_module(*anchors)
     whole = xp.concatenate(anchors)  # (N, 4)
     labels = xp.full((len(bboxes), len(whole)), -1, np.int32)
     weights = xp.empty((len(bboxes), len(whole)), np.promote_types(logits[0].dtype, np.float32))
-    box_loss = 0
+    box_error = 0
     for i, (bbox, output) in enumerate(zip(bboxes, outputs, strict=True)):
         matched = match(whole, bbox, high=fg_iou_thresh, low=bg_iou_thresh, low_quality=True)  # (N,)
         (positive,) = xp.nonzero(matched >= 0)
         n = len(bboxes) * max(len(positive), 1)
         weights[i] = xp.where(matched == IGNORED, 0, 1 / n)
         labels[i, positive] = output[matched[positive]]
-        target = box_coder.encode(bbox[matched[positive]], whole[positive])  # (P_i, 4)
-        box_loss += smooth_l1_loss(take_rows(deltas, positive + i * len(whole)), target, beta=0) / n
-    return {"class": class_loss(logits, labels, weights), "box": box_loss}
+        rows, reference, target = (
+            positive + i * len(whole),
+            whole[positive],
+            bbox[matched[positive]],
+        )  # (P_i,), (P_i, 4)
+        if box_loss == "giou":
+            error = giou_loss(decode_rows(deltas, rows, reference, box_coder), target)
+        else:
+            error = smooth_l1_loss(take_rows(deltas, rows), box_coder.encode(target, reference), beta=0)
+        box_error += error / n
+    return {"class": class_loss(logits, labels, weights), "box": box_error}
+
+
+def decode_rows(deltas, rows, reference, box_coder):
+    """Decode some of the boxes that a head predicts, for a loss: in float16 they would be off by a pixel.
+
+    Args:
+        deltas (list of Variable): Per level, (B, N_l, 4).
+        rows (array): integers, (P,), see :func:`~chainfpn.functions.take_rows`.
+        reference (array): float, (P, 4), yxyx, their anchors.
+        box_coder (callable): A :class:`~chainfpn.boxes.BoxCoder`.
+
+    Returns:
+        Variable: float32 or float64, (P, 4), yxyx.
+    """
+    found = take_rows(deltas, rows)  # (P, 4)
+    return box_coder.decode(F.cast(found, np.promote_types(found.dtype, np.float32)), reference)[:, 0]
 
 
 def class_loss(logits, labels, weights=None):

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainfpn import models
 from chainfpn.boxes import DefaultBoxGenerator
-from chainfpn.links import SSD, Preparation
+from chainfpn.links import SSD, BatchNormalization, Preparation
 from chainfpn.links.detectors.keypoint_head import KeypointRCNNPredictor, keypoint_head
 from chainfpn.links.detectors.mask_head import MaskHead, MaskRCNNPredictor
 from chainfpn.links.detectors.ssd import SSDHead
@@ -22,6 +22,8 @@ N_KEYPOINT = 5
 
 #: Runs in the live interpreter, ahead of a snippet: makes a detector, its batch, and pins what is random.
 SLIM_DETECTORS = f"""
+import functools
+
 from torchvision.models.detection import FasterRCNN, KeypointRCNN, MaskRCNN, fcos, retinanet, ssd
 from torchvision.models.detection import keypoint_rcnn, mask_rcnn
 from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
@@ -30,12 +32,14 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7, LastLevelMaxP
 
 torch.set_num_threads(1)  # the networks are too small for more
 torch.randperm = lambda n, **options: torch.arange(n)
+BATCH = torch.nn.BatchNorm2d
 
 
-def backbone(extra):
-    body = torchvision.models.resnet18(weights=None, norm_layer=torchvision.ops.FrozenBatchNorm2d)
+def backbone(extra, norm=torchvision.ops.FrozenBatchNorm2d, **options):
+    body = torchvision.models.resnet18(weights=None, norm_layer=norm)
     del body.layer4, body.fc
-    return BackboneWithFPN(body, {{"layer2": "0", "layer3": "1"}}, [128, 256], {FPN_CHANNELS}, extra_blocks=extra)
+    levels = {{"layer2": "0", "layer3": "1"}}
+    return BackboneWithFPN(body, levels, [128, 256], {FPN_CHANNELS}, extra_blocks=extra, **options)
 
 
 def rcnn_parts():
@@ -49,10 +53,20 @@ def rcnn_parts():
     }}
 
 
-def mask_parts():
+def rcnn_v2_parts():
+    box_head = torchvision.models.detection.faster_rcnn.FastRCNNConvFCHead
+    return {{
+        **rcnn_parts(),
+        "backbone": backbone(LastLevelMaxPool(), BATCH, norm_layer=BATCH),
+        "rpn_head": torchvision.models.detection.rpn.RPNHead({FPN_CHANNELS}, 3, conv_depth=2),
+        "box_head": box_head(({FPN_CHANNELS}, 7, 7), [{FPN_CHANNELS}] * 4, [48], norm_layer=BATCH),
+    }}
+
+
+def mask_parts(**options):
     return {{
         "mask_roi_pool": torchvision.ops.MultiScaleRoIAlign(["0", "1"], 14, 2),
-        "mask_head": mask_rcnn.MaskRCNNHeads({FPN_CHANNELS}, (16,) * 4, 1),
+        "mask_head": mask_rcnn.MaskRCNNHeads({FPN_CHANNELS}, (16,) * 4, 1, **options),
         "mask_predictor": mask_rcnn.MaskRCNNPredictor(16, 16, {N_OUTPUT}),
     }}
 
@@ -67,6 +81,15 @@ def keypoint_parts():
 
 def dense_backbone():
     return backbone(LastLevelP6P7({FPN_CHANNELS}, {FPN_CHANNELS}))
+
+
+def retinanet_v2():
+    body = backbone(LastLevelP6P7(256, {FPN_CHANNELS}), BATCH)
+    anchors = retinanet_anchors()
+    norm = functools.partial(torch.nn.GroupNorm, 32)
+    head = retinanet.RetinaNetHead({FPN_CHANNELS}, anchors.num_anchors_per_location()[0], {N_OUTPUT}, norm_layer=norm)
+    head.regression_head._loss_type = "giou"
+    return {{"backbone": body, "num_classes": {N_OUTPUT}, "anchor_generator": anchors, "head": head}}
 
 
 def retinanet_anchors():
@@ -140,6 +163,7 @@ _RCNN_SPREAD = """
 spread(run, (model.rpn.head.cls_logits, 3), (model.rpn.head.bbox_pred, 0.3))
 spread(run, (model.roi_heads.box_predictor.cls_score, 3), (model.roi_heads.box_predictor.bbox_pred, 1))
 """
+_MASK_SPREAD = "spread(run, (model.roi_heads.mask_predictor.mask_fcn_logits, 3))"
 _DENSE_SPREAD = """
 spread(run, (model.head.classification_head.cls_logits, 1), (model.head.regression_head.bbox_reg, {deltas}))
 model.head.classification_head.cls_logits.bias.data -= 2
@@ -151,13 +175,13 @@ for head, deviation in ((model.head.classification_head, 1), (model.head.regress
 """
 
 
-def _rcnn(builder, theirs, spread="", others=(), **options):
+def _rcnn(builder, theirs, spread="", others=(), run="model.eval()(imgs)", **options):
     few = {"rpn_post_nms_top_n_test": 20, "box_detections_per_img": 5}  # the test mode only settles the weights
     return Slim(
         builder,
         {**_OPTIONS, "head_channels": 48, **options},
         f"model = {theirs}, **{_SIZES | _RCNN_TRAINING | few})",
-        _RCNN_SPREAD + spread,
+        f"run = lambda: {run}\n{_RCNN_SPREAD}{spread}",
         _RCNN_TRAINING,
         others,
     )
@@ -180,12 +204,21 @@ def slim_ssd(pretrained_model):
 
 def slim_mask_rcnn(pretrained_model, **options):
     """Build a Mask R-CNN with a slim mask branch."""
-    model = models.maskrcnn_resnet_fpn(**options)
+    return pretrained_model.load_into(_with_slim_masks(models.maskrcnn_resnet_fpn(**options)))
+
+
+def slim_mask_rcnn_v2(pretrained_model, **options):
+    """Build the second version of a Mask R-CNN with a slim mask branch."""
+    model = models.maskrcnn_resnet_fpn_v2(**options)
+    return pretrained_model.load_into(_with_slim_masks(model, norm=BatchNormalization))
+
+
+def _with_slim_masks(model, norm=None):
     del model.roi_heads.mask_head, model.roi_heads.mask_predictor
     with model.roi_heads.init_scope():
-        model.roi_heads.mask_head = MaskHead(FPN_CHANNELS, 16)
+        model.roi_heads.mask_head = MaskHead(FPN_CHANNELS, 16, norm=norm)
         model.roi_heads.mask_predictor = MaskRCNNPredictor(16, N_OUTPUT, 16)
-    return pretrained_model.load_into(model)
+    return model
 
 
 def slim_keypoint_rcnn(pretrained_model, **options):
@@ -203,8 +236,15 @@ SLIM = {
     "mask_rcnn": _rcnn(
         slim_mask_rcnn,
         "MaskRCNN(**rcnn_parts(), **mask_parts()",
-        "spread(run, (model.roi_heads.mask_predictor.mask_fcn_logits, 3))",
+        _MASK_SPREAD,
         ("mask",),
+    ),
+    "mask_rcnn_v2": _rcnn(
+        slim_mask_rcnn_v2,
+        "MaskRCNN(**rcnn_v2_parts(), **mask_parts(norm_layer=BATCH)",
+        _MASK_SPREAD,
+        ("mask",),
+        run="model.train()(imgs, targets)",  # which the batch's statistics decide
     ),
     "keypoint_rcnn": _rcnn(
         slim_keypoint_rcnn,
@@ -216,6 +256,13 @@ SLIM = {
     "retinanet": _dense(
         models.retinanet_resnet_fpn,
         f"retinanet.RetinaNet(dense_backbone(), {N_OUTPUT}, anchor_generator=retinanet_anchors()",
+        _DENSE_SPREAD.format(deltas=0.3),
+        fg_iou_thresh=0.45,
+        bg_iou_thresh=0.35,
+    ),
+    "retinanet_v2": _dense(
+        models.retinanet_resnet_fpn_v2,
+        "retinanet.RetinaNet(**retinanet_v2()",
         _DENSE_SPREAD.format(deltas=0.3),
         fg_iou_thresh=0.45,
         bg_iou_thresh=0.35,

@@ -39,7 +39,7 @@ class RetinaNetClassificationHead(chainer.Chain):
         Returns:
             list of Variable: Per level, (B, H_l * W_l * A, n_output).
         """
-        return [per_anchor(self.cls_logits(self.conv(h)), self.n_output) for h in hs]
+        return [per_anchor(self.cls_logits(self.conv(h)), self.n_output) for h in hs]  # levels of (B, N_l, n_output)
 
 
 class RetinaNetRegressionHead(chainer.Chain):
@@ -69,7 +69,7 @@ class RetinaNetRegressionHead(chainer.Chain):
         Returns:
             list of Variable: Per level, (B, H_l * W_l * A, 4): dx, dy, dw, dh.
         """
-        return [per_anchor(self.bbox_reg(self.conv(h)), 4) for h in hs]
+        return [per_anchor(self.bbox_reg(self.conv(h)), 4) for h in hs]  # levels of (B, N_l, 4)
 
 
 class RetinaNetHead(chainer.Chain):
@@ -80,10 +80,13 @@ class RetinaNetHead(chainer.Chain):
         n_anchors (int): Anchors per position.
         n_output (int): Outputs per anchor.
         norm (callable or None): Makes a normalization link for a number of channels.
+        box_loss (str): What boxes are trained by, see
+            :func:`~chainfpn.training.retinanet_loss.retinanet_losses`.
     """
 
-    def __init__(self, channels, n_anchors, n_output, *, norm=None):
+    def __init__(self, channels, n_anchors, n_output, *, norm=None, box_loss="l1"):
         super().__init__()
+        self.box_loss = box_loss
         with self.init_scope():
             self.classification_head = RetinaNetClassificationHead(channels, n_anchors, n_output, norm=norm)
             self.regression_head = RetinaNetRegressionHead(channels, n_anchors, norm=norm)
@@ -97,7 +100,7 @@ class RetinaNetHead(chainer.Chain):
         Returns:
             tuple of two lists of Variable: Per level, logits (B, N_l, n_output) and deltas (B, N_l, 4).
         """
-        return self.classification_head(hs), self.regression_head(hs)
+        return self.classification_head(hs), self.regression_head(hs)  # levels of (B, N_l, n_output), (B, N_l, 4)
 
 
 class RetinaNet(DenseDetector):

@@ -1,7 +1,9 @@
 """Box coder: hand-computed numbers, the way back, and torchvision's."""
 
+import chainer
 import numpy as np
 import pytest
+from chainer import gradient_check
 
 from chainfpn.boxes import BoxCoder
 
@@ -23,6 +25,21 @@ def test_growth_is_limited():
     bbox = BoxCoder((1, 1, 1, 1)).decode(np.array([[0.0, 0.0, 100.0, -100.0]]), np.array([[0.0, 0.0, 16.0, 16.0]]))
     assert bbox[0, 0, 3] - bbox[0, 0, 1] == pytest.approx(1000)
     assert bbox[0, 0, 2] - bbox[0, 0, 0] == pytest.approx(0)
+
+
+def test_decode_takes_variables():
+    """The same boxes; derivatives that are numerical ones, and none where growth is limited."""
+    coder, reference = BoxCoder((10, 10, 5, 5)), _boxes(6, 0)
+    deltas = np.random.RandomState(1).normal(0, 2, (6, 8))
+    deltas[0, 2] = 50.0
+    x = chainer.Variable(deltas)
+    found = coder.decode(x, reference)
+    np.testing.assert_allclose(found.array, coder.decode(deltas, reference), rtol=1e-14)
+    weight = np.random.RandomState(2).normal(size=found.shape)
+    gradient_check.check_backward(lambda x: coder.decode(x, reference), deltas, weight, dtype=np.float64, rtol=1e-5)
+    chainer.functions.sum(found * weight).backward()
+    assert x.grad[0, 2] == 0
+    assert np.count_nonzero(x.grad == 0) == 1
 
 
 def test_decode_inverts_encode():

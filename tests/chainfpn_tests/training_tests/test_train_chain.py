@@ -14,8 +14,10 @@ from reference.slim_detectors import SLIM, SLIM_DETECTORS, as_inputs, marks, pic
 LOSSES = {
     "faster_rcnn": {"rpn_objectness", "rpn_box", "roi_class", "roi_box"},
     "mask_rcnn": {"rpn_objectness", "rpn_box", "roi_class", "roi_box", "mask"},
+    "mask_rcnn_v2": {"rpn_objectness", "rpn_box", "roi_class", "roi_box", "mask"},
     "keypoint_rcnn": {"rpn_objectness", "rpn_box", "roi_class", "roi_box", "keypoint"},
     "retinanet": {"class", "box"},
+    "retinanet_v2": {"class", "box"},
     "fcos": {"class", "box", "centerness"},
     "ssd": {"class", "box"},
 }
@@ -105,6 +107,14 @@ def test_a_subclass_of_a_detector_has_its_parents_chain():
 def test_what_is_no_detector_is_refused():
     with pytest.raises(TypeError, match=r"train_chain: model must be one of FasterRCNN, .*, got Linear"):
         train_chain(chainer.links.Linear(1, 1))
+
+
+def test_what_boxes_are_trained_by_is_the_heads_word_unless_told():
+    first, second = _build("retinanet")[0], _build("retinanet_v2")[0]
+    assert [train_chain(model).options["box_loss"] for model in (first, second)] == ["l1", "giou"]
+    assert train_chain(second, box_loss="l1").options["box_loss"] == "l1"
+    with pytest.raises(ValueError, match="RetinaNetTrainChain: box_loss must be one of l1, giou, got 'ciou'"):
+        train_chain(first, box_loss="ciou")
 
 
 def test_weights_are_saved_under_model(faster_rcnn):
