@@ -1,0 +1,105 @@
+"""What a chain does unless told otherwise is what torchvision does, detector by detector.
+
+The other tests of training pass options, all of them different from these. What cannot be an option, such as where the
+losses of boxes turn from squares into absolute values, is compared in test_torchvision_losses.py.
+"""
+
+import numpy as np
+import pytest
+
+from chainfpn import models
+from chainfpn.training import train_chain
+
+RCNN = (
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_resnet50_fpn_v2",
+    "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+    "maskrcnn_resnet50_fpn",
+    "maskrcnn_resnet50_fpn_v2",
+    "keypointrcnn_resnet50_fpn",
+)
+RETINANET = "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2"
+NAMES = (*RCNN, *RETINANET, "fcos_resnet50_fpn", "ssd300_vgg16")
+
+#: Reads the numbers off torchvision's own models, which need no weights for that.
+CODE = f"""
+from torchvision.models import detection
+
+for name in ("kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "normal_", "trunc_normal_"):
+    setattr(torch.nn.init, name, lambda tensor, *arguments, **options: tensor)
+
+
+def matcher(x):
+    low = x.proposal_matcher.low_threshold, float(x.proposal_matcher.allow_low_quality_matches)
+    return [x.proposal_matcher.high_threshold, *low]
+
+
+def rcnn(model):
+    rpn, heads = model.rpn, model.roi_heads
+    proposals = [rpn._pre_nms_top_n["training"], rpn._post_nms_top_n["training"]]
+    drawn = [x for s in (rpn, heads) for x in (s.fg_bg_sampler.batch_size_per_image, s.fg_bg_sampler.positive_fraction)]
+    rest = [rpn.nms_thresh, rpn.score_thresh, rpn.min_size, *rpn.box_coder.weights, *heads.box_coder.weights]
+    return proposals + drawn + matcher(rpn) + matcher(heads) + rest
+
+
+def retinanet(model):
+    loss = ["l1", "giou"].index(model.head.regression_head._loss_type)
+    return matcher(model) + [loss, *model.box_coder.weights]
+
+
+def fcos(model):
+    return [model.center_sampling_radius]
+
+
+def ssd(model):
+    return [model.proposal_matcher.high_threshold, 1 / (1 + model.neg_to_pos_ratio), *model.box_coder.weights]
+
+
+for name in {NAMES}:
+    model = getattr(detection, name)(weights=None, weights_backbone=None)
+    read = fcos if name[:4] == "fcos" else ssd if name[:3] == "ssd" else retinanet if name[:6] == "retina" else rcnn
+    outputs[name] = np.array(read(model), dtype=np.float64)
+"""
+
+
+@pytest.fixture(scope="module")
+def theirs(torchvision_live):
+    """The numbers of every detector, by name."""
+    return torchvision_live.run(CODE)
+
+
+def rcnn(chain):
+    rpn, heads = chain.model.rpn, chain.model.roi_heads
+    stages = chain.rpn_options, chain.roi_options
+    drawn = [stage[key] for stage in stages for key in ("batch_size_per_image", "positive_fraction")]
+    matchers = [x for stage, low in zip(stages, (1, 0), strict=True) for x in (*thresholds(stage), low)]
+    rest = [rpn.nms_thresh, rpn.score_thresh, rpn.min_size, *rpn.box_coder.weights, *heads.box_coder.weights]
+    return [rpn.n_train_pre_nms, rpn.n_train_post_nms, *drawn, *matchers, *rest]
+
+
+def retinanet(chain):
+    loss = ["l1", "giou"].index(chain.options["box_loss"])
+    return [*thresholds(chain.options), 1, loss, *chain.model.box_coder.weights]
+
+
+def thresholds(options):
+    return options["fg_iou_thresh"], options["bg_iou_thresh"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_defaults_are_torchvisions(theirs, name):
+    """Thresholds, what is drawn, which proposals, weights of the box coder, kind of loss.
+
+    That objects without a good anchor get the best one (the 1 after the thresholds) is not an option here.
+    """
+    chain = train_chain(getattr(models, name)())
+    if name in RCNN:
+        found = rcnn(chain)
+    elif name in RETINANET:
+        found = retinanet(chain)
+    elif name.startswith("fcos"):
+        found = list(chain.options.values())
+    else:
+        found = [*chain.options.values(), *chain.model.box_coder.weights]
+    np.testing.assert_allclose(found, theirs[name], rtol=1e-12)
