@@ -47,7 +47,7 @@ _ARGUMENTS = """
         anchor_sizes (sequence of sequences of float or None): Per level of the pyramid; torchvision's by default.
         aspect_ratios (sequence of float or None): Heights over widths; {aspect_ratios} by default.
         stride_in_1x1 (bool or None): Put the stride of a bottleneck into its first 1x1 convolution, as trunks from
-            Caffe, detectron2 and ChainerCV want it; False by default.
+            Caffe, detectron2 and ChainerCV want it; False by default. Only a ResNet of bottlenecks can.
         p6_from_trunk (bool or None): Make the level P6 from the trunk's last map, not from the pyramid's;
             {p6_from_trunk} by default.
         p7_relu (bool or None): Put a ReLU between the levels P6 and P7; {p7_relu} by default. mmdetection has none.

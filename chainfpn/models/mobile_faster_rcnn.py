@@ -16,6 +16,8 @@ DEFAULTS_320 = {**DEFAULTS, "min_size": 320, "max_size": 640}
 
 def _trunk(o, norm):
     """Make the trunk: its first block with stride 32, and its last layer."""
+    if o.stride_in_1x1:
+        raise ValueError(f"{o.name}: stride_in_1x1 must be False for a MobileNet, got {o.stride_in_1x1!r}")
     body = mobilenet_v3_large(norm=norm).features
     body.pick = ("13", "16")
     return body, [160, 960]

@@ -127,6 +127,12 @@ def test_options_out_of_range(name, options, message):
         getattr(models, name)(**{"depth": 18, "n_fg_class": 2, **options})
 
 
+@pytest.mark.parametrize("name", [name for name in models.BUILDERS if name.startswith("fasterrcnn_mobilenet")])
+def test_a_mobilenet_has_no_bottlenecks_to_stride(name):
+    with pytest.raises(ValueError, match=f"{name}: stride_in_1x1 must be False for a MobileNet, got True"):
+        models.BUILDERS[name](2, stride_in_1x1=True)
+
+
 def test_epsilon_reaches_every_batch_normalization():
     for name in TWO_STAGES + ONE_STAGE:
         norms = [link for link in small(name, norm_eps=0.25).links() if hasattr(link, "avg_var")]
