@@ -114,7 +114,7 @@ class COCODataset(DetectionDataset):
         """
         objects = self._chosen(i)
         bbox = np.array([self._box(i, entry) for entry in objects], dtype=np.float64).reshape(-1, 4)
-        area = [entry.get("area", box[2] * box[3]) for entry, box in zip(objects, bbox, strict=True)]
+        area = [self._area(i, entry, box) for entry, box in zip(objects, bbox, strict=True)]
         bbox[:, 2:] += bbox[:, :2]
         return (
             bbox[:, [1, 0, 3, 2]].astype(np.float32),
@@ -155,6 +155,12 @@ class COCODataset(DetectionDataset):
         if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, int | float) for v in box):
             raise DataError(f"{self._entry(i, entry)} must have a bbox of 4 numbers, got {box!r}")
         return [float(v) if math.isfinite(v) else math.nan for v in box]
+
+    def _area(self, i, entry, box):
+        area = entry.get("area", box[2] * box[3])
+        if not isinstance(area, int | float):
+            raise DataError(f"{self._entry(i, entry)} must have a number as its area, got {area!r}")
+        return area
 
     def _mask(self, i, entry, height, width):
         from pycocotools import mask as coco_mask

@@ -147,6 +147,8 @@ BAD_OBJECTS = {
     "box": ("bbox", "bbox", [1, 2, 3], r"must have a bbox of 4 numbers, got \[1, 2, 3\]"),
     "no box": ("bbox", "bbox", None, "must have a bbox of 4 numbers, got None"),
     "words": ("bbox", "bbox", ["a", 1, 2, 3], "must have a bbox of 4 numbers"),
+    "area": ("area", "area", "12", "must have a number as its area, got '12'"),
+    "no area": ("bbox", "area", None, "must have a number as its area, got None"),
     "category": ("label", "category_id", 2, "must have a known category, got 2"),
     "outline": ("mask", "segmentation", {"runs": []}, "must be outlined by polygons or run lengths"),
     "no outline": ("mask", "segmentation", None, "must be outlined by polygons or run lengths"),
