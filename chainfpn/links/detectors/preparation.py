@@ -4,6 +4,7 @@ import math
 
 import chainer
 import numpy as np
+from chainer.backends import cuda
 
 from chainfpn.functions import resize_bilinear
 
@@ -27,6 +28,9 @@ class Preparation:
         fixed_size ((int, int) or None): Height and width of every image, whatever its shape, instead.
         size_divisible (int): What the sides of the batch are a multiple of.
 
+    Attributes:
+        train_sizes (tuple of int): What one is drawn of in training mode; min_size unless it is set to other lengths.
+
     Raises:
         ValueError: if there is no min_size, or not every one is in 1..max_size.
 
@@ -47,22 +51,34 @@ class Preparation:
         min_sizes = (min_size,) if np.isscalar(min_size) else tuple(min_size)
         if not min_sizes or not 0 < min(min_sizes) <= max(min_sizes) <= max_size:
             raise ValueError(f"Preparation: min_size must be > 0 and <= max_size, got {min_size} and {max_size}")
-        self.min_sizes = min_sizes
+        self.min_sizes = self._train_sizes = min_sizes
         self.max_size = max_size
         self.fixed_size = fixed_size
         self.size_divisible = size_divisible
         self.mean = np.array(mean)[:, None, None]
         self.std = np.array(std)[:, None, None]
 
+    @property
+    def train_sizes(self):
+        """Lengths of the shorter side that one is drawn of for each image in training mode: tuple of int."""
+        return self._train_sizes
+
+    @train_sizes.setter
+    def train_sizes(self, sizes):
+        sizes = tuple(sizes)
+        if not sizes or not 0 < min(sizes) <= max(sizes) <= self.max_size:
+            raise ValueError(f"Preparation: train_sizes must be > 0 and <= max_size, got {sizes} and {self.max_size}")
+        self._train_sizes = sizes
+
     def __call__(self, imgs, dtype=np.float32):
         """Make the batch.
 
         Args:
-            imgs (sequence of array): float32, (3, H, W), RGB, 0..255.
+            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, NumPy or CuPy.
             dtype (dtype): What to compute in and return: float32 or float64.
 
         Returns:
-            tuple: The batch, dtype (B, 3, H', W'), and the list of (height, width) of each image in it.
+            tuple: The batch, NumPy, dtype (B, 3, H', W'), and the list of (height, width) of each image in it.
 
         Raises:
             ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
@@ -72,7 +88,7 @@ class Preparation:
         for i, img in enumerate(imgs):
             if img.ndim != 3 or img.shape[0] != 3 or 0 in img.shape:
                 raise ValueError(f"prepare: imgs[{i}] must be (3, H, W), not empty, got shape {img.shape}")
-        resized, sizes = zip(*(self._prepare(np.asarray(img), dtype) for img in imgs), strict=True)
+        resized, sizes = zip(*(self._prepare(cuda.to_cpu(img), dtype) for img in imgs), strict=True)
         height, width = (
             math.ceil(max(side) / self.size_divisible) * self.size_divisible
             for side in zip(*(img.shape[1:] for img in resized), strict=True)
@@ -109,5 +125,5 @@ class Preparation:
 
     def _draw_min_size(self):
         """Tell the length of the shorter side that the next image gets."""
-        drawn = chainer.config.train and len(self.min_sizes) > 1
-        return self.min_sizes[np.random.randint(len(self.min_sizes)) if drawn else -1]
+        sizes = self.train_sizes if chainer.config.train else self.min_sizes[-1:]
+        return sizes[np.random.randint(len(sizes)) if len(sizes) > 1 else 0]

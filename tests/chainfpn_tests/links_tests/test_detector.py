@@ -127,6 +127,20 @@ def test_one_of_several_sizes_is_drawn_in_training_only():
     assert preparation([img])[1] == [drawn[0]]
 
 
+def test_training_can_have_sizes_of_its_own():
+    preparation = Preparation(16, 64)
+    assert preparation.train_sizes == (16,)
+    preparation.train_sizes = [8, 12]
+    assert {preparation.resized((32, 48)) for _ in range(60)} == {(8, 12), (12, 18)}
+    with chainer.using_config("train", False):
+        assert {preparation.resized((32, 48)) for _ in range(20)} == {(16, 24)}
+
+
 def test_each_of_several_sizes_is_checked():
     with pytest.raises(ValueError, match=r"Preparation: min_size must be > 0 and <= max_size, got \(0, 8\) and 64"):
         Preparation((0, 8), 64)
+    preparation = Preparation(16, 64)
+    for sizes in ((), (0, 8), (8, 65)):
+        with pytest.raises(ValueError, match="Preparation: train_sizes must be > 0 and <= max_size, got "):
+            preparation.train_sizes = sizes
+    assert preparation.train_sizes == (16,)
