@@ -101,7 +101,7 @@ class Classifier(PickableSequentialChain):
             Variable: (B, n_class).
         """
         for name in self.layer_names:
-            x = self[name](x)
+            x = self[name](x)  # (B, C, H', W'), or (B, D) once the maps are averaged
         return x
 
     def predict(self, imgs):

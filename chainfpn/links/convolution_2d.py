@@ -21,9 +21,9 @@ class Convolution2D(L.Convolution2D):
         Returns:
             Variable: dtype of x, (B, out_channels, outh, outw).
         """
-        x = chainer.as_variable(x)
+        x = chainer.as_variable(x)  # (B, C, H, W)
         if self.cudnn_fast or x.xp is not self.xp:
-            return super().forward(x)
+            return super().forward(x)  # (B, O, outh, outw)
         if self.W.raw_array is None:
             self._initialize_params(x.shape[1])
         options = {"dilate": self.dilate, "groups": self.groups}

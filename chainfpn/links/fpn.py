@@ -53,7 +53,7 @@ class FPN(chainer.Chain):
             top = lateral
             ps.insert(0, layer(top))  # (B, C, H_l, W_l)
         if self.extra_blocks is not None:
-            ps += self.extra_blocks(ps, hs)
+            ps += self.extra_blocks(ps, hs)  # levels of (B, C, H_l, W_l)
         return ps
 
 
@@ -90,7 +90,8 @@ class LastLevelP6P7(chainer.Chain):
             list of Variable: P6 and P7, each half the size of the level before, rounded up.
         """
         p6 = self.p6(ps[-1] if self.use_p5 else hs[-1])  # (B, C, ceil(H/2), ceil(W/2))
-        return [p6, self.p7(F.relu(p6) if self.relu else p6)]
+        p7 = self.p7(F.relu(p6) if self.relu else p6)  # (B, C, ceil(H/4), ceil(W/4))
+        return [p6, p7]
 
 
 def max_pool_level(ps, hs):

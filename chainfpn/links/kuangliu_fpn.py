@@ -44,12 +44,13 @@ class KuangliuFPN(ResNet):
         Returns:
             tuple of Variable: p2, p3, p4, p5, each (B, 256, H / s, W / s) rounded up, s = 4, 8, 16, 32.
         """
-        c2, c3, c4, c5 = super().forward(x)
+        c2, c3, c4, c5 = super().forward(x)  # (B, 256, H/4, W/4) to (B, 2048, H/32, W/32)
         p5 = self.toplayer(c5)  # (B, 256, H/32, W/32)
         p4 = self._upsample_add(p5, self.latlayer1(c4))  # (B, 256, H/16, W/16)
         p3 = self._upsample_add(p4, self.latlayer2(c3))  # (B, 256, H/8, W/8)
         p2 = self._upsample_add(p3, self.latlayer3(c2))  # (B, 256, H/4, W/4)
-        return self.smooth3(p2), self.smooth2(p3), self.smooth1(p4), p5
+        p2, p3, p4 = self.smooth3(p2), self.smooth2(p3), self.smooth1(p4)  # (B, 256, H/4, W/4) to (B, 256, H/16, W/16)
+        return p2, p3, p4, p5
 
     def _upsample_add(self, top, lateral):
         return resize_bilinear(top, lateral.shape[2:], align_corners=self.align_corners) + lateral

@@ -55,7 +55,7 @@ class KuangliuRetinaFPN(ResNet):
         Returns:
             tuple of Variable: p3, p4, p5, p6, p7, each (B, 256, H / s, W / s) rounded up, s = 8, 16, 32, 64, 128.
         """
-        c3, c4, c5 = super().forward(x)
+        c3, c4, c5 = super().forward(x)  # (B, 512, H/8, W/8) to (B, 2048, H/32, W/32)
         p6 = self.conv6(c5)  # (B, 256, H/64, W/64)
         p7 = self.conv7(F.relu(p6))  # (B, 256, H/128, W/128)
         p5 = self.latlayer1(c5)  # (B, 256, H/32, W/32)
@@ -119,8 +119,9 @@ class KuangliuRetinaNet(Detector):
         Returns:
             tuple of two lists of Variable: Per level, logits (B, N_l, n_fg_class) and deltas (B, N_l, 4).
         """
-        logits = [per_anchor(self.cls_head(h), self.n_fg_class) for h in hs]
-        return logits, [per_anchor(self.loc_head(h), 4) for h in hs]
+        logits = [per_anchor(self.cls_head(h), self.n_fg_class) for h in hs]  # levels of (B, N_l, K)
+        deltas = [per_anchor(self.loc_head(h), 4) for h in hs]  # levels of (B, N_l, 4)
+        return logits, deltas
 
     def forward(self, x, sizes):
         """Detect objects in a prepared batch.
@@ -136,7 +137,9 @@ class KuangliuRetinaNet(Detector):
         logits, deltas = (F.concat(levels, axis=1).array for levels in self.head(hs))  # (B, N, K), (B, N, 4)
         anchors = self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp)  # levels of (N_l, 4)
         anchors = self.xp.concatenate(anchors)  # (N, 4)
-        return [self._detect(*arrays, anchors) for arrays in zip(logits, deltas, strict=True)]
+        return [
+            self._detect(*arrays, anchors) for arrays in zip(logits, deltas, strict=True)
+        ]  # images of (R, 4), (R,), (R,)
 
     def _detect(self, logit, delta, anchor):
         """Turn the logits and deltas of one image into detections."""

@@ -34,4 +34,5 @@ class BackboneWithFPN(chainer.Chain):
         Returns:
             list of Variable: (B, out_channels, H_l, W_l), finest first.
         """
-        return self.fpn(self.body(x))
+        hs = self.body(x)  # stages of (B, C_l, H_l, W_l)
+        return self.fpn(hs)  # levels of (B, out_channels, H_l, W_l)

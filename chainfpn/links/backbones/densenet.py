@@ -48,7 +48,7 @@ class DenseLayer(chainer.Chain):
         """
         h = self.conv1(F.relu(self.norm1(x)))  # (B, 4 * growth, H, W)
         h = self.conv2(F.relu(self.norm2(h)))  # (B, growth, H, W)
-        h = F.dropout(h, self.drop_rate) if self.drop_rate else h
+        h = F.dropout(h, self.drop_rate) if self.drop_rate else h  # (B, growth, H, W)
         return F.concat((x, h))  # (B, in_channels + growth, H, W)
 
 

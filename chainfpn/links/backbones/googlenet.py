@@ -48,7 +48,9 @@ class Inception(chainer.Chain):
         Returns:
             Variable: (B, out_channels, H, W).
         """
-        return F.concat([branch(x) for branch in (self.branch1, self.branch2, self.branch3, self.branch4)])
+        branches = (self.branch1, self.branch2, self.branch3, self.branch4)
+        hs = [branch(x) for branch in branches]  # branches of (B, C_i, H, W)
+        return F.concat(hs)  # (B, out_channels, H, W)
 
 
 class AuxiliaryHead(chainer.Chain):

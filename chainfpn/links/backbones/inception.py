@@ -70,7 +70,7 @@ class Mixed(chainer.Chain):
         for branch, steps in self.branches.items():
             h = self.pool(x) if branch == "branch_pool" else x  # (B, in_channels, H', W')
             for names in steps:
-                ends = [self[name](h) for name in names]
+                ends = [self[name](h) for name in names]  # one or two of (B, width_i, H', W')
                 h = F.concat(ends) if len(ends) > 1 else ends[0]  # (B, width, H', W')
             hs.append(h)
         return F.concat(hs)  # (B, out_channels, H', W')

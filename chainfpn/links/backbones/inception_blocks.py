@@ -95,10 +95,10 @@ class ClassifierWithAuxiliaryHeads(Classifier):
             and those of each head in order of depth.
         """
         if self.pick is not None or not (self.aux_logits and chainer.config.train):
-            return super().forward(x)
+            return super().forward(x)  # (B, n_class), or what is picked
         logits = []
         for name in self.layer_names:
-            x = self[name](x)
+            x = self[name](x)  # (B, C, H', W'), or (B, D) once the maps are averaged
             if name in self.auxiliary:
                 logits.append(self[self.auxiliary[name]](x))  # (B, n_class)
         return (x, *logits)

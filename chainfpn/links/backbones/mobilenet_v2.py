@@ -53,7 +53,7 @@ class InvertedResidual(chainer.Chain):
             Variable: (B, out_channels, H / stride, W / stride).
         """
         h = self.conv(x)  # (B, out_channels, H/s, W/s)
-        return x + h if self.residual else h
+        return x + h if self.residual else h  # (B, out_channels, H/s, W/s)
 
 
 class MobileNetV2(Classifier):

@@ -52,8 +52,8 @@ class BasicBlock(chainer.Chain):
         """
         h = F.relu(self.bn1(self.conv1(x)))  # (B, C, H/s, W/s)
         h = self.bn2(self.conv2(h))  # (B, C, H/s, W/s)
-        h += x if self.downsample is None else self.downsample(x)
-        return F.relu(h)
+        h += x if self.downsample is None else self.downsample(x)  # (B, C, H/s, W/s)
+        return F.relu(h)  # (B, C, H/s, W/s)
 
 
 class Bottleneck(chainer.Chain):
@@ -117,8 +117,8 @@ class Bottleneck(chainer.Chain):
         h = F.relu(self.bn1(self.conv1(x)))  # (B, width, H, W)
         h = F.relu(self.bn2(self.conv2(h)))  # (B, width, H/s, W/s)
         h = self.bn3(self.conv3(h))  # (B, 4C, H/s, W/s)
-        h += x if self.downsample is None else self.downsample(x)
-        return F.relu(h)
+        h += x if self.downsample is None else self.downsample(x)  # (B, 4C, H/s, W/s)
+        return F.relu(h)  # (B, 4C, H/s, W/s)
 
 
 #: Depth to block, and blocks of each of the four stages.

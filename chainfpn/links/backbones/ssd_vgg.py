@@ -55,7 +55,7 @@ class SSDVGG16(chainer.Chain):
             list of Variable: (B, C_l, H_l, W_l), finest first.
         """
         h = self.features(x)  # (B, 512, 38, 38)
-        hs = [F.scale(_unit_length(h), self.scale_weight, axis=1)]
+        hs = [F.scale(_unit_length(h), self.scale_weight, axis=1)]  # (B, 512, 38, 38)
         for block in self.extra:
             h = block(h)  # (B, C_l, H_l, W_l)
             hs.append(h)

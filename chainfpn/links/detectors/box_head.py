@@ -36,7 +36,9 @@ class TwoMLPHead(chainer.Chain):
         Returns:
             Variable: (R', out_size).
         """
-        return F.relu(self.fc7(F.relu(self.fc6(_flatten(x)))))
+        h = _flatten(x)  # (R', C * outh * outw)
+        h = F.relu(self.fc6(h))  # (R', out_size)
+        return F.relu(self.fc7(h))  # (R', out_size)
 
 
 def conv_box_head(channels, outsize, out_size, *, norm):
@@ -84,7 +86,7 @@ class FastRCNNPredictor(chainer.Chain):
         Returns:
             tuple of Variable: Class logits (R', n_output) and deltas (R', 4 * n_output), dx, dy, dw, dh per class.
         """
-        return self.cls_score(x), self.bbox_pred(x)
+        return self.cls_score(x), self.bbox_pred(x)  # (R', n_output), (R', 4 * n_output)
 
 
 def _flatten(x):

@@ -62,7 +62,7 @@ class DenseDetector(Detector):
         return [
             self._detect([score[i] for score in scores], [delta.array[i] for delta in deltas], anchors, size)
             for i, size in enumerate(sizes)
-        ]
+        ]  # images of (R, 4), (R,), (R,)
 
     def _detect(self, scores, deltas, anchors, size):
         """Turn the scores of one image into detections.

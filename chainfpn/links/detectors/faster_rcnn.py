@@ -52,12 +52,12 @@ class FasterRCNN(Detector):
         """
         hs = self.backbone(x)  # levels of (B, C, H_l, W_l)
         proposals = self.rpn(hs, sizes, x.shape[2:])  # images of (R_i, 4)
-        hs = self.roi_levels(hs)
+        hs = self.roi_levels(hs)  # levels of (B, C, H_l, W_l)
         logits, deltas = self.roi_heads(hs, proposals, sizes)  # (R', K), (R', 4K)
         detections = self.roi_heads.detect(
             logits, deltas, proposals, sizes, score_thresh=self.score_thresh, nms_thresh=self.nms_thresh
-        )
-        return self._complete(hs, detections, sizes)
+        )  # images of (R, 4), (R,), (R,)
+        return self._complete(hs, detections, sizes)  # images of (R, 4), (R,), (R,), and masks or points
 
     def roi_levels(self, hs):
         """Choose the levels that regions are pooled from.

@@ -38,7 +38,7 @@ class FCOSClassificationHead(chainer.Chain):
         Returns:
             list of Variable: Per level, (B, H_l * W_l, n_output).
         """
-        return [per_anchor(self.cls_logits(self.conv(h)), self.n_output) for h in hs]
+        return [per_anchor(self.cls_logits(self.conv(h)), self.n_output) for h in hs]  # levels of (B, N_l, n_output)
 
 
 class FCOSRegressionHead(chainer.Chain):
@@ -68,9 +68,10 @@ class FCOSRegressionHead(chainer.Chain):
             tuple of two lists of Variable: Per level, distances (B, H_l * W_l, 4), left, top, right, bottom >= 0, and
             centerness logits (B, H_l * W_l, 1).
         """
-        towers = [self.conv(h) for h in hs]
-        distances = [per_anchor(F.relu(self.bbox_reg(h)), 4) for h in towers]
-        return distances, [per_anchor(self.bbox_ctrness(h), 1) for h in towers]
+        towers = [self.conv(h) for h in hs]  # levels of (B, C, H_l, W_l)
+        distances = [per_anchor(F.relu(self.bbox_reg(h)), 4) for h in towers]  # levels of (B, N_l, 4)
+        centers = [per_anchor(self.bbox_ctrness(h), 1) for h in towers]  # levels of (B, N_l, 1)
+        return distances, centers
 
 
 class FCOSHead(chainer.Chain):
@@ -97,7 +98,9 @@ class FCOSHead(chainer.Chain):
             tuple of three lists of Variable: Per level, logits (B, N_l, n_output), distances (B, N_l, 4) and
             centerness logits (B, N_l, 1).
         """
-        return (self.classification_head(hs), *self.regression_head(hs))
+        logits = self.classification_head(hs)  # levels of (B, N_l, n_output)
+        distances, centers = self.regression_head(hs)  # levels of (B, N_l, 4), (B, N_l, 1)
+        return logits, distances, centers
 
 
 class FCOS(DenseDetector):

@@ -79,7 +79,8 @@ class MaskRCNNPredictor(chainer.Chain):
         Returns:
             Variable: (R', n_output, 28, 28).
         """
-        return self.mask_fcn_logits(F.relu(self.conv5_mask(x)))
+        h = F.relu(self.conv5_mask(x))  # (R', channels, 28, 28)
+        return self.mask_fcn_logits(h)  # (R', n_output, 28, 28)
 
 
 def paste_masks(mask, bbox, size, *, rounded=False):

@@ -75,7 +75,9 @@ class RoIHeads(chainer.Chain):
             tuple of Variable: Class logits (sum R_i, n_output) and deltas (sum R_i, 4 * n_output), the regions of
             the first image first.
         """
-        return self.box_predictor(self.box_head(self._pool(hs, proposals, image_sizes, self.outsize)))
+        h = self._pool(hs, proposals, image_sizes, self.outsize)  # (R', C, outsize, outsize)
+        h = self.box_head(h)  # (R', D)
+        return self.box_predictor(h)  # (R', n_output), (R', 4 * n_output)
 
     def branch(self, name, hs, bboxes, image_sizes, *, outsize=14):
         """Run another branch on boxes.

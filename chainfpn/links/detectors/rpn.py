@@ -117,11 +117,11 @@ class RegionProposalNetwork(chainer.Chain):
         Returns:
             list of array: Per image, dtype of hs, (R, 4), yxyx in batch pixels, by descending score.
         """
-        logits, deltas = self.head(hs)
-        anchors = self.anchors(hs, padded_size)
+        logits, deltas = self.head(hs)  # levels of (B, N_l), (B, N_l, 4)
+        anchors = self.anchors(hs, padded_size)  # levels of (N_l, 4)
         if self.clip_to_batch:
-            image_sizes = [padded_size] * len(image_sizes)
-        return self.propose(logits, deltas, anchors, image_sizes)
+            image_sizes = [padded_size] * len(image_sizes)  # images of (height, width)
+        return self.propose(logits, deltas, anchors, image_sizes)  # images of (R, 4)
 
     def anchors(self, hs, padded_size):
         """Make the anchors of every level.

@@ -48,7 +48,9 @@ class SSDScoringHead(chainer.Chain):
         Returns:
             list of Variable: Per map, (B, H_l * W_l * A_l, n).
         """
-        return [per_anchor(layer(h), self.n) for layer, h in zip(self.module_list, hs, strict=True)]
+        return [
+            per_anchor(layer(h), self.n) for layer, h in zip(self.module_list, hs, strict=True)
+        ]  # maps of (B, N_l, n)
 
 
 class SSDHead(chainer.Chain):
@@ -75,7 +77,7 @@ class SSDHead(chainer.Chain):
         Returns:
             tuple of two lists of Variable: Per map, logits (B, N_l, n_output) and deltas (B, N_l, 4).
         """
-        return self.classification_head(hs), self.regression_head(hs)
+        return self.classification_head(hs), self.regression_head(hs)  # maps of (B, N_l, n_output), (B, N_l, 4)
 
 
 class SSD(DenseDetector):
