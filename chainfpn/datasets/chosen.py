@@ -25,10 +25,9 @@ class ChosenDataset(DetectionDataset):
             self.add_getter(key, None)
         self.keys = dataset.keys
 
-    def get_example_by_keys(self, index, key_indices):
-        """Read something of an example; see ChainerCV's ``SliceableDataset``."""
-        return self.dataset.read(self.indices[index], [self._keys[k][0] for k in key_indices])
-
     def size(self, i):
         """Tell the size of an image: (int, int)."""
         return self.dataset.size(self.indices[i])
+
+    def _read(self, i, entries):
+        return self.dataset.read(self.indices[i], [key for key, _, _ in entries])

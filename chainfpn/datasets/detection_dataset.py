@@ -1,6 +1,7 @@
 """What every data set of boxes has in common."""
 
 import json
+import operator
 import os
 import pathlib
 
@@ -61,12 +62,8 @@ class DetectionDataset(GetterDataset):
 
     @keys.setter
     def keys(self, keys):
-        self._keys, self._return_tuple = list(self._all_keys), True
-        try:
-            GetterDataset.keys.fset(self, keys)
-        except KeyError:
-            available = ", ".join(self.available_keys)
-            raise ValueError(f"{type(self).__name__}: keys must be among {available}, got {keys!r}") from None
+        one = isinstance(keys, str)
+        self._keys, self._return_tuple = self._entries([keys] if one else keys), not one
 
     def add_getter(self, keys, getter):
         """Register a getter; see ChainerCV's ``GetterDataset``."""
@@ -74,8 +71,12 @@ class DetectionDataset(GetterDataset):
         super().add_getter(keys, getter)
         self._all_keys += self._keys[n:]
 
+    def get_example_by_keys(self, index, key_indices):
+        """Read something of an example; see ChainerCV's ``SliceableDataset``."""
+        return self.read(index, [self._keys[k][0] for k in key_indices])
+
     def read(self, i, keys):
-        """Read something of an example, whatever :attr:`keys` says now.
+        """Read something of an example, whatever :attr:`keys` says now; several threads may.
 
         Args:
             i (int): Index of the example.
@@ -86,13 +87,23 @@ class DetectionDataset(GetterDataset):
 
         Raises:
             DataError: if a file is broken.
+            IndexError: if there is no such example.
+            ValueError: if there is no such key.
         """
-        all_keys = [key for key, _, _ in self._all_keys]
-        in_use, self._keys = self._keys, self._all_keys
+        return self._read(from_start(self, i), self._entries(keys))
+
+    def _read(self, i, entries):
+        """Ask the getters, each once."""
+        got = {getter: self._getters[getter](i) for getter in dict.fromkeys(getter for _, getter, _ in entries)}
+        return tuple(got[getter] if part is None else got[getter][part] for _, getter, part in entries)
+
+    def _entries(self, keys):
+        """Tell of each key the getter, and the place in what that returns or None: ``(key, getter, place)``."""
+        known = {entry[0]: entry for entry in self._all_keys}
         try:
-            return self.get_example_by_keys(i, [all_keys.index(key) for key in keys])
-        finally:
-            self._keys = in_use
+            return [known[key] for key in keys]
+        except KeyError as error:
+            raise ValueError(f"{type(self).__name__}: keys must be among {', '.join(known)}, got {error}") from None
 
     def file_name(self, i):
         """Name the file of an example, for messages.
@@ -140,6 +151,25 @@ class DetectionDataset(GetterDataset):
             return np.ascontiguousarray(to_array(read_image(self._files[i], upright=False)))
         except ImageError as error:
             raise DataError(str(error)) from None
+
+
+def from_start(dataset, i):
+    """Turn an index that may count from the end, as -1 does, into one that counts from the start.
+
+    Args:
+        dataset (sized): What has the examples.
+        i (int): Index of an example.
+
+    Returns:
+        int: In [0, number of examples).
+
+    Raises:
+        IndexError: if there is no such example.
+    """
+    n, index = len(dataset), operator.index(i)
+    if not -n <= index < n:
+        raise IndexError(f"{type(dataset).__name__}: index must be in -{n}..{n - 1}, got {i}")
+    return index % n
 
 
 def read_names(path):

@@ -3,7 +3,7 @@
 import bisect
 import itertools
 
-from chainfpn.datasets.detection_dataset import DetectionDataset
+from chainfpn.datasets.detection_dataset import DetectionDataset, from_start
 
 
 class JoinedDataset(DetectionDataset):
@@ -35,15 +35,14 @@ class JoinedDataset(DetectionDataset):
                 self.add_getter(key, None)
         self.keys = self.DEFAULT_KEYS
 
-    def get_example_by_keys(self, index, key_indices):
-        """Read something of an example; see ChainerCV's ``SliceableDataset``."""
-        dataset, i = self._locate(index)
-        return dataset.read(i, [self._keys[k][0] for k in key_indices])
-
     def size(self, i):
         """Tell the size of an image: (int, int)."""
-        dataset, i = self._locate(i)
+        dataset, i = self._locate(from_start(self, i))
         return dataset.size(i)
+
+    def _read(self, i, entries):
+        dataset, i = self._locate(i)
+        return dataset.read(i, [key for key, _, _ in entries])
 
     def _locate(self, i):
         """Return the data set that an example is of, and its index there."""

@@ -5,7 +5,7 @@ import operator
 
 import numpy as np
 
-from chainfpn.datasets.detection_dataset import DetectionDataset
+from chainfpn.datasets.detection_dataset import DetectionDataset, from_start
 from chainfpn.functions import resize_bilinear
 
 #: Corners of each kind of shape; a circle has none.
@@ -55,6 +55,7 @@ class ShapesDataset(DetectionDataset):
 
     def size(self, i):
         """Tell the size of the images: (int, int)."""
+        from_start(self, i)
         return self._size
 
     def get_image(self, i):

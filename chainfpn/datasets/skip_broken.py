@@ -5,7 +5,7 @@ import sys
 import chainer
 import numpy as np
 
-from chainfpn.datasets.detection_dataset import DataError
+from chainfpn.datasets.detection_dataset import DataError, from_start
 
 
 class SkipBroken(chainer.dataset.DatasetMixin):
@@ -81,6 +81,7 @@ class SkipBroken(chainer.dataset.DatasetMixin):
 
     def _from(self, i, read):
         """Return what can be read first of examples i, i + 1 and so on, round to i - 1."""
+        i = from_start(self, i)
         for k in (*range(i, len(self)), *range(i)):
             if k in self._broken:
                 continue

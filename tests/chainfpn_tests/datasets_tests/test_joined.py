@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from chainfpn.datasets import COCODataset, JoinedDataset, PennFudanDataset, ShapesDataset
+from chainfpn.datasets import (
+    ChosenDataset,
+    COCODataset,
+    JoinedDataset,
+    PennFudanDataset,
+    ShapesDataset,
+    SkipBroken,
+)
 
 
 def test_one_after_the_other():
@@ -15,6 +22,32 @@ def test_one_after_the_other():
     assert [joined.file_name(i) for i in (2, 3)] == ["shapes-0-2", "shapes-1-0"]
     joined.keys = ("mask", "area")
     assert [value.shape for value in joined[4]] == [(len(joined[4][1]), 16, 32), (len(joined[4][1]),)]
+
+
+def test_indices_count_from_the_end_too():
+    parts = ShapesDataset(3, 32), ShapesDataset(2, (16, 32), seed=1)
+    joined = JoinedDataset(*parts)
+    for i in (-1, -2, -3, -5, np.int64(-4)):
+        assert joined.size(i) == joined[i][0].shape[1:] == joined[5 + i][0].shape[1:]
+        np.testing.assert_array_equal(joined[i][0], joined[5 + i][0])
+        np.testing.assert_array_equal(joined.slice[i:, "img"][0], joined[5 + i][0])
+    np.testing.assert_array_equal(ChosenDataset(joined, [4, 0])[-2][0], parts[1][1][0])
+    skipping = SkipBroken(joined)
+    np.testing.assert_array_equal(skipping[-1][0], parts[1][1][0])
+
+
+@pytest.mark.parametrize("wrap", [lambda data: data, JoinedDataset, lambda data: ChosenDataset(data, [0, 2, 1])])
+@pytest.mark.parametrize("i", [3, -4, 7])
+def test_there_is_nothing_beyond_the_last(wrap, i):
+    dataset = wrap(ShapesDataset(3, 32))
+    sentence = rf"{type(dataset).__name__}: index must be in -3\.\.2, got {i}"
+    for read in (dataset.__getitem__, lambda i: dataset.read(i, ["img"])):
+        with pytest.raises(IndexError, match=sentence):
+            read(i)
+    with pytest.raises(IndexError):
+        dataset.size(i)
+    with pytest.raises(IndexError, match=rf"SkipBroken: index must be in -3\.\.2, got {i}"):
+        SkipBroken(dataset)[i]
 
 
 def test_keys_are_those_of_all(penn_fudan, shared_data):

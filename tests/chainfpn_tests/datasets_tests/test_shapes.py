@@ -63,6 +63,26 @@ def test_an_example_depends_on_the_seed_and_its_index_alone():
     assert (img != first[6][0]).any()
 
 
+def test_reading_leaves_the_keys_alone():
+    """For another thread may be reading, too."""
+    dataset = ShapesDataset(2, 32)
+    dataset.keys = "label"
+    seen, draw = [], dataset._getters[0]
+    dataset._getters[0] = lambda i: (seen.append(dataset.keys), draw(i))[1]
+    img, label = dataset.read(1, ("img", "label"))
+    assert seen == ["label"]
+    np.testing.assert_array_equal(label, dataset[1])
+    assert img.shape == (3, 32, 32)
+
+
+def test_keys_that_are_not_there():
+    dataset = ShapesDataset(2, 32)
+    for ask in (lambda: dataset.read(0, ["img", "box"]), lambda: setattr(dataset, "keys", ("img", "box"))):
+        with pytest.raises(ValueError, match=r"ShapesDataset: keys must be among img, .*, area, got 'box'"):
+            ask()
+    assert dataset.keys == ("img", "bbox", "label")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
