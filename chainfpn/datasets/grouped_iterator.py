@@ -3,6 +3,9 @@
 import chainer
 import numpy as np
 
+#: What the state consists of: attributes without their underscore.
+_STATE = ("n_returned", "previous_n_returned", "position", "order", "waiting")
+
 
 class GroupedIterator(chainer.dataset.Iterator):
     """Iterate without end, in batches whose examples are all of one group.
@@ -90,17 +93,26 @@ class GroupedIterator(chainer.dataset.Iterator):
         Raises:
             ValueError: if what is restored is of another data set or batch size.
         """
-        self._n_returned = serializer("n_returned", self._n_returned)
-        self._previous_n_returned = serializer("previous_n_returned", self._previous_n_returned)
-        self._position = serializer("position", self._position)
-        self._order = serializer("order", self._order)
-        self._waiting = serializer("waiting", self._waiting)
-        groups, places = np.nonzero(self._waiting >= 0)
-        waiting = self._waiting[groups, places]
+        reading = isinstance(serializer, chainer.Deserializer)
+        *counts, order, waiting = (serializer(name, None if reading else getattr(self, f"_{name}")) for name in _STATE)
+        if not reading:
+            return
+        if not self._fits(order, waiting):
+            raise ValueError(
+                "GroupedIterator: the state must be that of an iterator over the same data and groups, "
+                f"with a batch_size of {self.batch_size}"
+            )
+        self._n_returned, self._previous_n_returned, self._position = map(int, counts)
+        self._order, self._waiting = order, waiting
+
+    def _fits(self, order, waiting):
+        """Tell whether a state has every example once in its order, and those that wait at their places."""
         n = len(self.dataset)
-        fits = not len(waiting) or (waiting.max() < n and (self._groups[waiting] == groups).all())
-        if not fits or not np.array_equal(np.sort(self._order), np.arange(n)):
-            raise ValueError("GroupedIterator: the state must be that of an iterator over the same data and groups")
+        if waiting.shape != self._waiting.shape or waiting.max() >= n:
+            return False
+        groups, places = np.nonzero(waiting >= 0)
+        right = (self._groups[waiting[groups, places]] == groups).all()
+        return right and np.array_equal(np.sort(order), np.arange(n))
 
     def _new_order(self):
         n = len(self.dataset)
