@@ -1,7 +1,9 @@
-"""Every weight file torchvision publishes for the models here, and what it takes to use it: data only.
+"""Every weight file that torchvision 0.14 publishes for the models here, and what it takes to use it: data only.
 
-Source: ``WeightsEnum`` members of torchvision 0.14 (files, figures, image sizes, ``overwrite_eps``); the files marked
-FIRST are those of torchvision before 0.11, in PyTorch's older serialisation.
+Where the oldest torchvisions had another file, in PyTorch's older serialisation, that stands beside it as FIRST.
+
+Source: ``WeightsEnum`` members of torchvision 0.14 (files, figures, image sizes, ``overwrite_eps``); ``model_urls`` of
+torchvision 0.1 to 0.9, for the DenseNets of 0.1 (the first files).
 """
 
 from typing import NamedTuple
@@ -84,10 +86,13 @@ V1, V2, FIRST, COCO_V1, COCO_LEGACY = "IMAGENET1K_V1", "IMAGENET1K_V2", "FIRST",
 
 #: Builder to torchvision's name of the weights to the file.
 PRESETS = {
-    "alexnet": {V1: _classifier("alexnet-owt-7be5be79", 56.522, eps=None)},
-    "vgg11": {V1: _classifier("vgg11-8a719046", 69.02, eps=None)},
+    "alexnet": {
+        V1: _classifier("alexnet-owt-7be5be79", 56.522, eps=None),
+        FIRST: _classifier("alexnet-owt-4df8aa71", eps=None),
+    },
+    "vgg11": {V1: _classifier("vgg11-8a719046", 69.02, eps=None), FIRST: _classifier("vgg11-bbd30ac9", eps=None)},
     "vgg11_bn": {V1: _classifier("vgg11_bn-6002323d", 70.37)},
-    "vgg13": {V1: _classifier("vgg13-19584684", 69.928, eps=None)},
+    "vgg13": {V1: _classifier("vgg13-19584684", 69.928, eps=None), FIRST: _classifier("vgg13-c768596a", eps=None)},
     "vgg13_bn": {V1: _classifier("vgg13_bn-abd245e5", 71.586)},
     "vgg16": {
         V1: _classifier("vgg16-397923af", 71.592, eps=None),
@@ -132,14 +137,21 @@ PRESETS = {
         V1: _classifier("wide_resnet101_2-32ee1156", 78.848),
         V2: _classifier("wide_resnet101_2-d733dc28", 82.51, resize=232),
     },
-    "densenet121": {V1: _classifier("densenet121-a639ec97", 74.434)},
-    "densenet161": {V1: _classifier("densenet161-8d451a50", 77.138)},
-    "densenet169": {V1: _classifier("densenet169-b2777c0a", 75.6)},
-    "densenet201": {V1: _classifier("densenet201-c1103571", 76.896)},
-    "squeezenet1_0": {V1: _classifier("squeezenet1_0-b66bff10", 58.092, eps=None)},
-    "squeezenet1_1": {V1: _classifier("squeezenet1_1-b8a52dc0", 58.178, eps=None)},
+    "densenet121": {V1: _classifier("densenet121-a639ec97", 74.434), FIRST: _classifier("densenet121-241335ed")},
+    "densenet161": {V1: _classifier("densenet161-8d451a50", 77.138), FIRST: _classifier("densenet161-17b70270")},
+    "densenet169": {V1: _classifier("densenet169-b2777c0a", 75.6), FIRST: _classifier("densenet169-6f0f7f60")},
+    "densenet201": {V1: _classifier("densenet201-c1103571", 76.896), FIRST: _classifier("densenet201-4c113574")},
+    "squeezenet1_0": {
+        V1: _classifier("squeezenet1_0-b66bff10", 58.092, eps=None),
+        FIRST: _classifier("squeezenet1_0-a815701f", eps=None),
+    },
+    "squeezenet1_1": {
+        V1: _classifier("squeezenet1_1-b8a52dc0", 58.178, eps=None),
+        FIRST: _classifier("squeezenet1_1-f364aa15", eps=None),
+    },
     "inception_v3": {
         V1: _classifier("inception_v3_google-0cc3c7bd", 77.294, eps=1e-3, resize=342, crop=299, transform_input=True),
+        FIRST: _classifier("inception_v3_google-1a9a5a14", eps=1e-3, resize=342, crop=299, transform_input=True),
     },
     "googlenet": {  # its auxiliary heads were never trained
         V1: _classifier("googlenet-1378be20", 69.778, eps=1e-3, transform_input=True, aux_logits=False),

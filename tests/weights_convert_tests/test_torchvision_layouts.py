@@ -186,6 +186,46 @@ def test_both_spellings_and_serialisations_give_the_same_npz(real):
                 np.testing.assert_array_equal(a[name], b[name], strict=True)
 
 
+WRITE_DENSENET = """
+import re, types
+from torchvision.models.densenet import _load_state_dict, densenet121
+state = densenet121(num_classes=3).state_dict()
+torch.save(state, folder / "new.pth")
+published = {
+    re.sub(r"(denselayer\\d+\\.(?:norm|conv))([12])", r"\\1.\\2", key): value
+    for key, value in state.items()
+    if not key.endswith("num_batches_tracked")  # which came later
+}
+torch.save(published, folder / "published.pth")
+outputs["key"] = np.array(next(key for key in published if "norm.1" in key))
+_load_state_dict(  # what torchvision does with its file, strictly
+    densenet121(num_classes=3), types.SimpleNamespace(get_state_dict=lambda progress: dict(published)), progress=False
+)
+"""
+
+
+def test_a_densenet_as_it_is_published_is_the_same(torchvision_live, tmp_path):
+    from chainfpn import models, save_weights
+
+    key = torchvision_live.run(WRITE_DENSENET, folder=tmp_path)["key"]
+    assert key == "features.denseblock1.denselayer1.norm.1.weight"
+    new = weights_convert.convert(tmp_path / "new.pth", tmp_path / "new.npz")
+    published = weights_convert.convert(tmp_path / "published.pth", tmp_path / "published.npz")
+    assert new.model == published.model == "densenet121"
+    save_weights(tmp_path / "link.npz", models.densenet121(pretrained_model=tmp_path / "published.pth"))
+    with (
+        np.load(tmp_path / "new.npz") as a,
+        np.load(tmp_path / "published.npz") as b,
+        np.load(tmp_path / "link.npz") as c,
+    ):
+        names = {name for name in a.files if name != "__meta__" and not name.endswith("/N")}
+        assert "features/denseblock1/denselayer1/norm1/gamma" in names
+        assert names == set(b.files) - {"__meta__"}
+        for name in names:
+            np.testing.assert_array_equal(b[name], a[name], strict=True)
+            np.testing.assert_array_equal(c[name], a[name], strict=True)
+
+
 def test_values_are_bit_identical_under_the_names_of_chainer(real):
     folder, _ = real
     source = weights_convert.read_checkpoint(folder / "old.pth")

@@ -16,6 +16,7 @@ from chainfpn import WeightsError, models
 from chainfpn.data import imagenet_label_names
 from chainfpn.links import ClassifierPreparation, GoogLeNet, InceptionV3, IndexedSequential
 from chainfpn.models.weights import Weights
+from reference.classifier_answers import without_initial_values
 from reference.seeded_weights import fill_link, seeded_input
 from weights_convert import numeric, zoo
 
@@ -92,11 +93,16 @@ def test_names_in_the_file_are_the_models():
         models.squeezenet1_1(pretrained_model=squeezenet_weights(label_names="imagenet"))
 
 
+def published_weights(builder):
+    """Weights as the converter gives them, with no word of the file they are from."""
+    serializer = chainer.serializers.DictionarySerializer()
+    with without_initial_values():
+        serializer.save(models.BUILDERS[builder]())
+    return {name: array for name, array in serializer.target.items() if np.ndim(array)}
+
+
 def test_a_published_file_is_known_by_its_hash():
-    link = models.mobilenet_v2()
-    arrays = {name.lstrip("/"): param.array for name, param in link.namedparams()}
-    arrays.update({f"{name[1:]}/{key}": getattr(bn, key) for name, bn in link.namedlinks() if hasattr(bn, "avg_mean")
-                   for key in ("avg_mean", "avg_var")})  # fmt: skip
+    arrays = published_weights("mobilenet_v2")
     second = "7ebf99e0".ljust(64, "0")
     model = models.mobilenet_v2(pretrained_model=Weights(arrays, {"source": {"sha256": second}}, "mobilenet.npz"))
     assert model.preparation == ClassifierPreparation(resize=232)
@@ -104,6 +110,19 @@ def test_a_published_file_is_known_by_its_hash():
     other = models.mobilenet_v2(pretrained_model=Weights(arrays, {}, "mobilenet.npz"))
     assert other.preparation == ClassifierPreparation()
     assert other.label_names is None
+
+
+@pytest.mark.parametrize("sha256", ["0cc3c7bd", "1a9a5a14"])
+def test_either_file_of_inception_v3_wants_other_statistics(sha256):
+    """That of torchvision 0.9 and before has the same numbers, and nothing in it says what input they expect."""
+    arrays = published_weights("inception_v3")
+    meta = {"source": {"sha256": sha256.ljust(64, "0")}}
+    model = models.inception_v3(pretrained_model=Weights(arrays, meta, "inception.npz"))
+    assert model.layer_names[0] == "transform_input"
+    assert model.preparation == ClassifierPreparation(resize=342, crop=299)
+    assert model.label_names == imagenet_label_names()
+    other = models.inception_v3(pretrained_model=Weights(arrays, {}, "inception.npz"))
+    assert "transform_input" not in other.layer_names
 
 
 def test_auxiliary_heads_are_what_the_file_has_or_what_is_asked(tmp_path):
