@@ -29,7 +29,7 @@ lint: setup ## check style and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-demo: setup ## find the person in a photograph with the bundled weights
+demo: setup ## look for people in two photographs with the bundled weights
 	$(BIN)/chainfpn demo
 
 bench: setup ## time chainfpn against its peers, one table per question

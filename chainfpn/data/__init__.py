@@ -1,12 +1,15 @@
-"""What comes with the package: a small trained detector, a photograph to try it on, and the names of ImageNet's labels.
+"""What comes with the package: a small trained detector, two photographs to try it on, and ImageNet's label names.
 
-``person.md`` is the detector's model card, ``astronaut.md`` and ``imagenet.md`` say where the others are from.
+``person.md`` is the detector's model card, ``photographs.md`` and ``imagenet.md`` say where the others are from.
 """
 
 import atexit
 import contextlib
 import functools
 import importlib.resources
+
+#: What :func:`photograph_path` knows.
+PHOTOGRAPHS = ("astronaut", "coffee")
 
 _files = contextlib.ExitStack()
 atexit.register(_files.close)
@@ -26,13 +29,21 @@ def weights_path():
     return _path("person.npz")
 
 
-def photograph_path():
-    """Return where the bundled photograph is.
+def photograph_path(name="astronaut"):
+    """Return where a bundled photograph is.
+
+    Args:
+        name (str): ``'astronaut'``, 512 x 512 pixels with one person in it, or ``'coffee'``, 400 x 600 pixels with none.
 
     Returns:
-        pathlib.Path: A JPEG of 512 x 512 pixels with one person in it.
+        pathlib.Path: A JPEG.
+
+    Raises:
+        ValueError: if there is no photograph of this name.
     """
-    return _path("astronaut.jpg")
+    if name not in PHOTOGRAPHS:
+        raise ValueError(f"photograph_path: name must be one of {', '.join(PHOTOGRAPHS)}, got {name!r}")
+    return _path(f"{name}.jpg")
 
 
 @functools.cache

@@ -1,16 +1,12 @@
 """A detector that torchvision trained gives torchvision's boxes, and its accuracy."""
 
-import json
-import re
-
 import numpy as np
 import pytest
-from chainercv.evaluations import eval_detection_voc
 from chainercv.utils import read_image
 
 import weights_convert
 from chainfpn import models
-from chainfpn.data import weights_path
+from reference.pedestrians import average_precision, torchvision_result
 
 PHOTOS = ("000456.jpg", "astronaut.png", "chelsea.png", "coffee.png", "dog.jpg", "person.jpg")
 META = {"label_names": ["person"], "min_size": 368, "max_size": 512}
@@ -73,57 +69,9 @@ def test_boxes_are_those_of_live_torchvision(detector, checkpoint, shared_data, 
     assert n_detections > 20
 
 
-def read_boxes(path):
-    """Read the boxes of a Penn-Fudan annotation: float32, (R, 4), yxyx; the file counts pixels from 1."""
-    corners = re.findall(r"\(Xmax, Ymax\) : \((\d+), (\d+)\) - \((\d+), (\d+)\)", path.read_text())
-    boxes = np.array(corners, dtype=np.float32).reshape(-1, 4)
-    return boxes[:, [1, 0, 3, 2]] - np.array([1, 1, 0, 0], dtype=np.float32)
-
-
-def average_precision(detector, shared_data):
-    """Evaluate on the 50 photographs that the detector was not trained with: AP50, pedestrians, detections."""
-    folder = shared_data / "pennfudan"
-    names = json.loads((shared_data / "weights" / "pennfudan_test.json").read_text())
-    detector.use_preset("evaluate")
-    bboxes, labels, scores, gt_bboxes = [], [], [], []
-    for name in names:
-        found = detector.predict([read_image(folder / "PNGImages" / name)])
-        for values, (value,) in zip((bboxes, labels, scores), found, strict=True):
-            values.append(value)
-        gt_bboxes.append(read_boxes(folder / "Annotation" / name.replace(".png", ".txt")))
-    gt_labels = [np.zeros(len(boxes), dtype=np.int32) for boxes in gt_bboxes]
-    result = eval_detection_voc(bboxes, labels, scores, gt_bboxes, gt_labels)
-    return result["map"], sum(map(len, gt_bboxes)), sum(map(len, bboxes))
-
-
-def torchvision_result(shared_data):
-    """Read what torchvision reached: AP50, pedestrians, detections."""
-    text = (shared_data / "weights" / "result.txt").read_text()
-    ap, pedestrians, detections = re.fullmatch(
-        r"AP50 (\S+) on 50 images, (\d+) pedestrians, (\d+) detections, recall \S+\s*", text
-    ).groups()
-    return float(ap), int(pedestrians), int(detections)
-
-
 @pytest.mark.slow
 def test_average_precision_is_torchvisions(detector, shared_data):
     ap, n_pedestrians, n_detections = average_precision(detector, shared_data)
     expected = torchvision_result(shared_data)
     assert ap == pytest.approx(expected[0], abs=0.005)
     assert (n_pedestrians, n_detections) == expected[1:]
-
-
-@pytest.mark.slow
-def test_average_precision_of_the_bundled_float16_weights(shared_data):
-    ap, _, _ = average_precision(models.load(weights_path()), shared_data)
-    assert ap == pytest.approx(torchvision_result(shared_data)[0], abs=0.01)
-
-
-def test_the_bundled_weights_are_the_checkpoints_in_float16(checkpoint, shared_data):
-    arrays, meta, _ = weights_convert.convert_arrays(checkpoint, meta=META, dtype="float16")
-    with np.load(weights_path(), allow_pickle=False) as bundled:
-        bundled = {name: bundled[name] for name in bundled.files}
-    assert json.loads(str(bundled.pop("__meta__"))) == meta
-    assert bundled.keys() == arrays.keys()
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(bundled[name], array)
