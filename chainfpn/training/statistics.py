@@ -28,12 +28,15 @@ def recompute_statistics(link, batches):
     """
     hook = _Measure()
     with chainer.using_config("train", False), chainer.no_backprop_mode(), hook:
-        n_batches = sum(1 for batch in batches if link(batch) is not None)
+        n_batches = 0
+        for batch in batches:
+            link(batch)
+            n_batches += 1
     if not n_batches:
         raise ValueError("recompute_statistics: batches must have at least one batch, got none")
     for layer, mean, square, n in hook.sums.values():
         layer.avg_mean[...] = mean / n
-        layer.avg_var[...] = square / n - (mean / n) ** 2
+        layer.avg_var[...] = (square / n - (mean / n) ** 2).clip(min=0)  # rounding alone could make it negative
     return len(hook.sums)
 
 

@@ -40,6 +40,18 @@ def test_they_are_those_of_all_batches_together(norm):
     np.testing.assert_allclose(link.second.avg_mean, np.mean(seen, axis=0), atol=1e-5)
 
 
+def test_no_variance_is_negative():
+    """That of an almost even channel is the difference of numbers that differ by less than they are rounded."""
+    link = BatchNormalization(200)
+    even = np.linspace(0.1, 30, 200, dtype="f")
+    batches = [np.tile(even[:, None, None], (n, 1, 9, 9)) for n in (1, 2, 4)]
+    for batch in batches:
+        batch[0, :, 0, 0] = np.nextafter(even, np.float32(np.inf))
+    recompute_statistics(link, batches)
+    assert link.avg_var.min() >= 0
+    np.testing.assert_allclose(link.avg_var, 0, atol=1e-10)
+
+
 def test_no_batch_is_said():
     with pytest.raises(ValueError, match="recompute_statistics: batches must have at least one batch, got none"):
         recompute_statistics(Small(BatchNormalization), [])
