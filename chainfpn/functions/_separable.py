@@ -23,13 +23,13 @@ def apply_separable(x, rows, columns):
     return (rows @ (x.astype(dtype, copy=False) @ columns.T)).astype(x.dtype, copy=False)
 
 
-def separable_map(name, x, rows, columns, *, forward=None):
+def separable_map(name, x, matrices, *, forward=None):
     """Apply a matrix to each axis of a variable.
 
     Args:
         name (str): Label in the graph.
         x (Variable or array): (B, C, H, W).
-        rows, columns (array): NumPy, (outh, H) and (outw, W).
+        matrices (callable): Makes the two, NumPy, (outh, H) and (outw, W); called only where they are needed.
         forward (callable or None): A faster way to the same result, array to array.
 
     Returns:
@@ -38,6 +38,6 @@ def separable_map(name, x, rows, columns, *, forward=None):
     return linear_map(
         name,
         x,
-        forward or (lambda x: apply_separable(x, rows, columns)),
-        lambda gy: apply_separable(gy, rows.T, columns.T),
+        forward or (lambda x: apply_separable(x, *matrices())),
+        lambda gy: apply_separable(gy, *(matrix.T for matrix in matrices())),
     )

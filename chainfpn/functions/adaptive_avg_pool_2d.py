@@ -35,8 +35,8 @@ def adaptive_avg_pool_2d(x, outsize):
     check_map("adaptive_avg_pool_2d", x)
     outsize = check_outsize("adaptive_avg_pool_2d", outsize)
     windows = geometry.adaptive_windows(1, outsize, x.shape[2:])
-    rows, columns = _mean_matrix(windows.rows[0], x.shape[2]), _mean_matrix(windows.columns[0], x.shape[3])
-    return separable_map("adaptive_avg_pool_2d", x, rows, columns)
+    matrices = _mean_matrix(windows.rows[0], x.shape[2]), _mean_matrix(windows.columns[0], x.shape[3])
+    return separable_map("adaptive_avg_pool_2d", x, lambda: matrices)
 
 
 def _mean_matrix(bounds, extent):

@@ -36,7 +36,8 @@ def resize_bilinear(x, size, *, align_corners=False):
     check_map("resize_bilinear", x)
     size = check_outsize("resize_bilinear", size, "size")
     dtype = compute_dtype(x.dtype)
-    axes = [_sources(n_out, n_in, align_corners, dtype) for n_out, n_in in zip(size, x.shape[2:], strict=True)]
+    sides = x.shape[2:]
+    axes = [_sources(n_out, n_in, align_corners, dtype) for n_out, n_in in zip(size, sides, strict=True)]
 
     def interpolate(x):
         y = x.astype(dtype, copy=False)
@@ -44,8 +45,10 @@ def resize_bilinear(x, size, *, align_corners=False):
             y = _interpolate(y, axis, *taps)
         return y.astype(x.dtype, copy=False)
 
-    matrices = [_matrix(*taps, n_in) for taps, n_in in zip(axes, x.shape[2:], strict=True)]
-    return separable_map("resize_bilinear", x, *matrices, forward=interpolate)
+    def matrices():
+        return [_matrix(*taps, n_in) for taps, n_in in zip(axes, sides, strict=True)]
+
+    return separable_map("resize_bilinear", x, matrices, forward=interpolate)
 
 
 def _sources(n_out, n_in, align_corners, dtype):

@@ -31,14 +31,17 @@ def resize_nearest(x, size):
     """
     check_map("resize_nearest", x)
     size = check_outsize("resize_nearest", size, "size")
-    rows, columns = _sources(size[0], x.shape[2]), _sources(size[1], x.shape[3])
+    height, width = x.shape[2:]
+    rows, columns = _sources(size[0], height), _sources(size[1], width)
 
     def copy(x):
         xp = backend.get_array_module(x)
         return x.take(xp.asarray(columns), axis=3).take(xp.asarray(rows), axis=2)  # whole rows last: they copy faster
 
-    matrices = np.eye(x.shape[2])[rows], np.eye(x.shape[3])[columns]
-    return separable_map("resize_nearest", x, *matrices, forward=copy)
+    def matrices():
+        return rows[:, None] == np.arange(height), columns[:, None] == np.arange(width)
+
+    return separable_map("resize_nearest", x, matrices, forward=copy)
 
 
 def _sources(n_out, n_in):

@@ -1,5 +1,7 @@
 """Pooling over a pyramid, adaptive pooling and resizing, against torch and by hand."""
 
+import tracemalloc
+
 import chainer
 import numpy as np
 import pytest
@@ -174,6 +176,17 @@ def test_gradients_of_pooling_and_resizing(device, f):
     gy, ggx = device.asarray(rng.uniform(-1, 1, f(x).shape)), device.asarray(rng.uniform(-1, 1, x.shape))
     gradient_check.check_backward(f, x, gy, **GRADIENT_CHECK)
     gradient_check.check_double_backward(f, x, gy, ggx, **GRADIENT_CHECK)
+
+
+@pytest.mark.parametrize("f", [functions.resize_nearest, functions.resize_bilinear], ids=["nearest", "bilinear"])
+def test_matrices_are_only_made_for_gradients(f):
+    x = np.zeros((1, 1, 3000, 1), np.float32)
+    f(x, (2999, 1))  # imports what it needs
+    tracemalloc.start()
+    f(x, (2999, 1))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3000 * 2999  # less than a byte for each of its numbers
 
 
 def test_roi_pooling_by_adaptive_max_pooling(device):
