@@ -78,7 +78,7 @@ def load_detector(path, *, model=None, cache=False):
     except OSError as error:
         raise CommandError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, TypeError) as error:
-        raise CommandError(_shortened(str(error), path)) from error
+        raise CommandError(shortened(str(error), path)) from error
     except MemoryError:
         raise CommandError(f"{path}: is too large for the memory") from None
     if not hasattr(detector, "n_fg_class"):
@@ -133,10 +133,19 @@ def _sha256(path):
     return digest.hexdigest()
 
 
-def _shortened(message, path):
+def shortened(message, path=None):
+    """Cut what may be a line per weight.
+
+    Args:
+        message (str): What went wrong.
+        path (pathlib.Path or None): A file that must be named.
+
+    Returns:
+        str: The first lines, and how many more there are.
+    """
     lines = message.splitlines()
     if len(lines) > _MAX_LINES:
         lines[_MAX_LINES:] = [f"... and {len(lines) - _MAX_LINES} more"]
-    if pathlib.Path(path).name not in lines[0]:
+    if path is not None and pathlib.Path(path).name not in lines[0]:
         lines[0] = f"{path}: {lines[0]}"
     return "\n".join(lines)

@@ -26,7 +26,7 @@ def build_model(settings, label_names, say):
     """Build a detector for the labels of a data set.
 
     The weights may be those of a trunk, or of a detector of the same kind with other labels: its predictors then start
-    anew.
+    anew. A training that is resumed builds the detector of its ``train.json``, and needs no weights but its snapshot.
 
     Args:
         settings (argparse.Namespace): The options of ``chainfpn train``.
@@ -41,13 +41,24 @@ def build_model(settings, label_names, say):
         WeightsError: if the weights do not.
         OSError: if they cannot be read.
     """
+    of_labels = {"n_fg_class": len(label_names), "label_names": tuple(label_names)}
+    if settings.before is not None and "model" in settings.before:
+        model = _build_again(settings.before["model"], of_labels)
+    else:
+        model = _build(settings, of_labels, say)
+    if settings.train_sizes is not None:
+        _set_train_sizes(model, settings.train_sizes)
+    return model
+
+
+def _build(settings, of_labels, say):
+    """Build the detector that a training starts from."""
     weights = None if settings.weights is None else find_weights(settings.weights, name=None, zoo=())
     is_detector = weights is not None and any(name.startswith(_DETECTOR) for name in weights.arrays)
     said = weights.meta.get("arguments", {}) if is_detector else {}
     name = settings.model or (weights.meta.get("model") if is_detector else None) or DEFAULT_MODEL
     if name not in DETECTORS:
         raise CommandError(f"--model must be one of {', '.join(DETECTORS)}, got {name}")
-    of_labels = {"n_fg_class": len(label_names), "label_names": tuple(label_names)}
     options = {key: value for key, value in said.items() if key not in (*of_labels, "raw_labels")}
     try:
         options |= parse_pairs(settings.set)
@@ -61,9 +72,30 @@ def build_model(settings, label_names, say):
         fresh = _load(weights, model)
         if fresh:
             say(f"{weights.file}: has other labels; {', '.join(fresh)} start anew")
-    if settings.train_sizes is not None:
-        model.preparation.min_sizes = (*settings.train_sizes, model.preparation.min_sizes[-1])
     return model
+
+
+def _build_again(meta, of_labels):
+    """Build the detector that ``train.json`` tells of."""
+    try:
+        return BUILDERS[meta["model"]](**{**meta["arguments"], **of_labels})
+    except (KeyError, TypeError, ValueError) as error:
+        raise CommandError(f"--resume: the model in train.json cannot be built ({error})") from error
+
+
+def _set_train_sizes(model, sizes):
+    """Let training draw from sizes of its own; ``predict`` keeps the one of the model."""
+    fixed = model.preparation.fixed_size
+    if fixed is not None:
+        size = " x ".join(map(str, fixed))
+        raise CommandError(f"--train-sizes is not for {model.meta['model']}, which sees every image as {size} pixels")
+    try:
+        model.preparation.train_sizes = sizes
+    except ValueError:
+        limit = model.preparation.max_size
+        raise CommandError(
+            f"--train-sizes must be at most the limit of the longer side, {limit} (--set max_size=N), got {max(sizes)}"
+        ) from None
 
 
 def _load(weights, model):

@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import math
 import pathlib
 
 from chainer.training import extension
@@ -33,16 +34,18 @@ class Samples(extension.Extension):
         data (DetectionDataset): Its first images are drawn.
         out (str or os.PathLike): The folder.
         n (int): How many.
+        report (callable): Takes a sentence about each image that cannot be read.
     """
 
     name = "Samples"
     trigger = 1, "epoch"
 
-    def __init__(self, model, data, out, *, n):
+    def __init__(self, model, data, out, *, n, report):
         self.model = model
         self.data = data
         self.folder = pathlib.Path(out) / "samples"
         self.n = min(n, len(data))
+        self.report = report
 
     def __call__(self, trainer):
         """Draw.
@@ -54,12 +57,13 @@ class Samples(extension.Extension):
         for i in range(self.n):
             try:
                 (img,) = self.data.read(i, ["img"])
-            except DataError:
-                continue  # the evaluation has reported it
+            except DataError as error:
+                self.report(f"{error}: left out")
+                continue
             (bbox,), (label,), (score,) = self.model.predict([img])[:3]
             shown = score > _SCORE
             image = Image.fromarray(img.transpose(1, 2, 0).astype("uint8"))
-            picture = draw(image, bbox[shown], label[shown], score[shown], self.data.label_names)
+            picture = draw(image, bbox[shown], label[shown], score[shown], self.model.label_names)
             with complete_file(self.folder / f"{i + 1}.jpg", "wb") as file:
                 picture.save(file, format="JPEG", quality=85)
 
@@ -108,7 +112,8 @@ def write_report(out):
 def _summary(about, log):
     counts, labels = about["images"], ", ".join(about["label_names"])
     text = f"{counts['training']} images to train with, {counts['validation']} to validate with; labels: {labels}."
-    best = max((entry for entry in log if KEY in entry), key=lambda entry: entry[KEY], default=None)
+    known = [entry for entry in log if not math.isnan(entry.get(KEY, math.nan))]
+    best = max(known, key=lambda entry: entry[KEY], default=None)
     if best is not None:
         text += f" Best average precision at an IoU of 0.5: {best[KEY]:.4f}, after epoch {best['epoch']}."
     return html.escape(text)
@@ -133,4 +138,4 @@ def _short(name):
 
 
 def _number(value):
-    return "" if value is None else f"{value:.4f}"
+    return "" if value is None or math.isnan(value) else f"{value:.4f}"

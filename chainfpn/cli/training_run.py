@@ -9,20 +9,20 @@ import chainercv
 import chainermn
 import numpy as np
 from chainer import training
-from chainer.datasets import TransformDataset
 from chainer.training import extensions
 
 import chainfpn
 from chainfpn import datasets
-from chainfpn.cli.detector import choose_device
+from chainfpn.cli.detector import choose_device, shortened
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.output import complete_file
 from chainfpn.cli.processes import communicator, own_device
-from chainfpn.cli.train import to_json
+from chainfpn.cli.training_data import SayOnce, left_out, make_iterator, open_data, share, use_masks
+from chainfpn.cli.training_losses import build_chain
 from chainfpn.cli.training_model import build_model
+from chainfpn.cli.training_options import to_json
 from chainfpn.cli.training_report import KEY, Samples, write_report
 from chainfpn.cli.training_stop import Stop
-from chainfpn.datasets.detection_dataset import select
 from chainfpn.links import MaskRCNN
 from chainfpn.training import (
     Curves,
@@ -39,13 +39,14 @@ from chainfpn.training import (
     recompute_statistics,
     save_snapshot,
     step_schedule,
-    train_chain,
     warm_up,
 )
-from weights_convert.meta import parse_pairs
+from weights_convert.errors import CheckpointError
 
 #: Images that statistics of batch normalization are measured on at a time.
 _STATISTICS_BATCH = 8
+#: What a training writes, but for the pictures in ``samples``.
+_FILES = ("train.json", "log", "losses.png", "ap.png", "best.npz", "last.npz", "snapshot.npz", "report.html")
 
 
 def train(settings):
@@ -64,28 +65,31 @@ def train(settings):
     with communicator(settings, nccl=settings.device.startswith("cuda")) as comm, chainer.using_config("dtype", dtype):
         try:
             return _train(settings, comm)
-        except (chainfpn.WeightsError, datasets.DataError, FloatingPointError) as error:
+        except (chainfpn.WeightsError, CheckpointError) as error:
+            raise CommandError(shortened(str(error))) from error
+        except (datasets.DataError, FloatingPointError) as error:
             raise CommandError(str(error)) from error
+        except MemoryError as error:
+            raise CommandError("the memory does not suffice; a smaller --batch or smaller images need less") from error
         except OSError as error:
-            raise CommandError(f"{error.filename}: {error.strerror}") from error
+            raise CommandError(f"{error.filename or settings.out}: {error.strerror or error}") from error
 
 
 def _train(settings, comm):
     first = comm is None or comm.rank == 0
     np.random.seed(settings.seed)
-    train_data, validation_data = _open_data(settings)
-    settings.out.mkdir(parents=True, exist_ok=True)
+    train_data, validation_data = open_data(settings)
+    _prepare(settings.out)
     device = choose_device(own_device(settings.device, comm))
-    model = build_model(settings, train_data.label_names, say=print if first else None)
-    chain = _chain(model, settings)
+    model = build_model(settings, train_data.label_names, say=print if first else _say_nothing)
+    chain = build_chain(model, settings.loss)
     chain.to_device(device)
-
     if isinstance(model, MaskRCNN):
-        if "mask" not in train_data.available_keys:
-            raise CommandError(f"--model {settings.model}: needs masks, which the data has not")
-        train_data.keys = "img", "bbox", "label", "mask"
-    sound_data = datasets.SkipBroken(_share(train_data, settings, comm))
-    iterator = _iterator(sound_data, settings)
+        use_masks(train_data, model.meta["model"])
+
+    say, say_of_validation = SayOnce(), SayOnce()
+    sound_data = datasets.SkipBroken(share(train_data, settings, comm), report=say)
+    iterator = make_iterator(sound_data, settings)
     if settings.recompute_statistics and not settings.resume:
         _recompute_statistics(model, sound_data, settings, comm)
     optimizer = _optimizer(chain, settings, comm)
@@ -103,13 +107,22 @@ def _train(settings, comm):
     trainer.extend(LearningRate(_schedule(settings, n_iterations)))
     trainer.extend(RandomState())
     if validation_data is not None:
-        evaluator = DetectionEvaluator(validation_data, model, comm=comm)
+        evaluator = _evaluator(validation_data, model, say_of_validation, comm)
         trainer.extend(evaluator, trigger=(settings.evaluate_every, "epoch"))
     snapshot_path = settings.out / ("snapshot.npz" if first else f"snapshot-{comm.rank}.npz")
     trainer.extend(Snapshot(snapshot_path))
+    about = _about(settings, model, train_data, validation_data, comm)
     if first:
-        about = _about(settings, train_data, validation_data, comm)
-        _extend(trainer, model, settings, about, validation_data)
+        _extend(trainer, model, settings)
+        data, report = (train_data, say) if validation_data is None else (validation_data, say_of_validation)
+        if settings.samples:
+            trainer.extend(Samples(model, data, settings.out, n=settings.samples, report=report))
+        if validation_data is None:
+            print(
+                "no data to validate with (--validation, --held-out): no AP and no best.npz will be written, and the"
+                " samples are of images trained with",
+                file=sys.stderr,
+            )
     if settings.resume:
         _resume(snapshot_path, trainer, settings, comm)
     if first:
@@ -119,76 +132,36 @@ def _train(settings, comm):
         trainer.run(show_loop_exception_msg=False)
         if stop.requested:
             save_snapshot(snapshot_path, trainer)
-    if stop.requested and first:
-        print(f"stopped; go on with: chainfpn train --resume --out {settings.out}", file=sys.stderr)
+    sentence = left_out(sound_data, say_of_validation, comm)
     if first:
-        if sound_data.n_broken_images or sound_data.n_broken_boxes:
-            print(f"left out: {sound_data.n_broken_images} images, {sound_data.n_broken_boxes} boxes")
+        if stop.requested:
+            print(f"stopped; go on with: chainfpn train --resume --out {settings.out}", file=sys.stderr)
+        if sentence:
+            print(sentence)
         print(f"report: {write_report(settings.out)}")
     return 1 if stop.requested else 0
 
 
-def _open_data(settings):
-    """Open what is trained with, and what is validated with (None if there is nothing)."""
-    data = datasets.JoinedDataset(*[_open(name, settings) for name in settings.data])
-    if settings.validation is not None:
-        validation = datasets.open_dataset(
-            settings.validation, split=settings.validation_split, label_names=_label_names(settings.validation, data)
-        )
-    elif settings.held_out is not None:
-        chosen = select([data.file_name(i) for i in range(len(data))], names=settings.held_out)
-        validation = datasets.ChosenDataset(data, chosen)
-        data = datasets.ChosenDataset(data, sorted(set(range(len(data))).difference(chosen)))
-    else:
-        validation = None
-    return data, validation
+def _say_nothing(message):
+    """Take the sentences of all processes but the first."""
 
 
-def _open(name, settings):
-    return datasets.open_dataset(
-        name, annotations=settings.annotations, split=settings.split, label_names=_label_names(name, settings)
-    )
-
-
-def _label_names(name, chosen_by):
-    """Choose the labels of data that has a choice."""
-    names = getattr(chosen_by, "label_names", None) or getattr(chosen_by, "names", None)
-    return None if name.startswith("shapes") else names
-
-
-def _chain(model, settings):
-    """Wrap the model."""
-    try:
-        return train_chain(model, **parse_pairs(settings.loss))
-    except (TypeError, ValueError) as error:
-        raise CommandError(f"--loss: {error}") from error
-
-
-def _share(data, settings, comm):
-    """Return what this process trains with; all have equally much."""
-    if comm is None:
-        return data
-    share = chainermn.scatter_dataset(range(len(data)), comm, shuffle=True, seed=settings.seed)
-    return datasets.ChosenDataset(data, [share[i] for i in range(len(share))])
-
-
-def _iterator(data, settings):
-    """Shuffle, transform and batch."""
-    groups = datasets.orientation_groups(data)
-    if not settings.no_augment:
-        crop = datasets.RandomCrop(probability=settings.crop)
-        data = TransformDataset(data, datasets.Compose(crop, datasets.RandomFlip(), datasets.RandomPhotometric()))
-    if len(data) < settings.batch:
-        raise CommandError(f"--batch must be at most the number of images, {len(data)}, got {settings.batch}")
-    return datasets.GroupedIterator(data, settings.batch, groups)
+def _prepare(out):
+    """Make the folder, and find out now what could not be written after the first epoch."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in _FILES:
+        if (out / name).is_dir():
+            raise CommandError(f"{out / name}: is a folder and cannot be written")
 
 
 def _recompute_statistics(model, data, settings, comm):
     """Measure the trunk's batch normalization on images as they are trained with."""
+    body = getattr(model.backbone, "body", None)
     iterator = datasets.GroupedIterator(data, min(_STATISTICS_BATCH, len(data)), datasets.orientation_groups(data))
     n_batches = -(-settings.recompute_statistics // iterator.batch_size)
     batches = (model.prepare([img for img, *_ in next(iterator)])[0] for _ in range(n_batches))
-    recompute_statistics(model.backbone.body, batches)
+    if body is None or not recompute_statistics(body, batches):
+        raise CommandError(f"--recompute-statistics: {model.meta['model']} has no batch normalization in its trunk")
     if comm is not None:
         chainermn.extensions.AllreducePersistent(model, comm)()
 
@@ -219,20 +192,24 @@ def _schedule(settings, n_iterations):
     return warm_up(schedule, settings.warm_up)
 
 
-def _extend(trainer, model, settings, about, validation_data):
+def _evaluator(data, model, report, comm):
+    try:
+        return DetectionEvaluator(data, model, report=report, comm=comm)
+    except ValueError as error:
+        raise CommandError(f"--validation: {str(error).partition(': ')[2]}") from error
+
+
+def _extend(trainer, model, settings):
     """Add what is shown and written by one process only."""
     trainer.extend(extensions.LogReport())
     trainer.extend(_print_epoch, trigger=(1, "epoch"), priority=-10)
     if sys.stderr.isatty():
         trainer.extend(extensions.ProgressBar(update_interval=10))
-    trainer.extend(KeepWeights(model, settings.out, key=KEY, meta={"settings": about["settings"]}))
+    trainer.extend(KeepWeights(model, settings.out, key=KEY, meta={"settings": to_json(settings)}))
     try:
         trainer.extend(Curves(settings.out))
     except ImportError:
         print("no curves will be drawn: matplotlib is missing; pip install matplotlib", file=sys.stderr)
-    data = validation_data
-    if data is not None and settings.samples:
-        trainer.extend(Samples(model, data, settings.out, n=settings.samples))
 
 
 def _print_epoch(trainer):
@@ -260,12 +237,24 @@ def _resume(path, trainer, settings, comm):
         if len(iterations) > 1:
             steps = " and ".join(map(str, iterations))
             raise CommandError(f"--resume: the snapshots of all processes must be of one step, got steps {steps}")
+    done = trainer.updater.epoch
+    if settings.epochs < done:
+        raise CommandError(
+            f"--epochs must be at least the number of those that are done, {done}, got {settings.epochs}"
+        )
+    told = settings.before["settings"].get("epochs", settings.epochs)
+    if settings.epochs != told and settings.schedule != "constant" and (comm is None or comm.rank == 0):
+        print(
+            f"--epochs {settings.epochs} instead of {told}: from here on the {settings.schedule} schedule is that of"
+            f" {settings.epochs} epochs"
+        )
 
 
-def _about(settings, train_data, validation_data, comm):
+def _about(settings, model, train_data, validation_data, comm):
     """Say what is being done, and with what."""
     return {
         "settings": to_json(settings),
+        "model": model.meta,
         "processes": 1 if comm is None else comm.size,
         "label_names": train_data.label_names,
         "images": {"training": len(train_data), "validation": 0 if validation_data is None else len(validation_data)},

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 import weights_convert
-from chainfpn import models, read_weights
+from chainfpn import models, read_weights, save_weights
 from chainfpn.cli.main import main
+from chainfpn.training import TrainChain
 
 SLIM = [
     *("--set", "depth=18", "--set", "stages=[1,2]", "--set", "fpn_channels=8", "--set", "head_channels=8"),
@@ -101,19 +102,89 @@ def test_a_signal_saves_and_resume_goes_on_with_the_same_numbers(number, tmp_pat
 
 
 def test_a_trunk_or_a_detector_to_start_from(out, tmp_path, capsys):
-    from chainfpn import save_weights
-
     save_weights(tmp_path / "trunk.npz", models.resnet18())
     common = ["--epochs", "1", "--data", "shapes:4", "--no-augment", "--trainable-layers", "3"]
     assert main(["train", *common, *SLIM, "--weights", str(tmp_path / "trunk.npz"), "--out", str(tmp_path / "a")]) == 0
     trunk, trained = (read_weights(path)[0] for path in (tmp_path / "trunk.npz", tmp_path / "a" / "last.npz"))
     np.testing.assert_array_equal(trained["backbone/body/conv1/W"], trunk["conv1/W"])
     assert (trained["backbone/body/layer2/0/conv1/W"] != trunk["layer2/0/conv1/W"]).any()
+
+    (tmp_path / "trunk.npz").unlink()  # what was trained is in the snapshot
+    assert main(["train", "--resume", "--epochs", "2", "--out", str(tmp_path / "a")]) == 0
+    again = read_weights(tmp_path / "a" / "last.npz")[0]
+    np.testing.assert_array_equal(again["backbone/body/conv1/W"], trunk["conv1/W"])
+    assert (again["backbone/body/layer2/0/conv1/W"] != trained["backbone/body/layer2/0/conv1/W"]).any()
+
     weights = ["--weights", str(out / "last.npz")]
     assert main(["train", *common, *weights, "--lr", "0", "--out", str(tmp_path / "b")]) == 0
     again, before = (read_weights(path)[0] for path in (tmp_path / "b" / "last.npz", out / "last.npz"))
     for name, array in before.items():
         np.testing.assert_array_equal(again[name], array, err_msg=name)
+
+
+def test_a_torch_trunk_in_half_precision(tmp_path):
+    save_weights(tmp_path / "trunk.npz", models.resnet18())
+    weights_convert.convert(tmp_path / "trunk.npz", tmp_path / "trunk.pth", to="pth")
+    options = ["--data", "shapes:4", "--no-augment", "--trainable-layers", "3", "--dtype", "mixed16", "--epochs", "1"]
+    out = tmp_path / "run"
+    assert main(["train", *options, *SLIM, "--weights", str(tmp_path / "trunk.pth"), "--out", str(out)]) == 0
+    (entry,) = json.loads((out / "log").read_text())
+    assert 0 < entry["main/loss"] < 10
+    trunk, trained = (read_weights(path)[0] for path in (tmp_path / "trunk.npz", out / "last.npz"))
+    stem = trained["backbone/body/conv1/W"]
+    np.testing.assert_array_equal(stem, trunk["conv1/W"].astype(stem.dtype))
+    assert models.load(out / "last.npz").label_names == ("circle", "square", "triangle")
+
+
+def test_without_validation_the_samples_are_of_the_training(tmp_path, capsys):
+    data = ["--data", "shapes:3", "--samples", "2", "--epochs", "1"]
+    assert main(["train", *data, *SLIM, "--out", str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().err == (
+        "no data to validate with (--validation, --held-out): no AP and no best.npz will be written, and the samples"
+        " are of images trained with\n"
+    )
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {"train.json", "log", "losses.png", "last.npz", "snapshot.npz", "report.html", "samples"}
+    assert sorted(path.name for path in (tmp_path / "run" / "samples").iterdir()) == ["1.jpg", "2.jpg"]
+
+
+def test_more_epochs(out, tmp_path, capsys):
+    shutil.copytree(out, tmp_path / "run")
+    resume = ["train", "--resume", "--out", str(tmp_path / "run")]
+    assert main([*resume, "--epochs", "3"]) == 0
+    said = "--epochs 3 instead of 2: from here on the cosine schedule is that of 3 epochs\nepoch 3  step 9 "
+    assert capsys.readouterr().out.startswith(said)
+    log = json.loads((tmp_path / "run" / "log").read_text())
+    assert [entry["iteration"] for entry in log] == [3, 6, 9]
+    assert json.loads((tmp_path / "run" / "train.json").read_text())["settings"]["epochs"] == 3
+    assert main([*resume, "--epochs", "1"]) == 1
+    message = "chainfpn train: --epochs must be at least the number of those that are done, 3, got 1\n"
+    assert capsys.readouterr().err == message
+
+
+def test_resume_refuses_other_options(out, capsys):
+    same = ["--data", "shapes:6", "--lr", "0.005"]
+    other = ["--batch", "1", "--train-sizes", "32", "--evaluate-every", "2"]
+    assert main(["train", "--resume", *same, *other, "--out", str(out)]) == 1
+    assert capsys.readouterr().err == (
+        f"chainfpn train: --resume goes on with the options in {out / 'train.json'}, but --batch, --train-sizes would"
+        " change them\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"settings": null}', '{"settings": ["data"]}'])
+def test_what_no_training_wrote_is_not_resumed(text, tmp_path, capsys):
+    (tmp_path / "train.json").write_text(text)
+    assert main(["train", "--resume", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"chainfpn train: {tmp_path / 'train.json'}: is not what a training wrote\n"
+
+
+def test_a_second_training_is_not_mixed_with_the_first(out, capsys):
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in out.iterdir())
+    assert main(["train", *DATA, *SLIM, "--out", str(out)]) == 1
+    message = f"chainfpn train: {out}: has a training already; --resume goes on with it, or choose another --out\n"
+    assert capsys.readouterr().err == message
+    assert sorted((path.name, path.stat().st_mtime_ns) for path in out.iterdir()) == before
 
 
 def test_the_predictors_start_anew_for_other_labels(out, shared_data, tmp_path, capsys):
@@ -133,13 +204,31 @@ def test_a_broken_image_is_reported_and_skipped(shared_data, tmp_path, capsys):
             shutil.copyfile(source / part / f"{name}{suffix}", folder / part / f"{name}{suffix}")
     broken = folder / "PNGImages" / "FudanPed00002.png"
     broken.write_bytes(b"no picture")
-    assert (
-        main(["train", "--data", str(folder), *SLIM, "--epochs", "2", "--batch", "1", "--out", str(tmp_path / "r")])
-        == 0
-    )
+    data = ["--data", str(folder), "--validation", str(folder)]
+    assert main(["train", *data, *SLIM, "--epochs", "2", "--batch", "1", "--out", str(tmp_path / "r")]) == 0
     captured = capsys.readouterr()
-    assert captured.err.count(str(broken)) == 1
-    assert "left out: 1 images, 0 boxes\n" in captured.out
+    assert captured.err.count(str(broken)) == 2  # once of each kind of data
+    assert "left out: 1 images, 0 boxes; 1 images or boxes to validate with\n" in captured.out
+    assert sorted(path.name for path in (tmp_path / "r" / "samples").iterdir()) == ["1.jpg", "3.jpg"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with walkers, COCO's data, a folder in the place of a file, and weights that are none."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("walkers/PNGImages", "walkers/Annotation", "coco/annotations", "coco/val", "taken/last.npz"):
+        (tmp_path / folder).mkdir(parents=True)
+    Image.new("RGB", (64, 48)).save("walkers/PNGImages/a.png")
+    box = 'Objects with ground truth : 1\n"a" (Xmin, Ymin) - (Xmax, Ymax) : (1, 1) - (20, 40)\n'
+    (tmp_path / "walkers" / "Annotation" / "a.txt").write_text(box)
+    Image.new("RGB", (64, 48)).save("coco/val/a.png")
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 20, 40]}],
+    }
+    (tmp_path / "coco" / "annotations" / "instances_val.json").write_text(json.dumps(content))
+    (tmp_path / "garbage.pth").write_bytes(b"no weights")
 
 
 ERRORS = {
@@ -148,7 +237,55 @@ ERRORS = {
     "nothing to resume": (["--resume"], "train.json: cannot be read (No such file or directory)"),
     "no such model": (["--data", "shapes", "--model", "resnet18"], "--model must be one of fasterrcnn_resnet50_fpn, "),
     "no such option": (["--data", "shapes", "--set", "colour=3"], "fasterrcnn_resnet_fpn: "),
-    "no such loss": (["--data", "shapes", *SLIM, "--loss", "colour=3"], "--loss: "),
+    "no such loss": (
+        ["--data", "shapes", *SLIM, "--loss", "colour=3"],
+        "--loss: there is no colour for this model, but rpn_pre_nms_top_n_train, ",
+    ),
+    "a function": (["--data", "shapes", *SLIM, "--loss", "permutation=3"], "--loss: there is no permutation for "),
+    "crossed thresholds": (
+        ["--data", "shapes", *SLIM, "--loss", "box_fg_iou_thresh=0.3"],
+        "--loss: box_fg_iou_thresh must be at least box_bg_iou_thresh, 0.5, got 0.3",
+    ),
+    "a threshold that is none": (
+        ["--data", "shapes", *SLIM, "--loss", "box_fg_iou_thresh=NaN"],
+        "--loss: box_fg_iou_thresh must be in 0 to 1, got nan",
+    ),
+    "a word for a number": (
+        ["--data", "shapes", *SLIM, "--loss", "rpn_batch_size_per_image=abc"],
+        "--loss: rpn_batch_size_per_image must be a whole number >= 1, got abc",
+    ),
+    "weights that are none": (["--data", "shapes", "--weights", "garbage.pth"], "garbage.pth: "),
+    "a folder for a file": (
+        ["--data", "shapes:4", *SLIM, "--out", "taken"],
+        "taken/last.npz: is a folder and cannot be written",
+    ),
+    "two kinds of labels": (
+        ["--data", "shapes:4", "--data", "walkers"],
+        "--data: all must have the same labels, which --names can choose, got circle, square, triangle in shapes:4 and "
+        "person in walkers",
+    ),
+    "no label in common": (
+        ["--data", "shapes:4", *SLIM, "--validation", "walkers"],
+        "--validation: detector and data must have a label in common, got circle, square, triangle and person",
+    ),
+    "no masks": (["--data", "walkers", *SLIM, "--model", "maskrcnn_resnet_fpn"], "needs masks, which the data has not"),
+    "no normalization": (
+        ["--data", "shapes:4", *SLIM, "--set", "norm=group", "--recompute-statistics", "2"],
+        "--recompute-statistics: fasterrcnn_resnet_fpn has no batch normalization in its trunk",
+    ),
+    "no ResNet": (
+        ["--data", "shapes:4", "--model", "ssd300_vgg16", "--recompute-statistics", "2"],
+        "--recompute-statistics: ssd300_vgg16 has no batch normalization in its trunk",
+    ),
+    "no choice of sizes": (
+        ["--data", "shapes:4", "--model", "ssd300_vgg16", "--train-sizes", "200"],
+        "--train-sizes is not for ssd300_vgg16, which sees every image as 300 x 300 pixels",
+    ),
+    "too large sizes": (
+        ["--data", "shapes:4", *SLIM, "--train-sizes", "48,65"],
+        "--train-sizes must be at most the limit of the longer side, 64 (--set max_size=N), got 65",
+    ),
+    "a part of nothing": (["--data", "shapes", "--validation-split", "val"], "--validation-split needs --validation"),
     "no such weights": (["--data", "shapes", "--weights", "nowhere.npz"], "nowhere.npz: No such file or directory"),
     "too large a batch": (
         ["--data", "shapes:3", *SLIM, "--batch", "4"],
@@ -159,15 +296,69 @@ ERRORS = {
         "--trainable-layers: freeze_backbone: ",
     ),
     "two validations": (["--data", "shapes", "--held-out", "a", "--validation", "b"], "must not be given together"),
+    "more pastes than images": (["--data", "shapes", "--paste", "-1"], "--paste must be in 0 to 1, got -1.0"),
     "more crops than images": (["--data", "shapes", "--crop", "1.5"], "--crop must be in 0 to 1, got 1.5"),
     "no such device": (["--data", "shapes", "--device", "tpu"], "--device must be cpu or cuda:N, got tpu"),
 }
 
 
 @pytest.mark.parametrize(("arguments", "message"), ERRORS.values(), ids=ERRORS)
-def test_errors_are_one_sentence(arguments, message, tmp_path, capsys):
-    assert main(["train", *arguments, "--out", str(tmp_path / "out")]) == 1
+def test_errors_are_one_sentence(arguments, message, here, capsys):
+    assert main(["train", "--out", "out", *arguments]) == 1
     error = capsys.readouterr().err
     assert error.startswith("chainfpn train: ")
     assert message in error
     assert error.count("\n") == 1
+
+
+USAGE = {
+    "no clipping": (["--clip", "0"], "argument --clip: must be > 0, got 0"),
+    "backwards": (["--lr", "-1"], "argument --lr: must be >= 0, got -1"),
+    "no number": (["--lr", "nan"], "argument --lr: must be >= 0, got nan"),
+    "no end": (["--weight-decay", "inf"], "argument --weight-decay: must be >= 0, got inf"),
+    "too large a seed": (["--seed", "9999999999"], "argument --seed: must be <= 2147483648, got 9999999999"),
+    "no value": (["--set", "depth"], "argument --set: must be KEY=VALUE, got depth"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), USAGE.values(), ids=USAGE)
+def test_a_wrong_command_line_is_no_traceback(arguments, message, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "--data", "shapes", *arguments, "--out", str(tmp_path / "out")])
+    assert capsys.readouterr().err.endswith(f"chainfpn train: error: {message}\n")
+
+
+def test_of_many_misshapen_weights_some_are_named(out, tmp_path, capsys):
+    weights = ["--weights", str(out / "last.npz"), "--set", "fpn_channels=16"]
+    assert main(["train", *DATA, *weights, "--out", str(tmp_path / "out")]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("chainfpn train: last.npz: backbone/fpn/")
+    assert len(lines) == 6
+    assert re.fullmatch(r"\.\.\. and \d+ more", lines[5])
+
+
+def test_masks_of_coco_need_pycocotools(here, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    assert main(["train", "--data", "coco", *SLIM, "--model", "maskrcnn_resnet_fpn", "--out", "out"]) == 1
+    message = "--model maskrcnn_resnet_fpn: COCO's masks need pycocotools; pip install pycocotools"
+    assert capsys.readouterr().err == f"chainfpn train: {message}\n"
+
+
+def _fail(error):
+    def total(self, losses):
+        raise error
+
+    return total
+
+
+def test_too_little_memory_is_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(TrainChain, "total", _fail(MemoryError()))
+    assert main(["train", *DATA, *SLIM, "--out", str(tmp_path / "out")]) == 1
+    message = "the memory does not suffice; a smaller --batch or smaller images need less"
+    assert capsys.readouterr().err == f"chainfpn train: {message}\n"
+
+
+def test_a_bug_shows_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(TrainChain, "total", _fail(ValueError("a bug")))
+    with pytest.raises(ValueError, match="a bug"):
+        main(["train", *DATA, *SLIM, "--out", str(tmp_path / "out")])
