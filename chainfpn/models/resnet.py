@@ -28,10 +28,12 @@ def _builder(name):
         *,
         replace_stride_with_dilation=(False, False, False),
         zero_init_residual=False,
-        stride_in_1x1=False,
+        stride_in_1x1=None,
         norm=BatchNormalization,
     ):
         weights = ClassifierWeights(name, pretrained_model, convert_as=None)
+        if stride_in_1x1 is None:
+            stride_in_1x1 = weights.arguments.get("stride_in_1x1", False)
         link = ResNet(
             *DEPTHS[depth],
             weights.n_class(n_class),
@@ -53,7 +55,7 @@ def _builder(name):
             for its better ones where there are any, or the path of an .npz or a checkpoint.
         replace_stride_with_dilation (sequence of bool): See :class:`~chainfpn.links.ResNet`.
         zero_init_residual (bool): See :class:`~chainfpn.links.ResNet`.
-        stride_in_1x1 (bool): See :class:`~chainfpn.links.ResNet`.
+        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
         norm (callable): Makes the normalization link for a number of channels.
 
     Returns:

@@ -351,7 +351,6 @@ def test_a_chainercv_resnet_gives_the_same_scores_in_our_link(tmp_path):
     import chainer.functions as F
     from chainercv.links import ResNet50
 
-    from chainfpn import load_weights
     from chainfpn.links.batch_normalization import BatchNormalization
     from chainfpn.models import resnet50
 
@@ -365,8 +364,7 @@ def test_a_chainercv_resnet_gives_the_same_scores_in_our_link(tmp_path):
     chainer.serializers.save_npz(tmp_path / "chainercv.npz", theirs)
     report = weights_convert.convert(tmp_path / "chainercv.npz", tmp_path / "ours.npz")
     assert (report.layout, report.model) == ("ChainerCV ResNet", "resnet50")
-    ours = resnet50(10, stride_in_1x1=True, norm=functools.partial(BatchNormalization, eps=2e-5))
-    load_weights(tmp_path / "ours.npz", ours)
+    ours = resnet50(pretrained_model=tmp_path / "ours.npz", norm=functools.partial(BatchNormalization, eps=2e-5))
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         np.testing.assert_allclose(ours(x).array, theirs(x).array, rtol=1e-3, atol=1e-4)
 
