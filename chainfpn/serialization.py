@@ -90,7 +90,7 @@ def save_weights(path, link, *, dtype=None, meta=None):
         meta (dict or None): More entries of ``__meta__``, JSON values.
 
     Raises:
-        ValueError: if the file cannot be written.
+        ValueError: if the file cannot be written, or a number in ``meta`` is not finite.
 
     Example:
         >>> from chainfpn import models, save_weights

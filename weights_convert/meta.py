@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from weights_convert.errors import CheckpointError
+from weights_convert.errors import CheckpointError, printable
 
 FORMAT = 1
 
@@ -15,33 +15,30 @@ LABEL_SETS = ("coco", "imagenet", "voc")
 #: Kinds of input a model was trained with: torchvision's, or BGR in 0..255 minus the mean.
 INPUTS = ("torchvision", "caffe")
 
-_TRUNK = {"n_class", "stride_in_1x1"}
-_DETECTOR = {
-    "n_fg_class",
-    "raw_labels",
-    "norm",
-    "norm_eps",
-    "min_size",
-    "max_size",
-    "anchor_sizes",
-    "aspect_ratios",
-    "depth",
-    "stages",
-    "fpn_channels",
-    "head_channels",
-    "n_keypoint",
-    "stride_in_1x1",
-    "p6_from_trunk",
-    "p7_relu",
-    "rules",
-}
+#: Arguments of torchvision's detectors, and those of the same on any ResNet besides.
+_FIXED = {"n_fg_class", "raw_labels", "norm_eps", "min_size", "max_size", "anchor_sizes", "aspect_ratios"}
+_FREE = _FIXED | {"depth", "stages", "fpn_channels", "norm"}
 
-#: Builders that take less.
-_NARROW = {
-    "fpn50": {"align_corners"},
-    "fpn101": {"align_corners"},
+#: What builders take that a file can say: the first of these that the name begins with; of all others ``n_class``.
+_ARGUMENTS = {
+    "fasterrcnn_mobilenet": _FIXED,
+    "fasterrcnn_resnet50": _FIXED | {"stride_in_1x1"},
+    "maskrcnn_resnet50": _FIXED | {"stride_in_1x1"},
+    "retinanet_resnet50": _FIXED | {"stride_in_1x1"},
+    "fcos_resnet50": _FIXED | {"stride_in_1x1"},
+    "keypointrcnn_resnet50": _FIXED | {"n_keypoint"},
+    "fasterrcnn": _FREE | {"head_channels", "stride_in_1x1", "rules"},
+    "maskrcnn": _FREE | {"head_channels", "stride_in_1x1", "rules"},
+    "keypointrcnn": _FREE | {"head_channels", "n_keypoint"},
     "retinanet_kuangliu": {"n_fg_class", "align_corners", "image_size"},
-    "ssd300_vgg16": {"n_fg_class", "raw_labels"},
+    "retinanet": _FREE | {"stride_in_1x1", "p6_from_trunk", "p7_relu"},
+    "fcos": _FREE | {"stride_in_1x1", "p6_from_trunk", "p7_relu"},
+    "ssd300": {"n_fg_class", "raw_labels"},
+    "fpn": {"align_corners"},
+    "resne": {"n_class", "stride_in_1x1"},
+    "wide_resnet": {"n_class", "stride_in_1x1"},
+    "googlenet": {"n_class", "aux_logits", "transform_input"},
+    "inception": {"n_class", "aux_logits", "transform_input"},
 }
 
 
@@ -56,9 +53,7 @@ def own_meta(contents):
 
 def known_arguments(model):
     """Return the keywords that ``--meta`` may set for a builder."""
-    if model in _NARROW:
-        return _NARROW[model]
-    return _DETECTOR if "rcnn" in model or model.startswith(("retinanet", "fcos")) else _TRUNK
+    return next((taken for start, taken in _ARGUMENTS.items() if model.startswith(start)), {"n_class"})
 
 
 def parse_pairs(pairs):
@@ -141,5 +136,20 @@ def make_meta(model, arguments, extra, *, source, sha256, converter):
 
 
 def meta_array(meta):
-    """Return ``__meta__`` as the array that goes into the .npz."""
-    return np.array(json.dumps(meta, sort_keys=True))
+    """Return ``__meta__`` as the array that goes into the .npz.
+
+    Args:
+        meta (dict): JSON values.
+
+    Raises:
+        CheckpointError: if a number is not finite, which JSON cannot say.
+    """
+    return np.array(meta_text(meta))
+
+
+def meta_text(meta):
+    """Return ``__meta__`` as JSON; see `meta_array`."""
+    try:
+        return json.dumps(meta, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise CheckpointError(f"__meta__ must have finite numbers only, got {printable(repr(meta))}") from error

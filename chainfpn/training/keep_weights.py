@@ -1,5 +1,6 @@
 """The last and the best weights of a training, as files that say what they are."""
 
+import math
 import pathlib
 
 from chainer.training import extension
@@ -35,13 +36,18 @@ class KeepWeights(extension.Extension):
         """Write the files.
 
         Args:
-            trainer (chainer.training.Trainer): Its observation may have the figure.
+            trainer (chainer.training.Trainer): Its observation may have the figure; one that is not finite is no
+                figure.
+
+        Raises:
+            ValueError: if a file cannot be written, or ``meta`` is not JSON.
         """
-        figure = float(trainer.observation.get(self.key, "-inf"))
-        said = {} if figure == float("-inf") else {self.key.rpartition("/")[2]: figure}
+        figure = float(trainer.observation.get(self.key, "nan"))
+        known = math.isfinite(figure)
+        said = {self.key.rpartition("/")[2]: figure} if known else {}
         training = {**self.meta, "epoch": trainer.updater.epoch, "iteration": trainer.updater.iteration, **said}
         save_weights(self.out / "last.npz", self.model, meta={"training": training})
-        if figure > self.best:
+        if known and figure > self.best:
             self.best = figure
             save_weights(self.out / "best.npz", self.model, meta={"training": training})
 

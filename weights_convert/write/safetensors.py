@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 
+from weights_convert.meta import meta_text
 from weights_convert.write.npz import raw_bytes
 
 _DTYPES = {
@@ -33,7 +34,7 @@ def write_safetensors(f, shapes, read, meta):
         meta (dict): Goes into the header as JSON text, under ``chainfpn``.
     """
     order = sorted(shapes, key=lambda name: (-np.dtype(shapes[name][1]).itemsize, name))
-    header, position = {"__metadata__": {"format": "pt", "chainfpn": json.dumps(meta, sort_keys=True)}}, 0
+    header, position = {"__metadata__": {"format": "pt", "chainfpn": meta_text(meta)}}, 0
     for name in order:
         shape, dtype = shapes[name]
         end = position + int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize

@@ -1,0 +1,61 @@
+"""``__meta__`` says what the builders understand, in JSON."""
+
+import inspect
+
+import chainer
+import numpy as np
+import pytest
+
+import weights_convert
+from chainfpn import models
+from chainfpn.models.weights import Weights
+from weights_convert.meta import known_arguments, meta_array
+from weights_convert.write.safetensors import write_safetensors
+
+#: Which weights to take, and what has an entry of its own.
+OTHERS = {"pretrained_model", "pretrained_backbone", "label_names"}
+#: What a classifier is built with, but its weights are none the wiser for.
+OF_CLASSIFIERS = {"dropout", "drop_rate", "width_mult", "norm", "replace_stride_with_dilation", "zero_init_residual"}
+
+
+@pytest.mark.parametrize("name", models.BUILDERS)
+def test_arguments_are_those_of_the_builder(name):
+    taken = set(inspect.signature(models.BUILDERS[name]).parameters) - OTHERS
+    if "n_class" in taken:
+        taken -= OF_CLASSIFIERS
+    if name.startswith("fasterrcnn_mobilenet"):
+        taken -= {"stride_in_1x1"}  # it has no such convolution, and refuses
+    assert known_arguments(name) == taken
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_json_cannot_say_is_refused(number, tmp_path):
+    meta = {"training": {"map": number}}
+    sentence = f"__meta__ must have finite numbers only, got .*{number}"
+    with pytest.raises(weights_convert.CheckpointError, match=sentence):
+        meta_array(meta)
+    with (
+        (tmp_path / "x.safetensors").open("wb") as file,
+        pytest.raises(weights_convert.CheckpointError, match=sentence),
+    ):
+        write_safetensors(file, {"a": ((1,), "float32")}, lambda name: np.zeros(1, np.float32), meta)
+
+
+def test_a_file_is_not_begun_with_such_a_number(tmp_path):
+    from chainfpn.serialization import save_weights
+
+    with pytest.raises(ValueError, match="__meta__ must have finite numbers only"):
+        save_weights(tmp_path / "x.npz", models.resnet18(2).fc, meta={"lr": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["fpn50", "fpn101"])
+def test_a_pyramid_is_built_as_its_file_says(name):
+    """The rest of what a file says of a model is tested with the models."""
+    builder = models.BUILDERS[name]
+    serializer = chainer.serializers.DictionarySerializer()
+    serializer.save(builder())
+    weights = Weights(serializer.target, {"arguments": {"align_corners": True}}, "x.npz")
+    assert builder(weights).align_corners is True
+    assert builder(weights, align_corners=False).align_corners is False
+    assert builder().align_corners is False
