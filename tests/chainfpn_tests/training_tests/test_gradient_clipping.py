@@ -38,6 +38,42 @@ def test_the_scale_of_the_loss_does_not_count(optimizer):
     np.testing.assert_allclose(optimizer.target[0].W.grad, [[1.5, 0]])
 
 
+def _arrays(optimizer):
+    return [param.array.copy() for param in optimizer.target.params()]
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, 3e38])  # the square of the last is infinite
+@pytest.mark.parametrize("scale", [None, 128])
+def test_a_norm_that_is_not_finite_stops_the_training(optimizer, value, scale):
+    """Before any weight is changed."""
+    if scale is not None:
+        optimizer.loss_scaling(scale=scale)
+    optimizer.target[0].W.grad[0, 0] = value
+    optimizer.add_hook(GradientClipping(1))
+    before = _arrays(optimizer)
+    with pytest.raises(FloatingPointError, match=r"^GradientClipping: the norm of the .* finite, got (inf|nan); the "):
+        optimizer.update()
+    for array, now in zip(before, _arrays(optimizer), strict=True):
+        np.testing.assert_array_equal(array, now)
+
+
+@pytest.mark.filterwarnings("ignore:Non finite number found in param.grad")
+def test_a_scale_of_the_loss_that_was_too_large_only_costs_an_update(optimizer):
+    optimizer.loss_scaling()
+    optimizer._loss_scale = 1024.0
+    optimizer.target[0].W.grad[0, 0] = np.inf
+    optimizer.add_hook(GradientClipping(1))
+    before = _arrays(optimizer)
+    optimizer.update()
+    for array, now in zip(before, _arrays(optimizer), strict=True):
+        np.testing.assert_array_equal(array, now)
+    np.testing.assert_array_equal(optimizer.target[1].b.grad, [0, 4])
+    assert optimizer._loss_scale == 512
+    optimizer.target[0].W.grad[0, 0] = 3e38  # every gradient is finite, so that Chainer would update
+    with pytest.raises(FloatingPointError, match="got inf"):
+        optimizer.update()
+
+
 @pytest.mark.parametrize("max_norm", [0, -1, float("nan")])
 def test_the_limit_is_checked(max_norm):
     with pytest.raises(ValueError, match=r"GradientClipping: max_norm must be > 0, got"):
