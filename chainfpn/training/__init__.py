@@ -8,6 +8,7 @@ from chainfpn.training.evaluator import DetectionEvaluator, Evaluation, evaluate
 from chainfpn.training.freezing import freeze, freeze_backbone
 from chainfpn.training.gradient_clipping import GradientClipping
 from chainfpn.training.keep_weights import KeepWeights
+from chainfpn.training.mixed_precision import MixedPrecisionState
 from chainfpn.training.multi_node import multi_node_optimizer
 from chainfpn.training.random_state import RandomState
 from chainfpn.training.rcnn_chains import FasterRCNNTrainChain, KeypointRCNNTrainChain, MaskRCNNTrainChain
@@ -27,6 +28,7 @@ __all__ = [
     "KeypointRCNNTrainChain",
     "LearningRate",
     "MaskRCNNTrainChain",
+    "MixedPrecisionState",
     "RandomState",
     "RetinaNetTrainChain",
     "SSDTrainChain",

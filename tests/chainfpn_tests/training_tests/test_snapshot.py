@@ -1,13 +1,17 @@
 """A training that was stopped goes on as if it had not been."""
 
+import functools
+
 import chainer
 import numpy as np
 import pytest
+from chainer.training.triggers import ManualScheduleTrigger
 
 from chainfpn import WeightsError, datasets, models, read_weights
 from chainfpn.training import (
     KeepWeights,
     LearningRate,
+    MixedPrecisionState,
     RandomState,
     Snapshot,
     cosine_schedule,
@@ -27,14 +31,19 @@ def make_trainer(out, n_iterations, seed=0):
     transformed = chainer.datasets.TransformDataset(
         datasets.SkipBroken(data), datasets.Compose(datasets.RandomFlip(), datasets.RandomPhotometric())
     )
-    updater = chainer.training.updaters.StandardUpdater(
-        datasets.GroupedIterator(transformed, 2),
-        chainer.optimizers.MomentumSGD().setup(chain),
-        converter=datasets.collate,
-    )
+    optimizer = chainer.optimizers.MomentumSGD()
+    if chainer.config.dtype == chainer.mixed16:
+        optimizer.use_fp32_update()
+        optimizer.loss_scaling(interval=5)
+    iterator = datasets.GroupedIterator(transformed, 2)
+    updater = chainer.training.updaters.StandardUpdater(iterator, optimizer.setup(chain), converter=datasets.collate)
     trainer = chainer.training.Trainer(updater, (n_iterations, "iteration"), out)
     trainer.extend(LearningRate(cosine_schedule(0.02, 8)))
     trainer.extend(RandomState())
+    trainer.extend(MixedPrecisionState(optimizer))
+    if chainer.config.dtype == chainer.mixed16:  # from there on the scale rises by a fifth of an octave, not an octave
+        overflow = functools.partial(setattr, optimizer, "_loss_scaling_isnan_ever", True)
+        trainer.extend(lambda trainer: overflow(), name="overflow", trigger=ManualScheduleTrigger(2, "iteration"))
     trainer.extend(KeepWeights(chain.model, out, key="validation/main/map"))
     trainer.extend(Snapshot(out / "snapshot.npz"))
     return trainer
@@ -43,10 +52,15 @@ def make_trainer(out, n_iterations, seed=0):
 def state(trainer):
     serializer = chainer.serializers.DictionarySerializer()
     serializer.save(trainer.updater)
-    return serializer.target
+    optimizer = trainer.updater.get_optimizer("main")
+    rules = {f"float32{path}": param.update_rule for path, param in optimizer.target.namedparams()}
+    masters = {name: rule._fp32_param.array for name, rule in rules.items() if rule._fp32_param is not None}
+    return {**serializer.target, "loss_scale": optimizer._loss_scale, **masters}
 
 
-def test_going_on_is_the_same_bit_for_bit(tmp_path):
+@pytest.mark.parametrize("dtype", [np.dtype(np.float32), chainer.mixed16], ids=["float32", "mixed16"])
+def test_going_on_is_the_same_bit_for_bit(tmp_path, monkeypatch, dtype):
+    monkeypatch.setattr(chainer.config, "dtype", dtype)
     whole = make_trainer(tmp_path, 8)
     whole.run()
     first = make_trainer(tmp_path, 5)  # within the second epoch, which ends after 6
@@ -58,8 +72,29 @@ def test_going_on_is_the_same_bit_for_bit(tmp_path):
     expected, found = state(whole), state(second)
     assert expected.keys() == found.keys()
     assert len(expected) > 100
+    if dtype == chainer.mixed16:
+        assert len([name for name in expected if name.startswith("float32/")]) > 30
+        assert expected["loss_scale"] == pytest.approx(2 ** (2 + 6 / 5))
     for name, array in expected.items():
         np.testing.assert_array_equal(array, found[name], err_msg=name)
+
+
+def test_weights_in_float32_are_what_a_snapshot_has_not_got_without_the_extension(tmp_path):
+    """Nor does full precision put anything into it."""
+    names = []
+    for dtype in (np.dtype(np.float32), chainer.mixed16):
+        with chainer.using_config("dtype", dtype):
+            trainer = make_trainer(tmp_path, 1)
+            trainer.run()
+            save_snapshot(tmp_path / "snapshot.npz", trainer)
+        with np.load(tmp_path / "snapshot.npz") as file:
+            names.append({key.partition("MixedPrecisionState/")[2] for key in file.files})
+    assert not any(name.startswith(("loss_scale", "overflowed", "float32/")) for name in names[0])
+    assert {"loss_scale", "overflowed", "float32/model/backbone/body/conv1/W"} < names[1]
+    weight = trainer.updater.get_optimizer("main").target.model.backbone.body.conv1.W
+    master = weight.update_rule._fp32_param.array
+    np.testing.assert_array_equal(master.astype(np.float16), weight.array)
+    assert (master != weight.array).any()
 
 
 def test_the_extension_writes_every_epoch_and_nothing_else(tmp_path):
