@@ -6,6 +6,8 @@ import chainer
 import chainer.functions as F
 from chainer import backend
 
+from chainfpn.functions.kernels import compute_dtype
+
 #: Largest log-scale a network may ask for: a box grows at most 1000 / 16 times.
 MAX_LOG_SCALE = math.log(1000.0 / 16)
 
@@ -40,9 +42,9 @@ class BoxCoder:
             reference (array): float, (R, 4), yxyx.
 
         Returns:
-            Variable or array: as deltas, (R, K, 4), yxyx.
+            Variable or array: as deltas, but float32 at least, (R, K, 4), yxyx.
         """
-        xp = backend.get_array_module(deltas)
+        xp, deltas = backend.get_array_module(deltas), _precise(deltas)
         if isinstance(deltas, chainer.Variable):
             exp, stack, at_most = F.exp, F.stack, _at_most
         else:
@@ -80,6 +82,12 @@ class BoxCoder:
         return xp.stack((wx * shift[:, 1], wy * shift[:, 0], ww * scale[:, 1], wh * scale[:, 0]), axis=1)
 
 
+def _precise(deltas):
+    """Cast to float32 at least: boxes in float16 would be off by a pixel, and their areas overflow."""
+    dtype = compute_dtype(deltas.dtype)
+    return F.cast(deltas, dtype) if isinstance(deltas, chainer.Variable) else deltas.astype(dtype, copy=False)
+
+
 def _at_most(x, limit):
     """Cut a variable off; where it is, it has no gradient."""
     return F.clip(x, -math.inf, limit)
@@ -107,8 +115,9 @@ class LinearBoxCoder:
             reference (array): float, (R, 4), yxyx.
 
         Returns:
-            Variable or array: as deltas, (R, K, 4), yxyx.
+            Variable or array: as deltas, but float32 at least, (R, K, 4), yxyx.
         """
+        deltas = _precise(deltas)
         concatenate = F.concat if isinstance(deltas, chainer.Variable) else backend.get_array_module(deltas).concatenate
         centre, size = self._centre_and_size(reference.astype(deltas.dtype, copy=False))
         deltas = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)[

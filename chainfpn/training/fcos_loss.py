@@ -7,7 +7,7 @@ from chainfpn.boxes.matcher import BACKGROUND
 from chainfpn.functions.binary_cross_entropy import binary_cross_entropy
 from chainfpn.functions.giou_loss import giou_loss
 from chainfpn.functions.take_rows import take_rows
-from chainfpn.training.retinanet_loss import class_loss, decode_rows
+from chainfpn.training.retinanet_loss import class_loss
 
 #: A level is for objects whose farthest side is 4 to 8 strides away.
 NEAREST, FARTHEST = 4, 8
@@ -29,7 +29,7 @@ def fcos_losses(logits, deltas, centers, anchors, bboxes, outputs, box_coder, *,
         center_sampling_radius (float): See :func:`match_positions`.
 
     Returns:
-        dict: ``class``, ``box`` and ``centerness``, Variables, ().
+        dict: ``class``, ``box`` and ``centerness``, Variables, float32 or float64, ().
 
     Source:
         Tian et al. 2019, section 3; torchvision 0.14 ``FCOSHead.compute_loss``.
@@ -46,7 +46,7 @@ def fcos_losses(logits, deltas, centers, anchors, bboxes, outputs, box_coder, *,
         references.append(whole[positive])
         targets.append(bbox[matched[positive]])
     rows, reference, target = (xp.concatenate(arrays) for arrays in (rows, references, targets))  # (P,), (P, 4), (P, 4)
-    found = decode_rows(deltas, rows, reference, box_coder)  # (P, 4)
+    found = box_coder.decode(take_rows(deltas, rows), reference)[:, 0]  # (P, 4)
     n = max(len(rows), 1)
     return {
         "class": class_loss(logits, labels) / n,

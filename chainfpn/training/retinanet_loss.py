@@ -1,6 +1,5 @@
 """Losses of RetinaNet."""
 
-import chainer.functions as F
 import numpy as np
 from chainer import backend
 
@@ -34,7 +33,10 @@ def retinanet_losses(
         box_loss (str): ``'l1'``, the absolute errors of the deltas, or ``'giou'``, 1 - GIoU of the boxes themselves.
 
     Returns:
-        dict: ``class`` and ``box``, Variables, ().
+        dict: ``class`` and ``box``, Variables, float32 or float64, ().
+
+    Raises:
+        ValueError: if not bg_iou_thresh <= fg_iou_thresh.
 
     Source:
         Lin et al. 2017 (RetinaNet), section 4; Rezatofighi et al. 2019; torchvision 0.14
@@ -56,28 +58,13 @@ def retinanet_losses(
             whole[positive],
             bbox[matched[positive]],
         )  # (P_i,), (P_i, 4)
+        found = take_rows(deltas, rows)  # (P_i, 4)
         if box_loss == "giou":
-            error = giou_loss(decode_rows(deltas, rows, reference, box_coder), target)
+            error = giou_loss(box_coder.decode(found, reference)[:, 0], target)
         else:
-            error = smooth_l1_loss(take_rows(deltas, rows), box_coder.encode(target, reference), beta=0)
+            error = smooth_l1_loss(found, box_coder.encode(target, reference), beta=0)
         box_error += error / n
     return {"class": class_loss(logits, labels, weights), "box": box_error}
-
-
-def decode_rows(deltas, rows, reference, box_coder):
-    """Decode some of the boxes that a head predicts, for a loss: in float16 they would be off by a pixel.
-
-    Args:
-        deltas (list of Variable): Per level, (B, N_l, 4).
-        rows (array): integers, (P,), see :func:`~chainfpn.functions.take_rows`.
-        reference (array): float, (P, 4), yxyx, their anchors.
-        box_coder (callable): A :class:`~chainfpn.boxes.BoxCoder`.
-
-    Returns:
-        Variable: float32 or float64, (P, 4), yxyx.
-    """
-    found = take_rows(deltas, rows)  # (P, 4)
-    return box_coder.decode(F.cast(found, np.promote_types(found.dtype, np.float32)), reference)[:, 0]
 
 
 def class_loss(logits, labels, weights=None):
@@ -89,7 +76,7 @@ def class_loss(logits, labels, weights=None):
         weights (array or None): float, (B, N).
 
     Returns:
-        Variable: ().
+        Variable: float32 or float64, ().
     """
     loss, start = 0, 0
     for logit in logits:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from chainer import gradient_check
 
-from chainfpn.boxes import BoxCoder
+from chainfpn.boxes import BoxCoder, LinearBoxCoder
 
 
 def _boxes(n, seed):
@@ -25,6 +25,16 @@ def test_growth_is_limited():
     bbox = BoxCoder((1, 1, 1, 1)).decode(np.array([[0.0, 0.0, 100.0, -100.0]]), np.array([[0.0, 0.0, 16.0, 16.0]]))
     assert bbox[0, 0, 3] - bbox[0, 0, 1] == pytest.approx(1000)
     assert bbox[0, 0, 2] - bbox[0, 0, 0] == pytest.approx(0)
+
+
+@pytest.mark.parametrize("coder", [BoxCoder((10, 10, 5, 5)), LinearBoxCoder()])
+@pytest.mark.parametrize("kind", [np.asarray, chainer.Variable])
+def test_boxes_are_not_rounded_to_half_precision(coder, kind):
+    """Which has whole numbers only from 1024 on, and ends at 65504."""
+    reference = np.float32([[1000.25, 1086.5, 1500.75, 1399.75]])
+    bbox = coder.decode(kind(coder.encode(reference, reference).astype(np.float16)), reference)
+    assert bbox.dtype == np.float32
+    np.testing.assert_array_equal(getattr(bbox, "array", bbox)[:, 0], reference)
 
 
 def test_decode_takes_variables():

@@ -74,6 +74,13 @@ def test_the_same_box_may_have_two_labels_but_no_label_twice():
     assert (output.tolist(), found.tolist()) == ([1, 2], [np.float32(0.9), np.float32(0.8)])
 
 
+def test_boxes_are_not_rounded_to_half_precision():
+    score, delta = np.array([[0.1, 0.9]], np.float16), np.zeros((1, 4), np.float16)
+    anchor = np.float32([[1000.25, 1086.5, 1500.75, 1399.75]])
+    bbox, *_ = detector(1)._detect([score], [delta], [anchor], (2000, 2000))
+    np.testing.assert_array_equal(bbox, anchor)
+
+
 def test_scores_sum_to_one_with_the_background():
     logits = [chainer.Variable(np.random.default_rng(0).standard_normal((2, 5, 3)).astype("f"))]
     (scores,) = detector(2).scores(logits)
