@@ -36,10 +36,10 @@ class ClassifierPreparation(NamedTuple):
         """Prepare an image.
 
         Args:
-            img (array): float32 or uint8, (3, H, W), RGB, 0..255.
+            img (array): float32 or uint8, (3, H, W), RGB, 0..255, NumPy or CuPy.
 
         Returns:
-            array: float32, (3, crop, crop).
+            numpy.ndarray: float32, (3, crop, crop).
 
         Raises:
             ValueError: if img is not (3, H, W) with at least one pixel, or crop is not in 1..resize.
@@ -55,7 +55,7 @@ class ClassifierPreparation(NamedTuple):
             self.resize if side == shorter else int(self.resize * side / shorter) for side in img.shape[1:]
         )
         top, left = (round((side - self.crop) / 2) for side in (height, width))
-        pixels = np.clip(np.rint(img), 0, 255).astype(np.uint8).transpose(1, 2, 0)  # (H, W, 3)
+        pixels = np.clip(np.rint(cuda.to_cpu(img)), 0, 255).astype(np.uint8).transpose(1, 2, 0)  # (H, W, 3)
         pixels = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
         pixels = pixels[top : top + self.crop, left : left + self.crop].astype(np.float32) / np.float32(255)
         pixels = (pixels - np.float32(self.mean)) / np.float32(self.std)  # (crop, crop, 3)
@@ -81,7 +81,7 @@ class Classifier(PickableSequentialChain):
         """Resize, cut out and normalize an image.
 
         Args:
-            img (array): float32, (3, H, W), RGB, 0..255.
+            img (array): float32, (3, H, W), RGB, 0..255, NumPy or CuPy.
 
         Returns:
             numpy.ndarray: (3, crop, crop) in the dtype of the model.
@@ -108,7 +108,7 @@ class Classifier(PickableSequentialChain):
         """Classify images.
 
         Args:
-            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, of any sizes.
+            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, of any sizes, NumPy or CuPy.
 
         Returns:
             list of numpy.ndarray: float32, (n_class,), the probability of each class, one array per image.

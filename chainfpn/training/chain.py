@@ -26,6 +26,8 @@ class TrainChain(chainer.Chain):
     def forward(self, imgs, bboxes, labels):
         """Compute the loss.
 
+        All arrays may be NumPy or CuPy, wherever the model is.
+
         Args:
             imgs (sequence of array): float32, (3, H, W), RGB, 0..255, of any sizes.
             bboxes (sequence of array): Per image, float32, (R, 4), yxyx in its pixels; R may be 0.
@@ -77,7 +79,7 @@ class TrainChain(chainer.Chain):
         scaled, outputs = [], []
         for i, (img, size, bbox, label) in enumerate(zip(imgs, sizes, bboxes, labels, strict=True)):
             _check_truth(i, bbox, label, self.model.n_fg_class)
-            factor = scale(size, img.shape[1:])
+            factor = scale(to=size, of=img.shape[1:])
             scaled.append(self.xp.asarray(bbox.astype(dtype, copy=False) * factor.astype(dtype)))
             outputs.append(self.xp.asarray(raw_labels[label.astype(np.int64, copy=False)]))
         return x, sizes, scaled, outputs
@@ -92,7 +94,7 @@ class TrainChain(chainer.Chain):
             losses (dict): Name to Variable, ().
 
         Returns:
-            Variable: ().
+            Variable: float32 or float64, ().
 
         Raises:
             FloatingPointError: if a loss is not finite.
@@ -112,6 +114,11 @@ class TrainChain(chainer.Chain):
     def check_length(name, values, imgs):
         """Check that there is one entry per image.
 
+        Args:
+            name (str): What the entries are called.
+            values (sized): The entries.
+            imgs (sized): The images.
+
         Raises:
             ValueError: if there is not.
         """
@@ -121,6 +128,11 @@ class TrainChain(chainer.Chain):
     @staticmethod
     def check_shape(name, array, shape):
         """Check the shape of an array.
+
+        Args:
+            name (str): What the array is called.
+            array (array): The array.
+            shape (tuple of int): What its shape must be.
 
         Raises:
             ValueError: if it is another.

@@ -1,8 +1,8 @@
 """Training of the detectors of two stages."""
 
-import chainer
 import chainer.functions as F
 import numpy as np
+from chainer.backends import cuda
 
 from chainfpn.links.detectors.detector import scale
 from chainfpn.training.chain import TrainChain
@@ -92,7 +92,7 @@ class FasterRCNNTrainChain(TrainChain):
         hs = self.model.backbone(x)  # levels of (B, C, H_l, W_l)
         logits, deltas = rpn.head(hs)  # levels of (B, N_l), (B, N_l, 4)
         anchors = rpn.anchors(hs, x.shape[2:])  # levels of (N_l, 4)
-        proposals = rpn.propose(_precise(logits), _precise(deltas), anchors, sizes)  # images of (N_i, 4)
+        proposals = rpn.propose(logits, deltas, anchors, sizes)  # images of (N_i, 4)
         losses = rpn_losses(logits, deltas, anchors, bboxes, rpn.box_coder, **self.rpn_options)
         regions = draw_regions(proposals, bboxes, outputs, **self.roi_options)
         hs = self.model.roi_levels(hs)
@@ -134,6 +134,8 @@ class MaskRCNNTrainChain(FasterRCNNTrainChain):
     def forward(self, imgs, bboxes, labels, masks):
         """Compute the loss.
 
+        All arrays may be NumPy or CuPy, wherever the model is.
+
         Args:
             imgs (sequence of array): float32, (3, H, W), RGB, 0..255, of any sizes.
             bboxes (sequence of array): Per image, float32, (R, 4), yxyx in its pixels; R may be 0.
@@ -147,11 +149,12 @@ class MaskRCNNTrainChain(FasterRCNNTrainChain):
             ValueError: if a box has no area or something is not of its shape or range.
             FloatingPointError: if a loss is not finite.
         """
+        batch = self.batch(imgs, bboxes, labels)
         self.check_length("masks", masks, imgs)
         for i, (img, bbox, mask) in enumerate(zip(imgs, bboxes, masks, strict=True)):
             self.check_shape(f"masks[{i}]", mask, (len(bbox), *img.shape[1:]))
-        masks = [self.xp.asarray(mask, dtype=bool) for mask in masks]
-        return self.total(self.losses(*self.batch(imgs, bboxes, labels), masks))
+        masks = [self.xp.asarray(cuda.to_cpu(mask), dtype=bool) for mask in masks]
+        return self.total(self.losses(*batch, masks))
 
     def losses(self, x, sizes, bboxes, outputs, masks):
         """Compute the losses of a prepared batch.
@@ -184,6 +187,8 @@ class KeypointRCNNTrainChain(FasterRCNNTrainChain):
     def forward(self, imgs, bboxes, labels, points, visible):
         """Compute the loss.
 
+        All arrays may be NumPy or CuPy, wherever the model is.
+
         Args:
             imgs (sequence of array): float32, (3, H, W), RGB, 0..255, of any sizes.
             bboxes (sequence of array): Per image, float32, (R, 4), yxyx in its pixels; R may be 0.
@@ -198,20 +203,20 @@ class KeypointRCNNTrainChain(FasterRCNNTrainChain):
             ValueError: if a box has no area or something is not of its shape or range.
             FloatingPointError: if a loss is not finite.
         """
+        x, sizes, scaled, outputs = self.batch(imgs, bboxes, labels)
         n_keypoint = self.model.roi_heads.keypoint_predictor.n_keypoint
         self.check_length("points", points, imgs)
         self.check_length("visible", visible, imgs)
         for i, (bbox, point, seen) in enumerate(zip(bboxes, points, visible, strict=True)):
             self.check_shape(f"points[{i}]", point, (len(bbox), n_keypoint, 2))
             self.check_shape(f"visible[{i}]", seen, (len(bbox), n_keypoint))
-        x, sizes, bboxes, outputs = self.batch(imgs, bboxes, labels)
-        scales = [scale(size, img.shape[1:])[:2] for size, img in zip(sizes, imgs, strict=True)]
+        scales = [scale(to=size, of=img.shape[1:])[:2] for size, img in zip(sizes, imgs, strict=True)]
         points = [
-            self.xp.asarray(point, dtype=np.float32) * self.xp.asarray(factor)
+            self.xp.asarray(cuda.to_cpu(point).astype(np.float32) * factor)
             for point, factor in zip(points, scales, strict=True)
         ]
-        visible = [self.xp.asarray(seen) > 0 for seen in visible]
-        return self.total(self.losses(x, sizes, bboxes, outputs, points, visible))
+        visible = [self.xp.asarray(cuda.to_cpu(seen) > 0) for seen in visible]
+        return self.total(self.losses(x, sizes, scaled, outputs, points, visible))
 
     def losses(self, x, sizes, bboxes, outputs, points, visible):
         """Compute the losses of a prepared batch.
@@ -231,11 +236,6 @@ class KeypointRCNNTrainChain(FasterRCNNTrainChain):
         logits, found = self.branch("keypoint", hs, regions, sizes)  # (P, K, 56, 56)
         losses["keypoint"] = keypoint_loss(logits, regions, points, visible) if found else _nothing(logits)
         return losses
-
-
-def _precise(xs):
-    """Detach the head's output; boxes in float16 would be off by a pixel, and their areas overflow."""
-    return [chainer.Variable(x.array.astype(np.promote_types(x.dtype, np.float32), copy=False)) for x in xs]
 
 
 def _nothing(logits):

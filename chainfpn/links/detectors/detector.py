@@ -89,7 +89,7 @@ class Detector(chainer.Chain):
         """Normalize, resize and pad images to one batch on the model's device.
 
         Args:
-            imgs (sequence of array): float32, (3, H, W), RGB, 0..255.
+            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, NumPy or CuPy.
 
         Returns:
             tuple: The batch, (B, 3, H', W') in the dtype Chainer is configured for, and the list of (height, width)
@@ -106,10 +106,10 @@ class Detector(chainer.Chain):
         """Detect objects in images.
 
         Args:
-            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, of any sizes.
+            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, of any sizes, NumPy or CuPy.
 
         Returns:
-            tuple of three lists, an entry per image:
+            tuple of three lists of NumPy arrays, an entry per image:
 
             * bboxes: float32, (R, 4), yxyx in pixels of the image.
             * labels: int32, (R,), in [0, n_fg_class).
@@ -133,7 +133,7 @@ class Detector(chainer.Chain):
         bbox, output, score = (cuda.to_cpu(array) for array in detection[:3])
         label = self._labels(output)
         named = label >= 0
-        bbox = bbox.astype(np.float32, copy=False) * scale(img_size, size)
+        bbox = bbox.astype(np.float32, copy=False) * scale(to=img_size, of=size)
         return bbox[named], label[named], score.astype(np.float32, copy=False)[named]
 
     def _labels(self, output):
@@ -143,14 +143,18 @@ class Detector(chainer.Chain):
         return np.where(output < len(table), table[np.minimum(output, len(table) - 1)], np.int32(-1))
 
 
-def scale(img_size, size):
-    """Tell by what yxyx boxes are multiplied to get from the batch to the image: float32, (4,).
+def scale(*, to, of):
+    """Tell by what yxyx boxes are multiplied when the image they are in is resized.
 
     Args:
-        img_size ((int, int)): Height and width of the image.
-        size ((int, int)): Height and width it was resized to.
+        to ((int, int)): Height and width that the image gets.
+        of ((int, int)): Height and width of the image that the boxes are in.
 
     Returns:
         array: float32, (4,).
+
+    Example:
+        >>> scale(to=(20, 90), of=(10, 30))
+        array([2., 3., 2., 3.], dtype=float32)
     """
-    return np.tile(np.array(img_size, dtype=np.float32) / np.array(size, dtype=np.float32), 2)
+    return np.tile(np.array(to, dtype=np.float32) / np.array(of, dtype=np.float32), 2)

@@ -22,10 +22,10 @@ class KeypointRCNN(FasterRCNN):
         """Detect objects and their keypoints in images.
 
         Args:
-            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, of any sizes.
+            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, of any sizes, NumPy or CuPy.
 
         Returns:
-            tuple of five lists, an entry per image:
+            tuple of five lists of NumPy arrays, an entry per image:
 
             * bboxes: float32, (R, 4), yxyx in pixels of the image.
             * labels: int32, (R,), in [0, n_fg_class).
@@ -59,4 +59,4 @@ class KeypointRCNN(FasterRCNN):
             cuda.to_cpu(array)[named].astype(np.float32, copy=False)
             for array in (detection.point, detection.point_score)
         )
-        return bbox, label, score, point * scale(img_size, size)[:2], point_score
+        return bbox, label, score, point * scale(to=img_size, of=size)[:2], point_score

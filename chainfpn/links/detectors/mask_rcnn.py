@@ -27,10 +27,10 @@ class MaskRCNN(FasterRCNN):
         """Detect and outline objects in images.
 
         Args:
-            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, of any sizes.
+            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, of any sizes, NumPy or CuPy.
 
         Returns:
-            tuple of four lists, an entry per image:
+            tuple of four lists of NumPy arrays, an entry per image:
 
             * bboxes: float32, (R, 4), yxyx in pixels of the image.
             * labels: int32, (R,), in [0, n_fg_class).

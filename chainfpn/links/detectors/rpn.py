@@ -115,7 +115,7 @@ class RegionProposalNetwork(chainer.Chain):
             padded_size ((int, int)): Height and width of the batch.
 
         Returns:
-            list of array: Per image, dtype of hs, (R, 4), yxyx in batch pixels, by descending score.
+            list of array: Per image, float32 or float64, (R, 4), yxyx in batch pixels, by descending score.
         """
         logits, deltas = self.head(hs)  # levels of (B, N_l), (B, N_l, 4)
         anchors = self.anchors(hs, padded_size)  # levels of (N_l, 4)
@@ -145,7 +145,7 @@ class RegionProposalNetwork(chainer.Chain):
             image_sizes (sequence of (int, int)): Height and width of each image.
 
         Returns:
-            list of array: Per image, (R, 4), yxyx, by descending score.
+            list of array: Per image, float32 or float64, (R, 4), yxyx, by descending score.
         """
         if chainer.config.train:
             n_pre_nms, n_post_nms = self.n_train_pre_nms, self.n_train_post_nms
