@@ -42,7 +42,14 @@ class RandomPhotometric:
         )
 
     def __call__(self, example):
-        """Transform an example ``(img, ...)``."""
+        """Transform an example.
+
+        Args:
+            example (tuple): ``img`` (3, H, W), and what else it has.
+
+        Returns:
+            tuple: The same with other colours.
+        """
         img, *rest = example
         for k in np.random.permutation(len(self._changes)):
             change, low, high = self._changes[k]

@@ -31,6 +31,9 @@ class Curves(extension.Extension):
 
         Args:
             trainer (chainer.training.Trainer): Has a ``LogReport``.
+
+        Raises:
+            ValueError: if the trainer has no extension of that name, or a file cannot be written.
         """
         log = trainer.get_extension(self.log_report).log
         draw_curves(log, "main/loss", self.out / "losses.png", title="loss")
@@ -46,6 +49,9 @@ def draw_curves(log, prefix, path, *, title, top=None):
         path (str or os.PathLike): The PNG; no file is written where the log has no such figure.
         title (str): What the figures are.
         top (float or None): Upper end of the axis, which begins at 0.
+
+    Raises:
+        ValueError: if the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -19,7 +19,7 @@ def keypoint_loss(logits, regions, points, visible):
         visible (list of array): Per image, bool, (R_i, K).
 
     Returns:
-        Variable: The mean over the keypoints that count, or 0, ().
+        Variable: float32 or float64, (), the mean over the keypoints that count, or 0.
 
     Source:
         He et al. 2017, section 5; torchvision 0.14 ``keypointrcnn_loss``.

@@ -20,7 +20,7 @@ def mask_loss(logits, regions, masks, sizes):
         sizes (sequence of (int, int)): Height and width of each image within the batch.
 
     Returns:
-        Variable: ().
+        Variable: float32 or float64, ().
 
     Source:
         He et al. 2017, section 3; torchvision 0.14 ``maskrcnn_loss``.

@@ -53,6 +53,9 @@ def draw_regions(
     Returns:
         list of Regions: Per image, in the order of the proposals.
 
+    Raises:
+        ValueError: if not bg_iou_thresh <= fg_iou_thresh.
+
     Source:
         Girshick 2015, section 2.3; torchvision 0.14 ``RoIHeads.select_training_samples``.
     """
@@ -113,7 +116,7 @@ def roi_losses(logits, deltas, regions, bboxes, box_coder):
         box_coder (callable): A :class:`~chainfpn.boxes.BoxCoder`.
 
     Returns:
-        dict: ``roi_class`` and ``roi_box``, Variables, ().
+        dict: ``roi_class`` and ``roi_box``, Variables, float32 or float64, ().
 
     Source:
         Girshick 2015, section 2.3; torchvision 0.14 ``fastrcnn_loss``.

@@ -44,7 +44,10 @@ def rpn_losses(
         permutation (callable): See :func:`~chainfpn.boxes.sample`.
 
     Returns:
-        dict: ``rpn_objectness`` and ``rpn_box``, Variables, ().
+        dict: ``rpn_objectness`` and ``rpn_box``, Variables, float32 or float64, ().
+
+    Raises:
+        ValueError: if not bg_iou_thresh <= fg_iou_thresh.
 
     Source:
         Ren et al. 2015, section 3.1.2; torchvision 0.14 ``RegionProposalNetwork.compute_loss``.

@@ -30,7 +30,7 @@ def ssd_losses(logits, deltas, anchors, bboxes, outputs, box_coder, *, iou_thres
         positive_fraction (float): Share of the boxes with an object among those that enter the loss of the classes.
 
     Returns:
-        dict: ``class`` and ``box``, Variables, ().
+        dict: ``class`` and ``box``, Variables, float32 or float64, ().
 
     Source:
         Liu et al. 2016 (SSD), section 2.2; torchvision 0.14 ``SSD.compute_loss``.
