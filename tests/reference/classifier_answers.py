@@ -35,17 +35,18 @@ def ours(builder, dtype="float32"):
     return sum(param.size for param in link.params()), inner.array, logits.array
 
 
-def build_seeded(builder):
+def build_seeded(builder, *, options=None):
     """Build a classifier with seeded weights, without the time that initial values take.
 
     Args:
         builder (str): Its name.
+        options (dict or None): Its other arguments.
 
     Returns:
         chainfpn.links.Classifier: The model.
     """
     with without_initial_values():
-        link = getattr(models, builder)(N_CLASS)
+        link = getattr(models, builder)(N_CLASS, **(options or {}))
     fill_link(link)
     return link
 

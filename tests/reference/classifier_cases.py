@@ -35,10 +35,14 @@ FAMILIES = {
     "mobilenet_v3": ((65, 79), "features", ["mobilenet_v3_large", "mobilenet_v3_small"]),
 }
 
+#: Builders whose published files want pixels in -1..1, which ``transform_input`` says on either side.
+OTHER_STATISTICS = {"googlenet", "inception_v3"}
+
 _CODE = """
 import sys
+from PIL import Image
 sys.path.insert(0, str(folder))
-from classifier_cases import FAMILIES, N_CLASS, N_IMAGE
+from classifier_cases import FAMILIES, N_CLASS, N_IMAGE, OTHER_STATISTICS
 from seeded_weights import fill_module, seeded_input, skip_initial_values
 
 skip_initial_values()
@@ -54,21 +58,30 @@ for builder in builders:
         with torch.no_grad():
             outputs[f"{builder} {dtype} logits"] = model.to(dtype)(x.to(dtype))
         outputs[f"{builder} {dtype} inner"] = seen["inner"]
+    imgs = [Image.fromarray(inputs[name]) for name in sorted(inputs) if name.startswith("photograph")]
+    if builder == builders[0] and imgs:
+        transform = torchvision.models.get_model_weights(builder).IMAGENET1K_V1.transforms()
+        model.transform_input = builder in OTHER_STATISTICS
+        with torch.no_grad():
+            logits = model.float()(torch.stack([transform(img) for img in imgs]))
+        outputs[f"{builder} scores"] = logits.softmax(dim=1)
 """
 
 
-def theirs(live, family):
+def theirs(live, family, photographs=()):
     """Ask torchvision.
 
     Args:
         live (TorchvisionLive): The interpreter that has it.
         family (str): Which classifiers.
+        photographs (sequence of array): uint8, (H, W, 3), RGB, for the first of them.
 
     Returns:
         dict: ``'{builder} parameters'``, and ``'{builder} torch.{dtype} logits'`` and ``inner`` (what the inner layer
-        gives).
+        gives); with photographs ``'{builder} scores'``, the probabilities after the transform of its published weights.
     """
-    return live.run(_CODE, folder=HERE, family=family)
+    images = {f"photograph {i}": img for i, img in enumerate(photographs)}
+    return live.run(_CODE, folder=HERE, family=family, **images)
 
 
 def golden():

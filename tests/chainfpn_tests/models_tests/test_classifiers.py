@@ -8,14 +8,19 @@ import pytest
 
 from reference import classifier_cases
 from reference.classifier_answers import BUILDERS, build_seeded, difference, ours
-from reference.classifier_cases import FAMILIES, N_IMAGE
+from reference.classifier_cases import FAMILIES, N_IMAGE, OTHER_STATISTICS
+from reference.photographs import photographs
 from reference.seeded_weights import seeded_input
+
+#: A portrait and a landscape of odd sizes.
+PHOTOGRAPHS = (photographs()["portrait"][:, :499], photographs()["small"])
 
 
 @pytest.fixture(scope="module")
 def theirs(torchvision_live):
     """torchvision's answers, a family at a time."""
-    return functools.cache(functools.partial(classifier_cases.theirs, torchvision_live))
+    pixels = [img.transpose(1, 2, 0).astype(np.uint8) for img in PHOTOGRAPHS]
+    return functools.cache(functools.partial(classifier_cases.theirs, torchvision_live, photographs=pixels))
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
@@ -41,6 +46,18 @@ def test_double_precision_is_torchvisions(theirs, family):
     assert inner.dtype == logits.dtype == np.float64
     assert difference(inner, answers[f"{builder} torch.float64 inner"]) <= 1e-10
     assert difference(logits, answers[f"{builder} torch.float64 logits"]) <= 1e-10
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_photographs_get_torchvisions_probabilities(theirs, family):
+    """From the pixels on: resized, cut out, normalized, classified, turned into probabilities."""
+    builder = FAMILIES[family][2][0]
+    expected = theirs(family)[f"{builder} scores"]
+    options = {"transform_input": True} if builder in OTHER_STATISTICS else None
+    scores = build_seeded(builder, options=options).predict(PHOTOGRAPHS)
+    error = difference(np.stack(scores), expected)
+    assert error <= 1e-4
+    assert error <= 0.01 * difference(expected[0], expected[1])  # for another image changes some networks' but little
 
 
 @pytest.mark.parametrize(
