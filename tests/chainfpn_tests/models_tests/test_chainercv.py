@@ -66,7 +66,7 @@ def spread(layer, out, target):
     scope="module", params=[*CASES[:1], *(pytest.param(case, marks=pytest.mark.slow) for case in CASES[1:])]
 )
 def both(request, tmp_path_factory):
-    """ChainerCV's detector, ours from its file, and the photographs."""
+    """ChainerCV's detector, ours from its file, the photographs, and ours as `load` makes it of the file as it is."""
     folder = tmp_path_factory.mktemp("chainercv")
     imgs = [img for name, img in photographs().items() if name != "landscape"]
     theirs = random_detector(request.param, imgs)
@@ -78,13 +78,14 @@ def both(request, tmp_path_factory):
         ours = models.load(folder / "ours.npz")
     else:
         ours = getattr(models, report.model)(pretrained_model=folder / "chainercv.npz", **meta)
+    loaded = models.load(folder / "chainercv.npz")
     (folder / "chainercv.npz").unlink()
     ours.rpn.n_test_post_nms = N_PROPOSALS
-    return theirs, ours, imgs
+    return theirs, ours, imgs, loaded
 
 
 def test_batch_maps_and_proposals_are_chainercvs(both):
-    theirs, ours, imgs = both
+    theirs, ours, imgs, _ = both
     expected, scales = theirs.prepare(imgs)
     x, sizes = ours.prepare(imgs)
     assert (x == expected).all()
@@ -102,9 +103,17 @@ def test_batch_maps_and_proposals_are_chainercvs(both):
             np.testing.assert_allclose(proposal, rois[roi_indices == i], atol=1e-3)
 
 
+@pytest.mark.parametrize("backend", ["cv2", "PIL"])
+def test_batch_is_chainercvs_whichever_library_resizes(both, backend):
+    pytest.importorskip(backend)
+    theirs, ours, imgs, _ = both
+    with chainer.using_config("cv_resize_backend", backend):
+        np.testing.assert_array_equal(ours.prepare(imgs)[0], theirs.prepare(imgs)[0])
+
+
 def test_findings_are_chainercvs(both):
     """All but the boxes that ChainerCV returns inside out: they lie in the padding, outside of the image."""
-    theirs, ours, imgs = both
+    theirs, ours, imgs, _ = both
     with mock.patch.multiple(theirs, _run_mask=False, _return_values=["bboxes", "labels", "scores"]):
         expected = list(zip(*theirs.predict(imgs), strict=True))
     n_compared = 0
@@ -124,7 +133,7 @@ def test_findings_are_chainercvs(both):
 def test_masks_are_chainercvs(both):
     """On a photograph that needs no padding, for ChainerCV fails to draw a box that is inside out."""
     pytest.importorskip("cv2", reason="ChainerCV draws masks with OpenCV only")
-    theirs, ours, imgs = both
+    theirs, ours, imgs, _ = both
     if not hasattr(ours.roi_heads, "mask_head") or ours.roi_heads.mask_head is None:
         pytest.skip("has no masks")
     img = imgs[0][:, :MAX_SIZE, :MIN_SIZE]
@@ -136,6 +145,23 @@ def test_masks_are_chainercvs(both):
     for ours_, like in zip(mask[j], masks[i], strict=True):
         assert (ours_ & like).sum() >= 0.999 * (ours_ | like).sum()
     assert mask.any(axis=0).mean() > 0.1
+
+
+def test_chainercvs_own_file_loads(both):
+    """What ChainerCV's file does not say is as in its detectors: 800 and 1333 pixels."""
+    _, ours, imgs, loaded = both
+    assert type(loaded) is type(ours)
+    assert (loaded.preparation.min_sizes, loaded.preparation.max_size) == ((800,), 1333)
+    assert loaded.n_fg_class == N_CLASS
+    params, expected = dict(loaded.namedparams()), dict(ours.namedparams())
+    assert params.keys() == expected.keys()
+    for name, param in expected.items():
+        np.testing.assert_array_equal(params[name].array, param.array, err_msg=name)
+    loaded.rpn.n_test_post_nms = 2
+    with mock.patch.object(loaded, "preparation", ours.preparation), mock.patch.object(ours.rpn, "n_test_post_nms", 2):
+        for found, like in zip(loaded.predict(imgs[1:]), ours.predict(imgs[1:]), strict=True):
+            assert len(found[0]) > 0
+            np.testing.assert_array_equal(found[0], like[0])
 
 
 def test_a_detector_of_chainercvs_rules_trains():
