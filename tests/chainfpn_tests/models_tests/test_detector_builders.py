@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from chainfpn import models
+from reference.classifier_answers import without_initial_values
 from reference.photographs import photographs
 from weights_convert.architectures import recognise
 
@@ -81,11 +82,21 @@ def test_nothing_proposed(name):
 
 
 @pytest.mark.parametrize("name", TWO_STAGES + ONE_STAGE)
-def test_any_trunk_and_stages(name):
+def test_any_stages(name):
     model = small(name, stages=(3, 4))
     assert model.backbone.body.pick == ("layer3", "layer4")
-    wide = getattr(models, name)("resnext50_32x4d", 3, fpn_channels=32, stages=(2,))
-    assert wide.backbone.body.layer2[0].conv2.groups == 32
+
+
+@pytest.mark.parametrize(
+    ("trunk", "groups", "shape"),
+    [("resnext50_32x4d", 32, (256, 8, 3, 3)), ("wide_resnet50_2", 1, (256, 256, 3, 3))],
+)
+@pytest.mark.parametrize("name", TWO_STAGES + ONE_STAGE)
+def test_any_trunk(name, trunk, groups, shape):
+    with without_initial_values():
+        model = getattr(models, name)(trunk, 3, fpn_channels=32, stages=(2,))
+    convolution = model.backbone.body.layer2[0].conv2
+    assert (convolution.groups, convolution.W.shape) == (groups, shape)
 
 
 #: Chainer's names of what torch saves, to torch's.

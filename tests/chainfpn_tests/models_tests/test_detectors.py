@@ -14,8 +14,9 @@ from reference.random_networks import RANDOM_NETWORKS
 
 #: Small, and few regions, so that torch's slow float64 stays short.
 MIN_SIZE, N_PROPOSALS, N_DETECTIONS = 200, 100, 20
-SMALL = {"min_size": MIN_SIZE}
-N_ROIS = SMALL | {"rpn_post_nms_top_n_test": N_PROPOSALS, "box_detections_per_img": N_DETECTIONS}
+SMALL, SMALLER = {"min_size": MIN_SIZE}, {"min_size": 128}
+LIMITS = {"rpn_post_nms_top_n_test": N_PROPOSALS, "box_detections_per_img": N_DETECTIONS}
+N_ROIS, SMALLER_ROIS = SMALL | LIMITS, SMALLER | LIMITS
 
 #: What makes the random heads find things: standard deviations of what they put out, see random_networks.
 RCNN = """
@@ -47,11 +48,33 @@ SSD = """
 """
 
 
-#: Detectors that torchvision has no builder for: other trunks, and RetinaNet's P6 from the trunk.
-TRUNK = "detection.backbone_utils.resnet_fpn_backbone(backbone_name='{trunk}', weights=None{more})"
-RESNEXT = TRUNK.format(trunk="resnext50_32x4d", more="")
-P6_FROM_C5 = "extra_blocks=torchvision.ops.feature_pyramid_network.LastLevelP6P7(512, 256)"
-RESNET18 = TRUNK.format(trunk="resnet18", more=f", returned_layers=[2, 3, 4], {P6_FROM_C5}")
+def frozen(trunk, more=""):
+    """Write in torchvision's parts: a trunk with frozen normalization under a pyramid."""
+    return f"detection.backbone_utils.resnet_fpn_backbone(backbone_name={trunk!r}, weights=None{more})"
+
+
+def normed(trunk, more=""):
+    """Write in torchvision's parts: a trunk of a second version under a pyramid."""
+    return f"detection.backbone_utils._resnet_fpn_extractor(torchvision.models.{trunk}(), 5{more})"
+
+
+def p3_to_p7(channels):
+    """Write in torchvision's parts: the levels of a detector of one stage, P6 from a map of so many channels."""
+    levels = f"torchvision.ops.feature_pyramid_network.LastLevelP6P7({channels}, 256)"
+    return f", returned_layers=[2, 3, 4], extra_blocks={levels}"
+
+
+#: What the second versions of torchvision's detectors have besides.
+NORM = ", norm_layer=torch.nn.BatchNorm2d"
+RCNN_V2 = (
+    ", rpn_head=detection.rpn.RPNHead(256, 3, conv_depth=2)"
+    f", box_head=detection.faster_rcnn.FastRCNNConvFCHead((256, 7, 7), [256] * 4, [1024]{NORM})"
+)
+MASKS_V2 = f", mask_head=detection.mask_rcnn.MaskRCNNHeads(256, [256] * 4, 1{NORM})"
+RETINANET_V2 = (
+    ", anchor_generator=detection.retinanet._default_anchorgen()"
+    ", head=detection.retinanet.RetinaNetHead(256, 9, 91, norm_layer=lambda n: torch.nn.GroupNorm(32, n))"
+)
 
 
 class Case(NamedTuple):
@@ -61,6 +84,11 @@ class Case(NamedTuple):
     spread: str
     options: dict = N_ROIS
     make: str = "detection.{builder}(weights=None, weights_backbone=None, **{options})"
+
+
+def on_any_trunk(builder, spread, options, start):
+    """Make the case of a detector that torchvision has no builder for, from the start of a call of its class."""
+    return Case(builder, spread, options, f"detection.{start}, **{{options}})")
 
 
 CASES = [
@@ -74,14 +102,44 @@ CASES = [
     Case("retinanet_resnet50_fpn_v2", DENSE.format(below=6, deltas=0.3), SMALL),
     Case("fcos_resnet50_fpn", DENSE.format(below=5, deltas=2), SMALL),
     Case("ssd300_vgg16", SSD, {}),
-    Case("fasterrcnn_resnet_fpn", RCNN, make=f"detection.FasterRCNN({RESNEXT}, 91, **{{options}})"),
-    Case(
+    on_any_trunk("fasterrcnn_resnet_fpn", RCNN, N_ROIS, f"FasterRCNN({frozen('resnext50_32x4d')}, 91"),
+    on_any_trunk("maskrcnn_resnet_fpn", RCNN + MASKS, SMALLER_ROIS, f"MaskRCNN({frozen('wide_resnet50_2')}, 91"),
+    on_any_trunk("keypointrcnn_resnet_fpn", RCNN + KEYPOINTS, SMALLER_ROIS, f"KeypointRCNN({frozen('resnet34')}, 2"),
+    on_any_trunk(
+        "fasterrcnn_resnet_fpn_v2",
+        RCNN,
+        SMALLER_ROIS,
+        f"FasterRCNN({normed('resnet18', NORM)}, 91{RCNN_V2}",
+    ),
+    on_any_trunk(
+        "maskrcnn_resnet_fpn_v2",
+        RCNN + MASKS,
+        SMALLER_ROIS,
+        f"MaskRCNN({normed('resnet18', NORM)}, 91{RCNN_V2}{MASKS_V2}",
+    ),
+    on_any_trunk(
         "retinanet_resnet_fpn",
         DENSE.format(below=6, deltas=0.3),
         SMALL,
-        f"detection.RetinaNet({RESNET18}, 91, **{{options}})",
+        f"RetinaNet({frozen('resnet18', p3_to_p7(512))}, 91",
+    ),
+    on_any_trunk(
+        "retinanet_resnet_fpn_v2",
+        DENSE.format(below=6, deltas=0.3),
+        SMALLER,
+        f"RetinaNet({normed('resnet18', p3_to_p7(512))}, 91{RETINANET_V2}",
+    ),
+    on_any_trunk(
+        "fcos_resnet_fpn",
+        DENSE.format(below=5, deltas=2),
+        SMALLER,
+        f"FCOS({frozen('resnext50_32x4d', p3_to_p7(256))}, 91",
     ),
 ]
+
+#: The largest trunk, and the largest heads.
+SLOW = {"maskrcnn_resnet_fpn", "keypointrcnn_resnet_fpn"}
+PARAMS = [pytest.param(case, marks=pytest.mark.slow) if case.builder in SLOW else case for case in CASES]
 
 #: What torchvision's detector finds, in both precisions; of masks, the pixels that are more likely than not.
 CODE = """
@@ -104,9 +162,9 @@ CODE = """
 """
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.builder)
+@pytest.fixture(scope="module", params=PARAMS, ids=lambda case: case.builder)
 def theirs(request, torchvision_live, tmp_path_factory):
-    """The builder, its weights from torchvision's file, the photographs, and what torchvision finds on them."""
+    """The case, its weights from torchvision's file, the photographs, and what torchvision finds on them."""
     case = request.param
     folder = tmp_path_factory.mktemp("detector")
     imgs = {name: img for name, img in photographs().items() if name != "landscape"}
@@ -115,21 +173,21 @@ def theirs(request, torchvision_live, tmp_path_factory):
     expected = torchvision_live.run(RANDOM_NETWORKS + code, folder=folder, **imgs)
     weights = find_weights(folder / "weights.pth", name=None, zoo=())
     (folder / "weights.pth").unlink()
-    return case.builder, weights, imgs, expected
+    return case, weights, imgs, expected
 
 
 def test_converter_knows_the_builder(theirs):
-    builder, weights, _, _ = theirs
-    assert weights.meta["model"] == builder.replace("_320_", "_")  # whose tensors are the same
+    case, weights, _, _ = theirs
+    assert weights.meta["model"] == case.builder.replace("_320_", "_")  # whose tensors are the same
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_findings_are_torchvisions(theirs, dtype):
     """All of them in float64; in float32 where torchvision agrees with itself in float64 (see test_faster_rcnn)."""
-    builder, weights, imgs, expected = theirs
+    case, weights, imgs, expected = theirs
+    size = {key: case.options[key] for key in case.options.keys() & {"min_size"}}
     with chainer.using_config("dtype", np.dtype(dtype)):
-        size = {} if "ssd" in builder else SMALL
-        model = _limited(getattr(models, builder)(pretrained_model=weights, **size))
+        model = _limited(getattr(models, case.builder)(pretrained_model=weights, **size))
         found = list(zip(*model.predict(imgs.values()), strict=True))
     n_compared = 0
     for name, image in zip(imgs, found, strict=True):
