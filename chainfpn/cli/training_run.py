@@ -22,6 +22,7 @@ from chainfpn.cli.training_losses import build_chain
 from chainfpn.cli.training_model import build_model
 from chainfpn.cli.training_options import to_json
 from chainfpn.cli.training_report import KEY, Samples, write_report
+from chainfpn.cli.training_snapshot import CommonSnapshot, resume
 from chainfpn.cli.training_stop import Stop
 from chainfpn.links import MaskRCNN
 from chainfpn.training import (
@@ -31,13 +32,10 @@ from chainfpn.training import (
     KeepWeights,
     LearningRate,
     RandomState,
-    Snapshot,
     cosine_schedule,
     freeze_backbone,
-    load_snapshot,
     multi_node_optimizer,
     recompute_statistics,
-    save_snapshot,
     step_schedule,
     warm_up,
 )
@@ -109,8 +107,8 @@ def _train(settings, comm):
     if validation_data is not None:
         evaluator = _evaluator(validation_data, model, say_of_validation, comm)
         trainer.extend(evaluator, trigger=(settings.evaluate_every, "epoch"))
-    snapshot_path = settings.out / ("snapshot.npz" if first else f"snapshot-{comm.rank}.npz")
-    trainer.extend(Snapshot(snapshot_path))
+    snapshot = CommonSnapshot(settings.out, comm)
+    trainer.extend(snapshot)
     about = _about(settings, model, train_data, validation_data, comm)
     if first:
         _extend(trainer, model, settings)
@@ -124,14 +122,14 @@ def _train(settings, comm):
                 file=sys.stderr,
             )
     if settings.resume:
-        _resume(snapshot_path, trainer, settings, comm)
+        resume(snapshot, trainer, settings)
     if first:
         with complete_file(settings.out / "train.json") as file:
             json.dump(about, file, indent=2)
     with stop.at_signal():
         trainer.run(show_loop_exception_msg=False)
         if stop.requested:
-            save_snapshot(snapshot_path, trainer)
+            snapshot(trainer)
     sentence = left_out(sound_data, say_of_validation, comm)
     if first:
         if stop.requested:
@@ -221,33 +219,6 @@ def _print_epoch(trainer):
         f"  {entry['elapsed_time']:.0f} s",
         flush=True,
     )
-
-
-def _resume(path, trainer, settings, comm):
-    """Go on where the training was stopped, which must be the same place in all processes."""
-    n_processes = 1 if comm is None else comm.size
-    before = settings.before.get("processes", n_processes)
-    if before != n_processes:
-        raise CommandError(
-            f"--resume: the training had {before} processes and must have as many now, not {n_processes}"
-        )
-    load_snapshot(path, trainer)
-    if comm is not None:
-        iterations = sorted(set(comm.mpi_comm.allgather(trainer.updater.iteration)))
-        if len(iterations) > 1:
-            steps = " and ".join(map(str, iterations))
-            raise CommandError(f"--resume: the snapshots of all processes must be of one step, got steps {steps}")
-    done = trainer.updater.epoch
-    if settings.epochs < done:
-        raise CommandError(
-            f"--epochs must be at least the number of those that are done, {done}, got {settings.epochs}"
-        )
-    told = settings.before["settings"].get("epochs", settings.epochs)
-    if settings.epochs != told and settings.schedule != "constant" and (comm is None or comm.rank == 0):
-        print(
-            f"--epochs {settings.epochs} instead of {told}: from here on the {settings.schedule} schedule is that of"
-            f" {settings.epochs} epochs"
-        )
 
 
 def _about(settings, model, train_data, validation_data, comm):

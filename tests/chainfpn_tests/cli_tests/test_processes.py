@@ -2,13 +2,16 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from chainfpn.data import weights_path
-from reference.processes import mpiexec
+from reference.processes import ENVIRONMENT, SECONDS, mpiexec
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mpi")]
 
@@ -20,8 +23,9 @@ TRAIN = [
 
 
 def own_words(stderr):
-    """Return what the commands themselves said, without what mpiexec adds."""
-    return [line for line in stderr.splitlines() if line.startswith("chainfpn ") or "Traceback" in line]
+    """Return what the commands themselves said, without what mpiexec adds, a rule of dashes even to their lines."""
+    lines = [line.partition("-----")[0] for line in stderr.splitlines()]
+    return [line for line in lines if line.startswith("chainfpn ") or "Traceback" in line]
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +66,25 @@ def test_another_number_of_processes_is_refused(out, tmp_path):
     done = mpiexec(1, *TRAIN[:3], "--resume", "--out", tmp_path / "run", status=1)
     message = "chainfpn train: --resume: the training had 2 processes and must have as many now, not 1"
     assert own_words(done.stderr) == [message]
+
+
+def test_ctrl_c_saves_the_same_step_everywhere(tmp_path):
+    """mpiexec makes a SIGTERM of it for every process."""
+    out, seconds = tmp_path / "run", "10"
+    grace = {f"{prefix}_MCA_odls_base_sigkill_timeout": seconds for prefix in ("OMPI", "PRTE")}
+    command = ["mpiexec", "-n", "2", sys.executable, *TRAIN, "--epochs", "1000", "--out", str(out)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, env={**os.environ, **ENVIRONMENT, **grace}, **pipes)
+    assert process.stdout.readline().startswith("epoch 1 ")
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=SECONDS)
+    assert f"stopped; go on with: chainfpn train --resume --out {out}\n" in stderr
+    iterations = []
+    for name in ("snapshot.npz", "snapshot-1.npz"):
+        with np.load(out / name) as snapshot:
+            iterations.append(int(snapshot["updater/iteration"]))
+    assert iterations[0] == iterations[1] < 2000
+    assert not list(out.glob("*.part"))
 
 
 def test_one_that_cannot_write_ends_all(tmp_path):
