@@ -1,5 +1,6 @@
 """Faster R-CNN: torchvision's maps and detections from torchvision's own file, on photographs of several sizes."""
 
+import hashlib
 import json
 import textwrap
 
@@ -11,7 +12,7 @@ from chainfpn import WeightsError, models
 from chainfpn.data import weights_path
 from reference.photographs import photographs
 from reference.random_networks import RANDOM_NETWORKS
-from weights_convert import zoo
+from weights_convert import numeric, zoo
 
 #: Small, so that the comparison in float64, which torch computes slowly, stays short; one photograph is smaller still.
 MIN_SIZE = 240
@@ -20,6 +21,8 @@ MIN_SIZE = 240
 CODE = RANDOM_NETWORKS + textwrap.dedent(
     """
     from torchvision.models.detection import fasterrcnn_resnet50_fpn
+    from torchvision.models.detection._utils import overwrite_eps
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
     model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=int(inputs["min_size"])).eval()
     imgs = [torch.from_numpy(inputs[str(name)]) / 255 for name in inputs["names"]]
     first = lambda: model(imgs[:1])
@@ -41,6 +44,12 @@ CODE = RANDOM_NETWORKS + textwrap.dedent(
             for name, result in zip(inputs["names"], results):
                 for key, value in result.items():
                     outputs[f"{dtype} {name} {kind} {key}"] = value
+    frozen = resnet_fpn_backbone(backbone_name="resnet50", weights=None).eval().double()
+    frozen.load_state_dict(model.backbone.state_dict())
+    overwrite_eps(frozen, 0.0)
+    with torch.no_grad():
+        for i, h in enumerate(frozen(model.transform(batch[:1])[0].tensors).values()):
+            outputs[f"map{i} without epsilon"] = h
     """
 )
 
@@ -125,6 +134,11 @@ def _differences(reference, image):
     return differences
 
 
+def _norms(model):
+    """Give the normalizations of a detector."""
+    return [link for link in model.links() if hasattr(link, "avg_var")]
+
+
 def test_coco_is_torchvisions_published_file(theirs, monkeypatch):
     folder, _, _ = theirs
     asked = []
@@ -133,6 +147,25 @@ def test_coco_is_torchvisions_published_file(theirs, monkeypatch):
     assert asked == ["fasterrcnn_resnet50_fpn"]
     assert model.n_fg_class == len(model.label_names) == 80
     assert model.label_names[0] == "person"
+    assert {link.eps for link in _norms(model)} == {1e-5}
+
+
+def test_published_file_is_run_without_epsilon(theirs, monkeypatch):
+    """A file with a hash for which torchvision overwrites the epsilon: its maps are those of torchvision doing that."""
+    folder, imgs, expected = theirs
+    digest = hashlib.sha256((folder / "zip.pth").read_bytes()).hexdigest()
+    monkeypatch.setattr(numeric, "ZERO_EPS", (digest[:8],))
+    monkeypatch.setattr(zoo, "fetch", lambda name: folder / "zip.pth")
+    with chainer.using_config("dtype", np.dtype("float64")), chainer.using_config("train", False):
+        model = models.fasterrcnn_resnet50_fpn(pretrained_model="coco", min_size=MIN_SIZE)
+        x, _ = model.prepare(list(imgs.values())[:1])
+        with chainer.no_backprop_mode():
+            hs = model.backbone(x)
+    assert len(_norms(model)) == 53
+    assert {link.eps for link in _norms(model)} == {0.0}
+    for i, h in enumerate(hs):
+        reference = expected[f"map{i} without epsilon"]
+        assert float(np.abs(h.array - reference).max() / np.abs(reference).max()) <= 1e-10, i
 
 
 def test_building_without_weights_is_cocos_detector():
