@@ -216,7 +216,7 @@ def step(lap):
     return [float(loss) for loss in losses]
 
 
-outputs["losses"] = np.array(step(lambda stage: None))
+outputs["first step"] = np.array(step(lambda stage: None))
 model.load_state_dict(torch.load(folder / "detector.pth"))
 for stage, seconds in Laps(bool(inputs["processor"])).run(step, int(inputs["repeat"])).items():
     outputs[stage] = np.array(seconds)
@@ -410,7 +410,7 @@ def measure_one(network, min_size, live, arguments):
                 _extend(sides[1], Laps(processor).run(trained.step, arguments.repeat))
             if live:
                 seconds = live.run(THEIRS, folder=folder, **given)
-                their_losses = seconds.pop("losses")
+                their_losses = seconds.pop("first step")
                 _extend(sides[2], seconds)
     limits = trained.limits(sgemm(), copy_bandwidth())
     lines = table(*sides, limits)

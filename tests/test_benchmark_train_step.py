@@ -1,5 +1,6 @@
 """The parts of the benchmark of a training step that do not take minutes."""
 
+import argparse
 import importlib.util
 import pathlib
 import sys
@@ -53,6 +54,15 @@ def test_the_staged_step_is_a_step_of_training(side, train_step):
         np.testing.assert_allclose(param.array, expected[name], rtol=1e-4, atol=1e-6, err_msg=name)
         moved += not np.array_equal(param.array, before[name])
     assert moved > 10
+
+
+def test_both_sides_have_the_same_stages_and_weights(train_step, torchvision_live, tmp_path):
+    network = train_step.Network(depth=18, stages=(1, 2), fpn_channels=8, head_channels=8, n_fg_class=1)
+    arguments = argparse.Namespace(threads=1, repeat=1, rounds=1)
+    lines = train_step.measure_one(network, 64, torchvision_live, arguments)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
+    assert [row[0] for row in rows] == [*train_step.STAGES, "**all**"]
+    assert all(float(cell) > 0 for row in rows for cell in row[1:6])
 
 
 def test_the_laps_of_a_step_add_up(train_step):
