@@ -10,7 +10,7 @@ from PIL import Image
 
 from chainfpn import read_weights
 from chainfpn.data import weights_path
-from reference.processes import ENVIRONMENT, mpiexec  # noqa: F401
+from reference.processes import mpiexec
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mpi")]
 
