@@ -183,19 +183,23 @@ def test_converter_knows_the_builder(theirs):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_findings_are_torchvisions(theirs, dtype):
-    """All of them in float64; in float32 where torchvision agrees with itself in float64 (see test_faster_rcnn)."""
+    """All images whole in float64; in float32 those, at least one, where torchvision agrees with itself in float64.
+
+    The reason is said in test_faster_rcnn.
+    """
     case, weights, imgs, expected = theirs
     size = {key: case.options[key] for key in case.options.keys() & {"min_size"}}
     with chainer.using_config("dtype", np.dtype(dtype)):
         model = _limited(getattr(models, case.builder)(pretrained_model=weights, **size))
         found = list(zip(*model.predict(imgs.values()), strict=True))
-    n_compared = 0
+    n_compared = []
     for name, image in zip(imgs, found, strict=True):
         exact, reference = (_theirs(model, expected, f"torch.{d} {name}") for d in ("float64", dtype))
         if not _differences(exact, reference):
             assert _differences(reference, image) == []
-            n_compared += len(image[0])
-    assert n_compared > 10
+            n_compared.append(len(image[0]))
+    assert len(n_compared) >= {"float32": 1, "float64": len(imgs)}[dtype]
+    assert sum(n_compared) > 10
 
 
 def _limited(model):
