@@ -33,7 +33,7 @@ def photograph_path(name="astronaut"):
     """Return where a bundled photograph is.
 
     Args:
-        name (str): ``'astronaut'``, 512 x 512 pixels with one person in it, or ``'coffee'``, 400 x 600 pixels with none.
+        name (str): ``'astronaut'``, 512 x 512 pixels with one person, or ``'coffee'``, 400 x 600 pixels with none.
 
     Returns:
         pathlib.Path: A JPEG.
