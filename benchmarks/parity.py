@@ -1,4 +1,4 @@
-"""How near the models are to torchvision's, with the same weights and images, and what is published of each.
+"""How near the models are to torchvision's and kuangliu's, with the same weights and images, and what is published.
 
     python benchmarks/parity.py                       # print the tables
     python benchmarks/parity.py detectors --write     # print that of the detectors and put it into docs/models.md
@@ -55,18 +55,36 @@ def detectors(live):
     )
     yield "|---|---:|---:|---:|---:|---:|---:|---|"
     for builder in detector_cases.CASES:
-        expected = detector_cases.theirs(live, builder)
-        answers = {**detector_answers.ours(builder, "float32"), **detector_answers.ours(builder, "float64")}
-        require_equal(builder, answers["parameters"], expected["parameters"])
-        shown = []
-        for part in ("map", "head"):
-            for dtype in ("float32", "float64"):
-                names = [name for name in expected if name.startswith(dtype) and "found" not in name]
-                names = [name for name in names if name.startswith(f"{dtype} map") == (part == "map")]
-                shown.append(f"{max(difference(answers[name], expected[name]) for name in names):.0e}")
-        boxes = [name for name in expected if name.startswith("float64 found") and name.endswith("bbox")]
-        shown.append(f"{max(float(np.abs(answers[name] - expected[name]).max()) for name in boxes):.0e}")
-        yield row(builder, [*shown, figures(builder, "box", "mask", "keypoint")])
+        yield row(builder, [*differences(live, builder), figures(builder, "box", "mask", "keypoint")])
+
+
+def kuangliu(live):
+    """Yield the lines of the table of kuangliu's networks: differences as of the detectors."""
+    yield "| model | parameters | pyramid, float32 | float64 | heads, float32 | float64 | boxes, float64 (pixels) |"
+    yield "|---|---:|---:|---:|---:|---:|---:|"
+    for builder in detector_cases.KUANGLIU_CASES:
+        yield row(builder, differences(live, builder))
+
+
+def differences(live, builder):
+    """Give the cells of a detector: pyramid and heads in both precisions, boxes; empty for what it has not."""
+    expected = detector_cases.theirs(live, builder)
+    answers = {**detector_answers.ours(builder, "float32"), **detector_answers.ours(builder, "float64")}
+    require_equal(builder, answers["parameters"], expected["parameters"])
+    shown = []
+    for part in ("map", "head"):
+        for dtype in ("float32", "float64"):
+            names = [name for name in expected if name.startswith(dtype) and "found" not in name]
+            names = [name for name in names if name.startswith(f"{dtype} map") == (part == "map")]
+            shown.append(_largest(difference(answers[name], expected[name]) for name in names))
+    boxes = [name for name in expected if name.startswith("float64 found") and name.endswith("bbox")]
+    shown.append(_largest(float(np.abs(answers[name] - expected[name]).max()) for name in boxes))
+    return shown
+
+
+def _largest(values):
+    largest = max(values, default=None)
+    return "" if largest is None else f"{largest:.0e}"
 
 
 def require_equal(builder, ours, theirs):
@@ -89,7 +107,7 @@ def figures(builder, *names):
 
 
 #: Name of a table to what yields its lines.
-TABLES = {"classifiers": classifiers, "detectors": detectors}
+TABLES = {"classifiers": classifiers, "detectors": detectors, "kuangliu": kuangliu}
 
 
 def write(name, text):
@@ -103,7 +121,7 @@ def write(name, text):
 def main():
     """Run the comparison."""
     parser = argparse.ArgumentParser(description="Compare the models with torchvision's.")
-    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"{' or '.join(TABLES)}; all by default")
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"{', '.join(TABLES)}; all by default")
     parser.add_argument("--write", action="store_true", help="also put the tables into docs/models.md")
     options = parser.parse_args()
     if unknown := set(options.tables) - TABLES.keys():

@@ -9,6 +9,9 @@ from chainfpn import compat  # first, so that Chainer imports in every test modu
 from reference.processes import mpi  # noqa: F401  (a fixture)
 from reference.torchvision_live import torchvision_live  # noqa: F401  (a fixture)
 
+#: Not for this interpreter: it imports torch.
+collect_ignore = ["reference/kuangliu_networks.py"]
+
 #: Trained weights, photographs and small datasets that are not part of the repository.
 SHARED_DATA = pathlib.Path(
     os.environ.get("CHAINFPN_SHARED_DATA", pathlib.Path(__file__).parents[2] / "shared" / "data")

@@ -11,6 +11,20 @@ from reference import classifier_cases, detector_cases
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
+#: Builders without a row, because they have no size of their own: they take any ResNet. Where they are held against
+#: torchvision, each on another trunk.
+ON_ANY_RESNET = {
+    "fasterrcnn_resnet_fpn",
+    "fasterrcnn_resnet_fpn_v2",
+    "fcos_resnet_fpn",
+    "keypointrcnn_resnet_fpn",
+    "maskrcnn_resnet_fpn",
+    "maskrcnn_resnet_fpn_v2",
+    "retinanet_resnet_fpn",
+    "retinanet_resnet_fpn_v2",
+}
+ON_ANY_RESNET_TESTED = ROOT / "tests" / "chainfpn_tests" / "models_tests" / "test_detectors.py"
+
 
 @pytest.fixture(scope="module")
 def benchmark():
@@ -47,6 +61,24 @@ def test_every_detector_is_near():
         assert max(map32, head32) <= 1e-4
         assert max(map64, head64) <= 1e-10
         assert pixels <= 1e-4  # the default boxes of SSD are float32 numbers
+
+
+def test_every_network_of_kuangliu_is_near():
+    rows = lines("kuangliu")
+    assert [row[0].strip("`") for row in rows] == list(detector_cases.KUANGLIU_CASES)
+    for row in rows:
+        map32, map64, head32, head64, pixels = (float(cell) if cell else 0 for cell in row[2:])
+        assert max(map32, head32) <= 1e-4
+        assert max(map64, head64) <= 1e-10
+        assert pixels <= 1e-4  # the anchors are float32 numbers
+    assert rows[0][4] != ""
+
+
+def test_every_builder_has_a_line():
+    named = [row[0].strip("`") for name in ("classifiers", "detectors", "kuangliu") for row in lines(name)]
+    assert sorted([*named, *ON_ANY_RESNET]) == sorted(models.BUILDERS)
+    source = ON_ANY_RESNET_TESTED.read_text(encoding="utf-8")
+    assert all(f'"{name}"' in source for name in ON_ANY_RESNET)
 
 
 def test_every_published_detector_has_a_case():

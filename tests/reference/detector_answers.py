@@ -6,14 +6,18 @@ import chainer
 import numpy as np
 
 from chainfpn import models
+from chainfpn.links import Detector
 from reference.classifier_answers import without_initial_values
-from reference.detector_cases import BOXES, CASES, GAINS, N_OUTPUT, N_PROPOSALS
+from reference.detector_cases import BOXES, CASES, GAINS, KUANGLIU_CASES, N_OUTPUT, N_PROPOSALS
 from reference.seeded_weights import fill_link, seeded_input
+
+#: Every builder to its case.
+ALL = {**CASES, **KUANGLIU_CASES}
 
 
 @functools.cache
 def ours(builder, dtype="float32"):
-    """Run a detector.
+    """Run a detector, or a pyramid alone.
 
     Args:
         builder (str): Its name.
@@ -22,14 +26,16 @@ def ours(builder, dtype="float32"):
     Returns:
         dict: The answers, named as torchvision's: see :func:`reference.detector_cases.theirs`.
     """
-    case = CASES[builder]
+    case = ALL[builder]
     with chainer.using_config("dtype", np.dtype(dtype)), chainer.using_config("train", False):
         link = build_seeded(builder)
         x = seeded_input(len(case.sizes), 3, *case.sizes[0]).astype(dtype)
         with chainer.no_backprop_mode():
-            hs = link.backbone(x)
-            heads = dict(_two_stages(link, hs) if hasattr(link, "rpn") else _one_stage(link, hs))
-            found = link(x, case.sizes)
+            hs = pyramid(link)(x)
+            heads, found = {}, []
+            if isinstance(link, Detector):
+                heads = dict(_two_stages(link, hs) if hasattr(link, "rpn") else _one_stage(link, hs))
+                found = link(x, case.sizes)
     answers = {"parameters": np.array(n_param(link))}
     answers |= {f"{dtype} map{i}": h.array for i, h in enumerate(hs)}
     answers |= {f"{dtype} {name}": value for name, value in heads.items()}
@@ -37,6 +43,20 @@ def ours(builder, dtype="float32"):
         values = detection._asdict().items()
         answers |= {f"{dtype} found{i} {name}": value for name, value in values if value is not None}
     return answers
+
+
+def pyramid(link):
+    """Give the part of a detector that makes its maps; of kuangliu's pyramids, all of it.
+
+    Args:
+        link (chainer.Link): The detector or the pyramid.
+
+    Returns:
+        chainer.Link: Maps (B, 3, H, W) to levels.
+    """
+    if not isinstance(link, Detector):
+        return link
+    return link.fpn if hasattr(link, "fpn") else link.backbone
 
 
 def n_param(link):
@@ -59,15 +79,16 @@ def build_seeded(builder):
         builder (str): Its name.
 
     Returns:
-        chainfpn.links.Detector: The detector, with the limits of its case.
+        chainer.Link: The detector, with the limits of its case; or the pyramid.
     """
+    options = {} if builder.startswith("fpn") else {"n_fg_class": N_OUTPUT - 1}
     with without_initial_values():
-        link = getattr(models, builder)(N_OUTPUT - 1)
+        link = getattr(models, builder)(**options)
     fill_link(link, GAINS)
     if hasattr(link, "rpn"):
-        link.rpn.n_test_post_nms, link.roi_heads.n_detections = N_PROPOSALS, CASES[builder].n_detections
-    else:
-        link.n_detections = CASES[builder].n_detections
+        link.rpn.n_test_post_nms, link.roi_heads.n_detections = N_PROPOSALS, ALL[builder].n_detections
+    elif hasattr(link, "n_detections"):
+        link.n_detections = ALL[builder].n_detections
     return link
 
 

@@ -1,10 +1,12 @@
 """Every detector with seeded weights: the cases, torchvision's answers, and a few numbers kept for those without it.
 
-Run this file to write the numbers kept: ``python tests/reference/detector_cases.py``.
+Run this file to write the numbers kept: ``python tests/reference/detector_cases.py``, or, of some detectors only,
+``python tests/reference/detector_cases.py fpn50 fpn101``.
 """
 
 import json
 import pathlib
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +21,11 @@ GOLDEN = HERE / "golden_detectors.json"
 N_OUTPUT, N_PROPOSALS = 7, 20
 BOXES = (((3.0, 5.0, 60.0, 90.0), (40.5, 20.25, 47.75, 31.0), (0.0, 0.0, 127.0, 95.0)), ((30.0, 10.0, 80.0, 70.0),))
 
-#: What keeps random detectors within reason: a block adds little to its input, and boxes change little.
-GAINS = ((r"body/layer\d/\d+/bn3/gamma$", 0.2), (r"/bbox_(pred|reg)/|/regression_head/module_list/", 0.1))
+#: What keeps random detectors within reason: a block adds little to its input, boxes and scores change little.
+GAINS = (
+    (r"(body|fpn)/layer\d/\d+/bn3/gamma$", 0.2),
+    (r"/bbox_(pred|reg)/|/regression_head/module_list/|(loc|cls)_head/8/", 0.1),
+)
 
 
 class Case(NamedTuple):
@@ -28,14 +33,14 @@ class Case(NamedTuple):
 
     Attributes:
         sizes (tuple): Height and width of each image of a batch; the first is the batch's.
-        n_detections (int): Most detections of each image.
+        n_detections (int): Most detections of each image; kuangliu has no limit.
     """
 
     sizes: tuple = ((96, 128), (83, 99))
     n_detections: int = 4
 
 
-#: Builder to its case.
+#: Builder to its case; those of torchvision's detectors, and those of kuangliu's networks.
 CASES = {
     "fasterrcnn_resnet50_fpn": Case(),
     "fasterrcnn_resnet50_fpn_v2": Case(),
@@ -49,6 +54,7 @@ CASES = {
     "fcos_resnet50_fpn": Case(n_detections=8),
     "ssd300_vgg16": Case(sizes=((300, 300),), n_detections=8),
 }
+KUANGLIU_CASES = {"retinanet_kuangliu": Case(sizes=((100, 100), (100, 100))), "fpn50": Case(), "fpn101": Case()}
 
 _CODE = """
 import sys
@@ -114,9 +120,38 @@ for dtype in (torch.float32, torch.float64):
                 outputs[f"{dtype} found{i} {name}"] = value
 """
 
+_KUANGLIU_CODE = """
+import sys
+sys.path.insert(0, str(folder))
+from detector_cases import GAINS, KUANGLIU_CASES, N_OUTPUT
+from kuangliu_networks import FPN, RetinaNet, decode
+from seeded_weights import fill_module, seeded_input, skip_initial_values
+
+skip_initial_values()
+builder = str(inputs["builder"])
+sizes = KUANGLIU_CASES[builder].sizes
+n_blocks = {"fpn50": (3, 4, 6, 3), "fpn101": (2, 2, 2, 2)}
+net = (FPN(n_blocks[builder]) if builder in n_blocks else RetinaNet(N_OUTPUT - 1)).eval()
+fill_module(net, gains=GAINS)
+outputs["parameters"] = np.array(sum(p.numel() for p in net.parameters()))
+x = torch.from_numpy(seeded_input(len(sizes), 3, *sizes[0]))
+for dtype in (torch.float32, torch.float64):
+    net, x = net.to(dtype), x.to(dtype)
+    with torch.no_grad():
+        for i, h in enumerate(net(x) if builder in n_blocks else net.fpn(x)):
+            outputs[f"{dtype} map{i}"] = h
+        if builder in n_blocks:
+            continue
+        deltas, logits = net(x)
+        outputs[f"{dtype} cls_logits"], outputs[f"{dtype} bbox_regression"] = logits, deltas
+        for i in range(len(sizes)):
+            for name, value in zip(("boxes", "scores", "labels"), decode(deltas[i], logits[i], sizes[i][0])):
+                outputs[f"{dtype} found{i} {name}"] = value
+"""
+
 
 def theirs(live, builder):
-    """Ask torchvision.
+    """Ask torchvision, or kuangliu's networks in plain torch.
 
     Args:
         live (TorchvisionLive): The interpreter that has it.
@@ -127,7 +162,7 @@ def theirs(live, builder):
         second stage's of ``BOXES``; ``'{dtype} found{image} {name}'``, detections as ours: ``bbox`` (yxyx), ``output``,
         ``score``, and ``mask`` or ``point`` and ``point_score``; the dtypes are ``float32`` and ``float64``.
     """
-    answers = live.run(_CODE, folder=HERE, builder=builder)
+    answers = live.run(_CODE if builder in CASES else _KUANGLIU_CODE, folder=HERE, builder=builder)
     return dict(_as_ours(key.removeprefix("torch."), value) for key, value in answers.items())
 
 
@@ -153,13 +188,15 @@ def summary(answers):
 
     Returns:
         dict: The number of parameters; of each map and head the mean and the mean of the squares; and the best three
-        detections of the first image: corners, output, score, and the mean of what else there is.
+        detections of the first image, if it detects: corners, output, score, and the mean of what else there is.
     """
     kept = {"parameters": int(answers["parameters"])}
     for key, value in answers.items():
         dtype, _, name = key.partition(" ")
         if dtype == "float64" and "found" not in name:
             kept[name] = [_short(value.mean()), _short(np.square(value).mean())]
+    if "float64 found0 bbox" not in answers:
+        return kept
     found = [answers[f"float64 found0 {name}"] for name in ("bbox", "output", "score")]
     more = [answers[key] for key in sorted(answers) if key.startswith(("float64 found0 mask", "float64 found0 point"))]
     kept["found"] = [
@@ -182,16 +219,17 @@ def golden():
     return json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 
-def _write_golden(live):
-    kept = {builder: summary(theirs(live, builder)) for builder in CASES}
+def _write_golden(live, builders):
+    kept = golden() | {builder: summary(theirs(live, builder)) for builder in builders}
     entries = []
-    for builder, values in kept.items():
-        rows = ",\n".join(f"    {json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
+    for builder in {**CASES, **KUANGLIU_CASES}:
+        rows = ",\n".join(f"    {json.dumps(name)}: {json.dumps(value)}" for name, value in kept[builder].items())
         entries.append(f"  {json.dumps(builder)}: {{\n{rows}\n  }}")
     GOLDEN.write_text("{\n" + ",\n".join(entries) + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    import torchvision_live
+    sys.path.insert(0, str(HERE.parent))
+    from reference import torchvision_live
 
-    _write_golden(torchvision_live.find())
+    _write_golden(torchvision_live.find(), sys.argv[1:] or {**CASES, **KUANGLIU_CASES})

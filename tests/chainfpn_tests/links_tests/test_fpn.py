@@ -9,6 +9,7 @@ import pytest
 from chainfpn import models
 from chainfpn.links import FPN, BatchNormalization, LastLevelP6P7, max_pool_level
 from chainfpn.serialization import set_weights
+from reference.detector_cases import HERE
 from reference.random_networks import RANDOM_NETWORKS
 from weights_convert import convert_arrays
 
@@ -85,30 +86,21 @@ def kuangliu(torchvision_live, tmp_path_factory):
     folder = tmp_path_factory.mktemp("kuangliu")
     x = np.random.RandomState(0).normal(size=(1, 3, 75, 107))
     code = """
-    F = torch.nn.functional
+    import sys
+    sys.path.insert(0, str(inputs["reference"]))
+    from kuangliu_networks import FPN
     x = torch.from_numpy(inputs["x"])
     for name, blocks in (("fpn50", [3, 4, 6, 3]), ("fpn101", [2, 2, 2, 2])):
-        trunk = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, blocks).double().eval()
-        settle(trunk, lambda: trunk(x), 0)
-        conv = lambda n, size: torch.nn.Conv2d(n, 256, size, padding=size // 2).double()
-        heads = torch.nn.ModuleDict({"toplayer": conv(2048, 1)})
-        heads.update({f"latlayer{i + 1}": conv(1024 >> i, 1) for i in range(3)})
-        heads.update({f"smooth{i + 1}": conv(256, 3) for i in range(3)})
-        weights = {k.replace("downsample", "shortcut"): v for k, v in trunk.state_dict().items() if k[:2] != "fc"}
-        torch.save({"net": {**weights, **heads.state_dict()}}, folder / f"{name}.pth")
-        h, cs = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(x)))), []
-        for stage in (trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4):
-            h = stage(h)
-            cs.append(h)
-        for corners in (False, True):
-            p = heads["toplayer"](cs[3])
-            outputs[f"{name} {corners} 3"] = p
-            for i, c in enumerate(cs[2::-1]):
-                up = F.interpolate(p, size=c.shape[2:], mode="bilinear", align_corners=corners)
-                p = up + heads[f"latlayer{i + 1}"](c)
-                outputs[f"{name} {corners} {2 - i}"] = heads[f"smooth{i + 1}"](p)
+        net = FPN(blocks).double().eval()
+        settle(net, lambda: net(x), 0)
+        weights = {k.replace("downsample", "shortcut"): v for k, v in net.state_dict().items()}
+        torch.save({"net": weights}, folder / f"{name}.pth")
+        for net.align_corners in (False, True):
+            for i, p in enumerate(net(x)):
+                outputs[f"{name} {net.align_corners} {i}"] = p
     """
-    return folder, x, torchvision_live.run(RANDOM_NETWORKS + textwrap.dedent(code), folder=folder, x=x)
+    code = RANDOM_NETWORKS + textwrap.dedent(code)
+    return folder, x, torchvision_live.run(code, folder=folder, x=x, reference=str(HERE))
 
 
 @pytest.mark.parametrize("align_corners", [False, True])

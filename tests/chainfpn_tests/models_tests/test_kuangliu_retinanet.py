@@ -7,86 +7,20 @@ import pytest
 import weights_convert
 from chainfpn import models
 from chainfpn.boxes import KuangliuAnchorGenerator
+from reference.detector_cases import HERE
 from reference.photographs import photographs
 from reference.random_networks import RANDOM_NETWORKS
 
 SIZE = 150
 
-#: The network, its anchors, and how he decodes: one anchor after the other, sides counted in whole pixels.
+#: The network, trained with an old PyTorch, as his training saves it, and what it finds.
 CODE = """
-import math
+import sys
 import torch.nn as nn
-import torch.nn.functional as F
+sys.path.insert(0, str(inputs["reference"]))
+from kuangliu_networks import RetinaNet, anchors, decode
 
-class Pyramid(nn.Module):
-    def __init__(self):
-        super().__init__()
-        trunk = torchvision.models.resnet50()
-        for name in ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4"):
-            setattr(self, name, getattr(trunk, name))
-        for i, n in ((1, 2048), (2, 1024), (3, 512)):
-            setattr(self, f"latlayer{i}", nn.Conv2d(n, 256, 1))
-        self.toplayer1, self.toplayer2 = nn.Conv2d(256, 256, 3, 1, 1), nn.Conv2d(256, 256, 3, 1, 1)
-        self.conv6, self.conv7 = nn.Conv2d(2048, 256, 3, 2, 1), nn.Conv2d(256, 256, 3, 2, 1)
-    def forward(self, x):
-        c2 = self.layer1(F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1))
-        c3 = self.layer2(c2)
-        c4 = self.layer3(c3)
-        c5 = self.layer4(c4)
-        p6 = self.conv6(c5)
-        p7 = self.conv7(F.relu(p6))
-        up = lambda p, c: F.interpolate(p, size=c.shape[2:], mode="bilinear", align_corners=True) + c
-        p5 = self.latlayer1(c5)
-        p4 = self.toplayer1(up(p5, self.latlayer2(c4)))
-        p3 = self.toplayer2(up(p4, self.latlayer3(c3)))
-        return p3, p4, p5, p6, p7
-
-class Net(nn.Module):
-    def __init__(self, n_class):
-        super().__init__()
-        self.n_class, self.fpn = n_class, Pyramid()
-        self.loc_head, self.cls_head = self.head(36), self.head(9 * n_class)
-    def head(self, n_out):
-        layers = [layer for _ in range(4) for layer in (nn.Conv2d(256, 256, 3, 1, 1), nn.ReLU())]
-        return nn.Sequential(*layers, nn.Conv2d(256, n_out, 3, 1, 1))
-    def forward(self, x):
-        rows = lambda h, n: h.permute(0, 2, 3, 1).reshape(len(x), -1, n)
-        hs = self.fpn(x)
-        return (torch.cat([rows(self.loc_head(h), 4) for h in hs], 1),
-                torch.cat([rows(self.cls_head(h), self.n_class) for h in hs], 1))
-
-def anchors(size):
-    rows = []
-    for level, area in enumerate((32.0**2, 64.0**2, 128.0**2, 256.0**2, 512.0**2)):
-        n = math.ceil(size / 2 ** (level + 3))
-        for i in range(n):
-            for j in range(n):
-                for ratio in (1 / 2, 1, 2):
-                    h = math.sqrt(area / ratio)
-                    for scale in (1, 2 ** (1 / 3), 2 ** (2 / 3)):
-                        rows.append(((j + 0.5) * size / n, (i + 0.5) * size / n, ratio * h * scale, h * scale))
-    return torch.tensor(rows, dtype=torch.float64)
-
-def decode(loc, cls, size):
-    anchor = anchors(size)
-    xy, wh = loc[:, :2] * anchor[:, 2:] + anchor[:, :2], loc[:, 2:].exp() * anchor[:, 2:]
-    score, label = cls.sigmoid().max(1)
-    keep = score > 0.5
-    boxes, score, label = torch.cat([xy - wh / 2, xy + wh / 2], 1)[keep], score[keep], label[keep]
-    order, kept = score.argsort(descending=True).tolist(), []
-    side = lambda low, high: max(0.0, float(high - low + 1))
-    area = lambda b: side(b[0], b[2]) * side(b[1], b[3])
-    for i in order:
-        alone = True
-        for j in kept:
-            a, b = boxes[i], boxes[j]
-            both = side(max(a[0], b[0]), min(a[2], b[2])) * side(max(a[1], b[1]), min(a[3], b[3]))
-            alone = alone and both / (area(a) + area(b) - both) <= 0.5
-        if alone:
-            kept.append(i)
-    return boxes[kept], score[kept], label[kept]
-
-net = Net(3).eval()
+net = RetinaNet(3, align_corners=True).eval()
 x = torch.from_numpy(inputs["x"])
 with torch.no_grad():
     settle(net, lambda: net(x), 0)
@@ -109,7 +43,8 @@ def theirs(torchvision_live, tmp_path_factory):
     folder = tmp_path_factory.mktemp("kuangliu")
     imgs = [img for name, img in photographs().items() if name != "landscape"]
     x, _ = models.retinanet_kuangliu(3, image_size=SIZE).prepare(imgs)
-    return folder / "ckpt.pth", imgs, x, torchvision_live.run(RANDOM_NETWORKS + CODE, folder=folder, x=x)
+    expected = torchvision_live.run(RANDOM_NETWORKS + CODE, folder=folder, x=x, reference=str(HERE))
+    return folder / "ckpt.pth", imgs, x, expected
 
 
 @pytest.fixture(scope="module")
