@@ -5,6 +5,7 @@ Run this file to write the answers kept: ``python tests/reference/classifier_cas
 
 import json
 import pathlib
+import sys
 
 HERE = pathlib.Path(__file__).parent
 
@@ -104,6 +105,7 @@ def _write_golden(live):
 
 
 if __name__ == "__main__":
-    import torchvision_live
+    sys.path.insert(0, str(HERE.parent))
+    from reference import torchvision_live
 
     _write_golden(torchvision_live.find())
