@@ -10,6 +10,7 @@ import pytest
 from chainfpn import models
 from chainfpn.links import Detector
 from reference.classifier_answers import difference, without_initial_values
+from reference.detector_answers import pyramid
 from reference.detector_cases import GAINS
 from reference.seeded_weights import fill_link, seeded_input
 
@@ -91,12 +92,8 @@ def outputs(link, x):
     """Run a model, and give its maps and what its heads say."""
     if not isinstance(link, Detector):
         return flat(link(x))
-    hs = list((link.fpn if hasattr(link, "fpn") else link.backbone)(x))
-    if hasattr(link, "rpn"):
-        return flat([hs, link.rpn.head(hs)])
-    if hasattr(link, "head"):
-        return flat([hs, link.head(hs)])
-    return flat([hs, [head(h) for head in (link.loc_head, link.cls_head) for h in hs]])
+    hs = list(pyramid(link)(x))
+    return flat([hs, (link.rpn if hasattr(link, "rpn") else link).head(hs)])
 
 
 def flat(values):
@@ -108,7 +105,7 @@ def flat(values):
 
 @pytest.mark.parametrize("name", ALL)
 def test_half_precision_is_near(name):
-    """Maps and heads within 2 % of the largest number that single precision gives, and detections that are numbers."""
+    """Maps and heads within 2 % of the largest number that single precision gives, and detections that are finite."""
     side = SIDES.get(name, 64 if "_fpn" in name or "retinanet" in name else 32)
     x = seeded_input(1, 3, side, side)
     found = {}
@@ -121,11 +118,12 @@ def test_half_precision_is_near(name):
             found[dtype] = outputs(link, batch)
             assert {array.dtype for array in found[dtype]} == {batch.dtype}
             if isinstance(link, Detector):
+                link.score_thresh = 0.01
                 if hasattr(link, "rpn"):
-                    link.rpn.n_test_post_nms, link.roi_heads.n_detections = 8, 2
+                    link.score_thresh, link.rpn.n_test_post_nms, link.roi_heads.n_detections = -1, 8, 2
                 (detection,) = link(batch, [(side, side)])
-                assert np.isfinite(detection.bbox).all()
-                assert np.isfinite(detection.score).all()
+                assert len(detection.bbox) > 0
+                assert all(np.isfinite(value).all() for value in detection if value is not None)
     for dtype in (np.float16, chainer.mixed16):
         for array, reference in zip(found[dtype], found[np.float32], strict=True):
             assert difference(array.astype(np.float32), reference) <= 0.02
