@@ -44,6 +44,7 @@ from chainfpn.links.group_normalization import GroupNormalization
 from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.kuangliu_fpn import KuangliuFPN
 from chainfpn.links.kuangliu_retinanet import KuangliuRetinaFPN, KuangliuRetinaNet
+from chainfpn.links.sync_batch_normalization import SyncBatchNormalization
 
 __all__ = [
     "FCOS",
@@ -97,6 +98,7 @@ __all__ = [
     "RoIHeads",
     "SSDHead",
     "SqueezeNet",
+    "SyncBatchNormalization",
     "TwoMLPHead",
     "conv_box_head",
     "conv_norm_activation",

@@ -9,7 +9,13 @@ from chainfpn.training.freezing import freeze, freeze_backbone
 from chainfpn.training.gradient_clipping import GradientClipping
 from chainfpn.training.keep_weights import KeepWeights
 from chainfpn.training.mixed_precision import MixedPrecisionState
-from chainfpn.training.multi_node import multi_node_optimizer
+from chainfpn.training.multi_node import (
+    AverageLosses,
+    AverageStatistics,
+    average_statistics,
+    multi_node_optimizer,
+    sync_norm,
+)
 from chainfpn.training.random_state import RandomState
 from chainfpn.training.rcnn_chains import FasterRCNNTrainChain, KeypointRCNNTrainChain, MaskRCNNTrainChain
 from chainfpn.training.schedules import LearningRate, cosine_schedule, step_schedule, warm_up
@@ -18,6 +24,8 @@ from chainfpn.training.statistics import recompute_statistics
 from chainfpn.training.train_chain import train_chain
 
 __all__ = [
+    "AverageLosses",
+    "AverageStatistics",
     "Curves",
     "DetectionEvaluator",
     "Evaluation",
@@ -34,6 +42,7 @@ __all__ = [
     "SSDTrainChain",
     "Snapshot",
     "TrainChain",
+    "average_statistics",
     "cosine_schedule",
     "evaluate",
     "evaluate_coco",
@@ -44,6 +53,7 @@ __all__ = [
     "recompute_statistics",
     "save_snapshot",
     "step_schedule",
+    "sync_norm",
     "train_chain",
     "warm_up",
 ]

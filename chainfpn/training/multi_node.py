@@ -1,4 +1,12 @@
-"""One optimizer over several processes."""
+"""One training over several processes."""
+
+import functools
+
+import numpy as np
+from chainer.backends import cuda
+from chainer.training import extension
+
+from chainfpn.links.sync_batch_normalization import SyncBatchNormalization
 
 
 def multi_node_optimizer(optimizer, link, comm):
@@ -22,3 +30,91 @@ def multi_node_optimizer(optimizer, link, comm):
     optimizer = chainermn.create_multi_node_optimizer(optimizer, comm).setup(link)
     optimizer.is_changed(link)  # it now knows the parameters, and has nothing to hand out
     return optimizer
+
+
+def sync_norm(comm, *, eps=1e-5):
+    """Make what a builder takes as ``norm`` for batch normalization over all processes.
+
+    Args:
+        comm (chainermn.CommunicatorBase): The processes.
+        eps (float): Added to the variance before the square root.
+
+    Returns:
+        callable: Number of channels to :class:`~chainfpn.links.SyncBatchNormalization`.
+    """
+    return functools.partial(SyncBatchNormalization, comm=comm, eps=eps)
+
+
+def average_statistics(link, comm):
+    """Give all processes the mean of their running statistics of batch normalization.
+
+    Args:
+        link (chainer.Link): A network that has the same layers in every process.
+        comm (chainermn.CommunicatorBase): The processes.
+    """
+    layers = [child for _, child in sorted(link.namedlinks()) if getattr(child, "avg_mean", None) is not None]
+    arrays = [array for layer in layers for array in (layer.avg_mean, layer.avg_var)]  # (C,) each
+    if not arrays:
+        return
+    values = np.concatenate([cuda.to_cpu(array) for array in arrays]).astype(np.float64)
+    parts = np.split(comm.allreduce(values) / comm.size, np.cumsum([len(array) for array in arrays])[:-1])
+    for array, part in zip(arrays, parts, strict=True):
+        array[...] = cuda.get_array_module(array).asarray(part.astype(array.dtype))
+
+
+class AverageStatistics(extension.Extension):
+    """Average the running statistics of batch normalization before they are evaluated and saved.
+
+    In training every process normalizes with what is in its own batch (unless the normalization is
+    :func:`sync_norm`'s), and remembers it; so the statistics of one of them are worth a part of the data only. All
+    processes must have this extension.
+
+    Args:
+        model (chainer.Link): The network.
+        comm (chainermn.CommunicatorBase): The processes.
+    """
+
+    name = "AverageStatistics"
+    trigger = 1, "epoch"
+    priority = extension.PRIORITY_WRITER + 1  # before the evaluation
+
+    def __init__(self, model, comm):
+        self.model = model
+        self.comm = comm
+
+    def __call__(self, trainer):
+        """Average.
+
+        Args:
+            trainer (chainer.training.Trainer): The trainer.
+        """
+        average_statistics(self.model, self.comm)
+
+
+class AverageLosses(extension.Extension):
+    """Let every process observe the mean of all processes' losses, so that a log tells of the whole batch.
+
+    All processes must have this extension.
+
+    Args:
+        comm (chainermn.CommunicatorBase): The processes.
+        prefix (str): How the names of what is averaged begin.
+    """
+
+    name = "AverageLosses"
+    trigger = 1, "iteration"
+    priority = extension.PRIORITY_EDITOR  # before whatever reads it
+
+    def __init__(self, comm, *, prefix="main/loss"):
+        self.comm = comm
+        self.prefix = prefix
+
+    def __call__(self, trainer):
+        """Average.
+
+        Args:
+            trainer (chainer.training.Trainer): Its observation is changed.
+        """
+        names = sorted(name for name in trainer.observation if name.startswith(self.prefix))
+        values = np.array([float(trainer.observation[name]) for name in names])
+        trainer.observation.update(zip(names, (self.comm.allreduce(values) / self.comm.size).tolist(), strict=True))

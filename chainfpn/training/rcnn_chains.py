@@ -92,7 +92,7 @@ class FasterRCNNTrainChain(TrainChain):
         hs = self.model.backbone(x)  # levels of (B, C, H_l, W_l)
         logits, deltas = rpn.head(hs)  # levels of (B, N_l), (B, N_l, 4)
         anchors = rpn.anchors(hs, x.shape[2:])  # levels of (N_l, 4)
-        proposals = rpn.propose(logits, deltas, anchors, sizes)  # images of (N_i, 4)
+        proposals = rpn.propose(logits, deltas, anchors, sizes, x.shape[2:])  # images of (N_i, 4)
         losses = rpn_losses(logits, deltas, anchors, bboxes, rpn.box_coder, **self.rpn_options)
         regions = draw_regions(proposals, bboxes, outputs, **self.roi_options)
         hs = self.model.roi_levels(hs)

@@ -1,6 +1,7 @@
 """Train a slim detector for five steps, alone or with others, and write its parameters: ``five_steps.py FILE BATCH``.
 
-Every process takes its part of each batch of four images; nothing is random.
+Every process takes its part of each batch of four images; nothing is random. With a third argument, ``batch``, the
+trunk has batch normalization, over all processes, and everything is float64.
 """
 
 import sys
@@ -14,17 +15,20 @@ import chainermn
 import numpy as np
 
 from chainfpn import datasets, models
-from chainfpn.training import GradientClipping, multi_node_optimizer, train_chain
+from chainfpn.training import GradientClipping, multi_node_optimizer, sync_norm, train_chain
 
 SLIM = {"stages": (1, 2), "fpn_channels": 8, "head_channels": 8, "min_size": 64, "max_size": 64}
 
 
-def main(path, batch):
+def main(path, batch, norm="frozen"):
     """Train."""
     comm = chainermn.create_communicator("naive")
     np.random.seed(comm.rank)  # what the first process has drawn must become everyone's
     data = datasets.ShapesDataset(20, 64)
-    model = models.fasterrcnn_resnet_fpn(18, 3, **SLIM)
+    if norm == "batch":
+        chainer.config.dtype = np.dtype(np.float64)  # for it makes more of what rounding does
+        norm = norm if comm.size == 1 else sync_norm(comm)
+    model = models.fasterrcnn_resnet_fpn(18, 3, norm=norm, **SLIM)
     chain = train_chain(
         model,
         box_batch_size_per_image=16,
@@ -44,4 +48,4 @@ def main(path, batch):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

@@ -119,9 +119,7 @@ class RegionProposalNetwork(chainer.Chain):
         """
         logits, deltas = self.head(hs)  # levels of (B, N_l), (B, N_l, 4)
         anchors = self.anchors(hs, padded_size)  # levels of (N_l, 4)
-        if self.clip_to_batch:
-            image_sizes = [padded_size] * len(image_sizes)  # images of (height, width)
-        return self.propose(logits, deltas, anchors, image_sizes)  # images of (R, 4)
+        return self.propose(logits, deltas, anchors, image_sizes, padded_size)  # images of (R, 4)
 
     def anchors(self, hs, padded_size):
         """Make the anchors of every level.
@@ -135,7 +133,7 @@ class RegionProposalNetwork(chainer.Chain):
         """
         return self.anchor_generator([h.shape[2:] for h in hs], padded_size, backend.get_array_module(hs[0]))
 
-    def propose(self, logits, deltas, anchors, image_sizes):
+    def propose(self, logits, deltas, anchors, image_sizes, padded_size=None):
         """Turn the head's output into proposals: best of each level, decoded, clipped, suppressed.
 
         Args:
@@ -143,10 +141,19 @@ class RegionProposalNetwork(chainer.Chain):
             deltas (list of Variable): Per level, (B, N_l, 4).
             anchors (list of array): Per level, (N_l, 4), yxyx.
             image_sizes (sequence of (int, int)): Height and width of each image.
+            padded_size ((int, int) or None): Height and width of the batch, which proposals may fill with
+                ``clip_to_batch``.
 
         Returns:
             list of array: Per image, float32 or float64, (R, 4), yxyx, by descending score.
+
+        Raises:
+            ValueError: if padded_size is None with ``clip_to_batch``.
         """
+        if self.clip_to_batch:
+            if padded_size is None:
+                raise ValueError("RegionProposalNetwork: padded_size must be given with clip_to_batch, got None")
+            image_sizes = [padded_size] * len(image_sizes)  # images of (height, width)
         if chainer.config.train:
             n_pre_nms, n_post_nms = self.n_train_pre_nms, self.n_train_post_nms
         else:

@@ -6,7 +6,7 @@ import pytest
 
 from chainfpn.links import FasterRCNN
 from chainfpn.models.weights import find_weights
-from chainfpn.training import FasterRCNNTrainChain, MaskRCNNTrainChain, TrainChain, train_chain
+from chainfpn.training import FasterRCNNTrainChain, MaskRCNNTrainChain, TrainChain, rcnn_chains, train_chain
 from reference.random_networks import RANDOM_NETWORKS
 from reference.slim_detectors import SLIM, SLIM_DETECTORS, as_inputs, marks, pictures, reported_by
 
@@ -115,6 +115,29 @@ def test_what_boxes_are_trained_by_is_the_heads_word_unless_told():
     assert train_chain(second, box_loss="l1").options["box_loss"] == "l1"
     with pytest.raises(ValueError, match="RetinaNetTrainChain: box_loss must be one of l1, giou, got 'ciou'"):
         train_chain(first, box_loss="ciou")
+
+
+@pytest.mark.parametrize("rules", ["torchvision", "chainercv"])
+def test_proposals_in_training_are_those_of_detection(monkeypatch, truth, rules):
+    """Also as far as they may reach into the padding beside the smaller picture."""
+    options = {**SLIM["faster_rcnn"].options, "rules": rules}
+    model = SLIM["faster_rcnn"].builder(**options)
+    chain, given = train_chain(model), []
+    monkeypatch.setattr(rcnn_chains, "draw_regions", lambda proposals, *_, **__: given.append(proposals) or 1 / 0)
+    x, sizes, *boxes = chain.batch(*truth)
+    with pytest.raises(ZeroDivisionError):
+        chain.losses(x, sizes, *boxes)
+    expected = model.rpn(model.backbone(x), sizes, x.shape[2:])
+    for found, proposals in zip(given[0], expected, strict=True):
+        np.testing.assert_array_equal(found, proposals)
+    beyond = [(bbox[:, 2:] > size).any() for bbox, size in zip(expected, sizes, strict=True)]
+    assert any(beyond) == (rules == "chainercv")
+
+
+def test_proposals_that_may_fill_the_batch_need_its_size():
+    model = SLIM["faster_rcnn"].builder(**SLIM["faster_rcnn"].options, rules="chainercv")
+    with pytest.raises(ValueError, match="RegionProposalNetwork: padded_size must be given with clip_to_batch, got"):
+        model.rpn.propose([], [], [], [(8, 8)])
 
 
 def test_weights_are_saved_under_model(faster_rcnn):
