@@ -9,6 +9,7 @@ from chainfpn import WeightsError, set_weights
 from chainfpn.cli.errors import CommandError
 from chainfpn.models import BUILDERS
 from chainfpn.models.weights import find_weights
+from chainfpn.training import sync_norm
 from weights_convert.meta import parse_pairs
 
 #: The builders that there are losses for.
@@ -22,7 +23,7 @@ _DETECTOR = ("backbone/", "rpn/", "roi_heads/", "head/")
 _PREDICTORS = re.compile(r"/(box_predictor|mask_fcn_logits|kps_score_lowres|classification_head/.*)/")
 
 
-def build_model(settings, label_names, say):
+def build_model(settings, label_names, say, comm=None):
     """Build a detector for the labels of a data set.
 
     The weights may be those of a trunk, or of a detector of the same kind with other labels: its predictors then start
@@ -32,6 +33,7 @@ def build_model(settings, label_names, say):
         settings (argparse.Namespace): The options of ``chainfpn train``.
         label_names (sequence of str): Names of the labels.
         say (callable): Takes a sentence for the user.
+        comm (chainermn.CommunicatorBase or None): The processes, over which ``--set norm=sync`` normalizes.
 
     Returns:
         chainfpn.links.Detector: The detector, on the CPU.
@@ -42,16 +44,22 @@ def build_model(settings, label_names, say):
         OSError: if they cannot be read.
     """
     of_labels = {"n_fg_class": len(label_names), "label_names": tuple(label_names)}
+    options = parse_pairs(settings.set)
+    is_sync = options.get("norm") == "sync"
+    if is_sync and comm is None:
+        raise CommandError("--set norm=sync normalizes over the processes of --mpi")
     if settings.before is not None and "model" in settings.before:
-        model = _build_again(settings.before["model"], of_labels)
+        model = _build_again(settings.before["model"], of_labels, comm if is_sync else None)
     else:
-        model = _build(settings, of_labels, say)
+        model = _build(settings, options, of_labels, say, comm if is_sync else None)
+    if is_sync:
+        model.meta["arguments"]["norm"] = "batch"  # which it is, for whoever loads the weights
     if settings.train_sizes is not None:
         _set_train_sizes(model, settings.train_sizes)
     return model
 
 
-def _build(settings, of_labels, say):
+def _build(settings, asked, of_labels, say, comm):
     """Build the detector that a training starts from."""
     weights = None if settings.weights is None else find_weights(settings.weights, name=None, zoo=())
     is_detector = weights is not None and any(name.startswith(_DETECTOR) for name in weights.arrays)
@@ -60,10 +68,10 @@ def _build(settings, of_labels, say):
     if name not in DETECTORS:
         raise CommandError(f"--model must be one of {', '.join(DETECTORS)}, got {name}")
     options = {key: value for key, value in said.items() if key not in (*of_labels, "raw_labels")}
+    options |= asked
     try:
-        options |= parse_pairs(settings.set)
         trunk = {} if weights is None or is_detector else {"pretrained_backbone": weights}
-        model = BUILDERS[name](**{**options, **of_labels, **trunk})
+        model = BUILDERS[name](**{**_over_processes(options, comm), **of_labels, **trunk})
     except WeightsError:
         raise
     except (TypeError, ValueError) as error:
@@ -75,12 +83,17 @@ def _build(settings, of_labels, say):
     return model
 
 
-def _build_again(meta, of_labels):
+def _build_again(meta, of_labels, comm):
     """Build the detector that ``train.json`` tells of."""
     try:
-        return BUILDERS[meta["model"]](**{**meta["arguments"], **of_labels})
+        return BUILDERS[meta["model"]](**{**_over_processes(meta["arguments"], comm), **of_labels})
     except (KeyError, TypeError, ValueError) as error:
         raise CommandError(f"--resume: the model in train.json cannot be built ({error})") from error
+
+
+def _over_processes(options, comm):
+    """Let a builder normalize over processes, if there are any to normalize over."""
+    return options if comm is None else {**options, "norm": sync_norm(comm, eps=options.get("norm_eps", 1e-5))}
 
 
 def _set_train_sizes(model, sizes):

@@ -6,7 +6,6 @@ import sys
 
 import chainer
 import chainercv
-import chainermn
 import numpy as np
 from chainer import training
 from chainer.training import extensions
@@ -26,12 +25,16 @@ from chainfpn.cli.training_snapshot import CommonSnapshot, resume
 from chainfpn.cli.training_stop import Stop
 from chainfpn.links import MaskRCNN
 from chainfpn.training import (
+    AverageLosses,
+    AverageStatistics,
     Curves,
     DetectionEvaluator,
     GradientClipping,
     KeepWeights,
     LearningRate,
+    MixedPrecisionState,
     RandomState,
+    average_statistics,
     cosine_schedule,
     freeze_backbone,
     multi_node_optimizer,
@@ -79,7 +82,7 @@ def _train(settings, comm):
     train_data, validation_data = open_data(settings)
     _prepare(settings.out)
     device = choose_device(own_device(settings.device, comm))
-    model = build_model(settings, train_data.label_names, say=print if first else _say_nothing)
+    model = build_model(settings, train_data.label_names, say=print if first else _say_nothing, comm=comm)
     chain = build_chain(model, settings.loss)
     chain.to_device(device)
     if isinstance(model, MaskRCNN):
@@ -104,6 +107,10 @@ def _train(settings, comm):
     n_iterations = len(iterator.dataset) * settings.epochs // settings.batch
     trainer.extend(LearningRate(_schedule(settings, n_iterations)))
     trainer.extend(RandomState())
+    trainer.extend(MixedPrecisionState(optimizer))
+    if comm is not None:
+        trainer.extend(AverageLosses(comm))
+        trainer.extend(AverageStatistics(model, comm))
     if validation_data is not None:
         evaluator = _evaluator(validation_data, model, say_of_validation, comm)
         trainer.extend(evaluator, trigger=(settings.evaluate_every, "epoch"))
@@ -161,7 +168,7 @@ def _recompute_statistics(model, data, settings, comm):
     if body is None or not recompute_statistics(body, batches):
         raise CommandError(f"--recompute-statistics: {model.meta['model']} has no batch normalization in its trunk")
     if comm is not None:
-        chainermn.extensions.AllreducePersistent(model, comm)()
+        average_statistics(model, comm)
 
 
 def _optimizer(chain, settings, comm):

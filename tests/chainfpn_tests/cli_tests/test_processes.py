@@ -1,5 +1,6 @@
 """Commands on several processes of ``mpiexec``: what happens when one of them cannot go on."""
 
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chainfpn import models, read_weights
 from chainfpn.data import weights_path
 from reference.processes import ENVIRONMENT, SECONDS, mpiexec
 
@@ -66,6 +68,34 @@ def test_another_number_of_processes_is_refused(out, tmp_path):
     done = mpiexec(1, *TRAIN[:3], "--resume", "--out", tmp_path / "run", status=1)
     message = "chainfpn train: --resume: the training had 2 processes and must have as many now, not 1"
     assert own_words(done.stderr) == [message]
+
+
+def test_the_log_tells_of_all_processes(tmp_path):
+    """The losses of a RetinaNet are means over images, and nothing in them is random."""
+    options = ["depth=18", "stages=[2,3]", "fpn_channels=8", "min_size=48", "max_size=48"]
+    options = ["--model", "retinanet_resnet_fpn", *(part for option in options for part in ("--set", option))]
+    command = ["-m", "chainfpn", "train", "--mpi", "--data", "shapes:4", "--no-augment", *options, "--epochs", "1"]
+    losses = []
+    for n in (1, 2):
+        mpiexec(n, *command, "--batch", str(4 // n), "--out", tmp_path / str(n))
+        (entry,) = json.loads((tmp_path / str(n) / "log").read_text())
+        losses.append([entry[name] for name in ("main/loss", "main/loss/class", "main/loss/box")])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["batch", "sync"])
+def test_statistics_of_normalization_are_those_of_all_processes(norm, tmp_path):
+    mpiexec(2, *TRAIN, "--set", f"norm={norm}", "--epochs", "1", "--out", tmp_path / "run")
+    mpiexec(2, *TRAIN[:4], "--resume", "--epochs", "2", "--out", tmp_path / "run")
+    first, second = (np.load(tmp_path / "run" / name) for name in ("snapshot.npz", "snapshot-1.npz"))
+    with first, second:
+        names = [name for name in first.files if name.endswith(("avg_mean", "avg_var"))]
+        assert len(names) == 2 * 10
+        for name in names:
+            np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    arguments = read_weights(tmp_path / "run" / "last.npz")[1]["arguments"]
+    assert arguments["norm"] == "batch"
+    assert models.load(tmp_path / "run" / "last.npz").n_fg_class == 3
 
 
 def test_ctrl_c_saves_the_same_step_everywhere(tmp_path):

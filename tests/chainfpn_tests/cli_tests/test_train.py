@@ -123,17 +123,24 @@ def test_a_trunk_or_a_detector_to_start_from(out, tmp_path, capsys):
 
 
 def test_a_torch_trunk_in_half_precision(tmp_path):
+    """Beside float16 weights there are float32 ones, which a training that is resumed goes on from."""
     save_weights(tmp_path / "trunk.npz", models.resnet18())
     weights_convert.convert(tmp_path / "trunk.npz", tmp_path / "trunk.pth", to="pth")
-    options = ["--data", "shapes:4", "--no-augment", "--trainable-layers", "3", "--dtype", "mixed16", "--epochs", "1"]
-    out = tmp_path / "run"
-    assert main(["train", *options, *SLIM, "--weights", str(tmp_path / "trunk.pth"), "--out", str(out)]) == 0
-    (entry,) = json.loads((out / "log").read_text())
-    assert 0 < entry["main/loss"] < 10
-    trunk, trained = (read_weights(path)[0] for path in (tmp_path / "trunk.npz", out / "last.npz"))
-    stem = trained["backbone/body/conv1/W"]
+    options = ["--data", "shapes:4", "--trainable-layers", "3", "--dtype", "mixed16", "--schedule", "constant"]
+    options += ["--weights", str(tmp_path / "trunk.pth"), "--no-augment", *SLIM, "--set", "max_size=48"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main(["train", *options, "--epochs", "2", "--out", str(whole)]) == 0
+    assert main(["train", *options, "--epochs", "1", "--out", str(parts)]) == 0
+    assert main(["train", "--resume", "--epochs", "2", "--out", str(parts)]) == 0
+    trunk, expected, found = (
+        read_weights(path)[0] for path in (tmp_path / "trunk.npz", whole / "last.npz", parts / "last.npz")
+    )
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    stem = expected["backbone/body/conv1/W"]
     np.testing.assert_array_equal(stem, trunk["conv1/W"].astype(stem.dtype))
-    assert models.load(out / "last.npz").label_names == ("circle", "square", "triangle")
+    assert all(0 < entry["main/loss"] < 10 for entry in json.loads((whole / "log").read_text()))
+    assert models.load(whole / "last.npz").label_names == ("circle", "square", "triangle")
 
 
 def test_without_validation_the_samples_are_of_the_training(tmp_path, capsys):
@@ -284,6 +291,10 @@ ERRORS = {
     "too large sizes": (
         ["--data", "shapes:4", *SLIM, "--train-sizes", "48,65"],
         "--train-sizes must be at most the limit of the longer side, 64 (--set max_size=N), got 65",
+    ),
+    "nobody to normalize with": (
+        ["--data", "shapes:4", *SLIM, "--set", "norm=sync"],
+        "--set norm=sync normalizes over the processes of --mpi",
     ),
     "a part of nothing": (["--data", "shapes", "--validation-split", "val"], "--validation-split needs --validation"),
     "no such weights": (["--data", "shapes", "--weights", "nowhere.npz"], "nowhere.npz: No such file or directory"),
