@@ -28,7 +28,7 @@ def _assemble(o, *, normed=False):
 
 
 _assemble_v2 = functools.partial(_assemble, normed=True)
-_V2 = "with batch normalization in it, group normalization in the heads, and boxes trained by their GIoU."
+_V2 = "group normalization in its heads, boxes trained by GIoU."
 _SOURCE = "Lin et al. 2017 (RetinaNet); torchvision 0.14 ``RetinaNet``."
 
 retinanet_resnet50_fpn = fixed_builder(
@@ -56,5 +56,5 @@ retinanet_resnet_fpn = dense_builder(
     source=_SOURCE,
 )
 retinanet_resnet_fpn_v2 = dense_builder(
-    "retinanet_resnet_fpn_v2", _assemble_v2, DEFAULTS_V2, RetinaNet, f"RetinaNet on any ResNet, {_V2}", source=_SOURCE
+    "retinanet_resnet_fpn_v2", _assemble_v2, DEFAULTS_V2, RetinaNet, f"RetinaNet on any ResNet: {_V2}", source=_SOURCE
 )
