@@ -22,6 +22,10 @@ _DETECTOR = ("backbone/", "rpn/", "roi_heads/", "head/")
 #: The layers whose size is a matter of the labels.
 _PREDICTORS = re.compile(r"/(box_predictor|mask_fcn_logits|kps_score_lowres|classification_head/.*)/")
 
+#: Options of the builders that other options of the command line decide; and those that are counts.
+_DECIDED = ("n_fg_class", "label_names", "pretrained_model", "pretrained_backbone")
+_COUNTS = ("fpn_channels", "head_channels", "max_size")
+
 
 def build_model(settings, label_names, say, comm=None):
     """Build a detector for the labels of a data set.
@@ -45,6 +49,7 @@ def build_model(settings, label_names, say, comm=None):
     """
     of_labels = {"n_fg_class": len(label_names), "label_names": tuple(label_names)}
     options = parse_pairs(settings.set)
+    _check(options)
     is_sync = options.get("norm") == "sync"
     if is_sync and comm is None:
         raise CommandError("--set norm=sync normalizes over the processes of --mpi")
@@ -57,6 +62,18 @@ def build_model(settings, label_names, say, comm=None):
     if settings.train_sizes is not None:
         _set_train_sizes(model, settings.train_sizes)
     return model
+
+
+def _check(options):
+    """Check what ``--set`` says as far as the builders do not."""
+    for name, value in options.items():
+        if name in _DECIDED:
+            raise CommandError(f"--set {name}: --data and --weights decide that")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name in _COUNTS and not (is_number and isinstance(value, int) and value >= 1):
+            raise CommandError(f"--set {name}: must be a whole number >= 1, got {value}")
+        if name == "norm_eps" and not (is_number and value >= 0):
+            raise CommandError(f"--set {name}: must be >= 0, got {value}")
 
 
 def _build(settings, asked, of_labels, say, comm):
@@ -75,7 +92,7 @@ def _build(settings, asked, of_labels, say, comm):
     except WeightsError:
         raise
     except (TypeError, ValueError) as error:
-        raise CommandError(f"{name}: {error}") from error
+        raise CommandError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from error
     if is_detector:
         fresh = _load(weights, model)
         if fresh:

@@ -244,6 +244,19 @@ ERRORS = {
     "nothing to resume": (["--resume"], "train.json: cannot be read (No such file or directory)"),
     "no such model": (["--data", "shapes", "--model", "resnet18"], "--model must be one of fasterrcnn_resnet50_fpn, "),
     "no such option": (["--data", "shapes", "--set", "colour=3"], "fasterrcnn_resnet_fpn: "),
+    "no such depth": (["--data", "shapes", "--set", "depth=7"], "train: fasterrcnn_resnet_fpn: depth must be 18, 34, "),
+    "no channels": (
+        ["--data", "shapes", *SLIM, "--set", "fpn_channels=0"],
+        "--set fpn_channels: must be a whole number >= 1, got 0",
+    ),
+    "a word for epsilon": (
+        ["--data", "shapes", *SLIM, "--set", "norm_eps=abc"],
+        "--set norm_eps: must be >= 0, got abc",
+    ),
+    "labels of one's own": (
+        ["--data", "shapes", *SLIM, "--set", "n_fg_class=7"],
+        "--set n_fg_class: --data and --weights decide that",
+    ),
     "no such loss": (
         ["--data", "shapes", *SLIM, "--loss", "colour=3"],
         "--loss: there is no colour for this model, but rpn_pre_nms_top_n_train, ",
