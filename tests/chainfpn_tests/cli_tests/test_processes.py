@@ -43,6 +43,14 @@ def test_what_all_get_wrong_is_said_once(tmp_path):
     assert own_words(done.stderr) == ["chainfpn train: nowhere: there is no such folder"]
 
 
+def test_gpus_need_nccl(tmp_path):
+    """It is missing here even where there are GPUs: CuPy is hidden."""
+    hidden = "import sys; sys.modules['cupy'] = None; from chainfpn.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    done = mpiexec(2, "-c", hidden, *TRAIN[2:], "--device", "cuda", "--out", tmp_path / "run", status=1)
+    (line,) = own_words(done.stderr)
+    assert line.startswith("chainfpn train: --mpi on GPUs needs a CuPy that has NCCL (")
+
+
 def test_one_that_cannot_resume_ends_all(out, tmp_path):
     shutil.copytree(out, tmp_path / "run")
     (tmp_path / "run" / "snapshot-1.npz").unlink()
