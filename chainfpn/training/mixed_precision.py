@@ -2,10 +2,11 @@
 
 import chainer
 import numpy as np
-from chainer.training import extension
+
+from chainfpn.training.state_extension import StateExtension
 
 
-class MixedPrecisionState(extension.Extension):
+class MixedPrecisionState(StateExtension):
     """Let a training in mixed precision that is resumed go on from the weights it really has.
 
     With ``use_fp32_update`` an optimizer updates a float32 copy of every float16 parameter, which is only that copy,
@@ -18,17 +19,9 @@ class MixedPrecisionState(extension.Extension):
     """
 
     name = "MixedPrecisionState"
-    trigger = 1, "epoch"
 
     def __init__(self, optimizer):
         self.optimizer = optimizer
-
-    def __call__(self, trainer):
-        """Do nothing; the state matters when it is serialized.
-
-        Args:
-            trainer (chainer.training.Trainer): The trainer.
-        """
 
     def serialize(self, serializer):
         """Write the float32 weights and the scale of the loss, or set them.

@@ -1,10 +1,11 @@
 """The state of the random numbers, in the snapshot."""
 
 import numpy as np
-from chainer.training import extension
+
+from chainfpn.training.state_extension import StateExtension
 
 
-class RandomState(extension.Extension):
+class RandomState(StateExtension):
     """Let a training that is resumed draw the numbers that it would have drawn.
 
     Everything here draws from NumPy's global generator: the order of the examples, the transforms, the samplers. As a
@@ -12,14 +13,6 @@ class RandomState(extension.Extension):
     """
 
     name = "RandomState"
-    trigger = 1, "epoch"
-
-    def __call__(self, trainer):
-        """Do nothing; the state matters when it is serialized.
-
-        Args:
-            trainer (chainer.training.Trainer): The trainer.
-        """
 
     def serialize(self, serializer):
         """Write the state of the generator, or set it.
