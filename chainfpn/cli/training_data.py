@@ -77,10 +77,7 @@ def use_masks(data, model):
     Raises:
         CommandError: if there are none, or they cannot be drawn.
     """
-    if "mask" not in data.available_keys:
-        raise CommandError(f"--model {model}: needs masks, which the data has not")
-    if importlib.util.find_spec("pycocotools") is None and any(map(_is_coco, _parts(data))):
-        raise CommandError(f"--model {model}: COCO's masks need pycocotools; pip install pycocotools")
+    _check_masks(data, f"--model {model}", "the data")
     data.keys = "img", "bbox", "label", "mask"
 
 
@@ -168,16 +165,21 @@ def _sources(settings):
     """Open what may be pasted: the objects of whatever label in the images that are trained with."""
     sources = _open(settings, None)
     for name, source in zip(settings.data, sources, strict=True):
-        if "mask" not in source.available_keys:
-            raise CommandError(f"--paste: needs masks, which {name} has not")
-        if _is_coco(source) and importlib.util.find_spec("pycocotools") is None:
-            raise CommandError("--paste: COCO's masks need pycocotools; pip install pycocotools")
+        _check_masks(source, "--paste", name)
     if settings.held_out is None:
         return sources
     files = [source.file_name(i) for source in sources for i in range(len(source))]
     held_out = {files[i] for i in select(files, names=settings.held_out)}
     chosen = [[i for i in range(len(source)) if source.file_name(i) not in held_out] for source in sources]
     return [datasets.ChosenDataset(*pair) for pair in zip(sources, chosen, strict=True) if pair[1]]
+
+
+def _check_masks(data, option, owner):
+    """Check that there are masks for an option, and that they can be drawn."""
+    if "mask" not in data.available_keys:
+        raise CommandError(f"{option}: needs masks, which {owner} has not")
+    if importlib.util.find_spec("pycocotools") is None and any(map(_is_coco, _parts(data))):
+        raise CommandError(f"{option}: COCO's masks need pycocotools; pip install pycocotools")
 
 
 def _joined(settings, *, use_ignored):
