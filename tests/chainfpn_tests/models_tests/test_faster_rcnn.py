@@ -10,6 +10,7 @@ import pytest
 
 from chainfpn import WeightsError, models
 from chainfpn.data import weights_path
+from chainfpn.functions.kernels import convolution
 from reference.photographs import photographs
 from reference.random_networks import RANDOM_NETWORKS
 from weights_convert import numeric, zoo
@@ -87,15 +88,18 @@ def test_maps_are_torchvisions(theirs, ours):
         assert error <= tolerance, i
 
 
-def test_detections_are_torchvisions(theirs, ours):
+@pytest.mark.parametrize("winograd", [True, False], ids=["winograd", "direct"])
+def test_detections_are_torchvisions(theirs, ours, winograd, monkeypatch):
     """All of them in float64; in float32 where torchvision agrees with itself in float64.
 
     Random boxes overlap so much that a rounding error can turn a suppression, and with it all that follow;
-    torchvision's own two answers then differ as much as ours. Our rounding errors are others, so that one image more
-    may turn.
+    torchvision's own two answers then differ as much as ours. Winograd's rounding errors, in float32 only, are larger
+    than those of a plain sum, and turn one image more; convolved directly, every image is torchvision's.
     """
     _, imgs, expected = theirs
     dtype, model = ours
+    if not winograd:
+        monkeypatch.setattr(convolution, "_winograd_for", lambda *args: None)
     found = {
         "together": list(zip(*model.predict(imgs.values()), strict=True)),
         "alone": [next(zip(*model.predict([img]), strict=True)) for img in imgs.values()],
@@ -111,7 +115,7 @@ def test_detections_are_torchvisions(theirs, ours):
                 turned.append((kind, name, differences))
             else:
                 n_compared += len(image[0])
-    assert len(turned) <= (dtype == "float32"), turned
+    assert len(turned) <= (winograd and dtype == "float32"), turned
     assert n_compared > 200
 
 
