@@ -48,13 +48,14 @@ def _winograd():
     return winograd
 
 
-def _winograd_for(dtype, x_shape, W_shape, geometry):
+def _winograd_for(dtype, x_shape, W_shape, geometry, of_weights=False):
     """Return Winograd's algorithm where it can compute this convolution and is the faster one, otherwise None."""
     plain = W_shape[2:] == (3, 3) and geometry.stride == geometry.dilate == (1, 1) and geometry.groups == 1
     if not plain or max(geometry.pad) > 2 or dtype != np.float32:
         return None
     winograd = _winograd()
-    good = winograd is not None and winograd.pays(x_shape[0], *W_shape[:2], geometry.outsize(x_shape, W_shape[2:]))
+    outsize = geometry.outsize(x_shape, W_shape[2:])
+    good = winograd is not None and winograd.pays(x_shape[0], *W_shape[:2], outsize, of_weights=of_weights)
     return winograd if good else None
 
 
@@ -84,7 +85,7 @@ def forward(x, W, geometry):
 def weight_gradient(x, gy, W_shape, W_dtype, geometry):
     """Run the transpose of ``forward`` in W: gradients (B, O, outh, outw) to ``W_shape``."""
     dtype = compute_dtype(x.dtype)
-    winograd = _winograd_for(dtype, x.shape, W_shape, geometry)
+    winograd = _winograd_for(dtype, x.shape, W_shape, geometry, of_weights=True)
     if winograd is not None:
         return winograd.weight_gradient(_prepare(x), _prepare(gy), geometry.pad).astype(W_dtype, copy=False)
     gy = _by_group(gy.astype(dtype, copy=False), geometry.groups, axis=1)
