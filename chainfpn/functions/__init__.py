@@ -16,6 +16,7 @@ from chainfpn.functions.roi_align import roi_align
 from chainfpn.functions.roi_pool import roi_pool
 from chainfpn.functions.scale_shift import scale_shift
 from chainfpn.functions.smooth_l1_loss import smooth_l1_loss
+from chainfpn.functions.take_outputs import take_outputs
 from chainfpn.functions.take_rows import take_rows
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "scale_shift",
     "sigmoid_focal_loss",
     "smooth_l1_loss",
+    "take_outputs",
     "take_rows",
 ]

@@ -1,23 +1,28 @@
 """A loss that is one number, whose gradient is known as soon as it is: one function node for all of them."""
 
 import chainer
-import chainer.functions as F
-import numpy as np
 from chainer import backend, function_node
+
+from chainfpn.functions._part import Part, whole
+from chainfpn.functions.kernels import compute_dtype
 
 
 class SummedLoss(function_node.FunctionNode):
-    """Compute a number from an array, and its gradient along with it.
+    """Compute a number from a part of some arrays, and its gradient along with it; float16 is computed in float32.
 
     Args:
         name (str): Label in the graph.
+        part (Part): What is looked at.
         compute (callable): Array and whether a gradient is wanted, to the value and the gradient (or None).
+        divisor (float): By which both are divided.
     """
 
-    def __init__(self, name, compute):
+    def __init__(self, name, part, compute, divisor):
         super().__init__()
         self._name = name
+        self._part = part
         self._compute = compute
+        self._divisor = float(divisor)
 
     @property
     def label(self):
@@ -26,43 +31,56 @@ class SummedLoss(function_node.FunctionNode):
 
     def forward(self, inputs):
         """Compute the value; keep the gradient."""
-        (x,) = inputs
-        self.retain_inputs((0,))
-        value, self._gradient = self._compute(x, chainer.config.enable_backprop)
-        return (backend.get_array_module(x).asarray(value, dtype=x.dtype),)
+        self.retain_inputs(range(len(inputs)))
+        (x,) = self._part.take(inputs)
+        dtype = compute_dtype(x.dtype)
+        value, self._gradient = self._compute(x.astype(dtype, copy=False), chainer.config.enable_backprop)
+        return (backend.get_array_module(x).asarray(value / self._divisor, dtype=dtype),)
 
     def backward(self, indexes, gys):
-        """Scale the gradient."""
-        return _Scaled(self._name, self._gradient).apply((*gys, *self.get_retained_inputs()))
+        """Scale the gradient and put it where the part was; that makes a graph only if one is asked for."""
+        (gy,) = gys
+        if chainer.config.enable_backprop:
+            return _Gradient(self._name, self.gradients).apply((gy, *self.get_retained_inputs()))
+        return tuple(map(chainer.as_variable, self.gradients(gy.array)))
+
+    def gradients(self, gy):
+        """Compute the gradients of the inputs from that of the output, (), as arrays."""
+        gradient = self._gradient * (gy / self._divisor)
+        return self._part.put((gradient.astype(self._part.dtype, copy=False),))
 
 
-class _Scaled(function_node.FunctionNode):
-    """Scale the gradient; that it depends on the loss's input, too, is only there to be refused."""
+class _Gradient(function_node.FunctionNode):
+    """Gradients of a loss; that they depend on its inputs, too, is only there to be refused."""
 
-    def __init__(self, name, array):
+    def __init__(self, name, gradients):
         super().__init__()
         self._name = name
-        self._array = array
+        self._gradients = gradients
 
     def forward(self, inputs):
-        gy, _ = inputs
-        return (self._array * gy,)
+        return self._gradients(inputs[0])
 
     def backward(self, indexes, gys):
         raise NotImplementedError(f"{self._name}: there is no second derivative")
 
 
-def summed_loss(name, x, compute):
-    """Apply a loss to a variable; float16 is computed in float32.
+def summed_loss(name, x, compute, divisor):
+    """Apply a loss to a variable, or a part of some.
 
     Args:
         name (str): Label in the graph.
-        x (Variable or array): float16/32/64.
+        x (Variable, array or Part): float16/32/64.
         compute (callable): See :class:`SummedLoss`.
+        divisor (float): By which the sum is divided, > 0.
 
     Returns:
         Variable: float32 or, of float64, float64, ().
+
+    Raises:
+        ValueError: if the divisor is not positive.
     """
-    if x.dtype == np.float16:
-        x = F.cast(x, np.float32)
-    return SummedLoss(name, compute).apply((x,))[0]
+    if not divisor > 0:
+        raise ValueError(f"{name}: divisor must be > 0, got {divisor!r}")
+    part = x if isinstance(x, Part) else whole(x)
+    return SummedLoss(name, part, compute, divisor).apply(part.variables)[0]

@@ -5,18 +5,19 @@ from chainer import backend
 from chainfpn.functions._summed_loss import summed_loss
 
 
-def binary_cross_entropy(x, t):
+def binary_cross_entropy(x, t, *, divisor=1):
     """Sum -t * log(sigmoid(x)) - (1 - t) * log(1 - sigmoid(x)).
 
     Args:
-        x (Variable): float16/32/64, any shape, logits. float16 is computed in float32.
+        x (Variable or Part): float16/32/64, any shape, logits. float16 is computed in float32.
         t (array): float, shape of x, in 0..1; not differentiated.
+        divisor (float): By which the sum is divided, > 0.
 
     Returns:
         Variable: float32 or float64, ().
 
     Raises:
-        ValueError: if the shapes differ.
+        ValueError: if the shapes differ, or the divisor is not positive.
 
     Source:
         PyTorch 1.13 ``binary_cross_entropy_with_logits``. Chainer's ``sigmoid_cross_entropy`` takes whole targets only.
@@ -37,4 +38,4 @@ def binary_cross_entropy(x, t):
         gradient = xp.where(x >= 0, 1, small) / (1 + small) - target if with_gradient else None
         return terms.sum(dtype="float64"), gradient
 
-    return summed_loss("binary_cross_entropy", x, compute)
+    return summed_loss("binary_cross_entropy", x, compute, divisor)

@@ -6,19 +6,20 @@ from chainer import backend
 from chainfpn.functions._summed_loss import summed_loss
 
 
-def cross_entropy(x, t):
+def cross_entropy(x, t, *, divisor=1):
     """Sum -log(softmax(x)) of the right outputs.
 
     Args:
-        x (Variable): float16/32/64, (R, K), logits. float16 is computed in float32.
+        x (Variable or Part): float16/32/64, (R, K), logits. float16 is computed in float32.
         t (array): integers, (R,), the right output of each row, in [0, K).
+        divisor (float): By which the sum is divided, > 0.
 
     Returns:
         Variable: float32 or float64, (); 0 where there is no row, for which Chainer's ``softmax_cross_entropy`` has no
         gradient.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: if the shapes do not fit, or the divisor is not positive.
 
     Source:
         PyTorch 1.13 ``cross_entropy`` with ``reduction="sum"``.
@@ -43,4 +44,4 @@ def cross_entropy(x, t):
         power[rows, t] -= 1
         return terms.sum(dtype=np.float64), power
 
-    return summed_loss("cross_entropy", x, compute)
+    return summed_loss("cross_entropy", x, compute, divisor)

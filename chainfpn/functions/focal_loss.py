@@ -9,24 +9,25 @@ from chainfpn.functions._summed_loss import summed_loss
 BLOCK = 2**15
 
 
-def sigmoid_focal_loss(x, label, weight=None, *, alpha=0.25, gamma=2.0):
+def sigmoid_focal_loss(x, label, weight=None, *, alpha=0.25, gamma=2.0, divisor=1):
     """Sum the binary cross entropies of all outputs, those that are right anyway weighted down.
 
     With p the probability of the right answer, an output counts -(1 - p)**gamma * log(p), times ``alpha`` if it is the
     one of the label, else times 1 - ``alpha``.
 
     Args:
-        x (Variable): float16/32/64, (..., K), logits. float16 is computed in float32.
+        x (Variable or Part): float16/32/64, (..., K), logits. float16 is computed in float32.
         label (array): integers, (...): the output that should say yes, or -1 for none.
         weight (array or None): float, (...), by which a row's terms are multiplied; 1 by default.
         alpha (float): Weight of the yes, in 0..1.
         gamma (float): How little counts what is nearly right.
+        divisor (float): By which the sum is divided, > 0.
 
     Returns:
         Variable: float32 or float64, ().
 
     Raises:
-        ValueError: if ``label`` or ``weight`` has another shape than the rows of x.
+        ValueError: if ``label`` or ``weight`` has another shape than the rows of x, or the divisor is not positive.
 
     Source:
         Lin et al. 2017 (RetinaNet), section 3; torchvision 0.14 ``sigmoid_focal_loss``.
@@ -64,7 +65,7 @@ def sigmoid_focal_loss(x, label, weight=None, *, alpha=0.25, gamma=2.0):
                 gradient[rows] = slopes
         return value, gradient.reshape(shape) if with_gradient else None
 
-    return summed_loss("sigmoid_focal_loss", x, compute)
+    return summed_loss("sigmoid_focal_loss", x, compute, divisor)
 
 
 def _terms(x, factor, gamma):

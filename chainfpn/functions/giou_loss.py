@@ -5,22 +5,23 @@ from chainer import backend
 from chainfpn.functions._summed_loss import summed_loss
 
 
-def giou_loss(x, t, *, eps=1e-7):
+def giou_loss(x, t, *, eps=1e-7, divisor=1):
     """Sum 1 - GIoU of pairs of boxes.
 
     GIoU is the intersection over the union, less the share of the smallest box around both that neither covers; boxes
     that do not overlap are still pulled towards each other.
 
     Args:
-        x (Variable): float16/32/64, (R, 4), yxyx. float16 is computed in float32.
+        x (Variable or Part): float16/32/64, (R, 4), yxyx. float16 is computed in float32.
         t (array): float, (R, 4), yxyx; not differentiated.
         eps (float): Added to areas that are divided by.
+        divisor (float): By which the sum is divided, > 0.
 
     Returns:
         Variable: float32 or float64, ().
 
     Raises:
-        ValueError: if the shapes are not (R, 4) both.
+        ValueError: if the shapes are not (R, 4) both, or the divisor is not positive.
 
     Source:
         Rezatofighi et al. 2019; torchvision 0.14 ``generalized_box_iou_loss``.
@@ -37,7 +38,7 @@ def giou_loss(x, t, *, eps=1e-7):
     def compute(x, with_gradient):
         return _compute(x, t.astype(x.dtype, copy=False), eps)
 
-    return summed_loss("giou_loss", x, compute)
+    return summed_loss("giou_loss", x, compute, divisor)
 
 
 def _compute(x, t, eps):

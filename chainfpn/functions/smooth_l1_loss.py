@@ -5,21 +5,22 @@ from chainer import backend
 from chainfpn.functions._summed_loss import summed_loss
 
 
-def smooth_l1_loss(x, t, *, beta=1.0):
+def smooth_l1_loss(x, t, *, beta=1.0, divisor=1):
     """Sum the differences, squared where they are small.
 
     A difference d counts d**2 / (2 * beta) if abs(d) < beta, else abs(d) - beta / 2; with beta 0 that is L1.
 
     Args:
-        x (Variable): float16/32/64, any shape. float16 is computed in float32.
+        x (Variable or Part): float16/32/64, any shape. float16 is computed in float32.
         t (array): float, shape of x, the targets; not differentiated.
         beta (float): Where the square ends.
+        divisor (float): By which the sum is divided, > 0.
 
     Returns:
         Variable: float32 or float64, ().
 
     Raises:
-        ValueError: if the shapes differ, or beta is negative.
+        ValueError: if the shapes differ, beta is negative or the divisor not positive.
 
     Source:
         Girshick 2015; PyTorch 1.13 ``smooth_l1_loss``.
@@ -43,4 +44,4 @@ def smooth_l1_loss(x, t, *, beta=1.0):
         terms = xp.where(size < beta, 0.5 / beta * size * size, size - 0.5 * beta)
         return terms.sum(dtype="float64"), xp.clip(difference / beta, -1, 1) if with_gradient else None
 
-    return summed_loss("smooth_l1_loss", x, compute)
+    return summed_loss("smooth_l1_loss", x, compute, divisor)

@@ -4,7 +4,7 @@ import itertools
 
 from chainer import backend
 
-from chainfpn.functions._linear_map import LinearMap
+from chainfpn.functions._part import Part
 
 
 def take_rows(xs, rows):
@@ -17,34 +17,35 @@ def take_rows(xs, rows):
         rows (array): integers, (R,), in [0, B * N).
 
     Returns:
-        Variable: dtype of xs, (R, ...).
+        Part: dtype of xs, (R, ...), for a loss; its ``variable`` is for everything else.
 
     Example:
         >>> import numpy as np
         >>> fine, coarse = np.array([[0, 1, 2], [4, 5, 6]], np.float32), np.array([[3], [7]], np.float32)
-        >>> take_rows([fine, coarse], np.array([3, 4, 7])).array
+        >>> take_rows([fine, coarse], np.array([3, 4, 7])).variable.array
         array([3., 4., 7.], dtype=float32)
     """
     ends = list(itertools.accumulate(x.shape[1] for x in xs))
-    image, anchor = rows // max(ends[-1], 1), rows % max(ends[-1], 1)
     xp = backend.get_array_module(rows)
-    parts = []  # per level, where its rows go and come from
-    for start, end in zip([0, *ends], ends, strict=False):
-        (here,) = xp.nonzero((anchor >= start) & (anchor < end))
-        parts.append((here, (image[here], anchor[here] - start)))
+    image, anchor = xp.divmod(rows, max(ends[-1], 1))
+    level = xp.searchsorted(xp.asarray(ends), anchor, side="right")
+    parts = []  # per level, which rows are of it, and where they are when all images are put together
+    for i, (start, end) in enumerate(itertools.pairwise([0, *ends])):
+        (here,) = xp.nonzero(level == i)
+        parts.append((here, image[here] * (end - start) + anchor[here] - start))
     shapes = [x.shape for x in xs]
 
-    def forward(xs):
+    def take(xs):
         y = xp.empty((len(rows), *shapes[0][2:]), xs[0].dtype)
         for x, (here, place) in zip(xs, parts, strict=True):
-            y[here] = x[place]
+            y[here] = x.reshape(-1, *x.shape[2:])[place]
         return (y,)
 
-    def transpose(gys):
+    def put(gys):
         (gy,) = gys
-        gxs = [xp.zeros(shape, gy.dtype) for shape in shapes]
+        gxs = [xp.zeros((shape[0] * shape[1], *shape[2:]), gy.dtype) for shape in shapes]
         for gx, (here, place) in zip(gxs, parts, strict=True):
             xp.add.at(gx, place, gy[here])
-        return tuple(gxs)
+        return tuple(gx.reshape(shape) for gx, shape in zip(gxs, shapes, strict=True))
 
-    return LinearMap("take_rows", forward, transpose).apply(xs)[0]
+    return Part("take_rows", xs, (len(rows), *shapes[0][2:]), take, put)

@@ -1,6 +1,7 @@
 """A detector with its losses: what an optimizer is set up with and an updater calls."""
 
 import chainer
+import chainer.functions as F
 import numpy as np
 from chainer.backends import cuda
 
@@ -99,7 +100,7 @@ class TrainChain(chainer.Chain):
         Raises:
             FloatingPointError: if a loss is not finite.
         """
-        loss = sum(losses.values())
+        loss = F.add(*losses.values())
         if not np.isfinite(float(loss.array)):
             values = {name: float(value.array) for name, value in losses.items()}
             wrong = [f"loss/{name} is {value}" for name, value in values.items() if not np.isfinite(value)]

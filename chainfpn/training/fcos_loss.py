@@ -46,15 +46,13 @@ def fcos_losses(logits, deltas, centers, anchors, bboxes, outputs, box_coder, *,
         references.append(whole[positive])
         targets.append(bbox[matched[positive]])
     rows, reference, target = (xp.concatenate(arrays) for arrays in (rows, references, targets))  # (P,), (P, 4), (P, 4)
-    found = box_coder.decode(take_rows(deltas, rows), reference)[:, 0]  # (P, 4)
+    found = box_coder.decode(take_rows(deltas, rows).variable, reference)[:, 0]  # (P, 4)
     n = max(len(rows), 1)
+    central = centerness(box_coder.encode(target, reference))[:, None]  # (P, 1)
     return {
-        "class": class_loss(logits, labels) / n,
-        "box": giou_loss(found, target) / n,
-        "centerness": binary_cross_entropy(
-            take_rows(centers, rows)[:, 0], centerness(box_coder.encode(target, reference))
-        )
-        / n,
+        "class": class_loss(logits, labels, divisor=n),
+        "box": giou_loss(found, target, divisor=n),
+        "centerness": binary_cross_entropy(take_rows(centers, rows), central, divisor=n),
     }
 
 

@@ -33,7 +33,7 @@ def keypoint_loss(logits, regions, points, visible):
     cell = xp.concatenate(cells).ravel()  # (P * K,)
     (row,) = xp.nonzero(cell >= 0)
     maps = take_rows([logits.reshape(1, n_region * n_keypoint, side * side)], row)  # (V, S * S)
-    return cross_entropy(maps, cell[row]) / max(len(row), 1)
+    return cross_entropy(maps, cell[row], divisor=max(len(row), 1))
 
 
 def keypoint_cells(point, visible, bbox, side):

@@ -5,7 +5,8 @@ from chainer import backend
 from chainfpn.functions.binary_cross_entropy import binary_cross_entropy
 from chainfpn.functions.resize_nearest import resize_nearest
 from chainfpn.functions.roi_align import roi_align
-from chainfpn.training.roi_loss import positive_rows, take_outputs
+from chainfpn.functions.take_outputs import take_outputs
+from chainfpn.training.roi_loss import positive_rows
 
 
 def mask_loss(logits, regions, masks, sizes):
@@ -33,7 +34,8 @@ def mask_loss(logits, regions, masks, sizes):
         if len(region.matched)
     ]
     target = xp.concatenate(targets)  # (P, S, S)
-    return binary_cross_entropy(take_outputs(logits, xp.arange(len(output)), output), target) / target.size
+    found = take_outputs(logits, xp.arange(len(output)), output, logits.shape[2:])  # (P, S, S)
+    return binary_cross_entropy(found, target, divisor=target.size)
 
 
 def crop_masks(mask, size, region, side):

@@ -9,7 +9,7 @@ from chainfpn.training.chain import TrainChain
 from chainfpn.training.keypoint_loss import keypoint_loss
 from chainfpn.training.mask_loss import mask_loss
 from chainfpn.training.roi_loss import draw_regions, roi_losses
-from chainfpn.training.rpn_loss import rpn_losses
+from chainfpn.training.rpn_loss import draw_anchors, rpn_losses
 
 
 class FasterRCNNTrainChain(TrainChain):
@@ -93,11 +93,12 @@ class FasterRCNNTrainChain(TrainChain):
         logits, deltas = rpn.head(hs)  # levels of (B, N_l), (B, N_l, 4)
         anchors = rpn.anchors(hs, x.shape[2:])  # levels of (N_l, 4)
         proposals = rpn.propose(logits, deltas, anchors, sizes, x.shape[2:])  # images of (N_i, 4)
-        losses = rpn_losses(logits, deltas, anchors, bboxes, rpn.box_coder, **self.rpn_options)
-        regions = draw_regions(proposals, bboxes, outputs, **self.roi_options)
+        drawn = draw_anchors(anchors, bboxes, rpn.box_coder, **self.rpn_options)
+        losses = rpn_losses(logits, deltas, drawn)
+        regions = draw_regions(proposals, bboxes, outputs, heads.box_coder, **self.roi_options)
         hs = self.model.roi_levels(hs)
         logits, deltas = heads(hs, [region.bbox for region in regions], sizes)  # (S, K), (S, 4K)
-        losses |= roi_losses(logits, deltas, regions, bboxes, heads.box_coder)
+        losses |= roi_losses(logits, deltas, regions)
         return losses, hs, regions
 
     def branch(self, name, hs, regions, sizes):

@@ -1,5 +1,6 @@
 """Losses of RetinaNet."""
 
+import chainer.functions as F
 import numpy as np
 from chainer import backend
 
@@ -46,7 +47,7 @@ def retinanet_losses(
     whole = xp.concatenate(anchors)  # (N, 4)
     labels = xp.full((len(bboxes), len(whole)), -1, np.int32)
     weights = xp.empty((len(bboxes), len(whole)), np.promote_types(logits[0].dtype, np.float32))
-    box_error = 0
+    box_errors = []
     for i, (bbox, output) in enumerate(zip(bboxes, outputs, strict=True)):
         matched = match(whole, bbox, high=fg_iou_thresh, low=bg_iou_thresh, low_quality=True)  # (N,)
         (positive,) = xp.nonzero(matched >= 0)
@@ -60,27 +61,29 @@ def retinanet_losses(
         )  # (P_i,), (P_i, 4)
         found = take_rows(deltas, rows)  # (P_i, 4)
         if box_loss == "giou":
-            error = giou_loss(box_coder.decode(found, reference)[:, 0], target)
+            error = giou_loss(box_coder.decode(found.variable, reference)[:, 0], target, divisor=n)
         else:
-            error = smooth_l1_loss(found, box_coder.encode(target, reference), beta=0)
-        box_error += error / n
-    return {"class": class_loss(logits, labels, weights), "box": box_error}
+            error = smooth_l1_loss(found, box_coder.encode(target, reference), beta=0, divisor=n)
+        box_errors.append(error)
+    return {"class": class_loss(logits, labels, weights), "box": F.add(*box_errors)}
 
 
-def class_loss(logits, labels, weights=None):
+def class_loss(logits, labels, weights=None, *, divisor=1):
     """Sum the focal loss over levels that are not put together, for they are large.
 
     Args:
         logits (list of Variable): Per level, (B, N_l, K).
         labels (array): int32, (B, N), the output of each anchor, -1 for none.
         weights (array or None): float, (B, N).
+        divisor (float): By which the sum is divided.
 
     Returns:
         Variable: float32 or float64, ().
     """
-    loss, start = 0, 0
+    losses, start = [], 0
     for logit in logits:
         here = slice(start, start + logit.shape[1])
-        loss += sigmoid_focal_loss(logit, labels[:, here], None if weights is None else weights[:, here])
+        weight = None if weights is None else weights[:, here]
+        losses.append(sigmoid_focal_loss(logit, labels[:, here], weight, divisor=divisor))
         start = here.stop
-    return loss
+    return F.add(*losses)

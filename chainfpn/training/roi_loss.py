@@ -9,7 +9,7 @@ from chainfpn.boxes.matcher import match
 from chainfpn.boxes.sampler import sample
 from chainfpn.functions.cross_entropy import cross_entropy
 from chainfpn.functions.smooth_l1_loss import smooth_l1_loss
-from chainfpn.functions.take_rows import take_rows
+from chainfpn.functions.take_outputs import take_outputs
 from chainfpn.training.rpn_loss import BETA
 
 
@@ -20,17 +20,20 @@ class Regions(NamedTuple):
         bbox (array): float, (S, 4), yxyx in pixels of the batch.
         output (array): int32, (S,), index of the network's output: 0 for background.
         matched (array): int64, (P,), for each region that is not background the index of its object.
+        target (array): float, (P, 4), likewise what leads from the region to the object.
     """
 
     bbox: Any
     output: Any
     matched: Any
+    target: Any
 
 
 def draw_regions(
     proposals,
     bboxes,
     outputs,
+    box_coder,
     *,
     fg_iou_thresh=0.5,
     bg_iou_thresh=0.5,
@@ -44,6 +47,7 @@ def draw_regions(
         proposals (list of array): Per image, float, (N_i, 4), yxyx in pixels of the batch.
         bboxes (list of array): Per image, float, (R_i, 4), in whose dtype the regions are.
         outputs (list of array): Per image, int32, (R_i,), index of the network's output, > 0.
+        box_coder (callable): A :class:`~chainfpn.boxes.BoxCoder`.
         fg_iou_thresh (float): Smallest IoU of a proposal with its object.
         bg_iou_thresh (float): IoU below which a proposal is background.
         batch_size_per_image (int): Proposals drawn per image.
@@ -66,10 +70,12 @@ def draw_regions(
         matched = match(proposal, bbox, high=fg_iou_thresh, low=bg_iou_thresh)
         drawn = sample(matched, batch_size_per_image, positive_fraction, permutation=permutation)
         drawn = xp.sort(xp.concatenate(drawn))  # (S,)
-        matched = matched[drawn]
+        proposal, matched = proposal[drawn], matched[drawn]
+        positive, matched = matched >= 0, matched[matched >= 0]  # (S,), (P,)
         found = xp.zeros(len(drawn), np.int32)
-        found[matched >= 0] = output[matched[matched >= 0]]
-        regions.append(Regions(proposal[drawn], found, matched[matched >= 0]))
+        found[positive] = output[matched]
+        target = box_coder.encode(bbox[matched], proposal[positive])  # (P, 4)
+        regions.append(Regions(proposal, found, matched, target))
     return regions
 
 
@@ -88,21 +94,7 @@ def positive_rows(regions):
     return row, output[row]
 
 
-def take_outputs(x, row, output):
-    """Take of each row what belongs to one output.
-
-    Args:
-        x (Variable): (S, K, ...).
-        row (array): integers, (P,).
-        output (array): integers, (P,), in [0, K).
-
-    Returns:
-        Variable: (P, ...).
-    """
-    return take_rows([x.reshape(1, -1, *x.shape[2:])], row * x.shape[1] + output)
-
-
-def roi_losses(logits, deltas, regions, bboxes, box_coder):
+def roi_losses(logits, deltas, regions):
     """Compute how wrong classes and boxes of regions are.
 
     The loss of the boxes, of the right class alone, is summed and divided by the number of regions, background
@@ -112,8 +104,6 @@ def roi_losses(logits, deltas, regions, bboxes, box_coder):
         logits (Variable): (S, K), the regions of the first image first.
         deltas (Variable): (S, 4 * K).
         regions (list of Regions): Per image.
-        bboxes (list of array): Per image, (R_i, 4), the objects.
-        box_coder (callable): A :class:`~chainfpn.boxes.BoxCoder`.
 
     Returns:
         dict: ``roi_class`` and ``roi_box``, Variables, float32 or float64, ().
@@ -122,13 +112,11 @@ def roi_losses(logits, deltas, regions, bboxes, box_coder):
         Girshick 2015, section 2.3; torchvision 0.14 ``fastrcnn_loss``.
     """
     xp = backend.get_array_module(regions[0].output)
-    targets = [
-        box_coder.encode(bbox[region.matched], region.bbox[region.output > 0])
-        for region, bbox in zip(regions, bboxes, strict=True)
-    ]
-    found = take_outputs(deltas.reshape(len(deltas), -1, 4), *positive_rows(regions))  # (P, 4)
+    found = take_outputs(deltas, *positive_rows(regions), (4,))  # (P, 4)
+    target = xp.concatenate([region.target for region in regions])  # (P, 4)
+    right = xp.concatenate([region.output for region in regions])  # (S,)
     n_region = max(len(logits), 1)
     return {
-        "roi_class": cross_entropy(logits, xp.concatenate([region.output for region in regions])) / n_region,
-        "roi_box": smooth_l1_loss(found, xp.concatenate(targets), beta=BETA) / n_region,
+        "roi_class": cross_entropy(logits, right, divisor=n_region),
+        "roi_box": smooth_l1_loss(found, target, beta=BETA, divisor=n_region),
     }

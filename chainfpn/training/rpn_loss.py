@@ -1,5 +1,7 @@
 """Losses of the region proposal network."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from chainer import backend
 
@@ -13,9 +15,19 @@ from chainfpn.functions.take_rows import take_rows
 BETA = 1 / 9
 
 
-def rpn_losses(
-    logits,
-    deltas,
+class Drawn(NamedTuple):
+    """The anchors of a batch that the network learns from. A row is that of an anchor among those of all images.
+
+    Attributes:
+        rows (array): int64, (S,), those with an object first.
+        target (array): float, (P, 4), for each of these what leads from the anchor to the object.
+    """
+
+    rows: Any
+    target: Any
+
+
+def draw_anchors(
     anchors,
     bboxes,
     box_coder,
@@ -26,14 +38,9 @@ def rpn_losses(
     positive_fraction=0.5,
     permutation=np.random.permutation,
 ):
-    """Compute how wrong the network is about which anchors show something, and where that is.
-
-    Anchors are matched with objects, none of which goes without one; of each image some are drawn. Those alone enter
-    the losses, and get gradients. Both losses are divided by the number of anchors drawn.
+    """Choose the anchors to learn from: some with an object, none of which goes without one, and some without.
 
     Args:
-        logits (list of Variable): Per level, (B, N_l).
-        deltas (list of Variable): Per level, (B, N_l, 4).
         anchors (list of array): Per level, (N_l, 4), yxyx.
         bboxes (list of array): Per image, float, (R_i, 4), yxyx in pixels of the batch.
         box_coder (callable): A :class:`~chainfpn.boxes.BoxCoder`.
@@ -44,13 +51,13 @@ def rpn_losses(
         permutation (callable): See :func:`~chainfpn.boxes.sample`.
 
     Returns:
-        dict: ``rpn_objectness`` and ``rpn_box``, Variables, float32 or float64, ().
+        Drawn: The anchors.
 
     Raises:
         ValueError: if not bg_iou_thresh <= fg_iou_thresh.
 
     Source:
-        Ren et al. 2015, section 3.1.2; torchvision 0.14 ``RegionProposalNetwork.compute_loss``.
+        Ren et al. 2015, section 3.1.2; torchvision 0.14 ``RegionProposalNetwork.assign_targets_to_anchors``.
     """
     xp = backend.get_array_module(*anchors)
     anchors = xp.concatenate(anchors)  # (N, 4)
@@ -61,10 +68,31 @@ def rpn_losses(
         targets.append(box_coder.encode(bbox[matched[positive]], anchors[positive]))  # (P_i, 4)
         positives.append(positive + i * len(anchors))
         negatives.append(negative + i * len(anchors))
-    positive, rows = xp.concatenate(positives), xp.concatenate(positives + negatives)  # (P,), (S,)
-    shows = (xp.arange(len(rows)) < len(positive)).astype(np.float32)  # (S,)
-    n_sample = max(len(rows), 1)
+    return Drawn(xp.concatenate(positives + negatives), xp.concatenate(targets))
+
+
+def rpn_losses(logits, deltas, drawn):
+    """Compute how wrong the network is about which anchors show something, and where that is.
+
+    The anchors drawn alone enter the losses, and get gradients; by their number both losses are divided.
+
+    Args:
+        logits (list of Variable): Per level, (B, N_l).
+        deltas (list of Variable): Per level, (B, N_l, 4).
+        drawn (Drawn): The anchors.
+
+    Returns:
+        dict: ``rpn_objectness`` and ``rpn_box``, Variables, float32 or float64, ().
+
+    Source:
+        Ren et al. 2015, section 3.1.2; torchvision 0.14 ``RegionProposalNetwork.compute_loss``.
+    """
+    rows, target = drawn
+    n_positive, n_sample = len(target), max(len(rows), 1)
+    shows = backend.get_array_module(rows).zeros(len(rows), np.float32)
+    shows[:n_positive] = 1
+    found = take_rows(deltas, rows[:n_positive])  # (P, 4)
     return {
-        "rpn_objectness": binary_cross_entropy(take_rows(logits, rows), shows) / n_sample,
-        "rpn_box": smooth_l1_loss(take_rows(deltas, positive), xp.concatenate(targets), beta=BETA) / n_sample,
+        "rpn_objectness": binary_cross_entropy(take_rows(logits, rows), shows, divisor=n_sample),
+        "rpn_box": smooth_l1_loss(found, target, beta=BETA, divisor=n_sample),
     }

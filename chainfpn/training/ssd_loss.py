@@ -55,8 +55,8 @@ def ssd_losses(logits, deltas, anchors, bboxes, outputs, box_coder, *, iou_thres
     positive = xp.concatenate(positives)  # (P,)
     n = max(len(positive), 1)
     return {
-        "class": cross_entropy(take_rows(logits, xp.concatenate(rows)), xp.concatenate(answers)) / n,
-        "box": smooth_l1_loss(take_rows(deltas, positive), xp.concatenate(targets)) / n,
+        "class": cross_entropy(take_rows(logits, xp.concatenate(rows)), xp.concatenate(answers), divisor=n),
+        "box": smooth_l1_loss(take_rows(deltas, positive), xp.concatenate(targets), divisor=n),
     }
 
 

@@ -11,11 +11,13 @@ from chainfpn.functions import (
     giou_loss,
     sigmoid_focal_loss,
     smooth_l1_loss,
+    take_outputs,
     take_rows,
 )
 from chainfpn.functions import focal_loss as focal_module
 
 RANDOM = np.random.default_rng(0)
+RANDOM_LEVELS = RANDOM.uniform(-3, 3, (2, 4, 4))
 
 
 def _boxes(n):
@@ -25,12 +27,15 @@ def _boxes(n):
 
 #: Each loss of an array, and an array of it.
 LOSSES = {
-    "smooth L1": (lambda x: smooth_l1_loss(x, np.linspace(-1, 1, 12).reshape(3, 4), beta=0.3), (3, 4)),
-    "L1": (lambda x: smooth_l1_loss(x, np.linspace(-1, 1, 12).reshape(3, 4), beta=0), (3, 4)),
-    "binary cross entropy": (lambda x: binary_cross_entropy(x, np.linspace(0, 1, 12).reshape(3, 4)), (3, 4)),
-    "cross entropy": (lambda x: cross_entropy(x, np.array([0, 3, 1])), (3, 4)),
-    "focal": (lambda x: sigmoid_focal_loss(x, np.array([1, -1, 3]), np.array([1, 0.5, 2])), (3, 4)),
-    "focal of another gamma": (lambda x: sigmoid_focal_loss(x, np.array([1, -1, 3]), alpha=0.4, gamma=1.5), (3, 4)),
+    "smooth L1": (lambda x, **o: smooth_l1_loss(x, np.linspace(-1, 1, 12).reshape(3, 4), beta=0.3, **o), (3, 4)),
+    "L1": (lambda x, **o: smooth_l1_loss(x, np.linspace(-1, 1, 12).reshape(3, 4), beta=0, **o), (3, 4)),
+    "binary cross entropy": (lambda x, **o: binary_cross_entropy(x, np.linspace(0, 1, 12).reshape(3, 4), **o), (3, 4)),
+    "cross entropy": (lambda x, **o: cross_entropy(x, np.array([0, 3, 1]), **o), (3, 4)),
+    "focal": (lambda x, **o: sigmoid_focal_loss(x, np.array([1, -1, 3]), np.array([1, 0.5, 2]), **o), (3, 4)),
+    "focal of another gamma": (
+        lambda x, **o: sigmoid_focal_loss(x, np.array([1, -1, 3]), alpha=0.4, gamma=1.5, **o),
+        (3, 4),
+    ),
 }
 
 
@@ -118,10 +123,58 @@ def test_rows_are_those_of_the_levels_put_together():
     xs = [RANDOM.normal(size=(2, n, 3)) for n in (5, 1, 4)]
     rows = np.array([19, 0, 5, 7, 7, 10])
     expected = np.concatenate(xs, axis=1).reshape(20, 3)[rows]
-    assert (take_rows(xs, rows).array == expected).all()
+    assert (take_rows(xs, rows).variable.array == expected).all()
     gradient_check.check_backward(
-        lambda *xs: take_rows(xs, rows), tuple(xs), RANDOM.normal(size=(6, 3)), dtype=np.float64, atol=1e-6, rtol=1e-6
+        lambda *xs: take_rows(xs, rows).variable,
+        tuple(xs),
+        RANDOM.normal(size=(6, 3)),
+        dtype=np.float64,
+        atol=1e-6,
+        rtol=1e-6,
     )
+
+
+@pytest.mark.parametrize("shape", [(5, 12), (5, 3, 4), (5, 3, 2, 2)])
+def test_outputs_are_those_of_the_rows(shape):
+    x = RANDOM.normal(size=shape)
+    row, output, part = np.array([4, 0, 0, 4]), np.array([1, 0, 2, 1]), shape[2:] or (4,)
+    expected = x.reshape(5, 3, *part)[row, output]
+    taken = take_outputs(x, row, output, part)
+    assert (taken.shape, taken.ndim, taken.dtype) == (expected.shape, expected.ndim, x.dtype)
+    assert (taken.variable.array == expected).all()
+    gradient_check.check_backward(
+        lambda x: take_outputs(x, row, output, part).variable, x, expected, dtype=np.float64, atol=1e-6, rtol=1e-6
+    )
+
+
+def test_no_outputs_are_taken_of_no_rows():
+    none = np.empty(0, np.int64)
+    assert take_outputs(np.empty((0, 8), np.float32), none, none, (4,)).variable.shape == (0, 4)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(("loss", "shape"), LOSSES.values(), ids=LOSSES)
+def test_the_loss_of_a_part_is_that_of_its_variable(loss, shape, dtype):
+    rows = np.array([6, 1, 1])
+    results = []
+    for use in (lambda part: part, lambda part: part.variable):
+        xs = [chainer.Variable(x.astype(dtype)) for x in np.split(RANDOM_LEVELS, [2], axis=1)]
+        y = loss(use(take_rows(xs, rows)))
+        y.backward()
+        assert [x.grad.dtype for x in xs] == [dtype, dtype]
+        results.append([y.array, *(x.grad for x in xs)])
+    for mine, reference in zip(*results, strict=True):
+        np.testing.assert_array_equal(mine, reference)
+
+
+@pytest.mark.parametrize(("loss", "shape"), LOSSES.values(), ids=LOSSES)
+def test_a_divisor_divides(loss, shape):
+    x = chainer.Variable(RANDOM.uniform(-3, 3, shape))
+    (whole, gradient), (part, share) = (
+        (y.array, chainer.grad([y], [x])[0].array) for y in (loss(x), loss(x, divisor=np.int64(7)))
+    )
+    np.testing.assert_allclose(part, whole / 7, rtol=1e-12)
+    np.testing.assert_allclose(share, gradient / 7, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +185,7 @@ def test_rows_are_those_of_the_levels_put_together():
         (lambda x: binary_cross_entropy(x, x[:1]), "binary_cross_entropy: t must have the shape of x"),
         (lambda x: cross_entropy(x, np.array([1])), r"cross_entropy: x must be \(R, K\) and t \(R,\), got shapes"),
         (lambda x: sigmoid_focal_loss(x, np.array([1])), r"sigmoid_focal_loss: label must be \(2,\) as x has rows"),
+        (lambda x: smooth_l1_loss(x, x, divisor=0), "smooth_l1_loss: divisor must be > 0, got 0"),
         (lambda x: giou_loss(x[:, :3], x[:, :3]), r"giou_loss: x and t must be \(R, 4\), got shapes \(2, 3\)"),
     ],
 )
