@@ -136,7 +136,8 @@ def _prepare(path, model, meta, drop, allow_missing, only, rename, dtype, entry)
         arguments = report.arguments | published_eps(digest) | known.get("arguments", {})
         twin = published_twin(digest) or known.get("model")
         builder = twin if model is None and twin in report.twins else name
-        return make_meta(builder, arguments, extra, source=source.name, sha256=digest, converter=__version__)
+        made = make_meta(builder, arguments, extra, source=source.name, sha256=digest, converter=__version__)
+        return known | made  # of what the file says, a training's record stays
 
     make("")  # what is wrong with it is said before anything is written
     with ThreadPoolExecutor(1) as pool:

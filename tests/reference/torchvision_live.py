@@ -4,7 +4,9 @@ The tests' own environment has no torch. A snippet of Python is run in another i
 travel in .npz files, nothing is pickled.
 """
 
+import atexit
 import functools
+import json
 import os
 import pathlib
 import shutil
@@ -18,29 +20,49 @@ import pytest
 
 from reference.required import skip_or_fail
 
-#: What surrounds the snippet in the other interpreter. Arguments: the inputs, the outputs, the folder.
-HARNESS = """
-import pathlib, sys, warnings
+#: What runs in the other interpreter: it imports torch once, then forks for every snippet.
+#: A line of its stdin names the snippet, the inputs, the outputs, the folder, and where to print; it answers by a line,
+#: the exit status.
+SERVER = """
+import json, os, pathlib, sys, traceback, warnings
 warnings.simplefilter("ignore")
 import numpy as np
 import torch
 import torchvision
 
-torch.set_num_threads(2)
-torch.manual_seed(0)
-folder = pathlib.Path(sys.argv[3])
-with np.load(sys.argv[1], allow_pickle=False) as file:
-    inputs = {name: file[name] for name in file.files}
-outputs = {}
-with open(folder / SNIPPET, encoding="utf-8") as file:
-    exec(compile(file.read(), SNIPPET, "exec"))
-outputs = {name: np.asarray(value.detach() if hasattr(value, "detach") else value) for name, value in outputs.items()}
-np.savez(sys.argv[2], **outputs)
+
+def run(snippet, inputs, outputs, folder):
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    with np.load(inputs, allow_pickle=False) as file:
+        names = {"inputs": {name: file[name] for name in file.files}, "outputs": {}, "folder": pathlib.Path(folder)}
+    with open(snippet, encoding="utf-8") as file:
+        exec(compile(file.read(), snippet, "exec"), {**modules, **names})
+    arrays = {name: np.asarray(v.detach() if hasattr(v, "detach") else v) for name, v in names["outputs"].items()}
+    np.savez(outputs, **arrays)
+
+
+modules = {"__name__": "__main__", "np": np, "pathlib": pathlib, "sys": sys, "torch": torch, "torchvision": torchvision}
+for line in sys.stdin:
+    *job, printed = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        log = os.open(printed, os.O_WRONLY | os.O_CREAT)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        try:
+            run(*job)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
 class TorchvisionLive:
-    """Runs snippets of Python in an interpreter that has torchvision.
+    """Runs snippets of Python in an interpreter that has torchvision, each in a process of its own.
 
     Args:
         python (str): The interpreter.
@@ -48,6 +70,7 @@ class TorchvisionLive:
 
     def __init__(self, python):
         self.python = python
+        self._server = None
 
     def run(self, code, folder=None, **arrays):
         """Run a snippet and return the arrays it made.
@@ -64,20 +87,35 @@ class TorchvisionLive:
             dict: Each name in ``outputs`` with its array.
 
         Raises:
-            AssertionError: with the interpreter's stderr if the snippet fails.
+            AssertionError: with what it printed if the snippet fails.
         """
         with tempfile.TemporaryDirectory(prefix="torchvision-live-") as temporary:
             work = pathlib.Path(temporary)
-            snippet = work / "snippet.py"
+            snippet, inputs, outputs, printed = (
+                work / name for name in ("snippet.py", "inputs.npz", "outputs.npz", "printed")
+            )
             snippet.write_text(textwrap.dedent(code), encoding="utf-8")
-            np.savez(work / "inputs.npz", **arrays)
-            harness = f"SNIPPET = {str(snippet)!r}\n{HARNESS}"
-            command = [self.python, "-c", harness, work / "inputs.npz", work / "outputs.npz", folder or work]
-            done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=_clean_environment())
-            if done.returncode:
-                raise AssertionError(f"the snippet failed in {self.python}:\n{done.stderr}")
-            with np.load(work / "outputs.npz", allow_pickle=False) as file:
+            np.savez(inputs, **arrays)
+            if self._ask(snippet, inputs, outputs, folder or work, printed) != "0\n":
+                text = printed.read_text(encoding="utf-8", errors="replace") if printed.exists() else "no answer"
+                raise AssertionError(f"the snippet failed in {self.python}:\n{text}")
+            with np.load(outputs, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
+
+    def _ask(self, *paths):
+        """Have the server, which is started first if need be, run a snippet: a line with the exit status."""
+        if self._server is None or self._server.poll() is not None:
+            self._server = subprocess.Popen(
+                [self.python, "-c", SERVER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=_clean_environment(),
+            )
+            atexit.register(self._server.communicate)
+        self._server.stdin.write(json.dumps([str(path) for path in paths]) + "\n")
+        self._server.stdin.flush()
+        return self._server.stdout.readline()
 
 
 def _clean_environment():
