@@ -12,8 +12,9 @@ import numpy as np
 from chainfpn.functions.kernels import numba_winograd, threads
 from chainfpn.functions.kernels.numba_winograd import P, Q
 
-#: Bytes of transformed tiles made at a time: as many as the transformed weights take, between these bounds.
-LEAST_BYTES, MOST_BYTES = 4 << 20, 16 << 20
+#: Bytes of transformed tiles made at a time. Each time all transformed weights, or sums of their gradients, are gone
+#: through: a block must be worth that, and stay in the cache.
+BLOCK_BYTES = 8 << 20
 
 #: Below these the direct convolution was the faster one (AMD Zen 5, one thread); tiles of a result and of weights.
 MIN_CHANNELS, MIN_TILES, MIN_TILES_OF_WEIGHTS = 16, 40, 64
@@ -73,7 +74,7 @@ def weight_gradient(x, gy, pad):
     """Run the transpose of ``forward`` in W: (B, C, H, W) and (B, O, outh, outw) to (O, C, 3, 3)."""
     n_in, n_out = x.shape[1], gy.shape[1]
     sums = None
-    for image, n_columns, tile_rows, buffer in _blocks(len(x), gy.shape[2:], n_in, n_out):
+    for image, n_columns, tile_rows, buffer in _blocks(len(x), gy.shape[2:], n_in + n_out):
         tiles, gradients = _share(buffer, (n_in, n_out), n_columns, tile_rows)
         inputs = [(x[image], channels, tile_rows, pad, n_columns, tiles) for channels in _shares(n_in)]
         threads.run(numba_winograd.transform_inputs, inputs)
@@ -88,7 +89,7 @@ def _convolve(x, weights, pad):
     """Convolve with transformed weights, (36, O, C)."""
     n_out, n_in = weights.shape[1:]
     y = np.empty((len(x), n_out, *(size + 2 * p - 2 for size, p in zip(x.shape[2:], pad, strict=True))), np.float32)
-    for image, n_columns, tile_rows, buffer in _blocks(len(x), y.shape[2:], n_in, n_out):
+    for image, n_columns, tile_rows, buffer in _blocks(len(x), y.shape[2:], n_in + n_out):
         tiles, products = _share(buffer, (n_in, n_out), n_columns, tile_rows)
         inputs = [(x[image], channels, tile_rows, pad, n_columns, tiles) for channels in _shares(n_in)]
         threads.run(numba_winograd.transform_inputs, inputs)
@@ -98,20 +99,16 @@ def _convolve(x, weights, pad):
     return y
 
 
-def _blocks(n_images, outsize, n_in, n_out):
-    """Go through the rows of tiles of all images, some at a time.
-
-    Every block goes through all transformed weights, or sums of their gradients, once: few blocks where those are
-    many.
+def _blocks(n_images, outsize, n_channels):
+    """Go through the rows of tiles of all images, as many at a time as fit into ``BLOCK_BYTES``.
 
     Yields:
-        tuple: Image, tiles in a row, first and one behind the last row of tiles, and a buffer for (36, n_in + n_out,
+        tuple: Image, tiles in a row, first and one behind the last row of tiles, and a buffer for (36, n_channels,
         tiles) numbers, overwritten by the next.
     """
     n_rows, n_columns = (-(-size // 4) for size in outsize)
-    row_numbers = 36 * (n_in + n_out) * n_columns
-    block_bytes = min(max(4 * 36 * n_in * n_out, LEAST_BYTES), MOST_BYTES)
-    n_blocks = min(-(-n_rows * row_numbers * 4 // block_bytes), n_rows)
+    row_numbers = 36 * n_channels * n_columns
+    n_blocks = min(-(-n_rows * row_numbers * 4 // BLOCK_BYTES), n_rows)
     bounds = np.linspace(0, n_rows, n_blocks + 1).astype(int)
     buffer = np.empty(row_numbers * int(np.diff(bounds).max()), np.float32)
     for image in range(n_images):

@@ -46,7 +46,7 @@ def block_bytes(request, monkeypatch):
     if request.param is not None:
         monkeypatch.setattr(kernels, "BLOCK_BYTES", request.param)
         if kernels._winograd() is not None:
-            monkeypatch.setattr(kernels._winograd(), "MOST_BYTES", 10 * request.param)
+            monkeypatch.setattr(kernels._winograd(), "BLOCK_BYTES", 10 * request.param)
 
 
 def case_arrays(name, dtype):
