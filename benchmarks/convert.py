@@ -13,15 +13,17 @@ import argparse
 import os
 import pathlib
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 
+from measuring import page
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "benchmarks.md"
-MARKERS = ("<!-- begin: benchmarks/convert.py -->", "<!-- end: benchmarks/convert.py -->")
+sys.path.insert(0, str(ROOT / "tests"))
+
+from reference.torchvision_live import find  # noqa: E402
 
 MAKE = """
 import sys, torch, torchvision
@@ -59,19 +61,6 @@ print(seconds, peak)
 """
 
 
-def find_torch():
-    """Return an interpreter that has torchvision."""
-    for python in (
-        os.environ.get("CHAINFPN_TORCHVISION_PYTHON"),
-        sys.executable,
-        "/usr/bin/python3",
-        shutil.which("python3"),
-    ):
-        if python and not subprocess.run([python, "-c", "import torchvision"], capture_output=True).returncode:
-            return python
-    raise SystemExit("no interpreter with torchvision found: name one by CHAINFPN_TORCHVISION_PYTHON")
-
-
 def run(python, code, *arguments, path=None):
     """Run a snippet and return (seconds, MB)."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -106,25 +95,19 @@ def measure(torch, repeats):
     return "\n".join([f"{os.cpu_count()} cores, Python {platform.python_version()}, medians of {repeats}.", "", *lines])
 
 
-def write(table):
-    """Replace what is between the markers of the page."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKERS[0])
-    _, found, after = rest.partition(MARKERS[1])
-    if not found:
-        sys.exit(f"{PAGE.name}: has no place for the table: {MARKERS[0]}")
-    PAGE.write_text(f"{before}{MARKERS[0]}\n{table}\n{MARKERS[1]}{after}", encoding="utf-8")
-
-
 def main():
     """Measure, print, and write the page if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     arguments = parser.parse_args()
-    table = measure(find_torch(), arguments.repeats)
+    live = find()
+    if live is None:
+        raise SystemExit("no interpreter with torchvision found: name one by CHAINFPN_TORCHVISION_PYTHON")
+    table = measure(live.python, arguments.repeats)
     print(table)
     if arguments.write:
-        write(table)
+        page.write("convert.py", table)
 
 
 if __name__ == "__main__":

@@ -14,23 +14,23 @@ import argparse
 import inspect
 import os
 import pathlib
-import platform
-import re
 import statistics
 import sys
 import tempfile
 import textwrap
 import time
 
-import chainfpn  # isort: skip
+import chainfpn  # noqa: F401  # isort: skip
 import chainer
-import chainer.links as L
 import numpy as np
 from chainercv.links import FasterRCNNFPNResNet50
 from chainercv.utils import read_image
 
 from chainfpn import models
 from chainfpn.data import photograph_path
+from measuring import page
+from measuring.machine import Machine
+from measuring.work import Work
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -38,8 +38,6 @@ sys.path.insert(0, str(ROOT / "tests"))
 from reference.random_networks import RANDOM_NETWORKS  # noqa: E402
 from reference.torchvision_live import find  # noqa: E402
 
-PAGE = ROOT / "docs" / "benchmarks.md"
-MARKERS = ("<!-- begin: benchmarks/detect.py -->", "<!-- end: benchmarks/detect.py -->")
 MIN_SIZE = 800
 
 #: Makes the checkpoint: random weights that find hundreds of things.
@@ -128,21 +126,6 @@ STAGES = {
 }
 
 
-class Flops(chainer.LinkHook):
-    """Count floating-point operations of convolutions and linear layers."""
-
-    name = "Flops"
-
-    def __init__(self):
-        super().__init__()
-        self.total = 0
-
-    def forward_postprocess(self, args):
-        """Add those of one layer."""
-        if isinstance(args.link, (L.Convolution2D, L.Linear)):
-            self.total += 2 * args.out.size * args.link.W[0].size
-
-
 def ours(path, img, repeat):
     """Time chainfpn: seconds by stage, boxes, and the layers' operations by stage."""
     detector = models.fasterrcnn_resnet50_fpn(pretrained_model=path, min_size=MIN_SIZE)
@@ -158,16 +141,16 @@ def ours(path, img, repeat):
     seconds["pool"] = [a - b for a, b in zip(seconds["roi heads"], seconds["head"], strict=True)]
     x, _ = detector.prepare([img])
     with chainer.using_config("train", False), chainer.no_backprop_mode():
-        with Flops() as flops:
+        with Work() as work:
             hs = detector.backbone(x)
-        flop = {"trunk and pyramid": flops.total}
-        with Flops() as flops:
+        flop = {"trunk and pyramid": work.forward}
+        with Work() as work:
             detector.rpn.head(hs)
-        flop["RPN head"] = flops.total
-    with Flops() as flops:
+        flop["RPN head"] = work.forward
+    with Work() as work:
         (bbox,), _, _ = detector.predict([img])
-    flop["**all**"] = flops.total
-    flop["box head"] = flops.total - flop["trunk and pyramid"] - flop["RPN head"]
+    flop["**all**"] = work.forward
+    flop["box head"] = work.forward - flop["trunk and pyramid"] - flop["RPN head"]
     return seconds, bbox, flop, x
 
 
@@ -176,29 +159,18 @@ def chainercvs_trunk(x, repeat):
     trunk = FasterRCNNFPNResNet50(n_fg_class=80, pretrained_model=None).extractor
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         seconds = Stopwatch().run(lambda: trunk(x), repeat)["all"]
-        with Flops() as flops:
+        with Work() as work:
             trunk(x)
-    return seconds, flops.total
-
-
-def sgemm(n=2048, repeat=5):
-    """Measure the speed of a large matrix product, the best of several: operations per second."""
-    a = np.random.default_rng(0).random((n, n), dtype=np.float32)
-    best = float("inf")
-    for _ in range(repeat):
-        start = time.perf_counter()
-        a @ a
-        best = min(best, time.perf_counter() - start)
-    return 2 * n**3 / best
+    return seconds, work.forward
 
 
 def measure(repeat):
     """Measure everything and return the section as Markdown."""
     img = read_image(str(photograph_path()))
-    threads = len(os.sched_getaffinity(0))
+    machine = Machine()
     live = find()
     load = os.getloadavg()[0]
-    speed = sgemm()
+    speed = machine.operations()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         theirs = None
@@ -206,11 +178,13 @@ def measure(repeat):
         if live is not None:
             live.run(MAKE, folder=folder, img=img, min_size=MIN_SIZE)
             path = folder / "detector.pth"
-            theirs = live.run(THEIRS, folder=folder, img=img, min_size=MIN_SIZE, threads=threads, repeat=repeat)
+            theirs = live.run(
+                THEIRS, folder=folder, img=img, min_size=MIN_SIZE, threads=machine.n_threads, repeat=repeat
+            )
             boxes = theirs.pop("boxes")
         seconds, bbox, flop, x = ours(path, img, repeat)
     trunk, trunk_flop = chainercvs_trunk(x, repeat)
-    speed = max(speed, sgemm())  # before and after, in case the machine had other things to do
+    speed = max(speed, machine.operations())  # before and after, in case the machine had other things to do
 
     lines = [
         "| stage | chainfpn, s | torchvision, s | times as fast | limit, s | of the limit |",
@@ -231,8 +205,7 @@ def measure(repeat):
         f"chainfpn's, for {flop['trunk and pyramid'] / 1e9:.0f}, are {times:.2f} times as fast.",
         "",
         f"{len(bbox)} boxes on {x.shape[3]} x {x.shape[2]} pixels; median of {repeat} runs after one to warm up; "
-        f"{threads} threads; matrix product {speed / 1e9:.0f} GFLOP/s; load average before the run {load:.1f}. "
-        f"Python {platform.python_version()}, NumPy {np.__version__}, chainfpn {chainfpn.__version__}.",
+        f"{machine.name()}; matrix product {speed / 1e9:.0f} GFLOP/s; load average before the run {load:.1f}.",
     ]
     if theirs is not None:
         lines[-1] += f" {agreement(bbox, boxes)}"
@@ -252,26 +225,16 @@ def agreement(bbox, boxes):
     return f"Each box is one of torchvision's {len(boxes)}, at most {distance.max():.3f} pixels away."
 
 
-def write(section, markers=MARKERS):
-    """Replace what is between the markers of the page."""
-    begin, end = map(re.escape, markers)
-    text = PAGE.read_text(encoding="utf-8")
-    text, n = re.subn(f"{begin}.*{end}", lambda _: "\n".join((markers[0], section, markers[1])), text, flags=re.DOTALL)
-    if n != 1:
-        sys.exit(f"{PAGE.name}: has no place for the tables: {markers[0]}")
-    PAGE.write_text(text, encoding="utf-8")
-
-
 def main():
     """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="timed runs of each (default: %(default)s)")
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{page.BENCHMARKS.name}")
     arguments = parser.parse_args()
     section = measure(arguments.repeat)
     print(section)
     if arguments.write:
-        write(section)
+        page.write("detect.py", section)
 
 
 if __name__ == "__main__":

@@ -17,14 +17,13 @@ import chainfpn  # noqa: F401  isort: skip
 import numpy as np
 
 from chainfpn import models
+from measuring import page
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from reference import classifier_answers, classifier_cases, detector_answers, detector_cases, torchvision_live  # noqa: E402
 from reference.classifier_answers import difference, without_initial_values  # noqa: E402
-
-PAGE = ROOT / "docs" / "models.md"
 
 
 def classifiers(live):
@@ -110,14 +109,6 @@ def figures(builder, *names):
 TABLES = {"classifiers": classifiers, "detectors": detectors, "kuangliu": kuangliu}
 
 
-def write(name, text):
-    """Put a table between its markers in the page."""
-    begin, end = f"<!-- begin: benchmarks/parity.py {name} -->", f"<!-- end: benchmarks/parity.py {name} -->"
-    before, rest = PAGE.read_text(encoding="utf-8").split(begin)
-    _, after = rest.split(end)
-    PAGE.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
-
-
 def main():
     """Run the comparison."""
     parser = argparse.ArgumentParser(description="Compare the models with torchvision's.")
@@ -135,7 +126,7 @@ def main():
             print(line, flush=True)
             lines.append(line)
         if options.write:
-            write(name, "\n".join(lines))
+            page.write(f"parity.py {name}", "\n".join(lines), page.DOCS / "models.md")
 
 
 if __name__ == "__main__":

@@ -16,11 +16,7 @@ sort of the scores.
 import argparse
 import os
 import pathlib
-import platform
-import re
 import sys
-import threading
-import time
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 
@@ -33,14 +29,13 @@ from chainercv import functions as chainercv_functions
 from chainercv import utils as chainercv_utils
 
 from chainfpn import boxes, functions
+from measuring import page
+from measuring.machine import Machine
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from reference.torchvision_live import find  # noqa: E402
-
-PAGE = ROOT / "docs" / "benchmarks.md"
-MARKERS = ("<!-- begin: benchmarks/roi_ops.py {} -->", "<!-- end: benchmarks/roi_ops.py {} -->")
 
 N_ROIS = 1000
 MAP = (200, 272)
@@ -124,67 +119,6 @@ def make_boxes(n):
     )
     bbox = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
     return bbox.astype(np.float32), rng.uniform(0, 1, n).astype(np.float32)
-
-
-class Machine:
-    """Times functions on a device, and measures what the device can do."""
-
-    def __init__(self, device):
-        self.on_gpu = device == "cuda"
-        self.xp = cuda.cupy if self.on_gpu else np
-        self.repeat = 20 if self.on_gpu else 9
-
-    def wait(self):
-        """Wait for the device."""
-        if self.on_gpu:
-            self.xp.cuda.Device().synchronize()
-
-    def best(self, run, repeat=None):
-        """Return the least seconds of several runs, after one to warm up."""
-        run()
-        seconds = []
-        for _ in range(repeat or self.repeat):
-            self.wait()
-            start = time.perf_counter()
-            run()
-            self.wait()
-            seconds.append(time.perf_counter() - start)
-        return min(seconds)
-
-    def copy_bandwidth(self):
-        """Return bytes per second, read and written, of a copy by two threads (or the GPU)."""
-        source = self.xp.ones(2**26, np.float32)
-        target = self.xp.empty_like(source)
-        parts = [slice(None)] if self.on_gpu else [slice(0, 2**25), slice(2**25, None)]
-
-        def copy():
-            threads = [threading.Thread(target=np.copyto, args=(target[p], source[p])) for p in parts[1:]]
-            for thread in threads:
-                thread.start()
-            self.xp.copyto(target[parts[0]], source[parts[0]])
-            for thread in threads:
-                thread.join()
-
-        return 2 * source.nbytes / self.best(copy)
-
-    def operations(self):
-        """Return multiplications and additions per second of a matrix product."""
-        a = self.xp.ones((2048, 2048), np.float32)
-        return 2 * 2048**3 / self.best(lambda: a @ a)
-
-    def name(self):
-        """Name the device and the versions that were measured."""
-        if self.on_gpu:
-            properties = self.xp.cuda.runtime.getDeviceProperties(0)
-            return f"{properties['name'].decode()}, CuPy {self.xp.__version__}"
-        model = platform.processor() or platform.machine()
-        cpuinfo = pathlib.Path("/proc/cpuinfo")
-        if cpuinfo.exists():
-            model = re.search(r"model name\s*: (.*)", cpuinfo.read_text()).group(1)
-        import numba
-
-        versions = f"Python {platform.python_version()}, NumPy {np.__version__}, Numba {numba.__version__}"
-        return f"{model}, {numba.config.NUMBA_NUM_THREADS} threads, {versions}"
 
 
 def our_runs(machine, name, bins, channels, options, rois):
@@ -346,14 +280,6 @@ def ratio(theirs, ours):
     return f"{theirs / ours:,.0f}" if theirs > 10 * ours else f"{theirs / ours:.1f}"
 
 
-def write(text, device):
-    """Replace what stands between the markers of the page."""
-    begin, end = (marker.format(device) for marker in MARKERS)
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(begin)
-    PAGE.write_text(f"{before}{begin}\n{text}\n{rest[rest.index(end) :]}", encoding="utf-8")
-
-
 def main():
     """Measure, print, and write the page if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -362,13 +288,13 @@ def main():
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not cuda.available:
         parser.error("--device cuda: Chainer sees no CUDA device")
-    machine = Machine(arguments.device)
+    machine = Machine(arguments.device, int(os.environ["NUMBA_NUM_THREADS"]))
     rows, nms_rows, about = measure(machine)
     tables = [table(part, machine.on_gpu) for part in (rows, nms_rows)]
     text = f"{about}.\n\n{tables[0]}\n\nNon-maximum suppression at IoU {NMS_THRESH}:\n\n{tables[1]}"
     print(text)
     if arguments.write:
-        write(text, arguments.device)
+        page.write(f"roi_ops.py {arguments.device}", text)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Time one training step, stage by stage, against torchvision and against Chainer's own convolution.
 
-    python benchmarks/train_step.py               # print the tables
-    python benchmarks/train_step.py --write       # also put them into docs/benchmarks.md
+    python benchmarks/train_step.py                  # print the tables
+    python benchmarks/train_step.py --device cuda    # of a GPU, where all our convolutions are Chainer's
+    python benchmarks/train_step.py --write          # also put them into docs/benchmarks.md
 
 Two Faster R-CNNs learn the bundled photograph with SGD: torchvision's on a ResNet-50, and the small one that the
 bundled detector is, on a ResNet-18 up to layer3. Normalization, conv1 and layer1 are frozen. All sides start from the
@@ -17,7 +18,6 @@ import gc
 import inspect
 import os
 import pathlib
-import platform
 import statistics
 import sys
 import tempfile
@@ -31,6 +31,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 import numpy as np
+from chainer.backends import cuda
 from chainercv.utils import read_image
 
 from chainfpn import links, models
@@ -38,17 +39,17 @@ from chainfpn.data import photograph_path
 from chainfpn.training import freeze_backbone, train_chain
 from chainfpn.training.roi_loss import draw_regions, roi_losses
 from chainfpn.training.rpn_loss import draw_anchors, rpn_losses
+from measuring import page
+from measuring.machine import Machine
+from measuring.work import Work
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
-
-from detect import PAGE, Flops, sgemm, write  # noqa: E402
+sys.path.insert(0, str(ROOT / "tests"))
 
 from reference.random_networks import RANDOM_NETWORKS  # noqa: E402
 from reference.torchvision_live import find  # noqa: E402
 from reference.torchvision_train_step import BUILD, MAKE, THEIR_STEP  # noqa: E402
 
-MARKERS = ("<!-- begin: benchmarks/train_step.py -->", "<!-- end: benchmarks/train_step.py -->")
 SIZES = (400, 800)
 
 #: The person in the bundled photograph, yxyx.
@@ -89,10 +90,12 @@ class Laps:
 
     Args:
         processor (bool): Take the time of this thread's processor instead of the clock on the wall.
+        wait (callable): Waits for the device.
     """
 
-    def __init__(self, processor):
+    def __init__(self, processor, wait):
         self.clock = time.thread_time if processor else time.perf_counter
+        self.wait = wait
         self.reset()
 
     def reset(self):
@@ -102,6 +105,7 @@ class Laps:
 
     def lap(self, stage):
         """Let the time since the last lap count for a stage."""
+        self.wait()
         now = self.clock()
         self.seconds[stage] = self.seconds.get(stage, 0) + now - self.last
         self.last = now
@@ -134,12 +138,14 @@ class Ours:
         min_size (int): Shorter side of the image in the network.
         path (path or None): The checkpoint.
         lr (float): Learning rate of SGD.
+        device (str): Chainer's name of where it is.
     """
 
-    def __init__(self, network, min_size, path, lr):
+    def __init__(self, network, min_size, path, lr, device="@numpy"):
         options = network._asdict()
         self.model = models.fasterrcnn_resnet_fpn(pretrained_model=path, min_size=min_size, norm_eps=1e-5, **options)
         self.chain = train_chain(self.model)
+        self.chain.to_device(device)
         self.optimizer = chainer.optimizers.MomentumSGD(lr=lr, momentum=0.9).setup(self.chain)
         self.optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(1e-4))
         freeze_backbone(self.model, 3)
@@ -197,29 +203,10 @@ class Ours:
             self.model.backbone(x)
         n_bytes = 20 * sum(param.size for param in self.chain.params() if param.requires_grad)
         return {
-            "trunk forward": work.total / speed,
+            "trunk forward": work.forward / speed,
             "trunk backward": work.backward / speed,
             "update": n_bytes / bandwidth,  # parameter, gradient and velocity read, two of them written
         }
-
-
-class Work(Flops):
-    """Count the floating-point operations of the gradients that layers need, too."""
-
-    name = "Work"
-
-    def __init__(self):
-        super().__init__()
-        self.backward = 0
-
-    def forward_postprocess(self, args):
-        """Add those of one layer."""
-        before = self.total
-        super().forward_postprocess(args)
-        work = self.total - before
-        if work:
-            x = args.args[0]
-            self.backward += work * (args.link.W.requires_grad + (isinstance(x, chainer.Variable) and x.requires_grad))
 
 
 def _cut(variables):
@@ -231,18 +218,6 @@ def chainers_convolution():
     """Have all our convolutions computed by Chainer."""
     with mock.patch.object(links.Convolution2D, "forward", L.Convolution2D.forward):
         yield
-
-
-def copy_bandwidth(n_bytes=1 << 27, repeat=5):
-    """Measure how fast a large array is copied: bytes read and written per second."""
-    a = np.ones(n_bytes, np.uint8)
-    b = np.empty_like(a)
-    best = float("inf")
-    for _ in range(repeat):
-        start = time.perf_counter()
-        b[...] = a
-        best = min(best, time.perf_counter() - start)
-    return 2 * n_bytes / best
 
 
 def table(mine, stock, theirs, limits):
@@ -275,28 +250,32 @@ def _median(side, stage):
     return statistics.median(map(sum, zip(*(side[name] for name in STAGES), strict=True)))
 
 
-def measure_one(network, min_size, live, arguments):
+def measure_one(network, min_size, live, machine, arguments):
     """Measure one network at one size: Markdown lines."""
     img = read_image(str(photograph_path()))
-    processor = arguments.threads == 1
-    given = {**network._asdict(), "min_size": min_size, "img": img, "bbox": BBOX, "threads": arguments.threads}
+    processor = machine.n_threads == 1 and not machine.on_gpu
+    laps = Laps(processor, machine.wait)
+    given = {**network._asdict(), "min_size": min_size, "img": img, "bbox": BBOX, "threads": machine.n_threads}
     given |= {"lr": 1e-5, "repeat": arguments.repeat, "processor": processor}
-    sides = [{}, {}, {} if live else None]
+    given |= {"device": "cuda" if machine.on_gpu else "cpu"}
+    sides = [{}, None if machine.on_gpu else {}, {} if live else None]
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         if live:
-            live.run(RANDOM_NETWORKS + BUILD + MAKE, folder=folder, **given)
-        trained = Ours(network, min_size, folder / "detector.pth" if live else None, given["lr"])
+            live.run(RANDOM_NETWORKS + BUILD + MAKE, folder=folder, **given | {"device": "cpu"})
+        path = folder / "detector.pth" if live else None
+        trained = Ours(network, min_size, path, given["lr"], machine.chainers_device)
         losses = trained.step(lambda stage: None)
         for _ in range(arguments.rounds):
-            _extend(sides[0], Laps(processor).run(trained.step, arguments.repeat))
-            with chainers_convolution():
-                _extend(sides[1], Laps(processor).run(trained.step, arguments.repeat))
+            _extend(sides[0], laps.run(trained.step, arguments.repeat))
+            if sides[1] is not None:
+                with chainers_convolution():
+                    _extend(sides[1], laps.run(trained.step, arguments.repeat))
             if live:
                 seconds = live.run(THEIRS, folder=folder, **given)
                 their_losses = seconds.pop("first step")
                 _extend(sides[2], seconds)
-    limits = trained.limits(sgemm(), copy_bandwidth())
+    limits = trained.limits(machine.operations(), machine.copy_bandwidth())
     lines = table(*sides, limits)
     words = ", ".join(f"{loss:.3f}" for loss in losses)
     if live:
@@ -313,19 +292,18 @@ def measure(arguments):
     """Measure everything and return the section as Markdown."""
     live = find()
     load = os.getloadavg()[0]
+    machine = Machine(arguments.device, arguments.threads)
     lines = []
     for name, network in NETWORKS.items():
         for min_size in arguments.size:
-            lines += [f"### {name}, {min_size} pixels", "", *measure_one(network, min_size, live, arguments), ""]
-    kernels = os.environ.get("OPENBLAS_CORETYPE")
+            lines += [f"### {name}, {min_size} pixels", ""]
+            lines += [*measure_one(network, min_size, live, machine, arguments), ""]
+    clock = "processor time" if machine.n_threads == 1 and not machine.on_gpu else "wall-clock time"
     return "\n".join(
         [
             *lines,
-            f"{'1 thread, processor time' if arguments.threads == 1 else f'{arguments.threads} threads'}; "
-            f"medians of {arguments.rounds} rounds of {arguments.repeat} steps; matrix product "
-            f"{sgemm() / 1e9:.0f} GFLOP/s{f' with OPENBLAS_CORETYPE={kernels}' if kernels else ''}; load average "
-            f"before the run {load:.1f}. {platform.machine()}, Python {platform.python_version()}, "
-            f"NumPy {np.__version__}.",
+            f"{machine.name()}; {clock}, medians of {arguments.rounds} rounds of {arguments.repeat} steps; matrix "
+            f"product {machine.operations() / 1e9:.0f} GFLOP/s; load average before the run {load:.1f}.",
         ]
     )
 
@@ -340,15 +318,18 @@ def main():
     parser.add_argument("--rounds", type=int, default=2, metavar="N", help="turns of each side (default: %(default)s)")
     parser.add_argument("--size", type=int, nargs="+", default=SIZES, metavar="PIXELS", help="shorter sides (400 800)")
     parser.add_argument("--threads", type=int, default=n_cores, metavar="N", help="threads (default: %(default)s)")
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where all sides run")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{page.BENCHMARKS.name}")
     arguments = parser.parse_args()
+    if arguments.device == "cuda" and not cuda.available:
+        parser.error("--device cuda: Chainer sees no CUDA device")
     wanted = {name: str(arguments.threads) for name in ("OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS")}
     if any(os.environ.get(name) != value for name, value in wanted.items()):  # they are read when NumPy is imported
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})
     section = measure(arguments)
     print(section)
     if arguments.write:
-        write(section, MARKERS)
+        page.write(f"train_step.py {arguments.device}", section)
 
 
 if __name__ == "__main__":

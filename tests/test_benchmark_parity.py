@@ -1,11 +1,10 @@
 """The tables of docs/models.md: every model is there, and what they say is within what the tests allow."""
 
-import importlib.util
 import pathlib
-import sys
 
 import pytest
 
+import parity
 from chainfpn import models
 from reference import classifier_cases, detector_cases
 
@@ -24,17 +23,6 @@ ON_ANY_RESNET = {
     "retinanet_resnet_fpn_v2",
 }
 ON_ANY_RESNET_TESTED = ROOT / "tests" / "chainfpn_tests" / "models_tests" / "test_detectors.py"
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    """The benchmark as a module."""
-    spec = importlib.util.spec_from_file_location("parity", ROOT / "benchmarks" / "parity.py")
-    module = importlib.util.module_from_spec(spec)
-    path = sys.path[:]
-    spec.loader.exec_module(module)
-    sys.path[:] = path
-    return module
 
 
 def lines(name):
@@ -86,20 +74,8 @@ def test_every_published_detector_has_a_case():
     assert published == set(detector_cases.CASES)
 
 
-def test_a_line_is_made_of_the_model_its_size_and_what_is_published(benchmark):
-    assert benchmark.row("resnet18", ["x"]) == "| `resnet18` | 11,689,512 | x |"
-    assert benchmark.figures("maskrcnn_resnet50_fpn", "box", "mask", "keypoint") == "37.9, 34.6"
+def test_a_line_is_made_of_the_model_its_size_and_what_is_published():
+    assert parity.row("resnet18", ["x"]) == "| `resnet18` | 11,689,512 | x |"
+    assert parity.figures("maskrcnn_resnet50_fpn", "box", "mask", "keypoint") == "37.9, 34.6"
     with pytest.raises(SystemExit, match="resnet18 has 3 parameters, torchvision's 4"):
-        benchmark.require_equal("resnet18", 3, 4)
-
-
-def test_a_table_goes_between_its_markers(benchmark, tmp_path, monkeypatch):
-    page = tmp_path / "page.md"
-    page.write_text(
-        "a\n<!-- begin: benchmarks/parity.py x -->\nold\n<!-- end: benchmarks/parity.py x -->\nb\n", encoding="utf-8"
-    )
-    monkeypatch.setattr(benchmark, "PAGE", page)
-    benchmark.write("x", "| new |")
-    assert page.read_text(encoding="utf-8") == (
-        "a\n<!-- begin: benchmarks/parity.py x -->\n| new |\n<!-- end: benchmarks/parity.py x -->\nb\n"
-    )
+        parity.require_equal("resnet18", 3, 4)

@@ -1,37 +1,22 @@
 """The parts of the benchmark of a training step that do not take minutes."""
 
 import argparse
-import importlib.util
-import pathlib
-import sys
 
 import numpy as np
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def train_step():
-    path, before = ROOT / "benchmarks" / "train_step.py", sys.path.copy()
-    spec = importlib.util.spec_from_file_location("benchmark_train_step", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where inspect looks for it
-    spec.loader.exec_module(module)
-    yield module
-    sys.path[:] = before
-    sys.modules.pop("detect", None)
+import train_step
 
 
 @pytest.fixture
-def side(train_step):
+def side():
     """Our side of the benchmark, with a network of a few channels."""
     np.random.seed(0)
     network = train_step.Network(depth=18, stages=(1, 2), fpn_channels=8, head_channels=8, n_fg_class=1)
     return train_step.Ours(network, 64, None, 1e-3)
 
 
-def test_the_staged_step_is_a_step_of_training(side, train_step):
+def test_the_staged_step_is_a_step_of_training(side):
     before = {name: param.array.copy() for name, param in side.chain.namedparams()}
     np.random.seed(1)
     loss = side.chain([side.img], [train_step.BBOX], [np.zeros(1, np.int32)])
@@ -56,17 +41,18 @@ def test_the_staged_step_is_a_step_of_training(side, train_step):
     assert moved > 10
 
 
-def test_both_sides_have_the_same_stages_and_weights(train_step, torchvision_live, tmp_path):
+def test_both_sides_have_the_same_stages_and_weights(torchvision_live):
     network = train_step.Network(depth=18, stages=(1, 2), fpn_channels=8, head_channels=8, n_fg_class=1)
-    arguments = argparse.Namespace(threads=1, repeat=1, rounds=1)
-    lines = train_step.measure_one(network, 64, torchvision_live, arguments)
+    machine, arguments = train_step.Machine("cpu", 1), argparse.Namespace(repeat=1, rounds=1)
+    lines = train_step.measure_one(network, 64, torchvision_live, machine, arguments)
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
     assert [row[0] for row in rows] == [*train_step.STAGES, "**all**"]
     assert all(float(cell) > 0 for row in rows for cell in row[1:6])
 
 
-def test_the_laps_of_a_step_add_up(train_step):
-    laps = train_step.Laps(processor=False)
+def test_the_laps_of_a_step_add_up():
+    waits = []
+    laps = train_step.Laps(processor=False, wait=lambda: waits.append(len(waits)))
 
     def step(lap):
         lap("a")
@@ -76,9 +62,10 @@ def test_the_laps_of_a_step_add_up(train_step):
     seconds = laps.run(step, 3)
     assert seconds.keys() == {"a", "b"}
     assert [len(values) for values in seconds.values()] == [3, 3]
+    assert len(waits) == 4 * 3
 
 
-def test_the_work_of_a_step_is_counted(side, train_step):
+def test_the_work_of_a_step_is_counted(side):
     limits = side.limits(speed=1.0, bandwidth=1.0)
     # conv1 and layer1 are frozen: their gradients need no work, those of the others one or two times the forward pass
     assert limits["trunk forward"] > limits["trunk backward"] / 2 > 0
@@ -86,7 +73,7 @@ def test_the_work_of_a_step_is_counted(side, train_step):
     assert limits["update"] == 20 * trained
 
 
-def test_the_table_compares_medians(train_step):
+def test_the_table_compares_medians():
     mine = {stage: [1.0, 3.0, 2.0] for stage in train_step.STAGES}
     theirs = {stage: [6.0] for stage in train_step.STAGES}
     lines = train_step.table(mine, mine, theirs, {"update": 0.5})

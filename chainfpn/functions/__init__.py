@@ -7,6 +7,7 @@ from chainfpn.functions.convolution_2d import convolution_2d
 from chainfpn.functions.cross_entropy import cross_entropy
 from chainfpn.functions.focal_loss import sigmoid_focal_loss
 from chainfpn.functions.giou_loss import giou_loss
+from chainfpn.functions.max_pool_2d import max_pool_2d
 from chainfpn.functions.multi_scale_roi_align import multi_scale_roi_align
 from chainfpn.functions.ps_roi_align import ps_roi_align
 from chainfpn.functions.ps_roi_pool import ps_roi_pool
@@ -26,6 +27,7 @@ __all__ = [
     "convolution_2d",
     "cross_entropy",
     "giou_loss",
+    "max_pool_2d",
     "multi_scale_roi_align",
     "ps_roi_align",
     "ps_roi_pool",

@@ -5,9 +5,9 @@ import chainer.functions as F
 from chainer import initializers
 
 from chainfpn.functions import resize_nearest
+from chainfpn.functions.max_pool_2d import max_pool_2d
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
-from chainfpn.links.pooling import max_pool
 
 
 class FPN(chainer.Chain):
@@ -107,7 +107,7 @@ def max_pool_level(ps, hs):
     Source:
         torchvision 0.14 ``LastLevelMaxPool``.
     """
-    return [max_pool(ps[-1], 1)]  # (B, C, ceil(H/2), ceil(W/2))
+    return [max_pool_2d(ps[-1], 1)]  # (B, C, ceil(H/2), ceil(W/2))
 
 
 def _block(in_channels, out_channels, ksize, norm):

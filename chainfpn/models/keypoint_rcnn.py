@@ -7,8 +7,8 @@ from chainfpn.models.detector_documentation import document
 from chainfpn.models.detector_parts import build
 from chainfpn.models.faster_rcnn import assemble_rcnn
 
-#: Every option and torchvision's value for it: people, and the joints COCO marks.
-DEFAULTS = {**faster_rcnn.DEFAULTS, "n_fg_class": 1, "n_keypoint": 17}
+#: Every option and torchvision's value for it: people, the joints COCO marks, and several sizes in training.
+DEFAULTS = {**faster_rcnn.DEFAULTS, "n_fg_class": 1, "n_keypoint": 17, "min_size": (640, 672, 704, 736, 768, 800)}
 
 
 def _branches(o, n_output, norm):

@@ -28,8 +28,11 @@ model = FasterRCNN(
     box_head=TwoMLPHead(width * 49, hidden),
     box_predictor=FastRCNNPredictor(hidden, int(inputs["n_fg_class"]) + 1),
 )
-imgs = [torch.from_numpy(inputs["img"] / np.float32(255))]
-targets = [{"boxes": torch.from_numpy(inputs["bbox"][:, [1, 0, 3, 2]]), "labels": torch.ones(1, dtype=torch.long)}]
+device = str(inputs["device"])
+model.to(device)
+imgs = [torch.from_numpy(inputs["img"] / np.float32(255)).to(device)]
+boxes = torch.from_numpy(inputs["bbox"][:, [1, 0, 3, 2]]).to(device)
+targets = [{"boxes": boxes, "labels": torch.ones(1, dtype=torch.long, device=device)}]
 """
 
 #: Makes the checkpoint: random weights with proposals that differ.
@@ -106,6 +109,7 @@ def step(lap):
 
 outputs["first step"] = np.array(step(lambda stage: None))
 model.load_state_dict(torch.load(folder / "detector.pth"))
-for stage, seconds in Laps(bool(inputs["processor"])).run(step, int(inputs["repeat"])).items():
+wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+for stage, seconds in Laps(bool(inputs["processor"]), wait).run(step, int(inputs["repeat"])).items():
     outputs[stage] = np.array(seconds)
 """

@@ -6,11 +6,11 @@ import chainer.functions as F
 from chainer import initializers
 
 from chainfpn.functions import adaptive_avg_pool_2d
+from chainfpn.functions.max_pool_2d import max_pool_2d
 from chainfpn.links.classifier import Classifier
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.initialization import linear
-from chainfpn.links.pooling import max_pool
 
 
 class AlexNet(Classifier):
@@ -34,17 +34,17 @@ class AlexNet(Classifier):
             self.features = IndexedSequential(
                 _convolution(3, 64, 11, stride=4, pad=2),  # (B, 64, H/4, W/4)
                 F.relu,
-                max_pool,  # (B, 64, H/8, W/8)
+                max_pool_2d,  # (B, 64, H/8, W/8)
                 _convolution(64, 192, 5, pad=2),  # (B, 192, H/8, W/8)
                 F.relu,
-                max_pool,  # (B, 192, H/16, W/16)
+                max_pool_2d,  # (B, 192, H/16, W/16)
                 _convolution(192, 384, 3, pad=1),  # (B, 384, H/16, W/16)
                 F.relu,
                 _convolution(384, 256, 3, pad=1),  # (B, 256, H/16, W/16)
                 F.relu,
                 _convolution(256, 256, 3, pad=1),  # (B, 256, H/16, W/16)
                 F.relu,
-                max_pool,  # (B, 256, H/32, W/32)
+                max_pool_2d,  # (B, 256, H/32, W/32)
             )
             self.avgpool = partial(adaptive_avg_pool_2d, outsize=(6, 6))  # (B, 256, 6, 6)
             self.classifier = IndexedSequential(

@@ -9,10 +9,10 @@ import chainer.links as L
 from chainer import initializers
 from chainercv.links import PickableSequentialChain
 
+from chainfpn.functions.max_pool_2d import max_pool_2d
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.pooling import max_pool
 
 
 class DenseLayer(chainer.Chain):
@@ -78,7 +78,7 @@ class DenseNet(Classifier):
             features.conv0 = _convolution(3, stem, 7, stride=2, pad=3)  # (B, stem, H/2, W/2)
             features.norm0 = norm(stem)
             features.relu0 = F.relu
-            features.pool0 = partial(max_pool, pad=1)  # (B, stem, H/4, W/4)
+            features.pool0 = partial(max_pool_2d, pad=1)  # (B, stem, H/4, W/4)
             for i, n in enumerate(n_layers, 1):
                 if i > 1:
                     setattr(features, f"transition{i - 1}", _transition(channels, norm))  # C/2, H/2, W/2

@@ -6,10 +6,10 @@ import chainer
 import chainer.functions as F
 
 from chainfpn.functions import adaptive_avg_pool_2d
+from chainfpn.functions.max_pool_2d import max_pool_2d
 from chainfpn.links.backbones.inception_blocks import ClassifierWithAuxiliaryHeads, ConvNormReLU, normal_linear
 from chainfpn.links.classifier import global_average
 from chainfpn.links.indexed_sequential import IndexedSequential
-from chainfpn.links.pooling import max_pool
 
 #: A convolution of this network: its weights start with this deviation, as do those of the linear layers.
 _STD = 0.01
@@ -37,7 +37,9 @@ class Inception(chainer.Chain):
             self.branch1 = _convolution(in_channels, only, 1)
             self.branch2 = IndexedSequential(_convolution(in_channels, narrow_2, 1), _convolution(narrow_2, wide_2, 3))
             self.branch3 = IndexedSequential(_convolution(in_channels, narrow_3, 1), _convolution(narrow_3, wide_3, 3))
-            self.branch4 = IndexedSequential(partial(max_pool, stride=1, pad=1), _convolution(in_channels, pooled, 1))
+            self.branch4 = IndexedSequential(
+                partial(max_pool_2d, stride=1, pad=1), _convolution(in_channels, pooled, 1)
+            )
 
     def forward(self, x):
         """Compute the block.
@@ -112,19 +114,19 @@ class GoogLeNet(ClassifierWithAuxiliaryHeads):
         super().__init__(n_class, transform_input=transform_input)
         with self.init_scope():
             self.conv1 = _convolution(3, 64, 7, stride=2)  # (B, 64, H/2, W/2)
-            self.maxpool1 = partial(max_pool, round_up=True)  # (B, 64, H/4, W/4)
+            self.maxpool1 = partial(max_pool_2d, round_up=True)  # (B, 64, H/4, W/4)
             self.conv2 = _convolution(64, 64, 1)  # (B, 64, H/4, W/4)
             self.conv3 = _convolution(64, 192, 3)  # (B, 192, H/4, W/4)
-            self.maxpool2 = partial(max_pool, round_up=True)  # (B, 192, H/8, W/8)
+            self.maxpool2 = partial(max_pool_2d, round_up=True)  # (B, 192, H/8, W/8)
             self.inception3a = Inception(192, (64, 96, 128, 16, 32, 32))  # (B, 256, H/8, W/8)
             self.inception3b = Inception(256, (128, 128, 192, 32, 96, 64))  # (B, 480, H/8, W/8)
-            self.maxpool3 = partial(max_pool, round_up=True)  # (B, 480, H/16, W/16)
+            self.maxpool3 = partial(max_pool_2d, round_up=True)  # (B, 480, H/16, W/16)
             self.inception4a = Inception(480, (192, 96, 208, 16, 48, 64))  # (B, 512, H/16, W/16)
             self.inception4b = Inception(512, (160, 112, 224, 24, 64, 64))  # (B, 512, H/16, W/16)
             self.inception4c = Inception(512, (128, 128, 256, 24, 64, 64))  # (B, 512, H/16, W/16)
             self.inception4d = Inception(512, (112, 144, 288, 32, 64, 64))  # (B, 528, H/16, W/16)
             self.inception4e = Inception(528, (256, 160, 320, 32, 128, 128))  # (B, 832, H/16, W/16)
-            self.maxpool4 = partial(max_pool, ksize=2, round_up=True)  # (B, 832, H/32, W/32)
+            self.maxpool4 = partial(max_pool_2d, ksize=2, round_up=True)  # (B, 832, H/32, W/32)
             self.inception5a = Inception(832, (256, 160, 320, 32, 128, 128))  # (B, 832, H/32, W/32)
             self.inception5b = Inception(832, (384, 192, 384, 48, 128, 128))  # (B, 1024, H/32, W/32)
             self.avgpool = global_average  # (B, 1024)

@@ -5,9 +5,9 @@ from functools import partial
 import chainer
 import chainer.functions as F
 
+from chainfpn.functions.max_pool_2d import max_pool_2d
 from chainfpn.links.backbones.inception_blocks import ClassifierWithAuxiliaryHeads, ConvNormReLU, normal_linear
 from chainfpn.links.classifier import ClassifierPreparation, global_average
-from chainfpn.links.pooling import max_pool
 
 #: A convolution of this network: its weights start with this deviation, as do those of the last layer.
 _STD = 0.1
@@ -90,7 +90,7 @@ def mixed_5(in_channels, pooled):
 def mixed_6a(in_channels):
     """Make the block that halves the resolution first (figure 10)."""
     branches = {"branch3x3": [(384, 3, 2)], "branch3x3dbl": [(64, 1), (96, 3), (96, 3, 2)], "branch_pool": []}
-    return Mixed(in_channels, branches, pool=max_pool)
+    return Mixed(in_channels, branches, pool=max_pool_2d)
 
 
 def mixed_6(in_channels, width):
@@ -112,7 +112,7 @@ def mixed_7a(in_channels):
         "branch7x7x3": [(192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3, 2)],
         "branch_pool": [],
     }
-    return Mixed(in_channels, branches, pool=max_pool)
+    return Mixed(in_channels, branches, pool=max_pool_2d)
 
 
 def mixed_7(in_channels):
@@ -187,10 +187,10 @@ class InceptionV3(ClassifierWithAuxiliaryHeads):
             self.Conv2d_1a_3x3 = _convolution(3, 32, 3, stride=2, pad=0)  # (B, 32, H/2, W/2)
             self.Conv2d_2a_3x3 = _convolution(32, 32, 3, pad=0)  # (B, 32, H/2, W/2)
             self.Conv2d_2b_3x3 = _convolution(32, 64, 3)  # (B, 64, H/2, W/2)
-            self.maxpool1 = max_pool  # (B, 64, H/4, W/4)
+            self.maxpool1 = max_pool_2d  # (B, 64, H/4, W/4)
             self.Conv2d_3b_1x1 = _convolution(64, 80, 1)  # (B, 80, H/4, W/4)
             self.Conv2d_4a_3x3 = _convolution(80, 192, 3, pad=0)  # (B, 192, H/4, W/4)
-            self.maxpool2 = max_pool  # (B, 192, H/8, W/8)
+            self.maxpool2 = max_pool_2d  # (B, 192, H/8, W/8)
             self.Mixed_5b = mixed_5(192, 32)  # (B, 256, H/8, W/8)
             self.Mixed_5c = mixed_5(256, 64)  # (B, 288, H/8, W/8)
             self.Mixed_5d = mixed_5(288, 64)  # (B, 288, H/8, W/8)

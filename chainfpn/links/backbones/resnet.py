@@ -5,11 +5,11 @@ from functools import partial
 import chainer
 import chainer.functions as F
 
+from chainfpn.functions.max_pool_2d import max_pool_2d
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.initialization import convolution, linear
-from chainfpn.links.pooling import max_pool
 
 
 class BasicBlock(chainer.Chain):
@@ -190,7 +190,7 @@ class ResNet(Classifier):
             self.conv1 = convolution(3, 64, 7, stride=2)
             self.bn1 = norm(64)
             self.relu = F.relu
-            self.maxpool = partial(max_pool, pad=1)
+            self.maxpool = partial(max_pool_2d, pad=1)
             in_channels, dilate = 64, 1
             dilates = (False, *replace_stride_with_dilation)
             for i, (n, instead_of_stride) in enumerate(zip(n_blocks, dilates, strict=True)):

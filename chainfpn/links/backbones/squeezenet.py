@@ -6,10 +6,10 @@ import chainer
 import chainer.functions as F
 from chainer import initializers
 
+from chainfpn.functions.max_pool_2d import max_pool_2d
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
-from chainfpn.links.pooling import max_pool
 
 
 class Fire(chainer.Chain):
@@ -69,7 +69,7 @@ class SqueezeNet(Classifier):
         in_channels, ksize = first
         layers, fires = [_convolution(3, in_channels, ksize, stride=2), F.relu], iter(self.fires)
         for n in n_fires:
-            layers.append(partial(max_pool, round_up=True))
+            layers.append(partial(max_pool_2d, round_up=True))
             for _ in range(n):
                 squeezed, expanded = next(fires)
                 layers.append(Fire(in_channels, squeezed, expanded))

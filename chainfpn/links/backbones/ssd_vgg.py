@@ -7,10 +7,10 @@ import chainer.functions as F
 import numpy as np
 from chainer import initializers
 
+from chainfpn.functions.max_pool_2d import max_pool_2d
 from chainfpn.links.backbones.vgg import vgg_features
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
-from chainfpn.links.pooling import max_pool
 
 #: VGG-16's convolutions per stage, and where torch has its third and fourth pooling.
 VGG16 = (2, 2, 3, 3, 3)
@@ -33,7 +33,7 @@ class SSDVGG16(chainer.Chain):
     def __init__(self):
         super().__init__()
         layers = vgg_features(VGG16)
-        layers[POOL3] = partial(max_pool, ksize=2, round_up=True)
+        layers[POOL3] = partial(max_pool_2d, ksize=2, round_up=True)
         with self.init_scope():
             self.scale_weight = chainer.Parameter(initializers.Constant(20), (512,))
             self.features = IndexedSequential(*layers[:POOL4])  # (B, 512, 38, 38)
@@ -70,7 +70,7 @@ def _unit_length(h):
 def _fully_connected():
     """Make VGG's first two fully connected layers as convolutions, behind a pooling that keeps the size."""
     return IndexedSequential(
-        partial(max_pool, stride=1, pad=1),  # (B, 512, 19, 19)
+        partial(max_pool_2d, stride=1, pad=1),  # (B, 512, 19, 19)
         _convolution(512, 1024, 3, pad=6, dilate=6),  # (B, 1024, 19, 19)
         F.relu,
         _convolution(1024, 1024, 1),  # (B, 1024, 19, 19)

@@ -7,10 +7,10 @@ import chainer.links as L
 from chainer import initializers
 
 from chainfpn.functions import adaptive_avg_pool_2d
+from chainfpn.functions.max_pool_2d import max_pool_2d
 from chainfpn.links.classifier import Classifier
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
-from chainfpn.links.pooling import max_pool
 
 #: Channels of the five stages.
 CHANNELS = (64, 128, 256, 512, 512)
@@ -64,7 +64,7 @@ def vgg_features(n_convolutions, *, norm=None):
         for _ in range(n):
             layers += [_convolution(in_channels, channels), *([] if norm is None else [norm(channels)]), F.relu]
             in_channels = channels
-        layers.append(partial(max_pool, ksize=2))
+        layers.append(partial(max_pool_2d, ksize=2))
     return layers
 
 

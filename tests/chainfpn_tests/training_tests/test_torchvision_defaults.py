@@ -60,6 +60,7 @@ for name in {NAMES}:
     model = getattr(detection, name)(weights=None, weights_backbone=None)
     read = fcos if name[:4] == "fcos" else ssd if name[:3] == "ssd" else retinanet if name[:6] == "retina" else rcnn
     outputs[name] = np.array(read(model), dtype=np.float64)
+    outputs[name + " sizes"] = np.array([*model.transform.min_size, model.transform.max_size])
 """
 
 
@@ -103,3 +104,10 @@ def test_defaults_are_torchvisions(theirs, name):
     else:
         found = [*chain.options.values(), *chain.model.box_coder.weights]
     np.testing.assert_allclose(found, theirs[name], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("ssd")])
+def test_images_are_as_large_as_torchvisions(theirs, name):
+    """The lengths of the shorter side that one is drawn of, the last of which is that of `predict`; and the limit."""
+    preparation = getattr(models, name)().preparation
+    assert [*preparation.train_sizes, preparation.max_size] == theirs[f"{name} sizes"].tolist()

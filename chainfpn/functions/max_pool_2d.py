@@ -6,7 +6,7 @@ import numpy as np
 from chainer.utils.conv import get_conv_outsize
 
 
-def max_pool(x, ksize=3, *, stride=2, pad=0, round_up=False):
+def max_pool_2d(x, ksize=3, *, stride=2, pad=0, round_up=False):
     """Take the maximum of every window.
 
     On a CPU, where no gradient is wanted, this does not look for where the maxima are, which is most of the work.
@@ -25,9 +25,9 @@ def max_pool(x, ksize=3, *, stride=2, pad=0, round_up=False):
     Example:
         >>> import numpy as np
         >>> x = np.arange(36, dtype=np.float32).reshape(1, 1, 6, 6)
-        >>> max_pool(x).array[0, 0].tolist()
+        >>> max_pool_2d(x).array[0, 0].tolist()
         [[14.0, 16.0], [26.0, 28.0]]
-        >>> max_pool(x, round_up=True).array[0, 0, 0].tolist()
+        >>> max_pool_2d(x, round_up=True).array[0, 0, 0].tolist()
         [14.0, 16.0, 17.0]
     """
     variable = chainer.as_variable(x)

@@ -1,0 +1,88 @@
+"""What a machine can do, which is the limit of everything that runs on it."""
+
+import itertools
+import os
+import pathlib
+import platform
+import re
+import threading
+import time
+
+import chainfpn  # noqa: F401  # isort: skip
+import numpy as np
+from chainer.backends import cuda
+
+
+class Machine:
+    """Times functions on a device, and measures what the device can do.
+
+    Args:
+        device (str): ``'cpu'`` or ``'cuda'``.
+        n_threads (int or None): Threads of a CPU; by default one for each core that this process may run on.
+    """
+
+    def __init__(self, device="cpu", n_threads=None):
+        self.on_gpu = device == "cuda"
+        self.xp = cuda.cupy if self.on_gpu else np
+        self.n_threads = n_threads or len(os.sched_getaffinity(0))
+        self.repeat = 20 if self.on_gpu else 9
+
+    @property
+    def chainers_device(self):
+        """str: Chainer's name of the device."""
+        return "@cupy:0" if self.on_gpu else "@numpy"
+
+    def wait(self):
+        """Wait for the device."""
+        if self.on_gpu:
+            self.xp.cuda.Device().synchronize()
+
+    def best(self, run, repeat=None):
+        """Return the least seconds of several runs, after one to warm up."""
+        run()
+        seconds = []
+        for _ in range(repeat or self.repeat):
+            self.wait()
+            start = time.perf_counter()
+            run()
+            self.wait()
+            seconds.append(time.perf_counter() - start)
+        return min(seconds)
+
+    def copy_bandwidth(self):
+        """Return bytes per second, read and written, of a copy by all threads (or the GPU)."""
+        source = self.xp.ones(2**26, np.float32)
+        target = self.xp.empty_like(source)
+        bounds = np.linspace(0, source.size, 2 if self.on_gpu else self.n_threads + 1).astype(int).tolist()
+        parts = [slice(*pair) for pair in itertools.pairwise(bounds)]
+
+        def copy():
+            threads = [threading.Thread(target=np.copyto, args=(target[p], source[p])) for p in parts[1:]]
+            for thread in threads:
+                thread.start()
+            self.xp.copyto(target[parts[0]], source[parts[0]])
+            for thread in threads:
+                thread.join()
+
+        return 2 * source.nbytes / self.best(copy)
+
+    def operations(self):
+        """Return multiplications and additions per second of a large matrix product, float32."""
+        a = self.xp.asarray(np.random.default_rng(0).random((2048, 2048), dtype=np.float32))
+        return 2 * 2048**3 / self.best(lambda: a @ a)
+
+    def name(self):
+        """Name the device, and the versions that were measured."""
+        if self.on_gpu:
+            properties = self.xp.cuda.runtime.getDeviceProperties(0)
+            return f"{properties['name'].decode()}, CuPy {self.xp.__version__}"
+        model = platform.processor() or platform.machine()
+        cpuinfo = pathlib.Path("/proc/cpuinfo")
+        if cpuinfo.exists():
+            model = re.search(r"model name\s*: (.*)", cpuinfo.read_text()).group(1)
+        import numba
+
+        threads = "1 thread" if self.n_threads == 1 else f"{self.n_threads} threads"
+        kernels = os.environ.get("OPENBLAS_CORETYPE")
+        versions = f"Python {platform.python_version()}, NumPy {np.__version__}, Numba {numba.__version__}"
+        return f"{model}, {threads}, {versions}{f', OPENBLAS_CORETYPE={kernels}' if kernels else ''}"

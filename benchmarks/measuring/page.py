@@ -1,0 +1,30 @@
+"""The pages of the documentation that tables go into."""
+
+import pathlib
+import re
+import sys
+
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
+BENCHMARKS = DOCS / "benchmarks.md"
+
+
+def markers(program):
+    """Return what stands before and after the output of a program: ``detect.py``, say, or ``roi_ops.py cpu``."""
+    return tuple(f"<!-- {where}: benchmarks/{program} -->" for where in ("begin", "end"))
+
+
+def write(program, section, page=BENCHMARKS):
+    """Replace what is between the markers of a program.
+
+    Args:
+        program (str): See :func:`markers`.
+        section (str): Markdown.
+        page (path): Where the markers are.
+    """
+    begin, end = markers(program)
+    text = page.read_text(encoding="utf-8")
+    old = f"{re.escape(begin)}.*{re.escape(end)}"
+    text, n = re.subn(old, lambda _: f"{begin}\n{section}\n{end}", text, flags=re.DOTALL)
+    if n != 1:
+        sys.exit(f"{page.name}: has no place for the tables: {begin}")
+    page.write_text(text, encoding="utf-8")
