@@ -1,5 +1,7 @@
 # Every target sets the project up first; setting up is a no-op when nothing has changed.
 PYTHON ?= python3
+# Processes that the tests are spread over; each may take two gigabytes.
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -23,7 +25,7 @@ $(VENV)/.chainfpn-installed: $(VENV)/.chainer-installed setup.cfg pyproject.toml
 	@touch $@
 
 test: setup ## run the whole test suite
-	$(BIN)/python -m pytest
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
 
 lint: setup ## check style and formatting
 	$(BIN)/ruff check

@@ -42,8 +42,9 @@ _ARGUMENTS = """
             channels; torchvision's choice by default.
         norm_eps (float or None): Epsilon of the normalization; 1e-5 by default. Some of torchvision's own
             weights want 0; their ``__meta__`` says so.
-        min_size (int, sequence of int or None): Length that the shorter side of an image is resized to; {min_size} by
-            default. Of several, one is drawn for each image in training; otherwise it is the last.
+        min_size (int, sequence of int or None): Length that the shorter side of an image is resized to;
+            {min_size} by default. Of several, one is drawn for each image in training; otherwise
+            it is the last.
         max_size (int or None): Limit of the longer side; {max_size} by default.
         anchor_sizes (sequence of sequences of float or None): Per level of the pyramid; torchvision's by default.
         aspect_ratios (sequence of float or None): Heights over widths; {aspect_ratios} by default.

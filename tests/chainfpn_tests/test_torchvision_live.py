@@ -24,6 +24,13 @@ def test_a_failing_snippet_shows_its_traceback(torchvision_live):
         torchvision_live.run("inputs['nothing']")
 
 
+def test_a_snippet_that_dies_takes_nothing_with_it(torchvision_live):
+    torchvision_live.run("torch.set_default_dtype(torch.float64)")
+    with pytest.raises(AssertionError, match="the snippet failed"):
+        torchvision_live.run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert torchvision_live.run("outputs['x'] = torch.ones(1)")["x"].dtype == np.float32
+
+
 def test_an_interpreter_without_torch_fails_loudly(tmp_path):
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho no torch >&2\nexit 1\n")

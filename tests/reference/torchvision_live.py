@@ -22,7 +22,7 @@ from reference.required import skip_or_fail
 
 #: What runs in the other interpreter: it imports torch once, then forks for every snippet.
 #: A line of its stdin names the snippet, the inputs, the outputs, the folder, and where to print; it answers by a line,
-#: the exit status.
+#: the exit status. A first line says that it is ready.
 SERVER = """
 import json, os, pathlib, sys, traceback, warnings
 warnings.simplefilter("ignore")
@@ -43,6 +43,7 @@ def run(snippet, inputs, outputs, folder):
 
 
 modules = {"__name__": "__main__", "np": np, "pathlib": pathlib, "sys": sys, "torch": torch, "torchvision": torchvision}
+print("ready", flush=True)
 for line in sys.stdin:
     *job, printed = json.loads(line)
     child = os.fork()
@@ -105,17 +106,19 @@ class TorchvisionLive:
     def _ask(self, *paths):
         """Have the server, which is started first if need be, run a snippet: a line with the exit status."""
         if self._server is None or self._server.poll() is not None:
-            self._server = subprocess.Popen(
-                [self.python, "-c", SERVER],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env=_clean_environment(),
-            )
-            atexit.register(self._server.communicate)
+            self._start()
         self._server.stdin.write(json.dumps([str(path) for path in paths]) + "\n")
         self._server.stdin.flush()
         return self._server.stdout.readline()
+
+    def _start(self):
+        """Start the server; it ends with this process."""
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self._server = subprocess.Popen([self.python, "-c", SERVER], **pipes, text=True, env=_clean_environment())
+        if self._server.stdout.readline() != "ready\n":
+            _, errors = self._server.communicate()
+            raise AssertionError(f"{self.python} has no torchvision that can be imported:\n{errors}")
+        atexit.register(self._server.communicate)
 
 
 def _clean_environment():
