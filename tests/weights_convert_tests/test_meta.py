@@ -59,3 +59,16 @@ def test_a_pyramid_is_built_as_its_file_says(name):
     assert builder(weights).align_corners is True
     assert builder(weights, align_corners=False).align_corners is False
     assert builder().align_corners is False
+
+
+def test_the_record_of_a_training_stays_in_a_converted_file(tmp_path):
+    from chainfpn.serialization import read_weights, save_weights
+
+    record = {"epoch": 3, "iteration": 30, "map": 0.5}
+    save_weights(tmp_path / "x.npz", models.resnet18(2), meta={"training": record, "converter": "0"})
+    weights_convert.convert(tmp_path / "x.npz", tmp_path / "half.npz", dtype="float16")
+    arrays, meta = read_weights(tmp_path / "half.npz")
+    assert arrays["conv1/W"].dtype == np.float16
+    assert (meta["training"], meta["model"], meta["arguments"]["n_class"]) == (record, "resnet18", 2)
+    assert meta["source"]["file"] == "x.npz"
+    assert meta["converter"] != "0"
