@@ -65,10 +65,11 @@ def test_the_record_of_a_training_stays_in_a_converted_file(tmp_path):
     from chainfpn.serialization import read_weights, save_weights
 
     record = {"epoch": 3, "iteration": 30, "map": 0.5}
-    save_weights(tmp_path / "x.npz", models.resnet18(2), meta={"training": record, "converter": "0"})
+    model = models.fasterrcnn_resnet_fpn(18, n_fg_class=1, stages=(1, 2), fpn_channels=8, head_channels=8)
+    save_weights(tmp_path / "x.npz", model, meta={"training": record, "converter": "0"})
     weights_convert.convert(tmp_path / "x.npz", tmp_path / "half.npz", dtype="float16")
     arrays, meta = read_weights(tmp_path / "half.npz")
-    assert arrays["conv1/W"].dtype == np.float16
-    assert (meta["training"], meta["model"], meta["arguments"]["n_class"]) == (record, "resnet18", 2)
+    assert arrays["backbone/body/conv1/W"].dtype == np.float16
+    assert (meta["training"], meta["model"]) == (record, "fasterrcnn_resnet_fpn")
     assert meta["source"]["file"] == "x.npz"
     assert meta["converter"] != "0"
