@@ -243,7 +243,7 @@ def time_torchvision(machine, rois):
     live = find()
     if live is None:
         return {}
-    arrays = {"device": np.array("cuda" if machine.on_gpu else "cpu")}
+    arrays = {"device": np.array(machine.device)}
     arrays["boxes"] = np.concatenate([np.zeros((len(rois), 1)), rois[:, [1, 0, 3, 2]]], axis=1).astype(np.float32)
     for n in NMS_SIZES:
         bbox, arrays[f"score_{n}"] = make_boxes(n)

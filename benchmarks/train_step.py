@@ -250,14 +250,19 @@ def _median(side, stage):
     return statistics.median(map(sum, zip(*(side[name] for name in STAGES), strict=True)))
 
 
+def by_processor(machine):
+    """Tell whether the time of the processor is taken: where one thread does everything."""
+    return machine.n_threads == 1 and not machine.on_gpu
+
+
 def measure_one(network, min_size, live, machine, arguments):
     """Measure one network at one size: Markdown lines."""
     img = read_image(str(photograph_path()))
-    processor = machine.n_threads == 1 and not machine.on_gpu
+    processor = by_processor(machine)
     laps = Laps(processor, machine.wait)
     given = {**network._asdict(), "min_size": min_size, "img": img, "bbox": BBOX, "threads": machine.n_threads}
     given |= {"lr": 1e-5, "repeat": arguments.repeat, "processor": processor}
-    given |= {"device": "cuda" if machine.on_gpu else "cpu"}
+    given |= {"device": machine.device}
     sides = [{}, None if machine.on_gpu else {}, {} if live else None]
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
@@ -298,7 +303,7 @@ def measure(arguments):
         for min_size in arguments.size:
             lines += [f"### {name}, {min_size} pixels", ""]
             lines += [*measure_one(network, min_size, live, machine, arguments), ""]
-    clock = "processor time" if machine.n_threads == 1 and not machine.on_gpu else "wall-clock time"
+    clock = "processor time" if by_processor(machine) else "wall-clock time"
     return "\n".join(
         [
             *lines,

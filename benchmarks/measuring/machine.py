@@ -22,6 +22,7 @@ class Machine:
     """
 
     def __init__(self, device="cpu", n_threads=None):
+        self.device = device
         self.on_gpu = device == "cuda"
         self.xp = cuda.cupy if self.on_gpu else np
         self.n_threads = n_threads or len(os.sched_getaffinity(0))

@@ -4,7 +4,7 @@ import numpy as np
 from chainer import backend
 
 from chainfpn.functions.cross_entropy import cross_entropy
-from chainfpn.functions.take_rows import take_rows
+from chainfpn.functions.take_outputs import take_outputs
 
 
 def keypoint_loss(logits, regions, points, visible):
@@ -25,15 +25,15 @@ def keypoint_loss(logits, regions, points, visible):
         He et al. 2017, section 5; torchvision 0.14 ``keypointrcnn_loss``.
     """
     xp = backend.get_array_module(regions[0].bbox)
-    n_region, n_keypoint, side = logits.shape[:3]
+    n_keypoint, side = logits.shape[1:3]
     cells = [
-        keypoint_cells(point[region.matched], seen[region.matched], region.bbox[region.output > 0], side)
-        for region, point, seen in zip(regions, points, visible, strict=True)
+        keypoint_cells(point[region.matched], marked[region.matched], region.bbox[region.output > 0], side)
+        for region, point, marked in zip(regions, points, visible, strict=True)
     ]
     cell = xp.concatenate(cells).ravel()  # (P * K,)
-    (row,) = xp.nonzero(cell >= 0)
-    maps = take_rows([logits.reshape(1, n_region * n_keypoint, side * side)], row)  # (V, S * S)
-    return cross_entropy(maps, cell[row], divisor=max(len(row), 1))
+    (seen,) = xp.nonzero(cell >= 0)
+    maps = take_outputs(logits, *xp.divmod(seen, n_keypoint), (side * side,))  # (V, S * S)
+    return cross_entropy(maps, cell[seen], divisor=max(len(seen), 1))
 
 
 def keypoint_cells(point, visible, bbox, side):

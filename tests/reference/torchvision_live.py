@@ -5,6 +5,7 @@ travel in .npz files, nothing is pickled.
 """
 
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -106,13 +107,17 @@ class TorchvisionLive:
     def _ask(self, *paths):
         """Have the server, which is started first if need be, run a snippet: a line with the exit status."""
         if self._server is None or self._server.poll() is not None:
-            self._start()
+            self.start()
         self._server.stdin.write(json.dumps([str(path) for path in paths]) + "\n")
         self._server.stdin.flush()
         return self._server.stdout.readline()
 
-    def _start(self):
-        """Start the server; it ends with this process."""
+    def start(self):
+        """Start the server; it ends with this process.
+
+        Raises:
+            AssertionError: with what it printed if the interpreter has no torchvision.
+        """
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self._server = subprocess.Popen([self.python, "-c", SERVER], **pipes, text=True, env=_clean_environment())
         if self._server.stdout.readline() != "ready\n":
@@ -140,12 +145,11 @@ def find():
         shutil.which("python"),
     )
     for python in dict.fromkeys(candidate for candidate in candidates if candidate):
-        command = [python, "-W", "ignore", "-c", "import torchvision"]
-        if (
-            pathlib.Path(python).exists()
-            and not subprocess.run(command, capture_output=True, env=_clean_environment()).returncode
-        ):
-            return TorchvisionLive(python)
+        live = TorchvisionLive(python)
+        if pathlib.Path(python).exists():
+            with contextlib.suppress(AssertionError):
+                live.start()
+                return live
     return None
 
 
