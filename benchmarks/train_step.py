@@ -37,8 +37,8 @@ from chainercv.utils import read_image
 from chainfpn import links, models
 from chainfpn.data import photograph_path
 from chainfpn.training import freeze_backbone, train_chain
-from chainfpn.training.roi_loss import draw_regions, roi_losses
-from chainfpn.training.rpn_loss import draw_anchors, rpn_losses
+from chainfpn.training.roi_loss import roi_losses, sample_proposals
+from chainfpn.training.rpn_loss import rpn_losses, sample_anchors
 from measuring import page
 from measuring.machine import Machine
 from measuring.work import Work
@@ -167,14 +167,14 @@ class Ours:
         lap("proposals")
         outs, out_leaves = [*logits, *deltas], _cut([*logits, *deltas])
         n = len(logits)
-        drawn = draw_anchors(anchors, bboxes, rpn.box_coder, **chain.rpn_options)
+        drawn = sample_anchors(anchors, bboxes, rpn.box_coder, **chain.rpn_options)
         lap("targets")
         losses = rpn_losses(out_leaves[:n], out_leaves[n:], drawn)
         F.add(*losses.values()).backward()
         lap("losses")
         chainer.backward(outs, [leaf.grad_var for leaf in out_leaves])
         lap("RPN and box heads")
-        regions = draw_regions(proposals, bboxes, outputs, heads.box_coder, **chain.roi_options)
+        regions = sample_proposals(proposals, bboxes, outputs, heads.box_coder, **chain.roi_options)
         lap("targets")
         pooled = heads._pool(self.model.roi_levels(leaves), [r.bbox for r in regions], sizes, heads.outsize)
         lap("RoI ops")

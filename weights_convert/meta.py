@@ -16,7 +16,7 @@ LABEL_SETS = ("coco", "imagenet", "voc")
 INPUTS = ("torchvision", "caffe")
 
 #: Arguments of torchvision's detectors, and those of the same on any ResNet besides.
-_FIXED = {"n_fg_class", "raw_labels", "norm_eps", "min_size", "max_size", "anchor_sizes", "aspect_ratios"}
+_FIXED = {"n_fg_class", "class_ids", "norm_eps", "min_size", "max_size", "anchor_sizes", "aspect_ratios"}
 _FREE = _FIXED | {"depth", "stages", "fpn_channels", "norm"}
 
 #: What builders take that a file can say: the first of these that the name begins with; of all others ``n_class``.
@@ -33,7 +33,7 @@ _ARGUMENTS = {
     "retinanet_kuangliu": {"n_fg_class", "align_corners", "image_size"},
     "retinanet": _FREE | {"stride_in_1x1", "p6_from_trunk", "p7_relu"},
     "fcos": _FREE | {"stride_in_1x1", "p6_from_trunk", "p7_relu"},
-    "ssd300": {"n_fg_class", "raw_labels"},
+    "ssd300": {"n_fg_class", "class_ids"},
     "fpn": {"align_corners"},
     "resne": {"n_class", "stride_in_1x1"},
     "wide_resnet": {"n_class", "stride_in_1x1"},
@@ -109,7 +109,7 @@ def make_meta(model, arguments, extra, *, source, sha256, converter):
         CheckpointError: if ``extra`` has a key the builder does not take, or names that do not count up.
     """
     arguments, label_names = dict(arguments), None
-    if arguments.get("raw_labels") is not None and arguments.get("n_fg_class") == 80:
+    if arguments.get("class_ids") is not None and arguments.get("n_fg_class") == 80:
         label_names = "coco"
     for key, value in extra.items():
         if key == "input":

@@ -51,7 +51,7 @@ def match(bbox, objects, *, high, low, low_quality=False):
     return xp.where(chosen, best, matched) if low_quality else matched
 
 
-def match_each(bbox, objects, thresh):
+def match_ssd(bbox, objects, thresh):
     """Give each box the object that it overlaps most, and each object the box that overlaps it most.
 
     A box is background if its best IoU is below ``thresh``, unless it is the best of an object. The best box of several
@@ -71,7 +71,7 @@ def match_each(bbox, objects, thresh):
     Example:
         >>> objects = np.array([[0.0, 0.0, 4.0, 4.0], [8.0, 8.0, 9.0, 9.0]])
         >>> bbox = np.array([[0.0, 0.0, 4.0, 3.0], [0.0, 0.0, 4.0, 2.0], [6.0, 6.0, 9.0, 9.0]])
-        >>> match_each(bbox, objects, 0.6).tolist()
+        >>> match_ssd(bbox, objects, 0.6).tolist()
         [0, -1, 1]
     """
     matched = match(bbox, objects, high=thresh, low=thresh)

@@ -60,8 +60,8 @@ def open_data(settings):
         )
     elif settings.held_out is not None:
         chosen = select([data.file_name(i) for i in range(len(data))], names=settings.held_out)
-        validation = datasets.ChosenDataset(_joined(settings, use_ignored=True), chosen)
-        data = datasets.ChosenDataset(data, sorted(set(range(len(data))).difference(chosen)))
+        validation = datasets.Subset(_joined(settings, use_ignored=True), chosen)
+        data = datasets.Subset(data, sorted(set(range(len(data))).difference(chosen)))
     else:
         validation = None
     return data, validation
@@ -95,18 +95,18 @@ def share(data, settings, comm):
     if comm is None:
         return data
     chosen = chainermn.scatter_dataset(range(len(data)), comm, shuffle=True, seed=settings.seed)
-    return datasets.ChosenDataset(data, [chosen[i] for i in range(len(chosen))])
+    return datasets.Subset(data, [chosen[i] for i in range(len(chosen))])
 
 
 def make_iterator(data, settings):
     """Shuffle, transform and batch.
 
     Args:
-        data (SkipBroken): What is trained with.
+        data (ValidatedDataset): What is trained with.
         settings (argparse.Namespace): The options of ``chainfpn train``.
 
     Returns:
-        GroupedIterator: The batches.
+        AspectRatioGroupedIterator: The batches.
 
     Raises:
         CommandError: if there are not enough images for one, or nothing to paste.
@@ -124,14 +124,14 @@ def make_iterator(data, settings):
             paste = datasets.RandomPaste(_sources(settings), data.label_names, probability=settings.paste)
             transforms.insert(0, paste)
         data = TransformDataset(data, datasets.Compose(*transforms))
-    return datasets.GroupedIterator(data, settings.batch, groups)
+    return datasets.AspectRatioGroupedIterator(data, settings.batch, groups)
 
 
 def left_out(data, validation, comm):
     """Say how much was left out.
 
     Args:
-        data (SkipBroken): What this process trained with.
+        data (ValidatedDataset): What this process trained with.
         validation (SayOnce): What it said of the data to validate with.
         comm (chainermn.CommunicatorBase or None): The processes, which all must ask.
 
@@ -171,7 +171,7 @@ def _sources(settings):
     files = [source.file_name(i) for source in sources for i in range(len(source))]
     held_out = {files[i] for i in select(files, names=settings.held_out)}
     chosen = [[i for i in range(len(source)) if source.file_name(i) not in held_out] for source in sources]
-    return [datasets.ChosenDataset(*pair) for pair in zip(sources, chosen, strict=True) if pair[1]]
+    return [datasets.Subset(*pair) for pair in zip(sources, chosen, strict=True) if pair[1]]
 
 
 def _check_masks(data, option, owner):
@@ -189,7 +189,7 @@ def _joined(settings, *, use_ignored):
         if part.label_names != parts[0].label_names:
             sides = f"{_few(parts[0].label_names)} in {settings.data[0]} and {_few(part.label_names)} in {name}"
             raise CommandError(f"--data: all must have the same labels, which --names can choose, got {sides}")
-    return datasets.JoinedDataset(*parts)
+    return datasets.ConcatDataset(*parts)
 
 
 def _few(names):
@@ -202,6 +202,6 @@ def _is_coco(data):
 
 def _parts(data):
     """Return the data sets that a joined or chosen one is made of."""
-    if isinstance(data, datasets.JoinedDataset):
+    if isinstance(data, datasets.ConcatDataset):
         return [part for dataset in data.datasets for part in _parts(dataset)]
-    return _parts(data.dataset) if isinstance(data, datasets.ChosenDataset) else [data]
+    return _parts(data.dataset) if isinstance(data, datasets.Subset) else [data]

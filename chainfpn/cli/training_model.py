@@ -84,7 +84,7 @@ def _build(settings, asked, of_labels, say, comm):
     name = settings.model or (weights.meta.get("model") if is_detector else None) or DEFAULT_MODEL
     if name not in DETECTORS:
         raise CommandError(f"--model must be one of {', '.join(DETECTORS)}, got {name}")
-    options = {key: value for key, value in said.items() if key not in (*of_labels, "raw_labels")}
+    options = {key: value for key, value in said.items() if key not in (*of_labels, "class_ids")}
     options |= asked
     try:
         trunk = {} if weights is None or is_detector else {"pretrained_backbone": weights}
@@ -115,14 +115,14 @@ def _over_processes(options, comm):
 
 def _set_train_sizes(model, sizes):
     """Let training draw from sizes of its own; ``predict`` keeps the one of the model."""
-    fixed = model.preparation.fixed_size
+    fixed = model.preprocess.fixed_size
     if fixed is not None:
         size = " x ".join(map(str, fixed))
         raise CommandError(f"--train-sizes is not for {model.meta['model']}, which sees every image as {size} pixels")
     try:
-        model.preparation.train_sizes = sizes
+        model.preprocess.train_sizes = sizes
     except ValueError:
-        limit = model.preparation.max_size
+        limit = model.preprocess.max_size
         raise CommandError(
             f"--train-sizes must be at most the limit of the longer side, {limit} (--set max_size=N), got {max(sizes)}"
         ) from None

@@ -27,12 +27,12 @@ from chainfpn.links import MaskRCNN
 from chainfpn.training import (
     AverageLosses,
     AverageStatistics,
-    Curves,
+    BestWeights,
     DetectionEvaluator,
     GradientClipping,
-    KeepWeights,
     LearningRate,
     MixedPrecisionState,
+    PlotMetrics,
     RandomState,
     average_statistics,
     cosine_schedule,
@@ -89,7 +89,7 @@ def _train(settings, comm):
         use_masks(train_data, model.meta["model"])
 
     say, say_of_validation = SayOnce(), SayOnce()
-    sound_data = datasets.SkipBroken(share(train_data, settings, comm), report=say)
+    sound_data = datasets.ValidatedDataset(share(train_data, settings, comm), report=say)
     iterator = make_iterator(sound_data, settings)
     if settings.recompute_statistics and not settings.resume:
         _recompute_statistics(model, sound_data, settings, comm)
@@ -162,7 +162,9 @@ def _prepare(out):
 def _recompute_statistics(model, data, settings, comm):
     """Measure the trunk's batch normalization on images as they are trained with."""
     body = getattr(model.backbone, "body", None)
-    iterator = datasets.GroupedIterator(data, min(_STATISTICS_BATCH, len(data)), datasets.orientation_groups(data))
+    iterator = datasets.AspectRatioGroupedIterator(
+        data, min(_STATISTICS_BATCH, len(data)), datasets.orientation_groups(data)
+    )
     n_batches = -(-settings.recompute_statistics // iterator.batch_size)
     batches = (model.prepare([img for img, *_ in next(iterator)])[0] for _ in range(n_batches))
     if body is None or not recompute_statistics(body, batches):
@@ -210,9 +212,9 @@ def _extend(trainer, model, settings):
     trainer.extend(_print_epoch, trigger=(1, "epoch"), priority=-10)
     if sys.stderr.isatty():
         trainer.extend(extensions.ProgressBar(update_interval=10))
-    trainer.extend(KeepWeights(model, settings.out, key=KEY, meta={"settings": to_json(settings)}))
+    trainer.extend(BestWeights(model, settings.out, key=KEY, meta={"settings": to_json(settings)}))
     try:
-        trainer.extend(Curves(settings.out))
+        trainer.extend(PlotMetrics(settings.out))
     except ImportError:
         print("no curves will be drawn: matplotlib is missing; pip install matplotlib", file=sys.stderr)
 

@@ -1,28 +1,27 @@
 """Images with boxes: readers, transforms and iteration."""
 
-from chainfpn.datasets.chosen import ChosenDataset
+from chainfpn.datasets._collate import collate
+from chainfpn.datasets._open_dataset import open_dataset
+from chainfpn.datasets.aspect_ratio_grouping import AspectRatioGroupedIterator, orientation_groups
 from chainfpn.datasets.coco import COCODataset
-from chainfpn.datasets.collate import collate
+from chainfpn.datasets.concat import ConcatDataset
 from chainfpn.datasets.detection_dataset import DataError, DetectionDataset, read_names
-from chainfpn.datasets.grouped_iterator import GroupedIterator, orientation_groups
-from chainfpn.datasets.joined import JoinedDataset
-from chainfpn.datasets.open_dataset import open_dataset
 from chainfpn.datasets.penn_fudan import PennFudanDataset
 from chainfpn.datasets.photometric import RandomPhotometric
 from chainfpn.datasets.random_paste import RandomPaste
 from chainfpn.datasets.shapes import ShapesDataset
-from chainfpn.datasets.skip_broken import SkipBroken
+from chainfpn.datasets.subset import Subset
 from chainfpn.datasets.transforms import Compose, RandomCrop, RandomFlip, RandomScale
+from chainfpn.datasets.validated import ValidatedDataset
 from chainfpn.datasets.voc import VOCDataset
 
 __all__ = [
+    "AspectRatioGroupedIterator",
     "COCODataset",
-    "ChosenDataset",
     "Compose",
+    "ConcatDataset",
     "DataError",
     "DetectionDataset",
-    "GroupedIterator",
-    "JoinedDataset",
     "PennFudanDataset",
     "RandomCrop",
     "RandomFlip",
@@ -30,8 +29,9 @@ __all__ = [
     "RandomPhotometric",
     "RandomScale",
     "ShapesDataset",
-    "SkipBroken",
+    "Subset",
     "VOCDataset",
+    "ValidatedDataset",
     "collate",
     "open_dataset",
     "orientation_groups",

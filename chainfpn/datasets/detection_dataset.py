@@ -27,7 +27,7 @@ class DetectionDataset(GetterDataset):
 
     and some have ``mask``: bool, (R, H, W); ``area``: float32, (R,), in square pixels; ``crowded`` or ``difficult``:
     bool, (R,), objects that a detector is neither rewarded nor blamed for. Boxes are what the annotation says, good or
-    bad; :class:`~chainfpn.datasets.SkipBroken` sorts them out.
+    bad; :class:`~chainfpn.datasets.ValidatedDataset` sorts them out.
 
     Args:
         files (sequence of str or os.PathLike): Image of each example.

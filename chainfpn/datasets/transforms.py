@@ -11,7 +11,7 @@ import numpy as np
 from chainercv.transforms import crop_bbox, flip_bbox, flip_point, resize_bbox, resize_point, translate_point
 
 from chainfpn.functions import resize_bilinear
-from chainfpn.links import Preparation
+from chainfpn.links import Preprocess
 
 #: A box with a side shorter than this many pixels is not worth learning, and is dropped.
 _MIN_SIDE = 1
@@ -89,7 +89,7 @@ class RandomScale:
     """Resize so that the shorter side has one of several lengths.
 
     chainfpn's detectors resize what they are given once more; for them pass the sizes to
-    :class:`~chainfpn.links.Preparation` instead, which draws one for each image.
+    :class:`~chainfpn.links.Preprocess` instead, which draws one for each image.
 
     Args:
         sizes (sequence of int): Lengths of the shorter side in pixels; each is as likely as the others.
@@ -100,7 +100,7 @@ class RandomScale:
     """
 
     def __init__(self, sizes, max_size=1333):
-        self._preparations = [Preparation(size, max_size) for size in sizes]
+        self._preparations = [Preprocess(size, max_size) for size in sizes]
         if not self._preparations:
             raise ValueError(f"RandomScale: sizes must have at least one entry, got {sizes!r}")
 

@@ -1,5 +1,6 @@
 """Networks as ``chainer.Chain`` links, attribute for attribute torchvision's."""
 
+from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.backbones.alexnet import AlexNet
 from chainfpn.links.backbones.backbone_with_fpn import BackboneWithFPN
 from chainfpn.links.backbones.densenet import DenseNet
@@ -21,11 +22,10 @@ from chainfpn.links.backbones.squeezenet import SqueezeNet
 from chainfpn.links.backbones.ssd_vgg import SSDVGG16
 from chainfpn.links.backbones.vgg import VGG
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
-from chainfpn.links.classifier import Classifier, ClassifierPreparation
-from chainfpn.links.conv_norm_activation import conv_norm_activation
+from chainfpn.links.classifier import Classifier, ClassifierPreprocess
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.box_head import FastRCNNPredictor, TwoMLPHead, conv_box_head
-from chainfpn.links.detectors.chainercv_preparation import ChainerCVPreparation
+from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.dense_detector import DenseDetector
 from chainfpn.links.detectors.detector import Detection, Detector
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN
@@ -34,7 +34,7 @@ from chainfpn.links.detectors.keypoint_head import KeypointRCNNPredictor, keypoi
 from chainfpn.links.detectors.keypoint_rcnn import KeypointRCNN
 from chainfpn.links.detectors.mask_head import MaskHead, MaskRCNNPredictor
 from chainfpn.links.detectors.mask_rcnn import MaskRCNN
-from chainfpn.links.detectors.preparation import Preparation
+from chainfpn.links.detectors.preprocess import Preprocess
 from chainfpn.links.detectors.retinanet import RetinaNet, RetinaNetHead
 from chainfpn.links.detectors.roi_heads import RoIHeads
 from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
@@ -57,9 +57,9 @@ __all__ = [
     "BasicBlock",
     "BatchNormalization",
     "Bottleneck",
-    "ChainerCVPreparation",
+    "ChainerCVPreprocess",
     "Classifier",
-    "ClassifierPreparation",
+    "ClassifierPreprocess",
     "Convolution2D",
     "DenseDetector",
     "DenseNet",
@@ -84,7 +84,7 @@ __all__ = [
     "MaskRCNNPredictor",
     "MobileNetV2",
     "MobileNetV3",
-    "Preparation",
+    "Preprocess",
     "RPNHead",
     "RegionProposalNetwork",
     "ResNet",

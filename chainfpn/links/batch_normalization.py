@@ -5,7 +5,7 @@ import contextlib
 import chainer
 import chainer.links as L
 
-from chainfpn.functions.scale_shift import scale_shift
+from chainfpn.functions._scale_shift import scale_shift
 
 
 class BatchNormalization(L.BatchNormalization):

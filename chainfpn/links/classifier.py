@@ -8,10 +8,10 @@ import numpy as np
 from chainer.backends import cuda
 from chainercv.links import PickableSequentialChain
 
-from chainfpn.links.detectors.preparation import IMAGENET_MEAN, IMAGENET_STD
+from chainfpn.links.detectors.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 
-class ClassifierPreparation(NamedTuple):
+class ClassifierPreprocess(NamedTuple):
     """Resize the shorter side, cut out the centre, normalize.
 
     The image is rounded to 8 bits and resized by Pillow's bilinear filter, which averages over all pixels that a
@@ -47,7 +47,7 @@ class ClassifierPreparation(NamedTuple):
         from PIL import Image
 
         if not 0 < self.crop <= self.resize:
-            raise ValueError(f"ClassifierPreparation: crop must be in 1..resize = {self.resize}, got {self.crop}")
+            raise ValueError(f"ClassifierPreprocess: crop must be in 1..resize = {self.resize}, got {self.crop}")
         if img.ndim != 3 or img.shape[0] != 3 or 0 in img.shape:
             raise ValueError(f"prepare: img must be (3, H, W), not empty, got shape {img.shape}")
         shorter = min(img.shape[1:])
@@ -70,11 +70,11 @@ class Classifier(PickableSequentialChain):
 
     Attributes:
         n_class (int): Number of classes.
-        preparation (callable): Turns an image into the network's input; a :class:`ClassifierPreparation`.
+        preprocess (callable): Turns an image into the network's input; a :class:`ClassifierPreprocess`.
         label_names (sequence of str or None): Names of the classes, where the weights have some.
     """
 
-    preparation = ClassifierPreparation()
+    preprocess = ClassifierPreprocess()
     label_names = None
 
     def prepare(self, img):
@@ -89,7 +89,7 @@ class Classifier(PickableSequentialChain):
         Raises:
             ValueError: if img is not (3, H, W) with at least one pixel.
         """
-        return self.preparation(img).astype(chainer.get_dtype(map_mixed16=np.float16), copy=False)
+        return self.preprocess(img).astype(chainer.get_dtype(map_mixed16=np.float16), copy=False)
 
     def logits(self, x):
         """Run all layers, whatever ``pick`` says.

@@ -3,11 +3,11 @@
 import chainer
 import chainer.links as L
 
-from chainfpn.functions.convolution_2d import convolution_2d
+from chainfpn.functions._convolution_2d import convolution_2d
 
 
 class Convolution2D(L.Convolution2D):
-    """Chainer's convolution, computed by :func:`chainfpn.functions.convolution_2d`: faster on the CPU.
+    """Chainer's convolution, computed by :func:`chainfpn.functions._convolution_2d`: faster on the CPU.
 
     Arguments, parameters and what is written to files are ``chainer.links.Convolution2D``'s.
     """

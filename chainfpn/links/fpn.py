@@ -5,7 +5,7 @@ import chainer.functions as F
 from chainer import initializers
 
 from chainfpn.functions import resize_nearest
-from chainfpn.functions.max_pool_2d import max_pool_2d
+from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 

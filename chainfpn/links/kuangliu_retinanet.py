@@ -4,8 +4,8 @@ from types import MappingProxyType
 
 import chainer.functions as F
 
+from chainfpn.boxes._nms import nms
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.non_maximum_suppression import non_maximum_suppression
 from chainfpn.functions import resize_bilinear
 from chainfpn.links.backbones.resnet import Bottleneck, ResNet
 from chainfpn.links.convolution_2d import Convolution2D
@@ -79,7 +79,7 @@ class KuangliuRetinaNet(Detector):
         n_blocks (sequence of int): Blocks of each of the four stages of the trunk.
         align_corners (bool): See :class:`~chainfpn.links.KuangliuFPN`.
         label_names (sequence of str or None): See :class:`~chainfpn.links.Detector`.
-        preparation (callable or None): See :class:`~chainfpn.links.Detector`.
+        preprocess (callable or None): See :class:`~chainfpn.links.Detector`.
 
     Source:
         kuangliu/pytorch-retinanet ``retinanet.py``, and ``DataEncoder.decode`` for the rules.
@@ -96,13 +96,13 @@ class KuangliuRetinaNet(Detector):
         n_blocks=(3, 4, 6, 3),
         align_corners=False,
         label_names=None,
-        preparation=None,
+        preprocess=None,
     ):
         super().__init__(
             n_fg_class=n_fg_class,
-            raw_labels=range(n_fg_class),
+            class_ids=range(n_fg_class),
             label_names=label_names,
-            preparation=preparation,
+            preprocess=preprocess,
         )
         self.anchor_generator = anchor_generator
         with self.init_scope():
@@ -150,7 +150,7 @@ class KuangliuRetinaNet(Detector):
         output, score = output[found].astype("int32"), score[found]  # (R',)
         bbox = self.box_coder.decode(delta[found], anchor[found])[:, 0]  # (R', 4)
         pixels = bbox + xp.array((0, 0, 1, 1), dtype=bbox.dtype)  # the last row and column counted
-        keep = non_maximum_suppression(pixels, self.nms_thresh, score)
+        keep = nms(pixels, self.nms_thresh, score)
         return Detection(bbox[keep], output[keep], score[keep])
 
 

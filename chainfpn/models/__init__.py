@@ -22,7 +22,7 @@ from chainfpn.models.classifiers import (
     vgg19,
     vgg19_bn,
 )
-from chainfpn.models.detector_parts import COCO_OUTPUTS
+from chainfpn.models.detector_parts import COCO_CLASS_IDS
 from chainfpn.models.faster_rcnn import (
     fasterrcnn_resnet50_fpn,
     fasterrcnn_resnet50_fpn_v2,
@@ -64,7 +64,7 @@ from chainfpn.models.ssd import ssd300_vgg16
 
 __all__ = [
     "BUILDERS",
-    "COCO_OUTPUTS",
+    "COCO_CLASS_IDS",
     "PRESETS",
     "Preset",
     "alexnet",

@@ -47,7 +47,7 @@ class ClassifierWeights:
         return self.arrays[max(heads)].size if heads else 1000
 
     def load_into(self, link, *, without=()):
-        """Load the weights, if any, and take over class names and preparation from what is known of them.
+        """Load the weights, if any, and take over class names and preprocess from what is known of them.
 
         Args:
             link (chainfpn.links.Classifier): The model.
@@ -64,7 +64,7 @@ class ClassifierWeights:
         arrays = {name: array for name, array in self.arrays.items() if not name.startswith(tuple(without))}
         self._weights._replace(arrays=arrays).load_into(link)
         if self._preset is not None:
-            link.preparation = self._preset.preparation
+            link.preprocess = self._preset.preprocess
         link.label_names = resolve_label_names(self._label_names)
         if link.label_names is not None and len(link.label_names) != link.n_class:
             n_names = len(link.label_names)

@@ -35,7 +35,7 @@ _ARGUMENTS = """
         fpn_channels (int or None): Channels of every level; 256 by default.
         head_channels (int or None): Width of the fully connected layers of the head; 1024 by default.
         n_keypoint (int or None): Keypoints of each object; 17 by default.
-        raw_labels (sequence of int or None): For each label the index of the network's output.
+        class_ids (sequence of int or None): For each label the index of the network's output.
         label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
         norm (str, callable or None): Normalization of the trunk, and of a second version's pyramid and heads:
             ``'frozen'`` or ``'batch'`` normalization, ``'group'`` normalization, or what makes a link for a number of

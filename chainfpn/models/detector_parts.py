@@ -3,13 +3,13 @@
 from types import SimpleNamespace
 
 from chainfpn.boxes.anchors import AnchorGenerator
-from chainfpn.links.detectors.preparation import Preparation
+from chainfpn.links.detectors.preprocess import Preprocess
 from chainfpn.models.detector_documentation import document
 from chainfpn.models.trunks import resnet_classifier
 from chainfpn.models.weights import choose, find_weights, resolve_label_names
 
 #: torchvision's COCO detectors have 91 outputs; these are the 80 that COCO's categories use.
-COCO_OUTPUTS = tuple(i for i in range(1, 91) if i not in {12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
+COCO_CLASS_IDS = tuple(i for i in range(1, 91) if i not in {12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 
 #: Options that every detector on a ResNet has, and torchvision's values. ``n_fg_class`` None is COCO with 91 outputs.
 DEFAULTS = {
@@ -17,7 +17,7 @@ DEFAULTS = {
     "n_fg_class": None,
     "stages": (1, 2, 3, 4),
     "fpn_channels": 256,
-    "raw_labels": None,
+    "class_ids": None,
     "label_names": None,
     "norm": None,
     "norm_eps": 1e-5,
@@ -50,7 +50,7 @@ def fixed_builder(name, assemble, defaults, link, summary, *, source, classifier
         pretrained_model=None,
         *,
         pretrained_backbone=None,
-        raw_labels=None,
+        class_ids=None,
         label_names=None,
         norm_eps=None,
         min_size=None,
@@ -61,7 +61,7 @@ def fixed_builder(name, assemble, defaults, link, summary, *, source, classifier
     ):
         explicit = {
             "n_fg_class": n_fg_class,
-            "raw_labels": raw_labels,
+            "class_ids": class_ids,
             "label_names": label_names,
             "norm_eps": norm_eps,
             "min_size": min_size,
@@ -100,7 +100,7 @@ def dense_builder(name, assemble, defaults, link, summary, *, source):
         pretrained_backbone=None,
         stages=None,
         fpn_channels=None,
-        raw_labels=None,
+        class_ids=None,
         label_names=None,
         norm=None,
         norm_eps=None,
@@ -117,7 +117,7 @@ def dense_builder(name, assemble, defaults, link, summary, *, source):
             "n_fg_class": n_fg_class,
             "stages": stages,
             "fpn_channels": fpn_channels,
-            "raw_labels": raw_labels,
+            "class_ids": class_ids,
             "label_names": label_names,
             "norm": norm,
             "norm_eps": norm_eps,
@@ -192,12 +192,12 @@ def _meta(name, options, defaults):
     return {"model": name, "arguments": arguments, named: names}
 
 
-def label_options(o, preparation=None):
+def label_options(o, preprocess=None):
     """Tell how many outputs a detector has, and what its base class wants to know.
 
     Args:
         o (SimpleNamespace): The builder's options.
-        preparation (Preparation or None): Images to batch; torchvision's within ``min_size`` and ``max_size`` by
+        preprocess (Preprocess or None): Images to batch; torchvision's within ``min_size`` and ``max_size`` by
             default.
 
     Returns:
@@ -205,13 +205,13 @@ def label_options(o, preparation=None):
         :class:`~chainfpn.links.Detector`.
     """
     if o.n_fg_class is None:
-        o.n_fg_class, o.raw_labels, o.label_names = len(COCO_OUTPUTS), COCO_OUTPUTS, o.label_names or "coco"
-    n_output = 1 + (o.n_fg_class if o.raw_labels is None else max(o.raw_labels))
+        o.n_fg_class, o.class_ids, o.label_names = len(COCO_CLASS_IDS), COCO_CLASS_IDS, o.label_names or "coco"
+    n_output = 1 + (o.n_fg_class if o.class_ids is None else max(o.class_ids))
     return n_output, {
         "n_fg_class": o.n_fg_class,
-        "raw_labels": o.raw_labels,
+        "class_ids": o.class_ids,
         "label_names": resolve_label_names(o.label_names),
-        "preparation": Preparation(o.min_size, o.max_size) if preparation is None else preparation,
+        "preprocess": Preprocess(o.min_size, o.max_size) if preprocess is None else preprocess,
     }
 
 

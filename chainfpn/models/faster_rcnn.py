@@ -46,7 +46,7 @@ def rcnn_builder(name, assemble, link, summary, *, source):
         stages=None,
         fpn_channels=None,
         head_channels=None,
-        raw_labels=None,
+        class_ids=None,
         label_names=None,
         norm=None,
         norm_eps=None,
@@ -63,7 +63,7 @@ def rcnn_builder(name, assemble, link, summary, *, source):
             "stages": stages,
             "fpn_channels": fpn_channels,
             "head_channels": head_channels,
-            "raw_labels": raw_labels,
+            "class_ids": class_ids,
             "label_names": label_names,
             "norm": norm,
             "norm_eps": norm_eps,
@@ -95,7 +95,7 @@ def assemble_rcnn(o, *, normed=False, trunk=resnet_trunk, rpn_options=None, link
         chainfpn.links.FasterRCNN: The detector.
     """
     rules = find_rules(o.name, o.rules)
-    n_output, detector = label_options(o, rules.preparation(o.min_size, o.max_size))
+    n_output, detector = label_options(o, rules.preprocess(o.min_size, o.max_size))
     norm = trunk_norm(o, frozen=False) if normed else None
     body, channels = trunk(o, norm or trunk_norm(o, frozen=True))
     anchors = anchor_generator(o, [(32 * 2**level,) for level in range(len(channels) + 1)], rules.anchors)

@@ -1,7 +1,7 @@
 """The builder of kuangliu/pytorch-retinanet's detector."""
 
 from chainfpn.boxes.kuangliu_anchors import KuangliuAnchorGenerator
-from chainfpn.links.detectors.preparation import Preparation
+from chainfpn.links.detectors.preprocess import Preprocess
 from chainfpn.links.kuangliu_retinanet import KuangliuRetinaNet
 from chainfpn.models.detector_documentation import document
 from chainfpn.models.detector_parts import build
@@ -23,7 +23,7 @@ def _assemble(o):
         KuangliuAnchorGenerator(ANCHOR_SIZES, ASPECT_RATIOS),
         align_corners=o.align_corners,
         label_names=resolve_label_names(o.label_names),
-        preparation=Preparation(fixed_size=(o.image_size, o.image_size), size_divisible=1),
+        preprocess=Preprocess(fixed_size=(o.image_size, o.image_size), size_divisible=1),
     )
 
 

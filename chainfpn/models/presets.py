@@ -8,8 +8,8 @@ torchvision 0.1 to 0.9, for the DenseNets of 0.1 (the first files).
 
 from typing import NamedTuple
 
-from chainfpn.links.classifier import ClassifierPreparation
-from chainfpn.links.detectors.preparation import IMAGENET_MEAN, IMAGENET_STD
+from chainfpn.links.classifier import ClassifierPreprocess
+from chainfpn.links.detectors.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 URL = "https://download.pytorch.org/models/"
 
@@ -56,9 +56,9 @@ class Preset(NamedTuple):
         return self.file.rpartition(".")[0].rpartition("-")[2]
 
     @property
-    def preparation(self):
-        """ClassifierPreparation: what turns an image into the input, for a classifier."""
-        return ClassifierPreparation(self.resize, self.crop, self.mean, self.std)
+    def preprocess(self):
+        """ClassifierPreprocess: what turns an image into the input, for a classifier."""
+        return ClassifierPreprocess(self.resize, self.crop, self.mean, self.std)
 
 
 def _classifier(

@@ -7,23 +7,23 @@ import numpy as np
 
 from chainfpn.boxes.anchors import AnchorGenerator
 from chainfpn.boxes.chainercv_anchors import ChainerCVAnchorGenerator
-from chainfpn.links.detectors.chainercv_preparation import ChainerCVPreparation
+from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.mask_head import paste_masks
-from chainfpn.links.detectors.preparation import Preparation
+from chainfpn.links.detectors.preprocess import Preprocess
 
 
 class Rules(NamedTuple):
     """What is not in the weights.
 
     Attributes:
-        preparation (callable): Makes the preparation for a shorter and a longer side.
+        preprocess (callable): Makes the preprocess for a shorter and a longer side.
         anchors (callable): Makes the anchors for sizes and aspect ratios.
         rpn (dict): Options of the :class:`~chainfpn.links.RegionProposalNetwork`.
         roi_heads (dict): Options of the :class:`~chainfpn.links.RoIHeads`.
         paste (callable): Lays masks over the image.
     """
 
-    preparation: Any
+    preprocess: Any
     anchors: Any
     rpn: dict
     roi_heads: dict
@@ -34,9 +34,9 @@ class Rules(NamedTuple):
 _NOT_EMPTY = float(np.finfo(np.float32).tiny)
 
 RULES = {
-    "torchvision": Rules(Preparation, AnchorGenerator, {}, {}, paste_masks),
+    "torchvision": Rules(Preprocess, AnchorGenerator, {}, {}, paste_masks),
     "chainercv": Rules(
-        ChainerCVPreparation,
+        ChainerCVPreprocess,
         ChainerCVAnchorGenerator,
         {"inclusive": True, "clip_to_batch": True, "min_size": _NOT_EMPTY},
         {"inclusive": True, "n_detections": None, "min_size": _NOT_EMPTY},

@@ -2,7 +2,7 @@
 
 from chainfpn.boxes.default_boxes import DefaultBoxGenerator
 from chainfpn.links.backbones.ssd_vgg import POOL4, SSDVGG16
-from chainfpn.links.detectors.preparation import Preparation
+from chainfpn.links.detectors.preprocess import Preprocess
 from chainfpn.links.detectors.ssd import SSD, SSDHead
 from chainfpn.models.detector_documentation import document
 from chainfpn.models.detector_parts import build, label_options
@@ -10,7 +10,7 @@ from chainfpn.models.presets import CAFFE
 from chainfpn.models.trunk_weights import TrunkClassifier
 
 #: Every option and torchvision's value for it.
-DEFAULTS = {"n_fg_class": None, "raw_labels": None, "label_names": None}
+DEFAULTS = {"n_fg_class": None, "class_ids": None, "label_names": None}
 
 #: Per map: ratios of the default boxes, pixels per position; and the boxes' shares of the image, with one to follow.
 ASPECT_RATIOS = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))
@@ -21,7 +21,7 @@ SCALES = (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05)
 def _assemble(o):
     """Put the detector together from one value for every option of DEFAULTS."""
     mean, std = CAFFE
-    n_output, detector = label_options(o, Preparation(mean=mean, std=std, fixed_size=(300, 300), size_divisible=1))
+    n_output, detector = label_options(o, Preprocess(mean=mean, std=std, fixed_size=(300, 300), size_divisible=1))
     backbone = SSDVGG16()
     anchors = DefaultBoxGenerator(ASPECT_RATIOS, SCALES, STEPS)
     head = SSDHead(backbone.out_channels, anchors.n_anchors, n_output)
@@ -36,9 +36,9 @@ def _classifier(o):
 
 
 def _ssd300_vgg16(
-    n_fg_class=None, pretrained_model=None, *, pretrained_backbone=None, raw_labels=None, label_names=None
+    n_fg_class=None, pretrained_model=None, *, pretrained_backbone=None, class_ids=None, label_names=None
 ):
-    explicit = {"n_fg_class": n_fg_class, "raw_labels": raw_labels, "label_names": label_names}
+    explicit = {"n_fg_class": n_fg_class, "class_ids": class_ids, "label_names": label_names}
     return build(
         "ssd300_vgg16",
         _assemble,

@@ -6,6 +6,9 @@ from typing import NamedTuple
 from chainfpn.data import imagenet_label_names
 from chainfpn.serialization import WeightsError, read_weights, set_weights
 
+#: What files of earlier versions call an argument, and what it is called now.
+_FORMER = {"raw_labels": "class_ids"}
+
 
 class Weights(NamedTuple):
     """Arrays by name, what their file says of them, and the name to call them by in errors."""
@@ -13,6 +16,11 @@ class Weights(NamedTuple):
     arrays: dict
     meta: dict
     file: str
+
+    @property
+    def arguments(self):
+        """dict: What the file says of its builder's arguments, in today's words."""
+        return {_FORMER.get(key, key): value for key, value in self.meta.get("arguments", {}).items()}
 
     def load_into(self, link):
         """Put the arrays into a link, all of them or none; see :func:`chainfpn.set_weights`."""
@@ -73,7 +81,7 @@ def choose(defaults, weights, explicit):
         WeightsError: if the weights want an option to differ from its default that the caller could not pass either:
             they are of another model.
     """
-    said = {} if weights is None else weights.meta.get("arguments", {})
+    said = {} if weights is None else weights.arguments
     if weights is not None and weights.meta.get("label_names") is not None:
         said = {**said, "label_names": weights.meta["label_names"]}
     said = {key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}

@@ -1,13 +1,12 @@
 """Training: the losses of every detector, and what a trainer needs around them."""
 
+from chainfpn.training.best_weights import BestWeights
 from chainfpn.training.chain import TrainChain
 from chainfpn.training.coco_evaluation import evaluate_coco
-from chainfpn.training.curves import Curves
 from chainfpn.training.dense_chains import FCOSTrainChain, RetinaNetTrainChain, SSDTrainChain
 from chainfpn.training.evaluator import DetectionEvaluator, Evaluation, evaluate
 from chainfpn.training.freezing import freeze, freeze_backbone
 from chainfpn.training.gradient_clipping import GradientClipping
-from chainfpn.training.keep_weights import KeepWeights
 from chainfpn.training.mixed_precision import MixedPrecisionState
 from chainfpn.training.multi_node import (
     AverageLosses,
@@ -16,6 +15,7 @@ from chainfpn.training.multi_node import (
     multi_node_optimizer,
     sync_norm,
 )
+from chainfpn.training.plot_metrics import PlotMetrics
 from chainfpn.training.random_state import RandomState
 from chainfpn.training.rcnn_chains import FasterRCNNTrainChain, KeypointRCNNTrainChain, MaskRCNNTrainChain
 from chainfpn.training.schedules import LearningRate, cosine_schedule, step_schedule, warm_up
@@ -26,17 +26,17 @@ from chainfpn.training.train_chain import train_chain
 __all__ = [
     "AverageLosses",
     "AverageStatistics",
-    "Curves",
+    "BestWeights",
     "DetectionEvaluator",
     "Evaluation",
     "FCOSTrainChain",
     "FasterRCNNTrainChain",
     "GradientClipping",
-    "KeepWeights",
     "KeypointRCNNTrainChain",
     "LearningRate",
     "MaskRCNNTrainChain",
     "MixedPrecisionState",
+    "PlotMetrics",
     "RandomState",
     "RetinaNetTrainChain",
     "SSDTrainChain",

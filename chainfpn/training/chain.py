@@ -76,13 +76,13 @@ class TrainChain(chainer.Chain):
         self.check_length("labels", labels, imgs)
         x, sizes = self.model.prepare(imgs)
         dtype = np.promote_types(x.dtype, np.float32)
-        raw_labels = np.array(self.model.raw_labels, dtype=np.int32)
+        class_ids = np.array(self.model.class_ids, dtype=np.int32)
         scaled, outputs = [], []
         for i, (img, size, bbox, label) in enumerate(zip(imgs, sizes, bboxes, labels, strict=True)):
             _check_truth(i, bbox, label, self.model.n_fg_class)
             factor = scale(to=size, of=img.shape[1:])
             scaled.append(self.xp.asarray(bbox.astype(dtype, copy=False) * factor.astype(dtype)))
-            outputs.append(self.xp.asarray(raw_labels[label.astype(np.int64, copy=False)]))
+            outputs.append(self.xp.asarray(class_ids[label.astype(np.int64, copy=False)]))
         return x, sizes, scaled, outputs
 
     def total(self, losses):

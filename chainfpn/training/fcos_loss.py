@@ -4,9 +4,9 @@ import numpy as np
 from chainer import backend
 
 from chainfpn.boxes.matcher import BACKGROUND
-from chainfpn.functions.binary_cross_entropy import binary_cross_entropy
-from chainfpn.functions.giou_loss import giou_loss
-from chainfpn.functions.take_rows import take_rows
+from chainfpn.functions._binary_cross_entropy import binary_cross_entropy
+from chainfpn.functions._gather import gather
+from chainfpn.functions._giou_loss import giou_loss
 from chainfpn.training.retinanet_loss import class_loss
 
 #: A level is for objects whose farthest side is 4 to 8 strides away.
@@ -46,13 +46,13 @@ def fcos_losses(logits, deltas, centers, anchors, bboxes, outputs, box_coder, *,
         references.append(whole[positive])
         targets.append(bbox[matched[positive]])
     rows, reference, target = (xp.concatenate(arrays) for arrays in (rows, references, targets))  # (P,), (P, 4), (P, 4)
-    found = box_coder.decode(take_rows(deltas, rows).variable, reference)[:, 0]  # (P, 4)
+    found = box_coder.decode(gather(deltas, rows).variable, reference)[:, 0]  # (P, 4)
     n = max(len(rows), 1)
     central = centerness(box_coder.encode(target, reference))[:, None]  # (P, 1)
     return {
         "class": class_loss(logits, labels, divisor=n),
         "box": giou_loss(found, target, divisor=n),
-        "centerness": binary_cross_entropy(take_rows(centers, rows), central, divisor=n),
+        "centerness": binary_cross_entropy(gather(centers, rows), central, divisor=n),
     }
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 from chainer import backend
 
-from chainfpn.functions.cross_entropy import cross_entropy
-from chainfpn.functions.take_outputs import take_outputs
+from chainfpn.functions._cross_entropy import cross_entropy
+from chainfpn.functions._gather_class import gather_class
 
 
 def keypoint_loss(logits, regions, points, visible):
@@ -14,7 +14,7 @@ def keypoint_loss(logits, regions, points, visible):
 
     Args:
         logits (Variable): (P, K, S, S), of the regions that show something, those of the first image first; P > 0.
-        regions (list of Regions): Per image.
+        regions (list of SampledProposals): Per image.
         points (list of array): Per image, float32, (R_i, K, 2), yx in pixels of the batch.
         visible (list of array): Per image, bool, (R_i, K).
 
@@ -32,7 +32,7 @@ def keypoint_loss(logits, regions, points, visible):
     ]
     cell = xp.concatenate(cells).ravel()  # (P * K,)
     (seen,) = xp.nonzero(cell >= 0)
-    maps = take_outputs(logits, *xp.divmod(seen, n_keypoint), (side * side,))  # (V, S * S)
+    maps = gather_class(logits, *xp.divmod(seen, n_keypoint), (side * side,))  # (V, S * S)
     return cross_entropy(maps, cell[seen], divisor=max(len(seen), 1))
 
 

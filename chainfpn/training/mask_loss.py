@@ -2,10 +2,10 @@
 
 from chainer import backend
 
-from chainfpn.functions.binary_cross_entropy import binary_cross_entropy
-from chainfpn.functions.resize_nearest import resize_nearest
-from chainfpn.functions.roi_align import roi_align
-from chainfpn.functions.take_outputs import take_outputs
+from chainfpn.functions._binary_cross_entropy import binary_cross_entropy
+from chainfpn.functions._gather_class import gather_class
+from chainfpn.functions._resize_nearest import resize_nearest
+from chainfpn.functions._roi_align import roi_align
 from chainfpn.training.roi_loss import positive_rows
 
 
@@ -16,7 +16,7 @@ def mask_loss(logits, regions, masks, sizes):
 
     Args:
         logits (Variable): (P, K, S, S), of the regions that show something, those of the first image first; P > 0.
-        regions (list of Regions): Per image.
+        regions (list of SampledProposals): Per image.
         masks (list of array): Per image, bool, (R_i, H_i, W_i), in pixels of the image.
         sizes (sequence of (int, int)): Height and width of each image within the batch.
 
@@ -34,7 +34,7 @@ def mask_loss(logits, regions, masks, sizes):
         if len(region.matched)
     ]
     target = xp.concatenate(targets)  # (P, S, S)
-    found = take_outputs(logits, xp.arange(len(output)), output, logits.shape[2:])  # (P, S, S)
+    found = gather_class(logits, xp.arange(len(output)), output, logits.shape[2:])  # (P, S, S)
     return binary_cross_entropy(found, target, divisor=target.size)
 
 
@@ -44,7 +44,7 @@ def crop_masks(mask, size, region, side):
     Args:
         mask (array): bool, (R, H, W), in pixels of the image.
         size ((int, int)): Height and width of the image within the batch.
-        region (Regions): The regions of the image.
+        region (SampledProposals): The regions of the image.
         side (int): Rows and columns of the result.
 
     Returns:

@@ -8,8 +8,8 @@ from chainfpn.links.detectors.detector import scale
 from chainfpn.training.chain import TrainChain
 from chainfpn.training.keypoint_loss import keypoint_loss
 from chainfpn.training.mask_loss import mask_loss
-from chainfpn.training.roi_loss import draw_regions, roi_losses
-from chainfpn.training.rpn_loss import draw_anchors, rpn_losses
+from chainfpn.training.roi_loss import roi_losses, sample_proposals
+from chainfpn.training.rpn_loss import rpn_losses, sample_anchors
 
 
 class FasterRCNNTrainChain(TrainChain):
@@ -86,16 +86,16 @@ class FasterRCNNTrainChain(TrainChain):
 
         Returns:
             tuple: The losses, the levels that regions are pooled from, and the list of
-            :class:`~chainfpn.training.roi_loss.Regions` of each image.
+            :class:`~chainfpn.training.roi_loss.SampledProposals` of each image.
         """
         rpn, heads = self.model.rpn, self.model.roi_heads
         hs = self.model.backbone(x)  # levels of (B, C, H_l, W_l)
         logits, deltas = rpn.head(hs)  # levels of (B, N_l), (B, N_l, 4)
         anchors = rpn.anchors(hs, x.shape[2:])  # levels of (N_l, 4)
         proposals = rpn.propose(logits, deltas, anchors, sizes, x.shape[2:])  # images of (N_i, 4)
-        drawn = draw_anchors(anchors, bboxes, rpn.box_coder, **self.rpn_options)
+        drawn = sample_anchors(anchors, bboxes, rpn.box_coder, **self.rpn_options)
         losses = rpn_losses(logits, deltas, drawn)
-        regions = draw_regions(proposals, bboxes, outputs, heads.box_coder, **self.roi_options)
+        regions = sample_proposals(proposals, bboxes, outputs, heads.box_coder, **self.roi_options)
         hs = self.model.roi_levels(hs)
         logits, deltas = heads(hs, [region.bbox for region in regions], sizes)  # (S, K), (S, 4K)
         losses |= roi_losses(logits, deltas, regions)
@@ -107,7 +107,7 @@ class FasterRCNNTrainChain(TrainChain):
         Args:
             name (str): ``'mask'`` or ``'keypoint'``.
             hs (list of Variable): The levels that regions are pooled from.
-            regions (list of Regions): Per image.
+            regions (list of SampledProposals): Per image.
             sizes (sequence of (int, int)): Height and width of each image within the batch.
 
         Returns:

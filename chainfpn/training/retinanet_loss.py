@@ -5,10 +5,10 @@ import numpy as np
 from chainer import backend
 
 from chainfpn.boxes.matcher import IGNORED, match
-from chainfpn.functions.focal_loss import sigmoid_focal_loss
-from chainfpn.functions.giou_loss import giou_loss
-from chainfpn.functions.smooth_l1_loss import smooth_l1_loss
-from chainfpn.functions.take_rows import take_rows
+from chainfpn.functions._focal_loss import sigmoid_focal_loss
+from chainfpn.functions._gather import gather
+from chainfpn.functions._giou_loss import giou_loss
+from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
 
 #: What boxes can be trained by.
 BOX_LOSSES = ("l1", "giou")
@@ -59,7 +59,7 @@ def retinanet_losses(
             whole[positive],
             bbox[matched[positive]],
         )  # (P_i,), (P_i, 4)
-        found = take_rows(deltas, rows)  # (P_i, 4)
+        found = gather(deltas, rows)  # (P_i, 4)
         if box_loss == "giou":
             error = giou_loss(box_coder.decode(found.variable, reference)[:, 0], target, divisor=n)
         else:

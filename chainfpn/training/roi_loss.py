@@ -7,13 +7,13 @@ from chainer import backend
 
 from chainfpn.boxes.matcher import match
 from chainfpn.boxes.sampler import sample
-from chainfpn.functions.cross_entropy import cross_entropy
-from chainfpn.functions.smooth_l1_loss import smooth_l1_loss
-from chainfpn.functions.take_outputs import take_outputs
+from chainfpn.functions._cross_entropy import cross_entropy
+from chainfpn.functions._gather_class import gather_class
+from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
 from chainfpn.training.rpn_loss import BETA
 
 
-class Regions(NamedTuple):
+class SampledProposals(NamedTuple):
     """The regions of one image that the second stage learns from.
 
     Attributes:
@@ -29,7 +29,7 @@ class Regions(NamedTuple):
     target: Any
 
 
-def draw_regions(
+def sample_proposals(
     proposals,
     bboxes,
     outputs,
@@ -55,7 +55,7 @@ def draw_regions(
         permutation (callable): See :func:`~chainfpn.boxes.sample`.
 
     Returns:
-        list of Regions: Per image, in the order of the proposals.
+        list of SampledProposals: Per image, in the order of the proposals.
 
     Raises:
         ValueError: if not bg_iou_thresh <= fg_iou_thresh.
@@ -75,7 +75,7 @@ def draw_regions(
         found = xp.zeros(len(drawn), np.int32)
         found[positive] = output[matched]
         target = box_coder.encode(bbox[matched], proposal[positive])  # (P, 4)
-        regions.append(Regions(proposal, found, matched, target))
+        regions.append(SampledProposals(proposal, found, matched, target))
     return regions
 
 
@@ -83,7 +83,7 @@ def positive_rows(regions):
     """Find the regions that show something, and the outputs that are to say what.
 
     Args:
-        regions (list of Regions): Per image.
+        regions (list of SampledProposals): Per image.
 
     Returns:
         tuple of array: int64 and int32, (P,): the row among all regions, and the output.
@@ -103,7 +103,7 @@ def roi_losses(logits, deltas, regions):
     Args:
         logits (Variable): (S, K), the regions of the first image first.
         deltas (Variable): (S, 4 * K).
-        regions (list of Regions): Per image.
+        regions (list of SampledProposals): Per image.
 
     Returns:
         dict: ``roi_class`` and ``roi_box``, Variables, float32 or float64, ().
@@ -112,7 +112,7 @@ def roi_losses(logits, deltas, regions):
         Girshick 2015, section 2.3; torchvision 0.14 ``fastrcnn_loss``.
     """
     xp = backend.get_array_module(regions[0].output)
-    found = take_outputs(deltas, *positive_rows(regions), (4,))  # (P, 4)
+    found = gather_class(deltas, *positive_rows(regions), (4,))  # (P, 4)
     target = xp.concatenate([region.target for region in regions])  # (P, 4)
     right = xp.concatenate([region.output for region in regions])  # (S,)
     n_region = max(len(logits), 1)

@@ -7,15 +7,15 @@ from chainer import backend
 
 from chainfpn.boxes.matcher import match
 from chainfpn.boxes.sampler import sample
-from chainfpn.functions.binary_cross_entropy import binary_cross_entropy
-from chainfpn.functions.smooth_l1_loss import smooth_l1_loss
-from chainfpn.functions.take_rows import take_rows
+from chainfpn.functions._binary_cross_entropy import binary_cross_entropy
+from chainfpn.functions._gather import gather
+from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
 
 #: Where the losses of boxes in detectors of two stages turn from squares into absolute values.
 BETA = 1 / 9
 
 
-class Drawn(NamedTuple):
+class SampledAnchors(NamedTuple):
     """The anchors of a batch that the network learns from. A row is that of an anchor among those of all images.
 
     Attributes:
@@ -27,7 +27,7 @@ class Drawn(NamedTuple):
     target: Any
 
 
-def draw_anchors(
+def sample_anchors(
     anchors,
     bboxes,
     box_coder,
@@ -51,7 +51,7 @@ def draw_anchors(
         permutation (callable): See :func:`~chainfpn.boxes.sample`.
 
     Returns:
-        Drawn: The anchors.
+        SampledAnchors: The anchors.
 
     Raises:
         ValueError: if not bg_iou_thresh <= fg_iou_thresh.
@@ -68,7 +68,7 @@ def draw_anchors(
         targets.append(box_coder.encode(bbox[matched[positive]], anchors[positive]))  # (P_i, 4)
         positives.append(positive + i * len(anchors))
         negatives.append(negative + i * len(anchors))
-    return Drawn(xp.concatenate(positives + negatives), xp.concatenate(targets))
+    return SampledAnchors(xp.concatenate(positives + negatives), xp.concatenate(targets))
 
 
 def rpn_losses(logits, deltas, drawn):
@@ -79,7 +79,7 @@ def rpn_losses(logits, deltas, drawn):
     Args:
         logits (list of Variable): Per level, (B, N_l).
         deltas (list of Variable): Per level, (B, N_l, 4).
-        drawn (Drawn): The anchors.
+        drawn (SampledAnchors): The anchors.
 
     Returns:
         dict: ``rpn_objectness`` and ``rpn_box``, Variables, float32 or float64, ().
@@ -91,8 +91,8 @@ def rpn_losses(logits, deltas, drawn):
     n_positive, n_sample = len(target), max(len(rows), 1)
     shows = backend.get_array_module(rows).zeros(len(rows), np.float32)
     shows[:n_positive] = 1
-    found = take_rows(deltas, rows[:n_positive])  # (P, 4)
+    found = gather(deltas, rows[:n_positive])  # (P, 4)
     return {
-        "rpn_objectness": binary_cross_entropy(take_rows(logits, rows), shows, divisor=n_sample),
+        "rpn_objectness": binary_cross_entropy(gather(logits, rows), shows, divisor=n_sample),
         "rpn_box": smooth_l1_loss(found, target, beta=BETA, divisor=n_sample),
     }

@@ -5,11 +5,11 @@ import math
 import numpy as np
 from chainer import backend
 
-from chainfpn.boxes.matcher import match_each
-from chainfpn.boxes.selection import top_k
-from chainfpn.functions.cross_entropy import cross_entropy
-from chainfpn.functions.smooth_l1_loss import smooth_l1_loss
-from chainfpn.functions.take_rows import take_rows
+from chainfpn.boxes.filtering import top_k
+from chainfpn.boxes.matcher import match_ssd
+from chainfpn.functions._cross_entropy import cross_entropy
+from chainfpn.functions._gather import gather
+from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
 
 
 def ssd_losses(logits, deltas, anchors, bboxes, outputs, box_coder, *, iou_thresh=0.5, positive_fraction=0.25):
@@ -40,7 +40,7 @@ def ssd_losses(logits, deltas, anchors, bboxes, outputs, box_coder, *, iou_thres
     negatives_per_positive = np.float32((1 - positive_fraction) / positive_fraction)  # multiplied so in torch, too
     positives, rows, answers, targets = [], [], [], []
     for i, (bbox, output) in enumerate(zip(bboxes, outputs, strict=True)):
-        matched = match_each(whole, bbox, iou_thresh)  # (N,)
+        matched = match_ssd(whole, bbox, iou_thresh)  # (N,)
         (positive,) = xp.nonzero(matched >= 0)
         answer = xp.zeros(len(whole), np.int32)
         answer[positive] = output[matched[positive]]
@@ -55,8 +55,8 @@ def ssd_losses(logits, deltas, anchors, bboxes, outputs, box_coder, *, iou_thres
     positive = xp.concatenate(positives)  # (P,)
     n = max(len(positive), 1)
     return {
-        "class": cross_entropy(take_rows(logits, xp.concatenate(rows)), xp.concatenate(answers), divisor=n),
-        "box": smooth_l1_loss(take_rows(deltas, positive), xp.concatenate(targets), divisor=n),
+        "class": cross_entropy(gather(logits, xp.concatenate(rows)), xp.concatenate(answers), divisor=n),
+        "box": smooth_l1_loss(gather(deltas, positive), xp.concatenate(targets), divisor=n),
     }
 
 

@@ -165,7 +165,7 @@ def adaptive_pool(x, outsize, reduce):
     return y
 
 
-def non_maximum_suppression(bbox, thresh, score, label=None):
+def nms(bbox, thresh, score, label=None):
     """Drop a box that a better one, kept, of its label overlaps by more than ``thresh``; IoU in the boxes' dtype."""
     kept = []
     for k in sorted(range(len(bbox)), key=lambda k: -score[k]):

@@ -107,7 +107,7 @@ def skip_initial_values():
 
 
 def seeded_input(*shape):
-    """Make a batch as a preparation might give it.
+    """Make a batch as a preprocess might give it.
 
     Args:
         *shape (int): Its shape.

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainfpn import models
 from chainfpn.boxes import DefaultBoxGenerator
-from chainfpn.links import SSD, BatchNormalization, Preparation
+from chainfpn.links import SSD, BatchNormalization, Preprocess
 from chainfpn.links.detectors.keypoint_head import KeypointRCNNPredictor, keypoint_head
 from chainfpn.links.detectors.mask_head import MaskHead, MaskRCNNPredictor
 from chainfpn.links.detectors.ssd import SSDHead
@@ -198,8 +198,8 @@ def slim_ssd(pretrained_model):
     backbone = models.fasterrcnn_resnet_fpn(**_OPTIONS).backbone
     anchors = DefaultBoxGenerator([[2], [2, 3], [2]], [0.2, 0.4, 0.6, 0.8], [8, 16, 32])
     head = SSDHead([FPN_CHANNELS] * 3, anchors.n_anchors, N_OUTPUT)
-    preparation = Preparation(fixed_size=(96, 96), size_divisible=1)
-    return pretrained_model.load_into(SSD(backbone, head, anchors, n_fg_class=N_FG_CLASS, preparation=preparation))
+    preprocess = Preprocess(fixed_size=(96, 96), size_divisible=1)
+    return pretrained_model.load_into(SSD(backbone, head, anchors, n_fg_class=N_FG_CLASS, preprocess=preprocess))
 
 
 def slim_mask_rcnn(pretrained_model, **options):

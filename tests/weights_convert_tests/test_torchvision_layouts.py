@@ -178,7 +178,7 @@ def test_both_spellings_and_serialisations_give_the_same_npz(real):
     old = weights_convert.convert(folder / "old.pth", folder / "old.npz")
     assert new.model == old.model == "fasterrcnn_resnet50_fpn"
     assert new.arguments["n_fg_class"] == 80
-    assert len(new.arguments["raw_labels"]) == 80
+    assert len(new.arguments["class_ids"]) == 80
     with np.load(folder / "new.npz") as a, np.load(folder / "old.npz") as b:
         assert a.files == b.files
         for name in a.files:

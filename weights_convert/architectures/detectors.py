@@ -105,7 +105,7 @@ def _read_pyramid(shapes):
 def labels(n_outputs):
     """Return the arguments that say which outputs are labels: all but the first, or COCO's of 91."""
     if n_outputs == 91:
-        return {"n_fg_class": 80, "raw_labels": COCO_IDS}
+        return {"n_fg_class": 80, "class_ids": COCO_IDS}
     return {"n_fg_class": n_outputs - 1}
 
 

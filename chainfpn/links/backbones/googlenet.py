@@ -6,7 +6,7 @@ import chainer
 import chainer.functions as F
 
 from chainfpn.functions import adaptive_avg_pool_2d
-from chainfpn.functions.max_pool_2d import max_pool_2d
+from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.backbones.inception_blocks import ClassifierWithAuxiliaryHeads, ConvNormReLU, normal_linear
 from chainfpn.links.classifier import global_average
 from chainfpn.links.indexed_sequential import IndexedSequential

@@ -5,9 +5,9 @@ from functools import partial
 import chainer
 import chainer.functions as F
 
-from chainfpn.functions.max_pool_2d import max_pool_2d
+from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.backbones.inception_blocks import ClassifierWithAuxiliaryHeads, ConvNormReLU, normal_linear
-from chainfpn.links.classifier import ClassifierPreparation, global_average
+from chainfpn.links.classifier import ClassifierPreprocess, global_average
 
 #: A convolution of this network: its weights start with this deviation, as do those of the last layer.
 _STD = 0.1
@@ -179,7 +179,7 @@ class InceptionV3(ClassifierWithAuxiliaryHeads):
     """
 
     auxiliary = {"Mixed_6e": "AuxLogits"}  # noqa: RUF012
-    preparation = ClassifierPreparation(resize=342, crop=299)
+    preprocess = ClassifierPreprocess(resize=342, crop=299)
 
     def __init__(self, n_class=1000, *, aux_logits=True, transform_input=False, dropout=0.5):
         super().__init__(n_class, transform_input=transform_input)

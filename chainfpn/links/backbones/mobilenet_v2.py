@@ -7,9 +7,9 @@ import chainer.functions as F
 import chainer.links as L
 from chainer import initializers
 
+from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.conv_norm_activation import conv_norm_activation
 from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.initialization import convolution
 

@@ -8,10 +8,10 @@ import chainer.functions as F
 import chainer.links as L
 from chainer import initializers
 
+from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.backbones.mobilenet_v2 import divisible_by_8, relu6
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.conv_norm_activation import conv_norm_activation
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 

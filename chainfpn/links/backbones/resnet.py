@@ -5,7 +5,7 @@ from functools import partial
 import chainer
 import chainer.functions as F
 
-from chainfpn.functions.max_pool_2d import max_pool_2d
+from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.indexed_sequential import IndexedSequential

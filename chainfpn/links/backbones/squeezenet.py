@@ -6,7 +6,7 @@ import chainer
 import chainer.functions as F
 from chainer import initializers
 
-from chainfpn.functions.max_pool_2d import max_pool_2d
+from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential

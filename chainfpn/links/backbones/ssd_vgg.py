@@ -7,7 +7,7 @@ import chainer.functions as F
 import numpy as np
 from chainer import initializers
 
-from chainfpn.functions.max_pool_2d import max_pool_2d
+from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.backbones.vgg import vgg_features
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential

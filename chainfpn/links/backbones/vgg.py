@@ -7,7 +7,7 @@ import chainer.links as L
 from chainer import initializers
 
 from chainfpn.functions import adaptive_avg_pool_2d
-from chainfpn.functions.max_pool_2d import max_pool_2d
+from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.classifier import Classifier
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential

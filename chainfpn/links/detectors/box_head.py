@@ -5,7 +5,7 @@ import math
 import chainer
 import chainer.functions as F
 
-from chainfpn.links.conv_norm_activation import conv_norm_activation
+from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.initialization import linear
 

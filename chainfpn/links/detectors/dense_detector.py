@@ -1,7 +1,7 @@
 """What detectors of one stage share: every position of every level is a candidate."""
 
-from chainfpn.boxes.non_maximum_suppression import batched_nms
-from chainfpn.boxes.selection import clip, top_k
+from chainfpn.boxes._nms import batched_nms
+from chainfpn.boxes.filtering import clip, top_k
 from chainfpn.links.detectors.detector import Detection, Detector
 
 
@@ -16,9 +16,9 @@ class DenseDetector(Detector):
             ``scores`` takes.
         anchor_generator (callable): An :class:`~chainfpn.boxes.AnchorGenerator`.
         n_fg_class (int): Number of labels, background excluded.
-        raw_labels (sequence of int or None): See :class:`~chainfpn.links.Detector`.
+        class_ids (sequence of int or None): See :class:`~chainfpn.links.Detector`.
         label_names (sequence of str or None): See :class:`~chainfpn.links.Detector`.
-        preparation (callable or None): See :class:`~chainfpn.links.Detector`.
+        preprocess (callable or None): See :class:`~chainfpn.links.Detector`.
         n_candidates (int): Most candidates per level.
         n_detections (int or None): Most detections per image; the class's ``n_detections`` by default.
     """
@@ -30,13 +30,13 @@ class DenseDetector(Detector):
         anchor_generator,
         *,
         n_fg_class,
-        raw_labels=None,
+        class_ids=None,
         label_names=None,
-        preparation=None,
+        preprocess=None,
         n_candidates=1000,
         n_detections=None,
     ):
-        super().__init__(n_fg_class=n_fg_class, raw_labels=raw_labels, label_names=label_names, preparation=preparation)
+        super().__init__(n_fg_class=n_fg_class, class_ids=class_ids, label_names=label_names, preprocess=preprocess)
         self.anchor_generator = anchor_generator
         self.n_candidates = n_candidates
         if n_detections is not None:

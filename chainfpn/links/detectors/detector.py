@@ -7,7 +7,7 @@ import chainer
 import numpy as np
 from chainer.backends import cuda
 
-from chainfpn.links.detectors.preparation import Preparation
+from chainfpn.links.detectors.preprocess import Preprocess
 
 
 class Detection(NamedTuple):
@@ -31,17 +31,17 @@ class Detection(NamedTuple):
 
 
 class Detector(chainer.Chain):
-    """Base of the detectors: presets, preparation, labels, ``predict``.
+    """Base of the detectors: presets, preprocess, labels, ``predict``.
 
     A subclass has a ``forward(x, sizes)`` that returns one :class:`Detection` per image of a prepared batch. The preset
     is ``'evaluate'`` until :meth:`use_preset` says otherwise.
 
     Args:
         n_fg_class (int): Number of labels, background excluded.
-        raw_labels (sequence of int or None): For each label the index of the network's output; 1, 2, 3 ... by
+        class_ids (sequence of int or None): For each label the index of the network's output; 1, 2, 3 ... by
             default. A detection of an output that is not listed is dropped, last of all.
         label_names (sequence of str or None): Names of the labels, for those who draw.
-        preparation (callable or None): Images to batch and sizes; a :class:`~chainfpn.links.Preparation` with
+        preprocess (callable or None): Images to batch and sizes; a :class:`~chainfpn.links.Preprocess` with
             torchvision's numbers by default.
 
     Attributes:
@@ -50,7 +50,7 @@ class Detector(chainer.Chain):
         meta (dict): What the builder was told, for :func:`chainfpn.save_weights`.
 
     Raises:
-        ValueError: if raw_labels or label_names has not n_fg_class entries.
+        ValueError: if class_ids or label_names has not n_fg_class entries.
 
     Source:
         ChainerCV 0.13 ``FasterRCNN`` (the interface).
@@ -59,17 +59,17 @@ class Detector(chainer.Chain):
     #: Preset to score and NMS thresholds: for scoring, torchvision's; for looking at, ChainerCV's.
     presets = MappingProxyType({"evaluate": (0.05, 0.5), "visualize": (0.7, 0.5)})
 
-    def __init__(self, *, n_fg_class, raw_labels=None, label_names=None, preparation=None):
+    def __init__(self, *, n_fg_class, class_ids=None, label_names=None, preprocess=None):
         super().__init__()
-        raw_labels = tuple(range(1, n_fg_class + 1)) if raw_labels is None else tuple(raw_labels)
-        for name, values in (("raw_labels", raw_labels), ("label_names", label_names)):
+        class_ids = tuple(range(1, n_fg_class + 1)) if class_ids is None else tuple(class_ids)
+        for name, values in (("class_ids", class_ids), ("label_names", label_names)):
             if values is not None and len(values) != n_fg_class:
                 raise ValueError(f"Detector: {name} must have n_fg_class = {n_fg_class} entries, got {len(values)}")
         self.meta = {}
         self.n_fg_class = n_fg_class
-        self.raw_labels = raw_labels
+        self.class_ids = class_ids
         self.label_names = None if label_names is None else tuple(label_names)
-        self.preparation = Preparation() if preparation is None else preparation
+        self.preprocess = Preprocess() if preprocess is None else preprocess
         self.use_preset("evaluate")
 
     def use_preset(self, preset):
@@ -99,7 +99,7 @@ class Detector(chainer.Chain):
             ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
         """
         dtype = chainer.get_dtype(map_mixed16=np.float16)
-        x, sizes = self.preparation(imgs, np.float64 if dtype == np.float64 else np.float32)
+        x, sizes = self.preprocess(imgs, np.float64 if dtype == np.float64 else np.float32)
         return self.xp.asarray(x.astype(dtype, copy=False)), sizes
 
     def predict(self, imgs):
@@ -138,8 +138,8 @@ class Detector(chainer.Chain):
 
     def _labels(self, output):
         """Turn indices of outputs into labels, -1 where there is none."""
-        table = np.full(max(self.raw_labels, default=0) + 1, -1, dtype=np.int32)
-        table[list(self.raw_labels)] = np.arange(self.n_fg_class)
+        table = np.full(max(self.class_ids, default=0) + 1, -1, dtype=np.int32)
+        table[list(self.class_ids)] = np.arange(self.n_fg_class)
         return np.where(output < len(table), table[np.minimum(output, len(table) - 1)], np.int32(-1))
 
 

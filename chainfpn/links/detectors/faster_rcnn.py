@@ -11,9 +11,9 @@ class FasterRCNN(Detector):
         rpn (callable): A :class:`~chainfpn.links.RegionProposalNetwork`.
         roi_heads (callable): A :class:`~chainfpn.links.RoIHeads`.
         n_fg_class (int): Number of labels, background excluded.
-        raw_labels (sequence of int or None): See :class:`~chainfpn.links.Detector`.
+        class_ids (sequence of int or None): See :class:`~chainfpn.links.Detector`.
         label_names (sequence of str or None): See :class:`~chainfpn.links.Detector`.
-        preparation (callable or None): See :class:`~chainfpn.links.Detector`.
+        preprocess (callable or None): See :class:`~chainfpn.links.Detector`.
         n_roi_levels (int or None): Number of levels that regions are pooled from, finest first; all but the last by
             default.
 
@@ -28,12 +28,12 @@ class FasterRCNN(Detector):
         roi_heads,
         *,
         n_fg_class,
-        raw_labels=None,
+        class_ids=None,
         label_names=None,
-        preparation=None,
+        preprocess=None,
         n_roi_levels=None,
     ):
-        super().__init__(n_fg_class=n_fg_class, raw_labels=raw_labels, label_names=label_names, preparation=preparation)
+        super().__init__(n_fg_class=n_fg_class, class_ids=class_ids, label_names=label_names, preprocess=preprocess)
         self.n_roi_levels = n_roi_levels
         with self.init_scope():
             self.backbone = backbone

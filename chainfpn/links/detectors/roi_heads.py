@@ -5,9 +5,9 @@ import itertools
 import chainer
 import chainer.functions as F
 
+from chainfpn.boxes._nms import batched_nms
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.non_maximum_suppression import batched_nms
-from chainfpn.boxes.selection import at_least, clip
+from chainfpn.boxes.filtering import clip, large_enough
 from chainfpn.functions import multi_scale_roi_align
 from chainfpn.links.detectors.detector import Detection
 
@@ -143,7 +143,7 @@ class RoIHeads(chainer.Chain):
             region, output = xp.nonzero(of_image >= score_thresh if self.inclusive else of_image > score_thresh)
             output += 1
             bbox, score = clip(bboxes[start:stop][region, output], size), scores[start:stop][region, output]
-            (large,) = xp.nonzero(at_least(bbox, self.min_size))
+            (large,) = xp.nonzero(large_enough(bbox, self.min_size))
             bbox, output, score = bbox[large], output[large].astype("int32"), score[large]
             keep = batched_nms(bbox, score, output, nms_thresh, inclusive=self.inclusive)[: self.n_detections]
             detections.append(Detection(bbox[keep], output[keep], score[keep]))

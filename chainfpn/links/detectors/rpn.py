@@ -4,9 +4,9 @@ import chainer
 import chainer.functions as F
 from chainer import backend, initializers
 
+from chainfpn.boxes._nms import batched_nms
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.non_maximum_suppression import batched_nms
-from chainfpn.boxes.selection import at_least, clip, top_k
+from chainfpn.boxes.filtering import clip, large_enough, top_k
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 
@@ -169,7 +169,7 @@ class RegionProposalNetwork(chainer.Chain):
                 levels.append(self.xp.full(len(best), level, dtype="int32"))
             bbox = clip(self.xp.concatenate(bboxes), size)  # (R, 4)
             score, level = self.xp.concatenate(scores), self.xp.concatenate(levels)
-            good = at_least(bbox, self.min_size) & (F.sigmoid(score).array >= self.score_thresh)
+            good = large_enough(bbox, self.min_size) & (F.sigmoid(score).array >= self.score_thresh)
             bbox, score, level = bbox[good], score[good], level[good]
             keep = batched_nms(bbox, score, level, self.nms_thresh, inclusive=self.inclusive)[:n_post_nms]
             proposals.append(bbox[keep])

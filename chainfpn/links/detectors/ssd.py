@@ -6,9 +6,9 @@ import chainer
 import chainer.functions as F
 from chainer import initializers
 
+from chainfpn.boxes._nms import batched_nms
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.non_maximum_suppression import batched_nms
-from chainfpn.boxes.selection import clip
+from chainfpn.boxes.filtering import clip
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.dense_detector import DenseDetector
 from chainfpn.links.detectors.dense_head import per_anchor

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from chainfpn.boxes import bbox_iou, match, match_each, sample
+from chainfpn.boxes import bbox_iou, match, match_ssd, sample
 from chainfpn.functions.kernels import array_match, cpu, numpy_engine
 
 BOX = np.array([[0, 0, 10, 10]], np.float32)
@@ -59,7 +59,7 @@ def test_of_equal_objects_the_first_wins():
 def test_nothing_to_match():
     assert match(BOX, BOX[:0], high=0.5, low=0.5, low_quality=True).tolist() == [-1]
     assert match(BOX[:0], BOX, high=0.5, low=0.5).tolist() == []
-    assert match_each(BOX, BOX[:0], 0.5).tolist() == [-1]
+    assert match_ssd(BOX, BOX[:0], 0.5).tolist() == [-1]
 
 
 def test_thresholds_in_the_wrong_order_are_named():
@@ -89,7 +89,7 @@ def test_ssd_gives_each_object_its_best_box():
     objects = np.array([[0, 0, 10, 10], [0, 0, 10, 9]], np.float32)
     bbox = np.array([[0, 0, 10, 10], [0, 0, 10, 4]], np.float32)
     assert match(bbox, objects, high=0.5, low=0.5).tolist() == [0, -1]
-    assert match_each(bbox, objects, 0.5).tolist() == [1, -1]  # the best box of both: the last one's
+    assert match_ssd(bbox, objects, 0.5).tolist() == [1, -1]  # the best box of both: the last one's
 
 
 def test_drawing_by_hand():

@@ -66,5 +66,5 @@ def test_nms_on_many_boxes(cupy):
     corners = rng.uniform(0, 3000, (30_000, 2))
     bbox = np.concatenate([corners, corners + rng.uniform(10, 100, (30_000, 2))], axis=1).astype(np.float32)
     score = rng.uniform(0, 1, 30_000).astype(np.float32)
-    keep = boxes.non_maximum_suppression(cupy.asarray(bbox), 0.5, cupy.asarray(score))
-    np.testing.assert_array_equal(cupy.asnumpy(keep), boxes.non_maximum_suppression(bbox, 0.5, score))
+    keep = boxes.nms(cupy.asarray(bbox), 0.5, cupy.asarray(score))
+    np.testing.assert_array_equal(cupy.asnumpy(keep), boxes.nms(bbox, 0.5, score))

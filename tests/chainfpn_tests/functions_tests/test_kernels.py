@@ -54,7 +54,7 @@ def test_without_numba_one_warning_and_the_same_result():
         for _ in range(2):
             print(chainfpn.functions.roi_align(x, roi, image, 1, 1.0, sampling_ratio=2).array.item())
             print(chainfpn.functions.roi_pool(x, roi, image, 1, 1.0).array.item())
-            print(chainfpn.boxes.non_maximum_suppression(roi, 0.5).tolist())
+            print(chainfpn.boxes.nms(roi, 0.5).tolist())
     (caught,) = [str(w.message) for w in caught if "Numba" in str(w.message)]
     assert caught.startswith("chainfpn: without Numba ("), caught
     assert caught.endswith(") RoI ops and NMS run on NumPy, slower; pip install 'chainfpn[cpu]'"), caught
@@ -85,7 +85,7 @@ def test_where_nothing_can_be_cached_kernels_are_compiled_each_time():
         + """
     from numba.core import caching
     caching.CacheImpl._locator_classes = []  # as if no folder could be written
-    print(chainfpn.boxes.non_maximum_suppression(roi, 0.5).tolist())
+    print(chainfpn.boxes.nms(roi, 0.5).tolist())
     """
     )
     assert run_python(code) == "[0]\n"

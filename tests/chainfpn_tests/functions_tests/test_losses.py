@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 from chainer import gradient_check
 
+from chainfpn.functions import _focal_loss as focal_module
 from chainfpn.functions import (
     binary_cross_entropy,
     cross_entropy,
+    gather,
+    gather_class,
     giou_loss,
     sigmoid_focal_loss,
     smooth_l1_loss,
-    take_outputs,
-    take_rows,
 )
-from chainfpn.functions import focal_loss as focal_module
 
 RANDOM = np.random.default_rng(0)
 RANDOM_LEVELS = RANDOM.uniform(-3, 3, (2, 4, 4))
@@ -123,9 +123,9 @@ def test_rows_are_those_of_the_levels_put_together():
     xs = [RANDOM.normal(size=(2, n, 3)) for n in (5, 1, 4)]
     rows = np.array([19, 0, 5, 7, 7, 10])
     expected = np.concatenate(xs, axis=1).reshape(20, 3)[rows]
-    assert (take_rows(xs, rows).variable.array == expected).all()
+    assert (gather(xs, rows).variable.array == expected).all()
     gradient_check.check_backward(
-        lambda *xs: take_rows(xs, rows).variable,
+        lambda *xs: gather(xs, rows).variable,
         tuple(xs),
         RANDOM.normal(size=(6, 3)),
         dtype=np.float64,
@@ -139,17 +139,17 @@ def test_outputs_are_those_of_the_rows(shape):
     x = RANDOM.normal(size=shape)
     row, output, part = np.array([4, 0, 0, 4]), np.array([1, 0, 2, 1]), shape[2:] or (4,)
     expected = x.reshape(5, 3, *part)[row, output]
-    taken = take_outputs(x, row, output, part)
+    taken = gather_class(x, row, output, part)
     assert (taken.shape, taken.ndim, taken.dtype) == (expected.shape, expected.ndim, x.dtype)
     assert (taken.variable.array == expected).all()
     gradient_check.check_backward(
-        lambda x: take_outputs(x, row, output, part).variable, x, expected, dtype=np.float64, atol=1e-6, rtol=1e-6
+        lambda x: gather_class(x, row, output, part).variable, x, expected, dtype=np.float64, atol=1e-6, rtol=1e-6
     )
 
 
 def test_no_outputs_are_taken_of_no_rows():
     none = np.empty(0, np.int64)
-    assert take_outputs(np.empty((0, 8), np.float32), none, none, (4,)).variable.shape == (0, 4)
+    assert gather_class(np.empty((0, 8), np.float32), none, none, (4,)).variable.shape == (0, 4)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -159,7 +159,7 @@ def test_the_loss_of_a_part_is_that_of_its_variable(loss, shape, dtype):
     results = []
     for use in (lambda part: part, lambda part: part.variable):
         xs = [chainer.Variable(x.astype(dtype)) for x in np.split(RANDOM_LEVELS, [2], axis=1)]
-        y = loss(use(take_rows(xs, rows)))
+        y = loss(use(gather(xs, rows)))
         y.backward()
         assert [x.grad.dtype for x in xs] == [dtype, dtype]
         results.append([y.array, *(x.grad for x in xs)])

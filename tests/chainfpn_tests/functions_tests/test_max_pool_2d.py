@@ -3,7 +3,7 @@ import chainer.functions as F
 import numpy as np
 import pytest
 
-from chainfpn.functions.max_pool_2d import max_pool_2d
+from chainfpn.functions._max_pool_2d import max_pool_2d
 
 #: Side of the window, stride, padding, whether the incomplete window is kept.
 CASES = [(3, 2, 1, False), (3, 2, 0, False), (2, 2, 0, False), (2, 2, 0, True), (3, 2, 0, True), (3, 1, 1, False)]

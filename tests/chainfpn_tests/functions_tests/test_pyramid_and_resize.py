@@ -8,7 +8,7 @@ import pytest
 from chainer import gradient_check
 
 from chainfpn import functions
-from chainfpn.functions.multi_scale_roi_align import assign_levels
+from chainfpn.functions._multi_scale_roi_align import assign_levels
 from reference import roi_ops as loops
 
 #: RoI sides around the border between two levels of scales 1/4 ... 1/32.

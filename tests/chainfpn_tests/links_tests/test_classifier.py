@@ -1,11 +1,11 @@
-"""What classifiers share: torchvision's preparation to the bit, probabilities, picking."""
+"""What classifiers share: torchvision's preprocess to the bit, probabilities, picking."""
 
 import chainer
 import numpy as np
 import pytest
 
 from chainfpn import models
-from chainfpn.links import ClassifierPreparation, InceptionV3
+from chainfpn.links import ClassifierPreprocess, InceptionV3
 from reference.photographs import photographs
 from reference.seeded_weights import fill_link
 
@@ -46,7 +46,7 @@ def test_preparation_is_torchvisions_to_the_bit(torchvision_live, imgs):
     assert len(prepared) == len(SIZES) * len(imgs)
     for resize, crop in SIZES:
         for name, img in imgs.items():
-            x = ClassifierPreparation(resize, crop)(img)
+            x = ClassifierPreprocess(resize, crop)(img)
             assert x.shape == (3, crop, crop)
             np.testing.assert_array_equal(x, prepared[f"{resize} {name}"], err_msg=f"{resize} {name}")
 
@@ -54,7 +54,7 @@ def test_preparation_is_torchvisions_to_the_bit(torchvision_live, imgs):
 def test_a_plain_image_by_hand():
     img = np.full((3, 300, 400), 255, dtype=np.float32)
     img[0] = 0
-    x = ClassifierPreparation()(img)
+    x = ClassifierPreprocess()(img)
     assert x.dtype == np.float32
     np.testing.assert_allclose(x[0], -0.485 / 0.229, rtol=1e-6)
     np.testing.assert_allclose(x[1], (1 - 0.456) / 0.224, rtol=1e-6)
@@ -63,7 +63,7 @@ def test_a_plain_image_by_hand():
 def test_values_are_rounded_to_pixels_and_kept_in_range():
     img = np.full((3, 256, 256), 99.6, dtype=np.float32)
     img[1], img[2] = -3, 260
-    x = ClassifierPreparation(mean=(0, 0, 0), std=(1, 1, 1))(img)
+    x = ClassifierPreprocess(mean=(0, 0, 0), std=(1, 1, 1))(img)
     np.testing.assert_array_equal(x[:, 0, 0] * 255, [100, 0, 255])
 
 
@@ -118,7 +118,7 @@ def test_prepare_gives_the_dtype_of_the_model(model, imgs):
 
 
 def test_inception_sees_larger_images():
-    assert InceptionV3.preparation == ClassifierPreparation(resize=342, crop=299)
+    assert InceptionV3.preprocess == ClassifierPreprocess(resize=342, crop=299)
 
 
 @pytest.mark.parametrize("shape", [(1, 20, 20), (20, 20), (3, 0, 20), (20, 20, 3)])
@@ -131,4 +131,4 @@ def test_no_images_and_an_impossible_crop_are_named(model):
     with pytest.raises(ValueError, match="predict: imgs must have at least one image, got none"):
         model.predict([])
     with pytest.raises(ValueError, match=r"crop must be in 1\.\.resize = 200, got 224"):
-        ClassifierPreparation(resize=200)(np.zeros((3, 9, 9), dtype=np.float32))
+        ClassifierPreprocess(resize=200)(np.zeros((3, 9, 9), dtype=np.float32))

@@ -4,7 +4,7 @@ import chainer
 import numpy as np
 import pytest
 
-from chainfpn.links import Detection, Detector, Preparation
+from chainfpn.links import Detection, Detector, Preprocess
 
 
 class Told(Detector):
@@ -28,7 +28,7 @@ def _img(height, width):
 
 
 def test_boxes_come_back_in_pixels_of_the_image():
-    model = Told(n_fg_class=3, preparation=Preparation(20, 40))
+    model = Told(n_fg_class=3, preprocess=Preprocess(20, 40))
     bboxes, labels, scores = model.predict([_img(10, 20), _img(40, 40)])
     np.testing.assert_array_equal(bboxes[0], [[0, 0, 5, 10], [2.5, 2.5, 10, 20]])
     np.testing.assert_array_equal(bboxes[1], [[0, 0, 20, 40], [10, 10, 40, 80]])
@@ -39,7 +39,7 @@ def test_boxes_come_back_in_pixels_of_the_image():
 
 
 def test_an_output_without_a_label_is_dropped():
-    model = Told(n_fg_class=2, raw_labels=(3, 7), label_names=("cat", "dog"), preparation=Preparation(20, 40))
+    model = Told(n_fg_class=2, class_ids=(3, 7), label_names=("cat", "dog"), preprocess=Preprocess(20, 40))
     (bbox,), (label,), (score,) = model.predict([_img(20, 20)])
     np.testing.assert_array_equal(bbox, Told.found.bbox[1:])
     np.testing.assert_array_equal(label, [0])
@@ -47,7 +47,7 @@ def test_an_output_without_a_label_is_dropped():
 
 
 def test_an_output_beyond_the_table_is_dropped():
-    model = Told(n_fg_class=1, preparation=Preparation(20, 40))
+    model = Told(n_fg_class=1, preprocess=Preprocess(20, 40))
     (bbox,), (label,), _ = model.predict([_img(20, 20)])
     assert bbox.shape == (1, 4)
     np.testing.assert_array_equal(label, [0])
@@ -62,7 +62,7 @@ def test_presets():
         model.use_preset("fast")
 
 
-@pytest.mark.parametrize(("option", "value"), [("raw_labels", (1,)), ("label_names", ("a", "b", "c"))])
+@pytest.mark.parametrize(("option", "value"), [("class_ids", (1,)), ("label_names", ("a", "b", "c"))])
 def test_lists_of_the_wrong_length_are_named(option, value):
     with pytest.raises(ValueError, match=f"Detector: {option} must have n_fg_class = 2 entries, got {len(value)}"):
         Told(n_fg_class=2, **{option: value})
@@ -80,7 +80,7 @@ def test_no_image_is_said():
 
 
 def test_the_batch_is_padded_at_the_bottom_and_right():
-    x, sizes = Preparation(20, 100)([_img(20, 30), _img(40, 20)])
+    x, sizes = Preprocess(20, 100)([_img(20, 30), _img(40, 20)])
     assert sizes == [(20, 30), (40, 20)]
     assert x.shape == (2, 3, 64, 32)
     assert x.dtype == np.float32
@@ -106,41 +106,41 @@ def test_sizes_are_torchvisions(torchvision_live, seed):
         """,
         sizes=sizes,
     )
-    ours = np.array([Preparation().resized(tuple(int(n) for n in size)) for size in sizes])
+    ours = np.array([Preprocess().resized(tuple(int(n) for n in size)) for size in sizes])
     np.testing.assert_array_equal(ours, np.maximum(out["sizes"], 1))
 
 
 def test_limits_are_checked():
-    with pytest.raises(ValueError, match="Preparation: min_size must be > 0 and <= max_size, got 900 and 800"):
-        Preparation(900, 800)
+    with pytest.raises(ValueError, match="Preprocess: min_size must be > 0 and <= max_size, got 900 and 800"):
+        Preprocess(900, 800)
 
 
 def test_one_of_several_sizes_is_drawn_in_training_only():
-    preparation = Preparation((8, 12, 16), 64)
+    preprocess = Preprocess((8, 12, 16), 64)
     img = _img(32, 48)
     np.random.seed(0)
-    drawn = [preparation.resized((32, 48)) for _ in range(60)]
+    drawn = [preprocess.resized((32, 48)) for _ in range(60)]
     assert set(drawn) == {(8, 12), (12, 18), (16, 24)}
     with chainer.using_config("train", False):
-        assert {preparation.resized((32, 48)) for _ in range(20)} == {(16, 24)}
+        assert {preprocess.resized((32, 48)) for _ in range(20)} == {(16, 24)}
     np.random.seed(0)
-    assert preparation([img])[1] == [drawn[0]]
+    assert preprocess([img])[1] == [drawn[0]]
 
 
 def test_training_can_have_sizes_of_its_own():
-    preparation = Preparation(16, 64)
-    assert preparation.train_sizes == (16,)
-    preparation.train_sizes = [8, 12]
-    assert {preparation.resized((32, 48)) for _ in range(60)} == {(8, 12), (12, 18)}
+    preprocess = Preprocess(16, 64)
+    assert preprocess.train_sizes == (16,)
+    preprocess.train_sizes = [8, 12]
+    assert {preprocess.resized((32, 48)) for _ in range(60)} == {(8, 12), (12, 18)}
     with chainer.using_config("train", False):
-        assert {preparation.resized((32, 48)) for _ in range(20)} == {(16, 24)}
+        assert {preprocess.resized((32, 48)) for _ in range(20)} == {(16, 24)}
 
 
 def test_each_of_several_sizes_is_checked():
-    with pytest.raises(ValueError, match=r"Preparation: min_size must be > 0 and <= max_size, got \(0, 8\) and 64"):
-        Preparation((0, 8), 64)
-    preparation = Preparation(16, 64)
+    with pytest.raises(ValueError, match=r"Preprocess: min_size must be > 0 and <= max_size, got \(0, 8\) and 64"):
+        Preprocess((0, 8), 64)
+    preprocess = Preprocess(16, 64)
     for sizes in ((), (0, 8), (8, 65)):
-        with pytest.raises(ValueError, match="Preparation: train_sizes must be > 0 and <= max_size, got "):
-            preparation.train_sizes = sizes
-    assert preparation.train_sizes == (16,)
+        with pytest.raises(ValueError, match="Preprocess: train_sizes must be > 0 and <= max_size, got "):
+            preprocess.train_sizes = sizes
+    assert preprocess.train_sizes == (16,)

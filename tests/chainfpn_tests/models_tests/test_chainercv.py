@@ -151,14 +151,14 @@ def test_chainercvs_own_file_loads(both):
     """What ChainerCV's file does not say is as in its detectors: 800 and 1333 pixels."""
     _, ours, imgs, loaded = both
     assert type(loaded) is type(ours)
-    assert (loaded.preparation.min_sizes, loaded.preparation.max_size) == ((800,), 1333)
+    assert (loaded.preprocess.min_sizes, loaded.preprocess.max_size) == ((800,), 1333)
     assert loaded.n_fg_class == N_CLASS
     params, expected = dict(loaded.namedparams()), dict(ours.namedparams())
     assert params.keys() == expected.keys()
     for name, param in expected.items():
         np.testing.assert_array_equal(params[name].array, param.array, err_msg=name)
     loaded.rpn.n_test_post_nms = 2
-    with mock.patch.object(loaded, "preparation", ours.preparation), mock.patch.object(ours.rpn, "n_test_post_nms", 2):
+    with mock.patch.object(loaded, "preprocess", ours.preprocess), mock.patch.object(ours.rpn, "n_test_post_nms", 2):
         for found, like in zip(loaded.predict(imgs[1:]), ours.predict(imgs[1:]), strict=True):
             assert len(found[0]) > 0
             np.testing.assert_array_equal(found[0], like[0])

@@ -14,7 +14,7 @@ from chainercv.utils import read_image
 
 from chainfpn import WeightsError, models
 from chainfpn.data import imagenet_label_names
-from chainfpn.links import ClassifierPreparation, GoogLeNet, InceptionV3, IndexedSequential
+from chainfpn.links import ClassifierPreprocess, GoogLeNet, InceptionV3, IndexedSequential
 from chainfpn.models.weights import Weights
 from reference.classifier_answers import without_initial_values
 from reference.seeded_weights import fill_link, seeded_input
@@ -105,10 +105,10 @@ def test_a_published_file_is_known_by_its_hash():
     arrays = published_weights("mobilenet_v2")
     second = "7ebf99e0".ljust(64, "0")
     model = models.mobilenet_v2(pretrained_model=Weights(arrays, {"source": {"sha256": second}}, "mobilenet.npz"))
-    assert model.preparation == ClassifierPreparation(resize=232)
+    assert model.preprocess == ClassifierPreprocess(resize=232)
     assert model.label_names == imagenet_label_names()
     other = models.mobilenet_v2(pretrained_model=Weights(arrays, {}, "mobilenet.npz"))
-    assert other.preparation == ClassifierPreparation()
+    assert other.preprocess == ClassifierPreprocess()
     assert other.label_names is None
 
 
@@ -119,7 +119,7 @@ def test_either_file_of_inception_v3_wants_other_statistics(sha256):
     meta = {"source": {"sha256": sha256.ljust(64, "0")}}
     model = models.inception_v3(pretrained_model=Weights(arrays, meta, "inception.npz"))
     assert model.layer_names[0] == "transform_input"
-    assert model.preparation == ClassifierPreparation(resize=342, crop=299)
+    assert model.preprocess == ClassifierPreprocess(resize=342, crop=299)
     assert model.label_names == imagenet_label_names()
     other = models.inception_v3(pretrained_model=Weights(arrays, {}, "inception.npz"))
     assert "transform_input" not in other.layer_names
@@ -203,10 +203,10 @@ def test_initial_values_spread_as_torchvisions(torchvision_live):
 def test_building_twice_changes_nothing():
     first, second = models.mobilenet_v3_small(2), models.mobilenet_v3_small(2)
     first.features.pick = "3"
-    first.preparation = ClassifierPreparation(32, 32)
+    first.preprocess = ClassifierPreprocess(32, 32)
     first.classifier[3].W.array[...] = 0
     assert second.features.pick is None
-    assert second.preparation == ClassifierPreparation()
+    assert second.preprocess == ClassifierPreprocess()
     assert second.classifier[3].W.array.any()
     for builder in (models.googlenet, models.inception_v3):
         heads = set(builder(2).auxiliary.values())

@@ -46,9 +46,9 @@ for builder in map(str, inputs["builders"]):
 
 def ours(model):
     """Yield each setting of a detector of ours: its name and its numbers."""
-    preparation = model.preparation
-    yield "input", [preparation.size_divisible, *preparation.mean.ravel(), *preparation.std.ravel()]
-    yield "size at test", preparation.fixed_size or [preparation.min_sizes[-1], preparation.max_size]
+    preprocess = model.preprocess
+    yield "input", [preprocess.size_divisible, *preprocess.mean.ravel(), *preprocess.std.ravel()]
+    yield "size at test", preprocess.fixed_size or [preprocess.min_sizes[-1], preprocess.max_size]
     if not hasattr(model, "rpn"):
         yield "thresholds", [model.score_thresh, model.nms_thresh]
         yield "counts", [model.n_candidates, model.n_detections]

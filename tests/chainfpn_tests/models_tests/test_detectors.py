@@ -211,7 +211,7 @@ def _limited(model):
 
 def _theirs(model, expected, prefix):
     """Return what torchvision found as ours, without outputs that have no label."""
-    labels = {output: label for label, output in enumerate(model.raw_labels)}
+    labels = {output: label for label, output in enumerate(model.class_ids)}
     outputs = expected[f"{prefix} labels"]
     named = np.array([output in labels for output in outputs], dtype=bool)
     image = [

@@ -79,7 +79,7 @@ def test_the_second_is_not_the_first_and_nothing_is_touched(name):
     assert before.keys() == after.keys() == arrays(first).keys()
     assert all((after[key] == before[key]).all() for key in before)
     if isinstance(first, Detector):
-        assert first.preparation is not second.preparation
+        assert first.preprocess is not second.preprocess
         assert first.meta is not second.meta
 
 

@@ -129,8 +129,8 @@ def test_types_of_the_detections(theirs, ours):
 def _theirs(expected, prefix):
     """Return torchvision's boxes, labels and scores as ours, without those of outputs that no COCO category has."""
     boxes, outputs, scores = (expected[f"{prefix} {key}"] for key in ("boxes", "labels", "scores"))
-    named = np.isin(outputs, models.COCO_OUTPUTS)
-    return boxes[named][:, [1, 0, 3, 2]], np.searchsorted(models.COCO_OUTPUTS, outputs[named]), scores[named]
+    named = np.isin(outputs, models.COCO_CLASS_IDS)
+    return boxes[named][:, [1, 0, 3, 2]], np.searchsorted(models.COCO_CLASS_IDS, outputs[named]), scores[named]
 
 
 def _differences(reference, image):

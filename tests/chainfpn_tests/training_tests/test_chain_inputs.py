@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from chainer.backends import cuda
 
-from chainfpn.links import Preparation
-from chainfpn.links.classifier import ClassifierPreparation
-from chainfpn.links.detectors.chainercv_preparation import ChainerCVPreparation
+from chainfpn.links import Preprocess
+from chainfpn.links.classifier import ClassifierPreprocess
+from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.training import train_chain
 from reference.slim_detectors import SLIM, marks, pictures
 
@@ -67,18 +67,18 @@ def test_predict_takes_images_of_either_kind(to_gpu):
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("preparation", [Preparation(32, 64), ChainerCVPreparation(32, 64)])
-def test_preparations_take_images_of_either_kind(preparation, to_gpu):
+@pytest.mark.parametrize("preprocess", [Preprocess(32, 64), ChainerCVPreprocess(32, 64)])
+def test_preparations_take_images_of_either_kind(preprocess, to_gpu):
     (img, _), *_ = pictures()
-    x, sizes = preparation([to_gpu(img)])
-    np.testing.assert_array_equal(x, preparation([img])[0])
-    assert sizes == preparation([img])[1]
+    x, sizes = preprocess([to_gpu(img)])
+    np.testing.assert_array_equal(x, preprocess([img])[0])
+    assert sizes == preprocess([img])[1]
 
 
 def test_classifiers_take_images_of_either_kind(to_gpu):
     (img, _), *_ = pictures()
-    preparation = ClassifierPreparation(32, 24)
-    np.testing.assert_array_equal(preparation(to_gpu(img)), preparation(img))
+    preprocess = ClassifierPreprocess(32, 24)
+    np.testing.assert_array_equal(preprocess(to_gpu(img)), preprocess(img))
 
 
 @pytest.mark.parametrize("name", ["faster_rcnn", "mask_rcnn", "keypoint_rcnn", "ssd"])

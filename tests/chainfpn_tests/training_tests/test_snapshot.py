@@ -9,7 +9,7 @@ from chainer.training.triggers import ManualScheduleTrigger
 
 from chainfpn import WeightsError, datasets, models, read_weights
 from chainfpn.training import (
-    KeepWeights,
+    BestWeights,
     LearningRate,
     MixedPrecisionState,
     RandomState,
@@ -29,13 +29,13 @@ def make_trainer(out, n_iterations, seed=0):
     data = datasets.ShapesDataset(6, 48)
     chain = train_chain(models.fasterrcnn_resnet_fpn(18, 3, **SLIM), box_batch_size_per_image=16)
     transformed = chainer.datasets.TransformDataset(
-        datasets.SkipBroken(data), datasets.Compose(datasets.RandomFlip(), datasets.RandomPhotometric())
+        datasets.ValidatedDataset(data), datasets.Compose(datasets.RandomFlip(), datasets.RandomPhotometric())
     )
     optimizer = chainer.optimizers.MomentumSGD()
     if chainer.config.dtype == chainer.mixed16:
         optimizer.use_fp32_update()
         optimizer.loss_scaling(interval=5)
-    iterator = datasets.GroupedIterator(transformed, 2)
+    iterator = datasets.AspectRatioGroupedIterator(transformed, 2)
     updater = chainer.training.updaters.StandardUpdater(iterator, optimizer.setup(chain), converter=datasets.collate)
     trainer = chainer.training.Trainer(updater, (n_iterations, "iteration"), out)
     trainer.extend(LearningRate(cosine_schedule(0.02, 8)))
@@ -44,7 +44,7 @@ def make_trainer(out, n_iterations, seed=0):
     if chainer.config.dtype == chainer.mixed16:  # from there on the scale rises by a fifth of an octave, not an octave
         overflow = functools.partial(setattr, optimizer, "_loss_scaling_isnan_ever", True)
         trainer.extend(lambda trainer: overflow(), name="overflow", trigger=ManualScheduleTrigger(2, "iteration"))
-    trainer.extend(KeepWeights(chain.model, out, key="validation/main/map"))
+    trainer.extend(BestWeights(chain.model, out, key="validation/main/map"))
     trainer.extend(Snapshot(out / "snapshot.npz"))
     return trainer
 
@@ -123,7 +123,7 @@ class Observed:
 
 def test_the_best_is_kept_and_remembered(tmp_path):
     model = models.fasterrcnn_resnet_fpn(18, 1, **SLIM)
-    keep = KeepWeights(model, tmp_path, key="map", meta={"settings": {"lr": 0.5}})
+    keep = BestWeights(model, tmp_path, key="map", meta={"settings": {"lr": 0.5}})
     for epoch, figure in enumerate((0.2, 0.7, 0.6), start=1):
         keep(Observed(epoch, map=figure))
     keep(Observed(4))
@@ -132,7 +132,7 @@ def test_the_best_is_kept_and_remembered(tmp_path):
     assert training["last"] == {"settings": {"lr": 0.5}, "epoch": 4, "iteration": 40}
     serializer = chainer.serializers.DictionarySerializer()
     serializer.save(keep)
-    other = KeepWeights(model, tmp_path, key="map")
+    other = BestWeights(model, tmp_path, key="map")
     chainer.serializers.NpzDeserializer(serializer.target).load(other)
     assert other.best == 0.7
 

@@ -109,5 +109,5 @@ def test_defaults_are_torchvisions(theirs, name):
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("ssd")])
 def test_images_are_as_large_as_torchvisions(theirs, name):
     """The lengths of the shorter side that one is drawn of, the last of which is that of `predict`; and the limit."""
-    preparation = getattr(models, name)().preparation
-    assert [*preparation.train_sizes, preparation.max_size] == theirs[f"{name} sizes"].tolist()
+    preprocess = getattr(models, name)().preprocess
+    assert [*preprocess.train_sizes, preprocess.max_size] == theirs[f"{name} sizes"].tolist()

@@ -123,7 +123,7 @@ def test_proposals_in_training_are_those_of_detection(monkeypatch, truth, rules)
     options = {**SLIM["faster_rcnn"].options, "rules": rules}
     model = SLIM["faster_rcnn"].builder(**options)
     chain, given = train_chain(model), []
-    monkeypatch.setattr(rcnn_chains, "draw_regions", lambda proposals, *_, **__: given.append(proposals) or 1 / 0)
+    monkeypatch.setattr(rcnn_chains, "sample_proposals", lambda proposals, *_, **__: given.append(proposals) or 1 / 0)
     x, sizes, *boxes = chain.batch(*truth)
     with pytest.raises(ZeroDivisionError):
         chain.losses(x, sizes, *boxes)

@@ -1,0 +1,13 @@
+"""The types that signatures share."""
+
+import os
+from typing import Any, TypeAlias
+
+#: A NumPy or CuPy array; shapes and dtypes stand in the docstrings.
+Array: TypeAlias = Any
+#: A ``chainer.Variable``, or an array where a function takes either.
+Variable: TypeAlias = Any
+#: Height and width in pixels.
+Size: TypeAlias = tuple[int, int]
+#: The path of a file or folder.
+PathLike: TypeAlias = str | os.PathLike[str]

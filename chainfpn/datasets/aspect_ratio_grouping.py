@@ -1,0 +1,149 @@
+"""Batches of images of one orientation."""
+
+import chainer
+import numpy as np
+
+#: What the state consists of: attributes without their underscore.
+_STATE = ("n_returned", "previous_n_returned", "position", "order", "waiting")
+
+
+class AspectRatioGroupedIterator(chainer.dataset.Iterator):
+    """Iterate without end, in batches whose examples are all of one group.
+
+    Images of a batch are padded to one size; if they are all landscape or all portrait, little is padded. The data set
+    is gone through in a new random order each time; examples wait until there are enough of their group, some of them
+    into the next round. So all batches are full, every example comes as often as the others, and processes with equally
+    many examples have equally many batches per epoch.
+
+    Args:
+        dataset (chainer.dataset.DatasetMixin): What is iterated over.
+        batch_size (int): Examples per batch.
+        groups (sequence of int or None): Group of each example, from 0; all of one if None. See
+            :func:`orientation_groups`.
+        shuffle (bool): Go through the data in random orders, drawn from NumPy's global generator.
+
+    Attributes:
+        dataset (chainer.dataset.DatasetMixin): What is iterated over.
+        batch_size (int): Examples per batch.
+        epoch (int): How often as many examples as the data set has were returned.
+        is_new_epoch (bool): Whether the last batch completed an epoch.
+        repeat (bool): True.
+
+    Raises:
+        ValueError: if batch_size < 1, the data set is empty, or groups has not one entry per example.
+    """
+
+    repeat = True
+
+    def __init__(self, dataset, batch_size, groups=None, *, shuffle=True):
+        groups = np.zeros(len(dataset), dtype=int) if groups is None else np.asarray(groups)
+        if batch_size < 1:
+            raise ValueError(f"AspectRatioGroupedIterator: batch_size must be >= 1, got {batch_size!r}")
+        if len(dataset) == 0:
+            raise ValueError("AspectRatioGroupedIterator: dataset must have at least one example, got none")
+        if groups.shape != (len(dataset),) or groups.min() < 0:
+            raise ValueError(
+                f"AspectRatioGroupedIterator: groups must be {len(dataset)} numbers >= 0, got shape {groups.shape}"
+            )
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self._groups = groups
+        self._shuffle = shuffle
+        self.reset()
+
+    def reset(self):
+        """Begin anew."""
+        self._n_returned = 0
+        self._previous_n_returned = -1
+        self._order = self._new_order()
+        self._position = 0
+        # examples that wait, by group in the order they came; -1 where there is none
+        self._waiting = np.full((self._groups.max() + 1, self.batch_size), -1)
+
+    def __next__(self):
+        indices = self._next_indices()
+        self._previous_n_returned = self._n_returned
+        self._n_returned += self.batch_size
+        return [self.dataset[int(i)] for i in indices]
+
+    @property
+    def epoch(self):
+        """How often as many examples as the data set has were returned: int."""
+        return self._n_returned // len(self.dataset)
+
+    @property
+    def epoch_detail(self):
+        """Examples returned over examples in the data set: float."""
+        return self._n_returned / len(self.dataset)
+
+    @property
+    def previous_epoch_detail(self):
+        """What ``epoch_detail`` was before the last batch: float, or None before the first."""
+        return None if self._previous_n_returned < 0 else self._previous_n_returned / len(self.dataset)
+
+    @property
+    def is_new_epoch(self):
+        """Whether the last batch completed an epoch: bool."""
+        return 0 <= self._previous_n_returned // len(self.dataset) < self.epoch
+
+    def serialize(self, serializer):
+        """Save the state, or restore it so that the same batches follow.
+
+        Args:
+            serializer (chainer.AbstractSerializer): Where to or from.
+
+        Raises:
+            ValueError: if what is restored is of another data set or batch size.
+        """
+        reading = isinstance(serializer, chainer.Deserializer)
+        *counts, order, waiting = (serializer(name, None if reading else getattr(self, f"_{name}")) for name in _STATE)
+        if not reading:
+            return
+        if not self._fits(order, waiting):
+            raise ValueError(
+                "AspectRatioGroupedIterator: the state must be that of an iterator over the same data and groups, "
+                f"with a batch_size of {self.batch_size}"
+            )
+        self._n_returned, self._previous_n_returned, self._position = map(int, counts)
+        self._order, self._waiting = order, waiting
+
+    def _fits(self, order, waiting):
+        """Tell whether a state has every example once in its order, and those that wait at their places."""
+        n = len(self.dataset)
+        if waiting.shape != self._waiting.shape or waiting.max() >= n:
+            return False
+        groups, places = np.nonzero(waiting >= 0)
+        right = (self._groups[waiting[groups, places]] == groups).all()
+        return right and np.array_equal(np.sort(order), np.arange(n))
+
+    def _new_order(self):
+        n = len(self.dataset)
+        return np.random.permutation(n) if self._shuffle else np.arange(n)
+
+    def _next_indices(self):
+        """Return the indices of the batch that is full next: (batch_size,)."""
+        while True:
+            if self._position == len(self._order):
+                self._order, self._position = self._new_order(), 0
+            i = self._order[self._position]
+            self._position += 1
+            waiting = self._waiting[self._groups[i]]
+            n = np.count_nonzero(waiting >= 0)
+            waiting[n] = i
+            if n + 1 == self.batch_size:
+                indices = waiting.copy()
+                waiting[:] = -1
+                return indices
+
+
+def orientation_groups(dataset):
+    """Tell portrait from landscape without reading pixels.
+
+    Args:
+        dataset (DetectionDataset): Or anything else with ``size``.
+
+    Returns:
+        array: int, (number of examples,): 0 for landscape and square, 1 for portrait.
+    """
+    sizes = np.array([dataset.size(i) for i in range(len(dataset))]).reshape(-1, 2)
+    return (sizes[:, 0] > sizes[:, 1]).astype(int)

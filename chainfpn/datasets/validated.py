@@ -1,0 +1,111 @@
+"""Training goes on when a file is broken."""
+
+import sys
+
+import chainer
+import numpy as np
+
+from chainfpn.datasets.detection_dataset import DataError, from_start
+
+
+class ValidatedDataset(chainer.dataset.DatasetMixin):
+    """Put the next sound example in the place of a broken one, and drop boxes without an area.
+
+    So a batch always has as many examples as were asked for, and which ones depends on the indices alone. Boxes that
+    reach beyond the image are clipped. Everything that is left out is reported, once; an image that stays in loses the
+    box, and its mask and label, only.
+
+    Args:
+        dataset (DetectionDataset): With ``img`` and ``bbox`` among its keys.
+        report (callable or None): Takes a sentence that begins with the name of the file; by default it is printed
+            on stderr.
+
+    Attributes:
+        dataset (DetectionDataset): What was given.
+        label_names (tuple of str): Names of the labels.
+        n_broken_images (int): Examples that were found broken so far.
+        n_broken_boxes (int): Boxes that were dropped so far.
+
+    Raises:
+        ValueError: if there is no ``img`` or ``bbox`` among the keys.
+    """
+
+    def __init__(self, dataset, report=None):
+        if not {"img", "bbox"} <= set(dataset.keys):
+            raise ValueError(f"ValidatedDataset: dataset.keys must have img and bbox, got {dataset.keys!r}")
+        self.dataset = dataset
+        self.label_names = dataset.label_names
+        self._report = report or _print
+        self._broken = set()
+        self._broken_boxes = {}
+
+    def __len__(self):
+        return len(self.dataset)
+
+    @property
+    def keys(self):
+        """What an example has: tuple of str."""
+        return self.dataset.keys
+
+    @property
+    def n_broken_images(self):
+        """Number of examples that were found broken so far."""
+        return len(self._broken)
+
+    @property
+    def n_broken_boxes(self):
+        """Number of boxes that were dropped so far."""
+        return sum(self._broken_boxes.values())
+
+    def get_example(self, i):
+        """Read an example, or the next one that is sound.
+
+        Args:
+            i (int): Index of the example.
+
+        Returns:
+            tuple: The example.
+
+        Raises:
+            DataError: if there is no sound example at all.
+        """
+        return self._from(i, lambda k: self._without_bad_boxes(k, self.dataset[k]))
+
+    def size(self, i):
+        """Tell the size of the image of an example, or of the next one that is sound: (int, int)."""
+        return self._from(i, self.dataset.size)
+
+    def file_name(self, i):
+        """Name the file of an example: str."""
+        return self.dataset.file_name(i)
+
+    def _from(self, i, read):
+        """Return what can be read first of examples i, i + 1 and so on, round to i - 1."""
+        i = from_start(self, i)
+        for k in (*range(i, len(self)), *range(i)):
+            if k in self._broken:
+                continue
+            try:
+                return read(k)
+            except DataError as error:
+                self._broken.add(k)
+                self._report(f"{error}: left out")
+        raise DataError(f"{self.file_name(i)}: neither this nor any other example of the data can be read")
+
+    def _without_bad_boxes(self, i, example):
+        """Clip the boxes, and drop those that have no area, with all that belongs to them."""
+        values = dict(zip(self.keys, example, strict=True))
+        height, width = values["img"].shape[1:]
+        bbox = np.clip(values["bbox"], 0, np.array([height, width] * 2, dtype=np.float32))
+        good = (bbox[:, 2:] > bbox[:, :2]).all(axis=1)  # neither has a box with a coordinate that is no number
+        if i not in self._broken_boxes:
+            self._broken_boxes[i] = int(np.count_nonzero(~good))
+            for bb in values["bbox"][~good]:
+                corners = ", ".join(f"{v:g}" for v in bb)
+                self._report(f"{self.file_name(i)}: box ({corners}) has no area within the image: left out")
+        values["bbox"] = bbox
+        return tuple(value if key == "img" else value[good] for key, value in values.items())
+
+
+def _print(message):
+    print(message, file=sys.stderr)

@@ -1,0 +1,166 @@
+"""Non-maximum suppression in every place it runs, against loops and live torchvision."""
+
+import chainer
+import numpy as np
+import pytest
+
+from chainfpn.boxes import batched_nms, nms
+from chainfpn.functions.kernels import cuda, round_down
+from reference import roi_ops as loops
+from reference.devices import CUDA
+
+
+def heaps(n, dtype=np.float32, seed=0):
+    """Boxes that overlap in heaps, with equal scores among them, and some empty or reversed ones."""
+    rng = np.random.RandomState(seed)
+    centres = rng.uniform(0, 60, (n // 8 + 1, 2)).repeat(8, axis=0)[:n] + rng.normal(0, 2, (n, 2))
+    sides = rng.uniform(4, 20, (n, 2))
+    bbox = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+    bbox[::17, 2:] = bbox[::17, :2]
+    bbox[5::29] = bbox[5::29][:, [2, 3, 0, 1]]
+    score = np.round(rng.uniform(0, 1, n), 1)
+    return bbox.astype(dtype), score.astype(np.float32), rng.randint(0, 4, n).astype(np.int32)
+
+
+def host(a):
+    return chainer.backends.cuda.to_cpu(a)
+
+
+@pytest.mark.parametrize("n", [1, 7, 300])
+@pytest.mark.parametrize("thresh", [0.0, 0.3, 0.7, 1.0])
+def test_equals_the_loops(device, n, thresh):
+    bbox, score, _ = heaps(n)
+    keep = nms(device.asarray(bbox), thresh, device.asarray(score))
+    assert isinstance(keep, device.ndarray)
+    assert keep.dtype == np.int64
+    np.testing.assert_array_equal(host(keep), loops.nms(bbox, thresh, score))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_each_label_by_itself(device, dtype):
+    bbox, score, label = heaps(200, dtype)
+    keep = batched_nms(*map(device.asarray, (bbox, score, label)), 0.4)
+    exact = bbox.astype(np.promote_types(dtype, np.float32))
+    np.testing.assert_array_equal(host(keep), loops.nms(exact, 0.4, score, label))
+
+
+def test_many_tiles_on_the_device(device):
+    # more than one tile of the CUDA kernel, more than one chunk of the compiled one; checked against the other engines
+    bbox, score, label = heaps(1500, seed=3)
+    keep = host(batched_nms(*map(device.asarray, (bbox, score, label)), 0.5))
+    for k in range(4):
+        (members,) = np.nonzero(label == k)
+        alone = host(nms(*map(device.asarray, (bbox[members],)), 0.5, device.asarray(score[members])))
+        np.testing.assert_array_equal(keep[label[keep] == k], members[alone])
+    assert (np.diff(score[keep]) <= 0).all()
+
+
+@pytest.mark.parametrize("device", CUDA, indirect=True)
+def test_64_bit_indices(device, monkeypatch):
+    monkeypatch.setattr(cuda, "INT_LIMIT", 0)
+    bbox, score, label = heaps(600)
+    keep = batched_nms(*map(device.asarray, (bbox, score, label)), 0.4)
+    np.testing.assert_array_equal(host(keep), loops.nms(bbox, 0.4, score, label))
+
+
+THRESHOLDS = (0.3, 0.5, 0.7)
+
+
+@pytest.fixture(scope="module")
+def expected(torchvision_live):
+    bbox, score, label = heaps(1500, seed=1)
+    code = f"""
+        bbox, score, label = (torch.tensor(inputs[name]) for name in ("bbox", "score", "label"))
+        for thresh in {THRESHOLDS}:
+            outputs[f"one_{{thresh}}"] = torchvision.ops.nms(bbox, score, thresh)
+            outputs[f"label_{{thresh}}"] = torchvision.ops.batched_nms(bbox, score, label, thresh)
+    """
+    return torchvision_live.run(code, bbox=bbox[:, [1, 0, 3, 2]], score=score, label=label.astype(np.int64))
+
+
+def test_equals_torchvision(device, expected):
+    bbox, score, label = map(device.asarray, heaps(1500, seed=1))
+    for thresh in THRESHOLDS:
+        np.testing.assert_array_equal(host(nms(bbox, thresh, score)), expected[f"one_{thresh}"])
+        # torchvision's last sort is not stable: boxes of equal score come in any order
+        np.testing.assert_array_equal(
+            np.sort(host(batched_nms(bbox, score, label, thresh))), np.sort(expected[f"label_{thresh}"])
+        )
+
+
+def test_exactly_at_the_threshold_both_are_kept(device):
+    bbox = device.asarray([[0, 0, 4, 4], [0, 2, 4, 6]], np.float32)  # IoU 8 / 24
+    score = device.asarray([0.5, 0.9], np.float32)
+    third = float(np.float32(8) / np.float32(24))
+    assert host(nms(bbox, third, score)).tolist() == [1, 0]
+    assert host(nms(bbox, np.nextafter(third, 0), score)).tolist() == [1]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_exactly_at_the_threshold_one_goes_if_asked(device, dtype):
+    bbox = device.asarray(np.array([[0, 0, 4, 4], [0, 0, 4, 2], [0, 0, 4, 1.9]], dtype))  # IoU 1/2, and a little less
+    score, label = device.asarray(np.array([3, 2, 1], dtype)), device.asarray(np.array([0, 0, 0]))
+    assert host(batched_nms(bbox[:2], score[:2], label[:2], 0.5)).tolist() == [0, 1]
+    assert host(batched_nms(bbox[:2], score[:2], label[:2], 0.5, inclusive=True)).tolist() == [0]
+    assert host(batched_nms(bbox[::2], score[::2], label[::2], 0.5, inclusive=True)).tolist() == [0, 1]
+
+
+def test_equal_scores_keep_their_order(device):
+    bbox = device.asarray([[0, 0, 2, 2], [9, 9, 11, 11], [0, 0, 2, 2], [5, 5, 7, 7]], np.float32)
+    assert host(nms(bbox, 0.5, device.ones(4, np.float32))).tolist() == [0, 1, 3]
+
+
+def test_without_scores_the_boxes_come_as_sorted(device):
+    bbox, _, _ = heaps(40)
+    expected = loops.nms(bbox, 0.3, np.zeros(len(bbox)))
+    np.testing.assert_array_equal(host(nms(device.asarray(bbox), 0.3)), expected)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 5, 10**6])
+def test_limit(device, limit):
+    bbox, score, _ = map(device.asarray, heaps(100))
+    expected = host(nms(bbox, 0.5, score))[:limit]
+    np.testing.assert_array_equal(host(nms(bbox, 0.5, score, limit=limit)), expected)
+
+
+def test_no_boxes(device):
+    bbox, score, label = device.zeros((0, 4), np.float32), device.zeros(0, np.float32), device.zeros(0, np.int32)
+    for keep in (nms(bbox, 0.5, score), batched_nms(bbox, score, label, 0.5)):
+        assert keep.shape == (0,)
+        assert keep.dtype == np.int64
+
+
+def test_a_threshold_is_rounded_down():
+    single = np.dtype(np.float32)
+    below = round_down(0.7, single)
+    assert float(below) < 0.7 < float(np.nextafter(below, np.float32(1)))
+    assert round_down(0.5, single) == 0.5
+    assert round_down(0.3, np.dtype(np.float64)) == 0.3
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"bbox": np.zeros((3, 5), np.float32)}, ValueError, r"batched_nms: bbox must be \(R, 4\), got shape \(3, 5\)"),
+        (
+            {"bbox": np.ones((3, 4), int)},
+            TypeError,
+            r"batched_nms: bbox must be float16, float32 or float64, got int64",
+        ),
+        ({"score": np.zeros(2)}, ValueError, r"batched_nms: score must be \(3,\) as there are boxes, got shape \(2,\)"),
+        ({"score": [0, 1, 2]}, TypeError, r"batched_nms: score must be a numpy array as bbox is, got list"),
+        ({"thresh": float("nan")}, ValueError, r"batched_nms: thresh must be a number, got nan"),
+        ({"label": np.zeros(3)}, TypeError, r"batched_nms: label must be integers, got float64"),
+    ],
+)
+def test_a_bad_argument_is_named(change, error, message):
+    arguments = {"bbox": np.zeros((3, 4), np.float32), "score": np.zeros(3), "label": np.zeros(3, int), "thresh": 0.5}
+    with pytest.raises(error, match=f"^{message}$"):
+        batched_nms(**{**arguments, **change})
+
+
+@pytest.mark.parametrize("limit", [-1, 2.5])
+def test_a_bad_limit_is_named(limit):
+    message = rf"^nms: limit must be None or an int >= 0, got {limit}$"
+    with pytest.raises(ValueError, match=message):
+        nms(np.zeros((3, 4), np.float32), 0.5, limit=limit)
