@@ -80,7 +80,7 @@ def _build(settings, asked, of_labels, say, comm):
     """Build the detector that a training starts from."""
     weights = None if settings.weights is None else find_weights(settings.weights, name=None, zoo=())
     is_detector = weights is not None and any(name.startswith(_DETECTOR) for name in weights.arrays)
-    said = weights.meta.get("arguments", {}) if is_detector else {}
+    said = weights.arguments if is_detector else {}
     name = settings.model or (weights.meta.get("model") if is_detector else None) or DEFAULT_MODEL
     if name not in DETECTORS:
         raise CommandError(f"--model must be one of {', '.join(DETECTORS)}, got {name}")

@@ -8,6 +8,9 @@ from chainer.training import extension
 
 from chainfpn.serialization import WeightsError, read_weights
 
+#: What files of earlier versions call an extension, and what it is called now.
+_FORMER = {"KeepWeights": "BestWeights", "Curves": "PlotMetrics"}
+
 
 class Snapshot(extension.Extension):
     """Write the trainer's state at the end of every epoch, always to the same file.
@@ -64,6 +67,7 @@ def load_snapshot(path, trainer):
         OSError: if it cannot be read.
     """
     arrays, _ = read_weights(path, whole_snapshot=True)
+    arrays = {"/".join(_FORMER.get(part, part) for part in name.split("/")): array for name, array in arrays.items()}
     try:
         serializers.NpzDeserializer(arrays).load(trainer)
     except (KeyError, ValueError, TypeError) as error:
