@@ -226,7 +226,7 @@ def measure_nms(machine, n, torchvision):
     bbox, score = map(machine.xp.asarray, make_boxes(n))
     own = None
     if not machine.on_gpu and n <= 10_000:
-        own = machine.best(lambda: chainercv_utils.nms(bbox, NMS_THRESH, score), 1)
+        own = machine.best(lambda: chainercv_utils.non_maximum_suppression(bbox, NMS_THRESH, score), 1)
     return {
         "op": f"{n:,} boxes, {len(boxes.nms(bbox, NMS_THRESH, score)):,} kept",
         "pass": "",

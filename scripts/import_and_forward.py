@@ -13,7 +13,7 @@ import chainer.functions as F
 import chainer.links as L
 import chainercv
 import numpy as np
-from chainercv.utils import nms
+from chainercv.utils import non_maximum_suppression
 
 
 def main():
@@ -30,7 +30,7 @@ def main():
     check("as_strided", window.grad.sum() == 4)
 
     bbox = np.array([[0, 0, 4, 4], [0, 0, 4, 5], [5, 5, 9, 9]], dtype=np.float32)
-    check("nms", list(nms(bbox, 0.5)) == [0, 2])
+    check("non_maximum_suppression", list(non_maximum_suppression(bbox, 0.5)) == [0, 2])
 
     fpn = chainercv.links.FasterRCNNFPNResNet50(n_fg_class=2, min_size=64, max_size=64)
     with chainer.using_config("train", False), chainer.no_backprop_mode():

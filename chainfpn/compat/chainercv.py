@@ -39,7 +39,7 @@ CHAINERCV = (
     Module(
         "chainercv.utils.bbox._nms_gpu_post",
         since="Python 3.11 (the shipped C file does not compile)",
-        needed_by="chainercv: utils/bbox/nms",
+        needed_by="chainercv: utils/bbox/non_maximum_suppression",
         stand_in="the same selection in NumPy",
         contents=_contents,
     ),

@@ -4,7 +4,7 @@ import importlib.metadata
 
 import numpy as np
 import pytest
-from chainercv.utils import nms
+from chainercv.utils import non_maximum_suppression
 
 from chainfpn.compat import TABLE
 from chainfpn.compat.cupy import _cupy_without_cudnn
@@ -78,7 +78,7 @@ def test_the_nms_post_step_selects_what_chainercv_selects_on_the_cpu(n_bbox):
     mask, col_blocks = overlap_mask(bbox, 0.3)
     post = ROWS["chainercv.utils.bbox._nms_gpu_post"].contents()["_nms_gpu_post"]
     selection, n_selected = post(mask, n_bbox, 64, col_blocks)
-    np.testing.assert_array_equal(selection[:n_selected], nms(bbox, 0.3))
+    np.testing.assert_array_equal(selection[:n_selected], non_maximum_suppression(bbox, 0.3))
     assert selection.dtype == np.int32
 
 
