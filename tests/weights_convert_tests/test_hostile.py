@@ -14,26 +14,25 @@ from weights_convert_tests.hostile import assembler, generator
 
 #: Reads every file it is given, in a process of its own: if the interpreter crashes, one test fails, not the run.
 READ_ALL = """
-import json, resource, sys, time
+import json, resource, sys
 import weights_convert
 
 limit = 1 << 30
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 for path in sys.stdin.read().splitlines():
-    start = time.perf_counter()
     try:
         arrays = weights_convert.read_checkpoint(path)
         message = "read: " + ", ".join(arrays)
     except weights_convert.CheckpointError as e:
         message = str(e)
-    print(json.dumps([path, message, time.perf_counter() - start]), flush=True)
+    print(json.dumps([path, message]), flush=True)
 with open("/proc/self/status") as status:
     print(json.dumps(next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM"))))
 """
 
 
 class Answers(NamedTuple):
-    """What came of reading every file: ``{name: (message, seconds)}``, the files, the peak memory in MB, the canary."""
+    """What came of reading every file: ``{name: message}``, the files, the peak memory in MB, the canary."""
 
     messages: dict
     files: dict
@@ -43,7 +42,7 @@ class Answers(NamedTuple):
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    """Read every hostile file in one process."""
+    """Read every hostile file in one process, which is killed should one of them hang it."""
     folder = tmp_path_factory.mktemp("hostile")
     canary = folder / "canary"
     files = generator.files(canary)
@@ -54,9 +53,7 @@ def answers(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     *rows, peak = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(rows) == len(files)
-    return Answers(
-        {path.rpartition("/")[2]: (message, seconds) for path, message, seconds in rows}, files, peak, canary
-    )
+    return Answers({path.rpartition("/")[2]: message for path, message in rows}, files, peak, canary)
 
 
 def test_there_are_enough_of_them(answers):
@@ -66,7 +63,7 @@ def test_there_are_enough_of_them(answers):
 
 def test_each_is_answered_by_one_sentence_that_names_the_file(answers):
     for name, (_, sentence) in answers.files.items():
-        message = answers.messages[name][0]
+        message = answers.messages[name]
         assert name in message, (name, message)
         assert sentence in message, (name, message)
         assert "\n" not in message
@@ -78,8 +75,7 @@ def test_nothing_was_executed(answers):
     assert not answers.canary.exists()
 
 
-def test_nothing_hangs_and_memory_stays_small(answers):
-    assert max(seconds for _, seconds in answers.messages.values()) < 5
+def test_memory_stays_small(answers):
     assert answers.peak < 384
 
 

@@ -3,6 +3,7 @@
 import functools
 import pickle
 
+import chainer
 import numpy as np
 import pytest
 
@@ -225,8 +226,10 @@ def test_an_mmdetection_retinanet_becomes_a_detector(tmp_path):
     assert not model.backbone.fpn.extra_blocks.relu
     assert not model.backbone.fpn.extra_blocks.use_p5
     assert model.anchor_generator.sizes[0] == (32, 32 * 2 ** (1 / 3), 32 * 2 ** (2 / 3))
-    model.preprocess.min_size = 64
+    model.preprocess.min_sizes = (64,)
     model.score_thresh = 0.1
+    with chainer.using_config("train", False):
+        assert model.preprocess.resized((64, 64)) == (64, 64)
     _, (label,), (score,) = model.predict([np.zeros((3, 64, 64), "f4")])
     assert set(label) == {1}
     np.testing.assert_allclose(score, 1 / (1 + np.exp(1)), rtol=1e-3)
@@ -347,7 +350,6 @@ def test_a_detectron2_pickle_converts(protocol, tmp_path):
 
 
 def test_a_chainercv_resnet_gives_the_same_scores_in_our_link(tmp_path):
-    import chainer
     import chainer.functions as F
     from chainercv.links import ResNet50
 

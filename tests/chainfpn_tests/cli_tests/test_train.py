@@ -69,11 +69,29 @@ def test_the_report_needs_no_network(out):
     assert page.count("<tr><td") == 2
 
 
-def test_no_two_seeds_are_the_same(out, tmp_path):
+def read_log(folder):
+    """Read the log of a training, without the times."""
+    entries = json.loads((folder / "log").read_text())
+    return [{name: value for name, value in entry.items() if name != "elapsed_time"} for entry in entries]
+
+
+def assert_equal_weights(found, expected):
+    """Compare two files of weights bit by bit."""
+    found, expected = (read_weights(path)[0] for path in (found, expected))
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_a_seed_decides_every_number(out, tmp_path):
+    """The first run, again with the same seed and with another one, each of as many epochs."""
     for seed in ("0", "1"):
-        assert main(["train", *DATA, *SLIM, "--epochs", "1", "--seed", seed, "--out", str(tmp_path / seed)]) == 0
-    first = json.loads((out / "log").read_text())[0]["main/loss"]
-    assert json.loads((tmp_path / "1" / "log").read_text())[0]["main/loss"] != first
+        assert main(["train", *DATA, *SLIM, "--epochs", "2", "--seed", seed, "--out", str(tmp_path / seed)]) == 0
+    first, same, other = map(read_log, (out, tmp_path / "0", tmp_path / "1"))
+    assert same == first
+    assert_equal_weights(tmp_path / "0" / "last.npz", out / "last.npz")
+    for entry, expected in zip(other, first, strict=True):
+        assert entry["main/loss"] != expected["main/loss"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -90,15 +108,8 @@ def test_a_signal_saves_and_resume_goes_on_with_the_same_numbers(number, tmp_pat
     with np.load(parts / "snapshot.npz") as snapshot:
         assert 3 <= snapshot["updater/iteration"] < 12
     subprocess.run([*command[:4], "--resume", "--out", str(parts)], check=True, capture_output=True)
-    expected, found = ({**read_weights(folder / "last.npz")[0]} for folder in (whole, parts))
-    assert expected.keys() == found.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(array, found[name], err_msg=name)
-    logs = [json.loads((folder / "log").read_text()) for folder in (whole, parts)]
-    for entries in logs:
-        for entry in entries:
-            del entry["elapsed_time"]
-    assert logs[0] == logs[1]
+    assert_equal_weights(parts / "last.npz", whole / "last.npz")
+    assert read_log(parts) == read_log(whole)
 
 
 def test_a_trunk_or_a_detector_to_start_from(out, tmp_path, capsys):
@@ -117,9 +128,7 @@ def test_a_trunk_or_a_detector_to_start_from(out, tmp_path, capsys):
 
     weights = ["--weights", str(out / "last.npz")]
     assert main(["train", *common, *weights, "--lr", "0", "--out", str(tmp_path / "b")]) == 0
-    again, before = (read_weights(path)[0] for path in (tmp_path / "b" / "last.npz", out / "last.npz"))
-    for name, array in before.items():
-        np.testing.assert_array_equal(again[name], array, err_msg=name)
+    assert_equal_weights(tmp_path / "b" / "last.npz", out / "last.npz")
 
 
 def test_a_torch_trunk_in_half_precision(tmp_path):
@@ -132,12 +141,8 @@ def test_a_torch_trunk_in_half_precision(tmp_path):
     assert main(["train", *options, "--epochs", "2", "--out", str(whole)]) == 0
     assert main(["train", *options, "--epochs", "1", "--out", str(parts)]) == 0
     assert main(["train", "--resume", "--epochs", "2", "--out", str(parts)]) == 0
-    trunk, expected, found = (
-        read_weights(path)[0] for path in (tmp_path / "trunk.npz", whole / "last.npz", parts / "last.npz")
-    )
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
-    stem = expected["backbone/body/conv1/W"]
+    assert_equal_weights(parts / "last.npz", whole / "last.npz")
+    trunk, stem = read_weights(tmp_path / "trunk.npz")[0], read_weights(whole / "last.npz")[0]["backbone/body/conv1/W"]
     np.testing.assert_array_equal(stem, trunk["conv1/W"].astype(stem.dtype))
     assert all(0 < entry["main/loss"] < 10 for entry in json.loads((whole / "log").read_text()))
     assert models.load(whole / "last.npz").label_names == ("circle", "square", "triangle")
