@@ -7,7 +7,7 @@ class _Invalid:
     Args:
         where (str): The function or class, or the file.
         field (str): The argument.
-        rule (str): What it must be, as it reads after "must be".
+        rule (str): What it must be, as it reads after "must be", or what it must have: ``"have ..."``.
         value (object): What was given.
         got (str or None): How the value is shown; its ``repr`` by default.
     """
@@ -15,7 +15,13 @@ class _Invalid:
     def __init__(self, where: str, field: str, rule: str, value: object, *, got: str | None = None) -> None:
         self.where, self.field, self.rule, self.value = where, field, rule, value
         self.got = repr(value) if got is None else got
-        super().__init__(f"{where}: {field} must be {rule}, got {self.got}")
+        super().__init__(f"{where}: {self.problem}")
+
+    @property
+    def problem(self) -> str:
+        """The sentence without the function: str."""
+        rule = self.rule if self.rule.startswith("have ") else f"be {self.rule}"
+        return f"{self.field} must {rule}, got {self.got}"
 
     def __reduce__(self):
         return _restore, (type(self), self.where, self.field, self.rule, self.value, self.got)
@@ -33,6 +39,7 @@ class InvalidArgument(_Invalid, ValueError):
         field (str): The argument.
         rule (str): What it must be.
         value (object): What was given.
+        problem (str): The sentence without the function.
 
     Example:
         >>> raise InvalidArgument("roi_pool", "spatial_scale", "> 0", -0.5)

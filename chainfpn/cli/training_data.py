@@ -8,7 +8,7 @@ from chainer.datasets import TransformDataset
 
 from chainfpn import datasets
 from chainfpn.cli.errors import CommandError
-from chainfpn.datasets.detection_dataset import select
+from chainfpn.datasets._files import select
 
 #: So many labels are named in an error.
 _MAX_LABELS = 4

@@ -1,10 +1,13 @@
-"""From examples to what a train chain takes."""
+"""A batch of examples as the arguments of a train chain."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import chainer
 
 
 @chainer.dataset.converter()
-def collate(batch, device):
+def collate(batch: Sequence[tuple], device: Any) -> tuple[list, ...]:
     """Turn a batch of examples into one list per key.
 
     Everything stays where it is, on the CPU: images are of different sizes, and the detector's preprocess brings

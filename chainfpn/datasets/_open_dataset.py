@@ -1,10 +1,14 @@
-"""From what a user calls his data to a data set."""
+"""A data set from its path or name."""
 
 import pathlib
 import re
+from collections.abc import Sequence
+from typing import Any
 
+from chainfpn._typing import PathLike
+from chainfpn.datasets._files import DataError, Names
 from chainfpn.datasets.coco import COCODataset
-from chainfpn.datasets.detection_dataset import DataError
+from chainfpn.datasets.detection_dataset import DetectionDataset
 from chainfpn.datasets.penn_fudan import PennFudanDataset
 from chainfpn.datasets.shapes import ShapesDataset
 from chainfpn.datasets.voc import VOCDataset
@@ -14,7 +18,16 @@ N_SHAPES = 200
 _SHAPES = re.compile(r"shapes(?::(\d+)(?::(\d+))?)?")
 
 
-def open_dataset(data, *, annotations=None, split=None, label_names=None, names=None, without=None, use_ignored=False):
+def open_dataset(
+    data: PathLike,
+    *,
+    annotations: PathLike | None = None,
+    split: str | None = None,
+    label_names: Sequence[str] | None = None,
+    names: Names = None,
+    without: Names = None,
+    use_ignored: bool = False,
+) -> DetectionDataset:
     """Open data of any of the forms there is a reader for, by what lies at its path.
 
     ====================================================  ======================================================
@@ -34,7 +47,7 @@ def open_dataset(data, *, annotations=None, split=None, label_names=None, names=
         label_names (sequence of str or None): Only these labels, in this order, of COCO and VOC.
         names (sequence of str, str, os.PathLike or None): Only these images: their names, or a file with a list.
         without (sequence of str, str, os.PathLike or None): All images but these.
-        use_ignored (bool): Keep crowds (COCO) and difficult objects (VOC), for evaluators that know what they are.
+        use_ignored (bool): Keep crowds (COCO) and difficult annotations (VOC), for evaluators that ignore them.
 
     Returns:
         DetectionDataset: The data.
@@ -43,13 +56,14 @@ def open_dataset(data, *, annotations=None, split=None, label_names=None, names=
         DataError: if there is nothing of the kind, or an option does not go with it.
     """
     path = pathlib.Path(data)
-    chosen = {"names": names, "without": without}
+    chosen: dict[str, Any] = {"names": names, "without": without}
+    labelled: dict[str, Any] = {"label_names": label_names, **chosen}
     if annotations is not None:
         _reject(path, "COCO annotations", split=split)
-        return COCODataset(annotations, path, label_names=label_names, use_crowded=use_ignored, **chosen)
+        return COCODataset(annotations, path, use_crowded=use_ignored, **labelled)
     match = _SHAPES.fullmatch(str(data))
     if match and not path.exists():
-        _reject(data, "synthetic data", split=split, label_names=label_names, **chosen)
+        _reject(data, "synthetic data", split=split, **labelled)
         return ShapesDataset(int(match[1] or N_SHAPES), seed=int(match[2] or 0))
     if not path.exists():
         raise DataError(f"{path}: there is no such folder")
@@ -59,26 +73,27 @@ def open_dataset(data, *, annotations=None, split=None, label_names=None, names=
         _reject(path, "Penn-Fudan data", split=split)
         return PennFudanDataset(path, **chosen)
     if (path / "JPEGImages").is_dir() and (path / "Annotations").is_dir():
-        return VOCDataset(path, split, label_names=label_names, use_difficult=use_ignored, **chosen)
+        return VOCDataset(path, split, use_difficult=use_ignored, **labelled)
     instances = sorted((path / "annotations").glob("instances_*.json"))
     if instances:
-        annotations, images = _coco_part(path, instances, split)
-        return COCODataset(annotations, images, label_names=label_names, use_crowded=use_ignored, **chosen)
+        return COCODataset(
+            *_coco_split(path, instances, split), label_names=label_names, use_crowded=use_ignored, **chosen
+        )
     raise DataError(
         f"{path}: must be a folder with PNGImages and Annotation (Penn-Fudan), JPEGImages and Annotations (VOC) or "
         "annotations/instances_*.json (COCO), or a folder of images with a COCO JSON named beside it"
     )
 
 
-def _reject(data, kind, **options):
+def _reject(data: PathLike, kind: str, **options: Any) -> None:
     """Raise if an option was given that the kind of data has no use for."""
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise DataError(f"{data}: {kind} cannot be chosen from by {given[0]}")
 
 
-def _coco_part(path, instances, split):
-    """Find the annotations and the folder of images of a part of a COCO tree."""
+def _coco_split(path: pathlib.Path, instances: list[pathlib.Path], split: str | None) -> tuple[PathLike, PathLike]:
+    """Return the annotations and the folder of images of a split of a COCO tree."""
     splits = {file.stem.removeprefix("instances_"): file for file in instances}
     if split is None and len(splits) == 1:
         (split,) = splits

@@ -1,7 +1,14 @@
 """Batches of images of one orientation."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import chainer
 import numpy as np
+
+from chainfpn._attributes import Fixed
+from chainfpn._typing import Array
+from chainfpn.errors import InvalidArgument
 
 #: What the state consists of: attributes without their underscore.
 _STATE = ("n_returned", "previous_n_returned", "position", "order", "waiting")
@@ -34,59 +41,58 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
     """
 
     repeat = True
+    dataset, batch_size, groups = Fixed(), Fixed(), Fixed()
 
-    def __init__(self, dataset, batch_size, groups=None, *, shuffle=True):
-        groups = np.zeros(len(dataset), dtype=int) if groups is None else np.asarray(groups)
+    def __init__(
+        self, dataset: Any, batch_size: int, groups: Sequence[int] | None = None, *, shuffle: bool = True
+    ) -> None:
+        name, n = type(self).__name__, len(dataset)
+        numbers = np.zeros(n, dtype=int) if groups is None else np.asarray(groups)
         if batch_size < 1:
-            raise ValueError(f"AspectRatioGroupedIterator: batch_size must be >= 1, got {batch_size!r}")
-        if len(dataset) == 0:
-            raise ValueError("AspectRatioGroupedIterator: dataset must have at least one example, got none")
-        if groups.shape != (len(dataset),) or groups.min() < 0:
-            raise ValueError(
-                f"AspectRatioGroupedIterator: groups must be {len(dataset)} numbers >= 0, got shape {groups.shape}"
-            )
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self._groups = groups
-        self._shuffle = shuffle
+            raise InvalidArgument(name, "batch_size", ">= 1", batch_size)
+        if n == 0:
+            raise InvalidArgument(name, "dataset", "have at least one example", dataset, got="none")
+        if numbers.shape != (n,) or numbers.min() < 0:
+            raise InvalidArgument(name, "groups", f"{n} numbers >= 0", groups, got=f"shape {numbers.shape}")
+        self.dataset, self.batch_size, self.groups, self.shuffle = dataset, batch_size, numbers, shuffle
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Begin anew."""
         self._n_returned = 0
         self._previous_n_returned = -1
         self._order = self._new_order()
         self._position = 0
         # examples that wait, by group in the order they came; -1 where there is none
-        self._waiting = np.full((self._groups.max() + 1, self.batch_size), -1)
+        self._waiting = np.full((self.groups.max() + 1, self.batch_size), -1)
 
-    def __next__(self):
+    def __next__(self) -> list:
         indices = self._next_indices()
         self._previous_n_returned = self._n_returned
         self._n_returned += self.batch_size
         return [self.dataset[int(i)] for i in indices]
 
     @property
-    def epoch(self):
+    def epoch(self) -> int:
         """How often as many examples as the data set has were returned: int."""
         return self._n_returned // len(self.dataset)
 
     @property
-    def epoch_detail(self):
+    def epoch_detail(self) -> float:
         """Examples returned over examples in the data set: float."""
         return self._n_returned / len(self.dataset)
 
     @property
-    def previous_epoch_detail(self):
+    def previous_epoch_detail(self) -> float | None:
         """What ``epoch_detail`` was before the last batch: float, or None before the first."""
         return None if self._previous_n_returned < 0 else self._previous_n_returned / len(self.dataset)
 
     @property
-    def is_new_epoch(self):
+    def is_new_epoch(self) -> bool:
         """Whether the last batch completed an epoch: bool."""
         return 0 <= self._previous_n_returned // len(self.dataset) < self.epoch
 
-    def serialize(self, serializer):
+    def serialize(self, serializer: chainer.AbstractSerializer) -> None:
         """Save the state, or restore it so that the same batches follow.
 
         Args:
@@ -100,34 +106,32 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
         if not reading:
             return
         if not self._fits(order, waiting):
-            raise ValueError(
-                "AspectRatioGroupedIterator: the state must be that of an iterator over the same data and groups, "
-                f"with a batch_size of {self.batch_size}"
-            )
+            rule = f"that of an iterator over the same data and groups, with a batch_size of {self.batch_size}"
+            raise ValueError(f"AspectRatioGroupedIterator: the state must be {rule}")
         self._n_returned, self._previous_n_returned, self._position = map(int, counts)
         self._order, self._waiting = order, waiting
 
-    def _fits(self, order, waiting):
-        """Tell whether a state has every example once in its order, and those that wait at their places."""
+    def _fits(self, order: Array, waiting: Array) -> bool:
+        """Return whether a state has every example once in its order, and those that wait at their places."""
         n = len(self.dataset)
         if waiting.shape != self._waiting.shape or waiting.max() >= n:
             return False
         groups, places = np.nonzero(waiting >= 0)
-        right = (self._groups[waiting[groups, places]] == groups).all()
+        right = (self.groups[waiting[groups, places]] == groups).all()
         return right and np.array_equal(np.sort(order), np.arange(n))
 
-    def _new_order(self):
+    def _new_order(self) -> Array:
         n = len(self.dataset)
-        return np.random.permutation(n) if self._shuffle else np.arange(n)
+        return np.random.permutation(n) if self.shuffle else np.arange(n)
 
-    def _next_indices(self):
+    def _next_indices(self) -> Array:
         """Return the indices of the batch that is full next: (batch_size,)."""
         while True:
             if self._position == len(self._order):
                 self._order, self._position = self._new_order(), 0
             i = self._order[self._position]
             self._position += 1
-            waiting = self._waiting[self._groups[i]]
+            waiting = self._waiting[self.groups[i]]
             n = np.count_nonzero(waiting >= 0)
             waiting[n] = i
             if n + 1 == self.batch_size:
@@ -136,8 +140,8 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
                 return indices
 
 
-def orientation_groups(dataset):
-    """Tell portrait from landscape without reading pixels.
+def orientation_groups(dataset: Any) -> Array:
+    """Return the orientation of each image, without reading pixels.
 
     Args:
         dataset (DetectionDataset): Or anything else with ``size``.

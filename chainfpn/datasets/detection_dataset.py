@@ -1,19 +1,20 @@
-"""What every data set of boxes has in common."""
+"""Base of every data set of images with boxes."""
 
-import json
 import operator
-import os
 import pathlib
+from collections.abc import Callable, Iterable, Sequence, Sized
+from typing import Any
 
 import numpy as np
 from chainercv.chainer_experimental.datasets.sliceable import GetterDataset
 from PIL import Image
 
+from chainfpn._typing import Array, PathLike, Size
+from chainfpn.datasets._files import DataError
 from chainfpn.images import ImageError, read_image, to_array
 
-
-class DataError(ValueError):
-    """A file of a data set that is not there or not what it should be; the message begins with its name."""
+#: Key, index of its getter, and its place in what the getter returns, None if that is the value itself.
+_Entry = tuple[str, int, int | None]
 
 
 class DetectionDataset(GetterDataset):
@@ -26,8 +27,8 @@ class DetectionDataset(GetterDataset):
     * ``label``: int32, (R,), from 0.
 
     and some have ``mask``: bool, (R, H, W); ``area``: float32, (R,), in square pixels; ``crowded`` or ``difficult``:
-    bool, (R,), objects that a detector is neither rewarded nor blamed for. Boxes are what the annotation says, good or
-    bad; :class:`~chainfpn.datasets.ValidatedDataset` sorts them out.
+    bool, (R,), ground truth that a detector is neither rewarded nor blamed for. Boxes are what the annotation says,
+    good or bad; :class:`~chainfpn.datasets.ValidatedDataset` sorts them out.
 
     Args:
         files (sequence of str or os.PathLike): Image of each example.
@@ -40,42 +41,42 @@ class DetectionDataset(GetterDataset):
     #: What an example has unless :attr:`keys` is set.
     DEFAULT_KEYS = ("img", "bbox", "label")
 
-    def __init__(self, files, label_names):
+    def __init__(self, files: Iterable[PathLike], label_names: Iterable[str]) -> None:
         super().__init__()
-        self._all_keys = []
+        self._all_keys: list[_Entry] = []
         self._files = [pathlib.Path(file) for file in files]
         self.label_names = tuple(label_names)
         self.add_getter("img", self.get_image)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._files)
 
     @property
-    def available_keys(self):
+    def available_keys(self) -> tuple[str, ...]:
         """Everything that :attr:`keys` may name: tuple of str."""
         return tuple(key for key, _, _ in self._all_keys)
 
     @property
-    def keys(self):
+    def keys(self) -> str | tuple[str, ...]:
         """What an example has: tuple of str, or str; set it to choose others of :attr:`available_keys`."""
         return GetterDataset.keys.fget(self)
 
     @keys.setter
-    def keys(self, keys):
-        one = isinstance(keys, str)
-        self._keys, self._return_tuple = self._entries([keys] if one else keys), not one
+    def keys(self, keys: str | Sequence[str]) -> None:
+        self._return_tuple = not isinstance(keys, str)
+        self._keys = self._entries([keys] if isinstance(keys, str) else keys)
 
-    def add_getter(self, keys, getter):
+    def add_getter(self, keys: str | Sequence[str], getter: Callable[[int], Any] | None) -> None:
         """Register a getter; see ChainerCV's ``GetterDataset``."""
         n = len(self._keys)
         super().add_getter(keys, getter)
         self._all_keys += self._keys[n:]
 
-    def get_example_by_keys(self, index, key_indices):
+    def get_example_by_keys(self, index: int, key_indices: Sequence[int]) -> tuple:
         """Read something of an example; see ChainerCV's ``SliceableDataset``."""
         return self.read(index, [self._keys[k][0] for k in key_indices])
 
-    def read(self, i, keys):
+    def read(self, i: int, keys: Sequence[str]) -> tuple:
         """Read something of an example, whatever :attr:`keys` says now; several threads may.
 
         Args:
@@ -90,34 +91,33 @@ class DetectionDataset(GetterDataset):
             IndexError: if there is no such example.
             ValueError: if there is no such key.
         """
-        return self._read(from_start(self, i), self._entries(keys))
+        return self._read(normalize_index(self, i), self._entries(keys))
 
-    def _read(self, i, entries):
-        """Ask the getters, each once."""
+    def _read(self, i: int, entries: list[_Entry]) -> tuple:
+        """Call the getters, each once."""
         got = {getter: self._getters[getter](i) for getter in dict.fromkeys(getter for _, getter, _ in entries)}
-        return tuple(got[getter] if part is None else got[getter][part] for _, getter, part in entries)
+        return tuple(got[getter] if place is None else got[getter][place] for _, getter, place in entries)
 
-    def _entries(self, keys):
-        """Tell of each key the getter, and the place in what that returns or None: ``(key, getter, place)``."""
+    def _entries(self, keys: Sequence[str]) -> list[_Entry]:
         known = {entry[0]: entry for entry in self._all_keys}
         try:
             return [known[key] for key in keys]
         except KeyError as error:
             raise ValueError(f"{type(self).__name__}: keys must be among {', '.join(known)}, got {error}") from None
 
-    def file_name(self, i):
-        """Name the file of an example, for messages.
+    def file_name(self, i: int) -> str:
+        """Return the path of an example's image, for messages.
 
         Args:
             i (int): Index of the example.
 
         Returns:
-            str: Path of its image.
+            str: The path.
         """
         return str(self._files[i])
 
-    def size(self, i):
-        """Tell the size of an image without reading its pixels.
+    def size(self, i: int) -> Size:
+        """Return the size of an image without reading its pixels.
 
         Args:
             i (int): Index of the example.
@@ -135,11 +135,11 @@ class DetectionDataset(GetterDataset):
             self.get_image(i)  # says better what is wrong
             raise DataError(f"{self._files[i]}: is damaged") from None
 
-    def get_image(self, i):
+    def get_image(self, i: int) -> Array:
         """Read an image.
 
         Args:
-            i (int): Index of the example.
+            i (int): Index of the example, from 0.
 
         Returns:
             array: float32, (3, H, W), RGB, 0..255.
@@ -153,8 +153,8 @@ class DetectionDataset(GetterDataset):
             raise DataError(str(error)) from None
 
 
-def from_start(dataset, i):
-    """Turn an index that may count from the end, as -1 does, into one that counts from the start.
+def normalize_index(dataset: Sized, i: int) -> int:
+    """Return an index that may count from the end, as -1 does, as one that counts from the start.
 
     Args:
         dataset (sized): What has the examples.
@@ -170,87 +170,3 @@ def from_start(dataset, i):
     if not -n <= index < n:
         raise IndexError(f"{type(dataset).__name__}: index must be in -{n}..{n - 1}, got {i}")
     return index % n
-
-
-def read_names(path):
-    """Read a list of file names: JSON, or one a line.
-
-    Args:
-        path (str or os.PathLike): The list.
-
-    Returns:
-        list of str: The names.
-
-    Raises:
-        DataError: if the file cannot be read or is no such list.
-    """
-    text = read_text(path)
-    if not text.lstrip().startswith(("[", "{")):
-        return [line.strip() for line in text.splitlines() if line.strip()]
-    try:
-        names = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"{path}: is not a JSON list ({error})") from None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{path}: must be a JSON list of file names")
-    return names
-
-
-def select(files, *, names=None, without=None):
-    """Choose among the files of a data set by their names.
-
-    A name may be given with or without its folder and its suffix.
-
-    Args:
-        files (sequence of str or os.PathLike): The files.
-        names (sequence of str, str, os.PathLike or None): Only these, or a file with a list of them.
-        without (sequence of str, str, os.PathLike or None): All but these, or a file with a list of them.
-
-    Returns:
-        list of int: Indices of what is left, in the order of ``files``.
-
-    Raises:
-        DataError: if a name is of no file, or nothing is left.
-    """
-    known = [_spellings(file) for file in files]
-    chosen = range(len(known))
-    for wanted, keep in ((names, True), (without, False)):
-        if wanted is None:
-            continue
-        where = "names" if keep else "without"
-        if isinstance(wanted, str | os.PathLike):
-            where, wanted = str(wanted), read_names(wanted)
-        wanted = set(wanted)
-        missing = sorted(wanted.difference(*known))
-        if missing:
-            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise DataError(f"{where}: the data has no image {missing[0]!r}{more}")
-        chosen = [i for i in chosen if known[i].isdisjoint(wanted) != keep]
-    if not chosen:
-        raise DataError("no image is left of the data")
-    return list(chosen)
-
-
-def _spellings(file):
-    path = pathlib.PurePath(file)
-    return {str(path), path.as_posix(), path.name, path.stem}
-
-
-def read_text(path):
-    """Read a text file of a data set.
-
-    Args:
-        path (str or os.PathLike): The file.
-
-    Returns:
-        str: Its text.
-
-    Raises:
-        DataError: if it cannot be read or is no text.
-    """
-    try:
-        return pathlib.Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except ValueError:
-        raise DataError(f"{path}: is not a text file") from None

@@ -1,12 +1,13 @@
 """Reader of the Penn-Fudan pedestrians."""
 
-import pathlib
 import re
 
 import numpy as np
 from PIL import Image
 
-from chainfpn.datasets.detection_dataset import DataError, DetectionDataset, read_text, select
+from chainfpn._typing import Array, PathLike
+from chainfpn.datasets._files import DataError, Names, read_text, require_folders, select
+from chainfpn.datasets.detection_dataset import DetectionDataset
 
 #: "Bounding box for object 1 "PASpersonWalking" (Xmin, Ymin) - (Xmax, Ymax) : (160, 182) - (302, 431)"
 _BOX = re.compile(r"\(Xmax, Ymax\) : \((\d+), (\d+)\) - \((\d+), (\d+)\)")
@@ -33,54 +34,28 @@ class PennFudanDataset(DetectionDataset):
         Wang et al. 2007, the data's readme.txt.
     """
 
-    def __init__(self, root, *, names=None, without=None):
-        self.root = pathlib.Path(root)
-        for folder in ("PNGImages", "Annotation"):
-            if not (self.root / folder).is_dir():
-                raise DataError(f"{self.root}: has no folder {folder}")
+    def __init__(self, root: PathLike, *, names: Names = None, without: Names = None) -> None:
+        self.root = require_folders(root, "PNGImages", "Annotation")
         files = sorted((self.root / "PNGImages").glob("*.png"))
-        files = [files[i] for i in select(files, names=names, without=without)]
-        super().__init__(files, ("person",))
-        self.add_getter(("bbox", "label"), self.get_annotation)
+        super().__init__([files[i] for i in select(files, names=names, without=without)], ("person",))
+        self.add_getter(("bbox", "label"), self._get_annotations)
         if (self.root / "PedMasks").is_dir():
-            self.add_getter("mask", self.get_mask)
+            self.add_getter("mask", self._get_mask)
         self.keys = self.DEFAULT_KEYS
 
-    def get_annotation(self, i):
-        """Read the boxes of an example.
-
-        Args:
-            i (int): Index of the example.
-
-        Returns:
-            tuple: ``bbox`` and ``label``.
-
-        Raises:
-            DataError: if the file is not an annotation, or not all of one.
-        """
+    def _get_annotations(self, i: int) -> tuple[Array, Array]:
+        """Return ``bbox`` and ``label``."""
         path = self.root / "Annotation" / f"{self._files[i].stem}.txt"
         text = read_text(path)
-        corners = _BOX.findall(text)
-        count = _COUNT.search(text)
+        corners, count = _BOX.findall(text), _COUNT.search(text)
         if count is None or int(count[1]) != len(corners):
             raise DataError(f"{path}: must have as many boxes as it says there are objects, got {len(corners)}")
         bbox = np.array(corners, dtype=np.float32).reshape(-1, 4)[:, [1, 0, 3, 2]]
         bbox[:, :2] -= 1
         return bbox, np.zeros(len(bbox), dtype=np.int32)
 
-    def get_mask(self, i):
-        """Read the masks of an example.
-
-        Args:
-            i (int): Index of the example.
-
-        Returns:
-            array: bool, (R, H, W).
-
-        Raises:
-            DataError: if the file is not an image of masks of all its pedestrians.
-        """
-        n = len(self.get_annotation(i)[0])
+    def _get_mask(self, i: int) -> Array:
+        n = len(self._get_annotations(i)[0])
         path = self.root / "PedMasks" / f"{self._files[i].stem}_mask.png"
         try:
             with Image.open(path) as image:

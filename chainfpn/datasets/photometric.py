@@ -4,6 +4,9 @@ import math
 
 import numpy as np
 
+from chainfpn._attributes import Fraction
+from chainfpn._typing import Array
+
 #: Share of red, green and blue in the brightness that we see (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 #: RGB to luma and two axes of colour (NTSC), in which a change of hue is a rotation.
@@ -29,19 +32,14 @@ class RandomPhotometric:
         The amounts mean what they mean in torchvision's ``ColorJitter``; its hue is an angle in HSV, ours in YIQ.
     """
 
-    def __init__(self, brightness=0.2, contrast=0.2, saturation=0.2, hue=0.02):
-        amounts = {"brightness": brightness, "contrast": contrast, "saturation": saturation, "hue": hue}
-        for name, amount in amounts.items():
-            if not 0 <= amount <= 1:
-                raise ValueError(f"RandomPhotometric: {name} must be in 0..1, got {amount!r}")
-        self._changes = (
-            (_brighten, 1 - brightness, 1 + brightness),
-            (_contrast, 1 - contrast, 1 + contrast),
-            (_saturate, 1 - saturation, 1 + saturation),
-            (_turn, -hue, hue),
-        )
+    brightness, contrast, saturation, hue = Fraction(), Fraction(), Fraction(), Fraction()
 
-    def __call__(self, example):
+    def __init__(
+        self, brightness: float = 0.2, contrast: float = 0.2, saturation: float = 0.2, hue: float = 0.02
+    ) -> None:
+        self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
+
+    def __call__(self, example: tuple) -> tuple:
         """Transform an example.
 
         Args:
@@ -51,29 +49,30 @@ class RandomPhotometric:
             tuple: The same with other colours.
         """
         img, *rest = example
-        for k in np.random.permutation(len(self._changes)):
-            change, low, high = self._changes[k]
-            amount = np.random.uniform(low, high)
-            if low < high:
+        for k in np.random.permutation(len(_CHANGES)):
+            name, change, centre = _CHANGES[k]
+            spread = getattr(self, name)
+            amount = np.random.uniform(centre - spread, centre + spread)
+            if spread > 0:
                 img = np.clip(change(img, np.float32(amount)), 0, 255)
         return img, *rest
 
 
-def _brighten(img, factor):
+def _brighten(img: Array, factor: np.float32) -> Array:
     return img * factor
 
 
-def _contrast(img, factor):
+def _contrast(img: Array, factor: np.float32) -> Array:
     mean = np.float32(_grey(img).mean())
     return (img - mean) * factor + mean
 
 
-def _saturate(img, factor):
+def _saturate(img: Array, factor: np.float32) -> Array:
     grey = _grey(img)
     return (img - grey) * factor + grey
 
 
-def _turn(img, turns):
+def _turn(img: Array, turns: float) -> Array:
     angle = 2 * math.pi * float(turns)
     cos, sin = math.cos(angle), math.sin(angle)
     rotation = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
@@ -81,6 +80,10 @@ def _turn(img, turns):
     return (matrix @ img.reshape(3, -1)).reshape(img.shape)
 
 
-def _grey(img):
+def _grey(img: Array) -> Array:
     """Return the brightness of each pixel: (H, W)."""
     return np.tensordot(_LUMA, img, 1)
+
+
+#: Attribute of :class:`RandomPhotometric`, its change, and the amount that changes nothing.
+_CHANGES = (("brightness", _brighten, 1), ("contrast", _contrast, 1), ("saturation", _saturate, 1), ("hue", _turn, 0))

@@ -1,30 +1,35 @@
-"""Objects of other images, put into an image."""
+"""Cut-outs of other images, pasted into an image."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from chainfpn.datasets.detection_dataset import DataError
+from chainfpn._attributes import Checked, Fraction
+from chainfpn._typing import Array, Size
+from chainfpn.datasets._files import DataError
+from chainfpn.datasets.detection_dataset import DetectionDataset
 from chainfpn.functions import resize_bilinear
 
 #: What gets a shorter side than this many pixels is not pasted.
 _MIN_SIDE = 12
-#: What would hide more than this part of another object is put somewhere else, in so many tries.
+#: What would hide more than this part of a box is put somewhere else, in so many tries.
 _MAX_HIDDEN = 0.3
 _N_TRIES = 10
 
 
 class RandomPaste:
-    """Cut objects out of other images along their masks, and put them into an image at a random place and size.
+    """Cut objects out of other images along their masks, and paste them into an image at a random place and size.
 
-    An object whose name is among the labels of the examples gets a box, and a mask if they have masks; any other is
-    something that must not be taken for one. What is covered goes from the other masks; boxes stay, since at least 70 %
-    of each remains to be seen. An image that cannot be read is not cut from.
+    A pasted object whose name is among the labels of the examples gets a box, and a mask if they have masks; any other
+    is a distractor, which belongs to the background. Other masks lose the pixels that it covers; boxes stay, since at
+    least 70 % of each remains visible. An image that cannot be read is not cut from.
 
     Args:
         sources (sequence of DetectionDataset): What is cut from; each must have ``mask`` among its available keys.
         label_names (sequence of str): Names of the labels of the examples, which are
             ``(img, bbox, label)`` or ``(img, bbox, label, mask)``.
         probability (float): How often anything is pasted.
-        max_objects (int): Most objects at a time; each number from 1 is as likely as the others.
+        max_objects (int): Most cut-outs at a time; each number from 1 is as likely as the others.
         scales (float, float): Range of the factor that an object grows by, drawn on a logarithmic scale.
 
     Raises:
@@ -34,24 +39,26 @@ class RandomPaste:
         Ghiasi et al. 2021, "Simple Copy-Paste", section 3; the number of objects and the distractors are ours.
     """
 
-    def __init__(self, sources, label_names, *, probability=0.5, max_objects=3, scales=(0.5, 2)):
-        if not sources or not all("mask" in source.available_keys for source in sources):
-            raise ValueError(f"RandomPaste: sources must be data sets that have masks, got {sources!r}")
-        if not 0 <= probability <= 1:
-            raise ValueError(f"RandomPaste: probability must be in 0..1, got {probability!r}")
-        if max_objects < 1:
-            raise ValueError(f"RandomPaste: max_objects must be >= 1, got {max_objects!r}")
-        if not 0 < scales[0] <= scales[1]:
-            raise ValueError(f"RandomPaste: scales must be > 0 and ascend, got {scales!r}")
-        self.probability = probability
-        self.max_objects = max_objects
-        self.scales = scales
-        labels = {name: label for label, name in enumerate(label_names)}
-        self._labels = [[labels.get(name) for name in source.label_names] for source in sources]
-        self._sources = sources
-        self._images = [(k, i) for k, source in enumerate(sources) for i in range(len(source))]
+    sources = Checked(
+        "data sets that have masks", lambda value: value and all("mask" in source.available_keys for source in value)
+    )
+    probability = Fraction()
+    max_objects = Checked(">= 1", lambda value: value >= 1)
+    scales = Checked("> 0 and ascend", lambda value: 0 < value[0] <= value[1])
 
-    def __call__(self, example):
+    def __init__(
+        self,
+        sources: Sequence[DetectionDataset],
+        label_names: Sequence[str],
+        *,
+        probability: float = 0.5,
+        max_objects: int = 3,
+        scales: tuple[float, float] = (0.5, 2),
+    ) -> None:
+        self.sources, self.label_names = sources, tuple(label_names)
+        self.probability, self.max_objects, self.scales = probability, max_objects, scales
+
+    def __call__(self, example: tuple) -> tuple:
         """Transform an example.
 
         Args:
@@ -63,13 +70,13 @@ class RandomPaste:
         if np.random.rand() >= self.probability:
             return example
         for _ in range(np.random.randint(self.max_objects) + 1):
-            piece = self._cut(example[0].shape[1:])
-            if piece is not None:
-                example = _paste(example, *piece)
+            cutout = self._cut(example[0].shape[1:])
+            if cutout is not None:
+                example = _paste(example, *cutout)
         return example
 
-    def _cut(self, limits):
-        """Cut an object out of a random image; None if there is none or it is too small.
+    def _cut(self, limits: Size) -> tuple[Array, Array, int | None] | None:
+        """Cut an object out of a random image; return None if there is none or it is too small.
 
         Args:
             limits (int, int): Largest height and width.
@@ -77,31 +84,35 @@ class RandomPaste:
         Returns:
             (array, array, int or None): float32, (3, h, w); bool, (h, w); and the label that it has in the examples.
         """
-        k, i = self._images[np.random.randint(len(self._images))]
+        ends = np.cumsum([len(source) for source in self.sources])
+        i = np.random.randint(ends[-1])
         chosen, growth = np.random.rand(), np.exp(np.random.uniform(*np.log(self.scales)))
+        k = int(np.searchsorted(ends, i, side="right"))
+        source = self.sources[k]
         try:
-            img, label, masks = self._sources[k].read(i, ("img", "label", "mask"))
+            img, label, masks = source.read(i - ends[k], ("img", "label", "mask"))  # counted from the end
         except DataError:
-            return None  # it is reported where it is trained with
+            return None  # ValidatedDataset reports it
         if not len(label):
             return None
         n = int(chosen * len(label))
-        ys, xs = (np.flatnonzero(masks[n].any(axis=axis)) for axis in (1, 0))
-        if not len(ys):
+        rows, columns = (np.flatnonzero(masks[n].any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
             return None
-        window = slice(ys[0], ys[-1] + 1), slice(xs[0], xs[-1] + 1)
-        piece, mask = img[(slice(None), *window)], masks[n][window]
+        ys, xs = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        piece, mask = img[:, ys, xs], masks[n, ys, xs]
         growth = min(growth, *(limit / side for limit, side in zip(limits, mask.shape, strict=True)))
         size = tuple(int(side * growth) for side in mask.shape)
         if min(size) < _MIN_SIDE:
             return None
         layers = np.concatenate((piece, mask[None].astype(np.float32)))  # (4, h, w)
         layers = resize_bilinear(layers[None], size).array[0]
-        return layers[:3], layers[3] > 0.5, self._labels[k][label[n]]
+        name = source.label_names[label[n]]
+        return layers[:3], layers[3] > 0.5, self.label_names.index(name) if name in self.label_names else None
 
 
-def _paste(example, piece, mask, new_label):
-    """Put a piece somewhere into an example."""
+def _paste(example: tuple, piece: Array, mask: Array, new_label: int | None) -> tuple:
+    """Put a cut-out somewhere into an example."""
     img, bbox, label, *rest = example
     place = _find_place(bbox, img.shape[1:], mask.shape)
     if place is None or not mask.any():
@@ -119,8 +130,8 @@ def _paste(example, piece, mask, new_label):
     return img, bbox, label, *rest
 
 
-def _find_place(bbox, limits, size):
-    """Draw a place where no object is hidden too much: (int, int), the upper left corner, or None."""
+def _find_place(bbox: Array, limits: Size, size: Size) -> tuple[int, ...] | None:
+    """Draw the upper left corner of a place where no box is hidden too much; return None if none was found."""
     for _ in range(_N_TRIES):
         place = np.array([np.random.randint(limit - side + 1) for limit, side in zip(limits, size, strict=True)])
         common = np.minimum(place + size, bbox[:, 2:]) - np.maximum(place, bbox[:, :2])

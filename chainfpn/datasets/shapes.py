@@ -1,11 +1,14 @@
-"""A synthetic data set: no files, no end of examples."""
+"""A synthetic data set, which needs no files."""
 
 import math
 import operator
+from collections.abc import Sequence
 
 import numpy as np
 
-from chainfpn.datasets.detection_dataset import DetectionDataset, from_start
+from chainfpn._typing import Array, Size
+from chainfpn.datasets.detection_dataset import DetectionDataset, normalize_index
+from chainfpn.errors import InvalidArgument
 from chainfpn.functions import resize_bilinear
 
 #: Corners of each kind of shape; a circle has none.
@@ -22,7 +25,8 @@ _MIN_CONTRAST = 100
 class ShapesDataset(DetectionDataset):
     """Circles, squares and triangles of random colours, sizes and turns on a random texture.
 
-    One to four shapes, which do not touch each other, are wholly inside. Example i depends on the seed and i alone.
+    An image has one to four shapes, which do not touch each other and lie inside. Example i depends on the seed and i
+    alone.
 
     Keys: ``img``, ``bbox``, ``label``, ``mask``, ``area``.
 
@@ -40,33 +44,27 @@ class ShapesDataset(DetectionDataset):
         ((3, 64, 64), True)
     """
 
-    def __init__(self, n, size=128, seed=0):
-        self._size = tuple(map(operator.index, size)) if np.ndim(size) else (operator.index(size),) * 2
+    def __init__(self, n: int, size: int | Size = 128, seed: int = 0) -> None:
+        height, width = size if isinstance(size, Sequence) else (size, size)
+        self._size = operator.index(height), operator.index(width)
         if n < 1:
-            raise ValueError(f"ShapesDataset: n must be >= 1, got {n!r}")
-        if len(self._size) != 2 or min(self._size) < 16:
-            raise ValueError(f"ShapesDataset: size must be >= 16, got {size!r}")
+            raise InvalidArgument("ShapesDataset", "n", ">= 1", n)
+        if min(self._size) < 16:
+            raise InvalidArgument("ShapesDataset", "size", ">= 16", size)
         if seed < 0:
-            raise ValueError(f"ShapesDataset: seed must be >= 0, got {seed!r}")
+            raise InvalidArgument("ShapesDataset", "seed", ">= 0", seed)
         self.seed = seed
         super().__init__([f"shapes-{seed}-{i}" for i in range(n)], _N_CORNERS)
-        self.add_getter(("bbox", "label", "mask", "area"), self.get_objects)
+        self.add_getter(("bbox", "label", "mask", "area"), self._get_annotations)
         self.keys = self.DEFAULT_KEYS
 
-    def size(self, i):
-        """Tell the size of the images: (int, int)."""
-        from_start(self, i)
+    def size(self, i: int) -> Size:
+        """Return the size of the images: (int, int)."""
+        normalize_index(self, i)
         return self._size
 
-    def get_image(self, i):
-        """Draw an image.
-
-        Args:
-            i (int): Index of the example.
-
-        Returns:
-            array: float32, (3, H, W), RGB, 0..255.
-        """
+    def get_image(self, i: int) -> Array:
+        """Draw an image."""
         _, mask, random = self._shapes(i)
         img = self._background(random)
         mean = img.mean(axis=(1, 2))
@@ -77,24 +75,15 @@ class ShapesDataset(DetectionDataset):
             img[:, m] = colour[:, None] + random.normal(0, 6, (3, m.sum()))
         return np.clip(np.round(img), 0, 255).astype(np.float32)
 
-    def get_objects(self, i):
-        """Say what is in an image.
-
-        Args:
-            i (int): Index of the example.
-
-        Returns:
-            tuple: ``bbox``, ``label``, ``mask``, ``area``.
-        """
+    def _get_annotations(self, i: int) -> tuple[Array, Array, Array, Array]:
+        """Return ``bbox``, ``label``, ``mask``, ``area``."""
         label, mask, _ = self._shapes(i)
-        bbox = []
-        for m in mask:
-            y, x = np.nonzero(m)
-            bbox.append((y.min(), x.min(), y.max() + 1, x.max() + 1))
+        pixels = [np.argwhere(m) for m in mask]
+        bbox = [np.concatenate((yx.min(axis=0), yx.max(axis=0) + 1)) for yx in pixels]
         return np.array(bbox, dtype=np.float32), label, mask, mask.sum(axis=(1, 2)).astype(np.float32)
 
-    def _shapes(self, i):
-        """Place the shapes of an example: labels, masks, and the generator that goes on from there."""
+    def _shapes(self, i: int) -> tuple[Array, Array, np.random.RandomState]:
+        """Place the shapes of an example; return labels, masks, and the generator that goes on from there."""
         random = np.random.RandomState([self.seed, i])
         taken, labels, masks = np.zeros(self._size, dtype=bool), [], []
         for _ in range(random.randint(1, _MAX_SHAPES + 1)):
@@ -108,7 +97,7 @@ class ShapesDataset(DetectionDataset):
                     break
         return np.array(labels, dtype=np.int32), np.array(masks), random
 
-    def _shape(self, n_corners, random):
+    def _shape(self, n_corners: int, random: np.random.RandomState) -> tuple[Array, Array]:
         """Draw a shape: its mask and that with a margin of two pixels, (H, W) each."""
         radius = random.uniform(*_RADII) * min(self._size)
         cy, cx = (random.uniform(radius, side - radius) for side in self._size)
@@ -121,7 +110,7 @@ class ShapesDataset(DetectionDataset):
             distance = (np.cos(angles) * x + np.sin(angles) * y).max(axis=0) - radius * math.cos(math.pi / n_corners)
         return distance <= 0, distance <= 2
 
-    def _background(self, random):
+    def _background(self, random: np.random.RandomState) -> Array:
         """Draw a texture: large soft patches and fine noise."""
         patches = random.uniform(0, 255, 3)[:, None, None] + random.uniform(-60, 60, (3, 5, 5))
         soft = resize_bilinear(patches[None].astype(np.float32), self._size).array[0]

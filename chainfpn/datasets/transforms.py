@@ -7,9 +7,14 @@ leaves outside keep their places there, where no loss counts them. The example t
 random is drawn from NumPy's global generator, whose state a training saves and restores.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from chainercv.transforms import crop_bbox, flip_bbox, flip_point, resize_bbox, resize_point, translate_point
 
+from chainfpn._attributes import Checked, Fraction
+from chainfpn._typing import Array, Size
+from chainfpn.errors import InvalidArgument
 from chainfpn.functions import resize_bilinear
 from chainfpn.links import Preprocess
 
@@ -24,10 +29,10 @@ class Compose:
         *transforms (callable): Each from example to example.
     """
 
-    def __init__(self, *transforms):
+    def __init__(self, *transforms: Callable[[tuple], tuple]) -> None:
         self.transforms = transforms
 
-    def __call__(self, example):
+    def __call__(self, example: tuple) -> tuple:
         """Transform an example.
 
         Args:
@@ -50,11 +55,12 @@ class RandomFlip:
             the left one and the nose for itself. Only the data set can tell; examples with keypoints need it.
     """
 
-    def __init__(self, probability=0.5, *, mirrored=None):
-        self.probability = probability
-        self.mirrored = None if mirrored is None else list(mirrored)
+    probability = Fraction()
 
-    def __call__(self, example):
+    def __init__(self, probability: float = 0.5, *, mirrored: Sequence[int] | None = None) -> None:
+        self.probability, self.mirrored = probability, mirrored
+
+    def __call__(self, example: tuple) -> tuple:
         """Transform an example.
 
         Args:
@@ -75,14 +81,14 @@ class RandomFlip:
             rest, size, lambda mask: np.ascontiguousarray(mask[:, :, ::-1]), lambda point: self._flip(point, size)
         )
         if self.mirrored is not None:
-            rest = [value[:, self.mirrored] if value.ndim == 2 else value for value in rest]
+            rest = [value[:, list(self.mirrored)] if value.ndim == 2 else value for value in rest]
         return np.ascontiguousarray(img[:, :, ::-1]), flip_bbox(bbox, size, x_flip=True), *rest
 
-    def _flip(self, point, size):
-        n = point.shape[1]
-        if sorted(self.mirrored or ()) != list(range(n)):
-            raise ValueError(f"RandomFlip: mirrored must have each of the {n} keypoints once, got {self.mirrored}")
-        return flip_point(point, size, x_flip=True)[:, self.mirrored]
+    def _flip(self, point: Array, size: Size) -> Array:
+        n, mirrored = point.shape[1], list(self.mirrored or ())
+        if sorted(mirrored) != list(range(n)):
+            raise InvalidArgument("RandomFlip", "mirrored", f"have each of the {n} keypoints once", self.mirrored)
+        return flip_point(point, size, x_flip=True)[:, mirrored]
 
 
 class RandomScale:
@@ -99,12 +105,14 @@ class RandomScale:
         ValueError: if there is no size, or not every one is in 1..max_size.
     """
 
-    def __init__(self, sizes, max_size=1333):
-        self._preparations = [Preprocess(size, max_size) for size in sizes]
-        if not self._preparations:
-            raise ValueError(f"RandomScale: sizes must have at least one entry, got {sizes!r}")
+    sizes = Checked("have at least one entry", lambda value: len(value) > 0)
 
-    def __call__(self, example):
+    def __init__(self, sizes: Sequence[int], max_size: int = 1333) -> None:
+        self.sizes, self.max_size = sizes, max_size
+        for size in sizes:
+            Preprocess(size, max_size)  # which raises if it cannot be
+
+    def __call__(self, example: tuple) -> tuple:
         """Transform an example.
 
         Args:
@@ -118,19 +126,19 @@ class RandomScale:
         """
         img, bbox, *rest = example
         old = img.shape[1:]
-        new = self._preparations[np.random.randint(len(self._preparations))].resized(old)
+        new = Preprocess(self.sizes[np.random.randint(len(self.sizes))], self.max_size).resized(old)
         y, x = (((np.arange(n) + 0.5) * o / n).astype(int) for n, o in zip(new, old, strict=True))  # nearest pixels
         rest = _moved(rest, old, lambda mask: mask[:, y[:, None], x], lambda point: resize_point(point, old, new))
         bbox = resize_bbox(bbox, old, new)
-        kept = _no_sliver(bbox)
+        kept = _large_enough(bbox)
         return resize_bilinear(img[None], new).array[0], bbox[kept], *(value[kept] for value in rest)
 
 
 class RandomCrop:
-    """Cut out a rectangle that shows at least one of the objects.
+    """Crop the image to a rectangle with the centre of at least one box.
 
-    Objects whose centre is outside go, the boxes of the others are clipped. After some vain tries the image stays
-    whole.
+    Boxes whose centre is outside are dropped, the others are clipped. After ``n_tries`` rectangles without a box the
+    image stays whole.
 
     Args:
         min_side (float): Smallest height and width of the rectangle, relative to the image's.
@@ -138,17 +146,16 @@ class RandomCrop:
         n_tries (int): How many rectangles are tried.
 
     Raises:
-        ValueError: if not 0 < min_side <= 1.
+        ValueError: if not 0 < min_side <= 1, or probability is not in 0..1.
     """
 
-    def __init__(self, min_side=0.5, *, probability=0.5, n_tries=20):
-        if not 0 < min_side <= 1:
-            raise ValueError(f"RandomCrop: min_side must be > 0 and <= 1, got {min_side!r}")
-        self.min_side = min_side
-        self.probability = probability
-        self.n_tries = n_tries
+    min_side = Checked("> 0 and <= 1", lambda value: 0 < value <= 1)
+    probability = Fraction()
 
-    def __call__(self, example):
+    def __init__(self, min_side: float = 0.5, *, probability: float = 0.5, n_tries: int = 20) -> None:
+        self.min_side, self.probability, self.n_tries = min_side, probability, n_tries
+
+    def __call__(self, example: tuple) -> tuple:
         """Transform an example.
 
         Args:
@@ -175,24 +182,24 @@ class RandomCrop:
         )
         return np.ascontiguousarray(img[:, ys, xs]), bbox, *rest
 
-    def _part(self, bbox, size):
-        """Draw a rectangle: its slices, and the indices and the boxes of what it shows; None after some vain tries."""
+    def _part(self, bbox: Array, size: Size) -> tuple[tuple[slice, slice], Array, Array] | None:
+        """Draw a rectangle; return its slices, and the indices and the boxes of what is in it, or None."""
         for _ in range(self.n_tries):
             ys, xs = (self._interval(side) for side in size)
             cropped, kept = crop_bbox(bbox, ys, xs, allow_outside_center=False, return_param=True)
-            large = _no_sliver(cropped)
+            large = _large_enough(cropped)
             if large.any() or not len(bbox):
                 return (ys, xs), kept["index"][large], cropped[large]
         return None
 
-    def _interval(self, side):
+    def _interval(self, side: int) -> slice:
         """Draw what of a side remains."""
         length = max(1, round(side * np.random.uniform(self.min_side, 1)))
         start = np.random.randint(side - length + 1)
         return slice(start, start + length)
 
 
-def _moved(rest, size, move_mask, move_point):
+def _moved(rest: list, size: Size, move_mask: Callable[[Array], Array], move_point: Callable[[Array], Array]) -> list:
     """Apply one function to the masks and one to the keypoints among what an example has per box."""
     moved = []
     for value in rest:
@@ -201,12 +208,12 @@ def _moved(rest, size, move_mask, move_point):
         elif value.ndim == 3 and value.dtype.kind == "f" and value.shape[2] == 2:
             value = move_point(value)
         elif value.ndim == 3:
-            masks, got = f"masks, bool (R, {size[0]}, {size[1]})", f"{value.dtype} {value.shape}"
-            raise ValueError(f"transforms: a 3-d entry must be {masks}, or keypoints, float (R, K, 2), got {got}")
+            rule = f"masks, bool (R, {size[0]}, {size[1]}), or keypoints, float (R, K, 2)"
+            raise InvalidArgument("transforms", "a 3-d entry", rule, value, got=f"{value.dtype} {value.shape}")
         moved.append(value)
     return moved
 
 
-def _no_sliver(bbox):
-    """Tell which boxes are not too thin: bool, (R,)."""
+def _large_enough(bbox: Array) -> Array:
+    """Return which boxes are high and wide enough: bool, (R,)."""
     return (bbox[:, 2:] - bbox[:, :2] >= _MIN_SIDE).all(axis=1)

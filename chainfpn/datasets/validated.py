@@ -1,17 +1,22 @@
-"""Training goes on when a file is broken."""
+"""Data that a training reads without a stop at broken files."""
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import chainer
 import numpy as np
 
-from chainfpn.datasets.detection_dataset import DataError, from_start
+from chainfpn._typing import Size
+from chainfpn.datasets._files import DataError
+from chainfpn.datasets.detection_dataset import DetectionDataset, normalize_index
+from chainfpn.errors import InvalidArgument
 
 
 class ValidatedDataset(chainer.dataset.DatasetMixin):
     """Put the next sound example in the place of a broken one, and drop boxes without an area.
 
-    So a batch always has as many examples as were asked for, and which ones depends on the indices alone. Boxes that
+    A batch always has as many examples as were requested, and which ones depends on the indices alone. Boxes that
     reach beyond the image are clipped. Everything that is left out is reported, once; an image that stays in loses the
     box, and its mask and label, only.
 
@@ -30,34 +35,34 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
         ValueError: if there is no ``img`` or ``bbox`` among the keys.
     """
 
-    def __init__(self, dataset, report=None):
+    def __init__(self, dataset: DetectionDataset, report: Callable[[str], Any] | None = None) -> None:
         if not {"img", "bbox"} <= set(dataset.keys):
-            raise ValueError(f"ValidatedDataset: dataset.keys must have img and bbox, got {dataset.keys!r}")
+            raise InvalidArgument("ValidatedDataset", "dataset.keys", "have img and bbox", dataset.keys)
         self.dataset = dataset
         self.label_names = dataset.label_names
-        self._report = report or _print
-        self._broken = set()
-        self._broken_boxes = {}
+        self.report = report
+        self._broken: set[int] = set()
+        self._broken_boxes: dict[int, int] = {}
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.dataset)
 
     @property
-    def keys(self):
+    def keys(self) -> str | tuple[str, ...]:
         """What an example has: tuple of str."""
         return self.dataset.keys
 
     @property
-    def n_broken_images(self):
+    def n_broken_images(self) -> int:
         """Number of examples that were found broken so far."""
         return len(self._broken)
 
     @property
-    def n_broken_boxes(self):
+    def n_broken_boxes(self) -> int:
         """Number of boxes that were dropped so far."""
         return sum(self._broken_boxes.values())
 
-    def get_example(self, i):
+    def get_example(self, i: int) -> tuple:
         """Read an example, or the next one that is sound.
 
         Args:
@@ -71,17 +76,17 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
         """
         return self._from(i, lambda k: self._without_bad_boxes(k, self.dataset[k]))
 
-    def size(self, i):
-        """Tell the size of the image of an example, or of the next one that is sound: (int, int)."""
+    def size(self, i: int) -> Size:
+        """Return the size of the image of an example, or of the next one that is sound: (int, int)."""
         return self._from(i, self.dataset.size)
 
-    def file_name(self, i):
-        """Name the file of an example: str."""
+    def file_name(self, i: int) -> str:
+        """Return the path of an example's image: str."""
         return self.dataset.file_name(i)
 
-    def _from(self, i, read):
+    def _from(self, i: int, read: Callable[[int], Any]) -> Any:
         """Return what can be read first of examples i, i + 1 and so on, round to i - 1."""
-        i = from_start(self, i)
+        i = normalize_index(self, i)
         for k in (*range(i, len(self)), *range(i)):
             if k in self._broken:
                 continue
@@ -89,10 +94,10 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
                 return read(k)
             except DataError as error:
                 self._broken.add(k)
-                self._report(f"{error}: left out")
+                self._log(f"{error}: left out")
         raise DataError(f"{self.file_name(i)}: neither this nor any other example of the data can be read")
 
-    def _without_bad_boxes(self, i, example):
+    def _without_bad_boxes(self, i: int, example: tuple) -> tuple:
         """Clip the boxes, and drop those that have no area, with all that belongs to them."""
         values = dict(zip(self.keys, example, strict=True))
         height, width = values["img"].shape[1:]
@@ -102,10 +107,12 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
             self._broken_boxes[i] = int(np.count_nonzero(~good))
             for bb in values["bbox"][~good]:
                 corners = ", ".join(f"{v:g}" for v in bb)
-                self._report(f"{self.file_name(i)}: box ({corners}) has no area within the image: left out")
+                self._log(f"{self.file_name(i)}: box ({corners}) has no area within the image: left out")
         values["bbox"] = bbox
         return tuple(value if key == "img" else value[good] for key, value in values.items())
 
-
-def _print(message):
-    print(message, file=sys.stderr)
+    def _log(self, message: str) -> None:
+        if self.report is None:
+            print(message, file=sys.stderr)
+        else:
+            self.report(message)

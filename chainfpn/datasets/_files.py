@@ -1,0 +1,113 @@
+"""Text files and lists of file names that data sets come with."""
+
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+
+from chainfpn._typing import PathLike
+
+#: Which images of a data set are meant: their names, or a file with a list of them.
+Names = Sequence[str] | PathLike | None
+
+
+class DataError(ValueError):
+    """A file of a data set that is not there or not what it should be; the message begins with its name."""
+
+
+def read_text(path: PathLike) -> str:
+    """Read a text file of a data set.
+
+    Args:
+        path (str or os.PathLike): The file.
+
+    Returns:
+        str: Its text.
+
+    Raises:
+        DataError: if it cannot be read or is no text.
+    """
+    try:
+        return pathlib.Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except ValueError:
+        raise DataError(f"{path}: is not a text file") from None
+
+
+def read_names(path: PathLike) -> list[str]:
+    """Read a list of file names: JSON, or one a line.
+
+    Args:
+        path (str or os.PathLike): The list.
+
+    Returns:
+        list of str: The names.
+
+    Raises:
+        DataError: if the file cannot be read or is no such list.
+    """
+    text = read_text(path)
+    if not text.lstrip().startswith(("[", "{")):
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    try:
+        names = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{path}: is not a JSON list ({error})") from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path}: must be a JSON list of file names")
+    return names
+
+
+def select(files: Sequence[PathLike], *, names: Names = None, without: Names = None) -> list[int]:
+    """Choose among the files of a data set by their names.
+
+    A name may be given with or without its folder and its suffix.
+
+    Args:
+        files (sequence of str or os.PathLike): The files.
+        names (sequence of str, str, os.PathLike or None): Only these, or a file with a list of them.
+        without (sequence of str, str, os.PathLike or None): All but these, or a file with a list of them.
+
+    Returns:
+        list of int: Indices of what is left, in the order of ``files``.
+
+    Raises:
+        DataError: if a name is of no file, or nothing is left.
+    """
+    paths = [pathlib.PurePath(file) for file in files]
+    known = [{str(path), path.as_posix(), path.name, path.stem} for path in paths]
+    chosen = list(range(len(known)))
+    for option, listed, keep in (("names", names, True), ("without", without, False)):
+        if listed is None:
+            continue
+        if isinstance(listed, str | os.PathLike):
+            option, listed = str(listed), read_names(listed)
+        wanted = set(listed)
+        missing = sorted(wanted.difference(*known))
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise DataError(f"{option}: the data has no image {missing[0]!r}{more}")
+        chosen = [i for i in chosen if known[i].isdisjoint(wanted) != keep]
+    if not chosen:
+        raise DataError("no image is left of the data")
+    return chosen
+
+
+def require_folders(root: PathLike, *folders: str) -> pathlib.Path:
+    """Return the root of a data set that has certain folders.
+
+    Args:
+        root (str or os.PathLike): The root.
+        *folders (str): Names of the folders.
+
+    Returns:
+        pathlib.Path: The root.
+
+    Raises:
+        DataError: if one of them is not there.
+    """
+    for folder in folders:
+        if not (pathlib.Path(root) / folder).is_dir():
+            raise DataError(f"{root}: has no folder {folder}")
+    return pathlib.Path(root)
