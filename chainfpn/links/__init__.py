@@ -27,7 +27,8 @@ from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.box_head import FastRCNNPredictor, TwoMLPHead, conv_box_head
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.dense_detector import DenseDetector
-from chainfpn.links.detectors.detector import Detection, Detector
+from chainfpn.links.detectors.detections import DetectedObject, Detections
+from chainfpn.links.detectors.detector import Detector, RawDetections
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN
 from chainfpn.links.detectors.fcos import FCOS, FCOSHead
 from chainfpn.links.detectors.keypoint_head import KeypointRCNNPredictor, keypoint_head
@@ -63,7 +64,8 @@ __all__ = [
     "Convolution2D",
     "DenseDetector",
     "DenseNet",
-    "Detection",
+    "DetectedObject",
+    "Detections",
     "Detector",
     "FCOSHead",
     "FastRCNNPredictor",
@@ -86,6 +88,7 @@ __all__ = [
     "MobileNetV3",
     "Preprocess",
     "RPNHead",
+    "RawDetections",
     "RegionProposalNetwork",
     "ResNet",
     "ResNet18",

@@ -10,7 +10,7 @@ from chainfpn.functions import resize_bilinear
 from chainfpn.links.backbones.resnet import Bottleneck, ResNet
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.dense_head import classification, per_anchor, prediction
-from chainfpn.links.detectors.detector import Detection, Detector
+from chainfpn.links.detectors.detector import Detector, RawDetections
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 #: Anchors per position: three shapes of three sizes.
@@ -131,7 +131,7 @@ class KuangliuRetinaNet(Detector):
             sizes (sequence of (int, int)): Height and width of each image within the batch.
 
         Returns:
-            list of Detection: One per image, in the pixels of the batch.
+            list of RawDetections: One per image, in the pixels of the batch.
         """
         hs = self.fpn(x)  # levels of (B, 256, H_l, W_l)
         logits, deltas = (F.concat(levels, axis=1).array for levels in self.head(hs))  # (B, N, K), (B, N, 4)
@@ -151,7 +151,7 @@ class KuangliuRetinaNet(Detector):
         bbox = self.box_coder.decode(delta[found], anchor[found])[:, 0]  # (R', 4)
         pixels = bbox + xp.array((0, 0, 1, 1), dtype=bbox.dtype)  # the last row and column counted
         keep = nms(pixels, self.nms_thresh, score)
-        return Detection(bbox[keep], output[keep], score[keep])
+        return RawDetections(bbox[keep], output[keep], score[keep])
 
 
 def _head(last):

@@ -159,8 +159,8 @@ def theirs(live, builder):
 
     Returns:
         dict: ``'parameters'``; ``'{dtype} map{level}'``, the pyramid; ``'{dtype} {name}'``, what the heads say, the
-        second stage's of ``BOXES``; ``'{dtype} found{image} {name}'``, detections as ours: ``bbox`` (yxyx), ``output``,
-        ``score``, and ``mask`` or ``point`` and ``point_score``; the dtypes are ``float32`` and ``float64``.
+        second stage's of ``BOXES``; ``'{dtype} found{image} {name}'``, detections as ours: ``bbox`` (yxyx),
+        ``class_id``, ``score``, and ``mask`` or ``point`` and ``point_score``; dtypes are ``float32``, ``float64``.
     """
     answers = live.run(_CODE if builder in CASES else _KUANGLIU_CODE, folder=HERE, builder=builder)
     return dict(_as_ours(key.removeprefix("torch."), value) for key, value in answers.items())
@@ -176,7 +176,7 @@ def _as_ours(key, value):
         return f"{start} mask", value[:, 0]
     if name == "keypoints":
         return f"{start} point", value[..., [1, 0]]
-    ours = {"labels": "output", "scores": "score", "keypoints_scores": "point_score"}
+    ours = {"labels": "class_id", "scores": "score", "keypoints_scores": "point_score"}
     return f"{start} {ours[name]}", value
 
 
@@ -188,7 +188,7 @@ def summary(answers):
 
     Returns:
         dict: The number of parameters; of each map and head the mean and the mean of the squares; and the best three
-        detections of the first image, if it detects: corners, output, score, and the mean of what else there is.
+        detections of the first image, if it detects: corners, class id, score, and the mean of what else there is.
     """
     kept = {"parameters": int(answers["parameters"])}
     for key, value in answers.items():
@@ -197,11 +197,11 @@ def summary(answers):
             kept[name] = [_short(value.mean()), _short(np.square(value).mean())]
     if "float64 found0 bbox" not in answers:
         return kept
-    found = [answers[f"float64 found0 {name}"] for name in ("bbox", "output", "score")]
+    found = [answers[f"float64 found0 {name}"] for name in ("bbox", "class_id", "score")]
     more = [answers[key] for key in sorted(answers) if key.startswith(("float64 found0 mask", "float64 found0 point"))]
     kept["found"] = [
-        [*map(_short, bbox), int(output), _short(score), *(_short(value[i].mean()) for value in more)]
-        for i, (bbox, output, score) in enumerate(zip(*(values[:3] for values in found), strict=True))
+        [*map(_short, bbox), int(class_id), _short(score), *(_short(value[i].mean()) for value in more)]
+        for i, (bbox, class_id, score) in enumerate(zip(*(values[:3] for values in found), strict=True))
     ]
     return kept
 

@@ -2,7 +2,7 @@
 
 from chainfpn.boxes._nms import batched_nms
 from chainfpn.boxes.filtering import clip, top_k
-from chainfpn.links.detectors.detector import Detection, Detector
+from chainfpn.links.detectors.detector import Detector, RawDetections
 
 
 class DenseDetector(Detector):
@@ -53,7 +53,7 @@ class DenseDetector(Detector):
             sizes (sequence of (int, int)): Height and width of each image within the batch.
 
         Returns:
-            list of Detection: One per image, in the pixels of the batch.
+            list of RawDetections: One per image, in the pixels of the batch.
         """
         hs = self.backbone(x)  # levels of (B, C, H_l, W_l)
         logits, deltas, *others = self.head(hs)  # levels of (B, N_l, K), (B, N_l, 4)
@@ -83,4 +83,4 @@ class DenseDetector(Detector):
             kept_scores.append(score[candidates])
         bbox, output, score = xp.concatenate(bboxes), xp.concatenate(outputs), xp.concatenate(kept_scores)
         keep = batched_nms(bbox, score, output, self.nms_thresh)[: self.n_detections]
-        return Detection(bbox[keep], output[keep], score[keep])
+        return RawDetections(bbox[keep], output[keep], score[keep])

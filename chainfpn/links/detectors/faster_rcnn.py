@@ -48,7 +48,7 @@ class FasterRCNN(Detector):
             sizes (sequence of (int, int)): Height and width of each image within the batch.
 
         Returns:
-            list of Detection: One per image, in the pixels of the batch.
+            list of RawDetections: One per image, in the pixels of the batch.
         """
         hs = self.backbone(x)  # levels of (B, C, H_l, W_l)
         proposals = self.rpn(hs, sizes, x.shape[2:])  # images of (R_i, 4)

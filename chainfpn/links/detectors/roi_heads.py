@@ -9,7 +9,7 @@ from chainfpn.boxes._nms import batched_nms
 from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import clip, large_enough
 from chainfpn.functions import multi_scale_roi_align
-from chainfpn.links.detectors.detector import Detection
+from chainfpn.links.detectors.detector import RawDetections
 
 
 class RoIHeads(chainer.Chain):
@@ -101,7 +101,7 @@ class RoIHeads(chainer.Chain):
         Args:
             branch (str): See :meth:`branch`.
             hs (list of Variable): The levels that regions are pooled from, (B, C, H_l, W_l), finest first.
-            detections (list of Detection): One per image, at least one box among them.
+            detections (list of RawDetections): One per image, at least one box among them.
             image_sizes (sequence of (int, int)): Height and width of each image within the batch.
 
         Returns:
@@ -131,7 +131,7 @@ class RoIHeads(chainer.Chain):
             nms_thresh (float): IoU above which the lower-scored of two detections of a class goes.
 
         Returns:
-            list of Detection: One per image.
+            list of RawDetections: One per image.
         """
         xp = self.xp
         scores = F.softmax(logits).array  # (R', K)
@@ -146,6 +146,6 @@ class RoIHeads(chainer.Chain):
             (large,) = xp.nonzero(large_enough(bbox, self.min_size))
             bbox, output, score = bbox[large], output[large].astype("int32"), score[large]
             keep = batched_nms(bbox, score, output, nms_thresh, inclusive=self.inclusive)[: self.n_detections]
-            detections.append(Detection(bbox[keep], output[keep], score[keep]))
+            detections.append(RawDetections(bbox[keep], output[keep], score[keep]))
             start = stop
         return detections

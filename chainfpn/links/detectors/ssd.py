@@ -12,7 +12,7 @@ from chainfpn.boxes.filtering import clip
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.dense_detector import DenseDetector
 from chainfpn.links.detectors.dense_head import per_anchor
-from chainfpn.links.detectors.detector import Detection
+from chainfpn.links.detectors.detector import RawDetections
 
 
 class SSDScoringHead(chainer.Chain):
@@ -122,7 +122,7 @@ class SSD(DenseDetector):
         position, output, score = position[best], output[best].astype("int32"), score[best]
         bbox = clip(self.box_coder.decode(delta[position], anchor[position])[:, 0], size)  # (R, 4)
         keep = batched_nms(bbox, score, output, self.nms_thresh)[: self.n_detections]
-        return Detection(bbox[keep], output[keep], score[keep])
+        return RawDetections(bbox[keep], output[keep], score[keep])
 
 
 def _best_of_each(output, score, k, xp):

@@ -4,13 +4,13 @@ import chainer
 import numpy as np
 import pytest
 
-from chainfpn.links import Detection, Detector, Preprocess
+from chainfpn.links import Detections, Detector, Preprocess, RawDetections
 
 
 class Told(Detector):
     """Finds two things in every image, in pixels of the batch."""
 
-    found = Detection(
+    found = RawDetections(
         np.array([[0, 0, 10, 20], [5, 5, 20, 40]], dtype=np.float32),
         np.array([1, 3], dtype=np.int32),
         np.array([0.9, 0.4], dtype=np.float32),
@@ -36,6 +36,17 @@ def test_boxes_come_back_in_pixels_of_the_image():
     np.testing.assert_array_equal(scores[1], Told.found.score)
     assert bboxes[0].dtype == scores[0].dtype == np.float32
     assert labels[0].dtype == np.int32
+
+
+def test_records_have_what_predict_returns():
+    model = Told(n_fg_class=3, preprocess=Preprocess(20, 40))
+    imgs = [_img(10, 20), _img(40, 40)]
+    found = model.detect(imgs)
+    assert all(isinstance(detections, Detections) for detections in found)
+    for field, arrays in zip(("bbox", "label", "score"), model.predict(imgs), strict=True):
+        for detections, array in zip(found, arrays, strict=True):
+            np.testing.assert_array_equal(getattr(detections, field), array)
+    assert found[0].mask is found[0].point is None
 
 
 def test_an_output_without_a_label_is_dropped():

@@ -1,0 +1,98 @@
+"""What a detector finds in an image: named arrays, objects one by one, JSON."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainfpn._typing import Array
+
+
+class DetectedObject(NamedTuple):
+    """One object of :class:`Detections`, with the same fields for this object alone.
+
+    Attributes:
+        bbox (array): float32, (4,), yxyx in pixels of the image.
+        label (int): Its label, from 0.
+        score (float): Its score.
+        mask (array or None): bool, (H, W).
+        point (array or None): float32, (K, 2), yx in pixels of the image.
+        point_score (array or None): float32, (K,).
+    """
+
+    bbox: Array
+    label: int
+    score: float
+    mask: Array | None = None
+    point: Array | None = None
+    point_score: Array | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Detections:
+    """What a detector finds in one image, by descending score; iterating gives a :class:`DetectedObject` each.
+
+    Attributes:
+        bbox (array): float32, (R, 4), yxyx in pixels of the image.
+        label (array): int32, (R,), in [0, n_fg_class).
+        score (array): float32, (R,).
+        mask (array or None): bool, (R, H, W), where the detector has masks.
+        point (array or None): float32, (R, K, 2), yx in pixels of the image, where the detector has keypoints.
+        point_score (array or None): float32, (R, K), the logit at each point.
+
+    Example:
+        >>> found = Detections(np.array([[0.0, 1.0, 4.0, 6.0]]), np.array([2]), np.array([0.5]))
+        >>> [(found_object.label, found_object.score) for found_object in found]
+        [(2, 0.5)]
+        >>> found.to_json(["cat", "dog", "cup"])
+        [{'bbox': [0.0, 1.0, 4.0, 6.0], 'label': 2, 'name': 'cup', 'score': 0.5}]
+    """
+
+    bbox: Array
+    label: Array
+    score: Array
+    mask: Array | None = None
+    point: Array | None = None
+    point_score: Array | None = None
+
+    def __len__(self) -> int:
+        """Return the number of objects."""
+        return len(self.bbox)
+
+    def __iter__(self) -> Iterator[DetectedObject]:
+        """Iterate over the objects."""
+        for i in range(len(self)):
+            extras = (None if values is None else values[i] for values in (self.mask, self.point, self.point_score))
+            yield DetectedObject(self.bbox[i], int(self.label[i]), float(self.score[i]), *extras)
+
+    def to_json(self, label_names: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Return JSON values.
+
+        Args:
+            label_names (sequence of str or None): Name of each label.
+
+        Returns:
+            list of dict: For each object its ``bbox`` (y_min, x_min, y_max, x_max), ``label``, ``name`` where there are
+            names, ``score``, and where the detector has them ``mask`` (COCO's uncompressed run lengths), ``point`` (yx
+            of each keypoint) and ``point_score``.
+        """
+        records = []
+        for found in self:
+            record: dict[str, Any] = {"bbox": [float(side) for side in found.bbox], "label": found.label}
+            if label_names is not None:
+                record["name"] = label_names[found.label]
+            record["score"] = found.score
+            if found.mask is not None:
+                record["mask"] = _run_lengths(found.mask)
+            if found.point is not None:
+                record |= {"point": found.point.tolist(), "point_score": found.point_score.tolist()}
+            records.append(record)
+        return records
+
+
+def _run_lengths(mask: Array) -> dict[str, list[int]]:
+    """Encode a mask (H, W) as COCO does: lengths of runs down the columns, the first one of zeros."""
+    pixels = mask.ravel(order="F")
+    edges = np.flatnonzero(np.diff(pixels, prepend=False, append=not pixels[-1]))
+    return {"size": list(mask.shape), "counts": np.diff(edges, prepend=0).tolist()}
