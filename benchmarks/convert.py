@@ -18,12 +18,10 @@ import subprocess
 import sys
 import tempfile
 
-from measuring import page
+from bench_utils import markdown
+from reference.torchvision_live import find
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from reference.torchvision_live import find  # noqa: E402
 
 MAKE = """
 import sys, torch, torchvision
@@ -61,22 +59,23 @@ print(seconds, peak)
 """
 
 
-def run(python, code, *arguments, path=None):
+def run(python: str, code: str, *arguments: object, path: str | None = None) -> tuple[float, float]:
     """Run a snippet and return (seconds, MB)."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     if path is not None:
         environment["PYTHONPATH"] = path
     command = [python, "-W", "ignore", "-c", code + REPORT, *map(str, arguments)]
     output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-    return tuple(map(float, output.split()))
+    seconds, megabytes = map(float, output.split())
+    return seconds, megabytes
 
 
-def measure(torch, repeats):
+def measure(torch: str, repeats: int) -> str:
     """Return the table in Markdown."""
     here = str(ROOT)
     lines = ["| | torch.load + numpy.savez | weights-convert | ratio |", "|---|---|---|---|"]
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
         files = {"zip": folder / "zip.pth", "legacy stream": folder / "legacy.pth"}
         subprocess.run([torch, "-W", "ignore", "-c", MAKE, *map(str, files.values())], check=True, capture_output=True)
         for kind, file in files.items():
@@ -95,7 +94,7 @@ def measure(torch, repeats):
     return "\n".join([f"{os.cpu_count()} cores, Python {platform.python_version()}, medians of {repeats}.", "", *lines])
 
 
-def main():
+def main() -> None:
     """Measure, print, and write the page if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=9)
@@ -107,7 +106,7 @@ def main():
     table = measure(live.python, arguments.repeats)
     print(table)
     if arguments.write:
-        page.write("convert.py", table)
+        markdown.write("convert.py", table)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,11 @@ import inspect
 import os
 import pathlib
 import statistics
-import sys
 import tempfile
 import textwrap
 import time
+from collections.abc import Callable
+from typing import Any
 
 import chainfpn  # noqa: F401  # isort: skip
 import chainer
@@ -26,17 +27,14 @@ import numpy as np
 from chainercv.links import FasterRCNNFPNResNet50
 from chainercv.utils import read_image
 
+from bench_utils import markdown
+from bench_utils.flops import FlopCounter
+from bench_utils.machine import Machine
 from chainfpn import models
+from chainfpn._typing import Array, PathLike
 from chainfpn.data import photograph_path
-from measuring import page
-from measuring.machine import Machine
-from measuring.work import Work
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from reference.random_networks import RANDOM_NETWORKS  # noqa: E402
-from reference.torchvision_live import find  # noqa: E402
+from reference.random_networks import RANDOM_NETWORKS
+from reference.torchvision_live import find
 
 MIN_SIZE = 800
 
@@ -58,14 +56,14 @@ MAKE = RANDOM_NETWORKS + textwrap.dedent(
 class Stopwatch:
     """Adds up the time inside methods, which it replaces on their instances."""
 
-    def __init__(self):
-        self.seconds = {}
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
 
-    def watch(self, stage, part, method="forward"):
+    def watch(self, stage: str, part: Any, method: str = "forward") -> None:
         """Let the time inside a method of a part count for a stage."""
         original = getattr(part, method)
 
-        def timed(*args, **kwargs):
+        def timed(*args: Any, **kwargs: Any) -> Any:
             start = time.perf_counter()
             result = original(*args, **kwargs)
             self.seconds[stage] = self.seconds.get(stage, 0) + time.perf_counter() - start
@@ -73,7 +71,7 @@ class Stopwatch:
 
         object.__setattr__(part, method, timed)
 
-    def run(self, function, repeat):
+    def run(self, function: Callable[[], object], repeat: int) -> dict[str, list[float]]:
         """Run once to warm up, then time each run: lists of seconds by stage, and under ``all``."""
         function()
         runs = []
@@ -88,7 +86,7 @@ class Stopwatch:
 
 #: Times torchvision, with the very same stopwatch.
 THEIRS = (
-    "import time\n"
+    "import time\nfrom collections.abc import Callable\nfrom typing import Any\n"
     + inspect.getsource(Stopwatch)
     + textwrap.dedent(
         """
@@ -126,7 +124,7 @@ STAGES = {
 }
 
 
-def ours(path, img, repeat):
+def ours(path: PathLike | None, img: Array, repeat: int) -> tuple[dict[str, list[float]], Array, dict[str, int], Array]:
     """Time chainfpn: seconds by stage, boxes, and the layers' operations by stage."""
     detector = models.fasterrcnn_resnet50_fpn(pretrained_model=path, min_size=MIN_SIZE)
     watch = Stopwatch()
@@ -141,38 +139,38 @@ def ours(path, img, repeat):
     seconds["pool"] = [a - b for a, b in zip(seconds["roi heads"], seconds["head"], strict=True)]
     x, _ = detector.prepare([img])
     with chainer.using_config("train", False), chainer.no_backprop_mode():
-        with Work() as work:
+        with FlopCounter() as flops:
             hs = detector.backbone(x)
-        flop = {"trunk and pyramid": work.forward}
-        with Work() as work:
+        flops_of = {"trunk and pyramid": flops.forward}
+        with FlopCounter() as flops:
             detector.rpn.head(hs)
-        flop["RPN head"] = work.forward
-    with Work() as work:
+        flops_of["RPN head"] = flops.forward
+    with FlopCounter() as flops:
         (bbox,), _, _ = detector.predict([img])
-    flop["**all**"] = work.forward
-    flop["box head"] = work.forward - flop["trunk and pyramid"] - flop["RPN head"]
-    return seconds, bbox, flop, x
+    flops_of["**all**"] = flops.forward
+    flops_of["box head"] = flops.forward - flops_of["trunk and pyramid"] - flops_of["RPN head"]
+    return seconds, bbox, flops_of, x
 
 
-def chainercvs_trunk(x, repeat):
+def chainercvs_trunk(x: Array, repeat: int) -> tuple[list[float], int]:
     """Time ChainerCV's own trunk and pyramid: seconds, operations."""
     trunk = FasterRCNNFPNResNet50(n_fg_class=80, pretrained_model=None).extractor
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         seconds = Stopwatch().run(lambda: trunk(x), repeat)["all"]
-        with Work() as work:
+        with FlopCounter() as flops:
             trunk(x)
-    return seconds, work.forward
+    return seconds, flops.forward
 
 
-def measure(repeat):
+def measure(repeat: int) -> str:
     """Measure everything and return the section as Markdown."""
     img = read_image(str(photograph_path()))
     machine = Machine()
     live = find()
     load = os.getloadavg()[0]
     speed = machine.operations()
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
         theirs = None
         path = None
         if live is not None:
@@ -182,7 +180,7 @@ def measure(repeat):
                 THEIRS, folder=folder, img=img, min_size=MIN_SIZE, threads=machine.n_threads, repeat=repeat
             )
             boxes = theirs.pop("boxes")
-        seconds, bbox, flop, x = ours(path, img, repeat)
+        seconds, bbox, flops_of, x = ours(path, img, repeat)
     trunk, trunk_flop = chainercvs_trunk(x, repeat)
     speed = max(speed, machine.operations())  # before and after, in case the machine had other things to do
 
@@ -192,7 +190,7 @@ def measure(repeat):
     ]
     for name, row in STAGES.items():
         mine, other = median(row, seconds), theirs and median(row, theirs)
-        limit = flop[name] / speed if name in flop else None
+        limit = flops_of[name] / speed if name in flops_of else None
         cells = [f"{mine:.3f}", other and f"{other:.3f}", other and f"{other / mine:.2f}"]
         cells += [limit and f"{limit:.3f}", limit and f"{limit / mine:.0%}"]
         lines.append(f"| {name} | " + " | ".join(cell or "" for cell in cells) + " |")
@@ -202,7 +200,7 @@ def measure(repeat):
         "",
         f"ChainerCV's own trunk and pyramid on the same batch take {chainercv:.3f} s "
         f"for {trunk_flop / 1e9:.0f} GFLOP; "
-        f"chainfpn's, for {flop['trunk and pyramid'] / 1e9:.0f}, are {times:.2f} times as fast.",
+        f"chainfpn's, for {flops_of['trunk and pyramid'] / 1e9:.0f}, are {times:.2f} times as fast.",
         "",
         f"{len(bbox)} boxes on {x.shape[3]} x {x.shape[2]} pixels; median of {repeat} runs after one to warm up; "
         f"{machine.name()}; matrix product {speed / 1e9:.0f} GFLOP/s; load average before the run {load:.1f}.",
@@ -212,29 +210,29 @@ def measure(repeat):
     return "\n".join(lines)
 
 
-def median(row, seconds):
+def median(row: Callable[[dict[str, Any]], float], seconds: dict[str, Any]) -> float:
     """Compute a row for every run, and return the median."""
     return statistics.median(
         row({stage: values[i] for stage, values in seconds.items()}) for i in range(len(seconds["all"]))
     )
 
 
-def agreement(bbox, boxes):
-    """Say how far our boxes are from torchvision's, of which those without a COCO category are left out."""
+def agreement(bbox: Array, boxes: Array) -> str:
+    """Return how far our boxes are from torchvision's, of which those without a COCO category are left out."""
     distance = np.abs(bbox[:, None] - boxes[None, :, [1, 0, 3, 2]]).max(axis=2).min(axis=1)
     return f"Each box is one of torchvision's {len(boxes)}, at most {distance.max():.3f} pixels away."
 
 
-def main():
+def main() -> None:
     """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="timed runs of each (default: %(default)s)")
-    parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{page.BENCHMARKS.name}")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{markdown.BENCHMARKS.name}")
     arguments = parser.parse_args()
     section = measure(arguments.repeat)
     print(section)
     if arguments.write:
-        page.write("detect.py", section)
+        markdown.write("detect.py", section)
 
 
 if __name__ == "__main__":

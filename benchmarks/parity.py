@@ -9,24 +9,19 @@ number there. Needs an interpreter that has torchvision.
 """
 
 import argparse
-import pathlib
-import sys
-
-import chainfpn  # noqa: F401  isort: skip
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from bench_utils import markdown
 from chainfpn import models
-from measuring import page
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from reference import classifier_answers, classifier_cases, detector_answers, detector_cases, torchvision_live  # noqa: E402
-from reference.classifier_answers import difference, without_initial_values  # noqa: E402
+from chainfpn._typing import Array
+from reference import classifier_answers, classifier_cases, detector_answers, detector_cases, torchvision_live
+from reference.classifier_answers import difference, without_initial_values
+from reference.torchvision_live import TorchvisionLive
 
 
-def classifiers(live):
+def classifiers(live: TorchvisionLive) -> Iterator[str]:
     """Yield the lines of the classifiers' table: differences in an inner layer and the logits."""
     yield "| model | parameters | difference, float32 | float64 | published top-1 (V1, V2) |"
     yield "|---|---:|---:|---:|---|"
@@ -41,12 +36,12 @@ def classifiers(live):
             yield row(builder, [*shown, figures(builder, "top1")])
 
 
-def _worst(answers, builder, dtype, arrays):
+def _worst(answers: dict[str, Array], builder: str, dtype: str, arrays: Iterable[Array]) -> str:
     references = [answers[f"{builder} torch.{dtype} {name}"] for name in ("inner", "logits")]
     return f"{max(map(difference, arrays, references)):.0e}"
 
 
-def detectors(live):
+def detectors(live: TorchvisionLive) -> Iterator[str]:
     """Yield the lines of the detectors' table: differences in the pyramid, the heads and what is found."""
     yield (
         "| model | parameters | pyramid, float32 | float64 | heads, float32 | float64 | boxes, float64 (pixels) "
@@ -57,7 +52,7 @@ def detectors(live):
         yield row(builder, [*differences(live, builder), figures(builder, "box", "mask", "keypoint")])
 
 
-def kuangliu(live):
+def kuangliu(live: TorchvisionLive) -> Iterator[str]:
     """Yield the lines of the table of kuangliu's networks: differences as of the detectors."""
     yield "| model | parameters | pyramid, float32 | float64 | heads, float32 | float64 | boxes, float64 (pixels) |"
     yield "|---|---:|---:|---:|---:|---:|---:|"
@@ -65,8 +60,8 @@ def kuangliu(live):
         yield row(builder, differences(live, builder))
 
 
-def differences(live, builder):
-    """Give the cells of a detector: pyramid and heads in both precisions, boxes; empty for what it has not."""
+def differences(live: TorchvisionLive, builder: str) -> list[str]:
+    """Return the cells of a detector: pyramid and heads in both precisions, boxes; empty for what it has not."""
     expected = detector_cases.theirs(live, builder)
     answers = {**detector_answers.ours(builder, "float32"), **detector_answers.ours(builder, "float64")}
     require_equal(builder, answers["parameters"], expected["parameters"])
@@ -81,26 +76,26 @@ def differences(live, builder):
     return shown
 
 
-def _largest(values):
+def _largest(values: Iterable[float]) -> str:
     largest = max(values, default=None)
     return "" if largest is None else f"{largest:.0e}"
 
 
-def require_equal(builder, ours, theirs):
+def require_equal(builder: str, ours: int, theirs: int) -> None:
     """Stop if the numbers of parameters differ."""
     if ours != theirs:
         raise SystemExit(f"{builder} has {ours} parameters, torchvision's {theirs}")
 
 
-def row(builder, cells):
+def row(builder: str, cells: list[str]) -> str:
     """Make a line: the model, its parameters with the published number of classes, and what else there is."""
     with without_initial_values():
         n_param = detector_answers.n_param(models.BUILDERS[builder]())
     return f"| {' | '.join([f'`{builder}`', f'{n_param:,}', *cells])} |"
 
 
-def figures(builder, *names):
-    """Tell what is published of each file of a model."""
+def figures(builder: str, *names: str) -> str:
+    """Return what is published of each file of a model."""
     files = models.PRESETS[builder].values()
     return ", ".join(str(preset.figures[name]) for preset in files for name in names if name in preset.figures)
 
@@ -109,7 +104,7 @@ def figures(builder, *names):
 TABLES = {"classifiers": classifiers, "detectors": detectors, "kuangliu": kuangliu}
 
 
-def main():
+def main() -> None:
     """Run the comparison."""
     parser = argparse.ArgumentParser(description="Compare the models with torchvision's.")
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"{', '.join(TABLES)}; all by default")
@@ -126,7 +121,7 @@ def main():
             print(line, flush=True)
             lines.append(line)
         if options.write:
-            page.write(f"parity.py {name}", "\n".join(lines), page.DOCS / "models.md")
+            markdown.write(f"parity.py {name}", "\n".join(lines), markdown.DOCS / "models.md")
 
 
 if __name__ == "__main__":

@@ -15,43 +15,35 @@ sort of the scores.
 
 import argparse
 import os
-import pathlib
-import sys
+from typing import Any, TypeAlias
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 
 import chainfpn  # noqa: F401  # isort: skip
-import chainer
-import chainer.functions as F
 import numpy as np
 from chainer.backends import cuda
-from chainercv import functions as chainercv_functions
 from chainercv import utils as chainercv_utils
 
-from chainfpn import boxes, functions
-from measuring import page
-from measuring.machine import Machine
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from reference.torchvision_live import find  # noqa: E402
-
-N_ROIS = 1000
-MAP = (200, 272)
-SCALE = 1 / 4
-N_FEW = 4
-
-#: (name, bins per side, channels, options), as torchvision names them.
-OPS = (
-    ("roi_align", 7, 256, {"sampling_ratio": 2}),
-    ("roi_align", 7, 256, {"sampling_ratio": 0}),
-    ("roi_align", 14, 256, {"sampling_ratio": 2}),
-    ("roi_pool", 7, 256, {}),
-    ("ps_roi_align", 7, 490, {"sampling_ratio": 2}),
-    ("ps_roi_align", 7, 490, {"sampling_ratio": 0}),
-    ("ps_roi_pool", 7, 490, {}),
+from bench_utils import markdown
+from bench_utils.machine import Machine
+from bench_utils.roi_workload import (
+    MAP,
+    N_FEW,
+    N_ROIS,
+    OPS,
+    SCALE,
+    chainers_runs,
+    count_work,
+    make_boxes,
+    make_rois,
+    our_runs,
 )
+from chainfpn import boxes
+from chainfpn._typing import Array
+from reference.torchvision_live import find
+
+#: What a row of a table is made of.
+Row: TypeAlias = dict[str, Any]
 
 NMS_SIZES = (1000, 10_000, 100_000)
 NMS_THRESH = 0.7
@@ -99,91 +91,7 @@ TORCHVISION = """
 """
 
 
-def make_rois(n):
-    """RoIs of all sizes within the image, yxyx."""
-    rng = np.random.RandomState(0)
-    sides = np.exp(rng.uniform(np.log(16), np.log(512), (n, 2)))
-    image = np.array(MAP) / SCALE
-    centres = rng.uniform(0, 1, (n, 2)) * image
-    corners = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
-    return np.clip(corners, 0, np.tile(image, 2)).astype(np.float32)
-
-
-def make_boxes(n):
-    """Boxes in heaps, as a detector proposes them, and scores; the image grows with their number."""
-    rng = np.random.RandomState(0)
-    image = 40 * np.sqrt(n)
-    centres = rng.uniform(0, image, (n // 10, 2)).repeat(10, axis=0) + rng.normal(0, 6, (n, 2))
-    sides = np.exp(rng.uniform(np.log(20), np.log(200), (n // 10, 2))).repeat(10, axis=0) * rng.uniform(
-        0.8, 1.2, (n, 2)
-    )
-    bbox = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
-    return bbox.astype(np.float32), rng.uniform(0, 1, n).astype(np.float32)
-
-
-def our_runs(machine, name, bins, channels, options, rois):
-    """Return functions that run forward, and forward and backward; and the map."""
-    xp = machine.xp
-    x = xp.asarray(np.random.RandomState(0).standard_normal((1, channels, *MAP)).astype(np.float32))
-    rois, images = xp.asarray(rois), xp.zeros(len(rois), np.int32)
-    op = getattr(functions, name)
-
-    def forward():
-        with chainer.no_backprop_mode():
-            return op(x, rois, images, bins, SCALE, **options)
-
-    def both():
-        variable = chainer.Variable(x)
-        y = op(variable, rois, images, bins, SCALE, **options)
-        y.grad = xp.ones_like(y.array)
-        y.backward()
-
-    return forward, both
-
-
-def chainers_runs(name, bins, channels, options, rois):
-    """Return the same for Chainer's or ChainerCV's own op on a few RoIs, or None where they have none."""
-    x = np.random.RandomState(0).standard_normal((1, channels, *MAP)).astype(np.float32)
-    images = np.zeros(len(rois), np.int32)
-    ratio = options.get("sampling_ratio") or None
-    own = {
-        "roi_align": lambda x: F.roi_average_align_2d(x, rois, images, bins, SCALE, ratio),
-        "roi_pool": lambda x: F.roi_max_pooling_2d(x, rois, images, bins, SCALE),
-        "ps_roi_align": lambda x: chainercv_functions.ps_roi_average_align_2d(
-            x, rois, images, (channels // bins**2, bins, bins), SCALE, bins, ratio
-        ),
-        "ps_roi_pool": lambda x: chainercv_functions.ps_roi_average_pooling_2d(
-            x, rois, images, (channels // bins**2, bins, bins), SCALE, bins
-        ),
-    }[name]
-
-    def forward():
-        with chainer.no_backprop_mode():
-            own(x)
-
-    def both():
-        variable = chainer.Variable(x)
-        y = own(variable)
-        y.grad = np.ones_like(y.array)
-        y.backward()
-
-    return forward, both
-
-
-def count_work(name, bins, channels, options, rois):
-    """Return the bytes a pass must move, and the operations it must do: multiply-adds count two."""
-    per_bin = channels if name.startswith("roi") else channels // bins**2
-    moved = 4 * (channels * MAP[0] * MAP[1] + len(rois) * per_bin * bins**2)
-    sides = np.maximum((rois[:, 2:] - rois[:, :2]) * SCALE, 1) / bins  # feature pixels of a bin
-    if "sampling_ratio" in options:
-        samples = options["sampling_ratio"] or np.ceil(sides)
-        pixels = np.minimum(2 * samples, sides + 1).clip(2).prod(axis=1) * 2
-    else:
-        pixels = (sides + 1).prod(axis=1)
-    return moved, pixels.sum() * bins**2 * per_bin
-
-
-def measure(machine):
+def measure(machine: Machine) -> tuple[list[Row], list[Row], str]:
     """Run everything; return the rows of the two tables and a line about the machine."""
     rois = make_rois(N_ROIS)
     bandwidth, speed = machine.copy_bandwidth(), machine.operations()
@@ -214,14 +122,14 @@ def measure(machine):
     return rows, nms_rows, about
 
 
-def describe(options):
-    """Say how a row samples."""
+def describe(options: dict[str, int]) -> str:
+    """Return how a row samples."""
     if "sampling_ratio" not in options:
         return ""
     return f", sampling {options['sampling_ratio'] or 'adaptive'}"
 
 
-def measure_nms(machine, n, torchvision):
+def measure_nms(machine: Machine, n: int, torchvision: float | None) -> Row:
     """Time NMS on n boxes."""
     bbox, score = map(machine.xp.asarray, make_boxes(n))
     own = None
@@ -238,7 +146,7 @@ def measure_nms(machine, n, torchvision):
     }
 
 
-def time_torchvision(machine, rois):
+def time_torchvision(machine: Machine, rois: Array) -> dict[str, float]:
     """Return torchvision's seconds by row; empty without an interpreter that has it."""
     live = find()
     if live is None:
@@ -252,7 +160,7 @@ def time_torchvision(machine, rois):
     return {name: float(value) for name, value in live.run(code, **arrays).items()}
 
 
-def table(rows, on_gpu):
+def table(rows: list[Row], on_gpu: bool) -> str:
     """Lay rows out as Markdown."""
     heads = ["op", "pass", "chainfpn, ms", "torchvision, ms", "times as fast"]
     heads += ["of copy bandwidth"] if on_gpu else ["than Chainer's own", "limit, ms", "times the limit"]
@@ -268,19 +176,19 @@ def table(rows, on_gpu):
     return "\n".join(lines)
 
 
-def milliseconds(seconds):
-    """Three digits, or nothing."""
+def milliseconds(seconds: float | None) -> str:
+    """Return three digits, or nothing."""
     return "" if seconds is None else f"{1000 * seconds:,.0f}" if seconds > 0.1 else f"{1000 * seconds:.3g}"
 
 
-def ratio(theirs, ours):
-    """Two digits, or nothing."""
+def ratio(theirs: float | None, ours: float) -> str:
+    """Return two digits, or nothing."""
     if theirs is None:
         return ""
     return f"{theirs / ours:,.0f}" if theirs > 10 * ours else f"{theirs / ours:.1f}"
 
 
-def main():
+def main() -> None:
     """Measure, print, and write the page if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where our ops run")
@@ -294,7 +202,7 @@ def main():
     text = f"{about}.\n\n{tables[0]}\n\nNon-maximum suppression at IoU {NMS_THRESH}:\n\n{tables[1]}"
     print(text)
     if arguments.write:
-        page.write(f"roi_ops.py {arguments.device}", text)
+        markdown.write(f"roi_ops.py {arguments.device}", text)
 
 
 if __name__ == "__main__":

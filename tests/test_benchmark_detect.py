@@ -7,7 +7,7 @@ import chainer.links as L
 import numpy as np
 
 import detect
-from measuring.work import Work
+from bench_utils.flops import FlopCounter
 
 
 def test_the_stopwatch_counts_the_time_inside_each_part():
@@ -41,12 +41,12 @@ def test_operations_are_counted_by_hand():
     layers = chainer.Sequential(
         L.Convolution2D(3, 8, 3, stride=2, pad=1), L.Convolution2D(8, 4, 1, groups=2), L.Linear(5)
     )
-    with Work() as work:
+    with FlopCounter() as flops:
         layers(np.zeros((2, 3, 6, 6), dtype=np.float32))
     convolution = 2 * 8 * 9 * (2 * 3 * 9)  # images, channels, positions; a product and a sum for each of 3 x 3 x 3 taps
     grouped = 2 * 4 * 9 * (2 * 4)
     linear = 2 * 5 * (2 * 4 * 9)
-    assert work.forward == convolution + grouped + linear
+    assert flops.forward == convolution + grouped + linear
 
 
 def test_the_distance_is_to_the_nearest_box():

@@ -4,17 +4,17 @@ import re
 
 import pytest
 
-from measuring import page
+from bench_utils import markdown
 
 
 def test_only_what_is_between_the_markers_is_replaced(tmp_path):
     path = tmp_path / "page.md"
     before = "before\n<!-- begin: benchmarks/x.py cpu -->\nold\n<!-- end: benchmarks/x.py cpu -->\nafter\n"
     path.write_text(before, encoding="utf-8")
-    page.write("x.py cpu", r"new \1", path)
+    markdown.write("x.py cpu", r"new \1", path)
     assert path.read_text(encoding="utf-8") == before.replace("old", r"new \1")
     with pytest.raises(SystemExit, match=r"page\.md: has no place for the tables: <!-- begin: benchmarks/y\.py -->"):
-        page.write("y.py", "new", path)
+        markdown.write("y.py", "new", path)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,6 @@ def test_only_what_is_between_the_markers_is_replaced(tmp_path):
     ],
 )
 def test_every_table_has_one_place(program, name):
-    text = (page.DOCS / name).read_text(encoding="utf-8")
-    begin, end = map(re.escape, page.markers(program))
+    text = (markdown.DOCS / name).read_text(encoding="utf-8")
+    begin, end = map(re.escape, markdown.markers(program))
     assert len(re.findall(f"{begin}\n.+?\n{end}", text, flags=re.DOTALL)) == 1

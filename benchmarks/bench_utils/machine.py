@@ -7,6 +7,7 @@ import platform
 import re
 import threading
 import time
+from collections.abc import Callable
 
 import chainfpn  # noqa: F401  # isort: skip
 import numpy as np
@@ -21,7 +22,7 @@ class Machine:
         n_threads (int or None): Threads of a CPU; by default one for each core that this process may run on.
     """
 
-    def __init__(self, device="cpu", n_threads=None):
+    def __init__(self, device: str = "cpu", n_threads: int | None = None) -> None:
         self.device = device
         self.on_gpu = device == "cuda"
         self.xp = cuda.cupy if self.on_gpu else np
@@ -29,16 +30,16 @@ class Machine:
         self.repeat = 20 if self.on_gpu else 9
 
     @property
-    def chainers_device(self):
+    def chainers_device(self) -> str:
         """str: Chainer's name of the device."""
         return "@cupy:0" if self.on_gpu else "@numpy"
 
-    def wait(self):
+    def wait(self) -> None:
         """Wait for the device."""
         if self.on_gpu:
             self.xp.cuda.Device().synchronize()
 
-    def best(self, run, repeat=None):
+    def best(self, run: Callable[[], object], repeat: int | None = None) -> float:
         """Return the least seconds of several runs, after one to warm up."""
         run()
         seconds = []
@@ -50,14 +51,14 @@ class Machine:
             seconds.append(time.perf_counter() - start)
         return min(seconds)
 
-    def copy_bandwidth(self):
+    def copy_bandwidth(self) -> float:
         """Return bytes per second, read and written, of a copy by all threads (or the GPU)."""
         source = self.xp.ones(2**26, np.float32)
         target = self.xp.empty_like(source)
         bounds = np.linspace(0, source.size, 2 if self.on_gpu else self.n_threads + 1).astype(int).tolist()
         parts = [slice(*pair) for pair in itertools.pairwise(bounds)]
 
-        def copy():
+        def copy() -> None:
             threads = [threading.Thread(target=np.copyto, args=(target[p], source[p])) for p in parts[1:]]
             for thread in threads:
                 thread.start()
@@ -67,20 +68,20 @@ class Machine:
 
         return 2 * source.nbytes / self.best(copy)
 
-    def operations(self):
+    def operations(self) -> float:
         """Return multiplications and additions per second of a large matrix product, float32."""
         a = self.xp.asarray(np.random.default_rng(0).random((2048, 2048), dtype=np.float32))
         return 2 * 2048**3 / self.best(lambda: a @ a)
 
-    def name(self):
+    def name(self) -> str:
         """Name the device, and the versions that were measured."""
         if self.on_gpu:
             properties = self.xp.cuda.runtime.getDeviceProperties(0)
             return f"{properties['name'].decode()}, CuPy {self.xp.__version__}"
         model = platform.processor() or platform.machine()
         cpuinfo = pathlib.Path("/proc/cpuinfo")
-        if cpuinfo.exists():
-            model = re.search(r"model name\s*: (.*)", cpuinfo.read_text()).group(1)
+        if cpuinfo.exists() and (found := re.search(r"model name\s*: (.*)", cpuinfo.read_text())):
+            model = found.group(1)
         import numba
 
         threads = "1 thread" if self.n_threads == 1 else f"{self.n_threads} threads"

@@ -8,12 +8,12 @@ DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 BENCHMARKS = DOCS / "benchmarks.md"
 
 
-def markers(program):
+def markers(program: str) -> tuple[str, str]:
     """Return what stands before and after the output of a program: ``detect.py``, say, or ``roi_ops.py cpu``."""
-    return tuple(f"<!-- {where}: benchmarks/{program} -->" for where in ("begin", "end"))
+    return f"<!-- begin: benchmarks/{program} -->", f"<!-- end: benchmarks/{program} -->"
 
 
-def write(program, section, page=BENCHMARKS):
+def write(program: str, section: str, page: pathlib.Path = BENCHMARKS) -> None:
     """Replace what is between the markers of a program.
 
     Args:
