@@ -1,7 +1,7 @@
 """Errors that say which argument of what is wrong, by which rule, and with which value."""
 
 
-class _Invalid:
+class _Invalid(Exception):
     """What both errors have: the sentence, and its parts as attributes.
 
     Args:

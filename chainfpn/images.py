@@ -1,4 +1,4 @@
-"""Photographs of every kind of file as upright RGB."""
+"""Image files of every kind as upright RGB."""
 
 import struct
 import warnings
@@ -7,8 +7,20 @@ import zlib
 import numpy as np
 from PIL import Image, ImageOps
 
+from chainfpn._typing import Array, PathLike
+
 #: What Pillow raises for files that are damaged in one way or another.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, struct.error, zlib.error)
+
+#: Errors that have a name, and what they are called.
+_PROBLEMS = {
+    FileNotFoundError: "there is no such file",
+    IsADirectoryError: "is a folder, not an image",
+    PermissionError: "may not be read",
+    Image.UnidentifiedImageError: "is not an image",
+    Image.DecompressionBombError: "claims to be larger than any photograph, and is not read",
+    MemoryError: "is too large for the memory",
+}
 
 #: Modes whose grey values Pillow would cut off at 255 instead of scaling, and the value of white; floats in 0..1 too.
 _WHITE = {"I;16": 65535, "I;16B": 65535, "I;16L": 65535, "I;16N": 65535, "I": 65535, "F": 255}
@@ -18,7 +30,7 @@ class ImageError(Exception):
     """A file that is not there or is not an image that can be read."""
 
 
-def read_image(path, *, upright=True):
+def read_image(path: PathLike, *, upright: bool = True) -> Image.Image:
     """Read an image the way a viewer shows it.
 
     Turned upright as its EXIF orientation says; of an animation the first frame. Grey, palette and CMYK images become
@@ -40,24 +52,15 @@ def read_image(path, *, upright=True):
             with Image.open(path) as file:
                 file.load()
                 return _to_rgb(ImageOps.exif_transpose(file) if upright else file)
-    except FileNotFoundError:
-        raise ImageError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise ImageError(f"{path}: is a folder, not an image") from None
-    except PermissionError:
-        raise ImageError(f"{path}: may not be read") from None
-    except Image.UnidentifiedImageError:
-        raise ImageError(f"{path}: is not an image") from None
-    except Image.DecompressionBombError:
-        raise ImageError(f"{path}: claims to be larger than any photograph, and is not read") from None
-    except MemoryError:
-        raise ImageError(f"{path}: is too large for the memory") from None
+    except tuple(_PROBLEMS) as error:
+        problem = next(problem for kind, problem in _PROBLEMS.items() if isinstance(error, kind))
+        raise ImageError(f"{path}: {problem}") from None
     except _DAMAGE as error:
         raise ImageError(f"{path}: is damaged ({error})") from error
 
 
-def to_array(image):
-    """Turn an RGB image into what detectors take.
+def to_array(image: Image.Image) -> Array:
+    """Convert an RGB image to the array that detectors take.
 
     Args:
         image (PIL.Image.Image): In mode RGB.
@@ -68,7 +71,7 @@ def to_array(image):
     return np.asarray(image, dtype=np.float32).transpose(2, 0, 1)
 
 
-def _to_rgb(image):
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in _WHITE:
         grey = np.nan_to_num(np.asarray(image).astype(np.float64))
         white = 1 if image.mode == "F" and grey.max() <= 1 else _WHITE[image.mode]

@@ -7,7 +7,6 @@ from chainfpn.training.dense_chains import FCOSTrainChain, RetinaNetTrainChain, 
 from chainfpn.training.evaluator import DetectionEvaluator, Evaluation, evaluate
 from chainfpn.training.freezing import freeze, freeze_backbone
 from chainfpn.training.gradient_clipping import GradientClipping
-from chainfpn.training.mixed_precision import MixedPrecisionState
 from chainfpn.training.multi_node import (
     AverageLosses,
     AverageStatistics,
@@ -16,12 +15,12 @@ from chainfpn.training.multi_node import (
     sync_norm,
 )
 from chainfpn.training.plot_metrics import PlotMetrics
-from chainfpn.training.random_state import RandomState
 from chainfpn.training.rcnn_chains import FasterRCNNTrainChain, KeypointRCNNTrainChain, MaskRCNNTrainChain
 from chainfpn.training.schedules import LearningRate, cosine_schedule, step_schedule, warm_up
 from chainfpn.training.snapshot import Snapshot, load_snapshot, save_snapshot
 from chainfpn.training.statistics import recompute_statistics
 from chainfpn.training.train_chain import train_chain
+from chainfpn.training.training_state import MixedPrecisionState, RandomState
 
 __all__ = [
     "AverageLosses",

@@ -1,10 +1,13 @@
-"""The last and the best weights of a training, as files that say what they are."""
+"""The last and the best weights of a training, as files with their metadata."""
 
 import math
 import pathlib
+from typing import Any
 
+import chainer
 from chainer.training import extension
 
+from chainfpn._typing import PathLike
 from chainfpn.serialization import save_weights
 
 
@@ -14,7 +17,7 @@ class BestWeights(extension.Extension):
     Args:
         model (chainfpn.links.Detector): The detector.
         out (str or os.PathLike): The folder.
-        key (str): Name of the observation that tells the best, such as ``'validation/main/map'``.
+        key (str): Name of the observation that is compared, such as ``'validation/main/map'``.
         meta (dict or None): More entries of ``__meta__``; see :func:`chainfpn.save_weights`.
 
     Attributes:
@@ -25,14 +28,11 @@ class BestWeights(extension.Extension):
     trigger = 1, "epoch"
     priority = -50  # after the evaluation, before the snapshot
 
-    def __init__(self, model, out, *, key, meta=None):
-        self.model = model
-        self.out = pathlib.Path(out)
-        self.key = key
-        self.meta = {} if meta is None else meta
+    def __init__(self, model: chainer.Link, out: PathLike, *, key: str, meta: dict[str, Any] | None = None) -> None:
+        self.model, self.out, self.key, self.meta = model, out, key, meta
         self.best = float("-inf")
 
-    def __call__(self, trainer):
+    def __call__(self, trainer: chainer.training.Trainer) -> None:
         """Write the files.
 
         Args:
@@ -43,15 +43,16 @@ class BestWeights(extension.Extension):
             ValueError: if a file cannot be written, or ``meta`` is not JSON.
         """
         figure = float(trainer.observation.get(self.key, "nan"))
-        known = math.isfinite(figure)
-        said = {self.key.rpartition("/")[2]: figure} if known else {}
-        training = {**self.meta, "epoch": trainer.updater.epoch, "iteration": trainer.updater.iteration, **said}
-        save_weights(self.out / "last.npz", self.model, meta={"training": training})
-        if known and figure > self.best:
+        updater, out = trainer.updater, pathlib.Path(self.out)
+        training = {**(self.meta or {}), "epoch": updater.epoch, "iteration": updater.iteration}
+        if math.isfinite(figure):
+            training[self.key.rpartition("/")[2]] = figure
+        save_weights(out / "last.npz", self.model, meta={"training": training})
+        if math.isfinite(figure) and figure > self.best:
             self.best = figure
-            save_weights(self.out / "best.npz", self.model, meta={"training": training})
+            save_weights(out / "best.npz", self.model, meta={"training": training})
 
-    def serialize(self, serializer):
+    def serialize(self, serializer: chainer.AbstractSerializer) -> None:
         """Write or read the highest figure so far.
 
         Args:

@@ -3,38 +3,36 @@
 import contextlib
 import io
 import itertools
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
-#: Name of each figure: thresholds of IoU, areas of the objects, most detections per image; in pycocotools' order.
+from chainfpn._typing import Array
+
+_IOUS = "0.50:0.95"
+_AREAS = ("small", "medium", "large")
+#: Name of each figure: IoU thresholds, areas of the ground truth, most detections per image; in pycocotools' order.
 FIGURES = {
-    "AP": ("0.50:0.95", "all", 100),
-    "AP50": ("0.50", "all", 100),
-    "AP75": ("0.75", "all", 100),
-    "APs": ("0.50:0.95", "small", 100),
-    "APm": ("0.50:0.95", "medium", 100),
-    "APl": ("0.50:0.95", "large", 100),
-    "AR1": ("0.50:0.95", "all", 1),
-    "AR10": ("0.50:0.95", "all", 10),
-    "AR100": ("0.50:0.95", "all", 100),
-    "ARs": ("0.50:0.95", "small", 100),
-    "ARm": ("0.50:0.95", "medium", 100),
-    "ARl": ("0.50:0.95", "large", 100),
+    **{"AP": (_IOUS, "all", 100), "AP50": ("0.50", "all", 100), "AP75": ("0.75", "all", 100)},
+    **{f"AP{area[0]}": (_IOUS, area, 100) for area in _AREAS},
+    **{f"AR{most}": (_IOUS, "all", most) for most in (1, 10, 100)},
+    **{f"AR{area[0]}": (_IOUS, area, 100) for area in _AREAS},
 }
 
 
 def evaluate_coco(
-    pred_bboxes,
-    pred_labels,
-    pred_scores,
-    gt_bboxes,
-    gt_labels,
+    pred_bboxes: Iterable[Array],
+    pred_labels: Iterable[Array],
+    pred_scores: Iterable[Array],
+    gt_bboxes: Iterable[Array],
+    gt_labels: Iterable[Array],
     *,
-    gt_areas=None,
-    gt_crowdeds=None,
-    pred_masks=None,
-    gt_masks=None,
-):
+    gt_areas: Iterable[Array] | None = None,
+    gt_crowdeds: Iterable[Array] | None = None,
+    pred_masks: Iterable[Array] | None = None,
+    gt_masks: Iterable[Array] | None = None,
+) -> dict[str, dict[str, float]]:
     """Compute COCO's figures of detections.
 
     Every argument has an entry per image. Masks may also be lists of what :func:`run_lengths` returns. Of images
@@ -48,13 +46,13 @@ def evaluate_coco(
         gt_labels (iterable of array): int, (R',).
         gt_areas (iterable of array or None): float, (R',), which decide what is small, medium and large; by default
             the areas of the masks, or else of the boxes.
-        gt_crowdeds (iterable of array or None): bool, (R',), objects for which nothing is gained or lost.
+        gt_crowdeds (iterable of array or None): bool, (R',), ground truth that is ignored.
         pred_masks (iterable of array or None): bool, (R, H, W).
         gt_masks (iterable of array or None): bool, (R', H, W).
 
     Returns:
         dict: ``'box'`` and, if there are both kinds of masks, ``'mask'``, each a dict from the names in
-        :data:`FIGURES` to float; nan where there is no object to tell.
+        :data:`FIGURES` to float; nan where there is no ground truth.
 
     Raises:
         ImportError: if pycocotools is not installed.
@@ -69,23 +67,27 @@ def evaluate_coco(
         itertools.repeat(None, len(required[0])) if values is None else values
         for values in (gt_areas, gt_crowdeds, *((pred_masks, gt_masks) if has_masks else (None, None)))
     ]
-    n_class, images, truths, boxes, masks = 0, [], [], [], []
+    n_class = 0
+    images: list[dict] = []
+    ground_truth: list[dict] = []
+    boxes: list[dict] = []
+    masks: list[dict] = []
     for image, entries in enumerate(zip(*required, *optional, strict=True), start=1):
         bbox, label, score, gt_bbox, gt_label, gt_area, gt_crowded, mask, gt_mask = entries
-        images.append({"id": image, "height": None, "width": None})  # asked for, but not used with run lengths
+        images.append({"id": image, "height": None, "width": None})  # required, but not used with run lengths
         runs, gt_runs = (run_lengths(mask), run_lengths(gt_mask)) if has_masks else (None, None)
-        truths += _annotations(image, gt_bbox, gt_label, runs=gt_runs, area=gt_area, crowded=gt_crowded)
+        ground_truth += _annotations(image, gt_bbox, gt_label, runs=gt_runs, area=gt_area, crowded=gt_crowded)
         boxes += _annotations(image, bbox, label, score=score)
         masks += _annotations(image, bbox, label, score=score, runs=runs) if has_masks else []
         n_class = max(n_class, *(int(values.max()) + 1 for values in (label, gt_label) if len(values)), 0)
-    ground = {"images": images, "categories": [{"id": i} for i in range(n_class)]}
-    figures = {"box": _figures(ground, truths, boxes, "bbox")}
+    dataset = {"images": images, "categories": [{"id": i} for i in range(n_class)]}
+    figures = {"box": _figures(dataset, ground_truth, boxes, "bbox")}
     if has_masks:
-        figures["mask"] = _figures(ground, truths, masks, "segm")
+        figures["mask"] = _figures(dataset, ground_truth, masks, "segm")
     return figures
 
 
-def run_lengths(mask):
+def run_lengths(mask: Array | list[dict]) -> list[dict]:
     """Compress masks.
 
     Args:
@@ -104,48 +106,49 @@ def run_lengths(mask):
     return coco_mask.encode(np.asfortranarray(mask.transpose(1, 2, 0).astype(np.uint8)))
 
 
-def _annotations(image, bbox, label, *, score=None, runs=None, area=None, crowded=None):
-    """Turn the objects of one image into COCO's annotations."""
+def _annotations(
+    image: int,
+    bbox: Array,
+    label: Array,
+    *,
+    score: Array | None = None,
+    runs: list[dict] | None = None,
+    area: Array | None = None,
+    crowded: Array | None = None,
+) -> list[dict]:
+    """Return the boxes of one image as COCO's annotations."""
     from pycocotools import mask as coco_mask
 
-    corners = np.asarray(bbox, dtype=np.float64).reshape(-1, 4)
-    sides = corners[:, 2:] - corners[:, :2]
+    boxes = np.asarray(bbox, dtype=np.float64).reshape(-1, 4)[:, [1, 0, 3, 2]]
+    boxes[:, 2:] -= boxes[:, :2]  # x, y, width, height
     if area is None:
-        area = sides.prod(axis=1) if runs is None else [coco_mask.area(run) for run in runs]
-    annotations = []
-    for k, ((y, x, _, _), (height, width)) in enumerate(zip(corners, sides, strict=True)):
-        annotation = {
-            "image_id": image,
-            "category_id": int(label[k]),
-            "bbox": [float(x), float(y), float(width), float(height)],
-            "area": float(area[k]),
-            "iscrowd": 0 if crowded is None else int(crowded[k]),
-        }
-        if runs is not None:
-            annotation["segmentation"] = runs[k]
-        if score is not None:
-            annotation["score"] = float(score[k])
-        annotations.append(annotation)
-    return annotations
+        area = boxes[:, 2:].prod(axis=1) if runs is None else [coco_mask.area(run) for run in runs]
+    columns = {"category_id": label, "bbox": boxes, "area": np.asarray(area, dtype=np.float64), "score": score}
+    columns["iscrowd"] = np.zeros(len(boxes), dtype=int) if crowded is None else np.asarray(crowded, dtype=int)
+    lists = {key: np.asarray(values).tolist() for key, values in columns.items() if values is not None}
+    if runs is not None:
+        lists["segmentation"] = runs
+    rows = zip(*lists.values(), strict=True)
+    return [{"image_id": image, **dict(zip(lists, row, strict=True))} for row in rows]
 
 
-def _figures(ground, truths, found, kind):
+def _figures(dataset: dict, ground_truth: list[dict], detections: list[dict], kind: str) -> dict[str, float]:
     """Run pycocotools, which prints a lot."""
     from pycocotools.cocoeval import COCOeval
 
     with contextlib.redirect_stdout(io.StringIO()):
-        run = COCOeval(_coco(ground, truths), _coco(ground, found), kind)
+        run = COCOeval(_coco(dataset, ground_truth), _coco(dataset, detections), kind)
         run.evaluate()
         run.accumulate()
         run.summarize()
     return {name: float(v) if v > -1 else float("nan") for name, v in zip(FIGURES, run.stats, strict=True)}
 
 
-def _coco(ground, annotations):
+def _coco(dataset: dict, annotations: list[dict]) -> Any:
     """Make pycocotools' index of annotations; it takes an id of 0 for none."""
     from pycocotools.coco import COCO
 
     coco = COCO()
-    coco.dataset = {**ground, "annotations": [{**entry, "id": k} for k, entry in enumerate(annotations, start=1)]}
+    coco.dataset = {**dataset, "annotations": [{**entry, "id": k} for k, entry in enumerate(annotations, start=1)]}
     coco.createIndex()
     return coco

@@ -1,10 +1,14 @@
 """Parts of a network that training leaves as they are."""
 
+import chainer
+
+from chainfpn.errors import InvalidArgument
+
 #: Stages of a ResNet from the one that is trained first to the one that is trained last.
 _STAGES = ("layer4", "layer3", "layer2", "layer1", "conv1")
 
 
-def freeze(link):
+def freeze(link: chainer.Link) -> None:
     """Take a link's parameters out of training: no gradient is computed for them, and so no update.
 
     Where nothing before the link has a gradient either, its forward pass keeps no maps for a backward pass.
@@ -20,12 +24,12 @@ def freeze(link):
         raise ValueError("freeze: link must have an optimizer: call freeze after optimizer.setup")
     link.disable_update()
     for param in link.params():
-        # Chainer has no public way to say this of a parameter that exists.
+        # Chainer has no public way to set this of a parameter that exists.
         param._requires_grad = False
         param.node._requires_grad = False
 
 
-def freeze_backbone(detector, trainable_layers):
+def freeze_backbone(detector: chainer.Link, trainable_layers: int) -> None:
     """Freeze the first stages of a detector's ResNet.
 
     Args:
@@ -40,11 +44,12 @@ def freeze_backbone(detector, trainable_layers):
         torchvision 0.14 ``_resnet_fpn_extractor``; its detectors start with 3 of a pretrained trunk.
     """
     if not 0 <= trainable_layers <= len(_STAGES):
-        raise ValueError(f"freeze_backbone: trainable_layers must be in 0..{len(_STAGES)}, got {trainable_layers!r}")
+        raise InvalidArgument("freeze_backbone", "trainable_layers", f"in 0..{len(_STAGES)}", trainable_layers)
     body = getattr(detector.backbone, "body", None)
     children = {} if body is None else {child.name: child for child in body.children()}
     if "conv1" not in children:
-        raise ValueError(f"freeze_backbone: detector must have a ResNet as backbone.body, got {type(body).__name__}")
+        rule, got = "have a ResNet as backbone.body", type(body).__name__
+        raise InvalidArgument("freeze_backbone", "detector", rule, detector, got=got)
     frozen = [*_STAGES[trainable_layers:], *(["bn1"] if trainable_layers < len(_STAGES) else [])]
     for name in frozen:
         if name in children:

@@ -1,17 +1,20 @@
-"""Gradients that together never grow too long."""
+"""Gradients with a bounded norm."""
 
 import math
 
+import chainer
 import numpy as np
+
+from chainfpn._attributes import Checked
 
 
 class GradientClipping:
-    """Shrink all gradients by the same factor where their norm passes a limit.
+    """Scale all gradients by the same factor where their norm exceeds a limit.
 
-    Unlike Chainer's hook of this name, parameters without a gradient (frozen ones, those of a branch that had nothing
-    to learn from) are left out, and the norm is that of the gradients without the scale of the loss. Gradients that are
-    not finite are left as they are where Chainer is about to skip the update and lower that scale, and are an error
-    everywhere else, before they spoil the weights.
+    Unlike Chainer's hook of this name, it skips parameters without a gradient (frozen ones, those of a branch without
+    foreground), and takes the norm of the gradients without the scale of the loss. Gradients that are not finite are
+    left as they are where Chainer is about to skip the update and lower that scale, and are an error everywhere else,
+    before they spoil the weights.
 
     Args:
         max_norm (float): Largest L2 norm of all gradients together.
@@ -26,12 +29,12 @@ class GradientClipping:
     name = "GradientClipping"
     timing = "pre"
 
-    def __init__(self, max_norm):
-        if not max_norm > 0:
-            raise ValueError(f"GradientClipping: max_norm must be > 0, got {max_norm!r}")
+    max_norm = Checked("> 0", lambda value: value > 0)
+
+    def __init__(self, max_norm: float) -> None:
         self.max_norm = max_norm
 
-    def __call__(self, optimizer):
+    def __call__(self, optimizer: chainer.Optimizer) -> None:
         """Clip.
 
         Args:
@@ -44,13 +47,11 @@ class GradientClipping:
             return
         grads = [param.grad for param in optimizer.target.params() if param.grad is not None]
         scale = optimizer._loss_scale or 1
-        with np.errstate(over="ignore"):  # the norm is then infinite, which is looked at
+        with np.errstate(over="ignore"):  # the norm is then infinite, which is checked
             norm = math.sqrt(sum(float((grad.astype("float32") ** 2).sum()) for grad in grads)) / scale
         if not math.isfinite(norm):
-            raise FloatingPointError(
-                f"GradientClipping: the norm of the gradients must be finite, got {norm};"
-                " the learning rate may be too high"
-            )
+            problem = f"the norm of the gradients must be finite, got {norm}"
+            raise FloatingPointError(f"GradientClipping: {problem}; the learning rate may be too high")
         if norm > self.max_norm:
             for grad in grads:
                 grad *= grad.dtype.type(self.max_norm / norm)

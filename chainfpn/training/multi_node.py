@@ -1,7 +1,9 @@
 """One training over several processes."""
 
 import functools
+from typing import Any
 
+import chainer
 import numpy as np
 from chainer.backends import cuda
 from chainer.training import extension
@@ -9,7 +11,7 @@ from chainer.training import extension
 from chainfpn.links.sync_batch_normalization import SyncBatchNormalization
 
 
-def multi_node_optimizer(optimizer, link, comm):
+def multi_node_optimizer(optimizer: chainer.Optimizer, link: chainer.Link, comm: Any) -> chainer.Optimizer:
     """Set an optimizer up so that all processes make the same steps.
 
     The parameters of the first process are everyone's; each update uses the mean of all gradients. Unlike ChainerMN's
@@ -32,8 +34,8 @@ def multi_node_optimizer(optimizer, link, comm):
     return optimizer
 
 
-def sync_norm(comm, *, eps=1e-5):
-    """Make what a builder takes as ``norm`` for batch normalization over all processes.
+def sync_norm(comm: Any, *, eps: float = 1e-5) -> functools.partial:
+    """Return a builder's ``norm`` for batch normalization over all processes.
 
     Args:
         comm (chainermn.CommunicatorBase): The processes.
@@ -45,7 +47,7 @@ def sync_norm(comm, *, eps=1e-5):
     return functools.partial(SyncBatchNormalization, comm=comm, eps=eps)
 
 
-def average_statistics(link, comm):
+def average_statistics(link: chainer.Link, comm: Any) -> None:
     """Give all processes the mean of their running statistics of batch normalization.
 
     Args:
@@ -65,9 +67,9 @@ def average_statistics(link, comm):
 class AverageStatistics(extension.Extension):
     """Average the running statistics of batch normalization before they are evaluated and saved.
 
-    In training every process normalizes with what is in its own batch (unless the normalization is
-    :func:`sync_norm`'s), and remembers it; so the statistics of one of them are worth a part of the data only. All
-    processes must have this extension.
+    In training every process normalizes with the statistics of its own batch (unless the normalization is
+    :func:`sync_norm`'s), so that its running statistics are those of its part of the data. All processes must have
+    this extension.
 
     Args:
         model (chainer.Link): The network.
@@ -78,11 +80,10 @@ class AverageStatistics(extension.Extension):
     trigger = 1, "epoch"
     priority = extension.PRIORITY_WRITER + 1  # before the evaluation
 
-    def __init__(self, model, comm):
-        self.model = model
-        self.comm = comm
+    def __init__(self, model: chainer.Link, comm: Any) -> None:
+        self.model, self.comm = model, comm
 
-    def __call__(self, trainer):
+    def __call__(self, trainer: chainer.training.Trainer) -> None:
         """Average.
 
         Args:
@@ -92,7 +93,7 @@ class AverageStatistics(extension.Extension):
 
 
 class AverageLosses(extension.Extension):
-    """Let every process observe the mean of all processes' losses, so that a log tells of the whole batch.
+    """Let every process observe the mean of all processes' losses, so that a log has those of the whole batch.
 
     All processes must have this extension.
 
@@ -105,11 +106,10 @@ class AverageLosses(extension.Extension):
     trigger = 1, "iteration"
     priority = extension.PRIORITY_EDITOR  # before whatever reads it
 
-    def __init__(self, comm, *, prefix="main/loss"):
-        self.comm = comm
-        self.prefix = prefix
+    def __init__(self, comm: Any, *, prefix: str = "main/loss") -> None:
+        self.comm, self.prefix = comm, prefix
 
-    def __call__(self, trainer):
+    def __call__(self, trainer: chainer.training.Trainer) -> None:
         """Average.
 
         Args:

@@ -1,8 +1,11 @@
-"""Pictures of how losses and accuracy went."""
+"""Curves of losses and average precision."""
 
 import pathlib
 
+import chainer
 from chainer.training import extension
+
+from chainfpn._typing import PathLike
 
 
 class PlotMetrics(extension.Extension):
@@ -20,13 +23,12 @@ class PlotMetrics(extension.Extension):
     trigger = 1, "epoch"
     priority = -60  # after the log
 
-    def __init__(self, out, *, log_report="LogReport"):
-        import matplotlib.figure  # noqa: F401  (said now, not after the first epoch)
+    def __init__(self, out: PathLike, *, log_report: str = "LogReport") -> None:
+        import matplotlib.figure  # noqa: F401  (raises now, not after the first epoch)
 
-        self.out = pathlib.Path(out)
-        self.log_report = log_report
+        self.out, self.log_report = out, log_report
 
-    def __call__(self, trainer):
+    def __call__(self, trainer: chainer.training.Trainer) -> None:
         """Draw.
 
         Args:
@@ -36,11 +38,12 @@ class PlotMetrics(extension.Extension):
             ValueError: if the trainer has no extension of that name, or a file cannot be written.
         """
         log = trainer.get_extension(self.log_report).log
-        draw_curves(log, "main/loss", self.out / "losses.png", title="loss")
-        draw_curves(log, "validation/main/", self.out / "ap.png", title="average precision", top=1)
+        out = pathlib.Path(self.out)
+        draw_curves(log, "main/loss", out / "losses.png", title="loss")
+        draw_curves(log, "validation/main/", out / "ap.png", title="average precision", top=1)
 
 
-def draw_curves(log, prefix, path, *, title, top=None):
+def draw_curves(log: list[dict], prefix: str, path: PathLike, *, title: str, top: float | None = None) -> None:
     """Draw every figure of a log whose name begins with a prefix, over the epochs.
 
     Args:

@@ -2,11 +2,16 @@
 
 import bisect
 import math
+from collections.abc import Callable, Sequence
 
+import chainer
 from chainer.training import extension
 
+#: Number of updates done to learning rate.
+Schedule = Callable[[int], float]
 
-def step_schedule(lr, milestones, *, gamma=0.1):
+
+def step_schedule(lr: float, milestones: Sequence[int], *, gamma: float = 0.1) -> Schedule:
     """Fall by a factor at each milestone.
 
     Args:
@@ -29,7 +34,7 @@ def step_schedule(lr, milestones, *, gamma=0.1):
     return lambda iteration: lr * gamma ** bisect.bisect_right(milestones, iteration)
 
 
-def cosine_schedule(lr, n_iterations, *, final=0.0):
+def cosine_schedule(lr: float, n_iterations: int, *, final: float = 0.0) -> Schedule:
     """Fall along half a cosine.
 
     Args:
@@ -49,15 +54,15 @@ def cosine_schedule(lr, n_iterations, *, final=0.0):
         [1.0, 0.75, 0.5, 0.5]
     """
 
-    def schedule(iteration):
+    def schedule(iteration: int) -> float:
         done = min(iteration / n_iterations, 1.0)
         return lr * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done)))
 
     return schedule
 
 
-def warm_up(schedule, n_iterations, *, start=1e-3):
-    """Begin small: rise linearly to what another schedule says.
+def warm_up(schedule: Schedule, n_iterations: int, *, start: float = 1e-3) -> Schedule:
+    """Rise linearly to the learning rate of another schedule.
 
     Args:
         schedule (callable): Number of updates done to learning rate.
@@ -76,7 +81,7 @@ def warm_up(schedule, n_iterations, *, start=1e-3):
         [0.5, 0.75, 1.0, 1.0]
     """
 
-    def warmed(iteration):
+    def warmed(iteration: int) -> float:
         done = min(iteration / n_iterations, 1.0) if n_iterations else 1.0
         return schedule(iteration) * (start + (1 - start) * done)
 
@@ -96,11 +101,10 @@ class LearningRate(extension.Extension):
     trigger = 1, "iteration"
     name = "LearningRate"
 
-    def __init__(self, schedule, optimizer=None):
-        self.schedule = schedule
-        self.optimizer = optimizer
+    def __init__(self, schedule: Schedule, optimizer: chainer.Optimizer | None = None) -> None:
+        self.schedule, self.optimizer = schedule, optimizer
 
-    def initialize(self, trainer):
+    def initialize(self, trainer: chainer.training.Trainer) -> None:
         """Set the rate of the first update.
 
         Args:
@@ -108,7 +112,7 @@ class LearningRate(extension.Extension):
         """
         self(trainer)
 
-    def __call__(self, trainer):
+    def __call__(self, trainer: chainer.training.Trainer) -> None:
         """Set the rate of the next update.
 
         Args:

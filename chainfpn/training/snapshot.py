@@ -1,11 +1,13 @@
-"""The whole state of a training in a file, and back."""
+"""The whole state of a training in a file."""
 
 import os
 
+import chainer
 import numpy as np
 from chainer import serializers
 from chainer.training import extension
 
+from chainfpn._typing import PathLike
 from chainfpn.serialization import WeightsError, read_weights
 
 #: What files of earlier versions call an extension, and what it is called now.
@@ -25,10 +27,10 @@ class Snapshot(extension.Extension):
     trigger = 1, "epoch"
     priority = -100  # after everything that has a state
 
-    def __init__(self, path):
+    def __init__(self, path: PathLike) -> None:
         self.path = path
 
-    def __call__(self, trainer):
+    def __call__(self, trainer: chainer.training.Trainer) -> None:
         """Write the file.
 
         Args:
@@ -37,7 +39,7 @@ class Snapshot(extension.Extension):
         save_snapshot(self.path, trainer)
 
 
-def save_snapshot(path, trainer):
+def save_snapshot(path: PathLike, trainer: chainer.training.Trainer) -> None:
     """Write the state of a trainer: model, optimizer, iterator, extensions, triggers.
 
     Args:
@@ -55,7 +57,7 @@ def save_snapshot(path, trainer):
         np.savez(file, **{name: array for name, array in serializer.target.items() if array is not None})
 
 
-def load_snapshot(path, trainer):
+def load_snapshot(path: PathLike, trainer: chainer.training.Trainer) -> None:
     """Bring a trainer into the state that a snapshot holds. Nothing is unpickled.
 
     Args:
@@ -71,6 +73,5 @@ def load_snapshot(path, trainer):
     try:
         serializers.NpzDeserializer(arrays).load(trainer)
     except (KeyError, ValueError, TypeError) as error:
-        raise WeightsError(
-            f"{os.path.basename(path)}: must be the snapshot of a training with the same options, got {error}"
-        ) from error
+        problem = f"must be the snapshot of a training with the same options, got {error}"
+        raise WeightsError(f"{os.path.basename(path)}: {problem}") from error

@@ -1,17 +1,21 @@
-"""Statistics of batch normalization, measured anew."""
+"""Statistics of batch normalization, recomputed."""
+
+from collections.abc import Iterable
+from typing import Any
 
 import chainer
 import numpy as np
 
+from chainfpn._typing import Array
+from chainfpn.errors import InvalidArgument
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 
 
-def recompute_statistics(link, batches):
+def recompute_statistics(link: chainer.Link, batches: Iterable[Array]) -> int:
     """Replace the running statistics of every batch normalization by those of given batches.
 
-    Each batch is normalized by its own statistics, as in training; what a layer keeps are mean and variance over all
-    batches together. For a trunk whose statistics have drifted away from its weights, or that will see another kind of
-    picture.
+    Each batch is normalized by its own statistics, as in training; a layer keeps mean and variance over all batches
+    together. For a trunk whose statistics have drifted away from its weights, or one for another kind of image.
 
     Args:
         link (chainer.Link): A network that is called with a batch.
@@ -33,7 +37,7 @@ def recompute_statistics(link, batches):
             link(batch)
             n_batches += 1
     if not n_batches:
-        raise ValueError("recompute_statistics: batches must have at least one batch, got none")
+        raise InvalidArgument("recompute_statistics", "batches", "have at least one batch", batches, got="none")
     for layer, mean, square, n in hook.sums.values():
         layer.avg_mean[...] = mean / n
         layer.avg_var[...] = (square / n - (mean / n) ** 2).clip(min=0)  # rounding alone could make it negative
@@ -41,14 +45,14 @@ def recompute_statistics(link, batches):
 
 
 class _Measure(chainer.LinkHook):
-    """Before a layer runs, give it the statistics of what it is about to see."""
+    """Before a layer runs, give it the statistics of its input."""
 
     name = "recompute_statistics"
 
-    def __init__(self):
-        self.sums = {}
+    def __init__(self) -> None:
+        self.sums: dict[int, list] = {}
 
-    def forward_preprocess(self, args):
+    def forward_preprocess(self, args: Any) -> None:
         layer = args.link
         if not isinstance(layer, (BatchNormalization, FrozenBatchNormalization)):
             return

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 
 import chainer
 import chainer.functions as F
@@ -11,7 +12,7 @@ import pytest
 from chainer.training import extensions
 
 import chainfpn
-from chainfpn import WeightsError, load_weights, models, read_weights
+from chainfpn import WeightsError, load_weights, models, read_weights, set_weights
 from chainfpn.links import BatchNormalization, FrozenBatchNormalization
 
 
@@ -174,3 +175,18 @@ def test_halves_are_half_as_large(tmp_path):
 def test_a_folder_that_is_not_there_is_said(tmp_path):
     with pytest.raises(ValueError, match=r"w\.npz: cannot be written: No such file or directory"):
         chainfpn.save_weights(tmp_path / "nowhere" / "w.npz", Small())
+
+
+def test_what_does_not_fit_is_in_the_error():
+    link = L.Linear(3, 2)
+    arrays = {"W": np.zeros((2, 4), np.float32), "x": np.zeros(1, np.float32)}
+    with pytest.raises(WeightsError) as caught:
+        set_weights(arrays, link, file="a.npz")
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert (error.file, error.missing, error.unexpected) == ("a.npz", ("b",), ("x",))
+    assert error.misshapen == {"W": ((2, 4), (2, 3))}
+    assert str(error).splitlines() == [
+        "a.npz: b is missing",
+        "a.npz: x is not in the model",
+        "a.npz: W has shape (2, 4) in the file, (2, 3) in the model",
+    ]

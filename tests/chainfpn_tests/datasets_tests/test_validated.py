@@ -36,7 +36,6 @@ def test_nothing_sound_is_an_error(penn_fudan):
 def with_boxes(dataset, bbox):
     bbox = np.array(bbox, dtype=np.float32)
     label, mask = np.arange(len(bbox), dtype=np.int32), np.zeros((len(bbox), 32, 32), dtype=bool)
-    dataset.get_annotation = None
     dataset._getters[1] = lambda i: (bbox, label, mask, label.astype(np.float32))
     dataset.keys = ("bbox", "label", "img", "mask")
     return dataset

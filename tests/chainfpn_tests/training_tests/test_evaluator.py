@@ -215,7 +215,7 @@ def test_what_is_broken_is_reported_and_left_out(monkeypatch):
 def test_boxes_that_are_no_numbers_are_reported_and_left_out():
     dataset = ShapesDataset(1, 32)
     answers = list(truth_as_answers(dataset))
-    bbox, label, mask, area = dataset.get_objects(0)
+    bbox, label, mask, area = dataset.read(0, ("bbox", "label", "mask", "area"))
     wrong = np.concatenate((bbox, np.float32([[1, 2, np.nan, 9.5]])))
     rest = [np.concatenate((value, value[:1])) for value in (label, mask, area)]
     dataset._getters[1] = lambda i: (wrong, *rest)
