@@ -1,6 +1,8 @@
-"""Run a detector on a data set and say how good it is."""
+"""Figures of a detector on a data set."""
 
 import importlib.util
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import chainer
 import numpy as np
@@ -8,12 +10,15 @@ from chainer import reporter
 from chainer.training import extensions
 from chainercv.evaluations import eval_detection_voc
 
-from chainfpn.datasets import DataError
+from chainfpn._attributes import Fixed
+from chainfpn._typing import Array
+from chainfpn.datasets import DataError, DetectionDataset
+from chainfpn.errors import InvalidArgument
 from chainfpn.training.coco_evaluation import evaluate_coco, run_lengths
 
 
 class Evaluation:
-    """What was found in some images, beside what is there.
+    """Detections in some images beside their ground truth.
 
     Args:
         label_names (sequence of str): Names of the labels.
@@ -23,29 +28,26 @@ class Evaluation:
         n_images (int): Images so far.
     """
 
-    def __init__(self, label_names):
+    def __init__(self, label_names: Iterable[str]) -> None:
         self.label_names = tuple(label_names)
-        self._images = {}
+        self._images: dict[int, tuple[dict, dict]] = {}
 
     @property
-    def n_images(self):
+    def n_images(self) -> int:
         """Images so far: int."""
         return len(self._images)
 
-    def add(self, i, found, truth):
+    def add(self, i: int, detections: dict[str, Array], ground_truth: dict[str, Array]) -> None:
         """Add an image.
 
         Args:
-            i (int): Index of the example, which tells its place among the others.
-            found (dict of str to array): ``bbox``, ``label``, ``score`` and perhaps ``mask``.
-            truth (dict of str to array): ``bbox``, ``label`` and perhaps ``area``, ``crowded`` and ``mask``.
+            i (int): Index of the example, by which images are ordered.
+            detections (dict of str to array): ``bbox``, ``label``, ``score`` and perhaps ``mask``.
+            ground_truth (dict of str to array): ``bbox``, ``label`` and perhaps ``area``, ``crowded`` and ``mask``.
         """
-        self._images[i] = tuple(
-            {key: run_lengths(value) if key == "mask" else value for key, value in values.items()}
-            for values in (found, truth)
-        )
+        self._images[i] = _compressed(detections), _compressed(ground_truth)
 
-    def merge(self, other):
+    def merge(self, other: "Evaluation") -> None:
         """Add all images of another evaluation.
 
         Args:
@@ -53,22 +55,23 @@ class Evaluation:
         """
         self._images.update(other._images)
 
-    def voc(self):
-        """Compute VOC's average precision at an IoU of 0.5, under the whole curve; crowds are difficult objects.
+    def voc(self) -> dict[str, float]:
+        """Compute VOC's average precision at an IoU of 0.5, under the whole curve; crowds count as difficult.
 
         Returns:
-            dict of str to float: An entry per label, nan where there is no object.
+            dict of str to float: An entry per label, nan where there is no ground truth.
         """
         ap = np.full(len(self.label_names), np.nan)
-        found, truths = self._sides()
-        if any((~truth["crowded"]).any() if "crowded" in truth else len(truth["label"]) for truth in truths):
+        detections, ground_truth = self._sides()
+        if any((~gt["crowded"]).any() if "crowded" in gt else len(gt["label"]) for gt in ground_truth):
             with np.errstate(invalid="ignore"):
-                columns = *_columns(found, "bbox", "label", "score"), *_columns(truths, "bbox", "label", "crowded")
+                predicted = _columns(detections, "bbox", "label", "score")
+                columns = *predicted, *_columns(ground_truth, "bbox", "label", "crowded")
                 precisions = eval_detection_voc(*columns)["ap"]
             ap[: len(precisions)] = precisions
         return dict(zip(self.label_names, map(float, ap), strict=True))
 
-    def coco(self):
+    def coco(self) -> dict[str, dict[str, float]]:
         """Compute COCO's figures; see :func:`~chainfpn.training.evaluate_coco`.
 
         Returns:
@@ -77,26 +80,20 @@ class Evaluation:
         Raises:
             ImportError: if pycocotools is not installed.
         """
-        found, truths = self._sides()
-        area, crowded, gt_mask = _columns(truths, "area", "crowded", "mask")
-        (pred_mask,) = _columns(found, "mask")
-        return evaluate_coco(
-            *_columns(found, "bbox", "label", "score"),
-            *_columns(truths, "bbox", "label"),
-            gt_areas=area,
-            gt_crowdeds=crowded,
-            pred_masks=pred_mask,
-            gt_masks=gt_mask,
-        )
+        detections, ground_truth = self._sides()
+        bboxes, labels, areas, crowdeds, masks = _columns(ground_truth, "bbox", "label", "area", "crowded", "mask")
+        *predicted, pred_masks = _columns(detections, "bbox", "label", "score", "mask")
+        options = {"gt_areas": areas, "gt_crowdeds": crowdeds, "gt_masks": masks, "pred_masks": pred_masks}
+        return evaluate_coco(*predicted, bboxes, labels, **options)
 
-    def _sides(self):
-        """Return what was found and what is there, lists with an entry per image."""
+    def _sides(self) -> tuple[list[dict], list[dict]]:
+        """Return detections and ground truth, lists with an entry per image."""
         images = [self._images[i] for i in sorted(self._images)]
-        return [found for found, _ in images], [truth for _, truth in images]
+        return [detections for detections, _ in images], [ground_truth for _, ground_truth in images]
 
 
 class DetectionEvaluator(extensions.Evaluator):
-    """Trainer extension: VOC's AP and, if asked for, COCO's figures of a detector on a data set.
+    """Trainer extension: VOC's AP and, on request, COCO's figures of a detector on a data set.
 
     ChainerCV's evaluators work with chainfpn's detectors, too, as long as ``predict`` returns no more than boxes,
     labels and scores. This one also takes detectors that return masks or points, examples that cannot be read, and
@@ -106,11 +103,11 @@ class DetectionEvaluator(extensions.Evaluator):
     ``coco/mask/AP`` and so on only for detectors and data that have masks.
 
     Args:
-        dataset (DetectionDataset): What is looked at.
-        target (chainer.Link): With ``predict``, ``n_fg_class`` and ``label_names``.
+        dataset (DetectionDataset): The data.
+        target (chainfpn.links.Detector): The detector.
         coco (bool): Compute COCO's figures, for which pycocotools is needed.
         report (callable or None): Takes a sentence about each example that is left out.
-        comm (chainermn.CommunicatorBase or None): Every process looks at its share; the first one reports.
+        comm (chainermn.CommunicatorBase or None): Every process evaluates its share; the first one reports.
 
     Raises:
         ValueError: if target and dataset have no label in common.
@@ -120,91 +117,104 @@ class DetectionEvaluator(extensions.Evaluator):
     default_name = "validation"
     priority = chainer.training.PRIORITY_WRITER
 
-    def __init__(self, dataset, target, *, coco=False, report=None, comm=None):
+    dataset, target = Fixed(), Fixed()
+
+    def __init__(
+        self,
+        dataset: DetectionDataset,
+        target: chainer.Link,
+        *,
+        coco: bool = False,
+        report: Callable[[str], Any] | None = None,
+        comm: Any = None,
+    ) -> None:
         super().__init__({}, target)
         match_labels(target, dataset)
-        self.dataset = dataset
-        self._coco = coco
-        self._report = report
-        self._comm = comm
+        self.dataset, self.target, self.coco, self.report, self.comm = dataset, target, coco, report, comm
 
-    def evaluate(self):
+    def evaluate(self) -> dict[str, Any]:
         """Evaluate.
 
         Returns:
             dict: What is reported, by its full name; nothing in any process but the first.
         """
-        target = self.get_target("main")
-        rank, size = (0, 1) if self._comm is None else (self._comm.rank, self._comm.size)
-        evaluation = evaluate(target, self.dataset, indices=range(rank, len(self.dataset), size), report=self._report)
-        if self._comm is not None:
-            shares = self._comm.gather_obj(evaluation)
+        rank, size = (0, 1) if self.comm is None else (self.comm.rank, self.comm.size)
+        indices = range(rank, len(self.dataset), size)
+        evaluation = evaluate(self.target, self.dataset, indices=indices, report=self.report)
+        if self.comm is not None:
+            shares = self.comm.gather_obj(evaluation)
             if rank != 0:
                 return {}
             for share in shares[1:]:
                 evaluation.merge(share)
         ap = evaluation.voc()
         values = {"map": mean(ap.values()), **{f"ap/{name}": value for name, value in ap.items()}}
-        if self._coco:
+        if self.coco:
             for kind, figures in evaluation.coco().items():
                 values.update({f"coco/{kind}/{name}": value for name, value in figures.items()})
-        observation = {}
+        observation: dict[str, Any] = {}
         with reporter.report_scope(observation):
-            reporter.report(values, target)
+            reporter.report(values, self.target)
         return observation
 
 
-def evaluate(detector, dataset, *, indices=None, report=None):
+def evaluate(
+    detector: chainer.Link,
+    dataset: DetectionDataset,
+    *,
+    indices: Iterable[int] | None = None,
+    report: Callable[[str], Any] | None = None,
+) -> Evaluation:
     """Run a detector on a data set.
 
     Only labels that both know count. Masks are left out where pycocotools is not installed, and so are examples that
     cannot be read, and boxes whose coordinates are no numbers.
 
     Args:
-        detector (chainer.Link): With ``predict``, ``n_fg_class`` and ``label_names``.
-        dataset (DetectionDataset): Opened with ``use_ignored``, so that crowds and difficult objects are known.
+        detector (chainfpn.links.Detector): The detector.
+        dataset (DetectionDataset): Opened with ``use_ignored``, so that crowds and difficult annotations are known.
         indices (iterable of int or None): Which examples; all of them by default.
         report (callable or None): Takes a sentence about whatever is left out.
 
     Returns:
-        Evaluation: What was found and what is there.
+        Evaluation: Detections and ground truth of the examples.
 
     Raises:
         ValueError: if they have no label in common.
     """
-    names, found_labels, true_labels = match_labels(detector, dataset)
+    names, own_labels, gt_labels = match_labels(detector, dataset)
     report = report or (lambda message: None)
     evaluation = Evaluation(names)
     masks = "mask" in dataset.available_keys and importlib.util.find_spec("pycocotools") is not None
     for i in range(len(dataset)) if indices is None else indices:
         try:
             (img,) = dataset.read(i, ("img",))
-            truth = _read_truth(dataset, i)
-            found = dict(zip(("bbox", "label", "score", "mask"), (v[0] for v in detector.predict([img])), strict=False))
-            if not masks or found.get("mask", np.empty(0)).dtype != bool:
-                found.pop("mask", None)  # of a Keypoint R-CNN it is points
-            else:
-                (truth["mask"],) = dataset.read(i, ("mask",))
+            ground_truth = _read_ground_truth(dataset, i)
+            (found,) = detector.detect([img])
+            detections = {"bbox": found.bbox, "label": found.label, "score": found.score}
+            if masks and found.mask is not None:
+                detections["mask"] = found.mask
+                (ground_truth["mask"],) = dataset.read(i, ("mask",))
         except DataError as error:
             report(f"{error}: left out")
             continue
         except MemoryError:
             report(f"{dataset.file_name(i)}: is too large for the memory of the device: left out")
             continue
-        good = np.isfinite(truth["bbox"]).all(axis=1)
-        for bb in truth["bbox"][~good]:
+        good = np.isfinite(ground_truth["bbox"]).all(axis=1)
+        for bb in ground_truth["bbox"][~good]:
             corners = ", ".join(f"{v:g}" for v in bb)
             report(f"{dataset.file_name(i)}: box ({corners}) has a coordinate that is no number: left out")
-        truth = {key: value[good] for key, value in truth.items()}
-        evaluation.add(i, _relabelled(found, found_labels), _relabelled(truth, true_labels))
+        ground_truth = {key: value[good] for key, value in ground_truth.items()}
+        evaluation.add(i, _relabelled(detections, own_labels), _relabelled(ground_truth, gt_labels))
     return evaluation
 
 
-def match_labels(detector, dataset):
+def match_labels(detector: Any, dataset: DetectionDataset) -> tuple[tuple[str, ...], Array, Array]:
     """Find the labels that a detector and a data set have in common, in the order of the data set.
 
     Args:
-        detector (chainer.Link): With ``n_fg_class`` and ``label_names``.
+        detector (chainfpn.links.Detector): With ``n_fg_class`` and ``label_names``.
         dataset (DetectionDataset): With ``label_names``.
 
     Returns:
@@ -214,21 +224,22 @@ def match_labels(detector, dataset):
     Raises:
         ValueError: if there is none, or the detector knows no names and has another number of labels.
     """
-    known, there = detector.label_names, dataset.label_names
-    if known is None:
-        if detector.n_fg_class != len(there):
-            n = f"{detector.n_fg_class} of the detector and {len(there)} of the data"
-            raise ValueError(f"match_labels: labels without names must be equally many, got {n}")
-        known = there
-    names = tuple(name for name in there if name in known)
+    own, gt = detector.label_names, dataset.label_names
+    if own is None:
+        n, n_gt = detector.n_fg_class, len(gt)
+        if n != n_gt:
+            got = f"{n} of the detector and {n_gt} of the data"
+            raise InvalidArgument("match_labels", "labels without names", "equally many", (n, n_gt), got=got)
+        own = gt
+    names = tuple(name for name in gt if name in own)
     if not names:
-        sides = f"{_few(known)} and {_few(there)}"
-        raise ValueError(f"match_labels: detector and data must have a label in common, got {sides}")
-    tables = ([names.index(name) if name in names else -1 for name in side] for side in (known, there))
-    return names, *(np.array(table, dtype=np.int32) for table in tables)
+        got = f"{_few(own)} and {_few(gt)}"
+        raise InvalidArgument("match_labels", "detector and data", "have a label in common", (own, gt), got=got)
+    table, gt_table = (np.array([names.index(name) if name in names else -1 for name in side]) for side in (own, gt))
+    return names, table.astype(np.int32), gt_table.astype(np.int32)
 
 
-def mean(values):
+def mean(values: Iterable[float]) -> float:
     """Return the mean of the values that are numbers, nan if there is none.
 
     Args:
@@ -241,25 +252,27 @@ def mean(values):
     return float(np.mean(values)) if values else float("nan")
 
 
-def _read_truth(dataset, i):
-    """Read all but the image and the masks of an example; difficult objects are called crowds."""
+def _read_ground_truth(dataset: DetectionDataset, i: int) -> dict[str, Array]:
+    """Read all but the image and the masks of an example; what is difficult is called crowded."""
     keys = [key for key in ("bbox", "label", "area", "crowded", "difficult") if key in dataset.available_keys]
-    truth = dict(zip(keys, dataset.read(i, keys), strict=True))
-    if "difficult" in truth:
-        truth["crowded"] = truth.pop("difficult")
-    return truth
+    values = dataset.read(i, keys)
+    return {"crowded" if key == "difficult" else key: value for key, value in zip(keys, values, strict=True)}
 
 
-def _relabelled(values, table):
-    """Translate the labels, and leave out what has none."""
+def _compressed(values: dict[str, Array]) -> dict[str, Any]:
+    return {key: run_lengths(value) if key == "mask" else value for key, value in values.items()}
+
+
+def _relabelled(values: dict[str, Array], table: Array) -> dict[str, Array]:
+    """Map the labels, and drop the boxes whose label is in no table."""
     label = table[values["label"]]
     return {key: (label if key == "label" else value)[label >= 0] for key, value in values.items()}
 
 
-def _columns(images, *keys):
+def _columns(images: list[dict], *keys: str) -> list[Any]:
     """Return the values of each key, None instead of those that not every image has."""
     return [[values[key] for values in images] if all(key in v for v in images) else None for key in keys]
 
 
-def _few(names):
+def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")

@@ -1,5 +1,6 @@
 """The figures are pycocotools' own, and ChainerCV's evaluators work with our detectors."""
 
+import dataclasses
 import json
 import types
 
@@ -10,6 +11,7 @@ from chainercv.extensions import DetectionCOCOEvaluator, DetectionVOCEvaluator
 
 from chainfpn import models
 from chainfpn.datasets import COCODataset, DataError, ShapesDataset
+from chainfpn.links import Detections
 from chainfpn.training.coco_evaluation import FIGURES, evaluate_coco, run_lengths
 from chainfpn.training.evaluator import DetectionEvaluator, Evaluation, evaluate, match_labels
 
@@ -87,14 +89,13 @@ def test_the_figures_of_coco128_are_those_of_pycocotools(coco128, detections):
 def test_a_detector_on_coco128_has_the_figures_of_pycocotools(coco128, detections):
     """The whole way: label by label, image by image, crowds included."""
     dataset = coco128[1]
-    found = iter(detections)
     detector = types.SimpleNamespace(
-        predict=lambda imgs: tuple([value] for value in next(found)),
+        detect=lambda imgs: [next(found)],
         n_fg_class=80,
         label_names=tuple(reversed(dataset.label_names)),
     )
     turned = [(bbox, (79 - label).astype(np.int32), score, mask) for bbox, label, score, mask in detections]
-    found = iter(turned)
+    found = (Detections(*arrays) for arrays in turned)
     figures = evaluate(detector, dataset).coco()
     for name, kind in (("box", "bbox"), ("mask", "segm")):
         np.testing.assert_allclose(list(figures[name].values()), directly(coco128, detections, kind), rtol=0, atol=1e-6)
@@ -152,15 +153,15 @@ def detector_of(answers, names=("circle", "square", "triangle")):
     class Detector(chainer.Chain):
         label_names, n_fg_class, left = names, 3 if names is None else len(names), iter(answers)
 
-        def predict(self, imgs):
-            return tuple([value] for value in next(self.left))
+        def detect(self, imgs):
+            return [next(self.left)]
 
     return Detector()
 
 
 def truth_as_answers(dataset, relabel=lambda label: label):
     for bbox, label, mask in (dataset.read(i, ("bbox", "label", "mask")) for i in range(len(dataset))):
-        yield bbox, relabel(label), np.linspace(1, 0.5, len(bbox), dtype=np.float32), mask
+        yield Detections(bbox, relabel(label), np.linspace(1, 0.5, len(bbox), dtype=np.float32), mask)
 
 
 def test_labels_are_matched_by_name():
@@ -189,7 +190,10 @@ def test_labels_without_names_must_be_equally_many():
 
 def test_points_are_no_masks():
     dataset = ShapesDataset(3, 32)
-    answers = [(*answer[:3], np.zeros((len(answer[0]), 17, 2), np.float32)) for answer in truth_as_answers(dataset)]
+    answers = [
+        dataclasses.replace(answer, mask=None, point=np.zeros((len(answer), 17, 2), np.float32))
+        for answer in truth_as_answers(dataset)
+    ]
     pytest.importorskip("pycocotools")
     assert list(evaluate(detector_of(answers), dataset).coco()) == ["box"]
 
