@@ -133,19 +133,10 @@ def save_weights(
         >>> from chainfpn import models, save_weights
         >>> save_weights("detector.npz", models.fasterrcnn_resnet50_fpn())  # doctest: +SKIP
     """
-    from weights_convert.meta import FORMAT, meta_array
-    from weights_convert.write.files import replacing
-    from weights_convert.write.npz import write_npz
+    from weights_convert import write_npz
 
     arrays = {name: np.asarray(cuda.to_cpu(value)) for name, value in _entries(link).items() if value is not None}
-
-    def read(name: str) -> tuple[Array, None]:
-        array = arrays[name]
-        return (array.astype(dtype) if dtype is not None and array.dtype.kind == "f" else array), None
-
-    about = {"format": FORMAT, **getattr(link, "meta", {}), **(meta or {})}
-    with replacing(path) as file:
-        write_npz(file, arrays, read, lambda: meta_array(about))
+    write_npz(path, arrays, meta={**getattr(link, "meta", {}), **(meta or {})}, dtype=dtype)
 
 
 def set_weights(

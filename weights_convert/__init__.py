@@ -1,17 +1,32 @@
-"""PyTorch checkpoints to Chainer and back, without PyTorch and without executing anything that a file says."""
+"""PyTorch checkpoints to Chainer and back, without PyTorch and without executing anything that a file says.
 
-from weights_convert.api import convert, convert_arrays, inspect, read_checkpoint
+What is listed here, and `weights_convert.zoo`, is all that other packages use. Nothing but NumPy is needed.
+"""
+
+from weights_convert.api import convert, convert_arrays, inspect, needs_conversion, read_checkpoint
+from weights_convert.class_ids import COCO_CLASS_IDS
 from weights_convert.errors import CheckpointError, ConversionError
+from weights_convert.files import atomic_write, few, sha256
+from weights_convert.meta import parse_key_values, rename_former_arguments
 from weights_convert.report import Report
 from weights_convert.version import __version__
+from weights_convert.write import write_npz
 
 __all__ = [
+    "COCO_CLASS_IDS",
     "CheckpointError",
     "ConversionError",
     "Report",
     "__version__",
+    "atomic_write",
     "convert",
     "convert_arrays",
+    "few",
     "inspect",
+    "needs_conversion",
+    "parse_key_values",
     "read_checkpoint",
+    "rename_former_arguments",
+    "sha256",
+    "write_npz",
 ]

@@ -3,12 +3,15 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
 import weights_convert
 from weights_convert import zoo
-from weights_convert.meta import parse_pairs
-from weights_convert.plan import Options, make_plan, parse_rename
-from weights_convert.write import FORMATS
+from weights_convert.matching import match_checkpoint
+from weights_convert.meta import parse_key_values
+from weights_convert.options import Options
+from weights_convert.report import Report
+from weights_convert.write import FORMATS, format_of
 
 _EXAMPLES = """examples:
   weights-convert fasterrcnn_resnet50_fpn_coco-258fb6c6.pth
@@ -17,7 +20,7 @@ _EXAMPLES = """examples:
 """
 
 
-def make_parser():
+def make_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     parser = argparse.ArgumentParser(
         prog="weights-convert",
@@ -46,8 +49,11 @@ def make_parser():
     return parser
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
+
+    Args:
+        argv (sequence of str or None): Its arguments; those of the process by default.
 
     Returns:
         int: 0; 1 if the file is bad or does not fit; argparse exits with 2 for bad arguments.
@@ -58,66 +64,39 @@ def main(argv=None):
         parser.error("give either SRC or --zoo NAME")
     try:
         report = _run(args)
-    except weights_convert.ConversionError as e:
-        _show(e.report, args.json)
-        print(_first_line(e), file=sys.stderr)
-        return 1
-    except weights_convert.CheckpointError as e:
-        print(f"weights-convert: {e}", file=sys.stderr)
+    except weights_convert.CheckpointError as error:
+        first, *problems = str(error).splitlines()
+        if isinstance(error, weights_convert.ConversionError) and error.report is not None:
+            _show(error.report, args.json)
+        print(
+            f"weights-convert: {first}{f': {len(problems)} problems, listed above' if problems else ''}",
+            file=sys.stderr,
+        )
         return 1
     _show(report, args.json)
     return 0
 
 
-def _run(args):
-    options = {
-        "model": args.model,
-        "drop": args.drop,
-        "allow_missing": args.allow_missing,
-        "only": args.only,
-        "dtype": args.dtype,
-        "entry": args.entry,
-    }
+def _run(args: argparse.Namespace) -> Report:
     if args.zoo is not None:
-        return _zoo(args)
+        path = zoo.fetch(args.zoo, progress=sys.stderr.isatty())
+        report = weights_convert.inspect(path)
+        report.written = path
+        return report
+    names = ("model", "drop", "allow_missing", "only", "rename", "dtype", "entry")
+    options = {name: getattr(args, name) for name in names} | {"meta": parse_key_values(args.meta)}
     if args.inspect:
-        return make_plan(args.src, Options(**_frozen(options), rename=parse_rename(args.rename))).report
-    to = args.to or next((name for name, end in FORMATS.items() if args.dst and args.dst.endswith(end)), "npz")
+        return match_checkpoint(args.src, Options(**options)).report
+    to = args.to or format_of(args.dst or "")
     dst = args.dst or os.path.splitext(args.src)[0] + FORMATS[to]
-    return weights_convert.convert(
-        args.src,
-        dst,
-        meta=parse_pairs(args.meta),
-        rename=args.rename,
-        to=to,
-        compress=args.compress,
-        check=args.check,
-        **options,
-    )
+    return weights_convert.convert(args.src, dst, to=to, compress=args.compress, check=args.check, **options)
 
 
-def _zoo(args):
-    path = zoo.fetch(args.zoo, progress=sys.stderr.isatty())
-    report = weights_convert.inspect(path)
-    report.written = path
-    return report
-
-
-def _frozen(options):
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
-
-
-def _show(report, as_json):
+def _show(report: Report, as_json: bool) -> None:
     try:
         print(report.to_json() if as_json else report.to_text(), flush=True)
     except BrokenPipeError:  # whoever reads has read enough; what is left in the buffer goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _first_line(error):
-    lines = str(error).splitlines()
-    more = f": {len(lines) - 1} problems, listed above" if len(lines) > 1 else ""
-    return f"weights-convert: {lines[0]}{more}"
 
 
 if __name__ == "__main__":

@@ -1,28 +1,34 @@
 """The Python interface: read, look, convert."""
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 
+from weights_convert import files
+from weights_convert._typing import Array, Json, PathLike
 from weights_convert.check import check_against_torch, check_written
-from weights_convert.errors import CheckpointError
+from weights_convert.errors import CheckpointError, error_context
+from weights_convert.find_state_dict import find_state_dict
+from weights_convert.layouts import find_layout
+from weights_convert.matching import Match, match_checkpoint, require_fit, strip_wrappers
 from weights_convert.meta import make_meta, own_meta
-from weights_convert.numeric import published_eps, published_twin
-from weights_convert.plan import ANY_MODEL, Options, make_plan, parse_rename, require_fit, unwrap
-from weights_convert.read.contents import naming, open_checkpoint
-from weights_convert.read.tensor import Unsupported
-from weights_convert.state import find_state
+from weights_convert.options import ANY_MODEL, Options
+from weights_convert.read.contents import open_checkpoint
+from weights_convert.read.tensor import Tensor, Unsupported
+from weights_convert.report import Report
+from weights_convert.tensor_fixups import published_eps, published_twin
 from weights_convert.version import __version__
-from weights_convert.write import FORMATS, write_checkpoint
+from weights_convert.write import FORMATS, format_of, write_checkpoint
 
 
-def read_checkpoint(path, *, entry=None):
+def read_checkpoint(path: PathLike, *, entry: str | None = None) -> dict[str, Array]:
     """Read the state dict of any checkpoint.
 
     Args:
-        path (str or path): A torch .pth/.pt/.ckpt of either serialisation, .safetensors, .pkl or .npz.
+        path (str or path): A torch .pth/.pt/.ckpt of either serialization, .safetensors, .pkl or .npz.
         entry (str or None): Where in the file the state dict is, as ``"model/ema"``; ``None`` finds it.
 
     Returns:
@@ -35,24 +41,57 @@ def read_checkpoint(path, *, entry=None):
             something that no array can hold.
     """
     contents = open_checkpoint(path)
-    with naming(contents.source.name):
-        tensors = unwrap(find_state(contents.tree, entry).tensors)
+    with error_context(contents.source.name):
+        tensors = strip_wrappers(find_state_dict(contents.tree, entry).tensors)
         return {name: _array(name, tensor) for name, tensor in tensors.items()}
 
 
-def inspect(path, *, model=None, entry=None):
-    """Return the `Report` of what a file holds and which model it is, without reading any tensor's values."""
-    return make_plan(path, Options(model=model, entry=entry)).report
+def needs_conversion(names: Iterable[str]) -> bool:
+    """Return whether the arrays of an .npz have another library's names (ChainerCV's), not those of chainfpn's models.
+
+    Args:
+        names (iterable of str): Names of the arrays.
+
+    Returns:
+        bool: Whether `convert_arrays` makes something else of them.
+    """
+    return find_layout(names).chainer_names
+
+
+def inspect(path: PathLike, *, model: str | None = None, entry: str | None = None) -> Report:
+    """Find out what a file holds and which model it is, without reading any tensor's values.
+
+    Args:
+        path (str or path): See `read_checkpoint`.
+        model (str or None): See `convert_arrays`.
+        entry (str or None): See `read_checkpoint`.
+
+    Returns:
+        Report: The account; whether anything is missing or unexpected is in it, too.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`.
+    """
+    return match_checkpoint(path, Options(model=model, entry=entry)).report
 
 
 def convert_arrays(
-    path, *, model=None, meta=None, drop=(), allow_missing=(), only=None, rename=(), dtype=None, entry=None
-):
+    path: PathLike,
+    *,
+    model: str | None = None,
+    meta: Json | None = None,
+    drop: Iterable[str] = (),
+    allow_missing: Iterable[str] = (),
+    only: str | None = None,
+    rename: Iterable[str] = (),
+    dtype: str | None = None,
+    entry: str | None = None,
+) -> tuple[dict[str, Array], Json, Report]:
     """Convert a checkpoint in memory.
 
     Args:
         path (str or path): See `read_checkpoint`.
-        model (str or None): A builder of `chainfpn.models`; ``None`` recognises it; ``"any"`` renames without a model.
+        model (str or None): A builder of `chainfpn.models`; ``None`` recognizes it; ``"any"`` renames without a model.
         meta (dict or None): What weights cannot say, such as ``{"label_names": ["person"], "min_size": 368}``.
         drop (sequence of str): Globs of .npz names to leave out.
         allow_missing (sequence of str): Globs of .npz names that the file need not have.
@@ -68,23 +107,36 @@ def convert_arrays(
         CheckpointError: as `read_checkpoint`.
         ConversionError: naming all keys that are missing, unexpected or misshapen, if there are any.
     """
-    with _prepare(path, model, meta, drop, allow_missing, only, rename, dtype, entry) as (plan, make):
-        return {name: _read(plan, name) for name in plan.tensors}, make(), plan.report
+    with _prepare(path, Options(model, meta, drop, allow_missing, only, rename, dtype, entry)) as (match, finish):
+        return {name: _read(match, name) for name in match.tensors}, finish(), match.report
 
 
 def convert(
-    src, dst, *, model=None, meta=None, drop=(), allow_missing=(), only=None, rename=(), dtype=None, entry=None,
-    to=None, compress=False, check=False,
-):  # fmt: skip
+    src: PathLike,
+    dst: PathLike,
+    *,
+    to: str | None = None,
+    compress: bool = False,
+    check: bool = False,
+    model: str | None = None,
+    meta: Json | None = None,
+    drop: Iterable[str] = (),
+    allow_missing: Iterable[str] = (),
+    only: str | None = None,
+    rename: Iterable[str] = (),
+    dtype: str | None = None,
+    entry: str | None = None,
+) -> Report:
     """Convert a checkpoint into a file: written whole or not at all, one tensor in memory at a time.
 
     Args:
-        src (str or path): The checkpoint; the other options are those of `convert_arrays`.
+        src (str or path): The checkpoint.
         dst (str or path): Where to write.
         to (str or None): ``"npz"``, ``"pth"`` or ``"safetensors"``; ``None`` goes by the ending of ``dst``, else npz.
         compress (bool): Deflate an .npz.
         check (bool): Read the written file back and compare all of it; compare the source with what torch reads, too,
             where torch is installed. A file that fails is removed.
+        model, meta, drop, allow_missing, only, rename, dtype, entry: See `convert_arrays`.
 
     Returns:
         Report: What was mapped, dropped and allowed to be missing.
@@ -93,107 +145,101 @@ def convert(
         CheckpointError: as `convert_arrays`, or if ``dst`` cannot be written.
         ConversionError: as `convert_arrays`.
     """
-    to = to or next((name for name, ending in FORMATS.items() if os.fspath(dst).endswith(ending)), "npz")
+    to = to or format_of(dst)
     if to not in FORMATS:
         raise CheckpointError(f"convert: to must be one of {', '.join(FORMATS)}, got {to!r}")
-    with _prepare(src, model, meta, drop, allow_missing, only, rename, dtype, entry) as (plan, make):
+    with _prepare(src, Options(model, meta, drop, allow_missing, only, rename, dtype, entry)) as (match, finish):
         if os.path.exists(dst) and os.path.samefile(src, dst):
             raise CheckpointError(f"{dst}: is the source itself")
-        write_checkpoint(dst, plan.report.mapped, _Reader(plan), make, to=to, compress=compress)
-    plan.report.written = os.fspath(dst)
+        write_checkpoint(dst, match.report.mapped, _Reader(match), finish, to=to, compress=compress)
+    match.report.written = os.fspath(dst)
     if check:
         try:
-            _check(plan, src, dst, to, entry)
+            _check(match, src, dst, to, entry)
         except CheckpointError:
             os.unlink(dst)
             raise
-    return plan.report
+    return match.report
 
 
-def _check(plan, src, dst, to, entry):
-    check_written(dst, to, plan.report.mapped, _Reader(plan))
-    plan.report.notes.append(f"{len(plan.tensors)} tensors read back from the written file are equal")
-    with naming(plan.report.source):
-        plan.report.notes.append(check_against_torch(src, find_state(plan.contents.tree, entry)))
+def _check(match: Match, src: PathLike, dst: PathLike, to: str, entry: str | None) -> None:
+    report = match.report
+    check_written(dst, to, report.mapped, _Reader(match))
+    report.notes.append(f"{len(match.tensors)} tensors read back from the written file are equal")
+    with error_context(report.source):
+        report.notes.append(check_against_torch(src, find_state_dict(match.contents.tree, entry)))
 
 
 @contextmanager
-def _prepare(path, model, meta, drop, allow_missing, only, rename, dtype, entry):
-    """Give the plan, and a function that makes ``__meta__``; the source is hashed meanwhile in a thread."""
-    if dtype not in (None, "float16", "float32"):
-        raise CheckpointError(f"convert: dtype must be float16 or float32, got {dtype!r}")
-    extra = dict(meta or {})
-    plan = make_plan(
-        path, Options(model, tuple(drop), tuple(allow_missing), only, parse_rename(rename), dtype, entry, extra)
-    )
-    require_fit(plan)
-    report, source, known = plan.report, plan.contents.source, own_meta(plan.contents)
+def _prepare(path: PathLike, options: Options) -> Iterator[tuple[Match, Callable[[], Json]]]:
+    """Give the match, and a function that makes ``__meta__``; the source is hashed meanwhile in a thread."""
+    match = match_checkpoint(path, options)
+    require_fit(match)
+    report, source, known = match.report, match.contents.source, own_meta(match.contents)
     name = None if report.model == ANY_MODEL else report.model
-    if known.get("label_names"):
-        extra = {"label_names": known["label_names"]} | extra
+    extra = ({"label_names": known["label_names"]} if known.get("label_names") else {}) | (options.meta or {})
 
-    def make(digest):
+    def make(digest: str) -> Json:
         arguments = report.arguments | published_eps(digest) | known.get("arguments", {})
         twin = published_twin(digest) or known.get("model")
-        builder = twin if model is None and twin in report.twins else name
+        builder = twin if options.model is None and twin in report.ambiguous_with else name
         made = make_meta(builder, arguments, extra, source=source.name, sha256=digest, converter=__version__)
         return known | made  # of what the file says, a training's record stays
 
     make("")  # what is wrong with it is said before anything is written
     with ThreadPoolExecutor(1) as pool:
-        digest = pool.submit(source.sha256)
+        digest = pool.submit(files.sha256, source.path)
 
-        def finish():
+        def finish() -> Json:
             result = make(digest.result())
             if published_eps(digest.result()):
                 report.notes.append("batch-norm eps is 0: torchvision runs this published file so")
             report.arguments = result["arguments"]
             if result["model"] not in (None, report.model):
-                report.twins = sorted({report.model, *report.twins} - {result["model"]})
+                report.ambiguous_with = sorted({str(report.model), *report.ambiguous_with} - {result["model"]})
                 report.model = result["model"]
             return result
 
-        yield plan, finish
+        yield match, finish
 
 
 class _Reader:
-    """Reads the tensors of a plan one after the other, and lets go of the one before."""
+    """Reads the tensors of a match one after the other, and lets go of the one before."""
 
-    def __init__(self, plan):
-        self._plan, self._last = plan, None
+    def __init__(self, match: Match) -> None:
+        self._match = match
+        self._last: Tensor | None = None
 
-    def __call__(self, name):
+    def __call__(self, name: str) -> Array:
         """Return the array of an .npz name."""
         self._forget(name)
-        return _read(self._plan, name, aligned=False)
+        return _read(self._match, name, aligned=False)
 
-    def unverified(self, name):
+    def unverified(self, name: str) -> tuple[Array, int | None]:
         """Return the array, and the CRC-32 its bytes should have where nobody has compared it yet, else ``None``."""
         self._forget(name)
-        array, crc = (None, 0) if self._plan.dtype is not None else self._plan.tensors[name].unverified()
+        array, crc = (None, 0) if self._match.dtype is not None else self._match.tensors[name].unverified()
         return (self(name), None) if array is None else (array, crc)
 
-    def _forget(self, name):
+    def _forget(self, name: str) -> None:
         if self._last is not None:
-            self._last.release()
-        self._last = self._plan.tensors[name].storage
+            self._last.storage.release()
+        self._last = self._match.tensors[name]
 
 
-def _read(plan, name, *, aligned=True):
-    with naming(plan.report.source):
-        return _cast(name, _array(name, plan.tensors[name], aligned=aligned), plan.dtype)
+def _read(match: Match, name: str, *, aligned: bool = True) -> Array:
+    with error_context(match.report.source):
+        return _cast(name, _array(name, match.tensors[name], aligned=aligned), match.dtype)
 
 
-def _array(name, tensor, *, aligned=True):
+def _array(name: str, tensor: Tensor | Unsupported, *, aligned: bool = True) -> Array:
     if isinstance(tensor, Unsupported):
         raise CheckpointError(f"{name} is {tensor.reason}")
-    try:
+    with error_context(name):
         return tensor.array(aligned=aligned)
-    except CheckpointError as e:
-        raise CheckpointError(f"{name}: {e}") from e
 
 
-def _cast(name, array, dtype):
+def _cast(name: str, array: Array, dtype: str | None) -> Array:
     if dtype is None or array.dtype.kind != "f" or array.dtype == dtype:
         return array
     with np.errstate(over="ignore"):

@@ -2,14 +2,16 @@
 
 import inspect
 import pickle
+from collections.abc import Callable, Iterable
 
-from weights_convert import leaf
+from weights_convert import param_names
+from weights_convert._typing import Array, PathLike
 from weights_convert.errors import CheckpointError
+from weights_convert.find_state_dict import StateDict, find_state_dict
 from weights_convert.read.contents import open_checkpoint
-from weights_convert.state import find_state
 
 
-def check_written(path, to, mapped, read):
+def check_written(path: PathLike, to: str, mapped: Iterable[str], read: Callable[[str], Array]) -> None:
     """Reload a written file and compare every array with what should be in it, bit for bit.
 
     Args:
@@ -22,8 +24,8 @@ def check_written(path, to, mapped, read):
         CheckpointError: naming the first array that differs.
     """
     contents = open_checkpoint(path)
-    tensors = find_state(contents.tree).tensors
-    names = {name: name if to == "npz" else leaf.to_torch(name) for name in mapped}
+    tensors = find_state_dict(contents.tree).tensors
+    names = {name: name if to == "npz" else param_names.to_torch(name) for name in mapped}
     if set(names.values()) != set(tensors):
         raise CheckpointError(f"{contents.source.name}: was written with other names than it should have")
     for name, written in names.items():
@@ -32,19 +34,19 @@ def check_written(path, to, mapped, read):
         tensors[written].storage.release()
 
 
-def same(a, b):
+def same(a: Array, b: Array) -> bool:
     """Return whether two arrays have the same dtype, shape and bytes (so that NaN equals NaN, and 0.0 is not -0.0)."""
     return a.dtype == b.dtype and a.shape == b.shape and bytes(a.tobytes()) == bytes(b.tobytes())
 
 
-def check_against_torch(path, state):
+def check_against_torch(path: PathLike, state: StateDict) -> str:
     """Load a checkpoint with torch too, where it is installed, and compare every tensor.
 
     Only torch's own restricted loader is used (``weights_only=True``), so nothing in the file is executed here either.
 
     Args:
         path (str or path): The checkpoint.
-        state (State): The state dict as it is in the file.
+        state (StateDict): The state dict as it is in the file.
 
     Returns:
         str: What was compared, or why nothing was.
@@ -60,8 +62,8 @@ def check_against_torch(path, state):
         return f"torch {torch.__version__} has no restricted loader: the source was not compared with what torch reads"
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, pickle.UnpicklingError) as e:
-        return f"torch does not load this file with weights_only=True ({str(e).splitlines()[0][:80]}): not compared"
+    except (RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        return f"torch does not load this file with weights_only=True ({str(error).splitlines()[0][:80]}): not compared"
     values = loaded
     for key in state.entry.split("/") if state.entry else ():
         values = values[key]

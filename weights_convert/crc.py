@@ -6,7 +6,7 @@ import functools
 _POLYNOMIAL = 0xEDB88320
 
 
-def combine(first, second, size):
+def combine(first: int, second: int, size: int) -> int:
     """Return the CRC-32 of A + B.
 
     Args:
@@ -26,7 +26,7 @@ def combine(first, second, size):
 
 
 @functools.lru_cache(maxsize=256)
-def _power(n):
+def _power(n: int) -> int:
     """Return x^n modulo the polynomial."""
     result, square = 1 << 31, 1 << 30
     while n:
@@ -37,7 +37,7 @@ def _power(n):
     return result
 
 
-def _multiply(a, b):
+def _multiply(a: int, b: int) -> int:
     """Return the product of two polynomials modulo the polynomial."""
     result = 0
     while a:

@@ -1,14 +1,15 @@
 """What goes wrong with a checkpoint, always as one readable sentence."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from weights_convert.report import Report
+
 
 class CheckpointError(ValueError):
     """A file that cannot be read as a checkpoint, or that must not be trusted."""
-
-
-def printable(text, limit=400):
-    """Return text from a file so that it can be shown: on one line, without control characters, not without end."""
-    text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 class ConversionError(CheckpointError):
@@ -18,6 +19,32 @@ class ConversionError(CheckpointError):
         report (Report): What was mapped, dropped, missing and unexpected.
     """
 
-    def __init__(self, message, report=None):
+    def __init__(self, message: str, report: "Report | None" = None) -> None:
         super().__init__(message)
         self.report = report
+
+
+def printable(text: str, limit: int = 400) -> str:
+    """Return text from a file so that it can be shown: on one line, without control characters, not without end."""
+    text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+@contextmanager
+def error_context(name: str) -> Iterator[None]:
+    """Put ``name`` before every CheckpointError that comes from within."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {printable(str(error))}") from error
+
+
+@contextmanager
+def translate(errors: type[Exception] | tuple[type[Exception], ...], sentence: str) -> Iterator[None]:
+    """Raise a CheckpointError of one sentence in place of these errors."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except errors as error:
+        raise CheckpointError(sentence) from error

@@ -2,10 +2,14 @@
 
 import ast
 import json
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
-from weights_convert.errors import CheckpointError, printable
+from weights_convert._typing import Array, Json
+from weights_convert.errors import CheckpointError, printable, translate
+from weights_convert.read.contents import Contents
 
 FORMAT = 1
 
@@ -42,22 +46,57 @@ _ARGUMENTS = {
 }
 
 
-def own_meta(contents):
+#: What files of earlier versions call an argument, and what it is called now.
+_FORMER_NAMES = {"raw_labels": "class_ids"}
+
+
+def rename_former_arguments(arguments: Json) -> Json:
+    """Give a builder's arguments their names of today.
+
+    Args:
+        arguments (dict): The ``arguments`` of a ``__meta__``, of any version.
+
+    Returns:
+        dict: The same values.
+
+    Example:
+        >>> rename_former_arguments({"raw_labels": [1, 2], "min_size": 600})
+        {'class_ids': [1, 2], 'min_size': 600}
+    """
+    return {_FORMER_NAMES.get(key, key): value for key, value in arguments.items()}
+
+
+def own_meta(contents: Contents) -> Json:
     """Return the ``__meta__`` object of a file that this package wrote, else an empty dict."""
     meta = contents.meta or {}
     if contents.format == "safetensors" and isinstance(meta.get("chainfpn"), str):
         meta = _parse_literal(meta["chainfpn"], json.loads)
     good = isinstance(meta, dict) and meta.get("format") == FORMAT and isinstance(meta.get("arguments"), dict)
-    return meta if good else {}
+    return {**meta, "arguments": rename_former_arguments(meta["arguments"])} if good else {}
 
 
-def known_arguments(model):
+def known_arguments(model: str) -> set[str]:
     """Return the keywords that ``--meta`` may set for a builder."""
     return next((taken for start, taken in _ARGUMENTS.items() if model.startswith(start)), {"n_class"})
 
 
-def parse_pairs(pairs):
-    """Return ``{key: value}`` of ``KEY=VALUE`` texts; a value is JSON, a Python literal, names with commas, or text."""
+def parse_key_values(pairs: Iterable[str]) -> Json:
+    """Read options that are given as texts.
+
+    Args:
+        pairs (iterable of str): ``KEY=VALUE`` each; a value is JSON, a Python literal, or text. The value of
+            ``label_names`` is names with commas between them, or the name of a data set.
+
+    Returns:
+        dict: The values by key.
+
+    Raises:
+        CheckpointError: if a text has no key or no ``=``.
+
+    Example:
+        >>> parse_key_values(["min_size=600", "label_names=cat,dog", "rules=chainercv"])
+        {'min_size': 600, 'label_names': ['cat', 'dog'], 'rules': 'chainercv'}
+    """
     result = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
@@ -67,39 +106,32 @@ def parse_pairs(pairs):
     return result
 
 
-def _parse_value(key, text):
+def _parse_value(key: str, text: str) -> Any:
+    if key == "label_names" and not text.startswith("["):
+        return text if text in LABEL_SETS else [name.strip() for name in text.split(",")]
     if key == "label_names":
-        return text if text in LABEL_SETS else _parse_names(text)
+        rule = "coco, imagenet, voc or names with commas"
+        with translate(ValueError, f"--meta label_names must be {rule}, got {text[:40]!r}"):
+            return [str(name) for name in json.loads(text)]
     try:
         return json.loads(text)
     except ValueError:
         return _parse_literal(text)
 
 
-def _parse_literal(text, parse=ast.literal_eval):
+def _parse_literal(text: str, parse: Callable[[str], Any] = ast.literal_eval) -> Any:
     try:
         return json.loads(json.dumps(parse(text)))
     except (ValueError, SyntaxError, TypeError):
         return text
 
 
-def _parse_names(text):
-    if text.startswith("["):
-        try:
-            return [str(name) for name in json.loads(text)]
-        except ValueError as e:
-            raise CheckpointError(
-                f"--meta label_names must be coco, imagenet, voc or names with commas, got {text[:40]!r}"
-            ) from e
-    return [name.strip() for name in text.split(",")]
-
-
-def make_meta(model, arguments, extra, *, source, sha256, converter):
+def make_meta(model: str | None, arguments: Json, extra: Json, *, source: str, sha256: str, converter: str) -> Json:
     """Return the ``__meta__`` object.
 
     Args:
         model (str or None): The builder.
-        arguments (dict): Its arguments as recognised.
+        arguments (dict): Its arguments as recognized.
         extra (dict): From ``--meta``; ``label_names`` or arguments of the builder.
         source (str): Name of the file the weights came from.
         sha256 (str): Its hash.
@@ -108,34 +140,25 @@ def make_meta(model, arguments, extra, *, source, sha256, converter):
     Raises:
         CheckpointError: if ``extra`` has a key the builder does not take, or names that do not count up.
     """
-    arguments, label_names = dict(arguments), None
-    if arguments.get("class_ids") is not None and arguments.get("n_fg_class") == 80:
-        label_names = "coco"
-    for key, value in extra.items():
-        if key == "input":
-            if value not in INPUTS:
-                raise CheckpointError(f"--meta input must be one of {', '.join(INPUTS)}, got {value!r}")
-        elif key == "label_names":
-            label_names = value
-        elif model is not None and key not in known_arguments(model):
-            known = ", ".join(sorted(known_arguments(model) | {"label_names"}))
-            raise CheckpointError(f"--meta {key}: {model} takes {known}")
-        else:
-            arguments[key] = value
+    extra = rename_former_arguments(extra)
+    is_coco = arguments.get("class_ids") is not None and arguments.get("n_fg_class") == 80
+    label_names, kind = extra.pop("label_names", "coco" if is_coco else None), extra.pop("input", INPUTS[0])
+    if kind not in INPUTS:
+        raise CheckpointError(f"--meta input must be one of {', '.join(INPUTS)}, got {kind!r}")
+    unknown = [] if model is None else [key for key in extra if key not in known_arguments(model)]
+    if model is not None and unknown:
+        known = ", ".join(sorted(known_arguments(model) | {"label_names"}))
+        raise CheckpointError(f"--meta {unknown[0]}: {model} takes {known}")
+    arguments = arguments | extra
     n_labels = arguments.get("n_fg_class", arguments.get("n_class"))
     if isinstance(label_names, list) and n_labels is not None and len(label_names) != n_labels:
         raise CheckpointError(f"--meta label_names has {len(label_names)} names, the model has {n_labels} classes")
-    return {
-        "format": FORMAT,
-        "model": model,
-        "arguments": arguments,
-        "label_names": label_names,
-        "source": {"file": source, "sha256": sha256},
-        "converter": converter,
-    }
+    source_of = {"file": source, "sha256": sha256}
+    about = {"format": FORMAT, "model": model, "arguments": arguments, "label_names": label_names}
+    return {**about, "source": source_of, "converter": converter}
 
 
-def meta_array(meta):
+def meta_array(meta: Json) -> Array:
     """Return ``__meta__`` as the array that goes into the .npz.
 
     Args:
@@ -147,9 +170,7 @@ def meta_array(meta):
     return np.array(meta_text(meta))
 
 
-def meta_text(meta):
+def meta_text(meta: Json) -> str:
     """Return ``__meta__`` as JSON; see `meta_array`."""
-    try:
+    with translate(ValueError, f"__meta__ must have finite numbers only, got {printable(repr(meta))}"):
         return json.dumps(meta, sort_keys=True, allow_nan=False)
-    except ValueError as error:
-        raise CheckpointError(f"__meta__ must have finite numbers only, got {printable(repr(meta))}") from error

@@ -1,7 +1,12 @@
 """What went where: gathered during a conversion, shown at a glance, or as JSON."""
 
 import json
+import math
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
+
+from weights_convert._typing import Json
 
 _SHOWN = 8
 
@@ -16,9 +21,9 @@ class Report:
         entry (str): Where in it the state dict was.
         layout (str): Whose names it has.
         model (str or None): The builder it is for.
-        twins (list): Builders of models that have the very same tensors.
+        ambiguous_with (list): Builders of models that have the very same tensors; ``twins`` in JSON.
         arguments (dict): The builder's arguments.
-        why (str): What the model was recognised by.
+        why (str): What the model was recognized by.
         mapped (dict): ``{name: [name in the file, shape, dtype]}``.
         dropped (dict): ``{name: reason}``.
         missing (list): Names the model needs and the file lacks, and nobody allowed.
@@ -36,103 +41,82 @@ class Report:
     entry: str = ""
     layout: str = ""
     model: str | None = None
-    twins: list = field(default_factory=list)
-    arguments: dict = field(default_factory=dict)
+    ambiguous_with: list[str] = field(default_factory=list)
+    arguments: Json = field(default_factory=dict)
     why: str = ""
-    mapped: dict = field(default_factory=dict)
-    dropped: dict = field(default_factory=dict)
-    missing: list = field(default_factory=list)
-    allowed: list = field(default_factory=list)
-    unexpected: list = field(default_factory=list)
-    misshapen: dict = field(default_factory=dict)
-    refused: dict = field(default_factory=dict)
-    notes: list = field(default_factory=list)
-    nearest: list = field(default_factory=list)
+    mapped: dict[str, list[Any]] = field(default_factory=dict)
+    dropped: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    allowed: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    misshapen: dict[str, list[Any]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    nearest: list[Any] = field(default_factory=list)
     written: str | None = None
 
     @property
-    def fits(self):
+    def fits(self) -> bool:
         """Whether nothing is missing, unexpected, misshapen or refused by accident."""
         return not (self.missing or self.unexpected or self.misshapen or self.refused)
 
-    def problems(self):
+    def problems(self) -> list[str]:
         """Return every problem as a sentence that begins with the file's name."""
-        lines = [f"{self.source}: {name} is {reason}" for name, reason in self.refused.items()]
-        lines += [
-            f"{self.source}: {name} has shape {tuple(a)} in the file, {tuple(b)} in the model"
-            for name, (a, b) in self.misshapen.items()
-        ]
-        lines += [f"{self.source}: {name} is missing" for name in self.missing]
-        lines += [f"{self.source}: {name} is in the file, the model has no place for it" for name in self.unexpected]
-        return lines
+        problems = [f"{name} is {reason}" for name, reason in self.refused.items()]
+        for name, (found, wanted) in self.misshapen.items():
+            problems.append(f"{name} has shape {tuple(found)} in the file, {tuple(wanted)} in the model")
+        problems += [f"{name} is missing" for name in self.missing]
+        problems += [f"{name} is in the file, the model has no place for it" for name in self.unexpected]
+        return [f"{self.source}: {problem}" for problem in problems]
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Return the report as a JSON object, indented."""
-        return json.dumps(dict(vars(self).items()) | {"fits": self.fits}, indent=1, default=list)
+        values = {"twins" if key == "ambiguous_with" else key: value for key, value in vars(self).items()}
+        return json.dumps(values | {"fits": self.fits}, indent=1, default=list)
 
-    def to_text(self):
+    def to_text(self) -> str:
         """Return the report as a short text: counts first, at most a few names of each kind."""
-        lines = [f"{self.source}: {self._what()}"]
-        if not self.model:
-            lines.append("  model       none of those known here; --model any converts it leaf by leaf")
-        else:
-            arguments = ", ".join(f"{key}={_brief(value)}" for key, value in self.arguments.items())
-            lines.append(f"  model       {self.model}({arguments})")
-        if self.twins:
-            lines.append(f"  or          {', '.join(self.twins)}: the same tensors, --model tells")
-        if self.why:
-            lines.append(f"  because     {self.why}")
-        lines.append(f"  mapped      {len(self.mapped)} tensors, {self._parameters():,} values, {self._dtypes()}")
-        for title, names in (
-            ("dropped", [f"{name} ({reason})" for name, reason in self.dropped.items()]),
-            ("allowed", [f"{name} (missing on purpose)" for name in self.allowed]),
-            ("missing", self.missing),
-            ("unexpected", self.unexpected),
-            (
-                "misshapen",
-                [f"{n}: {tuple(a)} in the file, {tuple(b)} in the model" for n, (a, b) in self.misshapen.items()],
-            ),
-            ("refused", [f"{name} is {reason}" for name, reason in self.refused.items()]),
-            ("note", self.notes),
-        ):
-            lines += _section(title, names)
+        entry = f", entry {self.entry}" if self.entry else ""
+        layout = f", names of {self.layout}" if self.layout else ""
+        model = "none of those known here; --model any converts it leaf by leaf"
+        if self.model:
+            model = f"{self.model}({', '.join(f'{key}={_brief(value)}' for key, value in self.arguments.items())})"
+        n_values = sum(math.prod(shape) for _, shape, _ in self.mapped.values())
+        dtypes = Counter(dtype for _, _, dtype in self.mapped.values()).most_common()
+        counts = ", ".join(f"{n} {dtype}" for dtype, n in dtypes) or "no dtypes"
+        ambiguous = f"{', '.join(self.ambiguous_with)}: the same tensors, --model tells"
+        facts = [
+            ("model", model),
+            ("or", ambiguous if self.ambiguous_with else ""),
+            ("because", self.why),
+            ("mapped", f"{len(self.mapped)} tensors, {n_values:,} values, {counts}"),
+        ]
+        lines = [f"{self.source}: {self.format}{entry}{layout}"]
+        lines += [f"  {title:<11} {fact}" for title, fact in facts if fact]
+        lines += self._sections()
         for builder, n, first in self.nearest:
             lines.append(f"  nearest     {builder}: {n} names differ, first {', '.join(first)}")
-        if self.written:
-            lines.append(f"  written     {self.written}")
-        return "\n".join(lines)
+        return "\n".join(lines + ([f"  written     {self.written}"] if self.written else []))
 
-    def _what(self):
-        entry = f", entry {self.entry}" if self.entry else ""
-        return f"{self.format}{entry}, names of {self.layout}" if self.layout else self.format + entry
-
-    def _parameters(self):
-        total = 0
-        for _, shape, _ in self.mapped.values():
-            size = 1
-            for n in shape:
-                size *= n
-            total += size
-        return total
-
-    def _dtypes(self):
-        counts = {}
-        for _, _, dtype in self.mapped.values():
-            counts[dtype] = counts.get(dtype, 0) + 1
-        return (
-            ", ".join(f"{n} {dtype}" for dtype, n in sorted(counts.items(), key=lambda item: -item[1])) or "no dtypes"
-        )
+    def _sections(self) -> list[str]:
+        misshapen = self.misshapen.items()
+        sections = {
+            "dropped": [f"{name} ({reason})" for name, reason in self.dropped.items()],
+            "allowed": [f"{name} (missing on purpose)" for name in self.allowed],
+            "missing": self.missing,
+            "unexpected": self.unexpected,
+            "misshapen": [f"{n}: {tuple(a)} in the file, {tuple(b)} in the model" for n, (a, b) in misshapen],
+            "refused": [f"{name} is {reason}" for name, reason in self.refused.items()],
+            "note": self.notes,
+        }
+        lines = []
+        for title, names in sections.items():
+            shown = [f"{len(names)}: {names[0]}", *(f"   {name}" for name in names[1:_SHOWN])] if names else []
+            more = [f"   ... and {len(names) - _SHOWN} more (--json lists all)"] if len(names) > _SHOWN else []
+            lines += [f"  {'' if i else title:<11} {line}" for i, line in enumerate(shown + more)]
+        return lines
 
 
-def _section(title, names):
-    if not names:
-        return []
-    shown = [f"  {title:<11} {len(names)}: {names[0]}"] + [f"  {'':<11}    {name}" for name in names[1:_SHOWN]]
-    if len(names) > _SHOWN:
-        shown.append(f"  {'':<11}    ... and {len(names) - _SHOWN} more (--json lists all)")
-    return shown
-
-
-def _brief(value):
+def _brief(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 40 else f"[{len(value)} values]"

@@ -1,9 +1,12 @@
 """Renaming by tables: data, not code. First match wins; what matches nothing is reported, never guessed."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from weights_convert._typing import Tensors
 from weights_convert.errors import CheckpointError
+from weights_convert.report import Report
 
 
 @dataclass(frozen=True)
@@ -23,28 +26,33 @@ class Rule:
     unless: str = ""
 
 
-def rename(tensors, table, report=None, *, keep_unmatched=True):
+def rename(tensors: Tensors, table: Sequence[Rule], report: Report, *, keep_unmatched: bool = True) -> Tensors:
     """Apply a table to every name.
 
     Args:
         tensors (dict): ``{name: tensor}``.
         table (sequence of Rule): The rules.
-        report (Report or None): Told about dropped tensors.
+        report (Report): Takes down which tensors are dropped.
         keep_unmatched (bool): Whether names that match no rule stay as they are; otherwise they are prefixed with ``?``
             so that no model can mistake them for its own.
+
+    Returns:
+        dict: The tensors under their new names.
 
     Raises:
         CheckpointError: if two tensors end up under one name.
     """
-    rules = [
-        (re.compile(rule.pattern), rule)
-        for rule in table
-        if not (rule.unless and any(re.match(rule.unless, key) for key in tensors))
-    ]
-    result, origin = {}, {}
+    active = [r for r in table if not (r.unless and any(re.match(r.unless, key) for key in tensors))]
+    result: Tensors = {}
+    origin: dict[str, str] = {}
     for key, tensor in tensors.items():
-        new = _rename_one(key, rules, report, keep_unmatched)
+        new: str | None = key if keep_unmatched else f"?{key}"
+        for rule in active:
+            if match := re.match(rule.pattern, key):
+                new = None if rule.name is None else match.expand(rule.name) + key[match.end() :]
+                break
         if new is None:
+            report.dropped[key] = rule.why
             continue
         if new in result:
             raise CheckpointError(f"{origin[new]} and {key} would both become {new}")
@@ -52,14 +60,7 @@ def rename(tensors, table, report=None, *, keep_unmatched=True):
     return result
 
 
-def _rename_one(key, rules, report, keep_unmatched):
-    for pattern, rule in rules:
-        match = pattern.match(key)
-        if match is None:
-            continue
-        if rule.name is not None:
-            return match.expand(rule.name) + key[match.end() :]
-        if report is not None:
-            report.dropped[key] = rule.why
-        return None
-    return key if keep_unmatched else f"?{key}"
+def prefixes(names: dict[str, str], *, optional: str = "") -> list[Rule]:
+    """Return the rules that replace whole modules' names, each with or without a module around it."""
+    around = f"(?:{re.escape(optional)})?"
+    return [Rule(f"{around}{re.escape(old)}\\.", f"{new}.") for old, new in names.items()]

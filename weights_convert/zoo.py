@@ -1,26 +1,29 @@
 """torchvision's published files: download, check, convert, keep."""
 
-import hashlib
 import http.client
+import io
 import os
 import pathlib
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from weights_convert.api import convert
 from weights_convert.errors import CheckpointError
+from weights_convert.files import sha256
 
 try:
     import fcntl
 except ImportError:  # Windows: two processes at once may both download, each into its own file
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 #: Where torchvision's files are; ``CHAINFPN_ZOO_URL`` names a mirror.
 BASE_URL = "https://download.pytorch.org/models/"
 
-#: Builder -> file. The eight hex digits at the end of the name are the start of the file's sha256.
+#: Rebuilder -> file. The eight hex digits at the end of the name are the start of the file's sha256.
 FILES = {
     "alexnet": "alexnet-owt-7be5be79.pth",
     "densenet121": "densenet121-a639ec97.pth",
@@ -88,12 +91,12 @@ class ZooError(CheckpointError, OSError):
     """A published file that cannot be had."""
 
 
-def home():
+def home() -> pathlib.Path:
     """Return the folder that files are kept in: ``$CHAINFPN_HOME``, or ``~/.cache/chainfpn``."""
     return pathlib.Path(os.environ.get("CHAINFPN_HOME") or pathlib.Path.home() / ".cache" / "chainfpn")
 
 
-def fetch(name, *, progress=False):
+def fetch(name: str, *, progress: bool = False) -> str:
     """Return the path of torchvision's weights of a builder as an .npz, downloaded and converted if they are not yet.
 
     A download that was cut goes on where it stopped. Of two processes at once, one downloads and the other waits.
@@ -108,9 +111,7 @@ def fetch(name, *, progress=False):
     Raises:
         ZooError: if there is no such name, or the file cannot be downloaded, checked or kept; it says what to do.
     """
-    if name not in FILES and name not in OTHERS:
-        raise ZooError(f"zoo: there is no {name!r}; there are {', '.join([*FILES, *OTHERS])}")
-    file, folder = FILES.get(name) or OTHERS[name], home()
+    file, folder = _file(name), home()
     npz = folder / f"{file.removesuffix('.pth')}.npz"
     if npz.exists():
         return str(npz)
@@ -121,15 +122,15 @@ def fetch(name, *, progress=False):
                 _obtain(file, folder, progress)
                 convert(folder / file, npz, model=name.partition(":")[0])
                 os.unlink(folder / file)
-    except OSError as e:
-        if isinstance(e, ZooError):
+    except OSError as error:
+        if isinstance(error, ZooError):
             raise
-        raise ZooError(f"zoo: {folder}: cannot be written: {e.strerror or e}") from e
+        raise ZooError(f"zoo: {folder}: cannot be written: {error.strerror or error}") from error
     return str(npz)
 
 
-def at_hand(name):
-    """Tell whether :func:`fetch` can do without the network.
+def is_cached(name: str) -> bool:
+    """Return whether `fetch` can do without the network.
 
     Args:
         name (str): A name that `fetch` knows.
@@ -137,11 +138,11 @@ def at_hand(name):
     Returns:
         bool: Whether the file is in `home`, converted or not.
     """
-    file = FILES.get(name) or OTHERS[name]
+    file = _file(name)
     return any((home() / found).exists() for found in (f"{file.removesuffix('.pth')}.npz", file))
 
 
-def size_if_reachable(name, *, timeout=1.5):
+def remote_size(name: str, *, timeout: float = 1.5) -> int | None:
     """Ask for the size of a published file, and do not wait long for an answer.
 
     Args:
@@ -151,11 +152,11 @@ def size_if_reachable(name, *, timeout=1.5):
     Returns:
         int or None: Bytes; None if the file cannot be reached.
     """
-    answers = []
+    answers: list[int | None] = []
 
-    def ask():
+    def ask() -> None:
         try:
-            request = urllib.request.Request(_url(FILES.get(name) or OTHERS[name]), method="HEAD")
+            request = urllib.request.Request(_url(_file(name)), method="HEAD")
             with urllib.request.urlopen(request, timeout=timeout) as response:
                 answers.append(int(response.headers.get("Content-Length", 0)))
         except (OSError, http.client.HTTPException, ValueError):
@@ -168,20 +169,20 @@ def size_if_reachable(name, *, timeout=1.5):
 
 
 @contextmanager
-def _lock(path):
+def _lock(path: pathlib.Path) -> Iterator[None]:
     with open(path, "a") as f:
         if fcntl is not None:
             fcntl.flock(f, fcntl.LOCK_EX)
         yield
 
 
-def _obtain(file, folder, progress):
+def _obtain(file: str, folder: pathlib.Path, progress: bool) -> None:
     """Put the published file into the folder, unless somebody has put it there by hand, and check it."""
     path, part = folder / file, folder / f"{file}.part"
     by_hand = path.exists()
     if not by_hand:
         _download(_url(file), part, path, progress)
-    found, wanted = _sha256(path if by_hand else part), file.removesuffix(".pth").rpartition("-")[2]
+    found, wanted = sha256(path if by_hand else part), file.removesuffix(".pth").rpartition("-")[2]
     if not found.startswith(wanted):
         if not by_hand:
             part.unlink()
@@ -191,19 +192,18 @@ def _obtain(file, folder, progress):
         os.replace(part, path)
 
 
-def _url(file):
+def _file(name: str) -> str:
+    files = FILES | OTHERS
+    if name not in files:
+        raise ZooError(f"zoo: there is no {name!r}; there are {', '.join(files)}")
+    return files[name]
+
+
+def _url(file: str) -> str:
     return os.environ.get("CHAINFPN_ZOO_URL", BASE_URL).rstrip("/") + "/" + file
 
 
-def _sha256(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as f:
-        while piece := f.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def _download(url, part, path, progress):
+def _download(url: str, part: pathlib.Path, path: pathlib.Path, progress: bool) -> None:
     for left in reversed(range(_TRIES)):
         if _attempt(url, part, path, progress, last=not left):
             return
@@ -211,60 +211,54 @@ def _download(url, part, path, progress):
     raise ZooError(f"zoo: {url}: the connection was cut {_TRIES} times; try again, it goes on at byte {size}")
 
 
-def _attempt(url, part, path, progress, *, last):
+def _attempt(url: str, part: pathlib.Path, path: pathlib.Path, progress: bool, *, last: bool) -> bool:
     try:
-        return _download_on(url, part, progress)
-    except (OSError, http.client.HTTPException) as e:
-        if isinstance(e, ZooError):
+        return _resume(url, part, progress)
+    except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, ZooError):
             raise
-        if last or isinstance(e, urllib.error.HTTPError):
-            reason = getattr(e, "reason", None) or e
+        if last or isinstance(error, urllib.error.HTTPError):
+            reason = getattr(error, "reason", None) or error
             remedy = f"try again, or put the file there by hand: {path}"
-            raise ZooError(f"zoo: {url} cannot be downloaded ({reason}); {remedy}") from e
+            raise ZooError(f"zoo: {url} cannot be downloaded ({reason}); {remedy}") from error
         return False
 
 
-def _download_on(url, part, progress):
+def _resume(url: str, part: pathlib.Path, progress: bool) -> bool:
     """Download what is missing of a file; return whether all of it is there."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         response = urllib.request.urlopen(request, timeout=30)
-    except urllib.error.HTTPError as e:
-        if e.code == 416 and have:  # all of it is there already, or what is there is of another file: the hash tells
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # all of it is there, or another file's: the hash tells
             return True
         raise
     with response:
         have = have if response.status == 206 else 0
         total = have + int(response.headers.get("Content-Length", 0))
-        with open(part, "ab" if have else "wb", buffering=0) as f, _bar(progress, url, have, total) as bar:
+        with io.FileIO(part, "ab" if have else "wb") as f, _bar(progress, url, have, total) as advance:
             while piece := response.read(_PIECE):
                 _write(f, piece, part)
                 have += len(piece)
-                bar.update(len(piece))
+                advance(len(piece))
     return have >= total
 
 
-def _write(f, piece, part):
+def _write(f: io.FileIO, piece: bytes, part: pathlib.Path) -> None:
     try:
         f.write(piece)
-    except OSError as e:
+    except OSError as error:
         part.unlink()
-        raise ZooError(f"zoo: {part.parent}: cannot be written: {e.strerror or e}") from e
+        raise ZooError(f"zoo: {part.parent}: cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager
-def _bar(progress, url, have, total):
+def _bar(progress: bool, url: str, have: int, total: int) -> Iterator[Callable[[int], Any]]:
     if not progress:
-        yield _NoBar
+        yield lambda n: None
         return
     from tqdm import tqdm
 
     with tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=url.rpartition("/")[2]) as bar:
-        yield bar
-
-
-class _NoBar:
-    @staticmethod
-    def update(n):
-        """Show nothing."""
+        yield bar.update

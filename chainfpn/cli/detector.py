@@ -1,6 +1,5 @@
 """The detector that a command works with, on the device that was asked for."""
 
-import hashlib
 import pathlib
 import sys
 
@@ -98,8 +97,8 @@ def load_default_detector():
     from weights_convert import zoo
 
     try:
-        if not zoo.at_hand(DEFAULT_MODEL):
-            size = zoo.size_if_reachable(DEFAULT_MODEL)
+        if not zoo.is_cached(DEFAULT_MODEL):
+            size = zoo.remote_size(DEFAULT_MODEL)
             if size is None:
                 raise zoo.ZooError(f"{DEFAULT_MODEL} of COCO is not in {zoo.home()} and cannot be downloaded now")
             print(f"no --weights: downloading {DEFAULT_MODEL}, {size / 1e6:.0f} MB, to {zoo.home()}", file=sys.stderr)
@@ -118,19 +117,11 @@ def _converted(path, model):
     npz = path.with_suffix(".npz")
     if npz.exists():
         source = read_weights(npz)[1].get("source", {})
-        if source.get("sha256") != _sha256(path):
+        if source.get("sha256") != weights_convert.sha256(path):
             raise CommandError(f"{npz}: exists and was not converted from {path}; remove it or leave out --cache")
         return npz
     weights_convert.convert(path, npz, model=model)
     return npz
-
-
-def _sha256(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def shortened(message, path=None):

@@ -9,9 +9,7 @@ from chainer.datasets import TransformDataset
 from chainfpn import datasets
 from chainfpn.cli.errors import CommandError
 from chainfpn.datasets._files import select
-
-#: So many labels are named in an error.
-_MAX_LABELS = 4
+from weights_convert import few
 
 
 class SayOnce:
@@ -187,13 +185,9 @@ def _joined(settings, *, use_ignored):
     parts = _open(settings, settings.names, use_ignored=use_ignored)
     for name, part in zip(settings.data, parts, strict=True):
         if part.label_names != parts[0].label_names:
-            sides = f"{_few(parts[0].label_names)} in {settings.data[0]} and {_few(part.label_names)} in {name}"
+            sides = f"{few(parts[0].label_names)} in {settings.data[0]} and {few(part.label_names)} in {name}"
             raise CommandError(f"--data: all must have the same labels, which --names can choose, got {sides}")
     return datasets.ConcatDataset(*parts)
-
-
-def _few(names):
-    return ", ".join(names[:_MAX_LABELS]) + (" ..." if len(names) > _MAX_LABELS else "")
 
 
 def _is_coco(data):

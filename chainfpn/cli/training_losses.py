@@ -5,7 +5,7 @@ import math
 
 from chainfpn.cli.errors import CommandError
 from chainfpn.training import train_chain
-from weights_convert.meta import parse_pairs
+from weights_convert import parse_key_values
 
 #: How the names of options end, what their values must be, and the test of a number for that.
 _RULES = {
@@ -36,7 +36,7 @@ def build_chain(model, pairs):
         for name, parameter in parameters.items()
         if name not in ("self", "model") and not callable(parameter.default)
     }
-    options = parse_pairs(pairs)
+    options = parse_key_values(pairs)
     for name, value in options.items():
         if name not in defaults:
             raise CommandError(f"--loss: there is no {name} for this model, but {', '.join(defaults)}")

@@ -10,7 +10,7 @@ from chainfpn.cli.errors import CommandError
 from chainfpn.models import BUILDERS
 from chainfpn.models.weights import find_weights
 from chainfpn.training import sync_norm
-from weights_convert.meta import parse_pairs
+from weights_convert import parse_key_values
 
 #: The builders that there are losses for.
 DETECTORS = [
@@ -48,7 +48,7 @@ def build_model(settings, label_names, say, comm=None):
         OSError: if they cannot be read.
     """
     of_labels = {"n_fg_class": len(label_names), "label_names": tuple(label_names)}
-    options = parse_pairs(settings.set)
+    options = parse_key_values(settings.set)
     _check(options)
     is_sync = options.get("norm") == "sync"
     if is_sync and comm is None:

@@ -42,7 +42,7 @@ from chainfpn.training import (
     step_schedule,
     warm_up,
 )
-from weights_convert.errors import CheckpointError
+from weights_convert import CheckpointError
 
 #: Images that statistics of batch normalization are measured on at a time.
 _STATISTICS_BATCH = 8

@@ -6,9 +6,6 @@ from typing import NamedTuple
 from chainfpn.data import imagenet_label_names
 from chainfpn.serialization import WeightsError, read_weights, set_weights
 
-#: What files of earlier versions call an argument, and what it is called now.
-_FORMER = {"raw_labels": "class_ids"}
-
 
 class Weights(NamedTuple):
     """Arrays by name, what their file says of them, and the name to call them by in errors."""
@@ -20,7 +17,9 @@ class Weights(NamedTuple):
     @property
     def arguments(self):
         """dict: What the file says of its builder's arguments, in today's words."""
-        return {_FORMER.get(key, key): value for key, value in self.meta.get("arguments", {}).items()}
+        from weights_convert import rename_former_arguments
+
+        return rename_former_arguments(self.meta.get("arguments", {}))
 
     def load_into(self, link):
         """Put the arrays into a link, all of them or none; see :func:`chainfpn.set_weights`."""
@@ -55,10 +54,10 @@ def find_weights(pretrained_model, *, name, zoo, convert_as=None):
 
         path = os.fspath(fetch(name if path in ("coco", "imagenet") else f"{name}:{path}"))
     if path.endswith(".npz"):
-        from weights_convert.layouts import find_layout
+        from weights_convert import needs_conversion
 
         arrays, meta = read_weights(path)
-        if meta or not find_layout(arrays).chainer_names:
+        if meta or not needs_conversion(arrays):
             return Weights(arrays, meta, os.path.basename(path))
     from weights_convert import convert_arrays
 

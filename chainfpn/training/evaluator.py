@@ -1,7 +1,7 @@
 """Figures of a detector on a data set."""
 
 import importlib.util
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import chainer
@@ -15,6 +15,7 @@ from chainfpn._typing import Array
 from chainfpn.datasets import DataError, DetectionDataset
 from chainfpn.errors import InvalidArgument
 from chainfpn.training.coco_evaluation import evaluate_coco, run_lengths
+from weights_convert import few
 
 
 class Evaluation:
@@ -233,7 +234,7 @@ def match_labels(detector: Any, dataset: DetectionDataset) -> tuple[tuple[str, .
         own = gt
     names = tuple(name for name in gt if name in own)
     if not names:
-        got = f"{_few(own)} and {_few(gt)}"
+        got = f"{few(own)} and {few(gt)}"
         raise InvalidArgument("match_labels", "detector and data", "have a label in common", (own, gt), got=got)
     table, gt_table = (np.array([names.index(name) if name in names else -1 for name in side]) for side in (own, gt))
     return names, table.astype(np.int32), gt_table.astype(np.int32)
@@ -272,7 +273,3 @@ def _relabelled(values: dict[str, Array], table: Array) -> dict[str, Array]:
 def _columns(images: list[dict], *keys: str) -> list[Any]:
     """Return the values of each key, None instead of those that not every image has."""
     return [[values[key] for values in images] if all(key in v for v in images) else None for key in keys]
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")

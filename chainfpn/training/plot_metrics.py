@@ -59,7 +59,7 @@ def draw_curves(log: list[dict], prefix: str, path: PathLike, *, title: str, top
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from weights_convert.write.files import replacing
+    from weights_convert import atomic_write
 
     names = sorted({name for entry in log for name in entry if name.startswith(prefix)})
     if not names:
@@ -73,5 +73,5 @@ def draw_curves(log: list[dict], prefix: str, path: PathLike, *, title: str, top
     axes.set(xlabel="epoch", ylabel=title, ylim=(0, top))
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=100)

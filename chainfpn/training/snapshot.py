@@ -49,11 +49,11 @@ def save_snapshot(path: PathLike, trainer: chainer.training.Trainer) -> None:
     Raises:
         ValueError: if the file cannot be written.
     """
-    from weights_convert.write.files import replacing
+    from weights_convert import atomic_write
 
     serializer = serializers.DictionarySerializer()
     serializer.save(trainer)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         np.savez(file, **{name: array for name, array in serializer.target.items() if array is not None})
 
 

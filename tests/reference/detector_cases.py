@@ -63,6 +63,7 @@ from detector_cases import BOXES, CASES, GAINS, N_OUTPUT, N_PROPOSALS
 from seeded_weights import fill_module, seeded_input, skip_initial_values
 from torchvision.models.detection.image_list import ImageList
 from weights_convert.layouts.torchvision import FLATTEN
+from weights_convert.report import Report
 from weights_convert.rules import rename
 
 
@@ -103,7 +104,7 @@ model = getattr(torchvision.models.detection, builder)(
 ).eval()
 model.transform = Prepared()
 state = model.state_dict()
-names = rename({name: name for name in state}, FLATTEN)
+names = rename({name: name for name in state}, FLATTEN, Report("checkpoint"))
 fill_module(model, {theirs: ours for ours, theirs in names.items()}, GAINS)
 outputs["parameters"] = np.array(sum(p.numel() for p in model.parameters()))
 x = torch.from_numpy(seeded_input(len(case.sizes), 3, *case.sizes[0]))

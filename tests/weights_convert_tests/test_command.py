@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import weights_convert
-from weights_convert import check
+from weights_convert import check, param_names
 from weights_convert.__main__ import main, make_parser
-from weights_convert.architectures.resnet import Trunk, linear
+from weights_convert.architectures.resnet import Trunk
+from weights_convert.architectures.shapes import linear
 from weights_convert.write import write_checkpoint
 
 
@@ -18,7 +19,7 @@ def write_resnet18(path, *, n_class=3, without=(), more=None, dtype="float32"):
     shapes = {name: shape for name, shape in shapes.items() if name not in without}
     rng = np.random.default_rng(0)
     arrays = {name: rng.standard_normal(shape).astype(dtype) for name, shape in shapes.items()}
-    chainer_names = weights_convert.leaf.to_chainer({name: len(shape) for name, shape in shapes.items()})
+    chainer_names = param_names.to_chainer({name: len(shape) for name, shape in shapes.items()})
     named = {chainer_names[name]: array for name, array in arrays.items()}
     mapped = {name: [name, array.shape, array.dtype.name] for name, array in named.items()}
     write_checkpoint(path, mapped, named.__getitem__, dict, to="pth")

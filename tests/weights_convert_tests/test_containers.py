@@ -99,7 +99,7 @@ import pickle
 with open(folder / "plain.pkl", "wb") as f:
     pickle.dump({"model": net.state_dict()}, f)
 torch.save({"a": torch.ones(2), "complex": torch.ones(2, dtype=torch.complex64)}, folder / "complex.pth")
-torch.save({"q": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)}, folder / "quantised.pth")
+torch.save({"q": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)}, folder / "quantized.pth")
 """
 
 
@@ -125,7 +125,7 @@ def test_wrapped_weights_are_found(modules, name):
     [
         ("sparse.pth", "sparse is a sparse tensor"),
         ("complex.pth", "complex: has dtype complex64"),
-        ("quantised.pth", "q is a quantised tensor"),
+        ("quantized.pth", "q is a quantized tensor"),
         ("script.pt", "is a TorchScript archive, a program with weights in it; load it with torch.jit.load"),
     ],
 )

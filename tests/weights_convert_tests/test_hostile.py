@@ -23,8 +23,8 @@ for path in sys.stdin.read().splitlines():
     try:
         arrays = weights_convert.read_checkpoint(path)
         message = "read: " + ", ".join(arrays)
-    except weights_convert.CheckpointError as e:
-        message = str(e)
+    except weights_convert.CheckpointError as error:
+        message = str(error)
     print(json.dumps([path, message]), flush=True)
 with open("/proc/self/status") as status:
     print(json.dumps(next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM"))))

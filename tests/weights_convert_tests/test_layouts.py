@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import weights_convert
-from weights_convert import leaf, numeric
-from weights_convert.architectures import recognise
+from weights_convert import param_names, tensor_fixups
+from weights_convert.architectures import recognize
 from weights_convert.layouts import find_layout
 from weights_convert.read.tensor import Storage, Tensor, from_array
 from weights_convert.report import Report
@@ -24,12 +24,12 @@ def described(shapes):
 
 
 def lead(shapes):
-    """Return the layout, and the model its names are recognised as once they are torchvision's."""
+    """Return the layout, and the model its names are recognized as once they are torchvision's."""
     report = Report("file")
     layout = find_layout(shapes)
     tensors = layout.apply(described(shapes), report)
     found = {name: tensor.shape for name, tensor in tensors.items()}
-    candidate = recognise(found)
+    candidate = recognize(found)
     return layout.name, candidate, candidate and candidate.compare(found), report
 
 
@@ -186,10 +186,10 @@ def test_an_unknown_name_of_a_known_layout_is_reported_and_not_guessed():
     }
 
 
-def steps(step, **arrays):
+def run_fixup(fixup, **arrays):
     report = Report("file")
     tensors = {name.replace("__", "."): from_array(np.asarray(a)) for name, a in arrays.items()}
-    return {name: tensor.array() for name, tensor in step(tensors, report).items()}, report.notes
+    return {name: tensor.array() for name, tensor in fixup(tensors, report).items()}, report.notes
 
 
 CLS, BOX, MASK = ("roi_heads__box_predictor__cls_score__bias", "roi_heads__box_predictor__bbox_pred__bias",
@@ -197,7 +197,7 @@ CLS, BOX, MASK = ("roi_heads__box_predictor__cls_score__bias", "roi_heads__box_p
 
 
 def test_the_background_moves_to_the_front():
-    arrays, notes = steps(numeric.background_first, **{CLS: np.float32([1, 2, 3, 0])})
+    arrays, notes = run_fixup(tensor_fixups.background_first, **{CLS: np.float32([1, 2, 3, 0])})
     assert arrays["roi_heads.box_predictor.cls_score.bias"].tolist() == [0, 1, 2, 3]
     assert notes == ["background class moved from last to first"]
 
@@ -205,7 +205,7 @@ def test_the_background_moves_to_the_front():
 def test_each_anchor_of_a_retinanet_gets_a_background():
     logits, deltas = "head__classification_head__cls_logits__", "head__regression_head__bbox_reg__bias"
     given = {f"{logits}bias": np.float32([1, 2, 3, 4]), f"{logits}weight": np.ones((4, 1, 1, 1), "f4")}
-    arrays, notes = steps(numeric.background_logit, **given, **{deltas: np.zeros(8, "f4")})
+    arrays, notes = run_fixup(tensor_fixups.background_logit, **given, **{deltas: np.zeros(8, "f4")})
     assert arrays["head.classification_head.cls_logits.bias"].tolist() == [-100, 1, 2, -100, 3, 4]
     assert arrays["head.classification_head.cls_logits.weight"].ravel().tolist() == [0, 1, 1, 0, 1, 1]
     assert notes == ["a logit of -100 added for the background of each anchor"]
@@ -237,20 +237,22 @@ def test_an_mmdetection_retinanet_becomes_a_detector(tmp_path):
 
 def test_boxes_and_masks_get_rows_for_the_background():
     given = {CLS: np.zeros(3, "f4"), BOX: np.arange(1, 9, dtype="f4"), MASK: np.float32([5, 6])}
-    arrays, notes = steps(numeric.background_box_rows, **given)
+    arrays, notes = run_fixup(tensor_fixups.background_box_rows, **given)
     assert arrays["roi_heads.box_predictor.bbox_pred.bias"].tolist() == [0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]
     assert arrays["roi_heads.mask_predictor.mask_fcn_logits.bias"].tolist() == [0, 5, 6]
     assert len(notes) == 2
 
 
 def test_boxes_that_have_rows_for_the_background_are_left_alone():
-    arrays, notes = steps(numeric.background_box_rows, **{CLS: np.zeros(3, "f4"), BOX: np.arange(12, dtype="f4")})
+    arrays, notes = run_fixup(
+        tensor_fixups.background_box_rows, **{CLS: np.zeros(3, "f4"), BOX: np.arange(12, dtype="f4")}
+    )
     assert arrays["roi_heads.box_predictor.bbox_pred.bias"].tolist() == list(range(12))
     assert notes == []
 
 
 def test_the_axes_of_boxes_are_turned():
-    arrays, _ = steps(numeric.box_axes_xy, **{BOX: np.arange(8, dtype="f4")})
+    arrays, _ = run_fixup(tensor_fixups.box_axes_xy, **{BOX: np.arange(8, dtype="f4")})
     assert arrays["roi_heads.box_predictor.bbox_pred.bias"].tolist() == [1, 0, 3, 2, 5, 4, 7, 6]
 
 
@@ -260,7 +262,9 @@ def test_a_caffe_stem_gives_the_same_on_torchvisions_input():
     image = rng.integers(0, 256, (3, 2, 2)).astype("f8")  # RGB
     mean = np.array([123.675, 116.28, 103.53])[:, None, None]
     caffe = np.einsum("ocij,cij->o", weight, (image - mean)[::-1])
-    arrays, notes = steps(lambda t, r: numeric.fold_caffe_scale(numeric.flip_bgr(t, r), r), conv1__weight=weight)
+    arrays, notes = run_fixup(
+        lambda t, r: tensor_fixups.fold_caffe_scale(tensor_fixups.flip_bgr(t, r), r), conv1__weight=weight
+    )
     ours = (image / 255 - mean / 255) / np.array([0.229, 0.224, 0.225])[:, None, None]
     np.testing.assert_allclose(np.einsum("ocij,cij->o", arrays["conv1.weight"], ours), caffe, rtol=1e-12)
     assert len(notes) == 2
@@ -268,14 +272,14 @@ def test_a_caffe_stem_gives_the_same_on_torchvisions_input():
 
 def test_the_bias_before_a_norm_goes_into_its_mean():
     given = {"conv1__weight": np.ones((2, 3, 1, 1), "f4"), "conv1__bias": np.float32([1, 2])}
-    arrays, _ = steps(numeric.stem_bias_into_norm, **given, bn1__running_mean=np.float32([5, 5]))
+    arrays, _ = run_fixup(tensor_fixups.stem_bias_into_norm, **given, bn1__running_mean=np.float32([5, 5]))
     assert arrays["bn1.running_mean"].tolist() == [4, 3]
     assert "conv1.bias" not in arrays
 
 
 def test_the_files_torchvision_runs_with_eps_zero_are_known_by_their_hash():
-    assert numeric.published_eps("258fb6c6" + "0" * 56) == {"norm_eps": 0.0}
-    assert numeric.published_eps("0" * 64) == {}
+    assert tensor_fixups.published_eps("258fb6c6" + "0" * 56) == {"norm_eps": 0.0}
+    assert tensor_fixups.published_eps("0" * 64) == {}
 
 
 WRITE_WRAPPED = """
@@ -315,7 +319,7 @@ def test_trunks_from_pretraining_are_unwrapped(wrapped, name):
     assert report.layout == (name if name not in ("timm", "Lightning") else "torchvision")
     assert len(arrays) == len(expected)
     for key, array in arrays.items():
-        np.testing.assert_array_equal(array, expected[leaf.to_torch(key)], strict=True)
+        np.testing.assert_array_equal(array, expected[param_names.to_torch(key)], strict=True)
 
 
 def test_a_trunk_without_its_last_layer_must_be_allowed(wrapped):

@@ -105,7 +105,7 @@ def test_every_tensor_of_a_published_file_is_what_torch_reads(name, download, to
         ("mobilenet_v2-b0353104.pth", "torch legacy stream", "mobilenet_v2", {"n_class": 1000}),
     ],
 )
-def test_a_published_file_is_recognised(name, container, model, arguments, download):
+def test_a_published_file_is_recognized(name, container, model, arguments, download):
     report = weights_convert.inspect(download(name))
     assert (report.format, report.model, report.arguments) == (container, model, arguments)
 
@@ -124,7 +124,7 @@ def test_a_trunk_with_a_head_of_its_own_converts_with_what_is_left_out_named(dow
             np.testing.assert_array_equal(npz[name], source[origin], strict=True)
 
 
-def test_the_trained_detector_is_what_torch_reads_and_is_recognised(shared_data, torchvision_live, tmp_path):
+def test_the_trained_detector_is_what_torch_reads_and_is_recognized(shared_data, torchvision_live, tmp_path):
     path = shared_data / "weights" / "fasterrcnn_resnet18_c4_fpn128_person.pth"
     same_as_torch(path, torchvision_live)
     meta = {"label_names": ["person"], "min_size": 368, "max_size": 512}

@@ -1,4 +1,4 @@
-"""torchvision's models of the ResNet family: recognised, converted, the same names in our links, and taken back."""
+"""torchvision's models of the ResNet family: recognized, converted, the same names in our links, and taken back."""
 
 import hashlib
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import weights_convert
-from weights_convert import leaf, numeric
+from weights_convert import param_names, tensor_fixups
 from weights_convert.read import contents, tensor
 
-#: Name -> (how torchvision makes it, the builder it must be recognised as, its arguments).
+#: Name -> (how torchvision makes it, the builder it must be recognized as, its arguments).
 MODELS = {
     "resnet18": ("resnet18(num_classes=7)", "resnet18", {"n_class": 7}),
     "resnet34": ("resnet34()", "resnet34", {"n_class": 1000}),
@@ -105,7 +105,7 @@ def shapes_folder(torchvision_live, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_each_model_is_recognised_by_every_tensor(name, shapes_folder):
+def test_each_model_is_recognized_by_every_tensor(name, shapes_folder):
     _, builder, arguments = MODELS[name]
     report = weights_convert.inspect(shapes_folder / f"{name}.pth")
     assert report.fits, report.to_text()
@@ -135,13 +135,13 @@ def test_the_twin_of_a_detector_is_told_by_its_hash_its_own_file_or_the_user(sha
     first, second = "fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn"
     path = shapes_folder / "mobile.pth"
     report = weights_convert.inspect(path)
-    assert (report.model, report.twins) == (first, [second])
+    assert (report.model, report.ambiguous_with) == (first, [second])
     assert f"or          {second}: the same tensors, --model tells" in report.to_text()
     assert weights_convert.inspect(path, model=second).model == second
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setitem(numeric.TWINS, sha256[:8], second)
+    monkeypatch.setitem(tensor_fixups.TWINS, sha256[:8], second)
     report = weights_convert.convert(path, tmp_path / "net.npz")
-    assert (report.model, report.twins) == (second, [first])
+    assert (report.model, report.ambiguous_with) == (second, [first])
     assert weights_convert.convert_arrays(tmp_path / "net.npz")[1]["model"] == second
     assert weights_convert.convert_arrays(path, model=first)[1]["model"] == first
 
@@ -172,7 +172,7 @@ def real(torchvision_live, tmp_path_factory):
     return folder, torchvision_live.run(WRITE_REAL, folder=folder)
 
 
-def test_both_spellings_and_serialisations_give_the_same_npz(real):
+def test_both_spellings_and_serializations_give_the_same_npz(real):
     folder, _ = real
     new = weights_convert.convert(folder / "new.pth", folder / "new.npz")
     old = weights_convert.convert(folder / "old.pth", folder / "old.npz")
@@ -279,7 +279,7 @@ def test_torchvision_takes_it_back_strictly_and_the_round_trip_is_bit_identical(
 def test_the_leaf_rule_reads_backwards(name):
     ndims = {"conv1.weight": 4, "bn1.weight": 1, "bn1.running_var": 1, "bn1.num_batches_tracked": 0}
     ndims |= {"fc.weight": 2, "fc.bias": 1, "layer1.0.bn2.weight": 1, "layer1.0.bn2.bias": 1}
-    assert leaf.to_torch(leaf.to_chainer(ndims)[name]) == name
+    assert param_names.to_torch(param_names.to_chainer(ndims)[name]) == name
 
 
 TAKE_TUNED = """

@@ -16,14 +16,14 @@ def home(tmp_path, monkeypatch):
 
 
 def test_a_file_is_at_hand_converted_or_as_it_was_published(home):
-    assert not zoo.at_hand("resnet18")
+    assert not zoo.is_cached("resnet18")
     (home / "resnet18-f37072fd.npz.part").touch()
-    assert not zoo.at_hand("resnet18")
+    assert not zoo.is_cached("resnet18")
     for suffix in (".npz", ".pth"):
         path = home / f"resnet18-f37072fd{suffix}"
         path.touch()
-        assert zoo.at_hand("resnet18")
-        assert not zoo.at_hand("resnet34")
+        assert zoo.is_cached("resnet18")
+        assert not zoo.is_cached("resnet34")
         path.unlink()
 
 
@@ -44,7 +44,7 @@ def test_the_size_is_that_of_the_file(status, size, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("CHAINFPN_ZOO_URL", f"http://127.0.0.1:{server.server_port}/models")
-        assert zoo.size_if_reachable("resnet18", timeout=10) == size
+        assert zoo.remote_size("resnet18", timeout=10) == size
         server.shutdown()
     assert asked == ["/models/resnet18-f37072fd.pth"]
 
@@ -52,10 +52,10 @@ def test_the_size_is_that_of_the_file(status, size, monkeypatch):
 def test_a_server_that_never_answers_is_not_waited_for(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("CHAINFPN_ZOO_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
-        assert zoo.size_if_reachable("resnet18", timeout=0.2) is None
+        assert zoo.remote_size("resnet18", timeout=0.2) is None
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://no.such.host.invalid", "nonsense"])
 def test_no_server_means_no_size(url, monkeypatch):
     monkeypatch.setenv("CHAINFPN_ZOO_URL", url)
-    assert zoo.size_if_reachable("resnet18") is None
+    assert zoo.remote_size("resnet18") is None

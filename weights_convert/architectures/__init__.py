@@ -1,5 +1,5 @@
 """Which model is it? Told from names and shapes alone, and checked against every tensor the model must have."""
 
-from weights_convert.architectures.recognise import Candidate, candidates, known_builders, recognise
+from weights_convert.architectures._recognize import Candidate, candidates, known_builders, recognize
 
-__all__ = ["Candidate", "candidates", "known_builders", "recognise"]
+__all__ = ["Candidate", "candidates", "known_builders", "recognize"]

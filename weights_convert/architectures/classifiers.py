@@ -1,22 +1,23 @@
 """ResNet classifiers, and kuangliu's pyramid and RetinaNet, which have names of their own."""
 
-from weights_convert.architectures.resnet import Trunk, conv, find_trunk, linear
+from weights_convert._typing import AnyShapes, Described
+from weights_convert.architectures.resnet import Trunk, find_trunk
+from weights_convert.architectures.shapes import conv, linear, size_of
 
 #: Blocks of each stage -> builder. kuangliu's FPN101 really has two blocks in each stage.
-_KUANGLIU = {(3, 4, 6, 3): "fpn50", (2, 2, 2, 2): "fpn101"}
+_KUANGLIU: dict[tuple[int, ...], str] = {(3, 4, 6, 3): "fpn50", (2, 2, 2, 2): "fpn101"}
 
 
-def describe_resnet(shapes):
+def describe_resnet(shapes: AnyShapes) -> Described:
     """Return ``(builder, arguments, expected shapes)`` of a ResNet classifier, or ``None``."""
     trunk = find_trunk(shapes)
     if trunk is None or trunk.name is None or trunk.n_stages != 4:
         return None
-    weight = shapes.get("fc.weight", (1000,))
-    n_class = weight[0] if len(weight) in (1, 2) else 1000
+    n_class = size_of(shapes, "fc.weight", default=1000)
     return trunk.name, {"n_class": n_class}, trunk.shapes() | linear("fc", trunk.channels(4), n_class)
 
 
-def describe_kuangliu_fpn(shapes):
+def describe_kuangliu_fpn(shapes: AnyShapes) -> Described:
     """Return ``(builder, arguments, expected shapes)`` of kuangliu/pytorch-fpn, or ``None``."""
     trunk = find_trunk(shapes)
     if "toplayer.weight" not in shapes or trunk is None or trunk.n_stages != 4 or trunk.kind != "bottleneck":
@@ -27,12 +28,12 @@ def describe_kuangliu_fpn(shapes):
     return _KUANGLIU.get(trunk.blocks, "fpn50"), {}, expected
 
 
-def describe_kuangliu_retinanet(shapes):
+def describe_kuangliu_retinanet(shapes: AnyShapes) -> Described:
     """Return ``(builder, arguments, expected shapes)`` of kuangliu/pytorch-retinanet, or ``None``."""
     trunk = find_trunk(shapes, "fpn.")
     if "loc_head.0.weight" not in shapes or trunk is None or trunk.n_stages != 4 or trunk.kind != "bottleneck":
         return None
-    n_outputs = shapes.get("cls_head.8.weight", (180,))[0]
+    n_outputs = size_of(shapes, "cls_head.8.weight", default=180)
     expected = Trunk("bottleneck", (3, 4, 6, 3)).shapes("fpn.")
     expected |= conv("fpn.conv6", 2048, 256, 3, True) | conv("fpn.conv7", 256, 256, 3, True)
     for i in (1, 2, 3):

@@ -1,6 +1,8 @@
-"""torchvision's classifiers that are no ResNets, told by a checksum of all their names and shapes."""
+"""torchvision's classifiers that are no ResNets, recognized by a checksum of all their names and shapes."""
 
 import zlib
+
+from weights_convert._typing import AnyShapes, Described
 
 #: Builder -> (crc32 of the names and shapes of everything but the last layer, the last layer).
 FINGERPRINTS = {
@@ -30,14 +32,14 @@ FINGERPRINTS = {
 _AUXILIARY = ("aux", "AuxLogits")
 
 
-def fingerprint(shapes, last):
+def fingerprint(shapes: AnyShapes, last: str) -> int:
     """Return the checksum of everything but the last layer, auxiliary classifiers and counters."""
     left_out = (*_AUXILIARY, f"{last}.")
     names = sorted(n for n in shapes if not n.startswith(left_out) and not n.endswith("num_batches_tracked"))
     return zlib.crc32("\n".join(f"{name} {tuple(shapes[name])}" for name in names).encode())
 
 
-def describe_by_fingerprint(shapes):
+def describe_by_fingerprint(shapes: AnyShapes) -> Described:
     """Return ``(builder, arguments, expected shapes)`` of a classifier in `FINGERPRINTS`, or ``None``."""
     for builder, (checksum, last) in FINGERPRINTS.items():
         weight = shapes.get(f"{last}.weight")

@@ -3,6 +3,9 @@
 import re
 from dataclasses import dataclass
 
+from weights_convert._typing import AnyShapes, Shapes
+from weights_convert.architectures.shapes import conv, norm
+
 #: Blocks in each stage -> depth, for each kind of block.
 _DEPTHS = {
     ("basic", (2, 2, 2, 2)): 18,
@@ -13,7 +16,7 @@ _DEPTHS = {
 }
 
 #: (depth, groups, width of the first 3x3) -> builder.
-NAMED = {
+NAMED: dict[tuple[int | None, int, int], str] = {
     **{(depth, 1, 64): f"resnet{depth}" for depth in _DEPTHS.values()},
     (50, 32, 128): "resnext50_32x4d",
     (101, 32, 256): "resnext101_32x8d",
@@ -35,31 +38,31 @@ class Trunk:
     """
 
     kind: str
-    blocks: tuple
+    blocks: tuple[int, ...]
     groups: int = 1
     width: int = 64
 
     @property
-    def depth(self):
+    def depth(self) -> int | None:
         """The depth in its name, of the whole network where stages are cut; ``None`` if no network has these blocks."""
         n = len(self.blocks)
         return next((d for (kind, b), d in _DEPTHS.items() if kind == self.kind and b[:n] == self.blocks), None)
 
     @property
-    def name(self):
+    def name(self) -> str | None:
         """The builder's name, or ``None`` for a network that has none."""
         return NAMED.get((self.depth, self.groups, self.width))
 
     @property
-    def n_stages(self):
+    def n_stages(self) -> int:
         """How many of the four stages there are."""
         return len(self.blocks)
 
-    def channels(self, stage):
+    def channels(self, stage: int) -> int:
         """Return the channels out of ``stage`` (1 to 4)."""
         return 64 * 2 ** (stage - 1) * (4 if self.kind == "bottleneck" else 1)
 
-    def shapes(self, prefix=""):
+    def shapes(self, prefix: str = "") -> Shapes:
         """Return ``{name: shape}`` of every tensor, in torchvision's names."""
         shapes = conv(f"{prefix}conv1", 3, 64, 7) | norm(f"{prefix}bn1", 64)
         channels = 64
@@ -69,42 +72,27 @@ class Trunk:
                 channels = self.channels(stage)
         return shapes
 
-    def _block(self, at, stage, channels):
+    def _block(self, at: str, stage: int, channels: int) -> Shapes:
         width, out = self.width * 2 ** (stage - 1), self.channels(stage)
         if self.kind == "basic":
-            shapes = conv(f"{at}conv1", channels, out, 3) | norm(f"{at}bn1", out)
-            shapes |= conv(f"{at}conv2", out, out, 3) | norm(f"{at}bn2", out)
+            layers = [(channels, out, 3), (out, out, 3)]
         else:
-            shapes = conv(f"{at}conv1", channels, width, 1) | norm(f"{at}bn1", width)
-            shapes |= conv(f"{at}conv2", width // self.groups, width, 3) | norm(f"{at}bn2", width)
-            shapes |= conv(f"{at}conv3", width, out, 1) | norm(f"{at}bn3", out)
+            layers = [(channels, width, 1), (width // self.groups, width, 3), (width, out, 1)]
+        shapes: Shapes = {}
+        for i, (n_in, n_out, size) in enumerate(layers, 1):
+            shapes |= conv(f"{at}conv{i}", n_in, n_out, size) | norm(f"{at}bn{i}", n_out)
         if at.endswith(".0.") and (stage > 1 or channels != out):
             shapes |= conv(f"{at}downsample.0", channels, out, 1) | norm(f"{at}downsample.1", out)
         return shapes
 
 
-def conv(name, n_in, n_out, size, bias=False):
-    """Return the shapes of a convolution."""
-    return {f"{name}.weight": (n_out, n_in, size, size)} | ({f"{name}.bias": (n_out,)} if bias else {})
-
-
-def linear(name, n_in, n_out):
-    """Return the shapes of a linear layer."""
-    return {f"{name}.weight": (n_out, n_in), f"{name}.bias": (n_out,)}
-
-
-def norm(name, n):
-    """Return the shapes of a batch normalisation; ``num_batches_tracked`` is optional everywhere."""
-    return {f"{name}.{leaf}": (n,) for leaf in ("weight", "bias", "running_mean", "running_var")}
-
-
-def find_trunk(shapes, prefix=""):
+def find_trunk(shapes: AnyShapes, prefix: str = "") -> Trunk | None:
     """Return the `Trunk` whose first layers these shapes have, or ``None``.
 
     Only what decides is looked at: the number of blocks, their kind, groups and width. Whether everything else is there
     is for the comparison with `Trunk.shapes`.
     """
-    blocks = {}
+    blocks: dict[int, int] = {}
     pattern = re.compile(re.escape(prefix) + r"layer([1-4])\.(\d{1,2})\.")
     for name in shapes:
         if match := pattern.match(name):

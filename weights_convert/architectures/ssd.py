@@ -1,7 +1,8 @@
 """torchvision's SSD300 on VGG-16."""
 
+from weights_convert._typing import AnyShapes, Described, Shapes
 from weights_convert.architectures.detectors import labels
-from weights_convert.architectures.resnet import conv
+from weights_convert.architectures.shapes import conv
 
 #: Where VGG-16 has its convolutions in torch's numbering, and their channels out.
 _VGG16 = dict(
@@ -17,22 +18,23 @@ _EXTRA = ((1024, 256, 512), (512, 128, 256), (256, 128, 256), (256, 128, 256))
 _MAPS = ((512, 4), (1024, 6), (512, 6), (256, 6), (256, 4), (256, 4))
 
 
-def describe_ssd(shapes):
+def describe_ssd(shapes: AnyShapes) -> Described:
     """Return ``(builder, arguments, expected shapes)`` of SSD300, or ``None``."""
     head = "head.{}_head.module_list.{}"
     first = shapes.get(head.format("classification", 0) + ".weight")
     if not first:
         return None
     n_outputs = first[0] // _MAPS[0][1]
-    expected = {"backbone.scale_weight": (512,)} | _trunk()
+    expected: Shapes = {"backbone.scale_weight": (512,)} | _trunk()
     for i, (channels, n_boxes) in enumerate(_MAPS):
         expected |= conv(head.format("classification", i), channels, n_boxes * n_outputs, 3, True)
         expected |= conv(head.format("regression", i), channels, n_boxes * 4, 3, True)
     return "ssd300_vgg16", labels(n_outputs), expected
 
 
-def _trunk():
-    shapes, n_in = {}, 3
+def _trunk() -> Shapes:
+    shapes: Shapes = {}
+    n_in = 3
     for i, n_out in _VGG16.items():
         name = f"backbone.features.{i}" if i < _POOL4 else f"backbone.extra.0.{i - _POOL4}"
         shapes |= conv(name, n_in, n_out, 3, True)

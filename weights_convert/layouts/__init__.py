@@ -1,6 +1,8 @@
 """Which library wrote these names, and how they become torchvision's."""
 
-from weights_convert.layouts import chainercv, detectron2, kuangliu, mmdetection, pretraining
+from collections.abc import Iterable
+
+from weights_convert.layouts import _chainercv, _detectron2, _kuangliu, _mmdetection, _pretraining
 from weights_convert.layouts.layout import Layout
 
 __all__ = ["LAYOUTS", "Layout", "find_layout"]
@@ -9,24 +11,25 @@ _RESNET_D = "timm's ResNet-D has three convolutions in its stem and averages in 
 
 #: In this order; the last one takes everything.
 LAYOUTS = (
-    chainercv.DETECTOR,
-    chainercv.RESNET,
-    detectron2.DETECTOR,
-    detectron2.TRUNK,
-    mmdetection.LAYOUT,
-    mmdetection.RETINANET,
-    kuangliu.FPN,
-    kuangliu.RETINANET,
-    pretraining.MOCO,
-    pretraining.MOCO_V3,
-    pretraining.DINO,
-    pretraining.SWAV,
-    pretraining.BARLOW_TWINS,
+    _chainercv.DETECTOR,
+    _chainercv.RESNET,
+    _detectron2.DETECTOR,
+    _detectron2.TRUNK,
+    _mmdetection.TWO_STAGE,
+    _mmdetection.RETINANET,
+    _kuangliu.FPN,
+    _kuangliu.RETINANET,
+    _pretraining.MOCO,
+    _pretraining.MOCO_V3,
+    _pretraining.DINO,
+    _pretraining.SWAV,
+    _pretraining.BARLOW_TWINS,
     Layout("timm ResNet-D", (r"conv1\.0\.weight", r"layer2\.0\.downsample\.1\.weight"), differs=(_RESNET_D,)),
     Layout("torchvision", ()),
 )
 
 
-def find_layout(names):
-    """Return the first `Layout` whose signs the names have."""
+def find_layout(names: Iterable[str]) -> Layout:
+    """Return the first `Layout` whose signature the names have."""
+    names = list(names)
     return next(layout for layout in LAYOUTS if layout.fits(names))

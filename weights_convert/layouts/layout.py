@@ -1,10 +1,15 @@
-"""A layout: how a library's names are recognised and led to torchvision's."""
+"""A layout: how a library's names are recognized and become torchvision's."""
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from weights_convert._typing import Json, Tensors
 from weights_convert.layouts import torchvision
-from weights_convert.rules import rename
+from weights_convert.report import Report
+from weights_convert.rules import Rule, rename
+
+Fixup = Callable[[Tensors, Report], Tensors]
 
 
 @dataclass(frozen=True)
@@ -13,9 +18,9 @@ class Layout:
 
     Attributes:
         name (str): As the report says it.
-        signs (tuple of str): Regular expressions; a file has this layout if each matches one of its names in full.
+        signature (tuple of str): Regular expressions; a file has this layout if each matches one of its names in full.
         table (tuple of Rule): To torchvision's names.
-        steps (tuple of callable): Numeric steps, ``step(tensors, report)`` each, in torchvision's names.
+        fixups (tuple of callable): ``fixup(tensors, report)`` each, in torchvision's names.
         complete (bool): Whether a name that matches no rule is unknown (it is reported, and fits no model).
         chainer_names (bool): Whether the table takes Chainer's names, with ``/``.
         arguments (dict): What this library's models do differently, as arguments of the builder.
@@ -25,23 +30,23 @@ class Layout:
     """
 
     name: str
-    signs: tuple
-    table: tuple = ()
-    steps: tuple = ()
+    signature: tuple[str, ...]
+    table: tuple[Rule, ...] = ()
+    fixups: tuple[Fixup, ...] = ()
     complete: bool = False
     chainer_names: bool = False
-    arguments: dict = field(default_factory=dict)
+    arguments: Json = field(default_factory=dict)
     any_trunk: bool = False
-    differs: tuple = ()
+    differs: tuple[str, ...] = ()
 
-    def fits(self, names):
-        """Return whether the names have all the signs."""
-        return all(any(re.fullmatch(sign, name) for name in names) for sign in self.signs)
+    def fits(self, names: Iterable[str]) -> bool:
+        """Return whether the names have the signature."""
+        return all(any(re.fullmatch(pattern, name) for name in names) for pattern in self.signature)
 
-    def apply(self, tensors, report):
+    def apply(self, tensors: Tensors, report: Report) -> Tensors:
         """Return the tensors under torchvision's (older, flat) names."""
         tensors = rename(tensors, self.table, report, keep_unmatched=not self.complete)
-        for step in self.steps:
-            tensors = step(tensors, report)
+        for fixup in self.fixups:
+            tensors = fixup(tensors, report)
         report.notes += self.differs
         return rename(tensors, torchvision.FLATTEN, report)

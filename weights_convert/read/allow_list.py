@@ -1,98 +1,76 @@
-"""The allow-list: every name a pickle may use, and the builder of ours that stands for it."""
+"""The allow-list: every name a pickle may use, and what of ours stands for it."""
 
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 from weights_convert.errors import CheckpointError
-from weights_convert.read.builder import Builder, DtypeName, StorageType
-from weights_convert.read.inert import Blob, Global, Record
 from weights_convert.read.numpy_pickle import NumpyArray, NumpyDtype, from_buffer, latin1, scalar
-from weights_convert.read.tensor import DTYPES, REFUSED_DTYPES, Storage, Tensor, Unsupported
+from weights_convert.read.placeholders import Blob, Global, Record
+from weights_convert.read.rebuild import DtypeName, Rebuilder, StorageType, rebuild
+from weights_convert.read.tensor import DTYPES, REFUSED_DTYPES, STORAGES, Storage, Tensor, Unsupported
 
 
-def _tensor(storage, offset, size, stride, *_):
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
     if not isinstance(storage, Storage):
         raise CheckpointError("the pickle has a tensor without a storage")
     return Tensor(storage, size, stride, offset, storage.dtype or "uint8")
 
 
-def _tensor_v3(storage, offset, size, stride, requires_grad, hooks, dtype, *_):
+def _tensor_v3(
+    storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, dtype: Any, *_: Any
+) -> Tensor:
     if not isinstance(storage, Storage) or not isinstance(dtype, DtypeName):
         raise CheckpointError("the pickle has a tensor without a storage or a dtype")
     return Tensor(storage, size, stride, offset, dtype.name)
 
 
-def _parameter(data, *_):
+def _parameter(data: Any, *_: Any) -> Any:
     return data
 
 
-def _tensor_from_numpy(data, *_):
+def _tensor_from_numpy(data: Any, *_: Any) -> Any:
     return data.value if isinstance(data, NumpyArray) else data
 
 
-def _from_type(function, cls, args, state=None):
-    if not isinstance(function, Builder):
-        raise CheckpointError(
-            f"the pickle would call {function}, which is not one of the functions that rebuild tensors"
-        )
-    return function.build(args)
+def _from_type(function: Any, cls: Any, args: Any, state: Any = None) -> Any:
+    return rebuild(function, args)
 
 
-def _unsupported(reason):
+def _unsupported(reason: str) -> Callable[..., Unsupported]:
     return lambda *_: Unsupported(reason)
 
 
-def _encode(text, encoding="latin1"):
+def _encode(text: Any, encoding: Any = "latin1") -> Any:
     if encoding not in ("latin1", "latin-1"):
         raise CheckpointError("the pickle has bytes written as text in an encoding that is not latin-1")
-    if isinstance(text, Blob):
-        return text
-    return latin1(text)
+    return text if isinstance(text, Blob) else latin1(text)
 
 
-def _ordered(items=()):
+def _ordered(items: Any = ()) -> OrderedDict[Any, Any]:
     if isinstance(items, dict):
         return OrderedDict(items)
     return OrderedDict((key, value) for key, value in items if isinstance(key, (str, int, float, bytes)))
 
 
-def _set(items=()):
+def _set(items: Any = ()) -> set[Any]:
     return {item for item in items if isinstance(item, (str, int, float, bytes, bool))}
 
 
-def _reconstruct(cls, base=None, state=None):
+def _reconstruct(cls: Any, base: Any = None, state: Any = None) -> Record:
     record = Record(cls if isinstance(cls, Global) else getattr(cls, "name", "object"))
     if isinstance(state, dict):
         record.entries.update(state)
     return record
 
 
-def _new_object(cls, *args):
-    return Record(cls, args) if isinstance(cls, Global) else cls.build(args)
+def _new_object(cls: Any, *args: Any) -> Any:
+    return Record(cls, args) if isinstance(cls, Global) else cls.rebuild(args)
 
 
-def _record(name):
+def _record(name: str) -> Callable[..., Record]:
     return lambda *args: Record(name, args)
 
-
-_STORAGES = {
-    "Double": "float64",
-    "Float": "float32",
-    "Half": "float16",
-    "BFloat16": "bfloat16",
-    "Long": "int64",
-    "Int": "int32",
-    "Short": "int16",
-    "Char": "int8",
-    "Byte": "uint8",
-    "Bool": "bool",
-    "ComplexFloat": "complex64",
-    "ComplexDouble": "complex128",
-    "QInt8": "qint8",
-    "QUInt8": "quint8",
-    "QInt32": "qint32",
-    "QUInt4x2": "quint4x2",
-    "QUInt2x4": "quint2x4",
-}
 
 _REBUILD = {
     "_rebuild_tensor": _tensor,
@@ -105,52 +83,33 @@ _REBUILD = {
     "_rebuild_sparse_tensor": _unsupported("a sparse tensor; save it with .to_dense()"),
     "_rebuild_sparse_csr_tensor": _unsupported("a sparse tensor; save it with .to_dense()"),
     "_rebuild_nested_tensor": _unsupported("a nested tensor"),
-    "_rebuild_qtensor": _unsupported("a quantised tensor; save it with .dequantize()"),
+    "_rebuild_qtensor": _unsupported("a quantized tensor; save it with .dequantize()"),
     "_rebuild_meta_tensor_no_storage": _unsupported("a tensor on the meta device, which has no values"),
     "_rebuild_device_tensor_from_cpu_tensor": _parameter,
 }
 
 #: Objects that say nothing about weights and are harmless to keep as data: never called, whatever they are.
-_DATA_ONLY = [
-    "builtins.object",
-    "builtins.slice",
-    "builtins.range",
-    "builtins.complex",
-    "builtins.getattr",
-    "builtins.type",
-    "functools.partial",
-    "pathlib.Path",
-    "pathlib.PurePath",
-    "pathlib.PosixPath",
-    "pathlib.WindowsPath",
-    "pathlib.PurePosixPath",
-    "pathlib.PureWindowsPath",
-    "pathlib._local.PosixPath",
-    "pathlib._local.WindowsPath",
-    "datetime.datetime",
-    "datetime.date",
-    "datetime.time",
-    "datetime.timedelta",
-    "datetime.timezone",
-    "decimal.Decimal",
-    "fractions.Fraction",
-    "uuid.UUID",
-    "argparse.Namespace",
-    "types.SimpleNamespace",
-    "logging.getLogger",
-    "random.Random",
-    "enum.Enum",
-    "collections.deque",
-    "torch.device",
-    "torch.Generator",
-    "torch.finfo",
-    "torchvision.transforms.functional.InterpolationMode",
-    "numpy.random._pickle.__randomstate_ctor",
-    "numpy.random._pickle.__generator_ctor",
-    "numpy.random._pickle.__bit_generator_ctor",
-]
+_DATA_ONLY = {
+    "builtins": "object slice range complex getattr type",
+    "functools": "partial",
+    "pathlib": "Path PurePath PosixPath WindowsPath PurePosixPath PureWindowsPath",
+    "pathlib._local": "PosixPath WindowsPath",
+    "datetime": "datetime date time timedelta timezone",
+    "decimal": "Decimal",
+    "fractions": "Fraction",
+    "uuid": "UUID",
+    "argparse": "Namespace",
+    "types": "SimpleNamespace",
+    "logging": "getLogger",
+    "random": "Random",
+    "enum": "Enum",
+    "collections": "deque",
+    "torch": "device Generator finfo",
+    "torchvision.transforms.functional": "InterpolationMode",
+    "numpy.random._pickle": "__randomstate_ctor __generator_ctor __bit_generator_ctor",
+}
 
-_CONTAINERS = {
+_CONTAINERS: dict[str, Callable[..., Any]] = {
     "dict": lambda items=(): dict(_ordered(items)),
     "list": lambda items=(): list(items),
     "tuple": lambda items=(): tuple(items),
@@ -161,16 +120,15 @@ _CONTAINERS = {
     "bool": lambda value=False: bool(value) if isinstance(value, int) else False,
     "str": lambda value="": value if isinstance(value, str) else "",
     "bytes": lambda value=b"", *_: value if isinstance(value, (bytes, Blob)) else b"",
-    "bytearray": lambda value=b"", *_: (
-        value if isinstance(value, Blob) else bytes(_encode(value)) if isinstance(value, str) else b""
-    ),
+    "bytearray": lambda value=b"", *_: _encode(value) if isinstance(value, (str, Blob)) else b"",
 }
 
 
-def _allowed():
-    functions = {f"builtins.{name}": function for name, function in _CONTAINERS.items()}
+def _allowed() -> dict[tuple[str, str], Any]:
+    functions: dict[str, Any] = {f"builtins.{name}": function for name, function in _CONTAINERS.items()}
     functions |= {f"torch._utils.{name}": function for name, function in _REBUILD.items()}
-    functions |= {name: _record(name) for name in _DATA_ONLY}
+    data_only = [f"{module}.{name}" for module, names in _DATA_ONLY.items() for name in names.split()]
+    functions |= {name: _record(name) for name in data_only}
     functions |= {
         "torch._tensor._rebuild_from_type": _from_type,
         "torch._tensor._rebuild_from_type_v2": _from_type,
@@ -190,17 +148,12 @@ def _allowed():
         functions[f"{core}.multiarray._reconstruct"] = NumpyArray
         functions[f"{core}.multiarray.scalar"] = scalar
         functions[f"{core}.numeric._frombuffer"] = from_buffer
-    table = {tuple(name.rsplit(".", 1)): Builder(name, function) for name, function in functions.items()}
-    for prefix, dtype in _STORAGES.items():
-        for module in ("torch", "torch.cuda"):
-            table[module, f"{prefix}Storage"] = StorageType(dtype)
-    for name in ("UntypedStorage", "_UntypedStorage"):
-        table["torch.storage", name] = StorageType(None)
-    for name in (*DTYPES, *REFUSED_DTYPES):
-        table["torch", name] = DtypeName(name)
-    for (module, name), value in list(table.items()):  # as Python 2 spells them
-        if module in ("builtins", "copyreg"):
-            table[{"builtins": "__builtin__", "copyreg": "copy_reg"}[module], name] = value
+    table: dict[Any, Any] = {tuple(name.rsplit(".", 1)): Rebuilder(name, f) for name, f in functions.items()}
+    table |= {(m, f"{p}Storage"): StorageType(dtype) for p, dtype in STORAGES.items() for m in ("torch", "torch.cuda")}
+    table |= {("torch.storage", name): StorageType(None) for name in ("UntypedStorage", "_UntypedStorage")}
+    table |= {("torch", name): DtypeName(name) for name in (*DTYPES, *REFUSED_DTYPES)}
+    for module, older in (("builtins", "__builtin__"), ("copyreg", "copy_reg")):  # as Python 2 spells them
+        table |= {(older, name): value for (m, name), value in table.items() if m == module}
     for name, older in (("int", "long"), ("str", "unicode"), ("range", "xrange")):
         table["__builtin__", older] = table["builtins", name]
     return table

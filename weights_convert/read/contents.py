@@ -1,15 +1,16 @@
 """Open whatever file there is: find out which container it is, read it, and name it in every error."""
 
-from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from weights_convert.errors import CheckpointError, printable
+from weights_convert._typing import Json, PathLike
+from weights_convert.errors import CheckpointError, error_context
 from weights_convert.read import npz, safetensors, torch_legacy, torch_tar, torch_zip
 from weights_convert.read.allow_list import ALLOWED
-from weights_convert.read.builder import Builder
-from weights_convert.read.inert import Blob, nested
 from weights_convert.read.numpy_pickle import NumpyArray
 from weights_convert.read.pickle_machine import Machine
+from weights_convert.read.placeholders import Blob, nested
+from weights_convert.read.rebuild import Rebuilder
 from weights_convert.read.source import Source
 from weights_convert.read.tensor import Tensor
 from weights_convert.read.zip_directory import read_directory
@@ -49,34 +50,25 @@ class Contents:
 
     source: Source
     format: str
-    tree: object
-    meta: dict | None = None
+    tree: Any
+    meta: Json | None = None
     unpacked: int = 0
 
 
-@contextmanager
-def naming(name):
-    """Put ``name`` before every CheckpointError that comes from within."""
-    try:
-        yield
-    except CheckpointError as e:
-        raise CheckpointError(f"{name}: {printable(str(e))}") from e
-
-
-def open_checkpoint(path):
+def open_checkpoint(path: PathLike) -> Contents:
     """Read a file of any container, without its tensors' values.
 
     Raises:
         CheckpointError: with one sentence that begins with the file's name.
     """
     source = Source(path)
-    with naming(source.name):
+    with error_context(source.name):
         contents = _read(source)
         _check_claims(contents)
     return contents
 
 
-def _read(source):
+def _read(source: Source) -> Contents:
     head = bytes(source.view[:512])
     if head.startswith(b"PK"):
         members = read_directory(source)
@@ -94,7 +86,7 @@ def _read(source):
     return _read_pickle(source, head)
 
 
-def _read_pickle(source, head):
+def _read_pickle(source: Source, head: bytes) -> Contents:
     if head[:1] not in (b"\x80", b"(", b"}", b"]", b"c"):
         raise CheckpointError("is not a checkpoint of any known kind (torch, safetensors, pickle, npz)")
     machine = Machine(source.view, allowed=ALLOWED | _storages_in_pickles(source))
@@ -104,33 +96,33 @@ def _read_pickle(source, head):
     return Contents(source, "pickle", first)
 
 
-class _Part:
+class _Slice:
     """Bytes inside a pickle, read like a file of their own."""
 
-    def __init__(self, view):
+    def __init__(self, view: memoryview) -> None:
         self.view, self.size = view, len(view)
 
-    def release(self, start, size):
+    def release(self, start: int, size: int) -> None:
         """Do nothing: the bytes belong to the file around them."""
 
 
-def _storages_in_pickles(source):
-    """Return the builder of storages in plain pickles of tensors: each is a legacy stream of one storage."""
+def _storages_in_pickles(source: Source) -> dict[tuple[str, str], Rebuilder]:
+    """Return the rebuilder of storages in plain pickles of tensors: each is a legacy stream of one storage."""
     left = [source.size]
 
-    def load(data):
+    def load(data: Any) -> Any:
         view = data.bytes() if isinstance(data, Blob) else memoryview(data)
         left[0] -= len(view)
         if left[0] < 0:
             raise CheckpointError("the pickle loads the same bytes again and again")
-        return torch_legacy.read_torch_legacy(_Part(view))
+        return torch_legacy.read_torch_legacy(_Slice(view))
 
-    name = "torch.storage._load_from_bytes"
-    return {tuple(name.rsplit(".", 1)): Builder(name, load)}
+    module, name = "torch.storage", "_load_from_bytes"
+    return {(module, name): Rebuilder(f"{module}.{name}", load)}
 
 
-def _check_claims(contents):
-    claimed, level, seen = 0, [contents.tree], set()
+def _check_claims(contents: Contents) -> None:
+    claimed, level, seen = 0, [contents.tree], set[int]()
     while level:
         item = level.pop()
         if id(item) in seen:

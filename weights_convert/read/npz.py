@@ -3,14 +3,16 @@
 import json
 import re
 import struct
+from collections.abc import Mapping
 
-from weights_convert.errors import CheckpointError
-from weights_convert.read.tensor import DTYPES, Storage, Tensor, Unsupported, itemsize
+from weights_convert._typing import Json, Shape, Tensors
+from weights_convert.errors import CheckpointError, translate
+from weights_convert.read.tensor import NUMPY_NAMES, Storage, Tensor, Unsupported, itemsize
+from weights_convert.read.zip_directory import Member
 
 FORMAT = "npz"
 META = "__meta__"
 
-_NAMES = {code: name for name, code in DTYPES.items() if name not in ("bfloat16", "bool")} | {"b1": "bool"}
 _MAX_META = 4 << 20
 _MAX_HEADER = 10_000
 
@@ -21,24 +23,25 @@ _HEADER = re.compile(
 )
 
 
-def looks_like_npz(members):
+def looks_like_npz(members: Mapping[str, Member]) -> bool:
     """Return whether every member is an .npy."""
     return bool(members) and all(name.endswith(".npy") for name in members)
 
 
-def read_npz(members):
+def read_npz(members: Mapping[str, Member]) -> tuple[Tensors, Json | None]:
     """Return ``({name: Tensor}, meta)`` with ``meta`` the JSON of ``__meta__``, or ``None``."""
-    tensors, meta = {}, None
+    tensors: Tensors = {}
+    meta = None
     for name, member in members.items():
         key = name.removesuffix(".npy")
         if key == META:
             meta = _read_meta(member)
         else:
-            tensors[key] = _read_entry(key, member)
+            tensors[key] = _read_entry(member)
     return tensors, meta
 
 
-def _header(member):
+def _header(member: Member) -> tuple[int, Shape, bool, str]:
     """Return ``(start of the data, shape, Fortran order, dtype code)`` of an .npy, evaluating nothing."""
     data = bytes(member.peek(12 + _MAX_HEADER))
     head = data[:12]
@@ -54,28 +57,24 @@ def _header(member):
     return start + length, shape, match["fortran"] == b"True", match["dtype"].decode()
 
 
-def _read_entry(key, member):
+def _read_entry(member: Member) -> Tensor | Unsupported:
     start, shape, fortran, dtype = _header(member)
     if dtype == "|O":
         return Unsupported("a pickled Python object, which is not read (Chainer writes None that way)")
-    name = _NAMES.get(dtype[1:])
+    name = NUMPY_NAMES.get(dtype[1:])
     if name is None:
         return Unsupported(f"a NumPy array of dtype {dtype!r}")
     storage = Storage(name, max(member.size - start, 0) // itemsize(name), byteorder=">" if dtype[0] == ">" else "<")
     storage.place(lambda: member.read()[start:], member.release)
-    if not fortran:
-        return Tensor(storage, shape)
-    return Tensor(storage, shape, Tensor(storage, shape[::-1]).strides[::-1])
+    return Tensor(storage, shape, fortran=fortran)
 
 
-def _read_meta(member):
+def _read_meta(member: Member) -> Json:
     start, shape, _, dtype = _header(member)
     if dtype[:2] not in ("<U", ">U") or shape != () or member.size - start > _MAX_META:
         raise CheckpointError(f"entry {META} is not one piece of text")
-    try:
+    with translate((ValueError, RecursionError), f"entry {META} is not JSON"):
         meta = json.loads(str(member.read()[start:], "utf-32-le" if dtype[0] == "<" else "utf-32-be").rstrip("\0"))
-    except (ValueError, RecursionError) as e:
-        raise CheckpointError(f"entry {META} is not JSON") from e
     if not isinstance(meta, dict):
         raise CheckpointError(f"entry {META} is not a JSON object")
     return meta

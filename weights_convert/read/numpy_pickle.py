@@ -1,12 +1,14 @@
 """NumPy arrays, scalars and dtypes as pickles describe them, rebuilt without NumPy's own functions."""
 
-from weights_convert.errors import CheckpointError
-from weights_convert.read.builder import Rebuilt
-from weights_convert.read.inert import Blob
-from weights_convert.read.tensor import DTYPES, Storage, Tensor, Unsupported, itemsize
+from typing import Any
 
-_NUMPY_NAMES = {code: name for name, code in DTYPES.items() if name not in ("bfloat16", "bool")}
-_NUMPY_NAMES |= {"b1": "bool", "?": "bool", "c8": "complex64", "c16": "complex128"}
+from weights_convert._typing import Shape
+from weights_convert.errors import CheckpointError, translate
+from weights_convert.read.placeholders import Blob
+from weights_convert.read.rebuild import Rebuilt
+from weights_convert.read.tensor import NUMPY_NAMES, Storage, Tensor, Unsupported, itemsize
+
+_NAMES = NUMPY_NAMES | {"?": "bool", "c8": "complex64", "c16": "complex128"}
 
 
 class NumpyDtype(Rebuilt):
@@ -14,19 +16,19 @@ class NumpyDtype(Rebuilt):
 
     __slots__ = ("byteorder", "code")
 
-    def __init__(self, code, *_):
+    def __init__(self, code: Any, *_: Any) -> None:
         self.code, self.byteorder = code, "<"
         if isinstance(code, str) and code[:1] in "<>|=":
             self.code, self.byteorder = code[1:], ">" if code[0] == ">" else "<"
 
-    def set_state(self, state):
+    def set_state(self, state: Any) -> None:
         """Take the byte order."""
         if isinstance(state, tuple) and len(state) > 1 and state[1] == ">":
             self.byteorder = ">"
 
-    def name(self):
+    def name(self) -> str | None:
         """Return the name of `DTYPES` it stands for, or ``None``."""
-        return _NUMPY_NAMES.get(self.code) if isinstance(self.code, str) else None
+        return _NAMES.get(self.code) if isinstance(self.code, str) else None
 
 
 class NumpyArray(Rebuilt):
@@ -34,60 +36,45 @@ class NumpyArray(Rebuilt):
 
     __slots__ = ("value",)
 
-    def __init__(self, *_):
-        self.value = Unsupported("an array without content")
+    def __init__(self, *_: Any) -> None:
+        self.value: Tensor | Unsupported = Unsupported("an array without content")
 
-    def set_state(self, state):
+    def set_state(self, state: Any) -> None:
         """Take shape, dtype, order and bytes."""
-        try:
+        with translate((TypeError, ValueError), "the pickle has an array whose state is not one"):
             _, shape, dtype, fortran, data = state
-        except (TypeError, ValueError) as e:
-            raise CheckpointError("the pickle has an array whose state is not one") from e
-        self.value = _array(shape, dtype, fortran, data)
+            self.value = _array(shape, dtype, fortran, data)
 
 
-def _array(shape, dtype, fortran, data):
+def _array(shape: Shape, dtype: Any, fortran: Any, data: Any) -> Tensor | Unsupported:
     if not isinstance(dtype, NumpyDtype) or not isinstance(shape, tuple):
         raise CheckpointError("the pickle has an array without a dtype or a shape")
-    if dtype.name() is None:
+    name = dtype.name()
+    if name is None:
         return Unsupported(f"a NumPy array of dtype {str(dtype.code)[:20]!r}")
-    storage = _storage_of(data, dtype.name(), dtype.byteorder)
-    if isinstance(data, Blob) and data.is_text:
-        storage.numel = min(storage.numel, Tensor(storage, shape).size)
-    if not fortran:
-        return Tensor(storage, shape)
-    tensor = Tensor(storage, shape[::-1])
-    return Tensor(storage, shape, tensor.strides[::-1])
-
-
-def _storage_of(data, name, byteorder):
-    if isinstance(data, str):
-        data = latin1(data)
-    if isinstance(data, bytes):
-        data = Blob(memoryview(data))
+    data = latin1(data) if isinstance(data, str) else data
+    data = Blob(memoryview(data)) if isinstance(data, bytes) else data
     if not isinstance(data, Blob):
         raise CheckpointError("the pickle has an array whose content is not bytes")
-    numel = len(data.view) // itemsize(name)  # at most, for bytes written as text: counted when they are read
-    return Storage(name, numel, data.bytes, byteorder)
+    storage = Storage(name, len(data.view) // itemsize(name), data.bytes, dtype.byteorder)
+    if data.is_text:  # at least as many bytes as are meant, which are counted when they are read
+        storage.numel = min(storage.numel, Tensor(storage, shape).size)
+    return Tensor(storage, shape, fortran=bool(fortran))
 
 
-def scalar(dtype, data=b""):
+def scalar(dtype: Any, data: Any = b"") -> NumpyArray:
     """Return what ``numpy.core.multiarray.scalar`` stands for."""
-    result = NumpyArray()
-    result.value = _array((), dtype, False, data)
-    return result
+    return from_buffer(data, dtype, (), "C")
 
 
-def from_buffer(data, dtype, shape, order):
+def from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> NumpyArray:
     """Return what ``numpy.core.numeric._frombuffer`` stands for."""
     result = NumpyArray()
     result.value = _array(shape, dtype, order == "F", data)
     return result
 
 
-def latin1(text):
+def latin1(text: str) -> bytes:
     """Return the bytes that protocol 2 wrote as text."""
-    try:
+    with translate(UnicodeEncodeError, "the pickle has bytes written as text that is not latin-1"):
         return text.encode("latin-1")
-    except UnicodeEncodeError as e:
-        raise CheckpointError("the pickle has bytes written as text that is not latin-1") from e

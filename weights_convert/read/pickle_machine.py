@@ -6,16 +6,19 @@ when the pickle makes an object of a class, and an error when the pickle would c
 """
 
 import struct
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from weights_convert.errors import CheckpointError
 from weights_convert.read.allow_list import ALLOWED
-from weights_convert.read.builder import Builder
-from weights_convert.read.inert import Global, Record, is_standard, nested
 from weights_convert.read.literals import decode
 from weights_convert.read.opcodes import MAX_DEPTH, OPERATIONS
+from weights_convert.read.placeholders import Global, Record, is_standard, nested
+from weights_convert.read.rebuild import rebuild
 
-#: Limits against bombs. A state dict of 1,000 tensors takes 60,000 opcodes.
-MAX_OPCODES = 1_000_000
+#: Limits against bombs: how many steps any pickle may take, and how many more for each byte of its file.
+FREE_STEPS = 100_000
+STEPS_PER_BYTE = 1
 MAX_LINE = 4096
 
 
@@ -25,26 +28,36 @@ class Machine:
     Args:
         data (memoryview): The bytes.
         persistent (callable or None): Maps a persistent id to a value; without one, persistent ids are refused.
-        allowed (dict): ``{(module, name): Builder or value}``.
+        allowed (dict): ``{(module, name): Rebuilder or value}``.
+        stored_size (int or None): How many bytes the data takes in the file, where it is deflated there.
     """
 
-    def __init__(self, data, *, persistent=None, allowed=ALLOWED):
+    def __init__(
+        self,
+        data: memoryview,
+        *,
+        persistent: Callable[[Any], Any] | None = None,
+        allowed: Mapping[tuple[str, str], Any] = ALLOWED,
+        stored_size: int | None = None,
+    ) -> None:
         self.data, self.position = data, 0
         self.persistent, self.allowed = persistent, allowed
-        self.n_opcodes = 0
+        self.steps_left = FREE_STEPS + STEPS_PER_BYTE * (len(data) if stored_size is None else stored_size)
 
-    def load(self):
+    def load(self) -> Any:
         """Run the pickle at `position` and return what it builds; `position` is after it."""
-        self.stack, self.marks, self.memo = [], [], {}
+        self.stack: list[Any] = []
+        self.marks: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
         operations, data = OPERATIONS, self.data
         while True:
             if self.position >= len(data):
                 raise CheckpointError("the pickle ends before its STOP: the file is truncated or is no pickle")
             code = data[self.position]
             self.position += 1
-            self.n_opcodes += 1
-            if self.n_opcodes > MAX_OPCODES:
-                raise CheckpointError(f"the pickle has more than {MAX_OPCODES} opcodes")
+            self.steps_left -= 1
+            if self.steps_left < 0:
+                self.spend(0)
             if code == 0x2E:  # STOP
                 value = self.pop()
                 _check_depth(value)
@@ -54,7 +67,13 @@ class Machine:
                 raise CheckpointError(f"byte {self.position - 1} of the pickle, 0x{code:02x}, is no pickle opcode")
             operation(self)
 
-    def take(self, size):
+    def spend(self, steps: int) -> None:
+        """Count work, which may be no more than the file is large."""
+        self.steps_left -= steps
+        if self.steps_left < 0:
+            raise CheckpointError("the pickle takes more steps than a file of its size needs")
+
+    def take(self, size: int) -> memoryview:
         """Return the next ``size`` bytes."""
         start = self.position
         if size > len(self.data) - start:
@@ -62,11 +81,11 @@ class Machine:
         self.position = start + size
         return self.data[start : start + size]
 
-    def number(self, layout):
+    def number(self, layout: str) -> Any:
         """Return the next number in struct's ``layout``."""
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
-    def line(self):
+    def line(self) -> str:
         """Return the next line of ASCII or UTF-8 text, without its end."""
         piece = bytes(self.data[self.position : self.position + MAX_LINE])
         end = piece.find(b"\n")
@@ -75,26 +94,26 @@ class Machine:
         self.position += end + 1
         return decode(piece[:end])
 
-    def pop(self):
+    def pop(self) -> Any:
         """Return the top of the stack."""
         if not self.stack:
             raise CheckpointError("the pickle takes from an empty stack")
         return self.stack.pop()
 
-    def top(self):
+    def top(self) -> Any:
         """Return the top of the stack, which stays there."""
         if not self.stack:
             raise CheckpointError("the pickle looks at an empty stack")
         return self.stack[-1]
 
-    def pop_mark(self):
+    def pop_mark(self) -> list[Any]:
         """Return everything since the last MARK."""
         if not self.marks:
             raise CheckpointError("the pickle uses a MARK that it never made")
         items, self.stack = self.stack, self.marks.pop()
         return items
 
-    def find(self, module, name):
+    def find(self, module: Any, name: Any) -> Any:
         """Return what stands for ``module.name``: from the allow-list, or a `Global`, never the thing itself."""
         if not isinstance(module, str) or not isinstance(name, str):
             raise CheckpointError("the pickle names a global by something that is not text")
@@ -106,30 +125,24 @@ class Machine:
             )
         return Global(module, name)
 
-    def call(self, function, args):
+    def call(self, function: Any, args: Any) -> Any:
         """Build what calling ``function`` would have given; only the allow-list's own builders are ever run."""
         if not isinstance(args, tuple):
             raise CheckpointError("the pickle calls something with arguments that are not a tuple")
-        if isinstance(function, Builder):
-            self.n_opcodes += sum(len(arg) for arg in args if isinstance(arg, (list, tuple, dict, set, frozenset)))
-            return function.build(args)
-        if isinstance(function, Global):
-            raise CheckpointError(
-                f"the pickle would call {function}, which is not one of the functions that rebuild tensors"
-            )
-        raise CheckpointError(f"the pickle would call a {type(function).__name__}, which is not a function")
+        self.spend(sum(len(arg) for arg in args if isinstance(arg, (list, tuple, dict, set, frozenset, str, bytes))))
+        return rebuild(function, args)
 
-    def make(self, cls, args):
+    def make(self, cls: Any, args: Any) -> Any:
         """Build what making an object of ``cls`` would have given."""
         if isinstance(cls, Global) and isinstance(args, tuple):
             return Record(cls, args)
         return self.call(cls, args)
 
 
-def _check_depth(value):
-    level, seen = [value], set()
+def _check_depth(value: Any) -> None:
+    level, seen = [value], set[int]()
     for _ in range(MAX_DEPTH):
-        following = []
+        following: list[Any] = []
         for item in level:
             if id(item) not in seen:
                 seen.add(id(item))

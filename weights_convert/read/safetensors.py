@@ -2,8 +2,11 @@
 
 import json
 import struct
+from typing import Any
 
-from weights_convert.errors import CheckpointError
+from weights_convert._typing import Json, Tensors
+from weights_convert.errors import CheckpointError, translate
+from weights_convert.read.source import Source
 from weights_convert.read.tensor import Storage, Tensor, itemsize
 
 FORMAT = "safetensors"
@@ -11,72 +14,48 @@ FORMAT = "safetensors"
 #: Bytes of a header, at most: one of 100,000 tensors has some 10 MB. The format itself allows 100 MB.
 MAX_HEADER = 25_000_000
 
-_DTYPES = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    "I64": "int64",
-    "I32": "int32",
-    "I16": "int16",
-    "I8": "int8",
-    "U64": "uint64",
-    "U32": "uint32",
-    "U16": "uint16",
-    "U8": "uint8",
-    "BOOL": "bool",
-    "F8_E4M3": "float8_e4m3fn",
-    "F8_E5M2": "float8_e5m2",
-    "F8_E8M0": "float8_e8m0fnu",
-    "C64": "complex64",
-}
+#: The format's name of an element type -> torch's; what cannot be written is at the end.
+DTYPES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
+    "I16": "int16", "I8": "int8", "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
+    "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "F8_E8M0": "float8_e8m0fnu", "C64": "complex64",
+}  # fmt: skip
 
 
-def looks_like_safetensors(source):
+def looks_like_safetensors(source: Source) -> bool:
     """Return whether the file begins as a safetensors file does."""
-    return (
-        source.size >= 10 and bytes(source.view[8:9]) == b"{" and struct.unpack_from("<Q", source.view)[0] <= MAX_HEADER
-    )
+    view = source.view
+    return source.size >= 10 and view[8] == ord("{") and struct.unpack_from("<Q", view)[0] <= MAX_HEADER
 
 
-def read_safetensors(source):
+def read_safetensors(source: Source) -> tuple[Tensors, Json]:
     """Return ``({name: Tensor}, metadata)``."""
     (size,) = struct.unpack_from("<Q", source.view)
     if 8 + size > source.size:
         raise CheckpointError(f"the header claims {size} bytes: the file is truncated")
-    try:
-        header = json.loads(bytes(source.view[8 : 8 + size]), object_pairs_hook=_no_twins)
-    except CheckpointError:
-        raise
-    except (ValueError, RecursionError) as e:
-        raise CheckpointError("the header is not JSON") from e
+    with translate((ValueError, RecursionError), "the header is not JSON"):
+        header = json.loads(bytes(source.view[8 : 8 + size]), object_pairs_hook=_refuse_duplicates)
     if not isinstance(header, dict):
         raise CheckpointError("the header is not a JSON object")
     metadata = header.pop("__metadata__", {})
-    start = 8 + size
-    tensors, last = {}, 0
-    for name, entry in sorted(header.items(), key=lambda item: _begin(item[1])):
-        begin, end = _offsets(name, entry, source.size - start)
+    places = {name: _offsets(name, entry, source.size - 8 - size) for name, entry in header.items()}
+    last = 0
+    for name, (begin, end) in sorted(places.items(), key=lambda item: item[1]):
         if begin < last:
             raise CheckpointError(f"tensor {name} overlaps another one")
         last = end
-        tensors[name] = _tensor(source, name, entry, start + begin, end - begin)
-    return {name: tensors[name] for name in header}, metadata if isinstance(metadata, dict) else {}
+    tensors = {name: _tensor(source, name, entry, 8 + size, *places[name]) for name, entry in header.items()}
+    return tensors, metadata if isinstance(metadata, dict) else {}
 
 
-def _no_twins(pairs):
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> Json:
     result = dict(pairs)
     if len(result) != len(pairs):
         raise CheckpointError("the header names something twice")
     return result
 
 
-def _begin(entry):
-    offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
-    return offsets[0] if isinstance(offsets, list) and offsets and type(offsets[0]) is int else 0
-
-
-def _offsets(name, entry, available):
+def _offsets(name: str, entry: Any, available: int) -> tuple[int, int]:
     offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(v) is int for v in offsets):
         raise CheckpointError(f"tensor {name} has no offsets")
@@ -86,21 +65,15 @@ def _offsets(name, entry, available):
     return begin, end
 
 
-def _tensor(source, name, entry, start, size):
+def _tensor(source: Source, name: str, entry: Json, data: int, begin: int, end: int) -> Tensor:
     dtype, shape = entry.get("dtype"), entry.get("shape")
-    if not isinstance(dtype, str) or dtype not in _DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise CheckpointError(f"tensor {name} has dtype {dtype!r:.20}, which is not known")
     if not isinstance(shape, list):
         raise CheckpointError(f"tensor {name} has no shape")
-    dtype = _DTYPES[dtype]
-    storage = Storage(
-        dtype,
-        size // itemsize(dtype),
-        lambda: source.view[start : start + size],
-        "<",
-        lambda: source.release(start, size),
-    )
-    tensor = Tensor(storage, shape)
+    start, size, dtype = data + begin, end - begin, DTYPES[dtype]
+    load, free = (lambda: source.view[start : start + size]), (lambda: source.release(start, size))
+    tensor = Tensor(Storage(dtype, size // itemsize(dtype), load, free=free), shape)
     if tensor.nbytes != size:
         raise CheckpointError(f"tensor {name} has shape {tuple(shape[:6])} and {size} bytes, which do not agree")
     return tensor

@@ -1,12 +1,10 @@
 """A file, mapped into memory and never changed by what is done with the arrays that lie in it."""
 
-import hashlib
 import mmap
 import os
 
+from weights_convert._typing import PathLike
 from weights_convert.errors import CheckpointError
-
-_PIECE = 4 << 20
 
 
 class Source:
@@ -23,7 +21,7 @@ class Source:
         CheckpointError: if the file cannot be read, is empty, or is not a regular file.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: PathLike) -> None:
         self.path = os.fspath(path)
         self.name = os.path.basename(self.path)
         if os.path.isdir(self.path):
@@ -31,27 +29,20 @@ class Source:
         try:
             with open(self.path, "rb") as f:
                 self.size = os.fstat(f.fileno()).st_size
-                self._mmap = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY) if self.size else None
-        except OSError as e:
-            raise CheckpointError(f"{self.path}: cannot be read: {e.strerror or e}") from e
-        if self._mmap is None:
-            raise CheckpointError(f"{self.name}: is empty")
+                if not self.size:
+                    raise CheckpointError(f"{self.name}: is empty")
+                self._mmap = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY)
+        except OSError as error:
+            raise CheckpointError(f"{self.path}: cannot be read: {error.strerror or error}") from error
         self.view = memoryview(self._mmap)
 
-    def find_last(self, pattern, start):
+    def find_last(self, pattern: bytes, start: int) -> int:
         """Return where ``pattern`` (bytes) occurs last at or after ``start``, or -1."""
         return self._mmap.rfind(pattern, start)
 
-    def release(self, start, size):
-        """Tell the system that the bytes from ``start`` on are not needed in memory just now."""
+    def release(self, start: int, size: int) -> None:
+        """Let go of the memory behind some bytes; they can be read again."""
         page = mmap.PAGESIZE
         first = start // page * page
         if hasattr(mmap, "MADV_DONTNEED") and size > page:
             self._mmap.madvise(mmap.MADV_DONTNEED, first, min(start + size - first, self.size - first))
-
-    def sha256(self):
-        """Return the sha256 of the whole file in hex."""
-        digest = hashlib.sha256()
-        for start in range(0, self.size, _PIECE):
-            digest.update(self.view[start : start + _PIECE])
-        return digest.hexdigest()

@@ -1,43 +1,39 @@
 """Tensors as a file describes them: where the bytes are, and how to look at them. Nothing is read until asked for."""
 
+import math
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
+from weights_convert._typing import Array, Shape
 from weights_convert.errors import CheckpointError
 
-#: Element types by torch's name -> NumPy's code. bfloat16 has no NumPy twin: it is widened to float32, exactly.
-DTYPES = {
-    "float16": "f2",
-    "bfloat16": "u2",
-    "float32": "f4",
-    "float64": "f8",
-    "int8": "i1",
-    "int16": "i2",
-    "int32": "i4",
-    "int64": "i8",
-    "uint8": "u1",
-    "uint16": "u2",
-    "uint32": "u4",
-    "uint64": "u8",
-    "bool": "u1",
-}
+Load = Callable[[], memoryview]
+Free = Callable[[], None]
 
-#: Element types that are known by name and refused: NumPy or Chainer has nothing to hold them.
+#: Element types by torch's name -> NumPy's code. bfloat16 has no equal in NumPy: it is widened to float32, exactly.
+DTYPES = {
+    "float16": "f2", "bfloat16": "u2", "float32": "f4", "float64": "f8", "int8": "i1", "int16": "i2", "int32": "i4",
+    "int64": "i8", "uint8": "u1", "uint16": "u2", "uint32": "u4", "uint64": "u8", "bool": "u1",
+}  # fmt: skip
+
+#: NumPy's code -> torch's name.
+NUMPY_NAMES = {code: name for name, code in DTYPES.items() if name not in ("bfloat16", "bool")} | {"b1": "bool"}
+
+#: Element types that are known by name and refused, and their sizes: NumPy or Chainer has nothing to hold them.
 REFUSED_DTYPES = {
-    "complex32": 4,
-    "complex64": 8,
-    "complex128": 16,
-    "qint8": 1,
-    "quint8": 1,
-    "qint32": 4,
-    "quint4x2": 1,
-    "quint2x4": 1,
-    "float8_e4m3fn": 1,
-    "float8_e5m2": 1,
-    "float8_e4m3fnuz": 1,
-    "float8_e5m2fnuz": 1,
-    "float8_e8m0fnu": 1,
-    "float4_e2m1fn_x2": 1,
-}
+    "complex32": 4, "complex64": 8, "complex128": 16, "qint8": 1, "quint8": 1, "qint32": 4, "quint4x2": 1,
+    "quint2x4": 1, "float8_e4m3fn": 1, "float8_e5m2": 1, "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1,
+    "float8_e8m0fnu": 1, "float4_e2m1fn_x2": 1,
+}  # fmt: skip
+
+#: torch's storage classes, without the word Storage -> their element types.
+STORAGES = {
+    "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64",
+    "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool", "ComplexFloat": "complex64",
+    "ComplexDouble": "complex128", "QInt8": "qint8", "QUInt8": "quint8", "QInt32": "qint32", "QUInt4x2": "quint4x2",
+    "QUInt2x4": "quint2x4",
+}  # fmt: skip
 
 #: A view that repeats its elements (stride 0) may be this many bytes larger than what is stored.
 MAX_REPEATED = 64 << 20
@@ -45,7 +41,7 @@ MAX_REPEATED = 64 << 20
 _MAX_NDIM = 32
 
 
-def itemsize(dtype):
+def itemsize(dtype: str) -> int:
     """Return the size in bytes of one element of ``dtype`` (a name of `DTYPES` or `REFUSED_DTYPES`)."""
     return int(DTYPES[dtype][1]) if dtype in DTYPES else REFUSED_DTYPES[dtype]
 
@@ -64,42 +60,50 @@ class Storage:
 
     __slots__ = ("_free", "_load", "_unverified", "byteorder", "dtype", "numel")
 
-    def __init__(self, dtype, numel, load=None, byteorder="<", free=None, unverified=None):
+    def __init__(
+        self,
+        dtype: str | None,
+        numel: int,
+        load: Load | None = None,
+        byteorder: str = "<",
+        free: Free | None = None,
+        unverified: Callable[[], tuple[memoryview | None, int]] | None = None,
+    ) -> None:
         self.dtype, self.numel, self.byteorder = dtype, numel, byteorder
         self._load, self._free, self._unverified = load, free, unverified
 
     @property
-    def placed(self):
+    def placed(self) -> bool:
         """Whether the file really holds the bytes of this storage."""
         return self._load is not None
 
     @property
-    def itemsize(self):
+    def itemsize(self) -> int:
         """Bytes of one element."""
         return 1 if self.dtype is None else itemsize(self.dtype)
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of all elements, as claimed."""
         return self.numel * self.itemsize
 
-    def place(self, load, free=None):
+    def place(self, load: Load, free: Free | None = None) -> None:
         """Say where the bytes are, once that is known."""
         self._load, self._free = load, free
 
-    def bytes(self):
+    def bytes(self) -> memoryview:
         """Return the bytes, exactly `nbytes` of them."""
-        data = self._load()
+        data = self._load() if self._load is not None else memoryview(b"")
         if len(data) < self.nbytes:
             raise CheckpointError(f"a storage claims {self.nbytes} bytes but the file has {len(data)}")
         return data[: self.nbytes]
 
-    def unverified(self):
+    def unverified(self) -> tuple[memoryview | None, int]:
         """Return exactly `nbytes` bytes that nobody has verified and their CRC-32, or ``(None, 0)``."""
         data, crc = self._unverified() if self._unverified is not None else (None, 0)
         return (data, crc) if data is not None and len(data) == self.nbytes else (None, 0)
 
-    def release(self):
+    def release(self) -> None:
         """Let go of the memory behind the bytes; they can be read again."""
         if self._free is not None:
             self._free()
@@ -114,6 +118,7 @@ class Tensor:
         strides (sequence of int or None): In elements; ``None`` means C order.
         offset (int): First element.
         dtype (str or None): Where it is not the storage's.
+        fortran (bool): Whether the order without strides is Fortran's.
 
     Raises:
         CheckpointError: if it reaches beyond the storage, or repeats its elements beyond reason.
@@ -121,42 +126,48 @@ class Tensor:
 
     __slots__ = ("dtype", "offset", "shape", "storage", "strides")
 
-    def __init__(self, storage, shape, strides=None, offset=0, dtype=None):
+    def __init__(
+        self,
+        storage: Storage,
+        shape: Sequence[int],
+        strides: Sequence[int] | None = None,
+        offset: int = 0,
+        dtype: str | None = None,
+        *,
+        fortran: bool = False,
+    ) -> None:
         if len(shape) > _MAX_NDIM:
             raise CheckpointError(f"a tensor has {len(shape)} axes, more than {_MAX_NDIM}")
-        self.storage = storage
-        self.shape = tuple(shape)
-        self.dtype = dtype or storage.dtype
-        self.offset = offset
-        self.strides = c_strides(self.shape) if strides is None else tuple(strides)
+        self.storage, self.shape, self.offset = storage, tuple(shape), offset
+        self.dtype = dtype or storage.dtype or "uint8"
+        if strides is None:
+            strides = c_strides(self.shape[::-1])[::-1] if fortran else c_strides(self.shape)
+        self.strides = tuple(strides)
         self._check()
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of elements."""
-        return _product(self.shape)
+        return math.prod(self.shape)
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of `array`'s elements as stored (bfloat16 counts two)."""
         return self.size * itemsize(self.dtype)
 
-    def _check(self):
+    def _check(self) -> None:
         integers = (*self.shape, *self.strides, self.offset)
         if len(self.shape) != len(self.strides) or not all(type(v) is int and 0 <= v < 1 << 48 for v in integers):
             raise CheckpointError(f"a tensor has shape {_short(self.shape)} and strides {_short(self.strides)}")
         last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
         available = self.storage.nbytes // itemsize(self.dtype)
+        shown = f"a tensor of shape {_short(self.shape)}"
         if self.size and last >= available:
-            raise CheckpointError(
-                f"a tensor of shape {_short(self.shape)} needs {last + 1} elements but its storage has {available}"
-            )
+            raise CheckpointError(f"{shown} needs {last + 1} elements but its storage has {available}")
         if self.nbytes > self.storage.nbytes + MAX_REPEATED:
-            raise CheckpointError(
-                f"a tensor of shape {_short(self.shape)} claims {self.nbytes} bytes of {self.storage.nbytes}"
-            )
+            raise CheckpointError(f"{shown} claims {self.nbytes} bytes of {self.storage.nbytes}")
 
-    def unverified(self):
+    def unverified(self) -> tuple[Array | None, int]:
         """Return the array in place and the CRC-32 its bytes should have, or ``(None, 0)`` where that cannot be."""
         whole = self.offset == 0 and self.size == self.storage.numel and self.strides == c_strides(self.shape)
         code = DTYPES.get(self.dtype, "")
@@ -166,7 +177,7 @@ class Tensor:
         data, crc = self.storage.unverified()
         return (None, 0) if data is None else (np.frombuffer(data, code).reshape(self.shape), crc)
 
-    def array(self, *, aligned=True):
+    def array(self, *, aligned: bool = True) -> Array:
         """Return the values: in place where memory order allows, native byte order, bfloat16 widened to float32.
 
         Args:
@@ -196,35 +207,28 @@ class Unsupported:
 
     __slots__ = ("reason",)
 
-    def __init__(self, reason):
+    def __init__(self, reason: str) -> None:
         self.reason = reason
 
 
-def from_array(array):
+def from_array(array: Array) -> Tensor:
     """Wrap a NumPy array that is in memory already."""
     array = np.ascontiguousarray(array).reshape(np.shape(array))
     name = "bool" if array.dtype == bool else array.dtype.name
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    data = memoryview(little.reshape(-1).view(np.uint8)) if array.size else memoryview(b"")
+    data = little.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
     return Tensor(Storage(name, array.size, lambda: data), array.shape)
 
 
-def c_strides(shape):
+def c_strides(shape: Shape) -> Shape:
     """Return the strides, in elements, of a C-ordered array of ``shape``."""
-    strides, step = [], 1
+    strides, step = list[int](), 1
     for n in reversed(shape):
         strides.append(step)
         step *= max(n, 1)
     return tuple(reversed(strides))
 
 
-def _product(values):
-    result = 1
-    for value in values:
-        result *= value
-    return result
-
-
-def _short(values):
+def _short(values: Shape) -> str:
     text = str(tuple(values[:6]))
     return text if len(values) <= 6 else text[:-1] + ", ...)"

@@ -1,10 +1,11 @@
 """torch.save until 1.6, or with ``_use_new_zipfile_serialization=False``: pickles, then storages, in one stream."""
 
 import struct
+from typing import Any, Protocol
 
-from weights_convert.errors import CheckpointError
-from weights_convert.read.builder import StorageType
+from weights_convert.errors import CheckpointError, translate
 from weights_convert.read.pickle_machine import Machine
+from weights_convert.read.rebuild import read_storage_key
 from weights_convert.read.tensor import Storage
 
 FORMAT = "torch legacy stream"
@@ -15,48 +16,50 @@ MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 
 
+class Readable(Protocol):
+    """A file, or bytes in one."""
+
+    view: memoryview
+    size: int
+
+    def release(self, start: int, size: int) -> None:
+        """Let go of the memory behind some bytes."""
+
+
 class _Storages:
     """The storages that the pickle mentions, before their place in the stream is known."""
 
-    def __init__(self):
-        self.roots, self.views = {}, []
+    def __init__(self) -> None:
+        self.roots: dict[str | int, Storage] = {}
 
-    def refer(self, key):
+    def refer(self, key: Any) -> Any:
         """Return the storage behind a persistent id."""
-        if not isinstance(key, tuple) or not key:
-            raise CheckpointError("the pickle refers to something that is not a storage")
-        if key[0] == "module" and len(key) >= 2:
+        if isinstance(key, tuple) and len(key) >= 2 and key[0] == "module":
             return key[1]  # a class with its source text, which nobody runs
-        if key[0] != "storage" or len(key) < 5 or not isinstance(key[1], StorageType):
-            raise CheckpointError("the pickle refers to something that is not a storage")
-        _, kind, name, _, numel = key[:5]
-        if type(numel) is not int or numel < 0 or not isinstance(name, (str, int)):
-            raise CheckpointError("the pickle refers to a storage without a name or a size")
+        kind, name, numel = read_storage_key(key)
         root = self.roots.setdefault(name, Storage(kind.dtype, numel))
-        view = key[5] if len(key) > 5 else None
-        return root if view is None else self._view(root, view)
-
-    def _view(self, root, view):
-        try:
-            _, offset, numel = view
-        except (TypeError, ValueError) as e:
-            raise CheckpointError("the pickle has a view of a storage that is not one") from e
-        if type(offset) is not int or type(numel) is not int or offset < 0 or numel < 0 or offset + numel > root.numel:
-            raise CheckpointError("the pickle has a view beyond its storage")
-        result = Storage(root.dtype, numel)
-        self.views.append((result, root, offset))
-        return result
+        if len(key) == 5 or key[5] is None:
+            return root
+        with translate((TypeError, ValueError), "the pickle has a view of a storage that is not one"):
+            _, offset, numel = key[5]
+        return view_of(root, offset, numel)
 
 
-def read_torch_legacy(source, start=0):
+def view_of(root: Storage, offset: Any, numel: Any) -> Storage:
+    """Return a part of a storage, whose place need not be known yet, as a storage of its own."""
+    if type(offset) is not int or type(numel) is not int or offset < 0 or numel < 0 or offset + numel > root.numel:
+        raise CheckpointError("the pickle has a view beyond its storage")
+    return Storage(root.dtype, numel, lambda: root.bytes()[offset * root.itemsize :], free=root.release)
+
+
+def read_torch_legacy(source: Readable) -> Any:
     """Return the object that ``torch.save`` was given, with `Tensor` for tensors.
 
     Args:
         source (Source): The file, or anything with its ``view`` and ``release``.
-        start (int): Where the stream begins.
     """
     storages = _Storages()
-    machine = Machine(source.view[start:], persistent=storages.refer)
+    machine = Machine(source.view, persistent=storages.refer)
     if machine.load() != MAGIC:
         raise CheckpointError("is not a torch checkpoint: the magic number is wrong")
     if machine.load() != _PROTOCOL:
@@ -66,7 +69,7 @@ def read_torch_legacy(source, start=0):
     names = machine.load()
     if not isinstance(names, list):
         raise CheckpointError("the list of storages is missing: the file is truncated or damaged")
-    position = start + machine.position
+    position = machine.position
     for name in names:
         if not isinstance(name, (str, int)) or name not in storages.roots:
             raise CheckpointError("the file has a storage that no tensor uses")
@@ -74,12 +77,10 @@ def read_torch_legacy(source, start=0):
     for storage in storages.roots.values():
         if not storage.placed and storage.numel:
             raise CheckpointError("a tensor's storage is missing: the file is truncated or damaged")
-    for view, root, offset in storages.views:
-        view.place(lambda r=root, o=offset: r.bytes()[o * r.itemsize :], root.release)
     return result
 
 
-def _place(source, storage, position):
+def _place(source: Readable, storage: Storage, position: int) -> int:
     if position + 8 > source.size:
         raise CheckpointError("the storages end early: the file is truncated")
     (numel,) = struct.unpack_from("<q", source.view, position)

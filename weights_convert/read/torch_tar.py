@@ -2,12 +2,16 @@
 
 import struct
 import tarfile
+from functools import partial
+from typing import Any
 
-from weights_convert.errors import CheckpointError
+from weights_convert.errors import CheckpointError, translate
 from weights_convert.read.allow_list import ALLOWED
-from weights_convert.read.builder import StorageType
 from weights_convert.read.pickle_machine import Machine
+from weights_convert.read.rebuild import StorageType
+from weights_convert.read.source import Source
 from weights_convert.read.tensor import DTYPES, Storage, Tensor
+from weights_convert.read.torch_legacy import view_of
 
 FORMAT = "torch tar (0.1.x)"
 
@@ -21,14 +25,14 @@ _TENSOR_TYPES = {
 }
 
 
-def read_torch_tar(source):
+def read_torch_tar(source: Source) -> Any:
     """Return the object that ``torch.save`` was given, with `Tensor` for tensors."""
-    parts = _find_parts(source)
-    objects = {}
-    _read_storages(source, *parts["storages"], objects)
-    _read_tensors(source, *parts["tensors"], objects)
+    members = _find_members(source)
+    objects: dict[int, Storage | Tensor] = {}
+    _read_storages(source, *members["storages"], objects)
+    _read_tensors(source, *members["tensors"], objects)
 
-    def persistent(key):
+    def persistent(key: Any) -> Any:
         if isinstance(key, tuple) and key:
             return key[0]  # a class with its source text, which nobody runs
         number = _number(key)
@@ -36,91 +40,73 @@ def read_torch_tar(source):
             raise CheckpointError("the pickle refers to a tensor that the file does not have")
         return objects[number]
 
-    start, end = parts["pickle"]
+    start, end = members["pickle"]
     return Machine(source.view[start:end], persistent=persistent).load()
 
 
-def _find_parts(source):
-    try:
-        with tarfile.open(source.path, mode="r:") as tar:
-            parts = {
-                m.name: (m.offset_data, m.offset_data + m.size)
-                for m, _ in zip(tar, range(16), strict=False)
-                if m.isreg()
-            }
-    except (tarfile.TarError, ValueError, EOFError, OverflowError) as e:
-        raise CheckpointError("is a damaged tar") from e
-    if not {"pickle", "storages", "tensors"} <= set(parts):
+def _find_members(source: Source) -> dict[str, tuple[int, int]]:
+    errors = (tarfile.TarError, ValueError, EOFError, OverflowError)
+    with translate(errors, "is a damaged tar"), tarfile.open(source.path, mode="r:") as tar:
+        files = [m for m, _ in zip(tar, range(16), strict=False) if m.isreg()]
+    members = {m.name: (m.offset_data, m.offset_data + m.size) for m in files}
+    if not {"pickle", "storages", "tensors"} <= members.keys():
         raise CheckpointError("is a tar, but not one that torch 0.1 wrote; unpack it and convert the checkpoint inside")
-    if max(end for _, end in parts.values()) > source.size:
+    if max(end for _, end in members.values()) > source.size:
         raise CheckpointError("is a tar that ends early: the file is truncated")
-    return parts
+    return members
 
 
-def _number(value):
-    try:
+def _number(value: Any) -> int:
+    with translate((TypeError, ValueError), "the pickle refers to a tensor by something that is no number"):
         return int(value)
-    except (TypeError, ValueError) as e:
-        raise CheckpointError("the pickle refers to a tensor by something that is no number") from e
 
 
-def _count(machine):
+def _triples(machine: Machine) -> Any:
+    """Yield the entries of a list, whose length goes before it; the caller reads what comes after each."""
     count = machine.load()
     if type(count) is not int or not 0 <= count < _MAX_ITEMS:
         raise CheckpointError(f"the file claims {count!r:.20} storages or tensors")
-    return count
-
-
-def _read_storages(source, start, end, objects):
-    machine = Machine(source.view[start:end])
-    for _ in range(_count(machine)):
+    for _ in range(count):
         entry = machine.load()
-        if (
-            not isinstance(entry, tuple)
-            or len(entry) != 3
-            or not isinstance(entry[2], StorageType)
-            or entry[2].dtype is None
-        ):
+        if not isinstance(entry, tuple) or len(entry) != 3:
+            raise CheckpointError("the file has a storage or a tensor that is not one")
+        yield entry
+
+
+def _read_storages(source: Source, start: int, end: int, objects: dict[int, Any]) -> None:
+    machine = Machine(source.view[start:end])
+    for key, _, kind in _triples(machine):
+        if not isinstance(kind, StorageType) or kind.dtype is None:
             raise CheckpointError("the file has a storage without a type")
         numel = machine.number("<q")
         if numel < 0:
             raise CheckpointError("the file has a storage of negative size")
-        storage = Storage(entry[2].dtype, numel)
+        storage = objects[_number(key)] = Storage(kind.dtype, numel)
         at = start + machine.position
-        machine.take(storage.nbytes)
-        _place(storage, source, at, storage.nbytes)
-        objects[_number(entry[0])] = storage
+        data = machine.take(storage.nbytes)
+        storage.place(lambda data=data: data, partial(source.release, at, storage.nbytes))  # type: ignore[misc]
     views = machine.load()
     if not isinstance(views, list):
         raise CheckpointError("the list of storage views is missing")
     for view in views:
-        _add_view(objects, view)
+        if not isinstance(view, tuple) or len(view) != 4:
+            raise CheckpointError("the file has a view of a storage that is not one")
+        objects[_number(view[0])] = view_of(_storage(objects, view[1]), *view[2:])
 
 
-def _place(storage, source, start, size):
-    storage.place(lambda: source.view[start : start + size], lambda: source.release(start, size))
+def _storage(objects: dict[int, Any], key: Any) -> Storage:
+    storage = objects.get(_number(key))
+    if not isinstance(storage, Storage):
+        raise CheckpointError("the file has a tensor or a view without a storage")
+    return storage
 
 
-def _add_view(objects, view):
-    if not isinstance(view, tuple) or len(view) != 4 or not all(type(v) is int for v in view[2:]):
-        raise CheckpointError("the file has a view of a storage that is not one")
-    root, (offset, numel) = objects.get(_number(view[1])), view[2:]
-    if not isinstance(root, Storage) or offset < 0 or numel < 0 or offset + numel > root.numel:
-        raise CheckpointError("the file has a view beyond its storage")
-    result = Storage(root.dtype, numel)
-    result.place(lambda: root.bytes()[offset * root.itemsize :], root.release)
-    objects[_number(view[0])] = result
-
-
-def _read_tensors(source, start, end, objects):
+def _read_tensors(source: Source, start: int, end: int, objects: dict[int, Any]) -> None:
     machine = Machine(source.view[start:end], allowed=ALLOWED | _TENSOR_TYPES)
-    for _ in range(_count(machine)):
-        entry = machine.load()
-        if not isinstance(entry, tuple) or len(entry) != 3:
-            raise CheckpointError("the file has a tensor without a storage")
-        storage = objects.get(_number(entry[1]))
+    for key, storage, _ in _triples(machine):
         ndim = machine.number("<q") & 0xFFFFFFFF
-        if not isinstance(storage, Storage) or ndim > 32:
-            raise CheckpointError("the file has a tensor without a storage")
+        if ndim > 32:
+            raise CheckpointError(f"the file has a tensor of {ndim} axes")
         numbers = struct.unpack(f"<{2 * ndim + 1}q", machine.take(8 * (2 * ndim + 1)))
-        objects[_number(entry[0])] = Tensor(storage, numbers[:ndim], numbers[ndim : 2 * ndim], numbers[-1])
+        shape, strides = numbers[:ndim], numbers[ndim : 2 * ndim]
+        objects[_number(key)] = Tensor(_storage(objects, storage), shape, strides, numbers[-1])

@@ -1,9 +1,13 @@
 """torch.save since 1.6: a zip with ``<name>/data.pkl`` and one member per storage."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from weights_convert.errors import CheckpointError
-from weights_convert.read.builder import StorageType
 from weights_convert.read.pickle_machine import Machine
+from weights_convert.read.rebuild import read_storage_key
 from weights_convert.read.tensor import Storage, itemsize
+from weights_convert.read.zip_directory import Member
 
 #: A pickle of tensors without their values is small; this bounds what a deflated one may become.
 MAX_PICKLE = 256 << 20
@@ -13,7 +17,7 @@ FORMAT = "torch zip"
 _A_PROGRAM = "is a {} archive, a program with weights in it; load it with {} and save its state_dict() with torch.save"
 
 
-def read_torch_zip(members):
+def read_torch_zip(members: Mapping[str, Member]) -> Any:
     """Return the object that ``torch.save`` was given, with `Tensor` for tensors.
 
     Args:
@@ -21,14 +25,11 @@ def read_torch_zip(members):
     """
     prefix = _find_prefix(members)
     byteorder = _read_byteorder(members.get(f"{prefix}byteorder"))
-    storages = {}
+    storages: dict[str, Storage] = {}
 
-    def persistent(key):
-        if not isinstance(key, tuple) or len(key) < 5 or key[0] != "storage" or not isinstance(key[1], StorageType):
-            raise CheckpointError("the pickle refers to something that is not a storage")
-        _, kind, name, _, numel = key[:5]
-        if not isinstance(name, str) or type(numel) is not int or numel < 0:
-            raise CheckpointError("the pickle refers to a storage without a name or a size")
+    def persistent(key: Any) -> Storage:
+        kind, name, numel = read_storage_key(key)
+        name = str(name)
         if name not in storages:
             storages[name] = _storage(members, f"{prefix}data/{name}", kind, numel, byteorder)
         return storages[name]
@@ -36,7 +37,7 @@ def read_torch_zip(members):
     pickled = members[f"{prefix}data.pkl"]
     if pickled.size > MAX_PICKLE:
         raise CheckpointError(f"data.pkl claims {pickled.size} bytes, more than {MAX_PICKLE}")
-    return Machine(pickled.read(), persistent=persistent).load()
+    return Machine(pickled.read(), persistent=persistent, stored_size=pickled.stored_size).load()
 
 
 def _find_prefix(members):

@@ -3,7 +3,8 @@
 import struct
 import zlib
 
-from weights_convert.errors import CheckpointError
+from weights_convert.errors import CheckpointError, translate
+from weights_convert.read.source import Source
 
 #: Limits against bombs: bytes of the table of contents, and how far deflated members may swell.
 MAX_DIRECTORY = 8 << 20
@@ -23,13 +24,15 @@ class Member:
 
     __slots__ = ("_end", "_source", "_start", "checked", "crc", "header", "method", "name", "size", "stored_size")
 
-    def __init__(self, source, name, method, crc, stored_size, size, header):
+    def __init__(
+        self, source: Source, name: str, method: int, crc: int, stored_size: int, size: int, header: int
+    ) -> None:
         self._source = source
         self.name, self.method, self.crc = name, method, crc
         self.stored_size, self.size, self.header = stored_size, size, header
         self.checked = False
 
-    def locate(self, limit):
+    def locate(self, limit: int) -> int:
         """Find the data behind the local header and return where it ends; it must end before ``limit``."""
         view = self._source.view
         if self.header + _LOCAL.size > limit:
@@ -46,7 +49,7 @@ class Member:
             raise CheckpointError(f"zip member {self.name} claims {self.stored_size} bytes, more than the file has")
         return self._end
 
-    def read(self):
+    def read(self) -> memoryview:
         """Return the member's bytes."""
         stored = self._source.view[self._start : self._end]
         data = stored if self.method == 0 else self._inflate(stored)
@@ -55,33 +58,31 @@ class Member:
         self.checked = True
         return data
 
-    def unverified(self):
+    def unverified(self) -> tuple[memoryview | None, int]:
         """Return the bytes in place with the checksum they should have, or ``(None, 0)`` where there is either not."""
         if self.method or not self.crc or self.checked:
             return None, 0
         return self._source.view[self._start : self._end], self.crc
 
-    def peek(self, size):
+    def peek(self, size: int) -> memoryview:
         """Return the first ``size`` bytes, or fewer if there are fewer; nothing is checked yet."""
         stored = self._source.view[self._start : self._end]
         return stored[: min(size, self.size)] if self.method == 0 else self._inflate(stored, min(size, self.size))
 
-    def release(self):
+    def release(self) -> None:
         """Let go of the memory behind the bytes."""
         self._source.release(self._start, self.stored_size)
 
-    def _inflate(self, stored, size=None):
+    def _inflate(self, stored: memoryview, size: int | None = None) -> memoryview:
         inflater = zlib.decompressobj(-15)
-        try:
+        with translate(zlib.error, f"zip member {self.name} is damaged: it cannot be inflated"):
             data = inflater.decompress(stored, size or self.size + 1)
-        except zlib.error as e:
-            raise CheckpointError(f"zip member {self.name} is damaged: it cannot be inflated") from e
         if len(data) != (size or self.size):
             raise CheckpointError(f"zip member {self.name} claims {self.size} bytes but inflates to something else")
         return memoryview(data)
 
 
-def read_directory(source):
+def read_directory(source: Source) -> dict[str, Member]:
     """Return ``{name: Member}`` of a zip file.
 
     Raises:
@@ -90,7 +91,7 @@ def read_directory(source):
     start, size, count = _find_directory(source)
     if size > MAX_DIRECTORY:
         raise CheckpointError(f"the zip's table of contents claims {size} bytes")
-    members = {}
+    members: dict[str, Member] = {}
     position, end = start, start + size
     while position < end:
         member, position = _read_entry(source, position, end)
@@ -103,7 +104,7 @@ def read_directory(source):
     return members
 
 
-def _find_directory(source):
+def _find_directory(source: Source) -> tuple[int, int, int]:
     view = source.view
     at = source.find_last(_END, max(0, source.size - 65557))
     if at < 0 or at + 22 > source.size:
@@ -120,19 +121,16 @@ def _find_directory(source):
             raise CheckpointError("the zip's ZIP64 table of contents is not where it should be")
         count, size, start = struct.unpack_from("<3Q", view, at + 32)
     if start + size > at:
-        raise CheckpointError(
-            "the zip's table of contents lies beyond the end of the file: the file is truncated or damaged"
-        )
+        raise CheckpointError("the zip's table of contents lies beyond the end of the file, which is truncated")
     return start, size, count
 
 
-def _read_entry(source, position, end):
+def _read_entry(source: Source, position: int, end: int) -> tuple[Member, int]:
     view = source.view
     if position + _ENTRY.size > end:
         raise CheckpointError("the zip's table of contents is damaged")
-    fields = _ENTRY.unpack_from(view, position)
-    magic, flags, method, crc, stored_size, size = fields[0], fields[3], fields[4], fields[7], fields[8], fields[9]
-    n_name, n_extra, n_comment, header = fields[10], fields[11], fields[12], fields[16]
+    entry = _ENTRY.unpack_from(view, position)
+    magic, _, _, flags, method, _, _, crc, stored_size, size, n_name, n_extra, n_comment, _, _, _, header = entry
     name_at = position + _ENTRY.size
     following = name_at + n_name + n_extra + n_comment
     if magic != b"PK\x01\x02" or following > end:
@@ -151,7 +149,7 @@ def _read_entry(source, position, end):
     return Member(source, name, method, crc, stored_size, size, header), following
 
 
-def _zip64(extra, name, *values):
+def _zip64(extra: memoryview, name: str, *values: int) -> list[int]:
     position = 0
     while position + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, position)
@@ -168,13 +166,13 @@ def _zip64(extra, name, *values):
     raise CheckpointError(f"zip member {name!a} needs ZIP64 sizes and has none")
 
 
-def _check_name(name):
+def _check_name(name: str) -> None:
     parts = name.split("/")
     if not name or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or not name.isprintable():
         raise CheckpointError(f"the zip has a member named {ascii(name)[:80]}, which no checkpoint has")
 
 
-def _check_layout(source, members, directory):
+def _check_layout(source: Source, members: dict[str, Member], directory: int) -> None:
     last = 0
     for member in sorted(members.values(), key=lambda m: m.header):
         if member.header < last:

@@ -1,5 +1,5 @@
 """Write a checkpoint: all of it, or nothing."""
 
-from weights_convert.write.files import FORMATS, write_checkpoint
+from weights_convert.write.formats import FORMATS, format_of, write_checkpoint, write_npz
 
-__all__ = ["FORMATS", "write_checkpoint"]
+__all__ = ["FORMATS", "format_of", "write_checkpoint", "write_npz"]

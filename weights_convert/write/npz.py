@@ -3,17 +3,24 @@
 import io
 import zipfile
 import zlib
+from collections.abc import Callable, Iterable
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from weights_convert._typing import Array
 from weights_convert.crc import combine
 from weights_convert.errors import CheckpointError
 
-#: The time stamp of every member: that of no file in particular.
-EPOCH = (1980, 1, 1, 0, 0, 0)
 
-
-def write_npz(f, names, read, meta_array, *, compress=False):
+def write_arrays(
+    f: BinaryIO,
+    names: Iterable[str],
+    read: Callable[[str], tuple[Array, int | None]],
+    meta_array: Callable[[], Array],
+    *,
+    compress: bool = False,
+) -> None:
     """Write arrays into an open file.
 
     Args:
@@ -34,17 +41,25 @@ def write_npz(f, names, read, meta_array, *, compress=False):
         _add(archive, "__meta__", meta_array(), None, method)
 
 
-def raw_bytes(array):
-    """Return the bytes of an array in C order, in place where it is in C order already."""
+def raw_bytes(array: Array, byteorder: str | None = None) -> bytes | memoryview:
+    """Return the bytes of an array in C order, in place where they are so already."""
+    if byteorder is not None:
+        array = array.astype(array.dtype.newbyteorder(byteorder), copy=False)
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else b""
 
 
-def _add(archive, name, array, crc, method):
-    info = zipfile.ZipInfo(f"{name}.npy", EPOCH)
-    info.compress_type = method
+def member_info(name: str) -> zipfile.ZipInfo:
+    """Return what a zip says of a member: that of no time in particular, so that equal input gives equal bytes."""
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
     info.external_attr = 0o644 << 16
+    return info
+
+
+def _add(archive: zipfile.ZipFile, name: str, array: Array, crc: int | None, method: int) -> None:
+    info = member_info(f"{name}.npy")
+    info.compress_type = method
     header = io.BytesIO()
-    description = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+    description: dict[str, Any] = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
     np.lib.format.write_array_header_1_0(header, description)
     with archive.open(info, "w", force_zip64=array.nbytes > 1 << 30) as member:
         member.write(header.getvalue())

@@ -1,24 +1,18 @@
 """Write a .pth without torch: the zip of torch.save, an OrderedDict of tensors, loadable with ``weights_only=True``."""
 
+import math
 import struct
 import zipfile
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
 
-import numpy as np
-
+from weights_convert._typing import Array, Shape
 from weights_convert.errors import CheckpointError
-from weights_convert.write.npz import EPOCH, raw_bytes
+from weights_convert.read.tensor import DTYPES, STORAGES, c_strides
+from weights_convert.write.npz import member_info, raw_bytes
 
-_STORAGES = {
-    "float64": "DoubleStorage",
-    "float32": "FloatStorage",
-    "float16": "HalfStorage",
-    "int64": "LongStorage",
-    "int32": "IntStorage",
-    "int16": "ShortStorage",
-    "int8": "CharStorage",
-    "uint8": "ByteStorage",
-    "bool": "BoolStorage",
-}
+#: Element types that old readers know, too -> their storage classes.
+_STORAGES = {d: f"{p}Storage" for p, d in STORAGES.items() if d in DTYPES and d != "bfloat16"}
 
 #: torch aligns storages to this many bytes in the file, so that they can be mapped.
 _ALIGNMENT = 64
@@ -26,7 +20,7 @@ _ALIGNMENT = 64
 _ORDERED_DICT = b"ccollections\nOrderedDict\n)R"
 
 
-def write_torch_zip(f, shapes, read):
+def write_torch_zip(f: BinaryIO, shapes: Mapping[str, tuple[Shape, str]], read: Callable[[str], Array]) -> None:
     """Write a state dict into an open file.
 
     Args:
@@ -44,44 +38,39 @@ def write_torch_zip(f, shapes, read):
         _add(archive, f, "archive/data.pkl", _pickle(shapes))
         _add(archive, f, "archive/byteorder", b"little")
         for i, name in enumerate(shapes):
-            array = read(name)
-            _add(archive, f, f"archive/data/{i}", raw_bytes(array.astype(array.dtype.newbyteorder("<"), copy=False)))
+            _add(archive, f, f"archive/data/{i}", raw_bytes(read(name), "<"))
         _add(archive, f, "archive/version", b"3\n")
 
 
-def _add(archive, f, name, data):
-    info = zipfile.ZipInfo(name, EPOCH)
-    info.external_attr = 0o644 << 16
+def _add(archive: zipfile.ZipFile, f: BinaryIO, name: str, data: bytes | memoryview) -> None:
+    info = member_info(name)
     begin = f.tell() + 30 + len(name) + 4  # local header, name, and the header of the padding field
     info.extra = struct.pack("<2H", 0x4246, padding := -begin % _ALIGNMENT) + b"Z" * padding
     archive.writestr(info, data)
 
 
-def _pickle(shapes):
+def _pickle(shapes: Mapping[str, tuple[Shape, str]]) -> bytes:
     pieces = [b"\x80\x02", _ORDERED_DICT, b"("]
     for i, (name, (shape, dtype)) in enumerate(shapes.items()):
         pieces += [_text(name), _tensor(str(i), shape, dtype)]
     return b"".join([*pieces, b"u."])
 
 
-def _tensor(key, shape, dtype):
-    numel = int(np.prod(shape, dtype=np.int64))
-    strides = [int(np.prod([max(n, 1) for n in shape[i + 1 :]], dtype=np.int64)) for i in range(len(shape))]
-    storage = [_text("storage"), f"ctorch\n{_STORAGES[dtype]}\n".encode(), _text(key), _text("cpu"), _integer(numel)]
-    arguments = [b"(", *storage, b"tQ", _integer(0), _tuple(shape), _tuple(strides), b"\x89", _ORDERED_DICT, b"t"]
-    return b"".join([b"ctorch._utils\n_rebuild_tensor_v2\n(", *arguments, b"R"])
+def _tensor(key: str, shape: Shape, dtype: str) -> bytes:
+    kind, numel = f"ctorch\n{_STORAGES[dtype]}\n".encode(), _integer(math.prod(shape))
+    storage = [_text("storage"), kind, _text(key), _text("cpu"), numel]
+    arguments = [_integer(0), _tuple(shape), _tuple(c_strides(shape)), b"\x89", _ORDERED_DICT]
+    return b"".join([b"ctorch._utils\n_rebuild_tensor_v2\n((", *storage, b"tQ", *arguments, b"tR"])
 
 
-def _text(text):
+def _text(text: str) -> bytes:
     data = text.encode()
     return b"X" + struct.pack("<I", len(data)) + data
 
 
-def _integer(value):
-    if value < 1 << 31:
-        return b"J" + struct.pack("<i", value)
-    return b"\x8a\x08" + struct.pack("<q", value)
+def _integer(value: int) -> bytes:
+    return b"J" + struct.pack("<i", value) if value < 1 << 31 else b"\x8a\x08" + struct.pack("<q", value)
 
 
-def _tuple(values):
-    return b"(" + b"".join(_integer(int(value)) for value in values) + b"t"
+def _tuple(values: Shape) -> bytes:
+    return b"(" + b"".join(map(_integer, values)) + b"t"

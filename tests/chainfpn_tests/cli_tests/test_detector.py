@@ -70,15 +70,15 @@ def zoo(monkeypatch):
     from weights_convert import zoo
 
     asked = []
-    monkeypatch.setattr(zoo, "at_hand", lambda name: asked.append("at hand") or False)
-    monkeypatch.setattr(zoo, "size_if_reachable", lambda name: asked.append("size") or 167502836)
+    monkeypatch.setattr(zoo, "is_cached", lambda name: asked.append("at hand") or False)
+    monkeypatch.setattr(zoo, "remote_size", lambda name: asked.append("size") or 167502836)
     monkeypatch.setattr(zoo, "fetch", lambda name, *, progress: asked.append(("fetch", name)) or str(weights_path()))
     monkeypatch.setattr(zoo, "asked", asked, raising=False)
     return zoo
 
 
 def test_a_published_detector_that_is_at_hand_is_used(zoo, monkeypatch, capsys):
-    monkeypatch.setattr(zoo, "at_hand", lambda name: True)
+    monkeypatch.setattr(zoo, "is_cached", lambda name: True)
     assert load_default_detector().n_fg_class == 1
     assert zoo.asked == [("fetch", "fasterrcnn_resnet50_fpn")]
     message = "no --weights: using fasterrcnn_resnet50_fpn, which torchvision trained on COCO\n"

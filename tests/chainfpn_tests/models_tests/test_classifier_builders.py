@@ -18,7 +18,7 @@ from chainfpn.links import ClassifierPreprocess, GoogLeNet, InceptionV3, Indexed
 from chainfpn.models.weights import Weights
 from reference.classifier_answers import without_initial_values
 from reference.seeded_weights import fill_link, seeded_input
-from weights_convert import numeric, zoo
+from weights_convert import tensor_fixups, zoo
 
 #: What torchvision writes, and what it says to a batch: a file of each way to name layers.
 CODE = """
@@ -270,7 +270,7 @@ def test_every_classifier_has_published_files_and_eps_of_its_link():
     for name in models.PRESETS.keys() - detectors:
         assert name in models.BUILDERS
     zero = {preset.sha256 for files in models.PRESETS.values() for preset in files.values() if preset.eps == 0}
-    assert zero == set(numeric.ZERO_EPS)
+    assert zero == set(tensor_fixups.ZERO_EPS)
     assert models.find_preset(None) is None
     assert models.find_preset("0" * 64) is None
     for name in ("mobilenet_v2", "mobilenet_v3_small", "googlenet", "densenet121", "resnet18", "squeezenet1_1"):

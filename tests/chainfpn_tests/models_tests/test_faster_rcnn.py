@@ -13,7 +13,7 @@ from chainfpn.data import weights_path
 from chainfpn.functions.kernels import convolution
 from reference.photographs import photographs
 from reference.random_networks import RANDOM_NETWORKS
-from weights_convert import numeric, zoo
+from weights_convert import tensor_fixups, zoo
 
 #: Small, so that the comparison in float64, which torch computes slowly, stays short; one photograph is smaller still.
 MIN_SIZE = 240
@@ -57,7 +57,7 @@ CODE = RANDOM_NETWORKS + textwrap.dedent(
 
 @pytest.fixture(scope="module")
 def theirs(torchvision_live, tmp_path_factory):
-    """A folder with torchvision's checkpoint in both serialisations, the photographs, and its answers."""
+    """A folder with torchvision's checkpoint in both serializations, the photographs, and its answers."""
     folder = tmp_path_factory.mktemp("fasterrcnn")
     imgs = photographs()
     outputs = torchvision_live.run(CODE, folder=folder, names=np.array(list(imgs)), min_size=MIN_SIZE, **imgs)
@@ -164,7 +164,7 @@ def test_published_file_is_run_without_epsilon(theirs, monkeypatch):
     """A file with a hash for which torchvision overwrites the epsilon: its maps are those of torchvision doing that."""
     folder, imgs, expected = theirs
     digest = hashlib.sha256((folder / "zip.pth").read_bytes()).hexdigest()
-    monkeypatch.setattr(numeric, "ZERO_EPS", (digest[:8],))
+    monkeypatch.setattr(tensor_fixups, "ZERO_EPS", (digest[:8],))
     monkeypatch.setattr(zoo, "fetch", lambda name: folder / "zip.pth")
     with chainer.using_config("dtype", np.dtype("float64")), chainer.using_config("train", False):
         model = models.fasterrcnn_resnet50_fpn(pretrained_model="coco", min_size=MIN_SIZE)

@@ -112,8 +112,8 @@ def broken_pickles():
         "key without value": (b"}(K\x01u", "a key without a value"),
         "items of a number": (b"K\x01(K\x01K\x02u", "sets keys of a int"),
         "append to a number": (b"K\x01K\x02a", "appends to a int"),
-        "copies": (big_list + copies, "opcodes"),
-        "opcodes": (b"N0" * 1_500_000, "more than 1000000 opcodes"),
+        "copies": (big_list + copies, "more steps than"),
+        "opcodes": (b"N0" * 1_500_000, "empty stack"),
         "itself": (b"]q\x00h\x00a", "holds a list where a state dict belongs"),
         "itself as state dict": (b"}q\x00" + a.text("model") + b"h\x00s", "holds no tensors"),
         "arguments that do not fit": (a.call(a.global_("torch._utils", "_rebuild_tensor_v2")), "do not fit"),
@@ -167,6 +167,7 @@ def zips():
     pickle = a.pickled(a.state_dict(x=a.tensor()))
     good = a.torch_zip(pickle)
     bomb = a.torch_zip(pickle, {"0": b"\0" * 300_000_000}, method=zipfile.ZIP_DEFLATED)
+    opcodes = a.torch_zip(a.pickled(b"N0" * 1_500_000), method=zipfile.ZIP_DEFLATED)
     pickle_bomb = a.torch_zip(pickle + b"\0" * 300_000_000, method=zipfile.ZIP_DEFLATED)
     record = struct.pack("<Q", 1 << 62)
     many = b"".join(a.text(f"x{i}") + a.tensor((5_000_000,), key="0", numel=5_000_000) for i in range(40))
@@ -178,6 +179,7 @@ def zips():
         "backslash path.pth": (a.torch_zip(pickle, more=[("archive\\x", b"")]), "which no checkpoint has"),
         "control character.pth": (a.torch_zip(pickle, more=[("archive/\x1b[2J", b"")]), "which no checkpoint has"),
         "deflate bomb.pth": (bomb, "claim to swell to"),
+        "deflated opcodes.pth": (opcodes, "more steps than"),
         "pickle bomb.pth": (pickle_bomb, "claim"),
         "overlap.pth": (_patch_directory(good, 42, struct.pack("<L", 0)), "overlaps another one"),
         "encrypted.pth": (_patch_directory(good, 8, b"\x01\x00"), "is encrypted"),

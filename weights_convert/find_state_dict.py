@@ -1,55 +1,44 @@
 """Find the state dict in whatever was saved: a bare one, a wrapped one, a whole module, a trainer's checkpoint."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+from weights_convert._typing import Tensors
 from weights_convert.errors import CheckpointError
-from weights_convert.read.inert import Record
 from weights_convert.read.numpy_pickle import NumpyArray
+from weights_convert.read.placeholders import Record
 from weights_convert.read.tensor import Tensor, Unsupported
 
 #: Where trainers keep the weights, the averaged ones first: those are the ones whose figures get published.
 ENTRIES = (
-    "state_dict_ema",
-    "model_ema",
-    "ema_state_dict",
-    "ema_model",
-    "ema",
-    "params_ema",
-    "state_dict",
-    "model_state_dict",
-    "model_state",
-    "model",
-    "net",
-    "network",
-    "teacher",
-    "weights",
-    "params",
-    "module",
-)
+    "state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema", "params_ema", "state_dict", "model_state_dict",
+    "model_state", "model", "net", "network", "teacher", "weights", "params", "module",
+)  # fmt: skip
 
 _MAX_WRAPS = 6
 _MAX_NAME = 1000
 
 
 @dataclass
-class State:
+class StateDict:
     """A flat state dict out of a checkpoint.
 
     Attributes:
         tensors (dict): ``{name: Tensor or Unsupported}``, names as in the file.
         entry (str): Where it was, such as ``"model_ema/module"``; empty for a bare one.
-        beside (list of str): What else the file holds, by name.
+        others (list of str): What else the file holds, by name.
         not_tensors (list of str): Names in the state dict that are no tensors.
     """
 
-    tensors: dict
+    tensors: Tensors
     entry: str = ""
-    beside: list = field(default_factory=list)
-    not_tensors: list = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    not_tensors: list[str] = field(default_factory=list)
 
 
-def find_state(tree, entry=None):
-    """Return the `State` in what was saved.
+def find_state_dict(tree: Any, entry: str | None = None) -> StateDict:
+    """Return the `StateDict` in what was saved.
 
     Args:
         tree: From `weights_convert.read.open_checkpoint`.
@@ -58,41 +47,42 @@ def find_state(tree, entry=None):
     Raises:
         CheckpointError: if there is none, or more than one and `entry` does not say which.
     """
-    wanted = entry.split("/") if entry else []
-    path, beside = [], []
-    for key in wanted:
+    path: list[str] = []
+    others: list[str] = []
+    keys: Iterator[Any] = iter(entry.split("/")) if entry else _wrappers(lambda: tree)
+    for key in keys:
         items = {str(k): item for k, item in (_mapping(tree) or {}).items()}
-        if key not in items:
-            known = ", ".join(list(items)[:12])
-            raise CheckpointError(f"has no entry {entry!r}; at {key!r} there is {known or 'nothing'}")
-        beside += [k for k in items if k != key]
-        tree = items[key]
-        path.append(key)
-    if not wanted:
-        for _ in range(_MAX_WRAPS):
-            key = _wrapper(tree)
-            if key is None:
-                break
-            items = _mapping(tree)
-            beside += [str(k) for k in items if k != key]
-            tree = items[key]
-            path.append(str(key))
-    return _flatten(tree, "/".join(path), beside)
+        if str(key) not in items:
+            known = ", ".join(list(items)[:12]) or "nothing"
+            raise CheckpointError(f"has no entry {entry!r}; at {key!r} there is {known}")
+        others += [k for k in items if k != str(key)]
+        tree = items[str(key)]
+        path.append(str(key))
+    return _flatten(tree, "/".join(path), others)
 
 
-def _mapping(value):
+def _wrappers(tree: Callable[[], Any]) -> Iterator[Any]:
+    """Yield the keys that lead to the state dict; ``tree`` gives what the last one led to."""
+    for _ in range(_MAX_WRAPS):
+        key = _wrapper(tree())
+        if key is None:
+            return
+        yield key
+
+
+def _mapping(value: Any) -> dict[Any, Any] | None:
     """Return the items of something that holds named things, or ``None``."""
     if isinstance(value, Record):
         return value.entries or value.attributes()
     return value if isinstance(value, dict) else None
 
 
-def _tensor(value):
+def _tensor(value: Any) -> Tensor | Unsupported | None:
     value = value.value if isinstance(value, NumpyArray) else value
     return value if isinstance(value, (Tensor, Unsupported)) else None
 
 
-def _holds_tensors(value, depth=4):
+def _holds_tensors(value: Any, depth: int = 4) -> bool:
     items = _mapping(value)
     if items is None:
         return False
@@ -101,11 +91,11 @@ def _holds_tensors(value, depth=4):
     return depth > 0 and any(_holds_tensors(item, depth - 1) for item in items.values())
 
 
-def _is_module(value):
+def _is_module(value: Any) -> bool:
     return isinstance(value, Record) and "_modules" in value.attributes() and "_parameters" in value.attributes()
 
 
-def _wrapper(tree):
+def _wrapper(tree: Any) -> Any:
     if _is_module(tree):
         return None
     items = _mapping(tree)
@@ -124,8 +114,8 @@ def _wrapper(tree):
     raise CheckpointError(f"holds several sets of tensors ({', '.join(map(str, holders[:8]))}); say which with --entry")
 
 
-def _flatten(tree, entry, beside):
-    state = State({}, entry, beside)
+def _flatten(tree: Any, entry: str, others: list[str]) -> StateDict:
+    state = StateDict({}, entry, others)
     if _is_module(tree):
         _walk_module(tree, state)
     else:
@@ -140,15 +130,15 @@ def _flatten(tree, entry, beside):
     return state
 
 
-def _name(key):
+def _name(key: Any) -> str:
     name = str(key)
     if not name.isprintable() or not 0 < len(name) <= _MAX_NAME:
         raise CheckpointError(f"has a tensor named {name[:40]!a}, which no model has")
     return name
 
 
-def _walk_module(root, state):
-    pending, seen = [("", root)], set()
+def _walk_module(root: Any, state: StateDict) -> None:
+    pending, seen = [("", root)], set[int]()
     while pending:
         prefix, module = pending.pop()
         if id(module) in seen:  # a module that contains itself, or is shared: its tensors have a name already

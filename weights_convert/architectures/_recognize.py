@@ -2,27 +2,20 @@
 
 from dataclasses import dataclass
 
-from weights_convert.architectures.classifiers import (
-    describe_kuangliu_fpn,
-    describe_kuangliu_retinanet,
-    describe_resnet,
-)
-from weights_convert.architectures.detectors import describe_one_stage, describe_rcnn
-from weights_convert.architectures.fingerprints import FINGERPRINTS, describe_by_fingerprint
-from weights_convert.architectures.mobilenet import BUILDERS, describe_mobilenet_320_rcnn, describe_mobilenet_rcnn
+from weights_convert._typing import AnyShapes, Json, Shape, Shapes
+from weights_convert.architectures import classifiers, detectors, fingerprints, mobilenet, ssd
 from weights_convert.architectures.resnet import NAMED
-from weights_convert.architectures.ssd import describe_ssd
 
 _FAMILIES = (
-    describe_by_fingerprint,
-    describe_rcnn,
-    describe_mobilenet_rcnn,
-    describe_mobilenet_320_rcnn,
-    describe_one_stage,
-    describe_ssd,
-    describe_kuangliu_fpn,
-    describe_kuangliu_retinanet,
-    describe_resnet,
+    fingerprints.describe_by_fingerprint,
+    detectors.describe_rcnn,
+    mobilenet.describe_mobilenet_rcnn,
+    mobilenet.describe_mobilenet_320_rcnn,
+    detectors.describe_one_stage,
+    ssd.describe_ssd,
+    classifiers.describe_kuangliu_fpn,
+    classifiers.describe_kuangliu_retinanet,
+    classifiers.describe_resnet,
 )
 
 #: What may be there or not: counters that Chainer keeps by itself.
@@ -40,10 +33,10 @@ class Candidate:
     """
 
     builder: str
-    arguments: dict
-    shapes: dict
+    arguments: Json
+    shapes: Shapes
 
-    def compare(self, shapes):
+    def compare(self, shapes: AnyShapes) -> tuple[list[str], list[str], dict[str, tuple[Shape, Shape]]]:
         """Return ``(missing, unexpected, misshapen)``: names, names, and ``{name: (in file, in model)}``."""
         optional = {name for name in shapes if name.endswith(OPTIONAL) and _norm_of(name) in self.shapes}
         missing = [name for name in self.shapes if name not in shapes]
@@ -51,22 +44,22 @@ class Candidate:
         misshapen = {n: (tuple(shapes[n]), s) for n, s in self.shapes.items() if n in shapes and tuple(shapes[n]) != s}
         return missing, unexpected, misshapen
 
-    def distance(self, shapes):
+    def distance(self, shapes: AnyShapes) -> int:
         """Return how many names or shapes differ."""
         return sum(map(len, self.compare(shapes)))
 
 
-def _norm_of(name):
+def _norm_of(name: str) -> str:
     return name.removesuffix(OPTIONAL) + ".running_mean"
 
 
-def candidates(shapes):
+def candidates(shapes: AnyShapes) -> list[Candidate]:
     """Return every `Candidate` whose signature these shapes have, the nearest first."""
     found = [Candidate(*described) for family in _FAMILIES if (described := family(shapes)) is not None]
     return sorted(found, key=lambda candidate: candidate.distance(shapes))
 
 
-def recognise(shapes, model=None):
+def recognize(shapes: AnyShapes, model: str | None = None) -> Candidate | None:
     """Return the nearest `Candidate`, or ``None``.
 
     Args:
@@ -76,8 +69,8 @@ def recognise(shapes, model=None):
     return next((c for c in candidates(shapes) if model in (None, c.builder)), None)
 
 
-def known_builders():
-    """Return the names of all builders that can be recognised."""
+def known_builders() -> list[str]:
+    """Return the names of all builders that can be recognized."""
     detectors = [
         f"{kind}_{trunk}{suffix}"
         for kind in ("fasterrcnn", "maskrcnn", "keypointrcnn", "retinanet", "fcos")
@@ -85,5 +78,5 @@ def known_builders():
         for suffix in ("", "_v2")
         if not (suffix and kind in ("keypointrcnn", "fcos"))
     ]
-    others = ["fpn50", "fpn101", "retinanet_kuangliu", *BUILDERS, "ssd300_vgg16"]
-    return [*sorted(NAMED.values()), *sorted(FINGERPRINTS), *others, *detectors]
+    others = ["fpn50", "fpn101", "retinanet_kuangliu", *mobilenet.BUILDERS, "ssd300_vgg16"]
+    return [*sorted(NAMED.values()), *sorted(fingerprints.FINGERPRINTS), *others, *detectors]

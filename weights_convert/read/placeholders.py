@@ -1,8 +1,9 @@
 """What stands for the things a pickle talks about. Nothing here imports, calls or looks up what the pickle names."""
 
 import sys
+from typing import Any
 
-from weights_convert.errors import CheckpointError
+from weights_convert.errors import translate
 
 #: Modules of the standard library in Python 2 or in Pythons to come or gone, beside those this Python knows.
 _MORE_STANDARD_MODULES = frozenset(
@@ -43,10 +44,10 @@ class Global:
 
     __slots__ = ("module", "name")
 
-    def __init__(self, module, name):
+    def __init__(self, module: str, name: str) -> None:
         self.module, self.name = module, name
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.module}.{self.name}"
 
 
@@ -63,11 +64,13 @@ class Record:
 
     __slots__ = ("args", "cls", "elements", "entries", "state")
 
-    def __init__(self, cls, args=()):
+    def __init__(self, cls: Global | str, args: tuple[Any, ...] = ()) -> None:
         self.cls, self.args = cls, args
-        self.state, self.entries, self.elements = None, {}, []
+        self.state: Any = None
+        self.entries: dict[Any, Any] = {}
+        self.elements: list[Any] = []
 
-    def attributes(self):
+    def attributes(self) -> dict[Any, Any]:
         """Return the attributes the object would have, as far as its state is a dict of them."""
         state = self.state
         if isinstance(state, tuple) and len(state) == 2:
@@ -85,31 +88,27 @@ class Blob:
 
     __slots__ = ("is_text", "view")
 
-    def __init__(self, view, is_text=False):
+    def __init__(self, view: memoryview, is_text: bool = False) -> None:
         self.view, self.is_text = view, is_text
 
-    def bytes(self):
+    def bytes(self) -> memoryview:
         """Return the meant bytes."""
         if not self.is_text:
             return self.view
-        try:
+        with translate(UnicodeError, "bytes written as text that is not latin-1"):
             return memoryview(str(self.view, "utf-8").encode("latin-1"))
-        except UnicodeError as e:
-            raise CheckpointError("bytes written as text that is not latin-1") from e
 
 
-def is_standard(module):
+def is_standard(module: str) -> bool:
     """Return whether ``module`` is part of Python itself, where the names that do things live."""
     top = module.partition(".")[0]
     return top in sys.stdlib_module_names or top in _MORE_STANDARD_MODULES
 
 
-def nested(value):
+def nested(value: Any) -> list[Any]:
     """Return the values directly inside ``value``."""
     if isinstance(value, dict):
         return list(value.values())
     if isinstance(value, (list, tuple, set, frozenset)):
         return list(value)
-    if isinstance(value, Record):
-        return [value.args, value.state, value.entries, value.elements]
-    return ()
+    return [value.args, value.state, value.entries, value.elements] if isinstance(value, Record) else []

@@ -1,11 +1,15 @@
-"""What names cannot convert: named numeric steps, each reported, each with its reason.
+"""What names cannot convert: numeric fixups, each reported, each with its reason.
 
-A step takes ``{torchvision's name: Tensor}`` and the report, and gives the tensors back, a few of them replaced.
+A fixup takes ``{torchvision's name: Tensor}`` and the report, and gives the tensors back, a few of them replaced.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
+from weights_convert._typing import Array, Json, Tensors
 from weights_convert.read.tensor import Tensor, from_array
+from weights_convert.report import Report
 
 #: torchvision's COCO files whose models run with batch-norm eps 0 (``overwrite_eps``): starts of their sha256.
 ZERO_EPS = ("258fb6c6", "bf2d0c1e", "fc266e95", "eeacb38b")
@@ -24,24 +28,24 @@ _BOX = "roi_heads.box_predictor.bbox_pred."
 _MASK = "roi_heads.mask_predictor.mask_fcn_logits."
 
 
-def published_eps(sha256):
+def published_eps(sha256: str) -> Json:
     """Return ``{"norm_eps": 0.0}`` for the files torchvision itself runs so, else nothing."""
     return {"norm_eps": 0.0} if sha256.startswith(ZERO_EPS) else {}
 
 
-def published_twin(sha256):
+def published_twin(sha256: str) -> str | None:
     """Return the builder that a published file is known for by its hash alone, or ``None``."""
     return next((builder for start, builder in TWINS.items() if sha256.startswith(start)), None)
 
 
-def background_first(tensors, report):
+def background_first(tensors: Tensors, report: Report) -> Tensors:
     """Move the background from the last output of the class scores to the first, where torchvision has it."""
     return _replace(
         tensors, report, "background class moved from last to first", _CLS, lambda a: np.concatenate([a[-1:], a[:-1]])
     )
 
 
-def background_box_rows(tensors, report):
+def background_box_rows(tensors: Tensors, report: Report) -> Tensors:
     """Put four rows of zeros before the boxes: torchvision has a box for the background, and ignores it."""
     n_outputs = _length(tensors, f"{_CLS}bias")
     if n_outputs is None or _length(tensors, f"{_BOX}bias") != 4 * (n_outputs - 1):
@@ -55,7 +59,7 @@ def background_box_rows(tensors, report):
     return tensors
 
 
-def background_logit(tensors, report):
+def background_logit(tensors: Tensors, report: Report) -> Tensors:
     """Put the score of a background, which is never the best, before those of the labels, for each anchor of RetinaNet.
 
     torchvision has such an output, and no use for it.
@@ -66,7 +70,7 @@ def background_logit(tensors, report):
     if not n_anchors or n_rows is None or n_rows % n_anchors:
         return tensors
 
-    def with_background(array):
+    def with_background(array: Array) -> Array:
         rows = array.reshape(n_anchors, -1, *array.shape[1:])
         never = np.full_like(rows[:, :1], _NEVER if array.ndim == 1 else 0)
         return np.concatenate([never, rows], axis=1).reshape(-1, *array.shape[1:])
@@ -74,12 +78,12 @@ def background_logit(tensors, report):
     return _replace(tensors, report, "a logit of -100 added for the background of each anchor", head, with_background)
 
 
-def flip_bgr(tensors, report):
+def flip_bgr(tensors: Tensors, report: Report) -> Tensors:
     """Reverse the input channels of the first convolution: from BGR to torchvision's RGB."""
     return _replace(tensors, report, "first convolution flipped from BGR to RGB", _stem(tensors), lambda a: a[:, ::-1])
 
 
-def fold_caffe_scale(tensors, report):
+def fold_caffe_scale(tensors: Tensors, report: Report) -> Tensors:
     """Scale the first convolution for torchvision's input.
 
     Caffe's models see ``255 * image - mean``, torchvision's ``(image - mean / 255) / std``: the first is ``255 * std``
@@ -90,7 +94,7 @@ def fold_caffe_scale(tensors, report):
     return _replace(tensors, report, text, _stem(tensors), lambda a: (a * scale).astype(a.dtype))
 
 
-def box_axes_xy(tensors, report):
+def box_axes_xy(tensors: Tensors, report: Report) -> Tensors:
     """Turn box rows from (dy, dx, dh, dw) into torchvision's (dx, dy, dw, dh)."""
     for name in (_BOX, "rpn.head.bbox_pred."):
         text = f"rows of {name.removesuffix('.')} turned from dy, dx, dh, dw to dx, dy, dw, dh"
@@ -98,7 +102,7 @@ def box_axes_xy(tensors, report):
     return tensors
 
 
-def stem_bias_into_norm(tensors, report):
+def stem_bias_into_norm(tensors: Tensors, report: Report) -> Tensors:
     """Fold the bias of the first convolution into the mean of the norm after it; torchvision has no such bias."""
     stem = _stem(tensors)
     bias = tensors.get(f"{stem}bias")
@@ -110,27 +114,27 @@ def stem_bias_into_norm(tensors, report):
     return result | {mean: from_array(tensors[mean].array() - bias.array())}
 
 
-def _stem(tensors):
+def _stem(tensors: Tensors) -> str:
     return "backbone.body.conv1." if "backbone.body.conv1.weight" in tensors else "conv1."
 
 
-def _length(tensors, name):
+def _length(tensors: Tensors, name: str) -> int | None:
     tensor = tensors.get(name)
     return tensor.shape[0] if isinstance(tensor, Tensor) and tensor.shape else None
 
 
-def _zeros_before(array, n):
+def _zeros_before(array: Array, n: int) -> Array:
     return np.concatenate([np.zeros((n, *array.shape[1:]), array.dtype), array])
 
 
-def _swap_axes(array):
+def _swap_axes(array: Array) -> Array:
     if len(array) % 4:
         return array
     return array.reshape(-1, 4, *array.shape[1:])[:, [1, 0, 3, 2]].reshape(array.shape)
 
 
-def _replace(tensors, report, text, prefix, function):
-    names = [f"{prefix}{leaf}" for leaf in ("weight", "bias")]
+def _replace(tensors: Tensors, report: Report, text: str, prefix: str, function: Callable[[Array], Array]) -> Tensors:
+    names = [f"{prefix}{param}" for param in ("weight", "bias")]
     present = [name for name in names if isinstance(tensors.get(name), Tensor) and tensors[name].shape]
     if prefix.endswith("conv1."):
         present = [name for name in present if len(tensors[name].shape) == 4 and tensors[name].shape[1] == 3]

@@ -1,0 +1,225 @@
+"""Match a checkpoint with a model: what becomes of every tensor, decided before any value is read."""
+
+import re
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from weights_convert import param_names, tensor_fixups
+from weights_convert._typing import Json, PathLike, Shapes, Tensors
+from weights_convert.architectures import Candidate, candidates
+from weights_convert.errors import CheckpointError, ConversionError, error_context, printable
+from weights_convert.find_state_dict import find_state_dict
+from weights_convert.layouts import Layout, find_layout
+from weights_convert.options import ANY_MODEL, Options
+from weights_convert.read.contents import Contents, open_checkpoint
+from weights_convert.read.tensor import DTYPES, REFUSED_DTYPES, Tensor, Unsupported
+from weights_convert.report import Report
+
+#: Prefixes that wrappers put before every name: DistributedDataParallel, torch.compile, Lightning.
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "updater/model:main/model/", "updater/model:main/")
+
+#: How a model's own names begin, which tells them from what a wrapper has put before them.
+_ROOTS = ("conv1.", "conv1/", "backbone.", "backbone/", "stem.", "extractor/", "encoder_q.", "base_encoder.")
+
+_FLOATS = ("float16", "float32", "float64", "bfloat16")
+
+
+@dataclass
+class Match:
+    """What will be written.
+
+    Attributes:
+        contents (Contents): The open file.
+        report (Report): The account so far.
+        dtype (str or None): What floating-point tensors become; ``None`` keeps theirs.
+        tensors (dict): ``{npz name: Tensor}``.
+    """
+
+    contents: Contents
+    report: Report
+    dtype: str | None = None
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+
+def match_checkpoint(path: PathLike, options: Options) -> Match:
+    """Read a checkpoint's names and shapes and decide. Never raises for a misfit: see `require_fit`.
+
+    Raises:
+        CheckpointError: if the file cannot be read, holds no state dict, or two tensors would get one name.
+    """
+    contents = open_checkpoint(path)
+    report = Report(contents.source.name, contents.format)
+    match = Match(contents, report, options.dtype)
+    with error_context(contents.source.name):
+        state = find_state_dict(contents.tree, options.entry)
+        report.entry = state.entry
+        for text, names in (("beside it in the file", state.others), ("no tensors, left out", state.not_tensors)):
+            report.notes += [printable(f"{text}: {', '.join(names[:10])}")] if names else []
+        tensors, layout = _to_torchvision(state.tensors, report, options.meta or {})
+        new_names = _chainer_names(tensors, options)
+        named, origin = _select(tensors, new_names, options, report)
+        _refuse(named, report)
+        _fit(named, {new: tensors[name] for name, (_, new) in new_names.items()}, options, report)
+        report.arguments |= layout.arguments
+        if layout.any_trunk and report.model is not None:
+            report.model = report.model.replace("_resnet50_", "_resnet_")
+        match.tensors = {name: tensor for name, tensor in named.items() if isinstance(tensor, Tensor)}
+        _describe(match, origin)
+    return match
+
+
+def require_fit(match: Match) -> None:
+    """Raise one error that names everything wrong with a match.
+
+    Raises:
+        ConversionError: if anything is missing, unexpected, misshapen or refused, or no model is known.
+    """
+    report = match.report
+    if report.model is None:
+        nearest = [f"{builder} ({n} names differ, first {', '.join(first)})" for builder, n, first in report.nearest]
+        near = f"nearest: {'; '.join(nearest)}" if nearest else "it has the names of none of them"
+        remedy = f"--model {ANY_MODEL} converts it leaf by leaf"
+        raise ConversionError(f"{report.source}: is none of the models known here ({near}); {remedy}", report)
+    if not report.fits:
+        problems = [f"{report.source}: does not fit {report.model}", *report.problems()]
+        raise ConversionError("\n".join(problems), report)
+
+
+def _to_torchvision(tensors: Tensors, report: Report, meta: Json) -> tuple[Tensors, Layout]:
+    """Return the tensors under torchvision's names, and the layout they were in."""
+    tensors = strip_wrappers(tensors)
+    if any("/" in name for name in tensors):
+        tensors = dict(sorted(tensors.items()))  # Chainer saves in an order that changes from run to run
+    layout = find_layout(tensors)
+    if layout.name == "torchvision":
+        tensors = _without_common_prefix(tensors)
+        layout = find_layout(tensors)
+    report.layout = layout.name
+    if any("/" in name for name in tensors) and not layout.chainer_names:
+        report.layout = "Chainer"
+        tensors = {param_names.to_torch(name): tensor for name, tensor in tensors.items()}
+    tensors = layout.apply(tensors, report)
+    if meta.get("input") == "caffe":
+        tensors = tensor_fixups.fold_caffe_scale(tensor_fixups.flip_bgr(tensors, report), report)
+    return tensors, layout
+
+
+def _without_common_prefix(tensors: Tensors) -> Tensors:
+    """Take off what stands before every name, such as the attribute a LightningModule keeps its network in."""
+    inside = tensors
+    while len(firsts := {re.split(r"(?<=[./])", name)[0] for name in inside}) == 1 and len(inside) > 1:
+        (first,) = firsts
+        inside = {name.removeprefix(first): tensor for name, tensor in inside.items()}
+        if any(name.startswith(_ROOTS) for name in inside):
+            tensors = inside
+    return tensors
+
+
+def strip_wrappers(tensors: Tensors) -> Tensors:
+    """Take off the prefixes that wrappers put before every name."""
+    stripped = True
+    while stripped:
+        stripped = False
+        for prefix in _WRAPPERS:
+            inside = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+            if inside and (len(inside) == len(tensors) or prefix.startswith("updater/")):
+                tensors, stripped = inside, True
+    return tensors
+
+
+def _chainer_names(tensors: Tensors, options: Options) -> dict[str, tuple[str, str]]:
+    """Return ``{torchvision's name: (npz name, npz name after --rename)}``."""
+    ndims = {name: len(t.shape) if isinstance(t, Tensor) else 0 for name, t in tensors.items()}
+    return {source: (name, options.renamed(name)) for source, name in param_names.to_chainer(ndims).items()}
+
+
+def _select(
+    tensors: Tensors, new_names: dict[str, tuple[str, str]], options: Options, report: Report
+) -> tuple[Tensors, dict[str, str]]:
+    """Return ``({npz name: tensor}, {npz name: torchvision's name})`` of what the user wants."""
+    named: Tensors = {}
+    origin: dict[str, str] = {}
+    for source, (name, new) in new_names.items():
+        glob = next((glob for glob in options.drop if fnmatchcase(name, glob)), None)
+        if glob is not None:
+            report.dropped[name] = f"--drop {glob}"
+        elif options.only is not None and not name.startswith(options.only):
+            report.dropped[name] = f"not under --only {options.only}"
+        elif new in named:
+            raise CheckpointError(f"{origin[new]} and {source} would both become {new}")
+        else:
+            named[new], origin[new] = tensors[source], source
+    if not named:
+        raise CheckpointError("nothing is left to convert")
+    return named, origin
+
+
+def _refuse(named: Tensors, report: Report) -> None:
+    for name, tensor in named.items():
+        if isinstance(tensor, Unsupported):
+            report.refused[name] = tensor.reason
+        elif tensor.dtype in REFUSED_DTYPES:
+            report.refused[name] = f"of dtype {tensor.dtype}, which no Chainer model can hold"
+
+
+def _shapes(named: Tensors) -> Shapes:
+    return {param_names.to_torch(name): getattr(tensor, "shape", ()) for name, tensor in named.items()}
+
+
+def _fit(named: Tensors, whole: Tensors, options: Options, report: Report) -> None:
+    """Recognize the model by all that the file has, and compare it with what the user wants of it."""
+    if options.model == ANY_MODEL:
+        report.model, report.why = ANY_MODEL, "asked for: every leaf is renamed, no model is compared"
+        return
+    shapes, everything = _shapes(named), _shapes(whole)
+    found = sorted(candidates(everything) + candidates(shapes), key=lambda c: c.distance(shapes))
+    wanted = [c for c in found if options.model in (None, c.builder)]
+    if not wanted and options.model is not None:
+        others = ", ".join(dict.fromkeys(c.builder for c in found)) or "no model known here"
+        raise CheckpointError(f"has not the names of {options.model}, but of {others}")
+    if not wanted or (options.model is None and _is_far(wanted[0], everything)):
+        report.nearest = list({c.builder: _nearest(c, shapes) for c in reversed(found)}.values())[::-1][:3]
+        return
+    candidate = wanted[0]
+    report.model, report.arguments = candidate.builder, candidate.arguments
+    report.ambiguous_with = sorted({c.builder for c in found if c.shapes == candidate.shapes} - {candidate.builder})
+    _compare(candidate, shapes, options, report)
+    n = sum(shapes.get(name) == shape for name, shape in candidate.shapes.items())
+    report.why = f"{n} of the {len(candidate.shapes)} tensors of {candidate.builder} are there, by name and shape"
+
+
+def _is_far(candidate: Candidate, shapes: Shapes) -> bool:
+    missing, _, misshapen = candidate.compare(shapes)
+    return len(missing) + len(misshapen) > len(candidate.shapes) // 2
+
+
+def _nearest(candidate: Candidate, shapes: Shapes) -> list[object]:
+    kinds = dict(zip("-+~", map(list, candidate.compare(shapes)), strict=True))
+    first = [f"{sign}{name}" for sign, names in kinds.items() for name in names[:2]]
+    return [candidate.builder, sum(map(len, kinds.values())), first]
+
+
+def _compare(candidate: Candidate, shapes: Shapes, options: Options, report: Report) -> None:
+    missing, unexpected, misshapen = candidate.compare(shapes)
+    chainer = param_names.to_chainer({name: len(shape) for name, shape in candidate.shapes.items()})
+    only = ("",) if options.only is None else (options.only, options.renamed(options.only))
+    for name in map(chainer.__getitem__, missing):
+        allowed = any(fnmatchcase(name, glob) for glob in (*options.allow_missing, *options.drop))
+        (report.allowed if allowed or not name.startswith(only) else report.missing).append(name)
+    there = param_names.to_chainer({name: len(shape) for name, shape in shapes.items()})
+    report.unexpected = [there[name] for name in unexpected]
+    report.misshapen = {there[name]: [list(a), list(b)] for name, (a, b) in misshapen.items()}
+
+
+def _describe(match: Match, origin: dict[str, str]) -> None:
+    report, dtype = match.report, match.dtype
+    widened = sum(tensor.dtype == "bfloat16" for tensor in match.tensors.values())
+    if dtype is not None:
+        report.notes.append(f"floating-point tensors stored as {dtype}")
+    elif widened:
+        report.notes.append(f"{widened} bfloat16 tensors widened to float32, exactly")
+    for name, tensor in match.tensors.items():
+        if tensor.dtype in DTYPES:
+            written = "float32" if tensor.dtype == "bfloat16" else tensor.dtype
+            written = dtype if dtype is not None and tensor.dtype in _FLOATS else written
+            report.mapped[name] = [origin[name], list(tensor.shape), written]

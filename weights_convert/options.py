@@ -1,0 +1,43 @@
+"""What the user asks for beside the file."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from weights_convert._typing import Json
+from weights_convert.errors import CheckpointError
+
+#: The name under which a model that nobody knows is converted leaf by leaf.
+ANY_MODEL = "any"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of `weights_convert.convert_arrays`, checked.
+
+    Raises:
+        CheckpointError: if `dtype` or a pair of `rename` is none.
+    """
+
+    model: str | None = None
+    meta: Json | None = None
+    drop: Iterable[str] = ()
+    allow_missing: Iterable[str] = ()
+    only: str | None = None
+    rename: Iterable[str] = ()
+    dtype: str | None = None
+    entry: str | None = None
+    pairs: list[tuple[str, str]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        if self.dtype not in (None, "float16", "float32"):
+            raise CheckpointError(f"convert: dtype must be float16 or float32, got {self.dtype!r}")
+        for pair in self.rename:
+            old, equals, new = pair.partition("=")
+            if not equals:
+                raise CheckpointError(f"--rename takes FROM=TO, got {pair!r}")
+            self.pairs.append((old, new))
+
+    def renamed(self, name: str) -> str:
+        """Return an .npz name as ``rename`` makes it."""
+        old, new = next((pair for pair in self.pairs if name.startswith(pair[0])), ("", ""))
+        return new + name.removeprefix(old)

@@ -1,0 +1,79 @@
+"""Write a checkpoint in any format: all of it, or nothing."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from weights_convert import param_names
+from weights_convert._typing import Array, Json, PathLike
+from weights_convert.files import atomic_write
+from weights_convert.meta import FORMAT, meta_array
+from weights_convert.write.npz import write_arrays
+from weights_convert.write.safetensors import write_safetensors
+from weights_convert.write.torch_zip import write_torch_zip
+
+#: Formats that can be written -> ending of the file's name.
+FORMATS = {"npz": ".npz", "pth": ".pth", "safetensors": ".safetensors"}
+
+
+def format_of(path: PathLike) -> str:
+    """Return the format that the ending of a file's name stands for, npz where it stands for none."""
+    return next((name for name, ending in FORMATS.items() if os.fspath(path).endswith(ending)), "npz")
+
+
+def write_checkpoint(
+    path: PathLike,
+    mapped: Mapping[str, Any],
+    read: Any,
+    meta: Callable[[], Json],
+    *,
+    to: str = "npz",
+    compress: bool = False,
+) -> None:
+    """Write arrays to a file of format ``to``, atomically.
+
+    Args:
+        path (str or path): The file.
+        mapped (dict): ``{npz name: [_, shape, dtype]}``.
+        read (callable): Gives the array of an .npz name; for an .npz it has a method ``unverified``, too, which gives
+            the array and the CRC-32 that its bytes should have, or ``None`` where they are known to be right.
+        meta (callable): Gives the ``__meta__`` object; called once, as late as the format allows.
+        to (str): One of `FORMATS`; an .npz has Chainer's names, the others torch's.
+        compress (bool): Deflate an .npz.
+    """
+    names = {param_names.to_torch(name): name for name in mapped}
+    shapes = {name: (tuple(mapped[own][1]), mapped[own][2]) for name, own in names.items()}
+    with atomic_write(path) as f:
+        if to == "npz":
+            write_arrays(f, mapped, read.unverified, lambda: meta_array(meta()), compress=compress)
+        elif to == "pth":
+            write_torch_zip(f, shapes, lambda name: read(names[name]))
+            meta()
+        else:
+            write_safetensors(f, shapes, lambda name: read(names[name]), meta())
+
+
+def write_npz(
+    path: PathLike, arrays: Mapping[str, Array], *, meta: Json | None = None, dtype: str | None = None
+) -> None:
+    """Write arrays to an .npz with a ``__meta__``; the file appears when it is complete, never before.
+
+    Args:
+        path (str or path): The file.
+        arrays (dict): ``{name: array}``.
+        meta (dict or None): What ``__meta__`` says: JSON values.
+        dtype (str or None): What floating-point arrays are stored in, such as ``"float16"``; their own by default.
+
+    Raises:
+        CheckpointError: if the file cannot be written, or a number in ``meta`` is not finite.
+    """
+    about = meta_array({"format": FORMAT, **(meta or {})})
+
+    def read(name: str) -> tuple[Array, None]:
+        array = np.asarray(arrays[name])
+        return (array.astype(dtype) if dtype is not None and array.dtype.kind == "f" else array), None
+
+    with atomic_write(path) as f:
+        write_arrays(f, arrays, read, lambda: about)
