@@ -41,7 +41,7 @@ def main():
     result = chainercv.evaluations.eval_detection_voc([bbox], [gt_label], [np.ones(3)], [bbox], [gt_label])
     check("eval_detection_voc", result["map"] == 1)
 
-    standing_in = [row.name for row in chainfpn.compat.TABLE if is_stand_in(row.name)]
+    standing_in = [shim.name for shim in chainfpn.compat.TABLE if is_stand_in(shim.name)]
     print(f"ok on Python {sys.version.split()[0]}, NumPy {np.__version__}; stand-ins: {', '.join(standing_in)}")
 
 

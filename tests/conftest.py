@@ -28,9 +28,9 @@ def shared_data():
 
 def pytest_configure(config):
     """Ignore what chainfpn.compat ignores, for pytest resets the filters before each test."""
-    for row in compat.TABLE:
-        if isinstance(row, compat.Noise):
-            line = f"ignore:{row.name}:{row.category.__name__}:{row.module}"
+    for shim in compat.TABLE:
+        if isinstance(shim, compat.WarningFilter):
+            line = f"ignore:{shim.name}:{shim.category.__name__}:{shim.module}"
             config.addinivalue_line("filterwarnings", line)
 
 

@@ -5,11 +5,11 @@ import os
 import sys
 
 import chainfpn
-from chainfpn.cli import demo, detect, evaluate, train
+from chainfpn.cli import compat, demo, detect, evaluate, train
 from chainfpn.cli.errors import CommandError
 
 #: Name of each sub-command and the module with its ``add_arguments`` and ``run``; its docstring is the help text.
-COMMANDS = {"detect": detect, "demo": demo, "train": train, "evaluate": evaluate}
+COMMANDS = {"detect": detect, "demo": demo, "train": train, "evaluate": evaluate, "compat": compat}
 
 
 def main(argv=None):

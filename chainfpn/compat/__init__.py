@@ -1,27 +1,35 @@
 """Make Chainer 7.8.1 and ChainerCV 0.13.1 import and run on today's Python, NumPy and CuPy.
 
-Both are frozen and lean on modules and names that have gone since. Each such name is one row of a
-table, one table per broken dependency; a row that is really missing gets its stand-in, and what is
-there is never replaced.
+Both are frozen and lean on modules and names that have gone since, or that do something else now. Each such thing
+is one shim in a table, one table per dependency that changed. What is really missing gets its stand-in, and what is
+really broken is patched; what works is never touched.
+
+``python -m chainfpn.compat script.py`` runs a script that knows nothing of chainfpn; see docs/install.md.
 """
 
 import sys
 
+from chainfpn.compat import finders
+from chainfpn.compat.chainer import CHAINER
 from chainfpn.compat.chainercv import CHAINERCV
 from chainfpn.compat.cupy import CUPY
 from chainfpn.compat.numpy import NUMPY
 from chainfpn.compat.onnx import ONNX
 from chainfpn.compat.packaging import PACKAGING
-from chainfpn.compat.rows import Attribute, Library, Module, Noise, Setting
+from chainfpn.compat.protobuf import PROTOBUF
+from chainfpn.compat.shims import Attribute, Library, Module, Patch, Setting, Shim, WarningFilter
 
-__all__ = ["TABLE", "Attribute", "Library", "Module", "Noise", "Setting", "enable"]
+__all__ = ["TABLE", "Attribute", "Library", "Module", "Patch", "Setting", "Shim", "WarningFilter", "enable"]
 
-#: Every row, in the order in which ``enable`` looks at them.
-TABLE = (*NUMPY, *PACKAGING, *CUPY, *ONNX, *CHAINERCV)
+#: Every shim, in the order in which they take effect.
+TABLE: tuple[Shim, ...] = (*NUMPY, *PACKAGING, *CUPY, *ONNX, *PROTOBUF, *CHAINER, *CHAINERCV)
+
+#: The packages whose first import makes the shims take effect.
+_TRIGGERS = ("chainer", "chainercv", "chainermn", "onnx_chainer", "cupy")
 
 
-def enable():
-    """Register a stand-in for everything in ``TABLE`` that is missing, silently.
+def enable() -> None:
+    """Have every shim of ``TABLE`` take effect, silently, as soon as Chainer, ChainerCV or CuPy is imported.
 
     A second call changes nothing.
 
@@ -34,5 +42,16 @@ def enable():
                 f"chainfpn: an earlier import of {package} failed and left it half-loaded; "
                 f"start a fresh interpreter and import chainfpn before {package}"
             )
-    for row in TABLE:
-        row.enable()
+    if finders.ON_IMPORT in sys.meta_path:
+        return
+    sys.meta_path.insert(0, finders.ON_IMPORT)
+    sys.meta_path.append(finders.STAND_INS)
+    finders.ON_IMPORT.triggers.update(dict.fromkeys(_TRIGGERS, _take_effect))
+    if any(name in sys.modules for name in _TRIGGERS):
+        _take_effect()
+
+
+def _take_effect() -> None:
+    finders.ON_IMPORT.triggers.clear()
+    for shim in TABLE:
+        shim.enable()

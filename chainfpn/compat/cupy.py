@@ -3,7 +3,7 @@
 import importlib.util
 import pathlib
 
-from chainfpn.compat.rows import Library, Noise, Setting
+from chainfpn.compat.shims import Library, Setting, WarningFilter
 
 
 def _always():
@@ -58,7 +58,7 @@ CUPY = (
         value="0",
         applies=_cupy_without_cudnn,
     ),
-    Noise(
+    WarningFilter(
         "cupy.cudnn is deprecated",
         since="CuPy 13",
         needed_by="chainer: backends/cuda",
@@ -66,7 +66,7 @@ CUPY = (
         category=DeprecationWarning,
         module=r"cupy\.cudnn",
     ),
-    Noise(
+    WarningFilter(
         r"\s*nccl library could not be loaded",
         since="CuPy 8, without NCCL",
         needed_by="chainer: training/updaters/multiprocess_parallel_updater, which alone uses NCCL",

@@ -1,23 +1,25 @@
 """What Chainer and ChainerCV miss in NumPy 1.24 and later."""
 
-import numpy as np
+from typing import Any
 
-from chainfpn.compat.rows import Attribute, Module
-
-#: What ``numpy.sctypes`` was: the scalar types of each kind, smallest first.
-_SCTYPES = {
-    "int": [np.int8, np.int16, np.int32, np.int64],
-    "uint": [np.uint8, np.uint16, np.uint32, np.uint64],
-    "float": [np.float16, np.float32, np.float64, np.longdouble],
-    "complex": [np.complex64, np.complex128, np.clongdouble],
-    "others": [bool, object, bytes, str, np.void],
-}
+from chainfpn.compat.shims import Attribute, Module
 
 
-def _system_info():
+def _sctypes(np: Any) -> dict[str, list[type]]:
+    """Return what ``numpy.sctypes`` was: the scalar types of each kind, smallest first."""
+    return {
+        "int": [np.int8, np.int16, np.int32, np.int64],
+        "uint": [np.uint8, np.uint16, np.uint32, np.uint64],
+        "float": [np.float16, np.float32, np.float64, np.longdouble],
+        "complex": [np.complex64, np.complex128, np.clongdouble],
+        "others": [bool, object, bytes, str, np.void],
+    }
+
+
+def _system_info() -> dict[str, Any]:
     """Return the namespace of ``numpy.distutils.system_info``: it knows of no library."""
 
-    def get_info(name, notfound_action=0):
+    def get_info(name: str, notfound_action: int = 0) -> dict[str, Any]:
         """Return what NumPy was built against: nothing is known any more."""
         return {}
 
@@ -30,28 +32,28 @@ NUMPY = (
         since="NumPy 1.24 (back in 2.0)",
         needed_by="chainercv: datasets, visualizations/vis_point, links/model/fpn/mask_utils, utils/mask",
         stand_in="the builtin bool",
-        value=bool,
+        value=lambda numpy: bool,
     ),
     Attribute(
         "numpy.int",
         since="NumPy 1.24",
         needed_by="chainercv: experimental/links/model/fcis",
         stand_in="the builtin int",
-        value=int,
+        value=lambda numpy: int,
     ),
     Attribute(
         "numpy.float",
         since="NumPy 1.24",
         needed_by="chainer: functions/array/resize_images",
         stand_in="the builtin float",
-        value=float,
+        value=lambda numpy: float,
     ),
     Attribute(
         "numpy.sctypes",
         since="NumPy 2.0",
         needed_by="chainer: functions/array/as_strided",
         stand_in="a dict of the scalar types of each kind",
-        value=_SCTYPES,
+        value=_sctypes,
     ),
     Module(
         "numpy.distutils",
@@ -59,7 +61,6 @@ NUMPY = (
         needed_by="chainer: _environment_check",
         stand_in="an empty package",
         contents=dict,
-        eager=True,
     ),
     Module(
         "numpy.distutils.system_info",
@@ -67,6 +68,5 @@ NUMPY = (
         needed_by="chainer: _environment_check (macOS only)",
         stand_in="a get_info that knows of no library",
         contents=_system_info,
-        eager=True,
     ),
 )

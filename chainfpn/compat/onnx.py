@@ -1,6 +1,6 @@
 """What Chainer's ONNX exporter misses in today's onnx; onnx is not imported until it is asked for."""
 
-from chainfpn.compat.rows import Module
+from chainfpn.compat.shims import Module
 
 
 def _mapping():

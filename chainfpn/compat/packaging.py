@@ -3,7 +3,7 @@
 import importlib.metadata
 import types
 
-from chainfpn.compat.rows import Module
+from chainfpn.compat.shims import Module
 
 
 def _pkg_resources():
@@ -77,7 +77,6 @@ PACKAGING = (
         needed_by="chainer: _environment_check, testing; chainercv: __init__",
         stand_in="require, get_distribution, WorkingSet and their errors, on importlib.metadata",
         contents=_pkg_resources,
-        eager=True,
     ),
     Module(
         "distutils",
@@ -85,7 +84,6 @@ PACKAGING = (
         needed_by="chainercv: utils/download",
         stand_in="an empty package",
         contents=dict,
-        eager=True,
     ),
     Module(
         "distutils.util",
@@ -93,6 +91,5 @@ PACKAGING = (
         needed_by="chainercv: utils/download",
         stand_in="strtobool alone",
         contents=_distutils_util,
-        eager=True,
     ),
 )

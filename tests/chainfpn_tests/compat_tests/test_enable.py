@@ -74,5 +74,5 @@ assert before == (list(sys.meta_path), vars(numpy))
 @pytest.mark.parametrize("setting", ["0", "1"])
 def test_the_users_choice_about_cupys_version_stays(monkeypatch, setting):
     monkeypatch.setenv("CHAINER_WARN_VERSION_MISMATCH", setting)
-    done = python("import os, chainfpn; print(os.environ['CHAINER_WARN_VERSION_MISMATCH'])")
+    done = python("import os, chainfpn, chainer; print(os.environ['CHAINER_WARN_VERSION_MISMATCH'])")
     assert done.stdout.strip() == setting

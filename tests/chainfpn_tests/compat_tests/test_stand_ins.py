@@ -9,16 +9,16 @@ from chainercv.utils import non_maximum_suppression
 from chainfpn.compat import TABLE
 from chainfpn.compat.cupy import _cupy_without_cudnn
 
-ROWS = {row.name: row for row in TABLE}
+SHIMS = {shim.name: shim for shim in TABLE}
 
 
 @pytest.fixture
 def pkg_resources():
-    return ROWS["pkg_resources"].contents()
+    return SHIMS["pkg_resources"].contents()
 
 
 def test_sctypes_are_the_scalar_types_of_each_kind():
-    sctypes = ROWS["numpy.sctypes"].value
+    sctypes = SHIMS["numpy.sctypes"].value(np)
     assert {np.dtype(t).kind for t in sctypes["int"]} == {"i"}
     assert {np.dtype(t).kind for t in sctypes["uint"]} == {"u"}
     assert {np.dtype(t).kind for t in sctypes["float"]} == {"f"}
@@ -28,7 +28,7 @@ def test_sctypes_are_the_scalar_types_of_each_kind():
 
 
 def test_system_info_knows_of_no_library():
-    assert ROWS["numpy.distutils.system_info"].contents()["get_info"]("blas_opt") == {}
+    assert SHIMS["numpy.distutils.system_info"].contents()["get_info"]("blas_opt") == {}
 
 
 def test_a_distribution_has_its_version(pkg_resources):
@@ -48,12 +48,12 @@ def test_requirements_are_met_missing_or_in_conflict(pkg_resources):
 
 @pytest.mark.parametrize(("word", "truth"), [("y", 1), ("Yes", 1), ("1", 1), ("ON", 1), ("no", 0), ("0", 0), ("f", 0)])
 def test_strtobool_knows_words(word, truth):
-    assert ROWS["distutils.util"].contents()["strtobool"](word) == truth
+    assert SHIMS["distutils.util"].contents()["strtobool"](word) == truth
 
 
 def test_strtobool_refuses_other_words():
     with pytest.raises(ValueError, match="invalid truth value 'maybe'"):
-        ROWS["distutils.util"].contents()["strtobool"]("Maybe")
+        SHIMS["distutils.util"].contents()["strtobool"]("Maybe")
 
 
 def overlap_mask(bbox, thresh):
@@ -76,7 +76,7 @@ def test_the_nms_post_step_selects_what_chainercv_selects_on_the_cpu(n_bbox):
     corner = rng.uniform(0, 60, (n_bbox, 2))
     bbox = np.hstack([corner, corner + rng.uniform(5, 30, (n_bbox, 2))]).astype(np.float32)
     mask, col_blocks = overlap_mask(bbox, 0.3)
-    post = ROWS["chainercv.utils.bbox._nms_gpu_post"].contents()["_nms_gpu_post"]
+    post = SHIMS["chainercv.utils.bbox._nms_gpu_post"].contents()["_nms_gpu_post"]
     selection, n_selected = post(mask, n_bbox, 64, col_blocks)
     np.testing.assert_array_equal(selection[:n_selected], non_maximum_suppression(bbox, 0.3))
     assert selection.dtype == np.int32
@@ -84,7 +84,7 @@ def test_the_nms_post_step_selects_what_chainercv_selects_on_the_cpu(n_bbox):
 
 def test_the_onnx_tables_know_numpys_dtypes():
     onnx = pytest.importorskip("onnx")
-    tables = ROWS["onnx.mapping"].contents()
+    tables = SHIMS["onnx.mapping"].contents()
     for dtype in ("float16", "float32", "float64", "int32", "int64", "uint8", "bool"):
         assert tables["NP_TYPE_TO_TENSOR_TYPE"][np.dtype(dtype)] == onnx.helper.np_dtype_to_tensor_dtype(
             np.dtype(dtype)

@@ -1,4 +1,4 @@
-"""Each kind of row does what it says, and never replaces what is there."""
+"""Each kind of shim does what it says, and never replaces what is there."""
 
 import importlib
 import importlib.machinery
@@ -10,8 +10,7 @@ import warnings
 
 import pytest
 
-from chainfpn.compat import TABLE, Attribute, Library, Module, Noise, Setting
-from chainfpn.compat.rows import StandInFinder
+from chainfpn.compat import TABLE, Attribute, Library, Module, Patch, Setting, WarningFilter, finders
 
 WORDS = {"since": "today", "needed_by": "a test", "stand_in": "a thing"}
 
@@ -21,8 +20,8 @@ def loaded_modules(monkeypatch, tmp_path):
     """Give a folder on sys.path; forget afterwards what was imported and registered."""
     monkeypatch.syspath_prepend(str(tmp_path))
     before = set(sys.modules)
-    (finder,) = [finder for finder in sys.meta_path if isinstance(finder, StandInFinder)]
-    monkeypatch.setattr(finder, "rows", dict(finder.rows))
+    for finder in (finders.STAND_INS, finders.ON_IMPORT):
+        monkeypatch.setattr(finder, "shims", dict(finder.shims))
     yield tmp_path
     for name in set(sys.modules) - before:
         del sys.modules[name]
@@ -32,15 +31,21 @@ def test_an_attribute_is_set_only_where_it_is_missing(monkeypatch):
     module = types.ModuleType("old_library")
     module.present = "real"
     monkeypatch.setitem(sys.modules, "old_library", module)
-    Attribute("old_library.present", value="stand-in", **WORDS).enable()
-    Attribute("old_library.missing", value="stand-in", **WORDS).enable()
-    assert (module.present, module.missing) == ("real", "stand-in")
+    Attribute("old_library.present", value=lambda module: f"stand-in of {module.__name__}", **WORDS).enable()
+    Attribute("old_library.missing", value=lambda module: f"stand-in of {module.__name__}", **WORDS).enable()
+    assert (module.present, module.missing) == ("real", "stand-in of old_library")
 
 
-@pytest.mark.parametrize("eager", [False, True])
-def test_a_real_module_is_never_replaced(loaded_modules, eager):
+def test_a_missing_attribute_is_set_when_the_module_is_imported(loaded_modules):
+    Attribute("later_library.missing", value=lambda module: module.present + 1, **WORDS).enable()
+    assert "later_library" not in sys.modules
+    (loaded_modules / "later_library.py").write_text("present = 1\n")
+    assert importlib.import_module("later_library").missing == 2
+
+
+def test_a_real_module_is_never_replaced(loaded_modules):
     (loaded_modules / "real_library.py").write_text("value = 'real'\n")
-    Module("real_library", contents=lambda: {"value": "stand-in"}, eager=eager, **WORDS).enable()
+    Module("real_library", contents=lambda: {"value": "stand-in"}, **WORDS).enable()
     assert importlib.import_module("real_library").value == "real"
 
 
@@ -63,16 +68,16 @@ def test_a_missing_submodule_of_a_real_package_is_found(loaded_modules):
 @pytest.mark.parametrize("failure", ["import no_such_module", "raise TypeError('broken')", "None.attribute"])
 def test_a_module_that_is_there_but_broken_gets_its_stand_in(loaded_modules, failure):
     (loaded_modules / "broken_library.py").write_text(failure)
-    Module("broken_library", contents=lambda: {"value": 3}, eager=True, **WORDS).enable()
+    Module("broken_library", contents=lambda: {"value": 3}, **WORDS).enable()
     assert importlib.import_module("broken_library").value == 3
 
 
-def test_an_eager_import_is_silent(loaded_modules):
+def test_the_import_of_a_module_with_a_stand_in_is_silent(loaded_modules):
     (loaded_modules / "noisy_library.py").write_text("import warnings\nwarnings.warn('deprecated')\nvalue = 4\n")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        Module("noisy_library", contents=dict, eager=True, **WORDS).enable()
-    assert importlib.import_module("noisy_library").value == 4
+        Module("noisy_library", contents=dict, **WORDS).enable()
+        assert importlib.import_module("noisy_library").value == 4
 
 
 def test_whatever_else_is_asked_of_a_stand_in_is_named(loaded_modules):
@@ -84,9 +89,90 @@ def test_whatever_else_is_asked_of_a_stand_in_is_named(loaded_modules):
         exec("from small_library import other")
 
 
-def test_the_one_finder_of_stand_ins_stands_after_the_real_one():
-    (position,) = [i for i, finder in enumerate(sys.meta_path) if isinstance(finder, StandInFinder)]
-    assert position > sys.meta_path.index(importlib.machinery.PathFinder)
+def test_stand_ins_are_found_after_what_is_real_and_shims_act_before():
+    position = sys.meta_path.index
+    assert position(finders.ON_IMPORT) < position(importlib.machinery.PathFinder) < position(finders.STAND_INS)
+
+
+SOURCE = """
+class Base:
+    def price(self):
+        return 1
+
+class Shop(Base):
+    '''Sells.'''
+
+    def price(self, factor=2):
+        '''Text at the margin
+stays.'''
+        return super().price() * factor + 1
+
+    @property
+    def name(self):
+        return "old"
+
+def twice(f):
+    import functools
+    return functools.wraps(f)(lambda *args: 2 * f(*args))
+
+@twice
+def sum_of(a, b):
+    return a - b
+
+version = missing()
+"""
+
+
+@pytest.fixture
+def shop(loaded_modules):
+    (loaded_modules / "shop.py").write_text(SOURCE.replace("missing()", "1"))
+    return "shop"
+
+
+PATCHES = (
+    ("Shop.price", {"+ 1": "+ 10"}, lambda shop: shop.Shop().price(3), 4, 13),
+    ("Shop.name", {'"old"': '"new"'}, lambda shop: shop.Shop().name, "old", "new"),
+    ("sum_of", {"a - b": "a + b"}, lambda shop: shop.sum_of(3, 1), 4, 8),
+)
+
+
+@pytest.mark.parametrize("imported_before", [False, True])
+@pytest.mark.parametrize(("function", "replace", "call", "before", "after"), PATCHES)
+def test_a_function_is_patched_on_import_or_at_once(shop, function, replace, call, before, after, imported_before):
+    if imported_before:
+        assert call(importlib.import_module(shop)) == before
+    Patch(f"shop:{function}", replace=replace, applies=lambda: True, **WORDS).enable()
+    assert call(importlib.import_module(shop)) == after
+
+
+def test_an_error_in_a_patched_function_has_its_line(shop):
+    Patch("shop:Shop.price", replace={"+ 1": "+ None"}, applies=lambda: True, **WORDS).enable()
+    with pytest.raises(TypeError) as error:
+        importlib.import_module(shop).Shop().price()
+    assert (
+        error.traceback[-1].lineno + 1 == SOURCE.splitlines().index("        return super().price() * factor + 1") + 1
+    )
+
+
+def test_the_top_of_a_module_is_patched(loaded_modules):
+    (loaded_modules / "shop.py").write_text(SOURCE)
+    Patch("shop", replace={"missing()": "7"}, applies=lambda: True, **WORDS).enable()
+    assert importlib.import_module("shop").version == 7
+
+
+@pytest.mark.parametrize(
+    "options", [{"replace": {"a * b": "a + b"}, "applies": lambda: True}, {"replace": {"a - b": "a + b"}}]
+)
+@pytest.mark.parametrize("since", ["Python 99.0", "NumPy 99.0", "no-such-thing 1.0"])
+def test_another_text_or_an_earlier_release_is_not_touched(shop, options, since):
+    Patch("shop:sum_of", **options, **WORDS | {"since": since}).enable()
+    assert importlib.import_module(shop).sum_of(3, 1) == 4
+
+
+@pytest.mark.parametrize("since", ["Python 3.10", "NumPy 1.26 or so"])
+def test_the_release_of_since_and_later_ones_are_patched(shop, since):
+    Patch("shop:sum_of", replace={"a - b": "a + b"}, **WORDS | {"since": since}).enable()
+    assert importlib.import_module(shop).sum_of(3, 1) == 8
 
 
 def test_a_setting_of_the_user_stays(monkeypatch):
@@ -147,20 +233,20 @@ def test_without_cupy_no_library_is_loaded(loads, loaded_modules):
     assert loads == []
 
 
-def test_only_the_named_noise_is_ignored():
+def test_only_the_named_warning_is_ignored():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        Noise("old news", category=DeprecationWarning, module="some_module", **WORDS).enable()
+        WarningFilter("old news", category=DeprecationWarning, module="some_module", **WORDS).enable()
         warnings.warn_explicit("old news, again", DeprecationWarning, "f.py", 1, module="some_module")
         warnings.warn_explicit("fresh news", DeprecationWarning, "f.py", 2, module="some_module")
         warnings.warn_explicit("old news", DeprecationWarning, "f.py", 3, module="another_module")
     assert [warning.lineno for warning in caught] == [2, 3]
 
 
-def test_every_row_says_what_since_when_and_for_whom():
-    assert len({row.name for row in TABLE}) == len(TABLE)
-    for row in TABLE:
-        assert row.name
-        assert row.since
-        assert row.needed_by
-        assert row.stand_in
+def test_every_shim_says_what_since_when_and_for_whom():
+    assert len({shim.name for shim in TABLE}) == len(TABLE)
+    for shim in TABLE:
+        assert shim.name
+        assert shim.since
+        assert shim.needed_by
+        assert shim.stand_in

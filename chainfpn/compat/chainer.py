@@ -1,0 +1,53 @@
+"""What in Chainer and ChainerMN is there and broken: functions whose own source does something else by now."""
+
+from chainfpn.compat.shims import Patch
+
+_DECODE = """\
+        if h5py.check_string_dtype(dataset.dtype) and dataset.dtype.kind == 'O':
+            dataset = dataset.asstr()[()]
+"""
+
+CHAINER = (
+    Patch(
+        "chainer.dataset.convert:_concat_arrays_with_padding",
+        since="NumPy 1.24",
+        needed_by="chainer: dataset.concat_examples with a negative padding of unsigned arrays",
+        stand_in="the padding wraps around, as it did",
+        replace={"full(shape, padding, ": "full(shape, numpy.asarray(padding).astype(arrays[0].dtype), "},
+    ),
+    Patch(
+        "chainer.functions.array.pad_sequence:PadSequence.forward",
+        since="NumPy 1.24",
+        needed_by="chainer: functions.pad_sequence with a negative padding of unsigned arrays",
+        stand_in="the padding wraps around, as it did",
+        replace={"= self.padding": "= numpy.asarray(self.padding).astype(y.dtype)[()]"},
+    ),
+    Patch(
+        "chainer.distributions.categorical:Categorical.log_prob",
+        since="NumPy 2.0",
+        needed_by="chainer: distributions.Categorical.log_prob",
+        stand_in="a list of what numpy.meshgrid now returns as a tuple",
+        replace={"[mg + [": "[list(mg) + ["},
+    ),
+    Patch(
+        "chainer.variable:Variable.debug_print",
+        since="NumPy 2.0",
+        needed_by="chainer: Variable.debug_print",
+        stand_in="CPU for NumPy's arrays, which have a device of their own now",
+        replace={"getattr(array, 'device', 'CPU')": "'CPU' if xp is numpy else array.device"},
+    ),
+    Patch(
+        "chainer.serializers.hdf5:HDF5Deserializer.__call__",
+        since="h5py 3.0",
+        needed_by="chainer: serializers.load_hdf5 of strings",
+        stand_in="strings, which h5py now returns as bytes",
+        replace={"        if value is None:": _DECODE + "        if value is None:"},
+    ),
+    Patch(
+        "chainermn.iterators.multi_node_iterator:_MultiNodeIteratorSlave.__init__",
+        since="NumPy 1.25",
+        needed_by="chainermn: iterators.create_multi_node_iterator",
+        stand_in="the one item of an array, which is no number any more",
+        replace={"int(_size)": "int(_size.item())"},
+    ),
+)
