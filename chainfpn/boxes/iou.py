@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from chainfpn.functions.kernels.array_match import overlaps
+from chainfpn.functions.kernels.iou_match import iou_matrix
 
 
 def bbox_iou(bbox_a, bbox_b):
@@ -23,4 +23,4 @@ def bbox_iou(bbox_a, bbox_b):
         array([[1.  , 0.25]])
     """
     dtype = np.result_type(bbox_a.dtype, bbox_b.dtype, np.float32)
-    return overlaps(bbox_a.astype(dtype, copy=False).T, bbox_b.astype(dtype, copy=False).T)
+    return iou_matrix(bbox_a.astype(dtype, copy=False).T, bbox_b.astype(dtype, copy=False).T)

@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from chainfpn._typing import Size, Variable
 from chainfpn.functions._arguments import check_map, check_outsize
 from chainfpn.functions._separable import separable_map
 from chainfpn.functions.kernels import geometry
 
 
-def adaptive_avg_pool_2d(x, outsize):
+def adaptive_avg_pool_2d(x: Variable, outsize: int | Size) -> Variable:
     """Pool a map of any size to a fixed grid by the mean.
 
     Row i of n covers the pixels floor(i H / n) to ceil((i + 1) H / n); columns likewise.
@@ -35,7 +36,7 @@ def adaptive_avg_pool_2d(x, outsize):
     check_map("adaptive_avg_pool_2d", x)
     outsize = check_outsize("adaptive_avg_pool_2d", outsize)
     windows = geometry.adaptive_windows(1, outsize, x.shape[2:])
-    matrices = _mean_matrix(windows.rows[0], x.shape[2]), _mean_matrix(windows.columns[0], x.shape[3])
+    matrices = [_mean_matrix(bounds[0], extent) for bounds, extent in zip(windows, x.shape[2:], strict=True)]
     return separable_map("adaptive_avg_pool_2d", x, lambda: matrices)
 
 

@@ -3,12 +3,13 @@
 import numpy as np
 from chainer import backend
 
+from chainfpn._typing import Size, Variable
 from chainfpn.functions._arguments import check_map, check_outsize
 from chainfpn.functions._max_map import MaxMap
 from chainfpn.functions.kernels import kernels_for
 
 
-def adaptive_max_pool_2d(x, outsize):
+def adaptive_max_pool_2d(x: Variable, outsize: int | Size) -> Variable:
     """Pool a map of any size to a fixed grid by maximum.
 
     Row i of n covers the pixels floor(i H / n) to ceil((i + 1) H / n); columns likewise. Among equal pixels the first
@@ -37,6 +38,8 @@ def adaptive_max_pool_2d(x, outsize):
     check_map("adaptive_max_pool_2d", x)
     outsize = check_outsize("adaptive_max_pool_2d", outsize)
     images = backend.get_array_module(x).arange(len(x), dtype=np.int32)
-    return MaxMap("adaptive_max_pool_2d", lambda x: kernels_for(x).adaptive_max_forward(x, outsize), images).apply(
-        (x,)
-    )[0]
+
+    def forward(x):
+        return kernels_for(x).adaptive_max_forward(x, outsize)
+
+    return MaxMap("adaptive_max_pool_2d", forward, images).apply((x,))[0]

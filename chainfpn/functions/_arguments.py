@@ -8,13 +8,15 @@ import chainer
 import numpy as np
 from chainer import backend
 
+from chainfpn._typing import Array, Size, Variable
+from chainfpn.errors import InvalidArgument, InvalidType
 from chainfpn.functions.kernels import compute_dtype
 from chainfpn.functions.kernels.geometry import RoIs
 
 FLOATS = (np.float16, np.float32, np.float64)
 
 
-def check_map(name, x, argument="x"):
+def check_map(name: str, x: Variable, argument: str = "x") -> None:
     """Check a feature map.
 
     Args:
@@ -26,15 +28,16 @@ def check_map(name, x, argument="x"):
         TypeError: if it is no float array.
         ValueError: if it is not (B, C, H, W), or has no pixel.
     """
-    if not isinstance(x, (chainer.Variable, *chainer.get_array_types())):
-        raise TypeError(f"{name}: {argument} must be a Variable or an array, got {type(x).__name__}")
+    kinds: tuple = (chainer.Variable, *chainer.get_array_types())
+    if not isinstance(x, kinds):
+        raise InvalidType(name, argument, "a Variable or an array", x, got=type(x).__name__)
     if x.dtype not in FLOATS:
-        raise TypeError(f"{name}: {argument} must be float16, float32 or float64, got {x.dtype}")
+        raise InvalidType(name, argument, "float16, float32 or float64", x.dtype, got=str(x.dtype))
     if x.ndim != 4 or 0 in x.shape[2:]:
-        raise ValueError(f"{name}: {argument} must be (B, C, H, W) with at least one pixel, got shape {x.shape}")
+        raise invalid_shape(name, argument, "(B, C, H, W) with at least one pixel", x.shape)
 
 
-def check_outsize(name, outsize, argument="outsize", *, least=1):
+def check_outsize(name: str, outsize: int | Size, argument: str = "outsize", *, least: int = 1) -> Size:
     """Read a size.
 
     Args:
@@ -51,41 +54,27 @@ def check_outsize(name, outsize, argument="outsize", *, least=1):
     """
     pair = outsize if isinstance(outsize, tuple | list) else (outsize, outsize)
     try:
-        pair = tuple(operator.index(n) for n in pair)
-    except TypeError:
-        pair = ()
-    if len(pair) != 2 or min(pair) < least:
+        rows, columns = map(operator.index, pair)
+    except (TypeError, ValueError):
+        rows = columns = least - 1
+    if min(rows, columns) < least:
         kind = "positive" if least else "non-negative"
-        raise ValueError(f"{name}: {argument} must be a {kind} int or a pair of them, got {outsize!r}")
-    return pair
+        raise InvalidArgument(name, argument, f"a {kind} int or a pair of them", outsize)
+    return rows, columns
 
 
-def _check_rois(name, x, rois, roi_indices):
-    rois, roi_indices = (a.array if isinstance(a, chainer.Variable) else a for a in (rois, roi_indices))
-    xp = backend.get_array_module(x)
-    for argument, value in (("rois", rois), ("roi_indices", roi_indices)):
-        if not isinstance(value, xp.ndarray):
-            kind = type(value).__module__.partition(".")[0] + "." + type(value).__name__
-            raise TypeError(f"{name}: {argument} must be a {xp.__name__} array as x is, got {kind}")
-    if rois.ndim != 2 or rois.shape[1] != 4:
-        raise ValueError(f"{name}: rois must be (R, 4), got shape {rois.shape}")
-    if rois.dtype not in (np.float32, x.dtype):
-        allowed = "float32" if x.dtype == np.float32 else f"float32 or x's {x.dtype}"
-        raise TypeError(f"{name}: rois must be {allowed}, got {rois.dtype}")
-    if roi_indices.shape != (len(rois),):
-        raise ValueError(f"{name}: roi_indices must be ({len(rois)},) as there are rois, got shape {roi_indices.shape}")
-    if roi_indices.dtype.kind not in "iu":
-        raise TypeError(f"{name}: roi_indices must be integers, got {roi_indices.dtype}")
-    if len(rois):
-        low, high = xp.stack([roi_indices.min(), roi_indices.max()]).tolist()  # one wait for the device
-        if low < 0 or high >= len(x):
-            wrong = low if low < 0 else high
-            raise ValueError(f"{name}: roi_indices must be in [0, {len(x)}), got {wrong}")
-    rois = xp.ascontiguousarray(rois, compute_dtype(x.dtype))
-    return rois, xp.ascontiguousarray(roi_indices, np.int32)
-
-
-def check_roi_arguments(name, x, rois, roi_indices, outsize, spatial_scale, *, sampling_ratio=-1, **options):
+def check_roi_arguments(
+    name: str,
+    x: Variable,
+    rois: Array,
+    roi_indices: Array,
+    outsize: int | Size,
+    spatial_scale: float,
+    *,
+    sampling_ratio: int = -1,
+    position_sensitive: bool = False,
+    **flags: bool,
+) -> RoIs:
     """Check the arguments of a RoI op.
 
     Args:
@@ -96,31 +85,53 @@ def check_roi_arguments(name, x, rois, roi_indices, outsize, spatial_scale, *, s
         outsize (int or pair of ints): Rows and columns of bins.
         spatial_scale (float): Feature pixels per image pixel.
         sampling_ratio (int): Samples per bin and axis; adaptive if not positive.
-        **options (bool): The flags of ``RoIs``.
+        position_sensitive (bool): Whether each bin has channels of its own.
+        **flags (bool): The flags of ``RoIs``.
 
     Returns:
         RoIs: In the dtype the kernels compute in.
 
     Raises:
         TypeError: for the wrong type, dtype or device.
-        ValueError: for the wrong shape, an index beyond the batch, a scale or size that is not positive.
+        ValueError: for the wrong shape, an index beyond the batch, a scale or size that is not positive, or channels
+            that do not divide into the bins.
     """
     check_map(name, x)
     rois, roi_indices = _check_rois(name, x, rois, roi_indices)
     outsize = check_outsize(name, outsize)
     if not isinstance(spatial_scale, numbers.Real) or not 0 < spatial_scale < math.inf:
-        raise ValueError(f"{name}: spatial_scale must be > 0, got {spatial_scale!r}")
+        raise InvalidArgument(name, "spatial_scale", "> 0", spatial_scale)
     if not isinstance(sampling_ratio, numbers.Integral):
-        raise TypeError(f"{name}: sampling_ratio must be an int, got {sampling_ratio!r}")
-    return RoIs(rois, roi_indices, outsize, float(spatial_scale), max(int(sampling_ratio), 0), **options)
-
-
-def check_position_sensitive(name, x, outsize):
-    """Check that the channels of ``x`` divide into the bins.
-
-    Raises:
-        ValueError: if they do not.
-    """
-    n_bins = outsize[0] * outsize[1]
-    if x.shape[1] % n_bins:
+        raise InvalidType(name, "sampling_ratio", "an int", sampling_ratio)
+    n_bins = math.prod(outsize)
+    if position_sensitive and x.shape[1] % n_bins:
         raise ValueError(f"{name}: x must have a multiple of outh * outw = {n_bins} channels, got {x.shape[1]}")
+    return RoIs(rois, roi_indices, outsize, float(spatial_scale), max(int(sampling_ratio), 0), **flags)
+
+
+def invalid_shape(name: str, argument: str, rule: str, shape: tuple[int, ...]) -> InvalidArgument:
+    """Return the error of an array of the wrong shape."""
+    return InvalidArgument(name, argument, rule, shape, got=f"shape {shape}")
+
+
+def _check_rois(name, x, rois, roi_indices):
+    rois, roi_indices = (a.array if isinstance(a, chainer.Variable) else a for a in (rois, roi_indices))
+    xp = backend.get_array_module(x)
+    for argument, value in (("rois", rois), ("roi_indices", roi_indices)):
+        if not isinstance(value, xp.ndarray):
+            kind = type(value).__module__.partition(".")[0] + "." + type(value).__name__
+            raise InvalidType(name, argument, f"a {xp.__name__} array as x is", value, got=kind)
+    if rois.ndim != 2 or rois.shape[1] != 4:
+        raise invalid_shape(name, "rois", "(R, 4)", rois.shape)
+    if rois.dtype not in (np.float32, x.dtype):
+        allowed = "float32" if x.dtype == np.float32 else f"float32 or x's {x.dtype}"
+        raise InvalidType(name, "rois", allowed, rois.dtype, got=str(rois.dtype))
+    if roi_indices.shape != (len(rois),):
+        raise invalid_shape(name, "roi_indices", f"({len(rois)},) as there are rois", roi_indices.shape)
+    if roi_indices.dtype.kind not in "iu":
+        raise InvalidType(name, "roi_indices", "integers", roi_indices.dtype, got=str(roi_indices.dtype))
+    if len(rois):
+        low, high = xp.stack([roi_indices.min(), roi_indices.max()]).tolist()  # one wait for the device
+        if low < 0 or high >= len(x):
+            raise InvalidArgument(name, "roi_indices", f"in [0, {len(x)})", low if low < 0 else high)
+    return xp.ascontiguousarray(rois, compute_dtype(x.dtype)), xp.ascontiguousarray(roi_indices, np.int32)

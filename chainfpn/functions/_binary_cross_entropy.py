@@ -1,17 +1,18 @@
-"""Binary cross entropy with targets in between."""
+"""Binary cross entropy with targets between 0 and 1."""
 
 from chainer import backend
 
-from chainfpn.functions._fused_loss import fused_loss
+from chainfpn._typing import Array, Variable
+from chainfpn.functions._fused_loss import LossInput, fused_loss
 
 
-def binary_cross_entropy(x, t, *, divisor=1):
+def binary_cross_entropy(x: LossInput, t: Array, *, divisor: float = 1) -> Variable:
     """Sum -t * log(sigmoid(x)) - (1 - t) * log(1 - sigmoid(x)).
 
     Args:
         x (Variable or GatheredInput): float16/32/64, any shape, logits. float16 is computed in float32.
         t (array): float, shape of x, in 0..1; not differentiated.
-        divisor (float): By which the sum is divided, > 0.
+        divisor (float): What the sum is divided by, > 0.
 
     Returns:
         Variable: float32 or float64, ().
@@ -20,7 +21,7 @@ def binary_cross_entropy(x, t, *, divisor=1):
         ValueError: if the shapes differ, or the divisor is not positive.
 
     Source:
-        PyTorch 1.13 ``binary_cross_entropy_with_logits``. Chainer's ``sigmoid_cross_entropy`` takes whole targets only.
+        PyTorch 1.13 ``binary_cross_entropy_with_logits``. Chainer's ``sigmoid_cross_entropy`` takes only 0 and 1.
 
     Example:
         >>> import numpy as np

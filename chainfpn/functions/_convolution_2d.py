@@ -6,18 +6,23 @@ import numpy as np
 from chainer.backends import intel64
 from chainer.functions.connection import convolution_2d as chainers
 
+from chainfpn._typing import Array, Size, Variable
+from chainfpn.errors import InvalidArgument
 from chainfpn.functions._arguments import check_outsize
 from chainfpn.functions.kernels import convolution as kernels
+
+#: The three arrays of a convolution; x times W is y. Gradients have the names of the arrays they are like.
+NAMES = ("x", "W", "y")
 
 
 class Convolution2DFunction(chainers.Convolution2DFunction):
     """See :func:`convolution_2d`. The name and the attributes are Chainer's: its exporters know them."""
 
-    def __init__(self, geometry):
+    def __init__(self, geometry: kernels.Geometry) -> None:
         super().__init__(geometry.stride, geometry.pad, dilate=geometry.dilate, groups=geometry.groups)
         self.geometry = geometry
 
-    def forward_cpu(self, inputs):
+    def forward_cpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Convolve, and add the bias in place."""
         self.retain_inputs((0, 1))
         x, W = inputs[:2]
@@ -26,72 +31,66 @@ class Convolution2DFunction(chainers.Convolution2DFunction):
             y += inputs[2][:, None, None]
         return (y,)
 
-    def backward(self, indexes, grad_outputs):
+    def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
         """Return the gradients that are asked for."""
-        x, W = self.get_retained_inputs()
         (gy,) = grad_outputs
-        gradients = []
-        if 0 in indexes:
-            gradients += InputGradient(self.geometry, x.shape).apply((gy, W))
-        if 1 in indexes:
-            gradients += WeightGradient(self.geometry, W.shape, W.dtype).apply((x, gy))
-        if 2 in indexes:
-            gradients.append(F.sum(gy, axis=(0, 2, 3)))
-        return gradients
+        gradients = _differentiate(self, "y", gy, [i for i in indexes if i < 2])
+        return (*gradients, F.sum(gy, axis=(0, 2, 3))) if 2 in indexes else gradients
 
 
-class InputGradient(chainer.FunctionNode):
-    """Gradient of the convolution in x: from gy (B, O, outh, outw) and W. It is linear in both."""
+class ConvolutionGradient(chainer.FunctionNode):
+    """Gradient of the convolution in x, from those of y and W, or in W, from x and that of y; linear in both.
 
-    def __init__(self, geometry, x_shape):
+    Args:
+        geometry (Geometry): Stride, padding, dilation, groups.
+        name (str): ``"x"`` or ``"W"``.
+        like (Variable): The array it is the gradient of.
+    """
+
+    def __init__(self, geometry: kernels.Geometry, name: str, like: Variable) -> None:
         super().__init__()
-        self.geometry = geometry
-        self.x_shape = x_shape
+        self.geometry, self.name, self.shape, self.dtype = geometry, name, like.shape, like.dtype
 
-    def forward_cpu(self, inputs):
-        """Bring every gradient to the pixels of its window."""
+    def forward_cpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Run the transpose of the convolution."""
         self.retain_inputs((0, 1))
-        return (kernels.input_gradient(*inputs, self.x_shape, self.geometry),)
+        a, gy = inputs
+        if self.name == "x":
+            return (kernels.input_gradient(gy, a, self.shape, self.geometry),)
+        return (kernels.weight_gradient(a, gy, self.shape, self.dtype, self.geometry),)
 
-    def backward(self, indexes, grad_outputs):
+    def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
         """Differentiate once more."""
-        gy, W = self.get_retained_inputs()
-        (ggx,) = grad_outputs
-        gradients = []
-        if 0 in indexes:
-            gradients += Convolution2DFunction(self.geometry).apply((ggx, W))
-        if 1 in indexes:
-            gradients += WeightGradient(self.geometry, W.shape, W.dtype).apply((ggx, gy))
-        return gradients
+        return _differentiate(self, self.name, grad_outputs[0], indexes)
 
 
-class WeightGradient(chainer.FunctionNode):
-    """Gradient of the convolution in W: from x and gy (B, O, outh, outw). It is linear in both."""
+def _differentiate(node, name, gradient, indexes):
+    """Compute the gradients of a node's inputs from that of its output ``name``.
 
-    def __init__(self, geometry, W_shape, W_dtype):
-        super().__init__()
-        self.geometry = geometry
-        self.W_shape = W_shape
-        self.W_dtype = W_dtype
-
-    def forward_cpu(self, inputs):
-        """Sum the products of gradients and windows."""
-        self.retain_inputs((0, 1))
-        return (kernels.weight_gradient(*inputs, self.W_shape, self.W_dtype, self.geometry),)
-
-    def backward(self, indexes, grad_outputs):
-        """Differentiate once more."""
-        x, gy = self.get_retained_inputs()
-        (ggW,) = grad_outputs
-        gradients = []
-        if 0 in indexes:
-            gradients += InputGradient(self.geometry, x.shape).apply((gy, ggW))
-        if 1 in indexes:
-            gradients += Convolution2DFunction(self.geometry).apply((x, ggW))
-        return gradients
+    x, W and a gradient of y, or a gradient of any in its place, enter a convolution and its gradients alike: the
+    gradient of one comes from the other two.
+    """
+    names = [n for n in NAMES if n != name]
+    inputs = dict(zip(names, node.get_retained_inputs(), strict=True))
+    values = {**inputs, name: gradient}
+    g, gradients = node.geometry, []
+    for wanted in (names[i] for i in indexes):
+        is_forward = wanted == "y"
+        derivative = Convolution2DFunction(g) if is_forward else ConvolutionGradient(g, wanted, inputs[wanted])
+        gradients += derivative.apply([values[n] for n in NAMES if n != wanted])
+    return tuple(gradients)
 
 
-def convolution_2d(x, W, b=None, stride=1, pad=0, *, dilate=1, groups=1):
+def convolution_2d(
+    x: Variable,
+    W: Variable,
+    b: Variable | None = None,
+    stride: int | Size = 1,
+    pad: int | Size = 0,
+    *,
+    dilate: int | Size = 1,
+    groups: int = 1,
+) -> Variable:
     """Convolve as ``chainer.functions.convolution_2d`` does, faster on NumPy arrays.
 
     Other arrays, and NumPy's where iDeep is switched on, go to Chainer's function.
@@ -120,7 +119,7 @@ def convolution_2d(x, W, b=None, stride=1, pad=0, *, dilate=1, groups=1):
                [4., 6., 4.]])
     """
     if groups < 1 or len(W) % groups:
-        raise ValueError(f"convolution_2d: groups must be > 0 and divide W's {len(W)} output channels, got {groups!r}")
+        raise InvalidArgument("convolution_2d", "groups", f"> 0 and divide W's {len(W)} output channels", groups)
     inputs = (x, W) if b is None else (x, W, b)
     arrays = [a.array if isinstance(a, chainer.Variable) else a for a in inputs]
     if intel64.should_use_ideep(">=auto") or not all(isinstance(a, np.ndarray) for a in arrays):

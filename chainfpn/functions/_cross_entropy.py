@@ -1,18 +1,20 @@
-"""Cross entropy over outputs one of which is right."""
+"""Softmax cross entropy."""
 
 import numpy as np
 from chainer import backend
 
-from chainfpn.functions._fused_loss import fused_loss
+from chainfpn._typing import Array, Variable
+from chainfpn.errors import InvalidArgument
+from chainfpn.functions._fused_loss import LossInput, fused_loss
 
 
-def cross_entropy(x, t, *, divisor=1):
-    """Sum -log(softmax(x)) of the right outputs.
+def cross_entropy(x: LossInput, t: Array, *, divisor: float = 1) -> Variable:
+    """Sum -log(softmax(x)) of the target classes.
 
     Args:
         x (Variable or GatheredInput): float16/32/64, (R, K), logits. float16 is computed in float32.
-        t (array): integers, (R,), the right output of each row, in [0, K).
-        divisor (float): By which the sum is divided, > 0.
+        t (array): integers, (R,), the class of each row, in [0, K).
+        divisor (float): What the sum is divided by, > 0.
 
     Returns:
         Variable: float32 or float64, (); 0 where there is no row, for which Chainer's ``softmax_cross_entropy`` has no
@@ -29,7 +31,8 @@ def cross_entropy(x, t, *, divisor=1):
         3.0
     """
     if x.ndim != 2 or t.shape != x.shape[:1]:
-        raise ValueError(f"cross_entropy: x must be (R, K) and t (R,), got shapes {x.shape} and {t.shape}")
+        got = f"shapes {x.shape} and {t.shape}"
+        raise InvalidArgument("cross_entropy", "x", "(R, K) and t (R,)", (x.shape, t.shape), got=got)
 
     def compute(x, with_gradient):
         xp = backend.get_array_module(x)

@@ -3,25 +3,34 @@
 import numpy as np
 from chainer import backend
 
-from chainfpn.functions._fused_loss import fused_loss
+from chainfpn._typing import Array, Variable
+from chainfpn.functions._fused_loss import LossInput, fused_loss
 
-#: Numbers handled at once on the CPU: what is computed on the way stays in the cache.
+#: Numbers handled at once on the CPU, so that intermediate results stay in the cache.
 BLOCK = 2**15
 
 
-def sigmoid_focal_loss(x, label, weight=None, *, alpha=0.25, gamma=2.0, divisor=1):
-    """Sum the binary cross entropies of all outputs, those that are right anyway weighted down.
+def sigmoid_focal_loss(
+    x: LossInput,
+    label: Array,
+    weight: Array | None = None,
+    *,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    divisor: float = 1,
+) -> Variable:
+    """Sum the binary cross entropies of all classes, easy ones weighted down.
 
-    With p the probability of the right answer, an output counts -(1 - p)**gamma * log(p), times ``alpha`` if it is the
-    one of the label, else times 1 - ``alpha``.
+    With p the probability of the target, a logit counts -(1 - p)**gamma * log(p), times ``alpha`` if it is positive
+    (the one of the label), else times 1 - ``alpha``.
 
     Args:
         x (Variable or GatheredInput): float16/32/64, (..., K), logits. float16 is computed in float32.
-        label (array): integers, (...): the output that should say yes, or -1 for none.
-        weight (array or None): float, (...), by which a row's terms are multiplied; 1 by default.
-        alpha (float): Weight of the yes, in 0..1.
-        gamma (float): How little counts what is nearly right.
-        divisor (float): By which the sum is divided, > 0.
+        label (array): integers, (...), the class of each row, or -1 for background.
+        weight (array or None): float, (...), factor on the terms of each row; 1 by default.
+        alpha (float): Weight of positives, in 0..1.
+        gamma (float): How strongly easy examples are weighted down.
+        divisor (float): What the sum is divided by, > 0.
 
     Returns:
         Variable: float32 or float64, ().
@@ -52,9 +61,9 @@ def sigmoid_focal_loss(x, label, weight=None, *, alpha=0.25, gamma=2.0, divisor=
         for start in range(0, len(x), step):
             rows = slice(start, start + step)
             terms, slopes = _terms(x[rows], 1 - alpha, gamma)
-            (yes,) = xp.nonzero(labels[rows] >= 0)
-            if xp is not np or len(yes):
-                place = yes, labels[rows][yes]
+            (positive,) = xp.nonzero(labels[rows] >= 0)
+            if xp is not np or len(positive):
+                place = positive, labels[rows][positive]
                 terms[place], slope = _terms(-x[rows][place], alpha, gamma)
                 slopes[place] = -slope
             if weights is not None:
@@ -69,14 +78,14 @@ def sigmoid_focal_loss(x, label, weight=None, *, alpha=0.25, gamma=2.0, divisor=
 
 
 def _terms(x, factor, gamma):
-    """Compute what outputs count that should say no, and the derivative."""
+    """Compute the terms of negative logits, and their derivatives."""
     xp = backend.get_array_module(x)
     size = xp.abs(x)
     small = xp.exp(-size)  # never overflows
     high = 1 / (1 + small)
     low = small * high
     shift = (x > 0) * (high - low)  # choosing by arithmetic is many times faster than by where
-    yes, no = low + shift, high - shift  # probabilities
+    p, q = low + shift, high - shift  # sigmoid(x) and 1 - sigmoid(x)
     entropy = xp.log1p(small) + (x + size) * x.dtype.type(0.5)
-    scale = factor * (yes * yes if gamma == 2 else yes**gamma)
-    return scale * entropy, scale * (gamma * no * entropy + yes)
+    scale = factor * (p * p if gamma == 2 else p**gamma)
+    return scale * entropy, scale * (gamma * q * entropy + p)

@@ -1,14 +1,15 @@
-"""Choosing a few rows of what a head says at every level."""
+"""Gathering rows from the levels of a dense head."""
 
 import itertools
 
 from chainer import backend
 
+from chainfpn._typing import Array, Variable
 from chainfpn.functions._gathered_input import GatheredInput
 
 
-def gather(xs, rows):
-    """Take rows of the levels as if they were put together, which they are not.
+def gather(xs: list[Variable], rows: Array) -> GatheredInput:
+    """Gather rows from all levels as if they were concatenated, without concatenating them.
 
     Row r is anchor r % N of image r // N, where N is the number of anchors of all levels, the first level's first.
 
@@ -29,23 +30,23 @@ def gather(xs, rows):
     xp = backend.get_array_module(rows)
     image, anchor = xp.divmod(rows, max(ends[-1], 1))
     level = xp.searchsorted(xp.asarray(ends), anchor, side="right")
-    parts = []  # per level, which rows are of it, and where they are when all images are put together
+    parts = []  # per level, the rows that are in it, and their places with all images flattened
     for i, (start, end) in enumerate(itertools.pairwise([0, *ends])):
         (here,) = xp.nonzero(level == i)
         parts.append((here, image[here] * (end - start) + anchor[here] - start))
     shapes = [x.shape for x in xs]
 
-    def take(xs):
+    def gather_rows(xs):
         y = xp.empty((len(rows), *shapes[0][2:]), xs[0].dtype)
         for x, (here, place) in zip(xs, parts, strict=True):
             y[here] = x.reshape(-1, *x.shape[2:])[place]
         return (y,)
 
-    def put(gys):
+    def scatter(gys):
         (gy,) = gys
         gxs = [xp.zeros((shape[0] * shape[1], *shape[2:]), gy.dtype) for shape in shapes]
         for gx, (here, place) in zip(gxs, parts, strict=True):
             xp.add.at(gx, place, gy[here])
         return tuple(gx.reshape(shape) for gx, shape in zip(gxs, shapes, strict=True))
 
-    return GatheredInput("gather", xs, (len(rows), *shapes[0][2:]), take, put)
+    return GatheredInput("gather", xs, (len(rows), *shapes[0][2:]), gather_rows, scatter)

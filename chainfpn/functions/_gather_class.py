@@ -1,20 +1,21 @@
-"""Choosing of a layer's outputs those of one class per row."""
+"""Gathering one class per row from class-specific predictions."""
 
 import math
 
 from chainer import backend
 
+from chainfpn._typing import Array, Variable
 from chainfpn.functions._gathered_input import GatheredInput
 
 
-def gather_class(x, row, output, shape):
-    """Take of some rows what belongs to one output each.
+def gather_class(x: Variable, row: Array, class_id: Array, shape: tuple[int, ...]) -> GatheredInput:
+    """Gather from some rows the prediction for one class each.
 
     Args:
-        x (Variable): (S, ...), in each row K times the numbers of one output, one output after the other.
+        x (Variable): (S, ...), in each row the numbers of each of K classes, one class after the other.
         row (array): integers, (P,), in [0, S).
-        output (array): integers, (P,), in [0, K).
-        shape (tuple of int): What belongs to one output, (4,) for a box, say.
+        class_id (array): integers, (P,), in [0, K).
+        shape (tuple of int): Shape of the prediction for one class, e.g. (4,) for a box.
 
     Returns:
         GatheredInput: dtype of x, (P, *shape), for a loss; its ``variable`` is for everything else.
@@ -29,15 +30,15 @@ def gather_class(x, row, output, shape):
     """
     xp = backend.get_array_module(row)
     x_shape = x.shape
-    by_output = (len(x), math.prod(x_shape[1:]) // math.prod(shape), *shape)
+    by_class = (len(x), math.prod(x_shape[1:]) // math.prod(shape), *shape)
 
-    def take(xs):
-        return (xs[0].reshape(by_output)[row, output],)
+    def gather(xs):
+        return (xs[0].reshape(by_class)[row, class_id],)
 
-    def put(gys):
+    def scatter(gys):
         (gy,) = gys
-        gx = xp.zeros(by_output, gy.dtype)
-        xp.add.at(gx, (row, output), gy)
+        gx = xp.zeros(by_class, gy.dtype)
+        xp.add.at(gx, (row, class_id), gy)
         return (gx.reshape(x_shape),)
 
-    return GatheredInput("gather_class", (x,), (len(row), *shape), take, put)
+    return GatheredInput("gather_class", (x,), (len(row), *shape), gather, scatter)

@@ -1,11 +1,13 @@
-"""Generalized IoU."""
+"""Generalized IoU loss."""
 
 from chainer import backend
 
-from chainfpn.functions._fused_loss import fused_loss
+from chainfpn._typing import Array, Variable
+from chainfpn.errors import InvalidArgument
+from chainfpn.functions._fused_loss import LossInput, fused_loss
 
 
-def giou_loss(x, t, *, eps=1e-7, divisor=1):
+def giou_loss(x: LossInput, t: Array, *, eps: float = 1e-7, divisor: float = 1) -> Variable:
     """Sum 1 - GIoU of pairs of boxes.
 
     GIoU is the intersection over the union, less the share of the smallest box around both that neither covers; boxes
@@ -14,8 +16,8 @@ def giou_loss(x, t, *, eps=1e-7, divisor=1):
     Args:
         x (Variable or GatheredInput): float16/32/64, (R, 4), yxyx. float16 is computed in float32.
         t (array): float, (R, 4), yxyx; not differentiated.
-        eps (float): Added to areas that are divided by.
-        divisor (float): By which the sum is divided, > 0.
+        eps (float): Added to the areas in denominators.
+        divisor (float): What the sum is divided by, > 0.
 
     Returns:
         Variable: float32 or float64, ().
@@ -33,7 +35,8 @@ def giou_loss(x, t, *, eps=1e-7, divisor=1):
         1.333333
     """
     if x.ndim != 2 or x.shape[1] != 4 or t.shape != x.shape:
-        raise ValueError(f"giou_loss: x and t must be (R, 4), got shapes {x.shape} and {t.shape}")
+        got = f"shapes {x.shape} and {t.shape}"
+        raise InvalidArgument("giou_loss", "x and t", "(R, 4)", (x.shape, t.shape), got=got)
 
     def compute(x, with_gradient):
         return _compute(x, t.astype(x.dtype, copy=False), eps)
@@ -42,7 +45,7 @@ def giou_loss(x, t, *, eps=1e-7, divisor=1):
 
 
 def _compute(x, t, eps):
-    """Compute the sum and its gradient; lengths of both axes are held as (R, 2), areas as (R,)."""
+    """Compute the sum and its gradient; lengths along both axes are (R, 2), areas (R,)."""
     xp = backend.get_array_module(x)
     (low, high), (t_low, t_high) = (x[:, :2], x[:, 2:]), (t[:, :2], t[:, 2:])  # (R, 2)
     size, t_size = high - low, t_high - t_low

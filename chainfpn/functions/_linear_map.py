@@ -1,50 +1,51 @@
-"""A linear operation as a function node: it is its own derivative, so any order of gradient exists."""
+"""Linear operations as function nodes: each is its own derivative, so any order of gradient exists."""
+
+from collections.abc import Callable
 
 import chainer
 from chainer import backend, function_node
+
+from chainfpn._typing import Array, Variable
+from chainfpn.functions.kernels import kernels_for
+from chainfpn.functions.kernels.geometry import RoIs
 
 
 class LinearMap(function_node.FunctionNode):
     """Apply a linear map of arrays; the gradient applies its transpose, which is a linear map again.
 
     Args:
-        name (str): Label in the graph.
+        label (str): Name shown in dumps of the graph.
         forward (callable): Tuple of arrays to tuple of arrays.
         transpose (callable): Arrays like the outputs to arrays like the inputs.
     """
 
-    def __init__(self, name, forward, transpose):
+    label = None
+
+    def __init__(self, label: str, forward: Callable, transpose: Callable) -> None:
         super().__init__()
-        self._name = name
-        self._forward = forward
-        self._transpose = transpose
+        self.label, self._forward, self._transpose = label, forward, transpose
 
-    @property
-    def label(self):
-        """Name shown in dumps of the graph."""
-        return self._name
-
-    def forward(self, inputs):
+    def forward(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Apply the map."""
         outputs = self._forward(inputs)
         self._outputs = [(y.shape, y.dtype) for y in outputs]
         self._xp = backend.get_array_module(*inputs)
         return outputs
 
-    def backward(self, indexes, gys):
+    def backward(self, indexes: tuple[int, ...], gys: tuple[Variable, ...]) -> tuple[Variable, ...]:
         """Apply the transpose; an output that nothing depends on counts as zero."""
-        gys = [
+        filled = [
             chainer.Variable(self._xp.zeros(shape, dtype)) if gy is None else gy
             for gy, (shape, dtype) in zip(gys, self._outputs, strict=True)
         ]
-        return LinearMap(f"grad of {self._name}", self._transpose, self._forward).apply(gys)
+        return LinearMap(f"grad of {self.label}", self._transpose, self._forward).apply(filled)
 
 
-def linear_map(name, x, forward, transpose):
+def linear_map(label: str, x: Variable, forward: Callable, transpose: Callable) -> Variable:
     """Apply a linear map of one array to a variable.
 
     Args:
-        name (str): Label in the graph.
+        label (str): Name shown in dumps of the graph.
         x (Variable or array): The input.
         forward (callable): Array to array.
         transpose (callable): Array like the output to array like the input.
@@ -52,4 +53,27 @@ def linear_map(name, x, forward, transpose):
     Returns:
         Variable: ``forward(x)``.
     """
-    return LinearMap(name, lambda xs: (forward(xs[0]),), lambda gys: (transpose(gys[0]),)).apply((x,))[0]
+    return LinearMap(label, lambda xs: (forward(xs[0]),), lambda gys: (transpose(gys[0]),)).apply((x,))[0]
+
+
+def linear_roi_op(label: str, kernel: str, x: Variable, p: RoIs) -> Variable:
+    """Apply a linear RoI operation to a variable.
+
+    Args:
+        label (str): Name shown in dumps of the graph.
+        kernel (str): Name of its kernels, ahead of ``_forward`` and ``_backward``.
+        x (Variable or array): (B, C, H, W).
+        p (RoIs): The RoIs.
+
+    Returns:
+        Variable: dtype of x, (R', C', outh, outw).
+    """
+    x_shape = x.shape
+
+    def forward(x):
+        return getattr(kernels_for(x), f"{kernel}_forward")(x, p)
+
+    def transpose(gy):
+        return getattr(kernels_for(gy), f"{kernel}_backward")(gy, p, x_shape)
+
+    return linear_map(label, x, forward, transpose)

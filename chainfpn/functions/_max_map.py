@@ -1,8 +1,11 @@
 """A maximum over windows as a function node: its gradient follows the argmax."""
 
+from collections.abc import Callable
+
 import numpy as np
 from chainer import backend, function_node
 
+from chainfpn._typing import Array, Variable
 from chainfpn.functions._linear_map import linear_map
 from chainfpn.functions.kernels import kernels_for
 
@@ -11,40 +14,32 @@ class MaxMap(function_node.FunctionNode):
     """Take maxima of an image's pixels; the gradient goes to the pixels they came from.
 
     Args:
-        name (str): Label in the graph.
+        label (str): Name shown in dumps of the graph.
         forward (callable): Array (B, C, H, W) to maxima (R', C, outh, outw) and int32 pixels of the plane, -1 for none.
         roi_indices (array): int32, (R',), image of each row of the maxima.
     """
 
-    def __init__(self, name, forward, roi_indices):
+    label = None
+
+    def __init__(self, label: str, forward: Callable, roi_indices: Array) -> None:
         super().__init__()
-        self._name = name
-        self._forward = forward
-        self._roi_indices = roi_indices
+        self.label, self._forward, self._roi_indices = label, forward, roi_indices
 
-    @property
-    def label(self):
-        """Name shown in dumps of the graph."""
-        return self._name
-
-    def forward(self, inputs):
+    def forward(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Take the maxima and remember where they were."""
         (x,) = inputs
         y, self._argmax = self._forward(x)
         self._x_shape = x.shape
         return (y,)
 
-    def backward(self, indexes, gys):
+    def backward(self, indexes: tuple[int, ...], gys: tuple[Variable, ...]) -> tuple[Variable, ...]:
         """Send each gradient to its pixel; this is linear, so it can be differentiated again."""
-        (gy,) = gys
+        where = self._argmax, self._roi_indices
 
-        def scatter(g):
-            return kernels_for(g).scatter(g, self._argmax, self._roi_indices, self._x_shape)
+        def scatter(gy):
+            return kernels_for(gy).scatter(gy, *where, self._x_shape)
 
-        def gather(ggx):
-            return _gather(ggx, self._argmax, self._roi_indices)
-
-        return (linear_map(f"grad of {self._name}", gy, scatter, gather),)
+        return (linear_map(f"grad of {self.label}", gys[0], scatter, lambda ggx: _gather(ggx, *where)),)
 
 
 def _gather(x, argmax, roi_indices):

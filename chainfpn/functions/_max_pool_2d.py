@@ -5,8 +5,10 @@ import chainer.functions as F
 import numpy as np
 from chainer.utils.conv import get_conv_outsize
 
+from chainfpn._typing import Variable
 
-def max_pool_2d(x, ksize=3, *, stride=2, pad=0, round_up=False):
+
+def max_pool_2d(x: Variable, ksize: int = 3, *, stride: int = 2, pad: int = 0, round_up: bool = False) -> Variable:
     """Take the maximum of every window.
 
     On a CPU, where no gradient is wanted, this does not look for where the maxima are, which is most of the work.

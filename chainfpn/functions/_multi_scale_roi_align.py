@@ -1,11 +1,12 @@
 """RoIAlign over a feature pyramid."""
 
-import dataclasses
 import math
 
 import numpy as np
 from chainer import backend
 
+from chainfpn._typing import Array, Size, Variable
+from chainfpn.errors import InvalidArgument
 from chainfpn.functions._arguments import check_map, check_roi_arguments
 from chainfpn.functions._linear_map import LinearMap
 from chainfpn.functions.kernels import kernels_for
@@ -15,8 +16,16 @@ LEVEL_EPS = 1e-6
 
 
 def multi_scale_roi_align(
-    xs, rois, roi_indices, outsize, image_size, *, sampling_ratio=2, canonical_scale=224, canonical_level=4
-):
+    xs: list[Variable],
+    rois: Array,
+    roi_indices: Array,
+    outsize: int | Size,
+    image_size: Size | list[Size],
+    *,
+    sampling_ratio: int = 2,
+    canonical_scale: float = 224,
+    canonical_level: int = 4,
+) -> Variable:
     """Pool each RoI from the level of the pyramid that suits its size.
 
     A RoI of area A goes to level floor(canonical_level + log2(sqrt(A) / canonical_scale) + 1e-6), clipped to the levels
@@ -55,22 +64,18 @@ def multi_scale_roi_align(
     for level, x in enumerate(xs):
         check_map(name, x, f"xs[{level}]")
         if x.dtype != xs[0].dtype or x.shape[:2] != xs[0].shape[:2]:
-            raise ValueError(
-                f"{name}: xs[{level}] must be {xs[0].dtype} {xs[0].shape[:2]} as xs[0] is, got {x.dtype} {x.shape[:2]}"
-            )
+            rule, got = (f"{a.dtype} {a.shape[:2]}" for a in (xs[0], x))
+            raise InvalidArgument(name, f"xs[{level}]", f"{rule} as xs[0] is", x, got=got)
     scales = [_scale(name, x, image_size) for x in xs]
-    p = check_roi_arguments(
-        name, xs[0], rois, roi_indices, outsize, scales[0], sampling_ratio=sampling_ratio, at_least_one=True
-    )
+    options: dict = {"sampling_ratio": sampling_ratio, "at_least_one": True}
+    p = check_roi_arguments(name, xs[0], rois, roi_indices, outsize, scales[0], **options)
     first, last = (round(-math.log2(scale)) for scale in (scales[0], scales[-1]))
     xp = backend.get_array_module(xs[0])
     levels = assign_levels(p.rois, first, last, canonical_scale, canonical_level)
-    parts = []  # which RoIs each level pools, and how
+    shapes, parts = [x.shape for x in xs], []  # parts: which RoIs each level pools, and how
     for level, scale in enumerate(scales):
         (here,) = xp.nonzero(levels == level)
-        part = dataclasses.replace(p, rois=p.rois[here], roi_indices=p.roi_indices[here], spatial_scale=scale)
-        parts.append((here, part))
-    shapes = [x.shape for x in xs]
+        parts.append((here, p._replace(rois=p.rois[here], roi_indices=p.roi_indices[here], spatial_scale=scale)))
 
     def forward(xs):
         y = xp.empty((len(p.rois), xs[0].shape[1], *p.outsize), xs[0].dtype)
@@ -89,7 +94,7 @@ def multi_scale_roi_align(
     return LinearMap(name, forward, transpose).apply(xs)[0]
 
 
-def assign_levels(rois, first, last, canonical_scale=224, canonical_level=4):
+def assign_levels(rois: Array, first: int, last: int, canonical_scale: float = 224, canonical_level: int = 4) -> Array:
     """Choose the level of each RoI by its area.
 
     Args:
@@ -115,4 +120,4 @@ def _scale(name, x, image_size):
         height = max(int(size[0]) for size in image_size) if isinstance(image_size[0], tuple | list) else image_size[0]
         return 2.0 ** round(math.log2(x.shape[2] / height))
     except (TypeError, ValueError, IndexError, ZeroDivisionError):
-        raise ValueError(f"{name}: image_size must be (H, W) or a list of them, got {image_size!r}") from None
+        raise InvalidArgument(name, "image_size", "(H, W) or a list of them", image_size) from None

@@ -1,11 +1,19 @@
 """Position-sensitive RoIAlign."""
 
-from chainfpn.functions._arguments import check_position_sensitive, check_roi_arguments
-from chainfpn.functions._linear_map import linear_map
-from chainfpn.functions.kernels import kernels_for
+from chainfpn._typing import Array, Size, Variable
+from chainfpn.functions._arguments import check_roi_arguments
+from chainfpn.functions._linear_map import linear_roi_op
 
 
-def ps_roi_align(x, rois, roi_indices, outsize, spatial_scale, *, sampling_ratio=-1):
+def ps_roi_align(
+    x: Variable,
+    rois: Array,
+    roi_indices: Array,
+    outsize: int | Size,
+    spatial_scale: float,
+    *,
+    sampling_ratio: int = -1,
+) -> Variable:
     """Pool each RoI to a fixed grid by the mean of bilinear samples, each bin from channels of its own.
 
     Bin (i, j) of output channel c reads input channel ``(c * outh + i) * outw + j``. Pixel centres lie at .5 and no
@@ -39,21 +47,6 @@ def ps_roi_align(x, rois, roi_indices, outsize, spatial_scale, *, sampling_ratio
         array([[[[0., 1.],
                  [2., 3.]]]], dtype=float32)
     """
-    p = check_roi_arguments(
-        "ps_roi_align",
-        x,
-        rois,
-        roi_indices,
-        outsize,
-        spatial_scale,
-        sampling_ratio=sampling_ratio,
-        half_pixel=True,
-    )
-    check_position_sensitive("ps_roi_align", x, p.outsize)
-    x_shape = x.shape
-    return linear_map(
-        "ps_roi_align",
-        x,
-        lambda x: kernels_for(x).ps_align_forward(x, p),
-        lambda gy: kernels_for(gy).ps_align_backward(gy, p, x_shape),
-    )
+    options: dict = {"sampling_ratio": sampling_ratio, "half_pixel": True, "position_sensitive": True}
+    p = check_roi_arguments("ps_roi_align", x, rois, roi_indices, outsize, spatial_scale, **options)
+    return linear_roi_op("ps_roi_align", "ps_align", x, p)

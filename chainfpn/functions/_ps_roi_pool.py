@@ -1,11 +1,11 @@
 """Position-sensitive RoI average pooling."""
 
-from chainfpn.functions._arguments import check_position_sensitive, check_roi_arguments
-from chainfpn.functions._linear_map import linear_map
-from chainfpn.functions.kernels import kernels_for
+from chainfpn._typing import Array, Size, Variable
+from chainfpn.functions._arguments import check_roi_arguments
+from chainfpn.functions._linear_map import linear_roi_op
 
 
-def ps_roi_pool(x, rois, roi_indices, outsize, spatial_scale):
+def ps_roi_pool(x: Variable, rois: Array, roi_indices: Array, outsize: int | Size, spatial_scale: float) -> Variable:
     """Pool each RoI to a fixed grid by the mean of its pixels, each bin from channels of its own.
 
     Bin (i, j) of output channel c reads input channel ``(c * outh + i) * outw + j``. Corners are rounded to feature
@@ -38,12 +38,5 @@ def ps_roi_pool(x, rois, roi_indices, outsize, spatial_scale):
         array([[[[0., 1.],
                  [2., 3.]]]], dtype=float32)
     """
-    p = check_roi_arguments("ps_roi_pool", x, rois, roi_indices, outsize, spatial_scale)
-    check_position_sensitive("ps_roi_pool", x, p.outsize)
-    x_shape = x.shape
-    return linear_map(
-        "ps_roi_pool",
-        x,
-        lambda x: kernels_for(x).ps_pool_forward(x, p),
-        lambda gy: kernels_for(gy).ps_pool_backward(gy, p, x_shape),
-    )
+    p = check_roi_arguments("ps_roi_pool", x, rois, roi_indices, outsize, spatial_scale, position_sensitive=True)
+    return linear_roi_op("ps_roi_pool", "ps_pool", x, p)

@@ -3,18 +3,19 @@
 import numpy as np
 from chainer import backend
 
+from chainfpn._typing import Size, Variable
 from chainfpn.functions._arguments import check_map, check_outsize
 from chainfpn.functions._separable import separable_map
 from chainfpn.functions.kernels import compute_dtype
 
 
-def resize_bilinear(x, size, *, align_corners=False):
+def resize_bilinear(x: Variable, size: int | Size, *, align_corners: bool = False) -> Variable:
     """Resize a map to any size by bilinear interpolation, without antialiasing.
 
     Args:
         x (Variable): float16/32/64, (B, C, H, W).
         size (int or pair of ints): Rows and columns of the result.
-        align_corners (bool): Whether the centres of the corner pixels coincide; else their outer corners do.
+        align_corners (bool): Whether the centres of the corner pixels are aligned; otherwise their outer corners are.
 
     Returns:
         Variable: dtype of x, (B, C, *size). float16 is computed in float32.

@@ -3,11 +3,12 @@
 import numpy as np
 from chainer import backend
 
+from chainfpn._typing import Size, Variable
 from chainfpn.functions._arguments import check_map, check_outsize
 from chainfpn.functions._separable import separable_map
 
 
-def resize_nearest(x, size):
+def resize_nearest(x: Variable, size: int | Size) -> Variable:
     """Resize a map to any size; output pixel i copies input pixel floor(i * in / out).
 
     Args:

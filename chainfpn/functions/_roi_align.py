@@ -1,11 +1,20 @@
 """RoIAlign."""
 
+from chainfpn._typing import Array, Size, Variable
 from chainfpn.functions._arguments import check_roi_arguments
-from chainfpn.functions._linear_map import linear_map
-from chainfpn.functions.kernels import kernels_for
+from chainfpn.functions._linear_map import linear_roi_op
 
 
-def roi_align(x, rois, roi_indices, outsize, spatial_scale, *, sampling_ratio=-1, aligned=False):
+def roi_align(
+    x: Variable,
+    rois: Array,
+    roi_indices: Array,
+    outsize: int | Size,
+    spatial_scale: float,
+    *,
+    sampling_ratio: int = -1,
+    aligned: bool = False,
+) -> Variable:
     """Pool each RoI to a fixed grid by the mean of bilinear samples.
 
     Each bin is the mean of ``sampling_ratio`` x ``sampling_ratio`` samples on a regular grid. A sample up to one pixel
@@ -40,21 +49,6 @@ def roi_align(x, rois, roi_indices, outsize, spatial_scale, *, sampling_ratio=-1
         >>> roi_align(x, rois, np.array([0], np.int32), 1, 1.0, sampling_ratio=2).array
         array([[[[5.]]]], dtype=float32)
     """
-    p = check_roi_arguments(
-        "roi_align",
-        x,
-        rois,
-        roi_indices,
-        outsize,
-        spatial_scale,
-        sampling_ratio=sampling_ratio,
-        half_pixel=bool(aligned),
-        at_least_one=not aligned,
-    )
-    x_shape = x.shape
-    return linear_map(
-        "roi_align",
-        x,
-        lambda x: kernels_for(x).align_forward(x, p),
-        lambda gy: kernels_for(gy).align_backward(gy, p, x_shape),
-    )
+    options: dict = {"sampling_ratio": sampling_ratio, "half_pixel": bool(aligned), "at_least_one": not aligned}
+    p = check_roi_arguments("roi_align", x, rois, roi_indices, outsize, spatial_scale, **options)
+    return linear_roi_op("roi_align", "align", x, p)

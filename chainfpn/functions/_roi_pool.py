@@ -1,11 +1,12 @@
 """RoI max pooling."""
 
+from chainfpn._typing import Array, Size, Variable
 from chainfpn.functions._arguments import check_roi_arguments
 from chainfpn.functions._max_map import MaxMap
 from chainfpn.functions.kernels import kernels_for
 
 
-def roi_pool(x, rois, roi_indices, outsize, spatial_scale):
+def roi_pool(x: Variable, rois: Array, roi_indices: Array, outsize: int | Size, spatial_scale: float) -> Variable:
     """Pool each RoI to a fixed grid by maximum.
 
     Corners are rounded to feature pixels, halves away from zero, the last pixel included; the RoI is cut into bins of

@@ -1,12 +1,15 @@
 """Maps that are one matrix over rows and one over columns: y = rows x columns^T, on either device."""
 
+from collections.abc import Callable
+
 from chainer import backend
 
+from chainfpn._typing import Array, Variable
 from chainfpn.functions._linear_map import linear_map
 from chainfpn.functions.kernels import compute_dtype
 
 
-def apply_separable(x, rows, columns):
+def apply_separable(x: Array, rows: Array, columns: Array) -> Array:
     """Apply a matrix to each axis of a map.
 
     Args:
@@ -23,11 +26,11 @@ def apply_separable(x, rows, columns):
     return (rows @ (x.astype(dtype, copy=False) @ columns.T)).astype(x.dtype, copy=False)
 
 
-def separable_map(name, x, matrices, *, forward=None):
+def separable_map(label: str, x: Variable, matrices: Callable, *, forward: Callable | None = None) -> Variable:
     """Apply a matrix to each axis of a variable.
 
     Args:
-        name (str): Label in the graph.
+        label (str): Name shown in dumps of the graph.
         x (Variable or array): (B, C, H, W).
         matrices (callable): Makes the two, NumPy, (outh, H) and (outw, W); called only where they are needed.
         forward (callable or None): A faster way to the same result, array to array.
@@ -36,7 +39,7 @@ def separable_map(name, x, matrices, *, forward=None):
         Variable: dtype of x, (B, C, outh, outw).
     """
     return linear_map(
-        name,
+        label,
         x,
         forward or (lambda x: apply_separable(x, *matrices())),
         lambda gy: apply_separable(gy, *(matrix.T for matrix in matrices())),

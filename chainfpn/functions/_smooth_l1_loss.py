@@ -2,11 +2,13 @@
 
 from chainer import backend
 
-from chainfpn.functions._fused_loss import fused_loss
+from chainfpn._typing import Array, Variable
+from chainfpn.errors import InvalidArgument
+from chainfpn.functions._fused_loss import LossInput, fused_loss
 
 
-def smooth_l1_loss(x, t, *, beta=1.0, divisor=1):
-    """Sum the differences, squared where they are small.
+def smooth_l1_loss(x: LossInput, t: Array, *, beta: float = 1.0, divisor: float = 1) -> Variable:
+    """Sum the absolute differences, squared where they are small.
 
     A difference d counts d**2 / (2 * beta) if abs(d) < beta, else abs(d) - beta / 2; with beta 0 that is L1.
 
@@ -14,7 +16,7 @@ def smooth_l1_loss(x, t, *, beta=1.0, divisor=1):
         x (Variable or GatheredInput): float16/32/64, any shape. float16 is computed in float32.
         t (array): float, shape of x, the targets; not differentiated.
         beta (float): Where the square ends.
-        divisor (float): By which the sum is divided, > 0.
+        divisor (float): What the sum is divided by, > 0.
 
     Returns:
         Variable: float32 or float64, ().
@@ -33,7 +35,7 @@ def smooth_l1_loss(x, t, *, beta=1.0, divisor=1):
     if x.shape != t.shape:
         raise ValueError(f"smooth_l1_loss: t must have the shape of x {x.shape}, got {t.shape}")
     if not beta >= 0:
-        raise ValueError(f"smooth_l1_loss: beta must be >= 0, got {beta!r}")
+        raise InvalidArgument("smooth_l1_loss", "beta", ">= 0", beta)
 
     def compute(x, with_gradient):
         xp = backend.get_array_module(x)

@@ -112,7 +112,7 @@ class CudaShim:
         self._library = ctypes.CDLL(str(library))
 
     def get_kernel(self, name, device):
-        """Return what launches an instance: a stand-in for ``kernels.cuda.get_kernel``."""
+        """Return what launches an instance: a stand-in for ``kernels.cuda_ops.get_kernel``."""
 
         def launch(grid, block, args):
             holders = [_Pointer(a) if isinstance(a, np.ndarray) and a.ndim else np.array(a) for a in args]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chainfpn.functions import kernels
-from chainfpn.functions.kernels import cpu, cuda, numpy_engine
+from chainfpn.functions.kernels import cpu_ops, cuda_ops, numpy_engine
 from reference.cuda_shim import CudaShim, find_compiler
 
 
@@ -15,12 +15,12 @@ def cuda_shim(tmp_path_factory):
         pytest.skip("no C++ compiler")
     instances = [
         f"{kernel}<{scalar}, {index}>"
-        for kernel in cuda.KERNELS
-        for scalar in cuda.TYPES.values()
+        for kernel in cuda_ops.KERNELS
+        for scalar in cuda_ops.TYPES.values()
         for index in ("int", "long long")
         if not (kernel.startswith("nms") and scalar == "half16")
     ]
-    return CudaShim(cuda.source(), instances, tmp_path_factory.mktemp("cuda_shim"))
+    return CudaShim(cuda_ops.source(), instances, tmp_path_factory.mktemp("cuda_shim"))
 
 
 #: Where the CUDA text runs.
@@ -35,9 +35,9 @@ def device(request, monkeypatch):
     if request.param == "numba":
         pytest.importorskip("numba")
     if request.param == "numpy":
-        monkeypatch.setattr(cpu, "engine", lambda: numpy_engine)
+        monkeypatch.setattr(cpu_ops, "engine", lambda: numpy_engine)
     if request.param == "shim":
         shim = request.getfixturevalue("cuda_shim")
-        monkeypatch.setattr(cuda, "get_kernel", shim.get_kernel)
-        monkeypatch.setattr(kernels, "cpu", cuda)
+        monkeypatch.setattr(cuda_ops, "get_kernel", shim.get_kernel)
+        monkeypatch.setattr(kernels, "cpu_ops", cuda_ops)
     return np

@@ -1,10 +1,14 @@
 """What computes: CUDA text (.cu), its compiled CPU twins (Numba) and the NumPy fallback."""
 
+from types import ModuleType
+
 import numpy as np
 
+from chainfpn._typing import Array
 
-def kernels_for(x):
-    """Return the module that computes where an array lives: ``kernels.cpu`` or ``kernels.cuda``.
+
+def kernels_for(x: Array) -> ModuleType:
+    """Return the module that computes where an array lives: ``kernels.cpu_ops`` or ``kernels.cuda_ops``.
 
     Args:
         x (array): NumPy or CuPy.
@@ -13,20 +17,20 @@ def kernels_for(x):
         module: Both have the same functions.
     """
     if isinstance(x, np.ndarray):
-        from chainfpn.functions.kernels import cpu
+        from chainfpn.functions.kernels import cpu_ops
 
-        return cpu
-    from chainfpn.functions.kernels import cuda
+        return cpu_ops
+    from chainfpn.functions.kernels import cuda_ops
 
-    return cuda
+    return cuda_ops
 
 
-def compute_dtype(dtype):
+def compute_dtype(dtype: np.dtype) -> np.dtype:
     """Return the dtype sums and coordinates are computed in: float32, or float64 for float64."""
     return np.promote_types(dtype, np.float32)
 
 
-def round_down(value, dtype):
+def round_down(value: float, dtype: np.dtype) -> np.floating:
     """Return the largest number of a dtype that is not above a Python float.
 
     For ``v`` of that dtype, ``v > value`` is the same as ``v > round_down(value)``: torchvision compares its float32

@@ -6,54 +6,53 @@ defined so: a coordinate beyond ``LIMIT`` feature pixels (infinities too) is mov
 samples and only empty bins.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+
+from chainfpn._typing import Array, Size
 
 #: Feature pixels from the origin beyond which coordinates are clipped: far outside every map, safe in int32.
 LIMIT = 2.0**20
 
 
-@dataclass(frozen=True, eq=False)
-class RoIs:
-    """What a kernel is told about its RoIs.
+class RoIs(NamedTuple):
+    """The RoIs of a kernel, and how they are pooled.
 
     Attributes:
         rois (array): float32 or float64, (R', 4), yxyx, input-image pixels, C-contiguous.
         roi_indices (array): int32, (R',), the image of each RoI.
-        outsize (tuple): Rows and columns of bins.
+        outsize ((int, int)): Rows and columns of bins.
         spatial_scale (float): Feature pixels per image pixel.
         sampling_ratio (int): Samples per bin and axis; 0 takes as many as the bin has feature pixels.
         half_pixel (bool): Whether pixel centres lie at .5 (``aligned`` in torchvision).
         at_least_one (bool): Whether sides under one feature pixel are enlarged to it.
     """
 
-    rois: object
-    roi_indices: object
-    outsize: tuple
+    rois: Array
+    roi_indices: Array
+    outsize: Size
     spatial_scale: float
     sampling_ratio: int = 0
     half_pixel: bool = False
     at_least_one: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class SampleGrid:
-    """Sample ``i`` of bin ``b`` on an axis lies at ``start + b * size + (i + 0.5) * size / count``.
+class SampleGrid(NamedTuple):
+    """Sample ``i`` of bin ``b`` on an axis lies at ``start + b * size + (i + 0.5) * size / n``.
 
     Attributes:
         start (array): (R', 2), feature pixels, (y, x).
         size (array): (R', 2), extent of one bin, feature pixels; negative for a reversed RoI.
-        count (array): int64, (R', 2), samples per bin; 0 for a RoI without samples.
+        n (array): int64, (R', 2), samples per bin; 0 for a RoI without samples.
     """
 
-    start: np.ndarray
-    size: np.ndarray
-    count: np.ndarray
+    start: Array
+    size: Array
+    n: Array
 
 
-@dataclass(frozen=True, eq=False)
-class Windows:
+class Windows(NamedTuple):
     """Bin (i, j) of RoI r is ``x[rows[r, i, 0]:rows[r, i, 1], columns[r, j, 0]:columns[r, j, 1]]``.
 
     Attributes:
@@ -61,8 +60,8 @@ class Windows:
         columns (array): int64, (R', outw, 2).
     """
 
-    rows: np.ndarray
-    columns: np.ndarray
+    rows: Array
+    columns: Array
 
 
 def _feature_coordinates(p, offset):
@@ -71,7 +70,7 @@ def _feature_coordinates(p, offset):
     return np.clip(scaled, -LIMIT, LIMIT), np.isnan(p.rois).any(axis=1)
 
 
-def sample_grid(p):
+def sample_grid(p: RoIs) -> SampleGrid:
     """Lay the samples of roi_align and ps_roi_align.
 
     Args:
@@ -89,13 +88,12 @@ def sample_grid(p):
     if p.at_least_one:
         extent = np.maximum(extent, extent.dtype.type(1))
     size = extent / np.array(p.outsize, extent.dtype)
-    start, size = np.where(is_nan[:, None], 0, start), np.where(is_nan[:, None], 0, size)
-    count = np.full(size.shape, p.sampling_ratio) if p.sampling_ratio > 0 else np.maximum(np.ceil(size), 0)
-    count = np.where(is_nan[:, None], 0, count).astype(np.int64)
-    return SampleGrid(np.ascontiguousarray(start), np.ascontiguousarray(size), count)
+    n = np.full(size.shape, p.sampling_ratio) if p.sampling_ratio > 0 else np.maximum(np.ceil(size), 0)
+    start, size, n = (np.where(is_nan[:, None], 0, a) for a in (start, size, n))
+    return SampleGrid(np.ascontiguousarray(start), np.ascontiguousarray(size), n.astype(np.int64))
 
 
-def round_half_away(values):
+def round_half_away(values: Array) -> Array:
     """Round as C does: halves away from zero, exactly.
 
     Args:
@@ -118,59 +116,40 @@ def _axis_windows(start, extent, n_bins, limit, dtype):
     return np.clip(np.stack([begin, end], axis=2), 0, limit)
 
 
-def _windows(p, map_shape, last, margin):
+def pixel_windows(p: RoIs, map_shape: Size, *, inclusive: bool) -> Windows:
+    """Cut each RoI into bins of whole pixels: corners are rounded, bins rounded outwards.
+
+    Args:
+        p (RoIs): The RoIs.
+        map_shape ((int, int)): Height and width of the feature map.
+        inclusive (bool): Whether a RoI includes its last pixel, as for roi_pool. For ps_roi_pool it does not, and
+            torchvision clips the ends to the last pixel, not behind it: the last row and column of a map are never
+            pooled.
+
+    Returns:
+        Windows: Within the map.
+
+    Source:
+        torchvision 0.14 ``roi_pool_kernel.cpp``, ``ps_roi_pool_kernel.cpp``.
+    """
     corners, is_nan = _feature_coordinates(p, 0)
     corners = round_half_away(np.where(is_nan[:, None], 0, corners)).astype(np.int64)
-    extent = np.maximum(corners[:, 2:] - corners[:, :2] + last, 1)
+    extent = np.maximum(corners[:, 2:] - corners[:, :2] + inclusive, 1)
+    limits = [side if inclusive else side - 1 for side in map_shape]
     rows, columns = (
-        _axis_windows(corners[:, axis], extent[:, axis], p.outsize[axis], map_shape[axis] - margin, p.rois.dtype)
-        for axis in (0, 1)
+        _axis_windows(corners[:, axis], extent[:, axis], p.outsize[axis], limits[axis], p.rois.dtype) for axis in (0, 1)
     )
     rows[is_nan] = 0
     return Windows(rows, columns)
 
 
-def roi_pool_windows(p, map_shape):
-    """Cut each RoI into roi_pool's bins: corners rounded, the last pixel included, bins rounded outwards.
-
-    Args:
-        p (RoIs): The RoIs.
-        map_shape (tuple): Height and width of the feature map.
-
-    Returns:
-        Windows: Within the map.
-
-    Source:
-        torchvision 0.14 ``roi_pool_kernel.cpp``.
-    """
-    return _windows(p, map_shape, last=1, margin=0)
-
-
-def ps_roi_pool_windows(p, map_shape):
-    """Cut each RoI into ps_roi_pool's bins: corners rounded, the last pixel left out.
-
-    torchvision clips the ends to the last pixel, not behind it: the last row and column of a map are never pooled.
-
-    Args:
-        p (RoIs): The RoIs.
-        map_shape (tuple): Height and width of the feature map.
-
-    Returns:
-        Windows: Within the map.
-
-    Source:
-        torchvision 0.14 ``ps_roi_pool_kernel.cpp``.
-    """
-    return _windows(p, map_shape, last=0, margin=1)
-
-
-def adaptive_windows(n_images, outsize, map_shape):
+def adaptive_windows(n_images: int, outsize: Size, map_shape: Size) -> Windows:
     """Cut whole maps into a grid: bin i of n covers floor(i H / n) to ceil((i + 1) H / n).
 
     Args:
         n_images (int): Number of maps, one RoI each.
-        outsize (tuple): Rows and columns of bins.
-        map_shape (tuple): Height and width of the map.
+        outsize ((int, int)): Rows and columns of bins.
+        map_shape ((int, int)): Height and width of the map.
 
     Returns:
         Windows: The same for all images; never empty.
@@ -181,4 +160,4 @@ def adaptive_windows(n_images, outsize, map_shape):
         bounds = np.stack([bins * extent // n_bins, -(-(bins + 1) * extent // n_bins)], axis=1)
         return np.tile(bounds.astype(np.int64), (n_images, 1, 1))
 
-    return Windows(cut(outsize[0], map_shape[0]), cut(outsize[1], map_shape[1]))
+    return Windows(*map(cut, outsize, map_shape))

@@ -6,13 +6,14 @@ becomes SIMD. Numba caches the kernels on disk, keyed by the file of the kernel:
 """
 
 import numba
+import numpy as np
 
 #: Channels handled together: the fastest of 16, 32 and 64 for roi_align on an AMD Zen 4 (AVX-512).
 LANES = 32
 
 
 def _can_cache():
-    """Tell whether Numba finds a folder to keep compiled kernels in: beside them, or the user's cache."""
+    """Return whether Numba finds a folder to keep compiled kernels in: beside them, or the user's cache."""
     try:
         numba.njit(cache=True)(_can_cache)
     except RuntimeError:
@@ -31,10 +32,11 @@ exact = numba.njit(**_OPTIONS, fastmath=False)
 
 
 @exact
-def pack(x, first, window, buffer):
-    """Copy ``x[first:first + LANES]`` (channel, row, column) within the window to ``buffer`` (row, column, lane)."""
+def pack(x, first, window):
+    """Copy ``x[first:first + LANES]`` (channel, row, column) within the window to a buffer (row, column, lane)."""
     y0, y1, x0, x1 = window
     n_lanes = min(LANES, x.shape[0] - first)
+    buffer = np.zeros((y1 - y0) * (x1 - x0) * LANES, x.dtype)
     for y in range(y1 - y0):
         line = buffer[y * (x1 - x0) * LANES : (y + 1) * (x1 - x0) * LANES]
         for begin in range(0, x1 - x0, 16):
@@ -43,45 +45,34 @@ def pack(x, first, window, buffer):
                 row = x[first + lane, y0 + y, x0:x1]
                 for column in range(begin, end):
                     line[column * LANES + lane] = row[column]
+    return buffer
 
 
 @exact
 def unpack(buffer, window, first, x):
-    """Fill ``x[first:first + LANES]`` from ``buffer`` within the window, with zeros outside it."""
+    """Fill ``x[first:first + LANES]`` from the buffer within the window, with zeros outside it."""
     y0, y1, x0, x1 = window
     n_lanes = min(LANES, x.shape[0] - first)
-    for lane in range(n_lanes):
-        plane = x[first + lane]
-        plane[:y0] = 0
-        plane[y1:] = 0
-        plane[y0:y1, :x0] = 0
-        plane[y0:y1, x1:] = 0
+    planes = x[first : first + n_lanes]
+    for plane in planes:
+        plane[:y0], plane[y1:], plane[y0:y1, :x0], plane[y0:y1, x1:] = 0, 0, 0, 0
     for y in range(y1 - y0):
         line = buffer[y * (x1 - x0) * LANES : (y + 1) * (x1 - x0) * LANES]
         for begin in range(0, x1 - x0, 16):
             end = min(begin + 16, x1 - x0)
             for lane in range(n_lanes):
-                row = x[first + lane, y0 + y, x0:x1]
+                row = planes[lane, y0 + y, x0:x1]
                 for column in range(begin, end):
                     row[column] = line[column * LANES + lane]
 
 
 @exact
-def unpack_bins(cells, n_lanes, y, first):
-    """Write ``cells`` (bin, lane) to ``y[first:first + n_lanes]`` (channel, bin)."""
-    for lane in range(n_lanes):
+def unpack_bins(cells, y, first):
+    """Write ``cells`` (bin, lane) to as many of ``y[first:first + LANES]`` (channel, bin) as there are."""
+    for lane in range(min(LANES, y.shape[0] - first)):
         row = y[first + lane]
         for b in range(row.size):
             row[b] = cells[b * LANES + lane]
-
-
-@exact
-def pack_bins(y, first, n_lanes, cells):
-    """Write ``y[first:first + n_lanes]`` (channel, bin) to ``cells`` (bin, lane)."""
-    for lane in range(n_lanes):
-        row = y[first + lane]
-        for b in range(row.size):
-            cells[b * LANES + lane] = row[b]
 
 
 @arithmetic

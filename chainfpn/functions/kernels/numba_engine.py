@@ -1,18 +1,21 @@
-"""The RoI ops on the CPU, compiled: what ``kernels.cpu`` hands out where Numba is installed.
+"""The RoI ops on the CPU, compiled: what ``kernels.cpu_ops`` runs where Numba is installed.
 
 Work is cut into tasks that write to disjoint memory (image x block of channels x chunk of RoIs, or image x row of
 bins), which threads take in turn; the kernels release the GIL. The result does not depend on the number of threads.
 """
 
+from functools import partial
+
 import numpy as np
 
-from chainfpn.functions.kernels import geometry, numba_align, numba_ps_align, numba_windows
+from chainfpn._typing import Array
+from chainfpn.functions.kernels import geometry, numba_align, numba_max, numba_ps
 from chainfpn.functions.kernels.numba_common import LANES
 from chainfpn.functions.kernels.numba_match import match
-from chainfpn.functions.kernels.numba_nms import suppress
+from chainfpn.functions.kernels.numba_nms import nms
 from chainfpn.functions.kernels.threads import n_threads, run
 
-__all__ = ["match", "suppress"]
+__all__ = ["match", "nms"]
 
 
 def _flat(a):
@@ -26,9 +29,9 @@ def _members(roi_indices, n_images):
     return np.split(order, np.searchsorted(roi_indices[order], np.arange(1, n_images)))[:n_images]
 
 
-def _sample_window(grid, members, outsize, map_shape):
+def _sample_window(grid, outsize, map_shape, members):
     """Bound the pixels that the samples of ``members`` read: y0, y1, x0, x1."""
-    members = members[(grid.count[members] > 0).all(axis=1)]
+    members = members[(grid.n[members] > 0).all(axis=1)]
     if not members.size:
         return (0, 0, 0, 0)
     begin = grid.start[members]
@@ -48,12 +51,12 @@ def _pixel_window(windows, members):
     return int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
 
 
-def _run_blocks(kernel, roi_indices, x_shape, bound, chunked):
-    """Call ``kernel(image, first channel, window, members)`` for all images and blocks of channels.
+def _run_blocks(kernel, maps, roi_indices, bound, *args, chunked):
+    """Call ``kernel(map, first channel, window, members, *args)`` for all images and blocks of channels.
 
     With ``chunked``, the RoIs of an image are cut where threads would idle otherwise.
     """
-    n_images, n_channels = x_shape[:2]
+    n_images, n_channels = maps.shape[:2]
     firsts = range(0, n_channels, LANES)
     n_chunks = -(-n_threads() // max(n_images * len(firsts), 1)) if chunked else 1
     tasks = []
@@ -61,17 +64,28 @@ def _run_blocks(kernel, roi_indices, x_shape, bound, chunked):
         for part in np.array_split(members, n_chunks):
             if part.size or not chunked:
                 window = bound(part)
-                tasks += [(image, first, window, part) for first in firsts]
+                tasks += [(maps[image], first, window, part, *args) for first in firsts]
     run(kernel, tasks)
 
 
-def _run_bin_rows(kernel, roi_indices, n_images, n_rows):
-    """Call ``kernel(image, row of bins, members)`` for all images."""
-    by_image = enumerate(_members(roi_indices, n_images))
-    run(kernel, [(image, i, members) for image, members in by_image for i in range(n_rows)])
+def _run_align(kernel, maps, p, bins, *, chunked):
+    grid = geometry.sample_grid(p)
+    bound = partial(_sample_window, grid, p.outsize, maps.shape[2:])
+    _run_blocks(kernel, maps, p.roi_indices, bound, grid, p.outsize, _flat(bins), chunked=chunked)
 
 
-def align_forward(x, p):
+def _run_bin_rows(kernel, maps, p, where, bins):
+    """Call ``kernel(map, row of bins, members, where, bins)`` for all images and rows of bins."""
+    images = enumerate(_members(p.roi_indices, len(maps)))
+    run(kernel, [(maps[image], i, members, where, bins) for image, members in images for i in range(p.outsize[0])])
+
+
+def _ps_bins(x, p):
+    outh, outw = p.outsize
+    return np.empty((len(p.rois), x.shape[1] // (outh * outw), outh, outw), x.dtype)
+
+
+def align_forward(x: Array, p: geometry.RoIs) -> Array:
     """Run roi_align.
 
     Args:
@@ -81,81 +95,47 @@ def align_forward(x, p):
     Returns:
         array: (R', C, outh, outw).
     """
-    grid = geometry.sample_grid(p)
     y = np.empty((len(p.rois), x.shape[1], *p.outsize), x.dtype)
-    bins = _flat(y)
-
-    def pool(image, first, window, members):
-        numba_align.align_forward(x[image], first, window, members, grid.start, grid.size, grid.count, p.outsize, bins)
-
-    _run_blocks(pool, p.roi_indices, x.shape, lambda part: _sample_window(grid, part, p.outsize, x.shape[2:]), True)
+    _run_align(numba_align.align_forward, x, p, y, chunked=True)
     return y
 
 
-def align_backward(gy, p, x_shape):
+def align_backward(gy: Array, p: geometry.RoIs, x_shape: tuple) -> Array:
     """Run the transpose of ``align_forward``: (R', C, outh, outw) to ``x_shape``."""
-    grid = geometry.sample_grid(p)
     gx = np.empty(x_shape, gy.dtype)
-    bins = _flat(gy)
-
-    def spread(image, first, window, members):
-        numba_align.align_backward(
-            bins, first, window, members, grid.start, grid.size, grid.count, p.outsize, gx[image]
-        )
-
-    _run_blocks(spread, p.roi_indices, x_shape, lambda part: _sample_window(grid, part, p.outsize, x_shape[2:]), False)
+    _run_align(numba_align.align_backward, gx, p, gy, chunked=False)
     return gx
 
 
-def ps_align_forward(x, p):
+def ps_align_forward(x: Array, p: geometry.RoIs) -> Array:
     """Run ps_roi_align: as ``align_forward``, but (R', C / (outh * outw), outh, outw)."""
-    grid = geometry.sample_grid(p)
-    outh, outw = p.outsize
-    y = np.empty((len(p.rois), x.shape[1] // (outh * outw), outh, outw), x.dtype)
-
-    def pool(image, i, members):
-        numba_ps_align.ps_align_forward(x[image], i, members, grid.start, grid.size, grid.count, y)
-
-    _run_bin_rows(pool, p.roi_indices, len(x), outh)
+    y = _ps_bins(x, p)
+    _run_bin_rows(numba_ps.align_forward, x, p, geometry.sample_grid(p), y)
     return y
 
 
-def ps_align_backward(gy, p, x_shape):
+def ps_align_backward(gy: Array, p: geometry.RoIs, x_shape: tuple) -> Array:
     """Run the transpose of ``ps_align_forward``."""
-    grid = geometry.sample_grid(p)
     gx = np.zeros(x_shape, gy.dtype)
-
-    def spread(image, i, members):
-        numba_ps_align.ps_align_backward(gy, i, members, grid.start, grid.size, grid.count, gx[image])
-
-    _run_bin_rows(spread, p.roi_indices, len(gx), p.outsize[0])
+    _run_bin_rows(numba_ps.align_backward, gx, p, geometry.sample_grid(p), gy)
     return gx
 
 
-def ps_mean_forward(x, windows, roi_indices):
-    """Average each window from its own channel: (B, C, H, W) to (R', C / (outh * outw), outh, outw)."""
-    outh, outw = windows.rows.shape[1], windows.columns.shape[1]
-    y = np.empty((len(roi_indices), x.shape[1] // (outh * outw), outh, outw), x.dtype)
-
-    def pool(image, i, members):
-        numba_windows.ps_mean_forward(x[image], i, members, windows.rows, windows.columns, y)
-
-    _run_bin_rows(pool, roi_indices, len(x), outh)
+def ps_pool_forward(x: Array, p: geometry.RoIs) -> Array:
+    """Run ps_roi_pool: shapes as ``ps_align_forward``."""
+    y = _ps_bins(x, p)
+    _run_bin_rows(numba_ps.pool_forward, x, p, geometry.pixel_windows(p, x.shape[2:], inclusive=False), y)
     return y
 
 
-def ps_mean_backward(gy, windows, roi_indices, x_shape):
-    """Run the transpose of ``ps_mean_forward``."""
+def ps_pool_backward(gy: Array, p: geometry.RoIs, x_shape: tuple) -> Array:
+    """Run the transpose of ``ps_pool_forward``."""
     gx = np.zeros(x_shape, gy.dtype)
-
-    def spread(image, i, members):
-        numba_windows.ps_mean_backward(gy, i, members, windows.rows, windows.columns, gx[image])
-
-    _run_bin_rows(spread, roi_indices, len(gx), windows.rows.shape[1])
+    _run_bin_rows(numba_ps.pool_backward, gx, p, geometry.pixel_windows(p, x_shape[2:], inclusive=False), gy)
     return gx
 
 
-def max_forward(x, windows, roi_indices, lowest):
+def max_forward(x: Array, windows: geometry.Windows, roi_indices: Array, lowest: float) -> tuple[Array, Array]:
     """Take the maximum of each window.
 
     Args:
@@ -169,17 +149,12 @@ def max_forward(x, windows, roi_indices, lowest):
     """
     shape = (len(roi_indices), x.shape[1], windows.rows.shape[1], windows.columns.shape[1])
     y, argmax = np.empty(shape, x.dtype), np.empty(shape, np.int32)
-    bins, places = _flat(y), _flat(argmax)
-    lowest = x.dtype.type(lowest)
-
-    def pool(image, first, window, members):
-        numba_windows.max_forward(x[image], first, window, members, windows.rows, windows.columns, lowest, bins, places)
-
-    _run_blocks(pool, roi_indices, x.shape, lambda part: _pixel_window(windows, part), True)
+    bound, lowest = partial(_pixel_window, windows), x.dtype.type(lowest)
+    _run_blocks(numba_max.forward, x, roi_indices, bound, windows, lowest, _flat(y), _flat(argmax), chunked=True)
     return y, argmax
 
 
-def scatter(gy, argmax, roi_indices, x_shape):
+def scatter(gy: Array, argmax: Array, roi_indices: Array, x_shape: tuple) -> Array:
     """Add each gradient to the pixel its maximum came from.
 
     Args:
@@ -192,10 +167,6 @@ def scatter(gy, argmax, roi_indices, x_shape):
         array: ``x_shape``.
     """
     gx = np.zeros(x_shape, gy.dtype)
-    planes, gy, argmax = _flat(gx), _flat(gy), _flat(argmax)
-
-    def spread(begin, end):
-        numba_windows.scatter_channels(gy, argmax, roi_indices, begin, end, planes)
-
-    run(spread, [(c, min(c + 4, x_shape[1])) for c in range(0, x_shape[1], 4)])
+    arrays, n_channels = (_flat(gy), _flat(argmax), roi_indices), x_shape[1]
+    run(numba_max.scatter, [(*arrays, c, min(c + 4, n_channels), _flat(gx)) for c in range(0, n_channels, 4)])
     return gx

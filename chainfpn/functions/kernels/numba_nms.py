@@ -9,7 +9,7 @@ CHUNK = 128
 
 
 @exact
-def suppress(boxes, label, thresh, limit):
+def nms(boxes, label, thresh, limit):
     """Keep each box that no earlier kept box of its label overlaps by more than ``thresh``.
 
     Args:

@@ -19,6 +19,30 @@ _SUM, _PRODUCT = _P2 + _Q2, _P2 * _Q2
 
 
 @arithmetic
+def _inputs(a0, a1, a2, a3, a4, a5):
+    """Multiply six numbers by B^T."""
+    even_p, odd_p = a4 - _Q2 * a2, P * (a3 - _Q2 * a1)
+    even_q, odd_q = a4 - _P2 * a2, Q * (a3 - _P2 * a1)
+    first, last = _PRODUCT * a0 - _SUM * a2 + a4, _PRODUCT * a1 - _SUM * a3 + a5
+    return first, even_p + odd_p, even_p - odd_p, even_q + odd_q, even_q - odd_q, last
+
+
+@arithmetic
+def _products(m0, m1, m2, m3, m4, m5):
+    """Multiply six numbers by A^T."""
+    even_p, odd_p, even_q, odd_q = m1 + m2, m1 - m2, m3 + m4, m3 - m4
+    first, last = m0 + even_p + even_q, _P3 * odd_p + _Q3 * odd_q + m5
+    return first, P * odd_p + Q * odd_q, _P2 * even_p + _Q2 * even_q, last
+
+
+@arithmetic
+def _gradients(a0, a1, a2, a3):
+    """Multiply four numbers by A."""
+    even_p, odd_p, even_q, odd_q = a0 + _P2 * a2, P * a1 + _P3 * a3, a0 + _Q2 * a2, Q * a1 + _Q3 * a3
+    return a0, even_p + odd_p, even_p - odd_p, even_q + odd_q, even_q - odd_q, a3
+
+
+@arithmetic
 def transform_inputs(x, channels, tile_rows, pad, n_columns, tiles):
     """Compute B^T d B of every tile of some channels and some rows of tiles.
 
@@ -57,15 +81,7 @@ def _inputs_down(d0, d1, d2, d3, d4, d5, left, width, rows):
     t0, t1, t2 = rows[0, left:], rows[1, left:], rows[2, left:]
     t3, t4, t5 = rows[3, left:], rows[4, left:], rows[5, left:]
     for i in range(width):
-        a0, a1, a2, a3, a4, a5 = d0[i], d1[i], d2[i], d3[i], d4[i], d5[i]
-        t0[i] = _PRODUCT * a0 - _SUM * a2 + a4
-        even, odd = a4 - _Q2 * a2, P * (a3 - _Q2 * a1)
-        t1[i] = even + odd
-        t2[i] = even - odd
-        even, odd = a4 - _P2 * a2, Q * (a3 - _P2 * a1)
-        t3[i] = even + odd
-        t4[i] = even - odd
-        t5[i] = _PRODUCT * a1 - _SUM * a3 + a5
+        t0[i], t1[i], t2[i], t3[i], t4[i], t5[i] = _inputs(d0[i], d1[i], d2[i], d3[i], d4[i], d5[i])
 
 
 @arithmetic
@@ -84,15 +100,7 @@ def _inputs_across(columns, tiles, c, at):
     t0, t1, t2 = tiles[0, c, at : at + n], tiles[1, c, at : at + n], tiles[2, c, at : at + n]
     t3, t4, t5 = tiles[3, c, at : at + n], tiles[4, c, at : at + n], tiles[5, c, at : at + n]
     for t in range(n):
-        a0, a1, a2, a3, a4, a5 = d0[t], d1[t], d2[t], d3[t], d4[t], d5[t]
-        t0[t] = _PRODUCT * a0 - _SUM * a2 + a4
-        even, odd = a4 - _Q2 * a2, P * (a3 - _Q2 * a1)
-        t1[t] = even + odd
-        t2[t] = even - odd
-        even, odd = a4 - _P2 * a2, Q * (a3 - _P2 * a1)
-        t3[t] = even + odd
-        t4[t] = even - odd
-        t5[t] = _PRODUCT * a1 - _SUM * a3 + a5
+        t0[t], t1[t], t2[t], t3[t], t4[t], t5[t] = _inputs(d0[t], d1[t], d2[t], d3[t], d4[t], d5[t])
 
 
 @arithmetic
@@ -127,11 +135,7 @@ def _products_down(tiles, v, o, at, rows):
     m3, m4, m5 = tiles[3, v, o, at : at + n], tiles[4, v, o, at : at + n], tiles[5, v, o, at : at + n]
     y0, y1, y2, y3 = rows[0, v], rows[1, v], rows[2, v], rows[3, v]
     for t in range(n):
-        even_p, odd_p, even_q, odd_q = m1[t] + m2[t], m1[t] - m2[t], m3[t] + m4[t], m3[t] - m4[t]
-        y0[t] = m0[t] + even_p + even_q
-        y1[t] = P * odd_p + Q * odd_q
-        y2[t] = _P2 * even_p + _Q2 * even_q
-        y3[t] = _P3 * odd_p + _Q3 * odd_q + m5[t]
+        y0[t], y1[t], y2[t], y3[t] = _products(m0[t], m1[t], m2[t], m3[t], m4[t], m5[t])
 
 
 @arithmetic
@@ -139,11 +143,8 @@ def _products_across(row, line):
     """Apply A^T to a row of tiles: (6, tiles) to pixels."""
     m0, m1, m2, m3, m4, m5 = row[0], row[1], row[2], row[3], row[4], row[5]
     for t in range(m0.size):
-        even_p, odd_p, even_q, odd_q = m1[t] + m2[t], m1[t] - m2[t], m3[t] + m4[t], m3[t] - m4[t]
-        line[4 * t] = m0[t] + even_p + even_q
-        line[4 * t + 1] = P * odd_p + Q * odd_q
-        line[4 * t + 2] = _P2 * even_p + _Q2 * even_q
-        line[4 * t + 3] = _P3 * odd_p + _Q3 * odd_q + m5[t]
+        y0, y1, y2, y3 = _products(m0[t], m1[t], m2[t], m3[t], m4[t], m5[t])
+        line[4 * t], line[4 * t + 1], line[4 * t + 2], line[4 * t + 3] = y0, y1, y2, y3
 
 
 @arithmetic
@@ -178,15 +179,7 @@ def _gradients_down(g0, g1, g2, g3, rows):
     """Apply A to four lines of gradients."""
     t0, t1, t2, t3, t4, t5 = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
     for i in range(g0.size):
-        a0, a1, a2, a3 = g0[i], g1[i], g2[i], g3[i]
-        t0[i] = a0
-        even, odd = a0 + _P2 * a2, P * a1 + _P3 * a3
-        t1[i] = even + odd
-        t2[i] = even - odd
-        even, odd = a0 + _Q2 * a2, Q * a1 + _Q3 * a3
-        t3[i] = even + odd
-        t4[i] = even - odd
-        t5[i] = a3
+        t0[i], t1[i], t2[i], t3[i], t4[i], t5[i] = _gradients(g0[i], g1[i], g2[i], g3[i])
 
 
 @arithmetic
@@ -197,12 +190,4 @@ def _gradients_across(columns, tiles, o, at):
     t0, t1, t2 = tiles[0, o, at : at + n], tiles[1, o, at : at + n], tiles[2, o, at : at + n]
     t3, t4, t5 = tiles[3, o, at : at + n], tiles[4, o, at : at + n], tiles[5, o, at : at + n]
     for t in range(n):
-        a0, a1, a2, a3 = g0[t], g1[t], g2[t], g3[t]
-        t0[t] = a0
-        even, odd = a0 + _P2 * a2, P * a1 + _P3 * a3
-        t1[t] = even + odd
-        t2[t] = even - odd
-        even, odd = a0 + _Q2 * a2, Q * a1 + _Q3 * a3
-        t3[t] = even + odd
-        t4[t] = even - odd
-        t5[t] = a3
+        t0[t], t1[t], t2[t], t3[t], t4[t], t5[t] = _gradients(g0[t], g1[t], g2[t], g3[t])

@@ -3,20 +3,23 @@
 Same interface and results as ``numba_engine``; a NaN or infinity in the map under a RoI may reach all its bins.
 """
 
+from functools import partial
+
 import numpy as np
 
+from chainfpn._typing import Array
 from chainfpn.functions.kernels import geometry
-from chainfpn.functions.kernels.array_match import match
+from chainfpn.functions.kernels.iou_match import match
 
 __all__ = ["match"]
 
 
-def _axis_matrix(start, size, count, n_bins, extent):
-    """(n_bins, extent) weights of one axis of a RoI: the mean of bilinear samples."""
+def _axis_matrix(start, size, n, n_bins, extent):
+    """(n_bins, extent) weights of one axis of a RoI: the mean of n bilinear samples."""
     dtype = start.dtype
     matrix = np.zeros((n_bins, extent), dtype)
-    bins, i = np.arange(n_bins, dtype=dtype)[:, None], np.arange(count, dtype=dtype)
-    at = (start + bins * size) + (i + dtype.type(0.5)) * size / dtype.type(max(count, 1))  # (n_bins, count)
+    bins, i = np.arange(n_bins, dtype=dtype)[:, None], np.arange(n, dtype=dtype)
+    at = (start + bins * size) + (i + dtype.type(0.5)) * size / dtype.type(max(n, 1))  # (n_bins, n)
     b, q = np.nonzero((at >= -1) & (at <= extent))
     at = np.maximum(at[b, q], 0)
     low = np.minimum(at.astype(np.int64), extent - 1)
@@ -24,18 +27,16 @@ def _axis_matrix(start, size, count, n_bins, extent):
     high = np.minimum(low + 1, extent - 1)
     np.add.at(matrix, (b, low), 1 - upper)
     np.add.at(matrix, (b, high), upper)
-    return matrix / dtype.type(max(count, 1))
+    return matrix / dtype.type(max(n, 1))
 
 
 def _sample_matrices(p, map_shape):
     """Yield (RoI, rows, columns, matrix over rows, matrix over columns), each cut to the pixels that have weight."""
     grid = geometry.sample_grid(p)
-    for r in np.flatnonzero((grid.count > 0).all(axis=1)):
+    for r in np.flatnonzero((grid.n > 0).all(axis=1)):
         matrices, parts = [], []
-        for axis in (0, 1):
-            matrix = _axis_matrix(
-                grid.start[r, axis], grid.size[r, axis], grid.count[r, axis], p.outsize[axis], map_shape[axis]
-            )
+        for axis in zip(grid.start[r], grid.size[r], grid.n[r], p.outsize, map_shape, strict=True):
+            matrix = _axis_matrix(*axis)
             used = np.flatnonzero(matrix.any(axis=0))
             part = slice(used[0], used[-1] + 1) if used.size else slice(0, 0)
             matrices.append(matrix[:, part])
@@ -43,15 +44,15 @@ def _sample_matrices(p, map_shape):
         yield r, *parts, *matrices
 
 
-def _mean_matrices(windows, map_shape):
-    """Yield what ``_sample_matrices`` does, for the mean of each window."""
-    for r in range(len(windows.rows)):
+def _mean_matrices(p, map_shape):
+    """Yield what ``_sample_matrices`` does, for the mean of each window of ps_roi_pool."""
+    for r, windows in enumerate(zip(*geometry.pixel_windows(p, map_shape, inclusive=False), strict=True)):
         matrices, parts = [], []
-        for bounds, extent in zip((windows.rows[r], windows.columns[r]), map_shape, strict=True):
+        for bounds, extent in zip(windows, map_shape, strict=True):
             part = slice(bounds.min(), max(bounds.max(), bounds.min()))
             at = np.arange(extent)[part]
-            matrix = ((at >= bounds[:, :1]) & (at < bounds[:, 1:])).astype(np.float64)
-            matrices.append(matrix / np.maximum(bounds[:, 1:] - bounds[:, :1], 1))
+            matrix = ((at >= bounds[:, :1]) & (at < bounds[:, 1:])) / np.maximum(bounds[:, 1:] - bounds[:, :1], 1)
+            matrices.append(matrix.astype(p.rois.dtype))
             parts.append(part)
         yield r, *parts, *matrices
 
@@ -61,27 +62,26 @@ def _ps_shape(x_shape, outsize):
     return (x_shape[1] // (outsize[0] * outsize[1]), *outsize, *x_shape[2:])
 
 
-def _ps_forward(x, roi_indices, outsize, matrices):
-    shape = _ps_shape(x.shape, outsize)
-    y = np.zeros((len(roi_indices), *shape[:3]), x.dtype)
-    for r, rows, columns, over_rows, over_columns in matrices:
-        part = x[roi_indices[r]].reshape(shape)[..., rows, columns]  # (C_out, outh, outw, h, w)
-        part = np.matmul(part, over_columns.astype(x.dtype)[None, None, :, :, None])[..., 0]  # (C_out, outh, outw, h)
-        y[r] = (part * over_rows.astype(x.dtype)[None, :, None]).sum(axis=3)
+def _ps_forward(x, p, matrices):
+    shape = _ps_shape(x.shape, p.outsize)
+    y = np.zeros((len(p.rois), *shape[:3]), x.dtype)
+    for r, rows, columns, over_rows, over_columns in matrices(p, x.shape[2:]):
+        part = x[p.roi_indices[r]].reshape(shape)[..., rows, columns]  # (C_out, outh, outw, h, w)
+        part = np.matmul(part, over_columns[None, None, :, :, None])[..., 0]  # (C_out, outh, outw, h)
+        y[r] = (part * over_rows[None, :, None]).sum(axis=3)
     return y
 
 
-def _ps_backward(gy, roi_indices, x_shape, matrices):
+def _ps_backward(gy, p, x_shape, matrices):
     gx = np.zeros(x_shape, gy.dtype)
-    shape = _ps_shape(x_shape, gy.shape[2:])
-    for r, rows, columns, over_rows, over_columns in matrices:
-        over_rows, over_columns = over_rows.astype(gy.dtype), over_columns.astype(gy.dtype)
+    shape = _ps_shape(x_shape, p.outsize)
+    for r, rows, columns, over_rows, over_columns in matrices(p, x_shape[2:]):
         weights = over_rows[:, None, :, None] * over_columns[None, :, None, :]  # (outh, outw, h, w)
-        gx[roi_indices[r]].reshape(shape)[..., rows, columns] += gy[r][..., None, None] * weights
+        gx[p.roi_indices[r]].reshape(shape)[..., rows, columns] += gy[r][..., None, None] * weights
     return gx
 
 
-def align_forward(x, p):
+def align_forward(x: Array, p: geometry.RoIs) -> Array:
     """Run roi_align: see ``numba_engine.align_forward``."""
     y = np.zeros((len(p.rois), x.shape[1], *p.outsize), x.dtype)
     for r, rows, columns, over_rows, over_columns in _sample_matrices(p, x.shape[2:]):
@@ -90,7 +90,7 @@ def align_forward(x, p):
     return y
 
 
-def align_backward(gy, p, x_shape):
+def align_backward(gy: Array, p: geometry.RoIs, x_shape: tuple) -> Array:
     """Run the transpose of ``align_forward``."""
     gx = np.zeros(x_shape, gy.dtype)
     for r, rows, columns, over_rows, over_columns in _sample_matrices(p, x_shape[2:]):
@@ -98,28 +98,14 @@ def align_backward(gy, p, x_shape):
     return gx
 
 
-def ps_align_forward(x, p):
-    """Run ps_roi_align: see ``numba_engine.ps_align_forward``."""
-    return _ps_forward(x, p.roi_indices, p.outsize, _sample_matrices(p, x.shape[2:]))
+#: ps_roi_align and ps_roi_pool: see ``numba_engine``.
+ps_align_forward = partial(_ps_forward, matrices=_sample_matrices)
+ps_align_backward = partial(_ps_backward, matrices=_sample_matrices)
+ps_pool_forward = partial(_ps_forward, matrices=_mean_matrices)
+ps_pool_backward = partial(_ps_backward, matrices=_mean_matrices)
 
 
-def ps_align_backward(gy, p, x_shape):
-    """Run the transpose of ``ps_align_forward``."""
-    return _ps_backward(gy, p.roi_indices, x_shape, _sample_matrices(p, x_shape[2:]))
-
-
-def ps_mean_forward(x, windows, roi_indices):
-    """Average each window from its own channel: see ``numba_engine.ps_mean_forward``."""
-    outsize = windows.rows.shape[1], windows.columns.shape[1]
-    return _ps_forward(x, roi_indices, outsize, _mean_matrices(windows, x.shape[2:]))
-
-
-def ps_mean_backward(gy, windows, roi_indices, x_shape):
-    """Run the transpose of ``ps_mean_forward``."""
-    return _ps_backward(gy, roi_indices, x_shape, _mean_matrices(windows, x_shape[2:]))
-
-
-def max_forward(x, windows, roi_indices, lowest):
+def max_forward(x: Array, windows: geometry.Windows, roi_indices: Array, lowest: float) -> tuple[Array, Array]:
     """Take the maximum of each window: see ``numba_engine.max_forward``."""
     n_rois, outh, outw = len(roi_indices), windows.rows.shape[1], windows.columns.shape[1]
     width = x.shape[3]
@@ -145,7 +131,7 @@ def max_forward(x, windows, roi_indices, lowest):
     return y, argmax
 
 
-def scatter(gy, argmax, roi_indices, x_shape):
+def scatter(gy: Array, argmax: Array, roi_indices: Array, x_shape: tuple) -> Array:
     """Add each gradient to the pixel its maximum came from: see ``numba_engine.scatter``."""
     n_images, n_channels, height, width = x_shape
     planes = roi_indices[:, None].astype(np.int64) * n_channels + np.arange(n_channels)  # (R', C)
@@ -156,8 +142,8 @@ def scatter(gy, argmax, roi_indices, x_shape):
     return gx.reshape(x_shape)
 
 
-def suppress(boxes, label, thresh, limit):
-    """Keep each box that no earlier kept box of its label overlaps: see ``numba_nms.suppress``."""
+def nms(boxes: Array, label: Array, thresh: np.floating, limit: int) -> Array:
+    """Keep each box that no earlier kept box of its label overlaps: see ``numba_nms.nms``."""
     keep = np.zeros(len(boxes), bool)
     left = np.arange(len(boxes))
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])

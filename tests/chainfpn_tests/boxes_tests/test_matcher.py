@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chainfpn.boxes import bbox_iou, match, match_ssd, sample
-from chainfpn.functions.kernels import array_match, cpu, numpy_engine
+from chainfpn.functions.kernels import cpu_ops, iou_match, numpy_engine
 
 BOX = np.array([[0, 0, 10, 10]], np.float32)
 
@@ -13,7 +13,7 @@ BOX = np.array([[0, 0, 10, 10]], np.float32)
 def engine(request, monkeypatch):
     """Run every test with what is installed, and with NumPy alone."""
     if request.param == "numpy":
-        monkeypatch.setattr(cpu, "engine", lambda: numpy_engine)
+        monkeypatch.setattr(cpu_ops, "engine", lambda: numpy_engine)
 
 
 def _random(n, seed):
@@ -70,7 +70,7 @@ def test_thresholds_in_the_wrong_order_are_named():
 @pytest.mark.parametrize("n_object", [1, 7, 40])
 @pytest.mark.parametrize("low_quality", [False, True])
 def test_matching_equals_loops(n_object, low_quality, monkeypatch):
-    monkeypatch.setattr(array_match, "BLOCK", 5000)  # several blocks of objects
+    monkeypatch.setattr(iou_match, "BLOCK", 5000)  # several blocks of objects
     bbox, objects = _random(2500, 0), _random(n_object, 1)  # several tiles of boxes
     overlap = bbox_iou(objects, bbox)
     expected = np.empty(len(bbox), int)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from chainfpn.boxes import batched_nms, nms
-from chainfpn.functions.kernels import cuda, round_down
+from chainfpn.functions.kernels import cuda_ops, round_down
 from reference import roi_ops as loops
 from reference.devices import CUDA
 
@@ -57,7 +57,7 @@ def test_many_tiles_on_the_device(device):
 
 @pytest.mark.parametrize("device", CUDA, indirect=True)
 def test_64_bit_indices(device, monkeypatch):
-    monkeypatch.setattr(cuda, "INT_LIMIT", 0)
+    monkeypatch.setattr(cuda_ops, "INT_LIMIT", 0)
     bbox, score, label = heaps(600)
     keep = batched_nms(*map(device.asarray, (bbox, score, label)), 0.4)
     np.testing.assert_array_equal(host(keep), loops.nms(bbox, 0.4, score, label))

@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from chainfpn.functions.kernels import cpu, numpy_engine
+from chainfpn.functions.kernels import cpu_ops, numpy_engine
 from reference.devices import cuda_shim, device  # noqa: F401
 
 
@@ -13,5 +13,5 @@ def numpy_where_numba_is_missing():
     """Run these tests on NumPy without the warning, which has a test of its own."""
     with pytest.MonkeyPatch.context() as patch:
         if importlib.util.find_spec("numba") is None:
-            patch.setattr(cpu, "engine", lambda: numpy_engine)
+            patch.setattr(cpu_ops, "engine", lambda: numpy_engine)
         yield

@@ -6,7 +6,7 @@ import importlib.metadata
 import numpy as np
 import pytest
 
-from chainfpn.functions.kernels import cuda
+from chainfpn.functions.kernels import cuda_ops
 
 #: Volta to Hopper; the newest the installed NVRTC knows is added.
 ARCHITECTURES = (70, 75, 80, 86, 89, 90)
@@ -74,25 +74,25 @@ def test_nvrtc_compiles_every_kernel(nvrtc, architecture):
         architecture = max(known)
     if architecture not in known:
         pytest.skip(f"this NVRTC compiles for {known}")
-    names = [f"{kernel}<float, int>" for kernel in cuda.KERNELS]
-    names += [f"{kernel}<half16, int>" for kernel in cuda.KERNELS if not kernel.startswith("nms")]
-    cubin = nvrtc.compile(cuda.source(), [*cuda.OPTIONS, f"--gpu-architecture=sm_{architecture}"], names)
+    names = [f"{kernel}<float, int>" for kernel in cuda_ops.KERNELS]
+    names += [f"{kernel}<half16, int>" for kernel in cuda_ops.KERNELS if not kernel.startswith("nms")]
+    cubin = nvrtc.compile(cuda_ops.source(), [*cuda_ops.OPTIONS, f"--gpu-architecture=sm_{architecture}"], names)
     assert cubin.startswith(b"\x7fELF")
 
 
 def test_nvrtc_compiles_doubles_and_long_indices(nvrtc):
-    names = [f"{kernel}<double, long long>" for kernel in cuda.KERNELS]
-    assert nvrtc.compile(cuda.source(), [*cuda.OPTIONS, "--gpu-architecture=sm_80"], names)
+    names = [f"{kernel}<double, long long>" for kernel in cuda_ops.KERNELS]
+    assert nvrtc.compile(cuda_ops.source(), [*cuda_ops.OPTIONS, "--gpu-architecture=sm_80"], names)
 
 
 def test_the_constants_are_those_of_the_text():
-    assert f"#define TILE {cuda.TILE}\n" in cuda.source()
-    assert f"#define CHANNELS {cuda.CHANNELS}\n" in cuda.source()
+    assert f"#define TILE {cuda_ops.TILE}\n" in cuda_ops.source()
+    assert f"#define CHANNELS {cuda_ops.CHANNELS}\n" in cuda_ops.source()
 
 
 def test_every_kernel_of_the_text_is_listed():
-    found = [part.split("(")[0].split()[-1] for part in cuda.source().split("__global__ void")[1:]]
-    assert sorted(found) == sorted(cuda.KERNELS)
+    found = [part.split("(")[0].split()[-1] for part in cuda_ops.source().split("__global__ void")[1:]]
+    assert sorted(found) == sorted(cuda_ops.KERNELS)
 
 
 def test_the_shim_reads_and_writes_every_half(cuda_shim):

@@ -204,7 +204,7 @@ def test_engines_agree_on_adaptive_sampling_of_any_roi(rois):
     for name in ("roi_align", "ps_roi_align"):
         ours = pooled(name, MAP, rois)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("chainfpn.functions.kernels.cpu.engine", lambda: numpy_engine)
+            patch.setattr("chainfpn.functions.kernels.cpu_ops.engine", lambda: numpy_engine)
             theirs = pooled(name, MAP, rois)
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-12)
@@ -214,7 +214,7 @@ def test_engines_agree_on_adaptive_sampling_of_any_roi(rois):
 @given(st.tuples(corner, corner, corner, corner), st.integers(1, 9), st.sampled_from([0.0625, 0.25, 1.0, 3.7]))
 def test_bins_of_roi_pool_cover_the_roi_without_gaps(roi, n_bins, scale):
     p = geometry.RoIs(np.array([roi], np.float32), np.zeros(1, np.int32), (n_bins, n_bins), scale)
-    windows = geometry.roi_pool_windows(p, (30, 40))
+    windows = geometry.pixel_windows(p, (30, 40), inclusive=True)
     for bounds, extent in ((windows.rows[0], 30), (windows.columns[0], 40)):
         assert (bounds >= 0).all()
         assert (bounds <= extent).all()

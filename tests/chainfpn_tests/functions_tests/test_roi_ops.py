@@ -8,7 +8,7 @@ import pytest
 from chainer import gradient_check
 
 from chainfpn import functions
-from chainfpn.functions.kernels import cuda
+from chainfpn.functions.kernels import cuda_ops
 from reference import roi_ops as loops
 from reference.devices import CUDA
 
@@ -155,7 +155,7 @@ class RoIOpTester:
 
     @pytest.mark.parametrize("device", CUDA, indirect=True)
     def test_64_bit_indices(self, device, monkeypatch):
-        monkeypatch.setattr(cuda, "INT_LIMIT", 0)
+        monkeypatch.setattr(cuda_ops, "INT_LIMIT", 0)
         x, rois, roi_indices, gy = self.arguments(np.float32, self.options[0])
         for deterministic in (False, True):
             with chainer.using_config("cudnn_deterministic", deterministic):

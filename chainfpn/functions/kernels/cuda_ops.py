@@ -1,4 +1,4 @@
-"""The RoI ops on CuPy arrays: the same functions as ``kernels.cpu``, by the CUDA text of this folder.
+"""The RoI ops on CuPy arrays: the same functions as ``kernels.cpu_ops``, by the CUDA text of this folder.
 
 Each kernel is compiled by NVRTC when a process first needs it, for its dtype and index width: about 0.1 s. Launches go
 to the current stream of the array's device. With ``chainer.config.cudnn_deterministic`` the backward sums in a fixed
@@ -6,14 +6,17 @@ order, without atomics.
 """
 
 import functools
+import math
 import pathlib
+from collections.abc import Callable
 
 import chainer
 import numpy as np
 from chainer import backend
 from chainer.backends import cuda
 
-from chainfpn.functions.kernels import array_match, compute_dtype, round_down
+from chainfpn._typing import Array, Size
+from chainfpn.functions.kernels import compute_dtype, geometry, iou_match, round_down
 
 #: In the order they are compiled, as one text.
 FILES = ("common.cu", "samples.cu", "roi_align.cu", "ps_roi_align.cu", "windows.cu", "nms.cu")
@@ -59,7 +62,7 @@ TILE = 256
 
 
 @functools.cache
-def source():
+def source() -> str:
     """Read the CUDA text.
 
     Returns:
@@ -69,7 +72,7 @@ def source():
 
 
 @functools.cache
-def get_kernel(name, device):
+def get_kernel(name: str, device: int) -> Callable[..., None]:
     """Compile one instance of a template with CuPy.
 
     Args:
@@ -126,13 +129,13 @@ def _contiguous(x):
 
 def _sampling(p):
     """List the arguments that lay the samples."""
-    return (
-        *map(np.int32, p.outsize),
-        _real(p.spatial_scale),
-        _real(0.5 if p.half_pixel else 0),
-        np.int32(p.at_least_one),
-        np.int32(p.sampling_ratio),
-    )
+    offset = _real(0.5 if p.half_pixel else 0)
+    return *_binning(p), offset, np.int32(p.at_least_one), np.int32(p.sampling_ratio)
+
+
+def _binning(p):
+    """List the arguments that lay the bins."""
+    return *map(np.int32, p.outsize), _real(p.spatial_scale)
 
 
 def _by_image(p, n_images):
@@ -143,108 +146,75 @@ def _by_image(p, n_images):
     return order.astype(np.int32), ends.astype(np.int32)
 
 
-def _forward(kernel, x, p, channels, n, *args):
-    x = _contiguous(x)
-    y = backend.get_array_module(x).empty((len(p.rois), channels, *p.outsize), x.dtype)
-    maps = (_index(len(p.rois)), _index(channels), *map(np.int32, x.shape[2:]))
-    _launch(kernel, x, n, x, p.rois, p.roi_indices, *maps, *args, y)
-    return y
+def _linear(name, arguments, *, n_together=1, position_sensitive=False):
+    """Make an op and its transpose, see ``kernels.cpu_ops``.
+
+    Args:
+        name (str): Of the kernels, ahead of ``_forward``, ``_backward`` and ``_gather``.
+        arguments (callable): RoIs to the kernels' last arguments but the result.
+        n_together (int): Channels that a thread computes.
+        position_sensitive (bool): Whether each bin has channels of its own.
+    """
+
+    @_on_its_device
+    def forward(x, p):
+        x, n_bins = _contiguous(x), math.prod(p.outsize)
+        channels = x.shape[1] // n_bins if position_sensitive else x.shape[1]
+        y = backend.get_array_module(x).empty((len(p.rois), channels, *p.outsize), x.dtype)
+        maps = (_index(len(p.rois)), _index(channels), *map(np.int32, x.shape[2:]))
+        n = len(p.rois) * -(-channels // n_together) * n_bins
+        _launch(f"{name}_forward", x, n, x, p.rois, p.roi_indices, *maps, *arguments(p), y)
+        return y
+
+    @_on_its_device
+    def backward(gy, p, x_shape):
+        """Gather where the order of sums must not vary, else add atomically."""
+        gy, n_images, pixels = _contiguous(gy), x_shape[0], x_shape[2:]
+        xp, n_bins = backend.get_array_module(gy), math.prod(p.outsize)
+        maps = (_index(gy.shape[1]), *map(np.int32, pixels), *arguments(p))
+        if chainer.config.cudnn_deterministic:
+            gx = xp.empty(x_shape, gy.dtype)
+            n = n_images * -(-x_shape[1] // n_together) * math.prod(pixels)
+            _launch(f"{name}_gather", gy, n, gy, p.rois, *_by_image(p, n_images), _index(n_images), *maps, gx)
+            return gx
+        gx = xp.zeros(x_shape, compute_dtype(gy.dtype))
+        n = len(p.rois) * -(-gy.shape[1] // n_together) * n_bins
+        _launch(f"{name}_backward", gy, n, gy, p.rois, p.roi_indices, _index(len(p.rois)), *maps, gx)
+        return gx.astype(gy.dtype, copy=False)
+
+    return forward, backward
 
 
-def _backward(name, gy, p, x_shape, n_scattered, n_gathered, *args):
-    """Run the transpose of a linear op: gather where the order of sums must not vary, else add atomically."""
-    gy = _contiguous(gy)
-    xp = backend.get_array_module(gy)
-    maps = (_index(gy.shape[1]), *map(np.int32, x_shape[2:]))
-    if chainer.config.cudnn_deterministic:
-        gx = xp.empty(x_shape, gy.dtype)
-        images = (*_by_image(p, x_shape[0]), _index(x_shape[0]))
-        _launch(f"{name}_gather", gy, n_gathered, gy, p.rois, *images, *maps, *args, gx)
-        return gx
-    gx = xp.zeros(x_shape, compute_dtype(gy.dtype))
-    _launch(f"{name}_backward", gy, n_scattered, gy, p.rois, p.roi_indices, _index(len(p.rois)), *maps, *args, gx)
-    return gx.astype(gy.dtype, copy=False)
+align_forward, align_backward = _linear("align", _sampling, n_together=CHANNELS)
+ps_align_forward, ps_align_backward = _linear("ps_align", _sampling, position_sensitive=True)
+ps_pool_forward, ps_pool_backward = _linear("ps_pool", _binning, position_sensitive=True)
 
 
-def _n_blocks(channels):
-    return -(-channels // CHANNELS)
-
-
-@_on_its_device
-def align_forward(x, p):
-    """Run roi_align: see ``cpu.align_forward``."""
-    n = len(p.rois) * _n_blocks(x.shape[1]) * p.outsize[0] * p.outsize[1]
-    return _forward("align_forward", x, p, x.shape[1], n, *_sampling(p))
-
-
-@_on_its_device
-def align_backward(gy, p, x_shape):
-    """Run the transpose of ``align_forward``."""
-    n_images, channels, height, width = x_shape
-    n_scattered = len(p.rois) * _n_blocks(channels) * p.outsize[0] * p.outsize[1]
-    n_gathered = n_images * _n_blocks(channels) * height * width
-    return _backward("align", gy, p, x_shape, n_scattered, n_gathered, *_sampling(p))
-
-
-@_on_its_device
-def ps_align_forward(x, p):
-    """Run ps_roi_align: see ``cpu.ps_align_forward``."""
-    n_bins = p.outsize[0] * p.outsize[1]
-    channels = x.shape[1] // n_bins
-    return _forward("ps_align_forward", x, p, channels, len(p.rois) * channels * n_bins, *_sampling(p))
-
-
-@_on_its_device
-def ps_align_backward(gy, p, x_shape):
-    """Run the transpose of ``ps_align_forward``."""
-    return _backward("ps_align", gy, p, x_shape, gy.size, int(np.prod(x_shape)), *_sampling(p))
-
-
-@_on_its_device
-def ps_pool_forward(x, p):
-    """Run ps_roi_pool: see ``cpu.ps_pool_forward``."""
-    n_bins = p.outsize[0] * p.outsize[1]
-    channels = x.shape[1] // n_bins
-    args = (*map(np.int32, p.outsize), _real(p.spatial_scale))
-    return _forward("ps_pool_forward", x, p, channels, len(p.rois) * channels * n_bins, *args)
-
-
-@_on_its_device
-def ps_pool_backward(gy, p, x_shape):
-    """Run the transpose of ``ps_pool_forward``."""
-    args = (*map(np.int32, p.outsize), _real(p.spatial_scale))
-    return _backward("ps_pool", gy, p, x_shape, gy.size, int(np.prod(x_shape)), *args)
-
-
-@_on_its_device
-def pool_forward(x, p):
-    """Run roi_pool: see ``cpu.pool_forward``."""
+def _max(kernel, x, shape, rois, sizes, lowest):
     xp = backend.get_array_module(x)
-    argmax = xp.empty((len(p.rois), x.shape[1], *p.outsize), np.int32)
-    x = _contiguous(x)
-    y = xp.empty(argmax.shape, x.dtype)
-    lowest = _real(float(np.finfo(x.dtype).min))
-    sizes = (_index(len(p.rois)), _index(x.shape[1]), *map(np.int32, x.shape[2:]), *map(np.int32, p.outsize))
-    args = (x, p.rois, p.roi_indices, *sizes, _real(p.spatial_scale), lowest, y, argmax)
-    _launch("pool_forward", x, y.size, *args)
+    y, argmax = xp.empty(shape, x.dtype), xp.empty(shape, np.int32)
+    _launch(kernel, x, y.size, _contiguous(x), *rois, *sizes, _real(lowest), y, argmax)
     return y, argmax
 
 
 @_on_its_device
-def adaptive_max_forward(x, outsize):
-    """Take the maximum over a grid of windows of the whole map: see ``cpu.adaptive_max_forward``."""
-    xp = backend.get_array_module(x)
-    x = _contiguous(x)
-    y = xp.empty((*x.shape[:2], *outsize), x.dtype)
-    argmax = xp.empty(y.shape, np.int32)
+def pool_forward(x: Array, p: geometry.RoIs) -> tuple[Array, Array]:
+    """Run roi_pool: see ``cpu_ops.pool_forward``."""
+    sizes = (_index(len(p.rois)), _index(x.shape[1]), *map(np.int32, x.shape[2:]), *_binning(p))
+    shape = (len(p.rois), x.shape[1], *p.outsize)
+    return _max("pool_forward", x, shape, (p.rois, p.roi_indices), sizes, float(np.finfo(x.dtype).min))
+
+
+@_on_its_device
+def adaptive_max_forward(x: Array, outsize: Size) -> tuple[Array, Array]:
+    """Take the maximum over a grid of windows of the whole map: see ``cpu_ops.adaptive_max_forward``."""
     sizes = (_index(x.shape[0] * x.shape[1]), *map(np.int32, x.shape[2:]), *map(np.int32, outsize))
-    _launch("adaptive_max_forward", x, y.size, x, *sizes, _real(-np.inf), y, argmax)
-    return y, argmax
+    return _max("adaptive_max_forward", x, (*x.shape[:2], *outsize), (), sizes, -np.inf)
 
 
 @_on_its_device
-def scatter(gy, argmax, roi_indices, x_shape):
-    """Add each gradient to the pixel its maximum came from: see ``cpu.scatter``."""
+def scatter(gy: Array, argmax: Array, roi_indices: Array, x_shape: tuple) -> Array:
+    """Add each gradient to the pixel its maximum came from: see ``cpu_ops.scatter``."""
     gy = _contiguous(gy)
     xp = backend.get_array_module(gy)
     plane = x_shape[2] * x_shape[3]
@@ -263,8 +233,8 @@ def scatter(gy, argmax, roi_indices, x_shape):
 
 
 @_on_its_device
-def suppress(boxes, label, thresh, limit):
-    """Keep each box that no earlier kept box of its label overlaps: see ``cpu.suppress``; nothing goes to the host."""
+def nms(boxes: Array, label: Array, thresh: float, limit: int) -> Array:
+    """Keep each box that no earlier kept box of its label overlaps: see ``cpu_ops.nms``; nothing goes to the host."""
     xp = backend.get_array_module(boxes)
     boxes = xp.ascontiguousarray(boxes, compute_dtype(boxes.dtype))
     n = len(boxes)
@@ -278,9 +248,9 @@ def suppress(boxes, label, thresh, limit):
 
 
 @_on_its_device
-def match(boxes, objects, low_quality):
-    """Find the object that each box overlaps most: see ``cpu.match``."""
+def match(boxes: Array, gt_boxes: Array, low_quality: bool) -> tuple[Array, Array, Array]:
+    """Find the ground-truth box of highest IoU for each box: see ``cpu_ops.match``."""
     xp = backend.get_array_module(boxes)
-    dtype = np.result_type(boxes.dtype, objects.dtype, np.float32)
-    boxes, objects = (xp.ascontiguousarray(array.T, dtype=dtype) for array in (boxes, objects))
-    return array_match.match(boxes, objects, low_quality)
+    dtype = np.result_type(boxes.dtype, gt_boxes.dtype, np.float32)
+    boxes, gt_boxes = (xp.ascontiguousarray(a.T, dtype) for a in (boxes, gt_boxes))
+    return iou_match.match(boxes, gt_boxes, low_quality)

@@ -4,20 +4,39 @@ Bilinear interpolation is separable: a bin is the sum over rows of the sum over 
 with its weight; samples of a bin that share a row share its tap.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
+from chainfpn._typing import Array
 from chainfpn.functions.kernels.numba_common import exact
 
 
+class Taps(NamedTuple):
+    """The taps of all bins of one axis of a RoI.
+
+    Attributes:
+        ends (array): int64, (bins, 2), the range of taps of each bin.
+        line (array): int64, row (or column) of each tap, or its position in ``lines``.
+        weight (array): Weight of each tap; those of a bin sum to 1 where all its samples are in the map.
+        lines (array): int64, the distinct rows (or columns), rising.
+    """
+
+    ends: Array
+    line: Array
+    weight: Array
+    lines: Array
+
+
 @exact
-def bin_taps(start, size, count, b, extent, index, weight, n):
-    """Append the taps of bin ``b`` to ``index`` and ``weight`` behind the first ``n``, in rising order.
+def bin_taps(start, size, count, b, extent, line, weight, n):
+    """Append the taps of a bin to ``line`` and ``weight``, see :class:`Taps`, behind the first ``n``, in rising order.
 
     Args:
         start, size, count: The axis of a RoI, see ``geometry.SampleGrid``.
         b (int): The bin.
         extent (int): Rows (or columns) of the map.
-        index, weight (array): Filled from ``n`` on; weights of a bin sum to 1 where all its samples are in the map.
+        line, weight (array): Filled from ``n`` on.
         n (int): Taps already there.
 
     Returns:
@@ -42,73 +61,64 @@ def bin_taps(start, size, count, b, extent, index, weight, n):
         upper = at - number(low)
         if low >= extent - 1:
             low, upper = extent - 1, number(0)
-        n = _add_tap(index, weight, first, n, low, (one - upper) / number(count))
+        n = _add_tap(line, weight, first, n, low, (one - upper) / number(count))
         if low < extent - 1:
-            n = _add_tap(index, weight, first, n, low + 1, upper / number(count))
+            n = _add_tap(line, weight, first, n, low + 1, upper / number(count))
     return n
 
 
 @exact
-def _add_tap(index, weight, first, n, at, w):
+def _add_tap(line, weight, first, n, at, w):
     for back in range(1, 3):
-        if n - back >= first and index[n - back] == at:
+        if n - back >= first and line[n - back] == at:
             weight[n - back] += w
             return n
-    index[n] = at
-    weight[n] = w
+    line[n], weight[n] = at, w
     return n + 1
 
 
 @exact
-def tap_room(n_bins, extent, start, count, members):
-    """Allocate what ``axis_taps`` fills, enough for any of the members.
-
-    Args:
-        n_bins (int): Bins of the axis.
-        extent (int): Rows (or columns) of the map.
-        start, count (array): See ``geometry.SampleGrid``.
-        members (array): int64, RoIs.
-
-    Returns:
-        tuple: ``ends``, ``index``, ``weight``, ``lines``.
-    """
+def allocate_taps(n_bins, extent, grid, members):
+    """Make ``Taps`` with room for ``n_bins`` bins of any of the RoIs ``members`` (int64) on ``extent`` lines."""
     most = 0
     for r in members:
-        most = max(most, count[r, 0], count[r, 1])
+        most = max(most, grid.n[r, 0], grid.n[r, 1])
     n = n_bins * min(2 + 2 * most, extent + 1)
-    return np.empty((n_bins, 2), np.int64), np.empty(n, np.int64), np.empty(n, start.dtype), np.empty(n, np.int64)
+    lines, weight = np.empty((2, n), np.int64), np.empty(n, grid.start.dtype)
+    return Taps(np.empty((n_bins, 2), np.int64), lines[0], weight, lines[1])
 
 
 @exact
-def axis_taps(start, size, count, extent, ends, index, weight, lines):
-    """List the taps of all bins of one axis of a RoI, numbered by the lines they need.
+def axis_taps(grid, r, axis, extent, taps):
+    """List the taps of all bins of an axis, numbered by the lines they need.
 
     Args:
-        start, size, count: The axis of a RoI, see ``geometry.SampleGrid``.
+        grid (geometry.SampleGrid): The samples.
+        r, axis (int): RoI and axis.
         extent (int): Rows (or columns) of the map.
-        ends (array): int64, (bins, 2), receives the range of taps of each bin.
-        index, weight (array): Receive the taps: position in ``lines``, and weight.
-        lines (array): int64, receives the distinct rows (or columns), rising.
+        taps (Taps): Filled; ``line`` is the position in ``lines``.
 
     Returns:
         int: Number of lines.
     """
+    ends, line, weight, lines = taps
+    start, size, count = grid.start[r, axis], grid.size[r, axis], grid.n[r, axis]
     n_bins = ends.shape[0]
     n, n_lines = 0, 0
     for k in range(n_bins):
         b = k if size >= 0 else n_bins - 1 - k
         begin = n
-        n = bin_taps(start, size, count, b, extent, index, weight, n)
+        n = bin_taps(start, size, count, b, extent, line, weight, n)
         ends[b, 0], ends[b, 1] = begin, n
         for tap in range(begin, n):
-            at = index[tap]
+            at = line[tap]
             place = n_lines
             while place > 0 and lines[place - 1] >= at:
                 place -= 1
             if place == n_lines:
                 lines[n_lines] = at
                 n_lines += 1
-            index[tap] = place
+            line[tap] = place
     return n_lines
 
 

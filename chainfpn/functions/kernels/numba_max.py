@@ -1,15 +1,15 @@
-"""Pooling over windows of whole pixels for the CPU, compiled by Numba: maximum, and position-sensitive mean."""
+"""Maxima over windows of whole pixels for the CPU, compiled by Numba."""
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_common import LANES, arithmetic, exact, pack, unpack_bins
+from chainfpn.functions.kernels.numba_common import LANES, exact, pack, unpack_bins
 
 #: Row of a column in which nothing was above the lowest float.
 NOWHERE = 2**31 - 1
 
 
 @exact
-def max_forward(x, first, window, members, rows, columns, lowest, y, argmax):
+def forward(x, first, window, members, windows, lowest, y, argmax):
     """Take the maximum of each window for one image and one block of channels.
 
     The maximum over rows comes first, for every column of the RoI at once; ties keep the first pixel in row order.
@@ -19,18 +19,17 @@ def max_forward(x, first, window, members, rows, columns, lowest, y, argmax):
         first (int): First channel of the block.
         window (tuple): y0, y1, x0, x1: the part of the map that the members touch.
         members (array): int64, the RoIs of this image.
-        rows, columns (array): See ``geometry.Windows``.
-        lowest (float): Lowest finite number of the dtype: what a value must exceed to be found.
+        windows (geometry.Windows): The bins of each RoI.
+        lowest (float): What a value must exceed to be found; the maximum where none does.
         y (array): (R', C, outh * outw), receives the maxima; 0 for an empty window.
         argmax (array): int32, like ``y``, receives ``row * W + column``; -1 where nothing was found.
     """
-    channels, _, width = x.shape
+    width = x.shape[2]
+    rows, columns = windows
     outh, outw = rows.shape[1], columns.shape[1]
-    y0, y1, x0, x1 = window
+    y0, _, x0, x1 = window
     stride = (x1 - x0) * LANES
-    n_lanes = min(LANES, channels - first)
-    buffer = np.zeros((y1 - y0) * stride, x.dtype)
-    pack(x, first, window, buffer)
+    buffer = pack(x, first, window)
     line, line_row = np.empty(stride, x.dtype), np.empty(stride, np.int32)
     cells, places = np.empty(outh * outw * LANES, x.dtype), np.empty(outh * outw * LANES, np.int32)
     for r in members:
@@ -53,8 +52,8 @@ def max_forward(x, first, window, members, rows, columns, lowest, y, argmax):
                 else:
                     at = (begin - left) * LANES
                     _first_largest(best[at:], best_row[at:], begin, end, width, lowest, cell, place)
-        unpack_bins(cells, n_lanes, y[r], first)
-        unpack_bins(places, n_lanes, argmax[r], first)
+        unpack_bins(cells, y[r], first)
+        unpack_bins(places, argmax[r], first)
 
 
 @exact
@@ -86,7 +85,7 @@ def _first_largest(values, value_rows, begin, end, width, lowest, cell, place):
 
 
 @exact
-def scatter_channels(gy, argmax, roi_indices, begin, end, gx):
+def scatter(gy, argmax, roi_indices, begin, end, gx):
     """Add each gradient to the pixel its maximum came from, for the channels [begin, end); RoIs in order.
 
     Args:
@@ -102,55 +101,3 @@ def scatter_channels(gy, argmax, roi_indices, begin, end, gx):
             for k in range(g.size):
                 if place[k] >= 0:
                     plane[place[k]] += g[k]
-
-
-@arithmetic
-def ps_mean_forward(x, i, members, rows, columns, y):
-    """Average the windows of bin row ``i`` of one image, each from its own channel.
-
-    Args:
-        x (array): (C, H, W); bin (i, j) of output channel c comes from channel (c * outh + i) * outw + j.
-        i (int): Row of bins.
-        members (array): int64, the RoIs of this image.
-        rows, columns (array): See ``geometry.Windows``.
-        y (array): (R', C_out, outh, outw), receives the means; 0 for an empty window.
-    """
-    _, channels, outh, outw = y.shape
-    for j in range(outw):
-        for r in members:
-            top, bottom = rows[r, i, 0], rows[r, i, 1]
-            left, right = columns[r, j, 0], columns[r, j, 1]
-            for c in range(channels):
-                plane = x[(c * outh + i) * outw + j]
-                total = x.dtype.type(0)
-                for row in range(top, bottom):
-                    line = plane[row, left:right]
-                    for k in range(line.size):
-                        total += line[k]
-                empty = bottom <= top or right <= left
-                y[r, c, i, j] = 0 if empty else total / x.dtype.type((bottom - top) * (right - left))
-
-
-@arithmetic
-def ps_mean_backward(gy, i, members, rows, columns, gx):
-    """Spread the gradient of bin row ``i`` of one image evenly over the windows: see ``ps_mean_forward``.
-
-    Args:
-        gy (array): (R', C_out, outh, outw).
-        i, members, rows, columns: As in ``ps_mean_forward``.
-        gx (array): (C, H, W), zeros on entry in the channels of bin row ``i``.
-    """
-    _, channels, outh, outw = gy.shape
-    for j in range(outw):
-        for r in members:
-            top, bottom = rows[r, i, 0], rows[r, i, 1]
-            left, right = columns[r, j, 0], columns[r, j, 1]
-            if bottom <= top or right <= left:
-                continue
-            for c in range(channels):
-                plane = gx[(c * outh + i) * outw + j]
-                share = gy[r, c, i, j] / gx.dtype.type((bottom - top) * (right - left))
-                for row in range(top, bottom):
-                    line = plane[row, left:right]
-                    for k in range(line.size):
-                        line[k] += share

@@ -1,13 +1,15 @@
-"""Matching of boxes with objects by whole arrays, NumPy's or CuPy's."""
+"""Matching of boxes with ground truth by whole arrays of IoUs, NumPy's or CuPy's."""
 
 import numpy as np
 from chainer import backend
 
-#: Overlaps held at once: objects are taken in blocks of so many.
+from chainfpn._typing import Array
+
+#: IoUs held at once: the ground truth is taken in blocks.
 BLOCK = 2**22
 
 
-def overlaps(boxes_a, boxes_b):
+def iou_matrix(boxes_a: Array, boxes_b: Array) -> Array:
     """Compute the IoU of all pairs: (4, N) and (4, K), of one float dtype, to (N, K)."""
     xp = backend.get_array_module(boxes_a)
     top_a, left_a, bottom_a, right_a = boxes_a[:, :, None]  # (N, 1)
@@ -22,18 +24,18 @@ def overlaps(boxes_a, boxes_b):
         return xp.divide(shared, union, out=shared)
 
 
-def match(boxes, objects, low_quality):
-    """Find the object that each box overlaps most: see ``numba_match.match``."""
+def match(boxes: Array, gt_boxes: Array, low_quality: bool) -> tuple[Array, Array, Array]:
+    """Find the ground-truth box of highest IoU for each box: see ``numba_match.match``."""
     xp = backend.get_array_module(boxes)
     n = boxes.shape[1]
     best, most, chosen = xp.zeros(n, np.int64), xp.full(n, -1, boxes.dtype), xp.zeros(n, bool)
     step = max(BLOCK // max(n, 1), 1)
-    for start in range(0, objects.shape[1], step):
-        overlap = overlaps(objects[:, start : start + step], boxes)  # (step, N)
-        first = overlap.argmax(axis=0)  # (N,)
-        largest = xp.take_along_axis(overlap, first[None], axis=0)[0]
+    for start in range(0, gt_boxes.shape[1], step):
+        iou = iou_matrix(gt_boxes[:, start : start + step], boxes)  # (step, N)
+        first = iou.argmax(axis=0)  # (N,)
+        largest = xp.take_along_axis(iou, first[None], axis=0)[0]
         better = largest > most
         best, most = xp.where(better, first + start, best), xp.where(better, largest, most)
         if low_quality:
-            chosen |= (overlap == overlap.max(axis=1, keepdims=True)).any(axis=0)
+            chosen |= (iou == iou.max(axis=1, keepdims=True)).any(axis=0)
     return best, most, chosen

@@ -1,0 +1,117 @@
+"""The RoI ops on NumPy arrays of any float dtype and layout, by Numba where it is installed, by plain NumPy otherwise.
+
+float16 is computed in float32.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+
+import numpy as np
+
+from chainfpn._typing import Array, Size
+from chainfpn.functions.kernels import compute_dtype, geometry, round_down
+
+
+@functools.cache
+def engine() -> ModuleType:
+    """Import the engine: on the first call only, so that importing chainfpn stays light.
+
+    Returns:
+        module: ``numba_engine``, or ``numpy_engine`` after one warning.
+    """
+    try:
+        import numba  # noqa: F401
+    except ImportError as error:
+        warnings.warn(
+            f"chainfpn: without Numba ({error}) RoI ops and NMS run on NumPy, slower; pip install 'chainfpn[cpu]'",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        from chainfpn.functions.kernels import numpy_engine
+
+        return numpy_engine
+    from chainfpn.functions.kernels import numba_engine
+
+    return numba_engine
+
+
+def _prepare(x: Array) -> Array:
+    return np.ascontiguousarray(x, compute_dtype(x.dtype))
+
+
+def _linear(name: str) -> Callable[..., Array]:
+    """Return the engine's op of that name, for a first argument of any float dtype, which is the result's, too."""
+
+    def run(x, *args):
+        return getattr(engine(), name)(_prepare(x), *args).astype(x.dtype, copy=False)
+
+    return run
+
+
+#: roi_align: (B, C, H, W) and ``geometry.RoIs`` to (R', C, outh, outw); its transpose takes the shape of the map, too.
+align_forward, align_backward = _linear("align_forward"), _linear("align_backward")
+#: ps_roi_align and ps_roi_pool: (B, C * outh * outw, H, W) and ``geometry.RoIs`` to (R', C, outh, outw).
+ps_align_forward, ps_align_backward = _linear("ps_align_forward"), _linear("ps_align_backward")
+ps_pool_forward, ps_pool_backward = _linear("ps_pool_forward"), _linear("ps_pool_backward")
+#: The backward of both maxima: add each gradient to the pixel its maximum came from.
+scatter = _linear("scatter")
+
+
+def pool_forward(x: Array, p: geometry.RoIs) -> tuple[Array, Array]:
+    """Run roi_pool.
+
+    Args:
+        x (array): (B, C, H, W).
+        p (geometry.RoIs): The RoIs.
+
+    Returns:
+        tuple: Maxima (R', C, outh, outw), and int32 pixels of the plane, -1 for none.
+    """
+    windows = geometry.pixel_windows(p, x.shape[2:], inclusive=True)
+    return _max(x, windows, p.roi_indices, float(np.finfo(x.dtype).min))
+
+
+def adaptive_max_forward(x: Array, outsize: Size) -> tuple[Array, Array]:
+    """Take the maximum over a grid of windows of the whole map: as ``pool_forward``, one RoI per image."""
+    windows = geometry.adaptive_windows(len(x), outsize, x.shape[2:])
+    return _max(x, windows, np.arange(len(x), dtype=np.int32), -np.inf)
+
+
+def _max(x, windows, roi_indices, lowest):
+    y, argmax = engine().max_forward(_prepare(x), windows, roi_indices, lowest)
+    return y.astype(x.dtype, copy=False), argmax
+
+
+def nms(boxes: Array, label: Array, thresh: float, limit: int) -> Array:
+    """Keep each box that no earlier kept box of its label overlaps by more than ``thresh``.
+
+    Args:
+        boxes (array): float, (R, 4), yxyx, in groups of one label, best first in each.
+        label (array): int64, (R,).
+        thresh (float): The largest IoU allowed.
+        limit (int): Boxes to keep at most.
+
+    Returns:
+        array: bool, (R,).
+    """
+    boxes = _prepare(boxes)
+    return engine().nms(boxes, label, round_down(thresh, boxes.dtype), limit)
+
+
+def match(boxes: Array, gt_boxes: Array, low_quality: bool) -> tuple[Array, Array, Array]:
+    """Find the ground-truth box of highest IoU for each box, the first of equals.
+
+    Args:
+        boxes (array): float, (N, 4), yxyx, N > 0.
+        gt_boxes (array): float, (R, 4), yxyx, none empty, R > 0.
+        low_quality (bool): Whether the third result is wanted.
+
+    Returns:
+        tuple of array: The index of the ground-truth box, int64, (N,); the IoU, (N,); and which boxes have the highest
+        IoU of all with some ground-truth box, bool, (N,), all False if not wanted.
+    """
+    dtype = np.result_type(boxes.dtype, gt_boxes.dtype, np.float32)
+    boxes, gt_boxes = (np.ascontiguousarray(a.T, dtype) for a in (boxes, gt_boxes))
+    return engine().match(boxes, gt_boxes, low_quality)
