@@ -3,42 +3,23 @@
 Needs no network, no GPU and no files of your own.
 """
 
-import pathlib
+import argparse
 
-DEFAULT_OUT = pathlib.Path("demo")
+from chainfpn.cli.options import add_out
+
 SCORE = 0.5
 
 
-def add_arguments(parser):
-    """Declare the options.
-
-    Args:
-        parser (argparse.ArgumentParser): The sub-command's.
-    """
-    parser.add_argument(
-        "--out",
-        type=pathlib.Path,
-        default=DEFAULT_OUT,
-        metavar="DIR",
-        help="folder of the pictures (default: %(default)s)",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_out(parser, "demo")
 
 
-def run(arguments):
-    """Run the sub-command.
-
-    Args:
-        arguments (argparse.Namespace): What was asked for.
-
-    Returns:
-        int: Exit status.
-
-    Raises:
-        CommandError: if a picture cannot be written.
-    """
-    from chainfpn.cli.detection import detect_all
+def run(arguments: argparse.Namespace) -> int:
+    """Run the sub-command; see :mod:`chainfpn.cli.main`."""
+    from chainfpn.cli.detection_run import detect_all
     from chainfpn.cli.detector import load_detector
     from chainfpn.data import PHOTOGRAPHS, photograph_path, weights_path
 
-    detector = load_detector(weights_path())
-    return detect_all(detector, [photograph_path(name) for name in PHOTOGRAPHS], score=SCORE, out=arguments.out)
+    images = [photograph_path(name) for name in PHOTOGRAPHS]
+    return detect_all(load_detector(weights_path()), images, score=SCORE, out=arguments.out)

@@ -1,14 +1,17 @@
-"""The detector that a command works with, on the device that was asked for."""
+"""The detector that a command works with, and the device."""
 
 import pathlib
 import sys
+from typing import Any
 
 import chainer
 from chainer.backends import cuda
 
-from chainfpn import models
+from chainfpn import WeightsError, models, read_weights
+from chainfpn._typing import PathLike
 from chainfpn.cli.errors import CommandError
-from chainfpn.serialization import read_weights
+from chainfpn.links import Detector
+from weights_convert import CheckpointError
 
 #: What detects where no weights are named, if torchvision's file of it can be had.
 DEFAULT_MODEL = "fasterrcnn_resnet50_fpn"
@@ -17,18 +20,21 @@ DEFAULT_MODEL = "fasterrcnn_resnet50_fpn"
 _MAX_LINES = 5
 
 
-def choose_device(name):
-    """Find a device by its name.
+def choose_device(name: str, comm: Any = None) -> Any:
+    """Return the device of a name, in use.
 
     Args:
-        name (str): ``'cpu'``, ``'cuda'`` or ``'cuda:N'``.
+        name (str): ``'cpu'``, ``'cuda'`` or ``'cuda:N'``; of several processes ``'cuda'`` gives each one of its own.
+        comm (chainermn.CommunicatorBase or None): The processes.
 
     Returns:
-        chainer.backend.Device: The device, in use.
+        chainer.backend.Device: The device.
 
     Raises:
         CommandError: if it is another word or there is no such device.
     """
+    if comm is not None and name == "cuda":
+        name = f"cuda:{comm.intra_rank}"
     kind, _, number = name.partition(":")
     if name == "cpu":
         return chainer.get_device("@numpy")
@@ -36,34 +42,28 @@ def choose_device(name):
         raise CommandError(f"--device must be cpu or cuda:N, got {name}")
     if not cuda.available:
         raise CommandError(f"--device {name}: CuPy is missing; docs/install.md says how to install it")
-    number = int(number or 0)
-    count = _count_devices()
-    if number >= count:
+    runtime = cuda.cupy.cuda.runtime
+    try:
+        count = runtime.getDeviceCount()
+    except runtime.CUDARuntimeError:  # there is no driver
+        count = 0
+    if int(number or 0) >= count:
         raise CommandError(f"--device {name}: the number must be below that of the CUDA devices here, {count}")
-    device = chainer.get_device(f"@cupy:{number}")
+    device = chainer.get_device(f"@cupy:{int(number or 0)}")
     device.use()
     return device
 
 
-def _count_devices():
-    """Count the CUDA devices; there is none without a driver."""
-    runtime = cuda.cupy.cuda.runtime
-    try:
-        return runtime.getDeviceCount()
-    except runtime.CUDARuntimeError:
-        return 0
-
-
-def load_detector(path, *, model=None, cache=False):
-    """Build the detector that a weight file is of.
+def load_detector(path: pathlib.Path, *, model: str | None = None, cache: bool = False) -> Detector:
+    """Build the detector of a weight file.
 
     Args:
         path (pathlib.Path): An .npz, or a checkpoint to convert.
-        model (str or None): Name of the model, if the file does not say it.
+        model (str or None): Name of the model, if the file does not name it.
         cache (bool): Keep the conversion of a checkpoint beside it, and use it if it is already there.
 
     Returns:
-        chainer.Link: With ``predict`` and ``n_fg_class``, on the CPU.
+        chainfpn.links.Detector: On the CPU.
 
     Raises:
         CommandError: if the file cannot be read or is no detector's.
@@ -77,21 +77,21 @@ def load_detector(path, *, model=None, cache=False):
     except OSError as error:
         raise CommandError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, TypeError) as error:
-        raise CommandError(shortened(str(error), path)) from error
+        raise CommandError(shortened(error, path)) from error
     except MemoryError:
         raise CommandError(f"{path}: is too large for the memory") from None
-    if not hasattr(detector, "n_fg_class"):
+    if not hasattr(detector, "detect"):
         raise CommandError(f"{path}: holds the weights of a {type(detector).__name__}, which is not a detector")
     return detector
 
 
-def load_default_detector():
-    """Build the detector for those who name no weights, and say on stderr which.
+def load_default_detector() -> Detector:
+    """Build the detector for those who name no weights, and print on stderr which.
 
     It is torchvision's of COCO, if its file is at hand or can be downloaded now, and the bundled one of persons if not.
 
     Returns:
-        chainer.Link: With ``predict`` and ``n_fg_class``, on the CPU.
+        chainfpn.links.Detector: On the CPU.
     """
     from chainfpn.data import weights_path
     from weights_convert import zoo
@@ -110,8 +110,8 @@ def load_default_detector():
     return detector
 
 
-def _converted(path, model):
-    """Return the .npz beside a checkpoint, made now unless it already is what the checkpoint gives."""
+def _converted(path: pathlib.Path, model: str | None) -> pathlib.Path:
+    """Return the .npz beside a checkpoint, converted now unless it already was."""
     import weights_convert
 
     npz = path.with_suffix(".npz")
@@ -124,19 +124,18 @@ def _converted(path, model):
     return npz
 
 
-def shortened(message, path=None):
-    """Cut what may be a line per weight.
+def shortened(error: Exception, path: PathLike | None = None) -> str:
+    """Return the message of an error, which may have a line per weight.
 
     Args:
-        message (str): What went wrong.
-        path (pathlib.Path or None): A file that must be named.
+        error (Exception): What went wrong.
+        path (str, os.PathLike or None): The file, which errors of weights and checkpoints name themselves.
 
     Returns:
         str: The first lines, and how many more there are.
     """
-    lines = message.splitlines()
+    lines = str(error).splitlines()
     if len(lines) > _MAX_LINES:
         lines[_MAX_LINES:] = [f"... and {len(lines) - _MAX_LINES} more"]
-    if path is not None and pathlib.Path(path).name not in lines[0]:
-        lines[0] = f"{path}: {lines[0]}"
-    return "\n".join(lines)
+    named = path is None or isinstance(error, WeightsError | CheckpointError)
+    return "\n".join(lines if named else [f"{path}: {lines[0]}", *lines[1:]])

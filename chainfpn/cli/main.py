@@ -3,26 +3,30 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import chainfpn
 from chainfpn.cli import compat, demo, detect, evaluate, train
 from chainfpn.cli.errors import CommandError
 
-#: Name of each sub-command and the module with its ``add_arguments`` and ``run``; its docstring is the help text.
+#: The sub-commands. Each is a module whose docstring is the help text, with ``add_arguments(parser)``, which declares
+#: the options, and ``run(arguments)``, which returns the exit status or raises a :class:`CommandError`.
 COMMANDS = {"detect": detect, "demo": demo, "train": train, "evaluate": evaluate, "compat": compat}
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
         argv (sequence of str or None): The arguments; ``sys.argv[1:]`` by default.
 
     Returns:
-        int: Exit status: 0, or 1 if anything asked for could not be done. Wrong usage ends with status 2.
+        int: Exit status: 0, or 1 if anything requested could not be done. Wrong usage ends with status 2.
     """
     arguments = _parser().parse_args(argv)
-    for stream in (sys.stdout, sys.stderr):
+    streams: tuple[Any, ...] = sys.stdout, sys.stderr
+    for stream in streams:
         stream.reconfigure(errors="backslashreplace")  # a file name may be anything
     try:
         status = arguments.run(arguments)
@@ -39,12 +43,12 @@ def main(argv=None):
         return 130
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="chainfpn", description="Torchvision's detectors in Chainer.")
     parser.add_argument("--version", action="version", version=f"chainfpn {chainfpn.__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
-        summary, _, rest = module.__doc__.partition("\n")
+        summary, _, rest = (module.__doc__ or "").partition("\n")
         command = commands.add_parser(
             name,
             help=summary[0].lower() + summary[1:].rstrip("."),

@@ -4,11 +4,16 @@ import contextlib
 import errno
 import os
 import pathlib
-import tempfile
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+from chainfpn._typing import PathLike
+from chainfpn.cli.errors import CommandError
 
 
 @contextlib.contextmanager
-def complete_file(path, mode="w"):
+def complete_file(path: PathLike, mode: str = "w") -> Iterator[Any]:
     """Open a file for writing that takes its name when the block ends, and leaves nothing behind if it fails.
 
     Args:
@@ -24,22 +29,33 @@ def complete_file(path, mode="w"):
     path = pathlib.Path(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise type(error)(error.errno, error.strerror, str(path)) from None
-    temporary = pathlib.Path(name)
-    try:
-        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+        with open(temporary, mode.replace("w", "x"), encoding=None if "b" in mode else "utf-8") as file:
             yield file
-        temporary.chmod(_default_mode())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _default_mode():
-    """Return the permissions of a file that ``open`` would make."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+@contextlib.contextmanager
+def writing_errors(path: PathLike | None) -> Iterator[None]:
+    """Turn what goes wrong with writing in a block into a CommandError.
+
+    Args:
+        path (str, os.PathLike or None): The file that is meant if the error names none.
+
+    Raises:
+        CommandError: if something cannot be written.
+        BrokenPipeError: if whoever reads the output has seen enough.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandError(f"{error.filename or path}: cannot be written ({error.strerror or error})") from error

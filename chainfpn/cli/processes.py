@@ -1,21 +1,24 @@
 """The processes that a command shares its work with."""
 
+import argparse
 import contextlib
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from typing import Any
 
 from chainfpn.cli.errors import CommandError
 
-#: Seconds that all processes but the first wait before they say what went wrong: mostly it is the same everywhere.
+#: Seconds that all processes but the first wait before they report what went wrong: mostly it is the same everywhere.
 _PATIENCE = 1
 
 
 @contextlib.contextmanager
-def communicator(arguments, *, nccl=False):
+def communicator(arguments: argparse.Namespace, *, nccl: bool = False) -> Iterator[Any]:
     """Meet the other processes of ``mpiexec`` while a block runs.
 
-    A process whose block fails says why and ends all of them, with status 1: the others would wait for it forever.
+    A process whose block fails prints why and ends all of them, with status 1: the others would wait for it forever.
 
     Args:
         arguments (argparse.Namespace): With ``mpi`` and ``command``.
@@ -33,14 +36,13 @@ def communicator(arguments, *, nccl=False):
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        raise CommandError(
-            f"--mpi needs mpi4py and an MPI ({error}); docs/training.md says how to install it"
-        ) from None
+        problem = f"--mpi needs mpi4py and an MPI ({error})"
+        raise CommandError(f"{problem}; docs/training.md says how to install it") from None
     with _one_fate(MPI.COMM_WORLD, arguments.command):
         yield _communicator(nccl)
 
 
-def _communicator(nccl):
+def _communicator(nccl: bool) -> Any:
     import chainermn
 
     if not nccl:
@@ -52,7 +54,7 @@ def _communicator(nccl):
 
 
 @contextlib.contextmanager
-def _one_fate(world, command):
+def _one_fate(world: Any, command: str) -> Iterator[None]:
     """End all processes if a block fails in one of several."""
     try:
         yield
@@ -69,16 +71,3 @@ def _one_fate(world, command):
             sys.stdout.flush()
         sys.stderr.flush()
         world.Abort(1)
-
-
-def own_device(name, comm):
-    """Give each process of a machine its own GPU.
-
-    Args:
-        name (str): What the user called the device; ``'cuda'`` alone leaves the choice.
-        comm (chainermn.CommunicatorBase or None): The processes.
-
-    Returns:
-        str: Name of this process's device.
-    """
-    return f"cuda:{comm.intra_rank}" if comm is not None and name == "cuda" else name

@@ -1,8 +1,17 @@
-"""Where the detections of a run go: lines of a table, JSON, names for pictures."""
+"""What a run over images writes: lines of a table, JSON, pictures with names of their own."""
 
+import itertools
 import json
 import pathlib
+from collections.abc import Iterable
+from typing import Any, TextIO
 
+from PIL import Image
+
+from chainfpn.cli.output import complete_file
+
+#: Of pictures, in Pillow's terms: what is drawn keeps its edges.
+JPEG_QUALITY = 90
 _COLUMNS = ("score", "y_min", "x_min", "y_max", "x_max")
 
 
@@ -14,15 +23,15 @@ class Table:
         names (sequence of str): Every object name that may come.
     """
 
-    def __init__(self, files, names):
+    def __init__(self, files: Iterable[str], names: Iterable[str]) -> None:
         self._file_width = max(len("image"), *map(len, files))
         self._name_width = max(map(len, ("object", *names)))
 
-    def header(self):
+    def header(self) -> str:
         """Return the first line."""
         return self._line("image", "object", *_COLUMNS)
 
-    def lines(self, record):
+    def lines(self, record: dict[str, Any]) -> list[str]:
         """Return the lines of one image.
 
         Args:
@@ -37,7 +46,7 @@ class Table:
             lines.append(self._line(record["file"], found["name"], *numbers))
         return lines or [self._line(record["file"], "-").rstrip()]
 
-    def _line(self, file, name, *numbers):
+    def _line(self, file: str, name: str, *numbers: str) -> str:
         return f"{file:{self._file_width}}  {name:{self._name_width}}" + "".join(f"{n:>8}" for n in numbers)
 
 
@@ -50,15 +59,15 @@ class JsonList:
         file (file): Open for writing text.
     """
 
-    def __init__(self, file):
+    def __init__(self, file: TextIO) -> None:
         self._file = file
         self._separator = "\n "
 
-    def __enter__(self):
+    def __enter__(self) -> "JsonList":
         self._file.write("[")
         return self
 
-    def add(self, record):
+    def add(self, record: dict[str, Any]) -> None:
         """Append the record of one image.
 
         Args:
@@ -68,7 +77,7 @@ class JsonList:
         self._file.write(self._separator + json.dumps(record))
         self._separator = ",\n "
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(self, *error: object) -> None:
         self._file.write("\n]\n")
 
 
@@ -80,11 +89,11 @@ class PictureNames:
         images (sequence of pathlib.Path): Every image of the run.
     """
 
-    def __init__(self, folder, images):
-        self._folder = pathlib.Path(folder)
+    def __init__(self, folder: pathlib.Path, images: Iterable[pathlib.Path]) -> None:
+        self._folder = folder
         self._taken = {_key(path) for path in images}
 
-    def choose(self, image):
+    def choose(self, image: pathlib.Path) -> pathlib.Path:
         """Return the path of an image's picture: ``photo_detected.jpg`` for ``photo.jpg``, then ``_detected_2``.
 
         JPEG stays JPEG; every other format becomes PNG.
@@ -96,15 +105,29 @@ class PictureNames:
             pathlib.Path: The picture's.
         """
         suffix = image.suffix if image.suffix.lower() in (".jpg", ".jpeg") else ".png"
-        number = 1
-        while True:
-            path = self._folder / f"{image.stem}_detected{'' if number == 1 else f'_{number}'}{suffix}"
-            if _key(path) not in self._taken:
-                self._taken.add(_key(path))
-                return path
-            number += 1
+        endings = itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
+        paths = (self._folder / f"{image.stem}_detected{ending}{suffix}" for ending in endings)
+        path = next(path for path in paths if _key(path) not in self._taken)
+        self._taken.add(_key(path))
+        return path
 
 
-def _key(path):
+def save_picture(picture: Image.Image, path: pathlib.Path, *, quality: int = JPEG_QUALITY) -> None:
+    """Write a picture, as PNG or JPEG by its name.
+
+    Args:
+        picture (PIL.Image.Image): The picture.
+        path (pathlib.Path): The file.
+        quality (int): Of JPEG.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    options: dict[str, Any] = {"format": "PNG"} if path.suffix == ".png" else {"format": "JPEG", "quality": quality}
+    with complete_file(path, "wb") as file:
+        picture.save(file, **options)
+
+
+def _key(path: pathlib.Path) -> str:
     """Return what is equal for two paths to one file, also where letters' case does not matter."""
     return str(path.resolve()).casefold()

@@ -1,48 +1,52 @@
-"""What a training reads: the data it learns from, those it is validated with, and what of them is left out."""
+"""The data of a training: to train with, to validate with, and what of them is left out."""
 
+import argparse
 import importlib.util
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import chainermn
 from chainer.datasets import TransformDataset
 
 from chainfpn import datasets
 from chainfpn.cli.errors import CommandError
+from chainfpn.datasets import DetectionDataset
 from chainfpn.datasets._files import select
 from weights_convert import few
 
 
-class SayOnce:
-    """Print each sentence on stderr the first time it comes.
+class WarnOnce:
+    """Print each warning on stderr the first time it comes.
 
     Attributes:
-        said (set of str): The sentences.
+        warnings (set of str): The warnings so far.
     """
 
-    def __init__(self):
-        self.said = set()
+    def __init__(self) -> None:
+        self.warnings: set[str] = set()
 
-    def __call__(self, message):
-        """Print a sentence, unless it is known.
+    def __call__(self, message: str) -> None:
+        """Print a warning, unless it was printed before.
 
         Args:
-            message (str): The sentence.
+            message (str): The warning.
         """
-        if message not in self.said:
-            self.said.add(message)
+        if message not in self.warnings:
+            self.warnings.add(message)
             print(message, file=sys.stderr)
 
 
-def open_data(settings):
-    """Open what is trained with, and what is validated with.
+def open_data(settings: argparse.Namespace) -> tuple[DetectionDataset, DetectionDataset | None]:
+    """Open the data to train with, and those to validate with.
 
-    The latter has crowds and difficult objects, which the evaluation knows not to count, as in ``chainfpn evaluate``.
+    The latter have crowds and difficult annotations, which the evaluation ignores, as in ``chainfpn evaluate``.
 
     Args:
         settings (argparse.Namespace): The options of ``chainfpn train``.
 
     Returns:
-        tuple: The one, DetectionDataset, and the other, DetectionDataset or None.
+        tuple: DetectionDataset to train with, and DetectionDataset or None to validate with.
 
     Raises:
         CommandError: if data do not go together.
@@ -50,26 +54,20 @@ def open_data(settings):
     """
     data = _joined(settings, use_ignored=False)
     if settings.validation is not None:
-        validation = datasets.open_dataset(
-            settings.validation,
-            annotations=settings.validation_annotations,
-            split=settings.validation_split,
-            use_ignored=True,
-        )
-    elif settings.held_out is not None:
-        chosen = select([data.file_name(i) for i in range(len(data))], names=settings.held_out)
-        validation = datasets.Subset(_joined(settings, use_ignored=True), chosen)
-        data = datasets.Subset(data, sorted(set(range(len(data))).difference(chosen)))
-    else:
-        validation = None
-    return data, validation
+        options = {"annotations": settings.validation_annotations, "split": settings.validation_split}
+        return data, datasets.open_dataset(settings.validation, **options, use_ignored=True)
+    if settings.held_out is None:
+        return data, None
+    chosen = select([data.file_name(i) for i in range(len(data))], names=settings.held_out)
+    rest = sorted(set(range(len(data))).difference(chosen))
+    return datasets.Subset(data, rest), datasets.Subset(_joined(settings, use_ignored=True), chosen)
 
 
-def use_masks(data, model):
-    """Have examples come with masks.
+def use_masks(data: DetectionDataset, model: str) -> None:
+    """Let examples have masks.
 
     Args:
-        data (DetectionDataset): What is trained with.
+        data (DetectionDataset): The data to train with.
         model (str): Name of the model that needs them.
 
     Raises:
@@ -79,11 +77,11 @@ def use_masks(data, model):
     data.keys = "img", "bbox", "label", "mask"
 
 
-def share(data, settings, comm):
-    """Tell what one process trains with.
+def share(data: DetectionDataset, settings: argparse.Namespace, comm: Any) -> DetectionDataset:
+    """Return the share of a process.
 
     Args:
-        data (DetectionDataset): What all train with.
+        data (DetectionDataset): The data of all.
         settings (argparse.Namespace): The options of ``chainfpn train``.
         comm (chainermn.CommunicatorBase or None): The processes.
 
@@ -96,11 +94,11 @@ def share(data, settings, comm):
     return datasets.Subset(data, [chosen[i] for i in range(len(chosen))])
 
 
-def make_iterator(data, settings):
+def make_iterator(data: datasets.ValidatedDataset, settings: argparse.Namespace) -> datasets.AspectRatioGroupedIterator:
     """Shuffle, transform and batch.
 
     Args:
-        data (ValidatedDataset): What is trained with.
+        data (ValidatedDataset): The data to train with.
         settings (argparse.Namespace): The options of ``chainfpn train``.
 
     Returns:
@@ -113,7 +111,7 @@ def make_iterator(data, settings):
         raise CommandError(f"--batch must be at most the number of images, {len(data)}, got {settings.batch}")
     groups = datasets.orientation_groups(data)
     if not settings.no_augment:
-        transforms = [
+        transforms: list[Any] = [
             datasets.RandomCrop(probability=settings.crop),
             datasets.RandomFlip(),
             datasets.RandomPhotometric(*settings.photometric),
@@ -125,42 +123,39 @@ def make_iterator(data, settings):
     return datasets.AspectRatioGroupedIterator(data, settings.batch, groups)
 
 
-def left_out(data, validation, comm):
-    """Say how much was left out.
+def left_out(data: datasets.ValidatedDataset, validation: WarnOnce, comm: Any) -> str:
+    """Return how much was left out.
 
     Args:
-        data (ValidatedDataset): What this process trained with.
-        validation (SayOnce): What it said of the data to validate with.
-        comm (chainermn.CommunicatorBase or None): The processes, which all must ask.
+        data (ValidatedDataset): The data that this process trained with.
+        validation (WarnOnce): Its warnings of the data to validate with.
+        comm (chainermn.CommunicatorBase or None): The processes, all of which must call this.
 
     Returns:
         str: A sentence about all processes together, empty if nothing was left out.
     """
-    n_images, n_boxes, said = data.n_broken_images, data.n_broken_boxes, validation.said
+    n_images, n_boxes, warnings = data.n_broken_images, data.n_broken_boxes, validation.warnings
     if comm is not None:
         n_images, n_boxes = comm.allreduce_obj(n_images), comm.allreduce_obj(n_boxes)
-        said = set().union(*comm.mpi_comm.allgather(said))
+        warnings = set().union(*comm.mpi_comm.allgather(warnings))
     parts = [f"{n_images} images, {n_boxes} boxes"] if n_images or n_boxes else []
-    parts += [f"{len(said)} images or boxes to validate with"] if said else []
+    parts += [f"{len(warnings)} images or boxes to validate with"] if warnings else []
     return "left out: " + "; ".join(parts) if parts else ""
 
 
-def _open(settings, names, *, use_ignored=False):
+def _open(
+    settings: argparse.Namespace, names: Sequence[str] | None, *, use_ignored: bool = False
+) -> list[DetectionDataset]:
     """Open everything that ``--data`` names, one by one, with the labels of these names."""
+    options = {"annotations": settings.annotations, "split": settings.split, "use_ignored": use_ignored}
     return [
-        datasets.open_dataset(
-            name,
-            annotations=settings.annotations,
-            split=settings.split,
-            label_names=None if name.startswith("shapes") else names,
-            use_ignored=use_ignored,
-        )
+        datasets.open_dataset(name, label_names=None if name.startswith("shapes") else names, **options)
         for name in settings.data
     ]
 
 
-def _sources(settings):
-    """Open what may be pasted: the objects of whatever label in the images that are trained with."""
+def _sources(settings: argparse.Namespace) -> list[DetectionDataset]:
+    """Open what may be pasted: the annotations of whatever label in the images to train with."""
     sources = _open(settings, None)
     for name, source in zip(settings.data, sources, strict=True):
         _check_masks(source, "--paste", name)
@@ -172,15 +167,15 @@ def _sources(settings):
     return [datasets.Subset(*pair) for pair in zip(sources, chosen, strict=True) if pair[1]]
 
 
-def _check_masks(data, option, owner):
+def _check_masks(data: DetectionDataset, option: str, owner: str) -> None:
     """Check that there are masks for an option, and that they can be drawn."""
     if "mask" not in data.available_keys:
         raise CommandError(f"{option}: needs masks, which {owner} has not")
-    if importlib.util.find_spec("pycocotools") is None and any(map(_is_coco, _parts(data))):
+    if importlib.util.find_spec("pycocotools") is None and _has_coco(data):
         raise CommandError(f"{option}: COCO's masks need pycocotools; pip install pycocotools")
 
 
-def _joined(settings, *, use_ignored):
+def _joined(settings: argparse.Namespace, *, use_ignored: bool) -> DetectionDataset:
     """Open everything that ``--data`` names as one."""
     parts = _open(settings, settings.names, use_ignored=use_ignored)
     for name, part in zip(settings.data, parts, strict=True):
@@ -190,12 +185,8 @@ def _joined(settings, *, use_ignored):
     return datasets.ConcatDataset(*parts)
 
 
-def _is_coco(data):
-    return isinstance(data, datasets.COCODataset)
-
-
-def _parts(data):
-    """Return the data sets that a joined or chosen one is made of."""
+def _has_coco(data: DetectionDataset) -> bool:
+    """Return whether a data set is COCO's, or made of others one of which is."""
     if isinstance(data, datasets.ConcatDataset):
-        return [part for dataset in data.datasets for part in _parts(dataset)]
-    return _parts(data.dataset) if isinstance(data, datasets.Subset) else [data]
+        return any(map(_has_coco, data.datasets))
+    return _has_coco(data.dataset) if isinstance(data, datasets.Subset) else isinstance(data, datasets.COCODataset)

@@ -1,12 +1,15 @@
 """The detector that a training starts from."""
 
+import argparse
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import numpy as np
 from chainer import serializers
 
 from chainfpn import WeightsError, set_weights
 from chainfpn.cli.errors import CommandError
+from chainfpn.links import Detector
 from chainfpn.models import BUILDERS
 from chainfpn.models.weights import find_weights
 from chainfpn.training import sync_norm
@@ -22,12 +25,14 @@ _DETECTOR = ("backbone/", "rpn/", "roi_heads/", "head/")
 #: The layers whose size is a matter of the labels.
 _PREDICTORS = re.compile(r"/(box_predictor|mask_fcn_logits|kps_score_lowres|classification_head/.*)/")
 
-#: Options of the builders that other options of the command line decide; and those that are counts.
+#: Options of the builders that other options of the command line decide, and those that are counts.
 _DECIDED = ("n_fg_class", "label_names", "pretrained_model", "pretrained_backbone")
 _COUNTS = ("fpn_channels", "head_channels", "max_size")
 
 
-def build_model(settings, label_names, say, comm=None):
+def build_model(
+    settings: argparse.Namespace, label_names: Sequence[str], log: Callable[[str], Any], comm: Any = None
+) -> Detector:
     """Build a detector for the labels of a data set.
 
     The weights may be those of a trunk, or of a detector of the same kind with other labels: its predictors then start
@@ -36,7 +41,7 @@ def build_model(settings, label_names, say, comm=None):
     Args:
         settings (argparse.Namespace): The options of ``chainfpn train``.
         label_names (sequence of str): Names of the labels.
-        say (callable): Takes a sentence for the user.
+        log (callable): Takes a sentence for the user.
         comm (chainermn.CommunicatorBase or None): The processes, over which ``--set norm=sync`` normalizes.
 
     Returns:
@@ -47,16 +52,16 @@ def build_model(settings, label_names, say, comm=None):
         WeightsError: if the weights do not.
         OSError: if they cannot be read.
     """
-    of_labels = {"n_fg_class": len(label_names), "label_names": tuple(label_names)}
-    options = parse_key_values(settings.set)
-    _check(options)
-    is_sync = options.get("norm") == "sync"
+    labels = {"n_fg_class": len(label_names), "label_names": tuple(label_names)}
+    requested = parse_key_values(settings.set)
+    _check(requested)
+    is_sync = requested.get("norm") == "sync"
     if is_sync and comm is None:
         raise CommandError("--set norm=sync normalizes over the processes of --mpi")
-    if settings.before is not None and "model" in settings.before:
-        model = _build_again(settings.before["model"], of_labels, comm if is_sync else None)
+    if settings.resume_state is not None and "model" in settings.resume_state:
+        model = _rebuild(settings.resume_state["model"], labels, comm if is_sync else None)
     else:
-        model = _build(settings, options, of_labels, say, comm if is_sync else None)
+        model = _build(settings, requested, labels, log, comm if is_sync else None)
     if is_sync:
         model.meta["arguments"]["norm"] = "batch"  # which it is, for whoever loads the weights
     if settings.train_sizes is not None:
@@ -64,9 +69,9 @@ def build_model(settings, label_names, say, comm=None):
     return model
 
 
-def _check(options):
-    """Check what ``--set`` says as far as the builders do not."""
-    for name, value in options.items():
+def _check(requested: dict[str, Any]) -> None:
+    """Check the options of ``--set`` as far as the builders do not."""
+    for name, value in requested.items():
         if name in _DECIDED:
             raise CommandError(f"--set {name}: --data and --weights decide that")
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -76,19 +81,21 @@ def _check(options):
             raise CommandError(f"--set {name}: must be >= 0, got {value}")
 
 
-def _build(settings, asked, of_labels, say, comm):
+def _build(
+    settings: argparse.Namespace, requested: dict, labels: dict, log: Callable[[str], Any], comm: Any
+) -> Detector:
     """Build the detector that a training starts from."""
-    weights = None if settings.weights is None else find_weights(settings.weights, name=None, zoo=())
+    weights: Any = None if settings.weights is None else find_weights(settings.weights, name=None, zoo=())
     is_detector = weights is not None and any(name.startswith(_DETECTOR) for name in weights.arrays)
-    said = weights.arguments if is_detector else {}
+    meta_arguments = weights.arguments if is_detector else {}
     name = settings.model or (weights.meta.get("model") if is_detector else None) or DEFAULT_MODEL
     if name not in DETECTORS:
         raise CommandError(f"--model must be one of {', '.join(DETECTORS)}, got {name}")
-    options = {key: value for key, value in said.items() if key not in (*of_labels, "class_ids")}
-    options |= asked
+    options = {key: value for key, value in meta_arguments.items() if key not in (*labels, "class_ids")}
+    options |= requested
     try:
         trunk = {} if weights is None or is_detector else {"pretrained_backbone": weights}
-        model = BUILDERS[name](**{**_over_processes(options, comm), **of_labels, **trunk})
+        model = BUILDERS[name](**{**_over_processes(options, comm), **labels, **trunk})
     except WeightsError:
         raise
     except (TypeError, ValueError) as error:
@@ -96,24 +103,24 @@ def _build(settings, asked, of_labels, say, comm):
     if is_detector:
         fresh = _load(weights, model)
         if fresh:
-            say(f"{weights.file}: has other labels; {', '.join(fresh)} start anew")
+            log(f"{weights.file}: has other labels; {', '.join(fresh)} start anew")
     return model
 
 
-def _build_again(meta, of_labels, comm):
-    """Build the detector that ``train.json`` tells of."""
+def _rebuild(meta: dict[str, Any], labels: dict, comm: Any) -> Detector:
+    """Build the detector of a ``train.json``."""
     try:
-        return BUILDERS[meta["model"]](**{**_over_processes(meta["arguments"], comm), **of_labels})
+        return BUILDERS[meta["model"]](**{**_over_processes(meta["arguments"], comm), **labels})
     except (KeyError, TypeError, ValueError) as error:
         raise CommandError(f"--resume: the model in train.json cannot be built ({error})") from error
 
 
-def _over_processes(options, comm):
-    """Let a builder normalize over processes, if there are any to normalize over."""
+def _over_processes(options: dict[str, Any], comm: Any) -> dict[str, Any]:
+    """Return options with which a builder normalizes over processes, if there are any."""
     return options if comm is None else {**options, "norm": sync_norm(comm, eps=options.get("norm_eps", 1e-5))}
 
 
-def _set_train_sizes(model, sizes):
+def _set_train_sizes(model: Detector, sizes: Sequence[int]) -> None:
     """Let training draw from sizes of its own; ``predict`` keeps the one of the model."""
     fixed = model.preprocess.fixed_size
     if fixed is not None:
@@ -128,14 +135,16 @@ def _set_train_sizes(model, sizes):
         ) from None
 
 
-def _load(weights, model):
+def _load(weights: Any, model: Detector) -> list[str]:
     """Load the weights of a detector but for predictors of another size, whose names are returned."""
-    serializer = serializers.DictionarySerializer()
-    serializer.save(model)
-    own, arrays, fresh = serializer.target, dict(weights.arrays), []
-    for name, array in sorted(own.items()):
-        if name in arrays and np.shape(array) != arrays[name].shape and _PREDICTORS.search(name):
-            arrays[name] = array
-            fresh.append(name)
-    set_weights(arrays, model, file=weights.file)
-    return fresh
+    try:
+        set_weights(weights.arrays, model, file=weights.file)
+    except WeightsError as error:
+        fresh = [name for name in error.misshapen if _PREDICTORS.search(name)]
+        if not fresh:
+            raise
+        own = serializers.DictionarySerializer()
+        own.save(model)
+        set_weights({**weights.arrays, **{name: own.target[name] for name in fresh}}, model, file=weights.file)
+        return fresh
+    return []

@@ -1,23 +1,29 @@
-"""What a training leaves to look at: sample pictures, and one page with everything on it."""
+"""Pictures of a training's detections, and one page with all of it."""
 
 import base64
 import html
 import json
 import math
 import pathlib
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from chainer.training import extension
+from chainer.training import Trainer, extension
 from PIL import Image
 
+from chainfpn._typing import PathLike
 from chainfpn.cli.drawing import draw
 from chainfpn.cli.output import complete_file
-from chainfpn.datasets import DataError
+from chainfpn.cli.results import save_picture
+from chainfpn.datasets import DataError, DetectionDataset
+from chainfpn.links import Detector
 
-#: The figure that tells the best weights.
+#: The figure that decides which weights are the best.
 KEY = "validation/main/map"
 
 #: Score above which a detection is drawn.
 _SCORE = 0.5
+_QUALITY = 85
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; } td, th { border-bottom: 1px solid #ddd; padding: .2rem .8rem; }
@@ -27,7 +33,7 @@ img { max-width: 100%; } .samples { display: flex; flex-wrap: wrap; gap: .5rem; 
 
 
 class Samples(extension.Extension):
-    """Draw what the detector finds in the first images of a data set: ``samples/1.jpg`` and so on.
+    """Draw the detections in the first images of a data set: ``samples/1.jpg`` and so on.
 
     Args:
         model (chainfpn.links.Detector): The detector.
@@ -40,35 +46,32 @@ class Samples(extension.Extension):
     name = "Samples"
     trigger = 1, "epoch"
 
-    def __init__(self, model, data, out, *, n, report):
-        self.model = model
-        self.data = data
-        self.folder = pathlib.Path(out) / "samples"
-        self.n = min(n, len(data))
-        self.report = report
+    def __init__(
+        self, model: Detector, data: DetectionDataset, out: PathLike, *, n: int, report: Callable[[str], Any]
+    ) -> None:
+        self.model, self.data, self.out, self.n, self.report = model, data, out, n, report
 
-    def __call__(self, trainer):
+    def __call__(self, trainer: Trainer) -> None:
         """Draw.
 
         Args:
             trainer (chainer.training.Trainer): Not used.
         """
-        self.folder.mkdir(exist_ok=True)
-        for i in range(self.n):
+        folder = pathlib.Path(self.out) / "samples"
+        folder.mkdir(exist_ok=True)
+        for i in range(min(self.n, len(self.data))):
             try:
                 (img,) = self.data.read(i, ["img"])
             except DataError as error:
                 self.report(f"{error}: left out")
                 continue
-            (bbox,), (label,), (score,) = self.model.predict([img])[:3]
-            shown = score > _SCORE
+            (detections,) = self.model.detect([img])
             image = Image.fromarray(img.transpose(1, 2, 0).astype("uint8"))
-            picture = draw(image, bbox[shown], label[shown], score[shown], self.model.label_names)
-            with complete_file(self.folder / f"{i + 1}.jpg", "wb") as file:
-                picture.save(file, format="JPEG", quality=85)
+            picture = draw(image, [found for found in detections if found.score > _SCORE], self.model.label_names)
+            save_picture(picture, folder / f"{i + 1}.jpg", quality=_QUALITY)
 
 
-def write_report(out):
+def write_report(out: pathlib.Path) -> pathlib.Path:
     """Put everything that a training wrote on one page, ``report.html``, which needs nothing else.
 
     Args:
@@ -82,13 +85,6 @@ def write_report(out):
     """
     about = json.loads((out / "train.json").read_text(encoding="utf-8"))
     log = json.loads((out / "log").read_text(encoding="utf-8")) if (out / "log").exists() else []
-    names = sorted({name for entry in log for name in entry if "/" in name})
-    figures = [
-        "<tr><th>epoch</th><th>iteration</th>" + "".join(f"<th>{html.escape(_short(n))}</th>" for n in names) + "</tr>"
-    ]
-    for entry in log:
-        cells = [str(entry["epoch"]), str(entry["iteration"]), *(_number(entry.get(name)) for name in names)]
-        figures.append("<tr>" + "".join(f'<td class="n">{cell}</td>' for cell in cells) + "</tr>")
     samples = sorted((out / "samples").glob("*.jpg"), key=lambda path: int(path.stem))
     page = [
         "<!DOCTYPE html>",
@@ -99,7 +95,7 @@ def write_report(out):
         *(f"<p>{_image(out / name)}</p>" for name in ("losses.png", "ap.png") if (out / name).exists()),
         "<h2>Samples</h2>" if samples else "",
         '<div class="samples">' + "".join(map(_image, samples)) + "</div>",
-        "<h2>Figures</h2><table>" + "".join(figures) + "</table>",
+        "<h2>Figures</h2>" + _figures(log),
         "<h2>Options</h2>" + _table(about["settings"]),
         "<h2>Versions</h2>" + _table(about["versions"]),
         "</body></html>",
@@ -109,7 +105,7 @@ def write_report(out):
     return out / "report.html"
 
 
-def _summary(about, log):
+def _summary(about: dict[str, Any], log: list[dict]) -> str:
     counts, labels = about["images"], ", ".join(about["label_names"])
     text = f"{counts['training']} images to train with, {counts['validation']} to validate with; labels: {labels}."
     known = [entry for entry in log if not math.isnan(entry.get(KEY, math.nan))]
@@ -119,23 +115,32 @@ def _summary(about, log):
     return html.escape(text)
 
 
-def _image(path):
+def _figures(log: list[dict]) -> str:
+    """Return the log as a table with a column per figure."""
+    names = sorted({name for entry in log for name in entry if "/" in name})
+    shown = (name.replace("validation/main/", "validation ").removeprefix("main/") for name in names)
+    heads = ("epoch", "iteration", *shown)
+    rows = ["".join(f"<th>{html.escape(head)}</th>" for head in heads)]
+    for entry in log:
+        cells = (str(entry["epoch"]), str(entry["iteration"]), *(_number(entry.get(name)) for name in names))
+        rows.append("".join(f'<td class="n">{cell}</td>' for cell in cells))
+    return _rows(rows)
+
+
+def _image(path: pathlib.Path) -> str:
     kind = "png" if path.suffix == ".png" else "jpeg"
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     return f'<img src="data:image/{kind};base64,{data}" alt="{html.escape(path.stem)}">'
 
 
-def _table(values):
-    rows = (
-        f"<tr><th>{html.escape(str(key))}</th><td>{html.escape(json.dumps(value))}</td></tr>"
-        for key, value in values.items()
-    )
-    return "<table>" + "".join(rows) + "</table>"
+def _table(values: dict[str, Any]) -> str:
+    cells = ((html.escape(str(key)), html.escape(json.dumps(value))) for key, value in values.items())
+    return _rows(f"<th>{key}</th><td>{value}</td>" for key, value in cells)
 
 
-def _short(name):
-    return name.replace("validation/main/", "validation ").removeprefix("main/")
+def _rows(rows: Iterable[str]) -> str:
+    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
 
 
-def _number(value):
+def _number(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.4f}"

@@ -1,8 +1,12 @@
 """A training from its options: data, model, optimizer, trainer, files."""
 
+import argparse
 import json
+import pathlib
 import platform
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import chainer
 import chainercv
@@ -15,15 +19,14 @@ from chainfpn import datasets
 from chainfpn.cli.detector import choose_device, shortened
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.output import complete_file
-from chainfpn.cli.processes import communicator, own_device
-from chainfpn.cli.training_data import SayOnce, left_out, make_iterator, open_data, share, use_masks
+from chainfpn.cli.processes import communicator
+from chainfpn.cli.training_data import WarnOnce, left_out, make_iterator, open_data, share, use_masks
 from chainfpn.cli.training_losses import build_chain
 from chainfpn.cli.training_model import build_model
-from chainfpn.cli.training_options import to_json
 from chainfpn.cli.training_report import KEY, Samples, write_report
-from chainfpn.cli.training_snapshot import CommonSnapshot, resume
-from chainfpn.cli.training_stop import Stop
-from chainfpn.links import MaskRCNN
+from chainfpn.cli.training_resume import Stop, resume, to_json
+from chainfpn.errors import InvalidArgument
+from chainfpn.links import Detector, MaskRCNN
 from chainfpn.training import (
     AverageLosses,
     AverageStatistics,
@@ -34,6 +37,8 @@ from chainfpn.training import (
     MixedPrecisionState,
     PlotMetrics,
     RandomState,
+    Schedule,
+    Snapshot,
     average_statistics,
     cosine_schedule,
     freeze_backbone,
@@ -44,13 +49,13 @@ from chainfpn.training import (
 )
 from weights_convert import CheckpointError
 
-#: Images that statistics of batch normalization are measured on at a time.
+#: Images that statistics of batch normalization are computed on at a time.
 _STATISTICS_BATCH = 8
 #: What a training writes, but for the pictures in ``samples``.
 _FILES = ("train.json", "log", "losses.png", "ap.png", "best.npz", "last.npz", "snapshot.npz", "report.html")
 
 
-def train(settings):
+def train(settings: argparse.Namespace) -> int:
     """Train.
 
     Args:
@@ -67,7 +72,7 @@ def train(settings):
         try:
             return _train(settings, comm)
         except (chainfpn.WeightsError, CheckpointError) as error:
-            raise CommandError(shortened(str(error))) from error
+            raise CommandError(shortened(error)) from error
         except (datasets.DataError, FloatingPointError) as error:
             raise CommandError(str(error)) from error
         except MemoryError as error:
@@ -76,82 +81,70 @@ def train(settings):
             raise CommandError(f"{error.filename or settings.out}: {error.strerror or error}") from error
 
 
-def _train(settings, comm):
+def _train(settings: argparse.Namespace, comm: Any) -> int:
     first = comm is None or comm.rank == 0
     np.random.seed(settings.seed)
     train_data, validation_data = open_data(settings)
-    _prepare(settings.out)
-    device = choose_device(own_device(settings.device, comm))
-    model = build_model(settings, train_data.label_names, say=print if first else _say_nothing, comm=comm)
+    _make_folder(settings.out)
+    device = choose_device(settings.device, comm)
+    model = build_model(settings, train_data.label_names, log=print if first else _ignore, comm=comm)
     chain = build_chain(model, settings.loss)
     chain.to_device(device)
     if isinstance(model, MaskRCNN):
         use_masks(train_data, model.meta["model"])
-
-    say, say_of_validation = SayOnce(), SayOnce()
-    sound_data = datasets.ValidatedDataset(share(train_data, settings, comm), report=say)
-    iterator = make_iterator(sound_data, settings)
+    warn, warn_validation = WarnOnce(), WarnOnce()
+    valid_data = datasets.ValidatedDataset(share(train_data, settings, comm), report=warn)
+    iterator = make_iterator(valid_data, settings)
     if settings.recompute_statistics and not settings.resume:
-        _recompute_statistics(model, sound_data, settings, comm)
+        _recompute_statistics(model, valid_data, settings, comm)
     optimizer = _optimizer(chain, settings, comm)
-    if settings.trainable_layers is not None:
-        try:
-            freeze_backbone(model, settings.trainable_layers)
-        except ValueError as error:
-            raise CommandError(f"--trainable-layers: {error}") from error
     if comm is not None:
         np.random.seed(settings.seed + comm.rank)
     updater = training.updaters.StandardUpdater(iterator, optimizer, converter=datasets.collate, device=device)
     stop = Stop(settings.epochs, comm)
     trainer = training.Trainer(updater, stop, settings.out)
-    n_iterations = len(iterator.dataset) * settings.epochs // settings.batch
-    trainer.extend(LearningRate(_schedule(settings, n_iterations)))
-    trainer.extend(RandomState())
-    trainer.extend(MixedPrecisionState(optimizer))
-    if comm is not None:
-        trainer.extend(AverageLosses(comm))
-        trainer.extend(AverageStatistics(model, comm))
+    schedule = _schedule(settings, len(iterator.dataset) * settings.epochs // settings.batch)
+    for extension in (LearningRate(schedule), RandomState(), MixedPrecisionState(optimizer)):
+        trainer.extend(extension)
+    for extension in () if comm is None else (AverageLosses(comm), AverageStatistics(model, comm)):
+        trainer.extend(extension)
     if validation_data is not None:
-        evaluator = _evaluator(validation_data, model, say_of_validation, comm)
+        evaluator = _evaluator(validation_data, model, warn_validation, comm)
         trainer.extend(evaluator, trigger=(settings.evaluate_every, "epoch"))
-    snapshot = CommonSnapshot(settings.out, comm)
+    snapshot = Snapshot(settings.out / "snapshot.npz", comm=comm)
     trainer.extend(snapshot)
-    about = _about(settings, model, train_data, validation_data, comm)
     if first:
-        _extend(trainer, model, settings)
-        data, report = (train_data, say) if validation_data is None else (validation_data, say_of_validation)
-        if settings.samples:
-            trainer.extend(Samples(model, data, settings.out, n=settings.samples, report=report))
-        if validation_data is None:
-            print(
-                "no data to validate with (--validation, --held-out): no AP and no best.npz will be written, and the"
-                " samples are of images trained with",
-                file=sys.stderr,
-            )
+        sampled = (train_data, warn) if validation_data is None else (validation_data, warn_validation)
+        _extend(trainer, model, settings, *sampled)
     if settings.resume:
         resume(snapshot, trainer, settings)
     if first:
         with complete_file(settings.out / "train.json") as file:
-            json.dump(about, file, indent=2)
+            json.dump(_about(settings, model, train_data, validation_data, comm), file, indent=2)
     with stop.at_signal():
         trainer.run(show_loop_exception_msg=False)
         if stop.requested:
             snapshot(trainer)
-    sentence = left_out(sound_data, say_of_validation, comm)
+    sentence = left_out(valid_data, warn_validation, comm)
     if first:
-        if stop.requested:
-            print(f"stopped; go on with: chainfpn train --resume --out {settings.out}", file=sys.stderr)
-        if sentence:
-            print(sentence)
-        print(f"report: {write_report(settings.out)}")
+        _print_end(settings.out, stop.requested, sentence)
     return 1 if stop.requested else 0
 
 
-def _say_nothing(message):
-    """Take the sentences of all processes but the first."""
+def _ignore(message: str) -> None:
+    """Take the messages of all processes but the first."""
 
 
-def _prepare(out):
+def _print_end(out: pathlib.Path, stopped: bool, sentence: str) -> None:
+    """Write the report, and print where it is and what was left out."""
+    if stopped:
+        print(f"stopped; go on with: chainfpn train --resume --out {out}", file=sys.stderr)
+    if sentence:
+        print(sentence)
+    print(f"report: {write_report(out)}")
+
+
+def _make_folder(out: pathlib.Path) -> None:
     """Make the folder, and find out now what could not be written after the first epoch."""
     out.mkdir(parents=True, exist_ok=True)
     for name in _FILES:
@@ -159,12 +152,13 @@ def _prepare(out):
             raise CommandError(f"{out / name}: is a folder and cannot be written")
 
 
-def _recompute_statistics(model, data, settings, comm):
-    """Measure the trunk's batch normalization on images as they are trained with."""
+def _recompute_statistics(
+    model: Detector, data: datasets.ValidatedDataset, settings: argparse.Namespace, comm: Any
+) -> None:
+    """Compute the statistics of the trunk's batch normalization on images as they are trained with."""
     body = getattr(model.backbone, "body", None)
-    iterator = datasets.AspectRatioGroupedIterator(
-        data, min(_STATISTICS_BATCH, len(data)), datasets.orientation_groups(data)
-    )
+    batch_size, groups = min(_STATISTICS_BATCH, len(data)), datasets.orientation_groups(data)
+    iterator = datasets.AspectRatioGroupedIterator(data, batch_size, groups)
     n_batches = -(-settings.recompute_statistics // iterator.batch_size)
     batches = (model.prepare([img for img, *_ in next(iterator)])[0] for _ in range(n_batches))
     if body is None or not recompute_statistics(body, batches):
@@ -173,8 +167,8 @@ def _recompute_statistics(model, data, settings, comm):
         average_statistics(model, comm)
 
 
-def _optimizer(chain, settings, comm):
-    """Set up stochastic gradient descent with everything that belongs to it."""
+def _optimizer(chain: chainer.Chain, settings: argparse.Namespace, comm: Any) -> chainer.Optimizer:
+    """Set up stochastic gradient descent with its hooks, and freeze what is not trained."""
     optimizer = chainer.optimizers.MomentumSGD(lr=settings.lr)
     if settings.dtype == "mixed16":
         optimizer.use_fp32_update()
@@ -185,11 +179,16 @@ def _optimizer(chain, settings, comm):
         optimizer = multi_node_optimizer(optimizer, chain, comm)
     optimizer.add_hook(GradientClipping(settings.clip))
     optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(settings.weight_decay))
+    if settings.trainable_layers is not None:
+        try:
+            freeze_backbone(chain.model, settings.trainable_layers)
+        except ValueError as error:
+            raise CommandError(f"--trainable-layers: {error}") from error
     return optimizer
 
 
-def _schedule(settings, n_iterations):
-    """Choose the learning rate of each step."""
+def _schedule(settings: argparse.Namespace, n_iterations: int) -> Schedule:
+    """Return the learning rate of each step."""
     if settings.schedule == "cosine":
         schedule = cosine_schedule(settings.lr, n_iterations, final=0.02)
     elif settings.schedule == "step":
@@ -199,14 +198,22 @@ def _schedule(settings, n_iterations):
     return warm_up(schedule, settings.warm_up)
 
 
-def _evaluator(data, model, report, comm):
+def _evaluator(
+    data: datasets.DetectionDataset, model: Detector, report: Callable[[str], Any], comm: Any
+) -> DetectionEvaluator:
     try:
         return DetectionEvaluator(data, model, report=report, comm=comm)
-    except ValueError as error:
-        raise CommandError(f"--validation: {str(error).partition(': ')[2]}") from error
+    except InvalidArgument as error:
+        raise CommandError(f"--validation: {error.problem}") from error
 
 
-def _extend(trainer, model, settings):
+def _extend(
+    trainer: training.Trainer,
+    model: Detector,
+    settings: argparse.Namespace,
+    sampled: datasets.DetectionDataset,
+    report: Callable[[str], Any],
+) -> None:
     """Add what is shown and written by one process only."""
     trainer.extend(extensions.LogReport())
     trainer.extend(_print_epoch, trigger=(1, "epoch"), priority=-10)
@@ -217,9 +224,17 @@ def _extend(trainer, model, settings):
         trainer.extend(PlotMetrics(settings.out))
     except ImportError:
         print("no curves will be drawn: matplotlib is missing; pip install matplotlib", file=sys.stderr)
+    if settings.samples:
+        trainer.extend(Samples(model, sampled, settings.out, n=settings.samples, report=report))
+    if settings.validation is None and settings.held_out is None:
+        print(
+            "no data to validate with (--validation, --held-out): no AP and no best.npz will be written, and the"
+            " samples are of images trained with",
+            file=sys.stderr,
+        )
 
 
-def _print_epoch(trainer):
+def _print_epoch(trainer: training.Trainer) -> None:
     """Print a line about the epoch that has ended."""
     entry = trainer.get_extension("LogReport").log[-1]
     ap = f"  AP50 {entry[KEY]:.4f}" if KEY in entry else ""
@@ -230,19 +245,21 @@ def _print_epoch(trainer):
     )
 
 
-def _about(settings, model, train_data, validation_data, comm):
-    """Say what is being done, and with what."""
+def _about(
+    settings: argparse.Namespace,
+    model: Detector,
+    train_data: datasets.DetectionDataset,
+    validation_data: datasets.DetectionDataset | None,
+    comm: Any,
+) -> dict[str, Any]:
+    """Return the content of ``train.json``."""
+    packages = {"chainfpn": chainfpn, "chainer": chainer, "chainercv": chainercv, "numpy": np}
+    versions = {name: package.__version__ for name, package in packages.items()}
     return {
         "settings": to_json(settings),
         "model": model.meta,
         "processes": 1 if comm is None else comm.size,
         "label_names": train_data.label_names,
         "images": {"training": len(train_data), "validation": 0 if validation_data is None else len(validation_data)},
-        "versions": {
-            "chainfpn": chainfpn.__version__,
-            "chainer": chainer.__version__,
-            "chainercv": chainercv.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": {**versions, "python": platform.python_version()},
     }

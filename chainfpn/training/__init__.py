@@ -16,7 +16,7 @@ from chainfpn.training.multi_node import (
 )
 from chainfpn.training.plot_metrics import PlotMetrics
 from chainfpn.training.rcnn_chains import FasterRCNNTrainChain, KeypointRCNNTrainChain, MaskRCNNTrainChain
-from chainfpn.training.schedules import LearningRate, cosine_schedule, step_schedule, warm_up
+from chainfpn.training.schedules import LearningRate, Schedule, cosine_schedule, step_schedule, warm_up
 from chainfpn.training.snapshot import Snapshot, load_snapshot, save_snapshot
 from chainfpn.training.statistics import recompute_statistics
 from chainfpn.training.train_chain import train_chain
@@ -39,6 +39,7 @@ __all__ = [
     "RandomState",
     "RetinaNetTrainChain",
     "SSDTrainChain",
+    "Schedule",
     "Snapshot",
     "TrainChain",
     "average_statistics",

@@ -82,10 +82,11 @@ class Evaluation:
             ImportError: if pycocotools is not installed.
         """
         detections, ground_truth = self._sides()
-        bboxes, labels, areas, crowdeds, masks = _columns(ground_truth, "bbox", "label", "area", "crowded", "mask")
-        *predicted, pred_masks = _columns(detections, "bbox", "label", "score", "mask")
-        options = {"gt_areas": areas, "gt_crowdeds": crowdeds, "gt_masks": masks, "pred_masks": pred_masks}
-        return evaluate_coco(*predicted, bboxes, labels, **options)
+        predicted = _columns(detections, "bbox", "label", "score", "mask")
+        expected = _columns(ground_truth, "bbox", "label", "area", "crowded", "mask")
+        options = dict(zip(("pred_bboxes", "pred_labels", "pred_scores", "pred_masks"), predicted, strict=True))
+        names = ("gt_bboxes", "gt_labels", "gt_areas", "gt_crowdeds", "gt_masks")
+        return evaluate_coco(**options, **dict(zip(names, expected, strict=True)))
 
     def _sides(self) -> tuple[list[dict], list[dict]]:
         """Return detections and ground truth, lists with an entry per image."""

@@ -1,6 +1,8 @@
 """The whole state of a training in a file."""
 
 import os
+import pathlib
+from typing import Any
 
 import chainer
 import numpy as np
@@ -17,18 +19,25 @@ _FORMER = {"KeepWeights": "BestWeights", "Curves": "PlotMetrics"}
 class Snapshot(extension.Extension):
     """Write the trainer's state at the end of every epoch, always to the same file.
 
-    Unlike Chainer's extension of this kind it never leaves half a file under the name.
+    Unlike Chainer's extension of this kind it never leaves half a file under the name. Of several processes each writes
+    its own; the new files take the place of the old ones when all are complete.
 
     Args:
-        path (str or os.PathLike): The file.
+        path (str or os.PathLike): The file; the process of rank 1 writes ``NAME-1.npz`` for ``NAME.npz``.
+        comm (chainermn.CommunicatorBase or None): The processes, all of which must have this extension.
+
+    Attributes:
+        path (pathlib.Path): The file of this process.
     """
 
     name = "Snapshot"
     trigger = 1, "epoch"
     priority = -100  # after everything that has a state
 
-    def __init__(self, path: PathLike) -> None:
-        self.path = path
+    def __init__(self, path: PathLike, *, comm: Any = None) -> None:
+        path = pathlib.Path(path)
+        self.path = path.with_stem(f"{path.stem}-{comm.rank}") if comm is not None and comm.rank else path
+        self.comm = comm
 
     def __call__(self, trainer: chainer.training.Trainer) -> None:
         """Write the file.
@@ -36,7 +45,13 @@ class Snapshot(extension.Extension):
         Args:
             trainer (chainer.training.Trainer): The trainer.
         """
-        save_snapshot(self.path, trainer)
+        if self.comm is None:
+            save_snapshot(self.path, trainer)
+            return
+        complete = self.path.with_name(f"{self.path.name}.part")
+        save_snapshot(complete, trainer)
+        self.comm.mpi_comm.barrier()
+        complete.replace(self.path)
 
 
 def save_snapshot(path: PathLike, trainer: chainer.training.Trainer) -> None:

@@ -11,7 +11,7 @@ from chainercv.utils import bbox_iou, read_image
 
 from chainfpn import models, read_weights
 from chainfpn.cli import train
-from chainfpn.cli.training_options import to_json
+from chainfpn.cli.training_resume import to_json
 from chainfpn.data import photograph_path, weights_path
 from reference.pedestrians import average_precision, torchvision_result
 

@@ -5,9 +5,15 @@ import pytest
 from PIL import Image
 
 from chainfpn.cli import drawing
-from chainfpn.cli.drawing import draw
+from chainfpn.cli.drawing import draw as draw_detections
+from chainfpn.links import Detections
 
 NAMES = ["person", "a very long name of a thing", "dog"]
+
+
+def draw(image, bbox, label, score, names):
+    detections = Detections(np.asarray(bbox), np.asarray(label, dtype=np.int32), np.asarray(score))
+    return draw_detections(image, detections, names)
 
 
 def labelled_pixels(picture, image):

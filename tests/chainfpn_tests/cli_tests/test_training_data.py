@@ -9,7 +9,7 @@ from PIL import Image
 from chainfpn import datasets
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.train import DEFAULTS
-from chainfpn.cli.training_data import SayOnce, left_out, make_iterator, open_data
+from chainfpn.cli.training_data import WarnOnce, left_out, make_iterator, open_data
 
 OBJECT = """<object><name>{}</name><difficult>{}</difficult>
 <bndbox><xmin>1</xmin><ymin>1</ymin><xmax>20</xmax><ymax>30</ymax></bndbox></object>"""
@@ -115,16 +115,16 @@ def test_nothing_to_paste(voc):
         make_iterator(data, told)
 
 
-def test_each_sentence_is_said_once(capsys):
-    say = SayOnce()
+def test_each_warning_is_printed_once(capsys):
+    warn = WarnOnce()
     for message in ("a", "b", "a"):
-        say(message)
+        warn(message)
     assert capsys.readouterr().err == "a\nb\n"
-    assert say.said == {"a", "b"}
+    assert warn.warnings == {"a", "b"}
 
 
 @pytest.mark.parametrize(
-    ("counts", "said", "sentence"),
+    ("counts", "warnings", "sentence"),
     [
         ((0, 0), set(), ""),
         ((0, 2), set(), "left out: 0 images, 2 boxes"),
@@ -132,6 +132,6 @@ def test_each_sentence_is_said_once(capsys):
         ((1, 0), {"a", "b"}, "left out: 1 images, 0 boxes; 2 images or boxes to validate with"),
     ],
 )
-def test_what_is_left_out_is_counted(counts, said, sentence):
+def test_what_is_left_out_is_counted(counts, warnings, sentence):
     data = argparse.Namespace(n_broken_images=counts[0], n_broken_boxes=counts[1])
-    assert left_out(data, argparse.Namespace(said=said), None) == sentence
+    assert left_out(data, argparse.Namespace(warnings=warnings), None) == sentence

@@ -1,5 +1,6 @@
 """A training that was stopped goes on as if it had not been."""
 
+import argparse
 import functools
 
 import chainer
@@ -139,3 +140,37 @@ def test_the_best_is_kept_and_remembered(tmp_path):
 
 def _meta(path):
     return read_weights(path)[1]
+
+
+class Meeting:
+    """A communicator in place of MPI's."""
+
+    def __init__(self, rank, barrier):
+        self.rank = rank
+        self.mpi_comm = argparse.Namespace(barrier=barrier)
+
+
+@pytest.fixture
+def write(monkeypatch):
+    """Let a snapshot be a text."""
+    monkeypatch.setattr("chainfpn.training.snapshot.save_snapshot", lambda path, trainer: path.write_text(trainer))
+
+
+@pytest.mark.parametrize(("rank", "name"), [(0, "snapshot.npz"), (1, "snapshot-1.npz")])
+def test_the_old_file_stays_until_all_new_ones_are_there(rank, name, tmp_path, write):
+    seen = []
+    snapshot = Snapshot(tmp_path / "snapshot.npz", comm=Meeting(rank, lambda: seen.append((tmp_path / name).exists())))
+    snapshot("first")
+    snapshot("second")
+    assert seen == [False, True]
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "second")]
+
+
+def test_a_process_that_fails_leaves_the_old_files(tmp_path, write):
+    def fail():
+        raise KeyboardInterrupt
+
+    Snapshot(tmp_path / "snapshot.npz", comm=Meeting(0, lambda: None))("first")
+    with pytest.raises(KeyboardInterrupt):
+        Snapshot(tmp_path / "snapshot.npz", comm=Meeting(0, fail))("second")
+    assert (tmp_path / "snapshot.npz").read_text() == "first"

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chainfpn.cli.detection import detect_all
+from chainfpn.cli.detection_run import detect_all
 from chainfpn.cli.errors import CommandError
 from chainfpn.images import read_image
+from chainfpn.links import Detections
 
 
 class Detector:
@@ -17,17 +18,17 @@ class Detector:
     label_names = ("lamp", "moon")
     score_thresh = None
 
-    def predict(self, imgs):
+    def detect(self, imgs):
         (img,) = imgs
         if img.shape[1:] == (7, 7):
             raise MemoryError
         y, x = np.nonzero(img.mean(axis=0) > 200)
         if len(y) == 0:
-            return [np.zeros((0, 4), np.float32)], [np.zeros(0, np.int32)], [np.zeros(0, np.float32)]
+            return [Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.int32), np.zeros(0, np.float32))]
         bbox = np.array([[y.min(), x.min(), y.max() + 1, x.max() + 1]] * 2, dtype=np.float32)
         score = np.array([0.9, 0.4], dtype=np.float32)
         keep = score > self.score_thresh
-        return [bbox[keep]], [np.array([1, 0], dtype=np.int32)[keep]], [score[keep]]
+        return [Detections(bbox[keep], np.array([1, 0], dtype=np.int32)[keep], score[keep])]
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_labels_without_names_are_numbers(folder, capsys):
 
 def test_a_crash_leaves_no_json(folder):
     class Crashing(Detector):
-        def predict(self, imgs):
+        def detect(self, imgs):
             raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):

@@ -1,0 +1,86 @@
+"""Options that commands share, and the types of their values."""
+
+import argparse
+import math
+import pathlib
+from collections.abc import Callable, Iterable
+
+from chainfpn.cli.errors import CommandError
+
+
+def add_weights(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Declare ``--weights`` and ``--model``."""
+    text = "an .npz from weights-convert, or a checkpoint (.pth ...), which is converted on the fly"
+    parser.add_argument("--weights", type=pathlib.Path, required=required, metavar="FILE", help=text)
+    parser.add_argument("--model", metavar="NAME", help="name of the model, if the weights do not name it")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--device``."""
+    parser.add_argument("--device", default="cpu", metavar="cpu|cuda:N", help="where to compute (default: %(default)s)")
+
+
+def add_out(parser: argparse.ArgumentParser, default: str) -> None:
+    """Declare ``--out``."""
+    text = "folder of the pictures (default: %(default)s)"
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(default), metavar="DIR", help=text)
+
+
+def add_json(parser: argparse.ArgumentParser, what: str) -> None:
+    """Declare ``--json``."""
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help=f"also write the {what} to FILE, as JSON")
+
+
+def check_json(path: pathlib.Path | None, inputs: Iterable[pathlib.Path | str | None], what: str) -> None:
+    """Raise a CommandError if ``--json`` would replace a file that is read, whether or not it is there yet."""
+    if path is not None and path.resolve() in [pathlib.Path(given).resolve() for given in inputs if given is not None]:
+        raise CommandError(f"--json must not name {what}, got {path}")
+
+
+def whole(least: int, most: int = 2**31) -> Callable[[str], int]:
+    """Return the type of whole numbers from ``least`` to ``most``."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"must be {f'>= {least}' if value < least else f'<= {most}'}, got {text}")
+        return value
+
+    return number
+
+
+def real(rule: str) -> Callable[[str], float]:
+    """Return the type of numbers that obey a rule: ``'>= 0'``, or ``'> 0'``, which takes ``inf``, too."""
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not (value > 0 if rule == "> 0" else 0 <= value < math.inf):
+            raise argparse.ArgumentTypeError(f"must be {rule}, got {text}")
+        return value
+
+    return number
+
+
+def numbers(text: str) -> list[int]:
+    """Parse whole numbers >= 1 with commas."""
+    return [whole(1)(number) for number in text.split(",")]
+
+
+def amounts(text: str) -> list[float]:
+    """Parse four numbers from 0 to 1 with commas."""
+    values = [float(number) for number in text.split(",")]
+    if len(values) != 4 or not all(0 <= value <= 1 for value in values):
+        raise argparse.ArgumentTypeError(f"must be four numbers in 0 to 1, got {text}")
+    return values
+
+
+def words(text: str) -> list[str]:
+    """Parse words with commas."""
+    return [word.strip() for word in text.split(",")]
+
+
+def pair(text: str) -> str:
+    """Check that a text is KEY=VALUE."""
+    if not text.partition("=")[0] or "=" not in text:
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text}")
+    return text

@@ -1,0 +1,144 @@
+"""How a training stops before its end, and goes on: signals, saved options, snapshots of all processes."""
+
+import argparse
+import contextlib
+import json
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import chainer
+
+from chainfpn.cli.errors import CommandError
+from chainfpn.training import Snapshot, load_snapshot
+
+#: What every run is given anew, and is not kept in ``train.json``.
+OF_EACH_RUN = ("command", "run", "out", "resume", "resume_state", "device", "mpi")
+#: What may differ in a resumed training.
+_CHANGEABLE = ("epochs", "evaluate_every", "samples")
+#: Ctrl-C, and what mpiexec and the schedulers of clusters send in its place.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """End a training after its last epoch, or after the step during which Ctrl-C or SIGTERM came.
+
+    The second Ctrl-C ends the program at once; more of SIGTERM, which mpiexec may send several times, is ignored.
+
+    Args:
+        n_epochs (int): After how many epochs.
+        comm (chainermn.CommunicatorBase or None): The processes, which all stop at the same step.
+
+    Attributes:
+        requested (bool): Whether a signal has come to any of them.
+    """
+
+    def __init__(self, n_epochs: int, comm: Any) -> None:
+        self.n_epochs, self.comm = n_epochs, comm
+        self.requested = False
+
+    def __call__(self, trainer: chainer.training.Trainer) -> bool:
+        """Decide before a step whether to stop.
+
+        Args:
+            trainer (chainer.training.Trainer): The trainer.
+
+        Returns:
+            bool: Whether to.
+        """
+        if self.comm is not None:
+            self.requested = self.comm.allreduce_obj(int(self.requested)) > 0
+        return self.requested or trainer.updater.epoch >= self.n_epochs
+
+    def get_training_length(self) -> tuple[int, str]:
+        """Return the length of the training, for ``ProgressBar``."""
+        return self.n_epochs, "epoch"
+
+    @contextlib.contextmanager
+    def at_signal(self) -> Iterator[None]:
+        """Listen to the signals while the block runs, which should save what there is at its end."""
+
+        def request(number: int, frame: Any) -> None:
+            signal.signal(signal.SIGINT, former[signal.SIGINT])
+            self.requested = True
+
+        former = {number: signal.signal(number, request) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+
+def to_json(settings: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that a training keeps in ``train.json``.
+
+    Args:
+        settings (argparse.Namespace): The options.
+
+    Returns:
+        dict: JSON values.
+    """
+    return {key: value for key, value in vars(settings).items() if key not in OF_EACH_RUN}
+
+
+def resumed_settings(given: dict[str, Any], defaults: dict[str, Any]) -> argparse.Namespace:
+    """Return the options of the training in ``--out``, with those of this run.
+
+    Args:
+        given (dict): What the command line has.
+        defaults (dict): Every option and its default.
+
+    Returns:
+        argparse.Namespace: Every option, and ``resume_state``, the content of ``train.json``.
+
+    Raises:
+        CommandError: if there is no training, or it had other options.
+    """
+    path = given["out"] / "train.json"
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        saved = {**defaults, **state["settings"]}
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be read ({error.strerror}); --resume needs a training in --out") from None
+    except (ValueError, KeyError, TypeError):
+        raise CommandError(f"{path}: is not what a training wrote") from None
+    kept = [key for key in given if key not in (*OF_EACH_RUN, *_CHANGEABLE)]
+    others = ["--" + key.replace("_", "-") for key in kept if given[key] != saved[key]]
+    if others:
+        raise CommandError(f"--resume goes on with the options in {path}, but {', '.join(others)} would change them")
+    return argparse.Namespace(**{**saved, **given, "resume_state": state})
+
+
+def resume(snapshot: Snapshot, trainer: chainer.training.Trainer, settings: argparse.Namespace) -> None:
+    """Go on where the training was stopped, which must be the same place in all processes.
+
+    Args:
+        snapshot (Snapshot): The one that wrote the files.
+        trainer (chainer.training.Trainer): The trainer, not yet run.
+        settings (argparse.Namespace): The options of ``chainfpn train``.
+
+    Raises:
+        CommandError: if the training cannot go on so.
+        WeightsError: if a file is not the snapshot of such a training.
+        OSError: if it cannot be read.
+    """
+    comm, state, n_epochs = snapshot.comm, settings.resume_state, settings.epochs
+    n_processes = 1 if comm is None else comm.size
+    n_saved = state.get("processes", n_processes)
+    if n_saved != n_processes:
+        raise CommandError(
+            f"--resume: the training had {n_saved} processes and must have as many now, not {n_processes}"
+        )
+    load_snapshot(snapshot.path, trainer)
+    if comm is not None:
+        iterations = sorted(set(comm.mpi_comm.allgather(trainer.updater.iteration)))
+        if len(iterations) > 1:
+            steps = " and ".join(map(str, iterations))
+            raise CommandError(f"--resume: the snapshots of all processes must be of one step, got steps {steps}")
+    done, saved = trainer.updater.epoch, state["settings"].get("epochs", n_epochs)
+    if n_epochs < done:
+        raise CommandError(f"--epochs must be at least the number of those that are done, {done}, got {n_epochs}")
+    if n_epochs != saved and settings.schedule != "constant" and (comm is None or comm.rank == 0):
+        schedule = f"the {settings.schedule} schedule is that of {n_epochs} epochs"
+        print(f"--epochs {n_epochs} instead of {saved}: from here on {schedule}")
