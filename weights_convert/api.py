@@ -14,7 +14,7 @@ from weights_convert.errors import CheckpointError, error_context
 from weights_convert.find_state_dict import find_state_dict
 from weights_convert.layouts import find_layout
 from weights_convert.matching import Match, match_checkpoint, require_fit, strip_wrappers
-from weights_convert.meta import make_meta, own_meta
+from weights_convert.meta import make_meta
 from weights_convert.options import ANY_MODEL, Options
 from weights_convert.read.contents import open_checkpoint
 from weights_convert.read.tensor import Tensor, Unsupported
@@ -151,7 +151,9 @@ def convert(
     with _prepare(src, Options(model, meta, drop, allow_missing, only, rename, dtype, entry)) as (match, finish):
         if os.path.exists(dst) and os.path.samefile(src, dst):
             raise CheckpointError(f"{dst}: is the source itself")
-        write_checkpoint(dst, match.report.mapped, _Reader(match), finish, to=to, compress=compress)
+        write_checkpoint(
+            dst, match.report.mapped, _Reader(match), finish, to=to, compress=compress, torch_names=match.torch_names
+        )
     match.report.written = os.fspath(dst)
     if check:
         try:
@@ -164,7 +166,8 @@ def convert(
 
 def _check(match: Match, src: PathLike, dst: PathLike, to: str, entry: str | None) -> None:
     report = match.report
-    check_written(dst, to, report.mapped, _Reader(match))
+    names = {name: name for name in report.mapped} if to == "npz" else match.torch_names
+    check_written(dst, names, _Reader(match))
     report.notes.append(f"{len(match.tensors)} tensors read back from the written file are equal")
     with error_context(report.source):
         report.notes.append(check_against_torch(src, find_state_dict(match.contents.tree, entry)))
@@ -175,7 +178,7 @@ def _prepare(path: PathLike, options: Options) -> Iterator[tuple[Match, Callable
     """Give the match, and a function that makes ``__meta__``; the source is hashed meanwhile in a thread."""
     match = match_checkpoint(path, options)
     require_fit(match)
-    report, source, known = match.report, match.contents.source, own_meta(match.contents)
+    report, source, known = match.report, match.contents.source, match.meta
     name = None if report.model == ANY_MODEL else report.model
     extra = ({"label_names": known["label_names"]} if known.get("label_names") else {}) | (options.meta or {})
 
@@ -184,7 +187,8 @@ def _prepare(path: PathLike, options: Options) -> Iterator[tuple[Match, Callable
         twin = published_twin(digest) or known.get("model")
         builder = twin if options.model is None and twin in report.ambiguous_with else name
         made = make_meta(builder, arguments, extra, source=source.name, sha256=digest, converter=__version__)
-        return known | made  # of what the file says, a training's record stays
+        made |= {"torch_names": match.irregular_names} if match.irregular_names else {}
+        return {key: value for key, value in known.items() if key != "torch_names"} | made  # a training's record stays
 
     make("")  # what is wrong with it is said before anything is written
     with ThreadPoolExecutor(1) as pool:

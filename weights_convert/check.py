@@ -2,22 +2,20 @@
 
 import inspect
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 
-from weights_convert import param_names
 from weights_convert._typing import Array, PathLike
 from weights_convert.errors import CheckpointError
 from weights_convert.find_state_dict import StateDict, find_state_dict
 from weights_convert.read.contents import open_checkpoint
 
 
-def check_written(path: PathLike, to: str, mapped: Iterable[str], read: Callable[[str], Array]) -> None:
+def check_written(path: PathLike, names: Mapping[str, str], read: Callable[[str], Array]) -> None:
     """Reload a written file and compare every array with what should be in it, bit for bit.
 
     Args:
         path (str or path): The file.
-        to (str): Its format.
-        mapped (dict): Its .npz names.
+        names (dict): ``{npz name: its name in the file}``.
         read (callable): Gives the array that should be under an .npz name.
 
     Raises:
@@ -25,7 +23,6 @@ def check_written(path: PathLike, to: str, mapped: Iterable[str], read: Callable
     """
     contents = open_checkpoint(path)
     tensors = find_state_dict(contents.tree).tensors
-    names = {name: name if to == "npz" else param_names.to_torch(name) for name in mapped}
     if set(names.values()) != set(tensors):
         raise CheckpointError(f"{contents.source.name}: was written with other names than it should have")
     for name, written in names.items():

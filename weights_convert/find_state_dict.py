@@ -1,5 +1,6 @@
 """Find the state dict in whatever was saved: a bare one, a wrapped one, a whole module, a trainer's checkpoint."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ ENTRIES = (
 
 _MAX_WRAPS = 6
 _MAX_NAME = 1000
+_MAX_MODULES = 20_000
 
 
 @dataclass
@@ -35,6 +37,17 @@ class StateDict:
     entry: str = ""
     others: list[str] = field(default_factory=list)
     not_tensors: list[str] = field(default_factory=list)
+
+    def add(self, key: Any, tensor: Tensor | Unsupported) -> None:
+        """Put a tensor under a name that no other has."""
+        name = str(key)
+        if not name.isprintable() or not 0 < len(name) <= _MAX_NAME:
+            raise CheckpointError(f"has a tensor named {name[:40]!a}, which no model has")
+        if name in self.tensors:
+            raise CheckpointError(f"has two tensors named {name[:40]}")
+        tensor = copy.copy(tensor)  # tied tensors are one object
+        tensor.source_name = name
+        self.tensors[name] = tensor
 
 
 def find_state_dict(tree: Any, entry: str | None = None) -> StateDict:
@@ -82,13 +95,16 @@ def _tensor(value: Any) -> Tensor | Unsupported | None:
     return value if isinstance(value, (Tensor, Unsupported)) else None
 
 
-def _holds_tensors(value: Any, depth: int = 4) -> bool:
-    items = _mapping(value)
-    if items is None:
-        return False
-    if any(_tensor(item) is not None for item in items.values()):
-        return True
-    return depth > 0 and any(_holds_tensors(item, depth - 1) for item in items.values())
+def _holds_tensors(value: Any) -> bool:
+    """Return whether there are tensors under names in a value, at most five mappings deep."""
+    level, seen = [value], set[int]()
+    for _ in range(5):
+        mappings = [items for item in level if id(item) not in seen and (items := _mapping(item)) is not None]
+        seen |= set(map(id, level))
+        level = [item for items in mappings for item in items.values()]
+        if any(_tensor(item) is not None for item in level):
+            return True
+    return False
 
 
 def _is_module(value: Any) -> bool:
@@ -124,34 +140,28 @@ def _flatten(tree: Any, entry: str, others: list[str]) -> StateDict:
             if tensor is None:
                 state.not_tensors.append(str(key))
             else:
-                state.tensors[_name(key)] = tensor
+                state.add(key, tensor)
     if not state.tensors:
         raise CheckpointError("is well-formed but holds no tensors with names")
     return state
 
 
-def _name(key: Any) -> str:
-    name = str(key)
-    if not name.isprintable() or not 0 < len(name) <= _MAX_NAME:
-        raise CheckpointError(f"has a tensor named {name[:40]!a}, which no model has")
-    return name
-
-
-def _walk_module(root: Any, state: StateDict) -> None:
-    pending, seen = [("", root)], set[int]()
+def _walk_module(root: Record, state: StateDict) -> None:
+    """Name tensors as ``state_dict()`` does: a module in two places has its tensors under two names."""
+    pending, n_modules = [("", root, frozenset({id(root)}))], 0
     while pending:
-        prefix, module = pending.pop()
-        if id(module) in seen:  # a module that contains itself, or is shared: its tensors have a name already
-            continue
-        seen.add(id(module))
+        prefix, module, around = pending.pop()
+        n_modules += 1
+        if n_modules > _MAX_MODULES:
+            raise CheckpointError(f"has more than {_MAX_MODULES} modules, shared ones counted wherever they are")
         attributes = module.attributes()
         skipped = attributes.get("_non_persistent_buffers_set")
         skipped = skipped if isinstance(skipped, set) else ()
         for kind in ("_parameters", "_buffers"):
             for key, value in (_mapping(attributes.get(kind)) or {}).items():
-                if value is not None and key not in skipped and _tensor(value) is not None:
-                    state.tensors[_name(f"{prefix}{key}")] = _tensor(value)
-        children = [
-            (f"{prefix}{k}.", m) for k, m in (_mapping(attributes.get("_modules")) or {}).items() if _is_module(m)
-        ]
-        pending += reversed(children)
+                tensor = None if key in skipped else _tensor(value)
+                if tensor is not None:
+                    state.add(f"{prefix}{key}", tensor)
+        children = (_mapping(attributes.get("_modules")) or {}).items()
+        inside = [(f"{prefix}{k}.", m, around | {id(m)}) for k, m in children if _is_module(m) and id(m) not in around]
+        pending += reversed(inside)

@@ -10,10 +10,13 @@ from weights_convert.architectures import Candidate, candidates
 from weights_convert.errors import CheckpointError, ConversionError, error_context, printable
 from weights_convert.find_state_dict import find_state_dict
 from weights_convert.layouts import Layout, find_layout
+from weights_convert.meta import own_meta
 from weights_convert.options import ANY_MODEL, Options
+from weights_convert.read import npz
 from weights_convert.read.contents import Contents, open_checkpoint
 from weights_convert.read.tensor import DTYPES, REFUSED_DTYPES, Tensor, Unsupported
 from weights_convert.report import Report
+from weights_convert.rules import rename_each
 
 #: Prefixes that wrappers put before every name: DistributedDataParallel, torch.compile, Lightning.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "updater/model:main/model/", "updater/model:main/")
@@ -31,14 +34,27 @@ class Match:
     Attributes:
         contents (Contents): The open file.
         report (Report): The account so far.
+        meta (dict): The file's ``__meta__``, empty if it has none.
         dtype (str or None): What floating-point tensors become; ``None`` keeps theirs.
         tensors (dict): ``{npz name: Tensor}``.
+        torch_names (dict): ``{npz name: what it is called in a .pth or .safetensors}``.
     """
 
     contents: Contents
     report: Report
+    meta: Json
     dtype: str | None = None
     tensors: dict[str, Tensor] = field(default_factory=dict)
+    torch_names: dict[str, str] = field(default_factory=dict)
+
+    def to_torch(self, name: str) -> str:
+        """Return torch's name for a Chainer name: what the file remembers, or what the rule says."""
+        return self.meta.get("torch_names", {}).get(name) or param_names.to_torch(name)
+
+    @property
+    def irregular_names(self) -> dict[str, str]:
+        """Those of `torch_names` that the rule does not give back, for ``__meta__``."""
+        return {name: torch for name, torch in self.torch_names.items() if param_names.to_torch(name) != torch}
 
 
 def match_checkpoint(path: PathLike, options: Options) -> Match:
@@ -49,14 +65,15 @@ def match_checkpoint(path: PathLike, options: Options) -> Match:
     """
     contents = open_checkpoint(path)
     report = Report(contents.source.name, contents.format)
-    match = Match(contents, report, options.dtype)
+    match = Match(contents, report, own_meta(contents), options.dtype)
     with error_context(contents.source.name):
         state = find_state_dict(contents.tree, options.entry)
         report.entry = state.entry
         for text, names in (("beside it in the file", state.others), ("no tensors, left out", state.not_tensors)):
             report.notes += [printable(f"{text}: {', '.join(names[:10])}")] if names else []
-        tensors, layout = _to_torchvision(state.tensors, report, options.meta or {})
-        new_names = _chainer_names(tensors, options)
+        tensors, layout, is_chainer = _to_torchvision(state.tensors, match, options)
+        as_is = options.model == ANY_MODEL and not layout.table
+        new_names = _npz_names(tensors, options, keep=as_is and is_chainer)
         named, origin = _select(tensors, new_names, options, report)
         _refuse(named, report)
         _fit(named, {new: tensors[name] for name, (_, new) in new_names.items()}, options, report)
@@ -64,6 +81,10 @@ def match_checkpoint(path: PathLike, options: Options) -> Match:
         if layout.any_trunk and report.model is not None:
             report.model = report.model.replace("_resnet50_", "_resnet_")
         match.tensors = {name: tensor for name, tensor in named.items() if isinstance(tensor, Tensor)}
+        for name, tensor in match.tensors.items():
+            own = "" if is_chainer or not as_is else tensor.source_name
+            is_new = new_names[origin[name]][0] != name
+            match.torch_names[name] = (not is_new and (own or match.to_torch(name))) or param_names.to_torch(name)
         _describe(match, origin)
     return match
 
@@ -85,8 +106,9 @@ def require_fit(match: Match) -> None:
         raise ConversionError("\n".join(problems), report)
 
 
-def _to_torchvision(tensors: Tensors, report: Report, meta: Json) -> tuple[Tensors, Layout]:
-    """Return the tensors under torchvision's names, and the layout they were in."""
+def _to_torchvision(tensors: Tensors, match: Match, options: Options) -> tuple[Tensors, Layout, bool]:
+    """Return the tensors under torchvision's names, the layout they were in, and whether that is Chainer's."""
+    report = match.report
     tensors = strip_wrappers(tensors)
     if any("/" in name for name in tensors):
         tensors = dict(sorted(tensors.items()))  # Chainer saves in an order that changes from run to run
@@ -95,13 +117,17 @@ def _to_torchvision(tensors: Tensors, report: Report, meta: Json) -> tuple[Tenso
         tensors = _without_common_prefix(tensors)
         layout = find_layout(tensors)
     report.layout = layout.name
-    if any("/" in name for name in tensors) and not layout.chainer_names:
+    is_npz = match.contents.format == npz.FORMAT
+    is_chainer = any("/" in name for name in tensors) or (is_npz and not any("." in name for name in tensors))
+    is_chainer &= not layout.chainer_names and (is_npz or options.model != ANY_MODEL)
+    if is_chainer:
         report.layout = "Chainer"
-        tensors = {param_names.to_torch(name): tensor for name, tensor in tensors.items()}
+        if options.model != ANY_MODEL:
+            tensors = rename_each(tensors, match.to_torch)
     tensors = layout.apply(tensors, report)
-    if meta.get("input") == "caffe":
+    if (options.meta or {}).get("input") == "caffe":
         tensors = tensor_fixups.fold_caffe_scale(tensor_fixups.flip_bgr(tensors, report), report)
-    return tensors, layout
+    return tensors, layout, is_chainer
 
 
 def _without_common_prefix(tensors: Tensors) -> Tensors:
@@ -127,8 +153,10 @@ def strip_wrappers(tensors: Tensors) -> Tensors:
     return tensors
 
 
-def _chainer_names(tensors: Tensors, options: Options) -> dict[str, tuple[str, str]]:
-    """Return ``{torchvision's name: (npz name, npz name after --rename)}``."""
+def _npz_names(tensors: Tensors, options: Options, *, keep: bool) -> dict[str, tuple[str, str]]:
+    """Return ``{torchvision's name: (npz name, npz name after --rename)}``; the first two are the same to ``keep``."""
+    if keep:
+        return {name: (name, options.renamed(name)) for name in tensors}
     ndims = {name: len(t.shape) if isinstance(t, Tensor) else 0 for name, t in tensors.items()}
     return {source: (name, options.renamed(name)) for source, name in param_names.to_chainer(ndims).items()}
 

@@ -1,7 +1,7 @@
 """Renaming by tables: data, not code. First match wins; what matches nothing is reported, never guessed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from weights_convert._typing import Tensors
@@ -43,20 +43,39 @@ def rename(tensors: Tensors, table: Sequence[Rule], report: Report, *, keep_unma
         CheckpointError: if two tensors end up under one name.
     """
     active = [r for r in table if not (r.unless and any(re.match(r.unless, key) for key in tensors))]
+
+    def rename_one(key: str) -> str | None:
+        for rule in active:
+            if match := re.match(rule.pattern, key):
+                if rule.name is None:
+                    report.dropped[key] = rule.why
+                return None if rule.name is None else match.expand(rule.name) + key[match.end() :]
+        return key if keep_unmatched else f"?{key}"
+
+    return rename_each(tensors, rename_one)
+
+
+def rename_each(tensors: Tensors, new_name: Callable[[str], str | None]) -> Tensors:
+    """Give every tensor another name, or leave it out.
+
+    Args:
+        tensors (dict): ``{name: tensor}``.
+        new_name (callable): Gives the new name, or None.
+
+    Returns:
+        dict: The tensors under their new names.
+
+    Raises:
+        CheckpointError: if two tensors end up under one name.
+    """
     result: Tensors = {}
     origin: dict[str, str] = {}
     for key, tensor in tensors.items():
-        new: str | None = key if keep_unmatched else f"?{key}"
-        for rule in active:
-            if match := re.match(rule.pattern, key):
-                new = None if rule.name is None else match.expand(rule.name) + key[match.end() :]
-                break
-        if new is None:
-            report.dropped[key] = rule.why
-            continue
+        new = new_name(key)
         if new in result:
             raise CheckpointError(f"{origin[new]} and {key} would both become {new}")
-        result[new], origin[new] = tensor, key
+        if new is not None:
+            result[new], origin[new] = tensor, key
     return result
 
 

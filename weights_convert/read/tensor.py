@@ -120,11 +120,14 @@ class Tensor:
         dtype (str or None): Where it is not the storage's.
         fortran (bool): Whether the order without strides is Fortran's.
 
+    Attributes:
+        source_name (str): What it is called in the file; empty where its values are not those of the file.
+
     Raises:
         CheckpointError: if it reaches beyond the storage, or repeats its elements beyond reason.
     """
 
-    __slots__ = ("dtype", "offset", "shape", "storage", "strides")
+    __slots__ = ("dtype", "offset", "shape", "source_name", "storage", "strides")
 
     def __init__(
         self,
@@ -139,7 +142,7 @@ class Tensor:
         if len(shape) > _MAX_NDIM:
             raise CheckpointError(f"a tensor has {len(shape)} axes, more than {_MAX_NDIM}")
         self.storage, self.shape, self.offset = storage, tuple(shape), offset
-        self.dtype = dtype or storage.dtype or "uint8"
+        self.dtype, self.source_name = dtype or storage.dtype or "uint8", ""
         if strides is None:
             strides = c_strides(self.shape[::-1])[::-1] if fortran else c_strides(self.shape)
         self.strides = tuple(strides)
@@ -205,10 +208,10 @@ class Unsupported:
         reason (str): Continues "<key> is ...".
     """
 
-    __slots__ = ("reason",)
+    __slots__ = ("reason", "source_name")
 
     def __init__(self, reason: str) -> None:
-        self.reason = reason
+        self.reason, self.source_name = reason, ""
 
 
 def from_array(array: Array) -> Tensor:

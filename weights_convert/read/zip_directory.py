@@ -136,7 +136,8 @@ def _read_entry(source: Source, position: int, end: int) -> tuple[Member, int]:
     if magic != b"PK\x01\x02" or following > end:
         raise CheckpointError("the zip's table of contents is damaged")
     name = bytes(view[name_at : name_at + n_name]).decode("utf-8", "surrogateescape")
-    _check_name(name)
+    if not is_member_name(name):
+        raise CheckpointError(f"the zip has a member named {ascii(name)[:80]}, which no checkpoint has")
     if flags & 0x41:
         raise CheckpointError(f"zip member {name!a} is encrypted")
     if method not in (0, 8):
@@ -166,10 +167,9 @@ def _zip64(extra: memoryview, name: str, *values: int) -> list[int]:
     raise CheckpointError(f"zip member {name!a} needs ZIP64 sizes and has none")
 
 
-def _check_name(name: str) -> None:
-    parts = name.split("/")
-    if not name or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or not name.isprintable():
-        raise CheckpointError(f"the zip has a member named {ascii(name)[:80]}, which no checkpoint has")
+def is_member_name(name: str) -> bool:
+    """Return whether a member may be called so: by a path that stays where the zip is unpacked."""
+    return name.isprintable() and "\\" not in name and name[:1] not in ("", "/") and ".." not in name.split("/")
 
 
 def _check_layout(source: Source, members: dict[str, Member], directory: int) -> None:

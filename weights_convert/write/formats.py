@@ -8,6 +8,7 @@ import numpy as np
 
 from weights_convert import param_names
 from weights_convert._typing import Array, Json, PathLike
+from weights_convert.errors import CheckpointError
 from weights_convert.files import atomic_write
 from weights_convert.meta import FORMAT, meta_array
 from weights_convert.write.npz import write_arrays
@@ -31,6 +32,7 @@ def write_checkpoint(
     *,
     to: str = "npz",
     compress: bool = False,
+    torch_names: Mapping[str, str] | None = None,
 ) -> None:
     """Write arrays to a file of format ``to``, atomically.
 
@@ -42,8 +44,17 @@ def write_checkpoint(
         meta (callable): Gives the ``__meta__`` object; called once, as late as the format allows.
         to (str): One of `FORMATS`; an .npz has Chainer's names, the others torch's.
         compress (bool): Deflate an .npz.
+        torch_names (dict or None): ``{npz name: torch's name}``; as the rule says by default.
+
+    Raises:
+        CheckpointError: if the file cannot be written, or two tensors would have one name in it.
     """
-    names = {param_names.to_torch(name): name for name in mapped}
+    names: dict[str, str] = {}
+    for name in mapped if to != "npz" else ():
+        torch_name = torch_names[name] if torch_names is not None else param_names.to_torch(name)
+        if torch_name in names:
+            raise CheckpointError(f"{names[torch_name]} and {name} would both become {torch_name}")
+        names[torch_name] = name
     shapes = {name: (tuple(mapped[own][1]), mapped[own][2]) for name, own in names.items()}
     with atomic_write(path) as f:
         if to == "npz":

@@ -11,6 +11,8 @@ import numpy as np
 from weights_convert._typing import Array
 from weights_convert.crc import combine
 from weights_convert.errors import CheckpointError
+from weights_convert.read.npz import META
+from weights_convert.read.zip_directory import is_member_name
 
 
 def write_arrays(
@@ -37,8 +39,10 @@ def write_arrays(
     method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
     with zipfile.ZipFile(f, "w", method, allowZip64=True) as archive:
         for name in names:
+            if name == META or not is_member_name(name):
+                raise CheckpointError(f"{name} cannot be the name of an array in an .npz")
             _add(archive, name, *read(name), method)
-        _add(archive, "__meta__", meta_array(), None, method)
+        _add(archive, META, meta_array(), None, method)
 
 
 def raw_bytes(array: Array, byteorder: str | None = None) -> bytes | memoryview:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from weights_convert._typing import Array, Json, Shape
+from weights_convert.errors import CheckpointError
 from weights_convert.meta import meta_text
 from weights_convert.read.safetensors import DTYPES
 from weights_convert.write.npz import raw_bytes
@@ -27,6 +28,8 @@ def write_safetensors(
         read (callable): Gives the array of a name; called once for each.
         meta (dict): Goes into the header as JSON text, under ``chainfpn``.
     """
+    if "__metadata__" in shapes:
+        raise CheckpointError("__metadata__ cannot be the name of a tensor in a .safetensors")
     order = sorted(shapes, key=lambda name: (-np.dtype(shapes[name][1]).itemsize, name))
     header: Json = {"__metadata__": {"format": "pt", "chainfpn": meta_text(meta)}}
     position = 0
