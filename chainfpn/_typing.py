@@ -1,6 +1,7 @@
 """The types that signatures share."""
 
 import os
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 #: A NumPy or CuPy array; shapes and dtypes stand in the docstrings.
@@ -11,3 +12,7 @@ Variable: TypeAlias = Any
 Size: TypeAlias = tuple[int, int]
 #: The path of a file or folder.
 PathLike: TypeAlias = str | os.PathLike[str]
+#: Takes a sentence for the user, such as ``print``.
+Report: TypeAlias = Callable[[str], Any]
+#: ChainerMN's communicator of several processes, or None.
+Communicator: TypeAlias = Any

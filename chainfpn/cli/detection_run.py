@@ -10,9 +10,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from chainfpn._typing import Communicator
 from chainfpn.cli.drawing import draw
 from chainfpn.cli.output import complete_file, writing_errors
-from chainfpn.cli.results import JsonList, PictureNames, Table, save_picture
+from chainfpn.cli.results import JsonList, Table, picture_paths, save_picture
 from chainfpn.images import ImageError, read_image, to_array
 from chainfpn.links import Detections, Detector
 
@@ -24,7 +25,7 @@ def detect_all(
     score: float,
     out: pathlib.Path,
     json_path: pathlib.Path | None = None,
-    comm: Any = None,
+    comm: Communicator = None,
 ) -> int:
     """Detect objects in images, print a table, and write pictures and perhaps JSON.
 
@@ -54,16 +55,14 @@ def detect_all(
         return _run(detector, images, out, json_list, comm)
 
 
-def _run(
-    detector: Detector, images: Sequence[pathlib.Path], out: pathlib.Path, json_list: JsonList | None, comm: Any
-) -> int:
+def _run(detector, images, out, json_list, comm):
     rank, n_processes = (0, 1) if comm is None else (comm.rank, comm.size)
     names = detector.label_names or [str(i) for i in range(detector.n_fg_class)]
-    table, pictures = Table([str(path) for path in images], names), PictureNames(out, images)
-    chosen = [(path, pictures.choose(path)) for path in images]
+    table = Table([str(path) for path in images], names)
+    pairs = list(zip(images, picture_paths(out, images), strict=True))
     shared, written = [], []
     alone = len(images) == 1 or n_processes > 1
-    bar = tqdm(chosen, unit="image", file=sys.stderr, disable=alone or not sys.stderr.isatty(), leave=False)
+    bar = tqdm(pairs, unit="image", file=sys.stderr, disable=alone or not sys.stderr.isatty(), leave=False)
     if rank == 0:
         tqdm.write(table.header(), file=sys.stdout)
     for i, (path, picture) in enumerate(bar):

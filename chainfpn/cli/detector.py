@@ -8,7 +8,7 @@ import chainer
 from chainer.backends import cuda
 
 from chainfpn import WeightsError, models, read_weights
-from chainfpn._typing import PathLike
+from chainfpn._typing import Communicator, PathLike
 from chainfpn.cli.errors import CommandError
 from chainfpn.links import Detector
 from weights_convert import CheckpointError
@@ -20,7 +20,7 @@ DEFAULT_MODEL = "fasterrcnn_resnet50_fpn"
 _MAX_LINES = 5
 
 
-def choose_device(name: str, comm: Any = None) -> Any:
+def choose_device(name: str, comm: Communicator = None) -> Any:
     """Return the device of a name, in use.
 
     Args:

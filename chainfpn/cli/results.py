@@ -3,7 +3,7 @@
 import itertools
 import json
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from PIL import Image
@@ -81,35 +81,27 @@ class JsonList:
         self._file.write("\n]\n")
 
 
-class PictureNames:
-    """Choose a file name for each picture so that none overwrites an image or another picture of the run.
+def picture_paths(folder: pathlib.Path, images: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+    """Choose a file for each picture so that none overwrites an image or another picture of the run.
+
+    For ``photo.jpg`` it is ``photo_detected.jpg``, then ``photo_detected_2.jpg``. JPEG stays JPEG; every other format
+    becomes PNG.
 
     Args:
         folder (pathlib.Path): Where the pictures go.
         images (sequence of pathlib.Path): Every image of the run.
+
+    Returns:
+        list of pathlib.Path: The files.
     """
-
-    def __init__(self, folder: pathlib.Path, images: Iterable[pathlib.Path]) -> None:
-        self._folder = folder
-        self._taken = {_key(path) for path in images}
-
-    def choose(self, image: pathlib.Path) -> pathlib.Path:
-        """Return the path of an image's picture: ``photo_detected.jpg`` for ``photo.jpg``, then ``_detected_2``.
-
-        JPEG stays JPEG; every other format becomes PNG.
-
-        Args:
-            image (pathlib.Path): The image.
-
-        Returns:
-            pathlib.Path: The picture's.
-        """
+    taken, chosen = set(map(_key, images)), []
+    for image in images:
         suffix = image.suffix if image.suffix.lower() in (".jpg", ".jpeg") else ".png"
         endings = itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
-        paths = (self._folder / f"{image.stem}_detected{ending}{suffix}" for ending in endings)
-        path = next(path for path in paths if _key(path) not in self._taken)
-        self._taken.add(_key(path))
-        return path
+        paths = (folder / f"{image.stem}_detected{ending}{suffix}" for ending in endings)
+        chosen.append(next(path for path in paths if _key(path) not in taken))
+        taken.add(_key(chosen[-1]))
+    return chosen
 
 
 def save_picture(picture: Image.Image, path: pathlib.Path, *, quality: int = JPEG_QUALITY) -> None:

@@ -3,13 +3,13 @@
 import argparse
 import importlib.util
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import chainermn
 from chainer.datasets import TransformDataset
 
 from chainfpn import datasets
+from chainfpn._typing import Communicator
 from chainfpn.cli.errors import CommandError
 from chainfpn.datasets import DetectionDataset
 from chainfpn.datasets._files import select
@@ -77,7 +77,7 @@ def use_masks(data: DetectionDataset, model: str) -> None:
     data.keys = "img", "bbox", "label", "mask"
 
 
-def share(data: DetectionDataset, settings: argparse.Namespace, comm: Any) -> DetectionDataset:
+def share(data: DetectionDataset, settings: argparse.Namespace, comm: Communicator) -> DetectionDataset:
     """Return the share of a process.
 
     Args:
@@ -123,7 +123,7 @@ def make_iterator(data: datasets.ValidatedDataset, settings: argparse.Namespace)
     return datasets.AspectRatioGroupedIterator(data, settings.batch, groups)
 
 
-def left_out(data: datasets.ValidatedDataset, validation: WarnOnce, comm: Any) -> str:
+def left_out(data: datasets.ValidatedDataset, validation: WarnOnce, comm: Communicator) -> str:
     """Return how much was left out.
 
     Args:
@@ -143,9 +143,7 @@ def left_out(data: datasets.ValidatedDataset, validation: WarnOnce, comm: Any) -
     return "left out: " + "; ".join(parts) if parts else ""
 
 
-def _open(
-    settings: argparse.Namespace, names: Sequence[str] | None, *, use_ignored: bool = False
-) -> list[DetectionDataset]:
+def _open(settings, names, *, use_ignored=False):
     """Open everything that ``--data`` names, one by one, with the labels of these names."""
     options = {"annotations": settings.annotations, "split": settings.split, "use_ignored": use_ignored}
     return [

@@ -2,12 +2,13 @@
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from chainer import serializers
 
 from chainfpn import WeightsError, set_weights
+from chainfpn._typing import Communicator, Report
 from chainfpn.cli.errors import CommandError
 from chainfpn.links import Detector
 from chainfpn.models import BUILDERS
@@ -31,7 +32,7 @@ _COUNTS = ("fpn_channels", "head_channels", "max_size")
 
 
 def build_model(
-    settings: argparse.Namespace, label_names: Sequence[str], log: Callable[[str], Any], comm: Any = None
+    settings: argparse.Namespace, label_names: Sequence[str], log: Report, comm: Communicator = None
 ) -> Detector:
     """Build a detector for the labels of a data set.
 
@@ -81,9 +82,7 @@ def _check(requested: dict[str, Any]) -> None:
             raise CommandError(f"--set {name}: must be >= 0, got {value}")
 
 
-def _build(
-    settings: argparse.Namespace, requested: dict, labels: dict, log: Callable[[str], Any], comm: Any
-) -> Detector:
+def _build(settings, requested, labels, log, comm):
     """Build the detector that a training starts from."""
     weights: Any = None if settings.weights is None else find_weights(settings.weights, name=None, zoo=())
     is_detector = weights is not None and any(name.startswith(_DETECTOR) for name in weights.arrays)
@@ -107,7 +106,7 @@ def _build(
     return model
 
 
-def _rebuild(meta: dict[str, Any], labels: dict, comm: Any) -> Detector:
+def _rebuild(meta: dict[str, Any], labels: dict, comm: Communicator) -> Detector:
     """Build the detector of a ``train.json``."""
     try:
         return BUILDERS[meta["model"]](**{**_over_processes(meta["arguments"], comm), **labels})
@@ -115,7 +114,7 @@ def _rebuild(meta: dict[str, Any], labels: dict, comm: Any) -> Detector:
         raise CommandError(f"--resume: the model in train.json cannot be built ({error})") from error
 
 
-def _over_processes(options: dict[str, Any], comm: Any) -> dict[str, Any]:
+def _over_processes(options: dict[str, Any], comm: Communicator) -> dict[str, Any]:
     """Return options with which a builder normalizes over processes, if there are any."""
     return options if comm is None else {**options, "norm": sync_norm(comm, eps=options.get("norm_eps", 1e-5))}
 

@@ -5,13 +5,13 @@ import html
 import json
 import math
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from chainer.training import Trainer, extension
 from PIL import Image
 
-from chainfpn._typing import PathLike
+from chainfpn._typing import PathLike, Report
 from chainfpn.cli.drawing import draw
 from chainfpn.cli.output import complete_file
 from chainfpn.cli.results import save_picture
@@ -46,9 +46,7 @@ class Samples(extension.Extension):
     name = "Samples"
     trigger = 1, "epoch"
 
-    def __init__(
-        self, model: Detector, data: DetectionDataset, out: PathLike, *, n: int, report: Callable[[str], Any]
-    ) -> None:
+    def __init__(self, model: Detector, data: DetectionDataset, out: PathLike, *, n: int, report: Report) -> None:
         self.model, self.data, self.out, self.n, self.report = model, data, out, n, report
 
     def __call__(self, trainer: Trainer) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import chainer
 
+from chainfpn._typing import Communicator
 from chainfpn.cli.errors import CommandError
 from chainfpn.training import Snapshot, load_snapshot
 
@@ -33,7 +34,7 @@ class Stop:
         requested (bool): Whether a signal has come to any of them.
     """
 
-    def __init__(self, n_epochs: int, comm: Any) -> None:
+    def __init__(self, n_epochs: int, comm: Communicator) -> None:
         self.n_epochs, self.comm = n_epochs, comm
         self.requested = False
 

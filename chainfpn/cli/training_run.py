@@ -5,17 +5,15 @@ import json
 import pathlib
 import platform
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import chainer
 import chainercv
 import numpy as np
-from chainer import training
 from chainer.training import extensions
 
 import chainfpn
-from chainfpn import datasets
+from chainfpn import datasets, training
+from chainfpn._typing import Communicator
 from chainfpn.cli.detector import choose_device, shortened
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.output import complete_file
@@ -26,27 +24,7 @@ from chainfpn.cli.training_model import build_model
 from chainfpn.cli.training_report import KEY, Samples, write_report
 from chainfpn.cli.training_resume import Stop, resume, to_json
 from chainfpn.errors import InvalidArgument
-from chainfpn.links import Detector, MaskRCNN
-from chainfpn.training import (
-    AverageLosses,
-    AverageStatistics,
-    BestWeights,
-    DetectionEvaluator,
-    GradientClipping,
-    LearningRate,
-    MixedPrecisionState,
-    PlotMetrics,
-    RandomState,
-    Schedule,
-    Snapshot,
-    average_statistics,
-    cosine_schedule,
-    freeze_backbone,
-    multi_node_optimizer,
-    recompute_statistics,
-    step_schedule,
-    warm_up,
-)
+from chainfpn.links import MaskRCNN
 from weights_convert import CheckpointError
 
 #: Images that statistics of batch normalization are computed on at a time.
@@ -81,7 +59,7 @@ def train(settings: argparse.Namespace) -> int:
             raise CommandError(f"{error.filename or settings.out}: {error.strerror or error}") from error
 
 
-def _train(settings: argparse.Namespace, comm: Any) -> int:
+def _train(settings: argparse.Namespace, comm: Communicator) -> int:
     first = comm is None or comm.rank == 0
     np.random.seed(settings.seed)
     train_data, validation_data = open_data(settings)
@@ -100,18 +78,18 @@ def _train(settings: argparse.Namespace, comm: Any) -> int:
     optimizer = _optimizer(chain, settings, comm)
     if comm is not None:
         np.random.seed(settings.seed + comm.rank)
-    updater = training.updaters.StandardUpdater(iterator, optimizer, converter=datasets.collate, device=device)
+    updater = chainer.training.updaters.StandardUpdater(iterator, optimizer, converter=datasets.collate, device=device)
     stop = Stop(settings.epochs, comm)
-    trainer = training.Trainer(updater, stop, settings.out)
+    trainer = chainer.training.Trainer(updater, stop, settings.out)
     schedule = _schedule(settings, len(iterator.dataset) * settings.epochs // settings.batch)
-    for extension in (LearningRate(schedule), RandomState(), MixedPrecisionState(optimizer)):
+    for extension in (training.LearningRate(schedule), training.RandomState(), training.MixedPrecisionState(optimizer)):
         trainer.extend(extension)
-    for extension in () if comm is None else (AverageLosses(comm), AverageStatistics(model, comm)):
+    for extension in () if comm is None else (training.AverageLosses(comm), training.AverageStatistics(model, comm)):
         trainer.extend(extension)
     if validation_data is not None:
         evaluator = _evaluator(validation_data, model, warn_validation, comm)
         trainer.extend(evaluator, trigger=(settings.evaluate_every, "epoch"))
-    snapshot = Snapshot(settings.out / "snapshot.npz", comm=comm)
+    snapshot = training.Snapshot(settings.out / "snapshot.npz", comm=comm)
     trainer.extend(snapshot)
     if first:
         sampled = (train_data, warn) if validation_data is None else (validation_data, warn_validation)
@@ -152,22 +130,20 @@ def _make_folder(out: pathlib.Path) -> None:
             raise CommandError(f"{out / name}: is a folder and cannot be written")
 
 
-def _recompute_statistics(
-    model: Detector, data: datasets.ValidatedDataset, settings: argparse.Namespace, comm: Any
-) -> None:
+def _recompute_statistics(model, data, settings, comm):
     """Compute the statistics of the trunk's batch normalization on images as they are trained with."""
     body = getattr(model.backbone, "body", None)
     batch_size, groups = min(_STATISTICS_BATCH, len(data)), datasets.orientation_groups(data)
     iterator = datasets.AspectRatioGroupedIterator(data, batch_size, groups)
     n_batches = -(-settings.recompute_statistics // iterator.batch_size)
     batches = (model.prepare([img for img, *_ in next(iterator)])[0] for _ in range(n_batches))
-    if body is None or not recompute_statistics(body, batches):
+    if body is None or not training.recompute_statistics(body, batches):
         raise CommandError(f"--recompute-statistics: {model.meta['model']} has no batch normalization in its trunk")
     if comm is not None:
-        average_statistics(model, comm)
+        training.average_statistics(model, comm)
 
 
-def _optimizer(chain: chainer.Chain, settings: argparse.Namespace, comm: Any) -> chainer.Optimizer:
+def _optimizer(chain: chainer.Chain, settings: argparse.Namespace, comm: Communicator) -> chainer.Optimizer:
     """Set up stochastic gradient descent with its hooks, and freeze what is not trained."""
     optimizer = chainer.optimizers.MomentumSGD(lr=settings.lr)
     if settings.dtype == "mixed16":
@@ -176,52 +152,44 @@ def _optimizer(chain: chainer.Chain, settings: argparse.Namespace, comm: Any) ->
     if comm is None:
         optimizer.setup(chain)
     else:
-        optimizer = multi_node_optimizer(optimizer, chain, comm)
-    optimizer.add_hook(GradientClipping(settings.clip))
+        optimizer = training.multi_node_optimizer(optimizer, chain, comm)
+    optimizer.add_hook(training.GradientClipping(settings.clip))
     optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(settings.weight_decay))
     if settings.trainable_layers is not None:
         try:
-            freeze_backbone(chain.model, settings.trainable_layers)
+            training.freeze_backbone(chain.model, settings.trainable_layers)
         except ValueError as error:
             raise CommandError(f"--trainable-layers: {error}") from error
     return optimizer
 
 
-def _schedule(settings: argparse.Namespace, n_iterations: int) -> Schedule:
+def _schedule(settings: argparse.Namespace, n_iterations: int) -> training.Schedule:
     """Return the learning rate of each step."""
     if settings.schedule == "cosine":
-        schedule = cosine_schedule(settings.lr, n_iterations, final=0.02)
+        schedule = training.cosine_schedule(settings.lr, n_iterations, final=0.02)
     elif settings.schedule == "step":
-        schedule = step_schedule(settings.lr, [n_iterations * 2 // 3, n_iterations * 8 // 9])
+        schedule = training.step_schedule(settings.lr, [n_iterations * 2 // 3, n_iterations * 8 // 9])
     else:
-        schedule = step_schedule(settings.lr, [])
-    return warm_up(schedule, settings.warm_up)
+        schedule = training.step_schedule(settings.lr, [])
+    return training.warm_up(schedule, settings.warm_up)
 
 
-def _evaluator(
-    data: datasets.DetectionDataset, model: Detector, report: Callable[[str], Any], comm: Any
-) -> DetectionEvaluator:
+def _evaluator(data, model, report, comm):
     try:
-        return DetectionEvaluator(data, model, report=report, comm=comm)
+        return training.DetectionEvaluator(data, model, report=report, comm=comm)
     except InvalidArgument as error:
         raise CommandError(f"--validation: {error.problem}") from error
 
 
-def _extend(
-    trainer: training.Trainer,
-    model: Detector,
-    settings: argparse.Namespace,
-    sampled: datasets.DetectionDataset,
-    report: Callable[[str], Any],
-) -> None:
+def _extend(trainer, model, settings, sampled, report):
     """Add what is shown and written by one process only."""
     trainer.extend(extensions.LogReport())
     trainer.extend(_print_epoch, trigger=(1, "epoch"), priority=-10)
     if sys.stderr.isatty():
         trainer.extend(extensions.ProgressBar(update_interval=10))
-    trainer.extend(BestWeights(model, settings.out, key=KEY, meta={"settings": to_json(settings)}))
+    trainer.extend(training.BestWeights(model, settings.out, key=KEY, meta={"settings": to_json(settings)}))
     try:
-        trainer.extend(PlotMetrics(settings.out))
+        trainer.extend(training.PlotMetrics(settings.out))
     except ImportError:
         print("no curves will be drawn: matplotlib is missing; pip install matplotlib", file=sys.stderr)
     if settings.samples:
@@ -234,7 +202,7 @@ def _extend(
         )
 
 
-def _print_epoch(trainer: training.Trainer) -> None:
+def _print_epoch(trainer: chainer.training.Trainer) -> None:
     """Print a line about the epoch that has ended."""
     entry = trainer.get_extension("LogReport").log[-1]
     ap = f"  AP50 {entry[KEY]:.4f}" if KEY in entry else ""
@@ -245,13 +213,7 @@ def _print_epoch(trainer: training.Trainer) -> None:
     )
 
 
-def _about(
-    settings: argparse.Namespace,
-    model: Detector,
-    train_data: datasets.DetectionDataset,
-    validation_data: datasets.DetectionDataset | None,
-    comm: Any,
-) -> dict[str, Any]:
+def _about(settings, model, train_data, validation_data, comm):
     """Return the content of ``train.json``."""
     packages = {"chainfpn": chainfpn, "chainer": chainer, "chainercv": chainercv, "numpy": np}
     versions = {name: package.__version__ for name, package in packages.items()}

@@ -102,11 +102,11 @@ class RandomPaste:
         ys, xs = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         piece, mask = img[:, ys, xs], masks[n, ys, xs]
         growth = min(growth, *(limit / side for limit, side in zip(limits, mask.shape, strict=True)))
-        size = tuple(int(side * growth) for side in mask.shape)
-        if min(size) < _MIN_SIDE:
+        height, width = (int(side * growth) for side in mask.shape)
+        if min(height, width) < _MIN_SIDE:
             return None
         layers = np.concatenate((piece, mask[None].astype(np.float32)))  # (4, h, w)
-        layers = resize_bilinear(layers[None], size).array[0]
+        layers = resize_bilinear(layers[None], (height, width)).array[0]
         name = source.label_names[label[n]]
         return layers[:3], layers[3] > 0.5, self.label_names.index(name) if name in self.label_names else None
 

@@ -7,7 +7,7 @@ from typing import Any
 import chainer
 import numpy as np
 
-from chainfpn._typing import Size
+from chainfpn._typing import Report, Size
 from chainfpn.datasets._files import DataError
 from chainfpn.datasets.detection_dataset import DetectionDataset, normalize_index
 from chainfpn.errors import InvalidArgument
@@ -35,7 +35,7 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
         ValueError: if there is no ``img`` or ``bbox`` among the keys.
     """
 
-    def __init__(self, dataset: DetectionDataset, report: Callable[[str], Any] | None = None) -> None:
+    def __init__(self, dataset: DetectionDataset, report: Report | None = None) -> None:
         if not {"img", "bbox"} <= set(dataset.keys):
             raise InvalidArgument("ValidatedDataset", "dataset.keys", "have img and bbox", dataset.keys)
         self.dataset = dataset

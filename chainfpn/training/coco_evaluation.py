@@ -106,16 +106,7 @@ def run_lengths(mask: Array | list[dict]) -> list[dict]:
     return coco_mask.encode(np.asfortranarray(mask.transpose(1, 2, 0).astype(np.uint8)))
 
 
-def _annotations(
-    image: int,
-    bbox: Array,
-    label: Array,
-    *,
-    score: Array | None = None,
-    runs: list[dict] | None = None,
-    area: Array | None = None,
-    crowded: Array | None = None,
-) -> list[dict]:
+def _annotations(image, bbox, label, *, score=None, runs=None, area=None, crowded=None):
     """Return the boxes of one image as COCO's annotations."""
     from pycocotools import mask as coco_mask
 

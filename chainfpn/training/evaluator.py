@@ -1,7 +1,7 @@
 """Figures of a detector on a data set."""
 
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import chainer
@@ -11,7 +11,7 @@ from chainer.training import extensions
 from chainercv.evaluations import eval_detection_voc
 
 from chainfpn._attributes import Fixed
-from chainfpn._typing import Array
+from chainfpn._typing import Array, Communicator, Report
 from chainfpn.datasets import DataError, DetectionDataset
 from chainfpn.errors import InvalidArgument
 from chainfpn.training.coco_evaluation import evaluate_coco, run_lengths
@@ -127,8 +127,8 @@ class DetectionEvaluator(extensions.Evaluator):
         target: chainer.Link,
         *,
         coco: bool = False,
-        report: Callable[[str], Any] | None = None,
-        comm: Any = None,
+        report: Report | None = None,
+        comm: Communicator = None,
     ) -> None:
         super().__init__({}, target)
         match_labels(target, dataset)
@@ -165,7 +165,7 @@ def evaluate(
     dataset: DetectionDataset,
     *,
     indices: Iterable[int] | None = None,
-    report: Callable[[str], Any] | None = None,
+    report: Report | None = None,
 ) -> Evaluation:
     """Run a detector on a data set.
 

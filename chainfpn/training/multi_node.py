@@ -1,17 +1,17 @@
 """One training over several processes."""
 
 import functools
-from typing import Any
 
 import chainer
 import numpy as np
 from chainer.backends import cuda
 from chainer.training import extension
 
+from chainfpn._typing import Communicator
 from chainfpn.links.sync_batch_normalization import SyncBatchNormalization
 
 
-def multi_node_optimizer(optimizer: chainer.Optimizer, link: chainer.Link, comm: Any) -> chainer.Optimizer:
+def multi_node_optimizer(optimizer: chainer.Optimizer, link: chainer.Link, comm: Communicator) -> chainer.Optimizer:
     """Set an optimizer up so that all processes make the same steps.
 
     The parameters of the first process are everyone's; each update uses the mean of all gradients. Unlike ChainerMN's
@@ -34,7 +34,7 @@ def multi_node_optimizer(optimizer: chainer.Optimizer, link: chainer.Link, comm:
     return optimizer
 
 
-def sync_norm(comm: Any, *, eps: float = 1e-5) -> functools.partial:
+def sync_norm(comm: Communicator, *, eps: float = 1e-5) -> functools.partial:
     """Return a builder's ``norm`` for batch normalization over all processes.
 
     Args:
@@ -47,7 +47,7 @@ def sync_norm(comm: Any, *, eps: float = 1e-5) -> functools.partial:
     return functools.partial(SyncBatchNormalization, comm=comm, eps=eps)
 
 
-def average_statistics(link: chainer.Link, comm: Any) -> None:
+def average_statistics(link: chainer.Link, comm: Communicator) -> None:
     """Give all processes the mean of their running statistics of batch normalization.
 
     Args:
@@ -80,7 +80,7 @@ class AverageStatistics(extension.Extension):
     trigger = 1, "epoch"
     priority = extension.PRIORITY_WRITER + 1  # before the evaluation
 
-    def __init__(self, model: chainer.Link, comm: Any) -> None:
+    def __init__(self, model: chainer.Link, comm: Communicator) -> None:
         self.model, self.comm = model, comm
 
     def __call__(self, trainer: chainer.training.Trainer) -> None:
@@ -106,7 +106,7 @@ class AverageLosses(extension.Extension):
     trigger = 1, "iteration"
     priority = extension.PRIORITY_EDITOR  # before whatever reads it
 
-    def __init__(self, comm: Any, *, prefix: str = "main/loss") -> None:
+    def __init__(self, comm: Communicator, *, prefix: str = "main/loss") -> None:
         self.comm, self.prefix = comm, prefix
 
     def __call__(self, trainer: chainer.training.Trainer) -> None:

@@ -2,14 +2,13 @@
 
 import os
 import pathlib
-from typing import Any
 
 import chainer
 import numpy as np
 from chainer import serializers
 from chainer.training import extension
 
-from chainfpn._typing import PathLike
+from chainfpn._typing import Communicator, PathLike
 from chainfpn.serialization import WeightsError, read_weights
 
 #: What files of earlier versions call an extension, and what it is called now.
@@ -34,7 +33,7 @@ class Snapshot(extension.Extension):
     trigger = 1, "epoch"
     priority = -100  # after everything that has a state
 
-    def __init__(self, path: PathLike, *, comm: Any = None) -> None:
+    def __init__(self, path: PathLike, *, comm: Communicator = None) -> None:
         path = pathlib.Path(path)
         self.path = path.with_stem(f"{path.stem}-{comm.rank}") if comm is not None and comm.rank else path
         self.comm = comm

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from chainfpn.cli.output import complete_file
-from chainfpn.cli.results import JsonList, PictureNames, Table
+from chainfpn.cli.results import JsonList, Table, picture_paths
 
 FOUND = {"bbox": [14.25, 74.0, 510.0, 379.5], "label": 0, "name": "person", "score": 0.947}
 
@@ -82,9 +82,7 @@ def test_a_folder_is_not_replaced(tmp_path):
 
 
 def names(out, *images):
-    images = [pathlib.Path(image) for image in images]
-    pictures = PictureNames(pathlib.Path(out), images)
-    return [str(pictures.choose(image)) for image in images]
+    return list(map(str, picture_paths(pathlib.Path(out), [pathlib.Path(image) for image in images])))
 
 
 def test_jpeg_stays_jpeg_and_the_rest_becomes_png():
