@@ -90,13 +90,13 @@ def require_equal(builder: str, ours: int, theirs: int) -> None:
 def row(builder: str, cells: list[str]) -> str:
     """Make a line: the model, its parameters with the published number of classes, and what else there is."""
     with without_initial_values():
-        n_param = detector_answers.n_param(models.BUILDERS[builder]())
+        n_param = detector_answers.n_param(models.MODELS[builder].builder())
     return f"| {' | '.join([f'`{builder}`', f'{n_param:,}', *cells])} |"
 
 
 def figures(builder: str, *names: str) -> str:
     """Return what is published of each file of a model."""
-    files = models.PRESETS[builder].values()
+    files = models.list_weights(builder).values()
     return ", ".join(str(preset.figures[name]) for preset in files for name in names if name in preset.figures)
 
 

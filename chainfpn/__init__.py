@@ -1,25 +1,27 @@
 """Torchvision's detection stack as Chainer links, fed by PyTorch checkpoints.
 
-Importing this package first makes Chainer 7.8.1 and ChainerCV 0.13.1 importable on today's Python and
-NumPy: see :mod:`chainfpn.compat`. Chainer itself is imported with the first name that needs it.
+Importing this package first makes Chainer 7.8.1 and ChainerCV 0.13.1 importable on today's Python and NumPy, see
+:mod:`chainfpn.compat`; it imports neither by itself.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from chainfpn import compat
 
+compat.enable()
+
 if TYPE_CHECKING:
     from chainfpn.serialization import WeightsError, load_weights, read_weights, save_weights, set_weights
-
-compat.enable()
 
 __version__ = "0.1.0"
 __all__ = ["WeightsError", "load_weights", "read_weights", "save_weights", "set_weights"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from chainfpn import serialization
-
-    return getattr(serialization, name)
+    """Import what is asked for: a name of :mod:`chainfpn.serialization`, or a subpackage."""
+    if name in __all__:
+        return getattr(import_module("chainfpn.serialization"), name)
+    if name in ("boxes", "data", "datasets", "functions", "links", "models", "training"):
+        return import_module(f"chainfpn.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

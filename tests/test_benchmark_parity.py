@@ -64,13 +64,13 @@ def test_every_network_of_kuangliu_is_near():
 
 def test_every_builder_has_a_line():
     named = [row[0].strip("`") for name in ("classifiers", "detectors", "kuangliu") for row in lines(name)]
-    assert sorted([*named, *ON_ANY_RESNET]) == sorted(models.BUILDERS)
+    assert sorted([*named, *ON_ANY_RESNET]) == sorted(models.MODELS)
     source = ON_ANY_RESNET_TESTED.read_text(encoding="utf-8")
     assert all(f'"{name}"' in source for name in ON_ANY_RESNET)
 
 
 def test_every_published_detector_has_a_case():
-    published = {name for name, files in models.PRESETS.items() if "COCO_V1" in files}
+    published = {name for name, model in models.MODELS.items() if "COCO_V1" in model.weights}
     assert published == set(detector_cases.CASES)
 
 

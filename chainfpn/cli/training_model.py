@@ -11,14 +11,14 @@ from chainfpn import WeightsError, set_weights
 from chainfpn._typing import Communicator, Report
 from chainfpn.cli.errors import CommandError
 from chainfpn.links import Detector
-from chainfpn.models import BUILDERS
-from chainfpn.models.weights import find_weights
+from chainfpn.models import MODELS
+from chainfpn.models._weights import find_weights
 from chainfpn.training import sync_norm
 from weights_convert import parse_key_values
 
 #: The builders that there are losses for.
 DETECTORS = [
-    name for name in BUILDERS if name.startswith(("fasterrcnn", "maskrcnn", "retinanet_resnet", "fcos", "ssd"))
+    model.name for model in MODELS.values() if model.family in ("faster_rcnn", "mask_rcnn", "retinanet", "fcos", "ssd")
 ]
 DEFAULT_MODEL = "fasterrcnn_resnet_fpn"
 #: How names in a detector begin, and in no trunk.
@@ -84,7 +84,7 @@ def _check(requested: dict[str, Any]) -> None:
 
 def _build(settings, requested, labels, log, comm):
     """Build the detector that a training starts from."""
-    weights: Any = None if settings.weights is None else find_weights(settings.weights, name=None, zoo=())
+    weights: Any = None if settings.weights is None else find_weights(settings.weights, name=None)
     is_detector = weights is not None and any(name.startswith(_DETECTOR) for name in weights.arrays)
     meta_arguments = weights.arguments if is_detector else {}
     name = settings.model or (weights.meta.get("model") if is_detector else None) or DEFAULT_MODEL
@@ -94,7 +94,7 @@ def _build(settings, requested, labels, log, comm):
     options |= requested
     try:
         trunk = {} if weights is None or is_detector else {"pretrained_backbone": weights}
-        model = BUILDERS[name](**{**_over_processes(options, comm), **labels, **trunk})
+        model = MODELS[name].builder(**{**_over_processes(options, comm), **labels, **trunk})
     except WeightsError:
         raise
     except (TypeError, ValueError) as error:
@@ -109,7 +109,7 @@ def _build(settings, requested, labels, log, comm):
 def _rebuild(meta: dict[str, Any], labels: dict, comm: Communicator) -> Detector:
     """Build the detector of a ``train.json``."""
     try:
-        return BUILDERS[meta["model"]](**{**_over_processes(meta["arguments"], comm), **labels})
+        return MODELS[meta["model"]].builder(**{**_over_processes(meta["arguments"], comm), **labels})
     except (KeyError, TypeError, ValueError) as error:
         raise CommandError(f"--resume: the model in train.json cannot be built ({error})") from error
 

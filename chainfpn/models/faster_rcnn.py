@@ -1,152 +1,461 @@
-"""Builders of Faster R-CNN on a feature pyramid."""
+"""Faster R-CNN on a feature pyramid."""
 
-import functools
+from __future__ import annotations
 
-from chainfpn.links.backbones.backbone_with_fpn import BackboneWithFPN
-from chainfpn.links.detectors.box_head import FastRCNNPredictor, TwoMLPHead, conv_box_head
-from chainfpn.links.detectors.faster_rcnn import FasterRCNN
-from chainfpn.links.detectors.roi_heads import RoIHeads
-from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
-from chainfpn.links.fpn import max_pool_level
-from chainfpn.models import detector_parts
-from chainfpn.models.detector_documentation import document
-from chainfpn.models.detector_parts import (
-    anchor_generator,
-    build,
-    fixed_builder,
-    label_options,
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from chainfpn.errors import InvalidArgument
+from chainfpn.models._detector import ImageSettings, PyramidOptions, build
+from chainfpn.models._record import COCO_V1, coco, detectors
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from chainfpn.links.detectors.faster_rcnn import FasterRCNN
+    from chainfpn.models._trunk_weights import TrunkClassifier
+    from chainfpn.models._types import AnchorSizes, LabelNames, Norm, Pretrained, Sizes
+
+RECORDS = detectors(
+    "faster_rcnn",
+    __name__,
+    {
+        "fasterrcnn_resnet50_fpn": {COCO_V1: coco("fasterrcnn_resnet50_fpn_coco-258fb6c6", box=37.0, eps=0.0)},
+        "fasterrcnn_resnet50_fpn_v2": {COCO_V1: coco("fasterrcnn_resnet50_fpn_v2_coco-dd69338a", box=46.7)},
+        "fasterrcnn_resnet_fpn": {},
+        "fasterrcnn_resnet_fpn_v2": {},
+        "fasterrcnn_mobilenet_v3_large_fpn": {
+            COCO_V1: coco("fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7", box=32.8),
+        },
+        "fasterrcnn_mobilenet_v3_large_320_fpn": {
+            COCO_V1: coco("fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9", box=22.8),
+        },
+    },
 )
-from chainfpn.models.rules import find_rules
-from chainfpn.models.trunks import resnet_trunk, trunk_norm
-
-#: Every option and torchvision's value for it.
-DEFAULTS = {**detector_parts.DEFAULTS, "head_channels": 1024, "rules": "torchvision"}
+__all__ = [model.name for model in RECORDS]
 
 
-def rcnn_builder(name, assemble, link, summary, *, source):
-    """Make a builder of a detector of two stages on any ResNet.
+class FasterRCNNSettings(ImageSettings, total=False):
+    """Numbers of a detector of two stages, by torchvision's names, with the defaults of the heads that use them.
 
-    Args:
-        name (str): The builder.
-        assemble (callable): Makes the detector from one value for every option of :data:`DEFAULTS`.
-        link (type): What it returns.
-        summary (str): What it builds, after the word "Build".
-        source (str): Where that is from.
+    Those of ``rpn_...`` are arguments of :class:`~chainfpn.links.RegionProposalNetwork`, those of ``box_...`` of
+    :class:`~chainfpn.links.RoIHeads`, without that beginning.
 
-    Returns:
-        callable: The builder.
+    Attributes:
+        rpn_pre_nms_top_n_train (int): Best-scored proposals of each level that enter NMS, in training.
+        rpn_pre_nms_top_n_test (int): The same in detection.
+        rpn_post_nms_top_n_train (int): Proposals kept per image, in training.
+        rpn_post_nms_top_n_test (int): The same in detection.
+        rpn_nms_thresh (float): IoU above which the lower-scored of two proposals of a level is suppressed.
+        rpn_score_thresh (float): Lowest objectness of a proposal.
+        rpn_fg_iou_thresh (float): Smallest IoU of a foreground anchor with a ground truth.
+        rpn_bg_iou_thresh (float): IoU below which an anchor is background.
+        rpn_batch_size_per_image (int): Anchors sampled per image for the loss.
+        rpn_positive_fraction (float): Largest share of foreground among them.
+        box_score_thresh (float): Lowest score of a detection.
+        box_nms_thresh (float): IoU above which the lower-scored of two detections of a class is suppressed.
+        box_detections_per_img (int or None): Most detections per image.
+        box_fg_iou_thresh (float): Smallest IoU of a foreground proposal with a ground truth.
+        box_bg_iou_thresh (float): IoU below which a proposal is background.
+        box_batch_size_per_image (int): Proposals sampled per image for the loss.
+        box_positive_fraction (float): Largest share of foreground among them.
+        bbox_reg_weights (sequence of float): Weights of dx, dy, dw, dh of the second stage.
     """
 
-    def builder(
-        depth=None,
-        n_fg_class=None,
-        pretrained_model=None,
-        *,
-        pretrained_backbone=None,
-        stages=None,
-        fpn_channels=None,
-        head_channels=None,
-        class_ids=None,
-        label_names=None,
-        norm=None,
-        norm_eps=None,
-        min_size=None,
-        max_size=None,
-        anchor_sizes=None,
-        aspect_ratios=None,
-        stride_in_1x1=None,
-        rules=None,
-    ):
-        explicit = {
-            "depth": depth,
-            "n_fg_class": n_fg_class,
-            "stages": stages,
-            "fpn_channels": fpn_channels,
-            "head_channels": head_channels,
-            "class_ids": class_ids,
-            "label_names": label_names,
-            "norm": norm,
-            "norm_eps": norm_eps,
-            "min_size": min_size,
-            "max_size": max_size,
-            "anchor_sizes": anchor_sizes,
-            "aspect_ratios": aspect_ratios,
-            "stride_in_1x1": stride_in_1x1,
-            "rules": rules,
-        }
-        return build(name, assemble, DEFAULTS, pretrained_model, explicit, pretrained_backbone=pretrained_backbone)
-
-    return document(builder, name, link, DEFAULTS, summary=summary, source=source)
+    rpn_pre_nms_top_n_train: int
+    rpn_pre_nms_top_n_test: int
+    rpn_post_nms_top_n_train: int
+    rpn_post_nms_top_n_test: int
+    rpn_nms_thresh: float
+    rpn_score_thresh: float
+    rpn_fg_iou_thresh: float
+    rpn_bg_iou_thresh: float
+    rpn_batch_size_per_image: int
+    rpn_positive_fraction: float
+    box_score_thresh: float
+    box_nms_thresh: float
+    box_detections_per_img: int | None
+    box_fg_iou_thresh: float
+    box_bg_iou_thresh: float
+    box_batch_size_per_image: int
+    box_positive_fraction: float
+    bbox_reg_weights: Sequence[float]
 
 
-def assemble_rcnn(o, *, normed=False, trunk=resnet_trunk, rpn_options=None, link=FasterRCNN, branches=None):
+@dataclass(frozen=True)
+class RCNNOptions(PyramidOptions):
+    """Options of the detectors of two stages, and torchvision's values.
+
+    Attributes:
+        head_channels (int): Width of the fully connected layers of the head.
+        rules (str): Whose input, anchors, thresholds and masks go with the weights: ``'torchvision'`` or
+            ``'chainercv'``.
+    """
+
+    head_channels: int = 1024
+    rules: str = "torchvision"
+    allowed: type = FasterRCNNSettings
+
+
+def assemble_rcnn(
+    options: RCNNOptions,
+    *,
+    v2: bool = False,
+    trunk: Callable[..., tuple[Any, list[int]]] | None = None,
+    link: Callable[..., Any] | None = None,
+    branch: Callable[[Norm], dict[str, Any]] | None = None,
+) -> Any:
     """Put a detector of two stages together.
 
     Args:
-        o (SimpleNamespace): One value for every option of :data:`DEFAULTS`.
-        normed (bool): torchvision's second version: normalization everywhere, and deeper heads.
-        trunk (callable): Options and normalization to the trunk and the channels of the maps it returns.
-        rpn_options (dict or None): Options of the :class:`~chainfpn.links.RegionProposalNetwork`.
-        link (callable): :class:`~chainfpn.links.FasterRCNN` or a subclass.
-        branches (callable or None): Options, number of outputs and normalization to the heads and predictors beyond
-            those of the boxes, as keyword arguments of :class:`~chainfpn.links.RoIHeads`.
+        options (RCNNOptions): The builder's options.
+        v2 (bool): torchvision's second version: normalization everywhere, and deeper heads.
+        trunk (callable or None): Options and normalization to the trunk and the channels of the maps it returns; a
+            ResNet by default.
+        link (callable or None): A subclass of :class:`~chainfpn.links.FasterRCNN`, which is the default.
+        branch (callable or None): Normalization to the head and predictor beyond those of the boxes, as keyword
+            arguments of :class:`~chainfpn.links.RoIHeads`.
 
     Returns:
         chainfpn.links.FasterRCNN: The detector.
     """
-    rules = find_rules(o.name, o.rules)
-    n_output, detector = label_options(o, rules.preprocess(o.min_size, o.max_size))
-    norm = trunk_norm(o, frozen=False) if normed else None
-    body, channels = trunk(o, norm or trunk_norm(o, frozen=True))
-    anchors = anchor_generator(o, [(32 * 2**level,) for level in range(len(channels) + 1)], rules.anchors)
-    if normed:
-        box_head = conv_box_head(o.fpn_channels, 7, o.head_channels, norm=norm)
+    from chainfpn.links.backbones.backbone_with_fpn import BackboneWithFPN
+    from chainfpn.links.detectors.box_head import FastRCNNPredictor, TwoMLPHead, conv_box_head
+    from chainfpn.links.detectors.faster_rcnn import FasterRCNN
+    from chainfpn.links.detectors.roi_heads import RoIHeads
+    from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
+    from chainfpn.links.fpn import max_pool_level
+    from chainfpn.models._rules import find_rules
+    from chainfpn.models._trunks import resnet_trunk, trunk_norm
+
+    rules, channels = find_rules(options.name, options.rules), options.fpn_channels
+    norm = trunk_norm(options, frozen=False) if v2 else None
+    body, in_channels = (trunk or resnet_trunk)(options, norm or trunk_norm(options, frozen=True))
+    sizes = [(32 * 2**level,) for level in range(len(in_channels) + 1)]
+    anchors = options.anchor_generator(sizes, rules.anchors)
+    if norm is None:
+        box_head = TwoMLPHead(channels * 7**2, options.head_channels)
     else:
-        box_head = TwoMLPHead(o.fpn_channels * 7**2, o.head_channels)
-    return link(
-        BackboneWithFPN(body, channels, o.fpn_channels, extra_blocks=max_pool_level, norm=norm),
+        box_head = conv_box_head(channels, 7, options.head_channels, norm=norm)
+    return (link or FasterRCNN)(
+        BackboneWithFPN(body, in_channels, channels, extra_blocks=max_pool_level, norm=norm),
         RegionProposalNetwork(
-            RPNHead(o.fpn_channels, anchors.n_anchors, n_layers=2 if normed else 1),
+            RPNHead(channels, anchors.n_anchors, n_layers=2 if v2 else 1),
             anchors,
-            **{**rules.rpn, **(rpn_options or {})},
+            **{**rules.rpn, **{_HEADS.get(key, key): value for key, value in options.settings_of("rpn_").items()}},
         ),
         RoIHeads(
             box_head,
-            FastRCNNPredictor(o.head_channels, n_output),
-            **rules.roi_heads,
-            **({} if branches is None else branches(o, n_output, norm)),
+            FastRCNNPredictor(options.head_channels, options.n_class_id),
+            **{**rules.roi_heads, **options.settings_of("box_"), **options.settings_but("rpn_", "box_", "image_")},
+            **({} if branch is None else branch(norm)),
         ),
-        **detector,
+        **options.base(options.preprocess(rules.preprocess)),
     )
 
 
-_V2 = "with batch normalization, not frozen, everywhere and deeper heads."
-_SOURCE = "Lin et al. 2017; torchvision 0.14 ``resnet_fpn_backbone``, ``FasterRCNN``."
-assemble_rcnn_v2 = functools.partial(assemble_rcnn, normed=True)
+def assemble_rcnn_v2(options: RCNNOptions) -> Any:
+    """Put torchvision's second version together: normalization everywhere, and deeper heads."""
+    return assemble_rcnn(options, v2=True)
 
-fasterrcnn_resnet50_fpn = fixed_builder(
-    "fasterrcnn_resnet50_fpn",
-    assemble_rcnn,
-    DEFAULTS,
-    FasterRCNN,
-    "torchvision's ``fasterrcnn_resnet50_fpn``.",
-    source="Lin et al. 2017",
-)
-fasterrcnn_resnet50_fpn_v2 = fixed_builder(
-    "fasterrcnn_resnet50_fpn_v2",
-    assemble_rcnn_v2,
-    DEFAULTS,
-    FasterRCNN,
-    f"torchvision's ``fasterrcnn_resnet50_fpn_v2``: {_V2}",
-    source="Li et al. 2021",
-)
-fasterrcnn_resnet_fpn = rcnn_builder(
-    "fasterrcnn_resnet_fpn",
-    assemble_rcnn,
-    FasterRCNN,
-    "Faster R-CNN on any ResNet, any of its stages, any width of pyramid and head.",
-    source=_SOURCE,
-)
-fasterrcnn_resnet_fpn_v2 = rcnn_builder(
-    "fasterrcnn_resnet_fpn_v2", assemble_rcnn_v2, FasterRCNN, f"Faster R-CNN on any ResNet, {_V2}", source=_SOURCE
-)
+
+_HEADS = {
+    "pre_nms_top_n_train": "n_train_pre_nms",
+    "pre_nms_top_n_test": "n_test_pre_nms",
+    "post_nms_top_n_train": "n_train_post_nms",
+    "post_nms_top_n_test": "n_test_post_nms",
+}
+_MOBILENET_ANCHORS = ((32, 64, 128, 256, 512),) * 3
+_MOBILENET = {"rpn_score_thresh": 0.05}
+_MOBILENET_320 = {**_MOBILENET, "rpn_pre_nms_top_n_test": 150, "rpn_post_nms_top_n_test": 150}
+
+
+def _build_mobilenet(default: RCNNOptions, arguments: dict[str, Any]) -> FasterRCNN:
+    """Build on MobileNetV3-Large: its first block with stride 32, and its last layer."""
+    from chainfpn.models.mobilenet import mobilenet_v3_large
+
+    def trunk(options: RCNNOptions, norm: Norm) -> tuple[Any, list[int]]:
+        if options.stride_in_1x1:
+            raise InvalidArgument(options.name, "stride_in_1x1", "False for a MobileNet", options.stride_in_1x1)
+        body = mobilenet_v3_large(norm=norm).features
+        body.pick = ("13", "16")
+        return body, [160, 960]
+
+    def assemble(options: RCNNOptions) -> FasterRCNN:
+        return assemble_rcnn(options, trunk=trunk)
+
+    return build(default, arguments, assemble, trunk_classifier=_mobilenet_classifier)
+
+
+def _mobilenet_classifier(options: RCNNOptions) -> TrunkClassifier:
+    from chainfpn.models._trunk_weights import TrunkClassifier
+
+    return TrunkClassifier("mobilenet_v3_large", {"features/": "backbone/body/"}, ("classifier/",))
+
+
+def fasterrcnn_resnet50_fpn(
+    n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
+    class_ids: Sequence[int] | None = None, label_names: LabelNames = None, norm_eps: float | None = None,
+    min_size: Sizes = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
+    aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
+    **settings: Unpack[FasterRCNNSettings],
+) -> FasterRCNN:  # fmt: skip
+    """Build torchvision's ``fasterrcnn_resnet50_fpn``.
+
+    An option that is None takes what ``__meta__`` of the weights says, and if there is nothing, the default.
+
+    Args:
+        n_fg_class (int or None): Labels, background excluded; by default COCO's 80 on torchvision's 91 class ids.
+        pretrained_model (str, os.PathLike or None): Path of an .npz, or of a checkpoint to convert on
+            the fly, or ``'coco'`` for torchvision's.
+        pretrained_backbone (str, os.PathLike or None): Weights of the trunk alone, instead: ``'imagenet'`` or
+            ``'imagenet_v2'`` for torchvision's of the classifier, or the path of a classifier's .npz or checkpoint.
+        class_ids (sequence of int or None): For each label the class id of the network.
+        label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
+        norm_eps (float or None): Epsilon of the normalization; 1e-5 by default.
+        min_size (int, sequence of int or None): Length of an image's shorter side; 800 by default.
+        max_size (int or None): Limit of the longer side; 1333 by default.
+        anchor_sizes (sequence of sequences of float or None): Per level; torchvision's by default.
+        aspect_ratios (sequence of float or None): Heights over widths; torchvision's by default.
+        stride_in_1x1 (bool or None): The stride of a bottleneck is in its first 1x1; False by default.
+        **settings: Numbers by torchvision's names, see :class:`FasterRCNNSettings`.
+
+    Returns:
+        chainfpn.links.FasterRCNN: The detector.
+
+    Raises:
+        ValueError: if an option is out of its range, or there are weights for the trunk and for the whole.
+        TypeError: if there is no option of a name.
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Lin et al. 2017; torchvision 0.14 ``fasterrcnn_resnet50_fpn``.
+    """
+    return build(RCNNOptions("fasterrcnn_resnet50_fpn"), locals(), assemble_rcnn)
+
+
+def fasterrcnn_resnet50_fpn_v2(
+    n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
+    class_ids: Sequence[int] | None = None, label_names: LabelNames = None, norm_eps: float | None = None,
+    min_size: Sizes = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
+    aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
+    **settings: Unpack[FasterRCNNSettings],
+) -> FasterRCNN:  # fmt: skip
+    """Build torchvision's ``fasterrcnn_resnet50_fpn_v2``: unfrozen batch normalization everywhere, and deeper heads.
+
+    An option that is None takes what ``__meta__`` of the weights says, and if there is nothing, the default.
+
+    Args:
+        n_fg_class (int or None): Labels, background excluded; by default COCO's 80 on torchvision's 91 class ids.
+        pretrained_model (str, os.PathLike or None): Path of an .npz, or of a checkpoint to convert on
+            the fly, or ``'coco'`` for torchvision's.
+        pretrained_backbone (str, os.PathLike or None): Weights of the trunk alone, instead: ``'imagenet'`` or
+            ``'imagenet_v2'`` for torchvision's of the classifier, or the path of a classifier's .npz or checkpoint.
+        class_ids (sequence of int or None): For each label the class id of the network.
+        label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
+        norm_eps (float or None): Epsilon of the normalization; 1e-5 by default.
+        min_size (int, sequence of int or None): Length of an image's shorter side; 800 by default.
+        max_size (int or None): Limit of the longer side; 1333 by default.
+        anchor_sizes (sequence of sequences of float or None): Per level; torchvision's by default.
+        aspect_ratios (sequence of float or None): Heights over widths; torchvision's by default.
+        stride_in_1x1 (bool or None): The stride of a bottleneck is in its first 1x1; False by default.
+        **settings: Numbers by torchvision's names, see :class:`FasterRCNNSettings`.
+
+    Returns:
+        chainfpn.links.FasterRCNN: The detector.
+
+    Raises:
+        ValueError: if an option is out of its range, or there are weights for the trunk and for the whole.
+        TypeError: if there is no option of a name.
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Li et al. 2021; torchvision 0.14 ``fasterrcnn_resnet50_fpn_v2``.
+    """
+    return build(RCNNOptions("fasterrcnn_resnet50_fpn_v2"), locals(), assemble_rcnn_v2)
+
+
+def fasterrcnn_resnet_fpn(
+    depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None, *,
+    pretrained_backbone: Pretrained = None, stages: Sequence[int] | None = None, fpn_channels: int | None = None,
+    head_channels: int | None = None, class_ids: Sequence[int] | None = None, label_names: LabelNames = None,
+    norm: str | Norm = None, norm_eps: float | None = None, min_size: Sizes = None, max_size: int | None = None,
+    anchor_sizes: AnchorSizes = None, aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
+    rules: str | None = None, **settings: Unpack[FasterRCNNSettings],
+) -> FasterRCNN:  # fmt: skip
+    """Build Faster R-CNN on any ResNet, any of its stages, any width of pyramid and head.
+
+    An option that is None takes what ``__meta__`` of the weights says, and if there is nothing, the default.
+
+    Args:
+        depth (int, str or None): 18, 34, 50, 101 or 152, or the name of a ResNeXt or wide ResNet such as
+            ``'resnext50_32x4d'``; 50 by default.
+        n_fg_class (int or None): Labels, background excluded; by default COCO's 80 on torchvision's 91 class ids.
+        pretrained_model (str, os.PathLike or None): Path of an .npz, or of a checkpoint to convert on
+            the fly.
+        pretrained_backbone (str, os.PathLike or None): Weights of the trunk alone, instead: ``'imagenet'`` or
+            ``'imagenet_v2'`` for torchvision's of the classifier, or the path of a classifier's .npz or checkpoint.
+        stages, fpn_channels, norm, norm_eps, min_size, max_size, anchor_sizes, aspect_ratios, stride_in_1x1: See
+            :class:`~chainfpn.models._detector.PyramidOptions`.
+        head_channels (int or None): Width of the fully connected layers of the head; 1024 by default.
+        class_ids (sequence of int or None): For each label the class id of the network.
+        label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
+        rules (str or None): Whose input, anchors, thresholds and masks go with the weights: ``'torchvision'``, the
+            default, or ``'chainercv'``.
+        **settings: Numbers by torchvision's names, see :class:`FasterRCNNSettings`.
+
+    Returns:
+        chainfpn.links.FasterRCNN: The detector.
+
+    Raises:
+        ValueError: if an option is out of its range, or there are weights for the trunk and for the whole.
+        TypeError: if there is no option of a name.
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Lin et al. 2017; torchvision 0.14 ``resnet_fpn_backbone``, ``FasterRCNN``.
+    """
+    return build(RCNNOptions("fasterrcnn_resnet_fpn"), locals(), assemble_rcnn)
+
+
+def fasterrcnn_resnet_fpn_v2(
+    depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None, *,
+    pretrained_backbone: Pretrained = None, stages: Sequence[int] | None = None, fpn_channels: int | None = None,
+    head_channels: int | None = None, class_ids: Sequence[int] | None = None, label_names: LabelNames = None,
+    norm: str | Norm = None, norm_eps: float | None = None, min_size: Sizes = None, max_size: int | None = None,
+    anchor_sizes: AnchorSizes = None, aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
+    rules: str | None = None, **settings: Unpack[FasterRCNNSettings],
+) -> FasterRCNN:  # fmt: skip
+    """Build Faster R-CNN on any ResNet, with batch normalization, not frozen, everywhere and deeper heads.
+
+    An option that is None takes what ``__meta__`` of the weights says, and if there is nothing, the default.
+
+    Args:
+        depth (int, str or None): 18, 34, 50, 101 or 152, or the name of a ResNeXt or wide ResNet such as
+            ``'resnext50_32x4d'``; 50 by default.
+        n_fg_class (int or None): Labels, background excluded; by default COCO's 80 on torchvision's 91 class ids.
+        pretrained_model (str, os.PathLike or None): Path of an .npz, or of a checkpoint to convert on
+            the fly.
+        pretrained_backbone (str, os.PathLike or None): Weights of the trunk alone, instead: ``'imagenet'`` or
+            ``'imagenet_v2'`` for torchvision's of the classifier, or the path of a classifier's .npz or checkpoint.
+        stages, fpn_channels, norm, norm_eps, min_size, max_size, anchor_sizes, aspect_ratios, stride_in_1x1: See
+            :class:`~chainfpn.models._detector.PyramidOptions`.
+        head_channels (int or None): Width of the fully connected layers of the head; 1024 by default.
+        class_ids (sequence of int or None): For each label the class id of the network.
+        label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
+        rules (str or None): Whose input, anchors, thresholds and masks go with the weights: ``'torchvision'``, the
+            default, or ``'chainercv'``.
+        **settings: Numbers by torchvision's names, see :class:`FasterRCNNSettings`.
+
+    Returns:
+        chainfpn.links.FasterRCNN: The detector.
+
+    Raises:
+        ValueError: if an option is out of its range, or there are weights for the trunk and for the whole.
+        TypeError: if there is no option of a name.
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Lin et al. 2017; torchvision 0.14 ``resnet_fpn_backbone``, ``FasterRCNN``.
+    """
+    return build(RCNNOptions("fasterrcnn_resnet_fpn_v2"), locals(), assemble_rcnn_v2)
+
+
+def fasterrcnn_mobilenet_v3_large_fpn(
+    n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
+    class_ids: Sequence[int] | None = None, label_names: LabelNames = None, norm_eps: float | None = None,
+    min_size: Sizes = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
+    aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
+    **settings: Unpack[FasterRCNNSettings],
+) -> FasterRCNN:  # fmt: skip
+    """Build torchvision's ``fasterrcnn_mobilenet_v3_large_fpn``.
+
+    An option that is None takes what ``__meta__`` of the weights says, and if there is nothing, the default.
+
+    Args:
+        n_fg_class (int or None): Labels, background excluded; by default COCO's 80 on torchvision's 91 class ids.
+        pretrained_model (str, os.PathLike or None): Path of an .npz, or of a checkpoint to convert on
+            the fly, or ``'coco'`` for torchvision's.
+        pretrained_backbone (str, os.PathLike or None): Weights of the trunk alone, instead: ``'imagenet'`` or
+            ``'imagenet_v2'`` for torchvision's of the classifier, or the path of a classifier's .npz or checkpoint.
+        class_ids (sequence of int or None): For each label the class id of the network.
+        label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
+        norm_eps (float or None): Epsilon of the normalization; 1e-5 by default.
+        min_size (int, sequence of int or None): Length of an image's shorter side; 800 by default.
+        max_size (int or None): Limit of the longer side; 1333 by default.
+        anchor_sizes (sequence of sequences of float or None): Per level; torchvision's by default.
+        aspect_ratios (sequence of float or None): Heights over widths; torchvision's by default.
+        stride_in_1x1 (bool or None): The stride of a bottleneck is in its first 1x1; False by default.
+        **settings: Numbers by torchvision's names, see :class:`FasterRCNNSettings`.
+
+    Returns:
+        chainfpn.links.FasterRCNN: The detector.
+
+    Raises:
+        ValueError: if an option is out of its range, or there are weights for the trunk and for the whole.
+        TypeError: if there is no option of a name.
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Howard et al. 2019; torchvision 0.14 ``fasterrcnn_mobilenet_v3_large_fpn``.
+    """
+    return _build_mobilenet(
+        RCNNOptions("fasterrcnn_mobilenet_v3_large_fpn", anchor_sizes=_MOBILENET_ANCHORS, settings=_MOBILENET), locals()
+    )
+
+
+def fasterrcnn_mobilenet_v3_large_320_fpn(
+    n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
+    class_ids: Sequence[int] | None = None, label_names: LabelNames = None, norm_eps: float | None = None,
+    min_size: Sizes = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
+    aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
+    **settings: Unpack[FasterRCNNSettings],
+) -> FasterRCNN:  # fmt: skip
+    """Build torchvision's ``fasterrcnn_mobilenet_v3_large_320_fpn``: images of 320 pixels.
+
+    An option that is None takes what ``__meta__`` of the weights says, and if there is nothing, the default.
+
+    Args:
+        n_fg_class (int or None): Labels, background excluded; by default COCO's 80 on torchvision's 91 class ids.
+        pretrained_model (str, os.PathLike or None): Path of an .npz, or of a checkpoint to convert on
+            the fly, or ``'coco'`` for torchvision's.
+        pretrained_backbone (str, os.PathLike or None): Weights of the trunk alone, instead: ``'imagenet'`` or
+            ``'imagenet_v2'`` for torchvision's of the classifier, or the path of a classifier's .npz or checkpoint.
+        class_ids (sequence of int or None): For each label the class id of the network.
+        label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
+        norm_eps (float or None): Epsilon of the normalization; 1e-5 by default.
+        min_size (int, sequence of int or None): Length of an image's shorter side; 320 by default.
+        max_size (int or None): Limit of the longer side; 640 by default.
+        anchor_sizes (sequence of sequences of float or None): Per level; torchvision's by default.
+        aspect_ratios (sequence of float or None): Heights over widths; torchvision's by default.
+        stride_in_1x1 (bool or None): The stride of a bottleneck is in its first 1x1; False by default.
+        **settings: Numbers by torchvision's names, see :class:`FasterRCNNSettings`.
+
+    Returns:
+        chainfpn.links.FasterRCNN: The detector.
+
+    Raises:
+        ValueError: if an option is out of its range, or there are weights for the trunk and for the whole.
+        TypeError: if there is no option of a name.
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Howard et al. 2019; torchvision 0.14 ``fasterrcnn_mobilenet_v3_large_320_fpn``.
+    """
+    return _build_mobilenet(
+        RCNNOptions(
+            "fasterrcnn_mobilenet_v3_large_320_fpn",
+            anchor_sizes=_MOBILENET_ANCHORS,
+            min_size=320,
+            max_size=640,
+            settings=_MOBILENET_320,
+        ),
+        locals(),
+    )

@@ -1,62 +1,75 @@
-"""Builders of the classifiers: ResNet, ResNeXt and wide ResNet, by torchvision's names."""
+"""ResNet, ResNeXt and wide ResNet."""
 
-from chainfpn.links.backbones.resnet import DEPTHS, ResNet
-from chainfpn.links.batch_normalization import BatchNormalization
-from chainfpn.models.classifier_weights import ClassifierWeights
+from __future__ import annotations
 
-#: Name to depth, groups and width per group.
-RESNETS = {
-    "resnet18": (18, 1, 64),
-    "resnet34": (34, 1, 64),
-    "resnet50": (50, 1, 64),
-    "resnet101": (101, 1, 64),
-    "resnet152": (152, 1, 64),
-    "resnext50_32x4d": (50, 32, 4),
-    "resnext101_32x8d": (101, 32, 8),
-    "resnext101_64x4d": (101, 64, 4),
-    "wide_resnet50_2": (50, 1, 128),
-    "wide_resnet101_2": (101, 1, 128),
-}
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from chainfpn.models._record import FIRST, RESNETS, V1, V2, classifiers, imagenet
+
+if TYPE_CHECKING:
+    from chainfpn.links.backbones.resnet import ResNet
+    from chainfpn.models._types import Norm, Pretrained
+
+RECORDS = classifiers(
+    "resnet",
+    __name__,
+    {
+        "resnet18": {V1: imagenet("resnet18-f37072fd", 69.758), FIRST: imagenet("resnet18-5c106cde")},
+        "resnet34": {V1: imagenet("resnet34-b627a593", 73.314), FIRST: imagenet("resnet34-333f7ec4")},
+        "resnet50": {
+            V1: imagenet("resnet50-0676ba61", 76.13),
+            V2: imagenet("resnet50-11ad3fa6", 80.858, resize=232),
+            FIRST: imagenet("resnet50-19c8e357"),
+        },
+        "resnet101": {
+            V1: imagenet("resnet101-63fe2227", 77.374),
+            V2: imagenet("resnet101-cd907fc2", 81.886, resize=232),
+            FIRST: imagenet("resnet101-5d3b4d8f"),
+        },
+        "resnet152": {
+            V1: imagenet("resnet152-394f9c45", 78.312),
+            V2: imagenet("resnet152-f82ba261", 82.284, resize=232),
+            FIRST: imagenet("resnet152-b121ed2d"),
+        },
+        "resnext50_32x4d": {
+            V1: imagenet("resnext50_32x4d-7cdf4587", 77.618),
+            V2: imagenet("resnext50_32x4d-1a0047aa", 81.198, resize=232),
+        },
+        "resnext101_32x8d": {
+            V1: imagenet("resnext101_32x8d-8ba56ff5", 79.312),
+            V2: imagenet("resnext101_32x8d-110c445d", 82.834, resize=232),
+        },
+        "resnext101_64x4d": {V1: imagenet("resnext101_64x4d-173b62eb", 83.246, resize=232)},
+        "wide_resnet50_2": {
+            V1: imagenet("wide_resnet50_2-95faca4d", 78.468),
+            V2: imagenet("wide_resnet50_2-9ba9bcbe", 81.602, resize=232),
+        },
+        "wide_resnet101_2": {
+            V1: imagenet("wide_resnet101_2-32ee1156", 78.848),
+            V2: imagenet("wide_resnet101_2-d733dc28", 82.51, resize=232),
+        },
+    },
+)
+__all__ = [model.name for model in RECORDS]
 
 
-def _builder(name):
-    depth, groups, width_per_group = RESNETS[name]
-
-    def build(
-        n_class=None,
-        pretrained_model=None,
-        *,
-        replace_stride_with_dilation=(False, False, False),
-        zero_init_residual=False,
-        stride_in_1x1=None,
-        norm=BatchNormalization,
-    ):
-        weights = ClassifierWeights(name, pretrained_model, convert_as=None)
-        if stride_in_1x1 is None:
-            stride_in_1x1 = weights.arguments.get("stride_in_1x1", False)
-        link = ResNet(
-            *DEPTHS[depth],
-            weights.n_class(n_class),
-            groups=groups,
-            width_per_group=width_per_group,
-            replace_stride_with_dilation=replace_stride_with_dilation,
-            zero_init_residual=zero_init_residual,
-            stride_in_1x1=stride_in_1x1,
-            norm=norm,
-        )
-        return weights.load_into(link)
-
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"""Build torchvision's ``{name}``.
+def resnet18(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *,
+    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
+    stride_in_1x1: bool | None = None, norm: Norm = None,
+) -> ResNet:  # fmt: skip
+    """Build torchvision's ``resnet18``.
 
     Args:
         n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, ``'imagenet_v2'``
-            for its better ones where there are any, or the path of an .npz or a checkpoint.
-        replace_stride_with_dilation (sequence of bool): See :class:`~chainfpn.links.ResNet`.
-        zero_init_residual (bool): See :class:`~chainfpn.links.ResNet`.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
+        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
         stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
-        norm (callable): Makes the normalization link for a number of channels.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
 
     Returns:
         chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
@@ -64,17 +77,285 @@ def _builder(name):
     Raises:
         WeightsError: if the weights do not fit.
         OSError: if they cannot be read or fetched.
+
+    Source:
+        He et al. 2016; torchvision 0.14 ``resnet18``.
     """
-    return build
+    return _build("resnet18", locals())
 
 
-resnet18 = _builder("resnet18")
-resnet34 = _builder("resnet34")
-resnet50 = _builder("resnet50")
-resnet101 = _builder("resnet101")
-resnet152 = _builder("resnet152")
-resnext50_32x4d = _builder("resnext50_32x4d")
-resnext101_32x8d = _builder("resnext101_32x8d")
-resnext101_64x4d = _builder("resnext101_64x4d")
-wide_resnet50_2 = _builder("wide_resnet50_2")
-wide_resnet101_2 = _builder("wide_resnet101_2")
+def resnet34(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *,
+    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
+    stride_in_1x1: bool | None = None, norm: Norm = None,
+) -> ResNet:  # fmt: skip
+    """Build torchvision's ``resnet34``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
+        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
+        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        He et al. 2016; torchvision 0.14 ``resnet34``.
+    """
+    return _build("resnet34", locals())
+
+
+def resnet50(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *,
+    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
+    stride_in_1x1: bool | None = None, norm: Norm = None,
+) -> ResNet:  # fmt: skip
+    """Build torchvision's ``resnet50``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
+            or the path of an .npz or a checkpoint.
+        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
+        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
+        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        He et al. 2016; torchvision 0.14 ``resnet50``.
+    """
+    return _build("resnet50", locals())
+
+
+def resnet101(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *,
+    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
+    stride_in_1x1: bool | None = None, norm: Norm = None,
+) -> ResNet:  # fmt: skip
+    """Build torchvision's ``resnet101``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
+            or the path of an .npz or a checkpoint.
+        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
+        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
+        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        He et al. 2016; torchvision 0.14 ``resnet101``.
+    """
+    return _build("resnet101", locals())
+
+
+def resnet152(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *,
+    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
+    stride_in_1x1: bool | None = None, norm: Norm = None,
+) -> ResNet:  # fmt: skip
+    """Build torchvision's ``resnet152``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
+            or the path of an .npz or a checkpoint.
+        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
+        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
+        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        He et al. 2016; torchvision 0.14 ``resnet152``.
+    """
+    return _build("resnet152", locals())
+
+
+def resnext50_32x4d(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *,
+    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
+    stride_in_1x1: bool | None = None, norm: Norm = None,
+) -> ResNet:  # fmt: skip
+    """Build torchvision's ``resnext50_32x4d``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
+            or the path of an .npz or a checkpoint.
+        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
+        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
+        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Xie et al. 2017; torchvision 0.14 ``resnext50_32x4d``.
+    """
+    return _build("resnext50_32x4d", locals())
+
+
+def resnext101_32x8d(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *,
+    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
+    stride_in_1x1: bool | None = None, norm: Norm = None,
+) -> ResNet:  # fmt: skip
+    """Build torchvision's ``resnext101_32x8d``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
+            or the path of an .npz or a checkpoint.
+        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
+        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
+        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Xie et al. 2017; torchvision 0.14 ``resnext101_32x8d``.
+    """
+    return _build("resnext101_32x8d", locals())
+
+
+def resnext101_64x4d(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *,
+    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
+    stride_in_1x1: bool | None = None, norm: Norm = None,
+) -> ResNet:  # fmt: skip
+    """Build torchvision's ``resnext101_64x4d``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
+        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
+        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Xie et al. 2017; torchvision 0.14 ``resnext101_64x4d``.
+    """
+    return _build("resnext101_64x4d", locals())
+
+
+def wide_resnet50_2(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *,
+    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
+    stride_in_1x1: bool | None = None, norm: Norm = None,
+) -> ResNet:  # fmt: skip
+    """Build torchvision's ``wide_resnet50_2``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
+            or the path of an .npz or a checkpoint.
+        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
+        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
+        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Zagoruyko and Komodakis 2016; torchvision 0.14 ``wide_resnet50_2``.
+    """
+    return _build("wide_resnet50_2", locals())
+
+
+def wide_resnet101_2(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *,
+    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
+    stride_in_1x1: bool | None = None, norm: Norm = None,
+) -> ResNet:  # fmt: skip
+    """Build torchvision's ``wide_resnet101_2``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
+            or the path of an .npz or a checkpoint.
+        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
+        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
+        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Zagoruyko and Komodakis 2016; torchvision 0.14 ``wide_resnet101_2``.
+    """
+    return _build("wide_resnet101_2", locals())
+
+
+def _build(name: str, arguments: Mapping[str, Any]) -> Any:
+    from chainfpn.links.backbones.resnet import DEPTHS, ResNet
+    from chainfpn.links.batch_normalization import BatchNormalization
+    from chainfpn.models._classifier import build_classifier
+
+    depth, groups, width_per_group = RESNETS[name]
+    make = partial(ResNet, *DEPTHS[depth], groups=groups, width_per_group=width_per_group)
+    defaults = {
+        "replace_stride_with_dilation": (False, False, False),
+        "zero_init_residual": False,
+        "stride_in_1x1": False,
+        "norm": BatchNormalization,
+    }
+    return build_classifier(name, make, arguments, defaults, convert_as=None)

@@ -8,19 +8,19 @@ import pytest
 
 import weights_convert
 from chainfpn import models
-from chainfpn.models.weights import Weights
+from chainfpn.models._weights import Weights
 from weights_convert.meta import known_arguments, meta_array
 from weights_convert.write.safetensors import write_safetensors
 
 #: Which weights to take, and what has an entry of its own.
-OTHERS = {"pretrained_model", "pretrained_backbone", "label_names"}
+OTHERS = {"pretrained_model", "pretrained_backbone", "label_names", "settings"}
 #: What a classifier is built with, but its weights are none the wiser for.
 OF_CLASSIFIERS = {"dropout", "drop_rate", "width_mult", "norm", "replace_stride_with_dilation", "zero_init_residual"}
 
 
-@pytest.mark.parametrize("name", models.BUILDERS)
+@pytest.mark.parametrize("name", models.MODELS)
 def test_arguments_are_those_of_the_builder(name):
-    taken = set(inspect.signature(models.BUILDERS[name]).parameters) - OTHERS
+    taken = set(inspect.signature(models.MODELS[name].builder).parameters) - OTHERS
     if "n_class" in taken:
         taken -= OF_CLASSIFIERS
     if name.startswith("fasterrcnn_mobilenet"):
@@ -52,7 +52,7 @@ def test_a_file_is_not_begun_with_such_a_number(tmp_path):
 @pytest.mark.parametrize("name", ["fpn50", "fpn101"])
 def test_a_pyramid_is_built_as_its_file_says(name):
     """The rest of what a file says of a model is tested with the models."""
-    builder = models.BUILDERS[name]
+    builder = models.MODELS[name].builder
     serializer = chainer.serializers.DictionarySerializer()
     serializer.save(builder())
     weights = Weights(serializer.target, {"arguments": {"align_corners": True}}, "x.npz")

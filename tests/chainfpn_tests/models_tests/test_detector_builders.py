@@ -12,8 +12,8 @@ from reference.photographs import photographs
 from weights_convert.architectures import recognize
 
 #: Builders on any ResNet, of two stages and of one.
-TWO_STAGES = [name for name in models.BUILDERS if name.endswith(("rcnn_resnet_fpn", "rcnn_resnet_fpn_v2"))]
-ONE_STAGE = [name for name in models.BUILDERS if name.startswith(("retinanet_resnet_fpn", "fcos_resnet_fpn"))]
+TWO_STAGES = [name for name in models.MODELS if name.endswith(("rcnn_resnet_fpn", "rcnn_resnet_fpn_v2"))]
+ONE_STAGE = [name for name in models.MODELS if name.startswith(("retinanet_resnet_fpn", "fcos_resnet_fpn"))]
 
 
 def small(name, **options):
@@ -138,10 +138,10 @@ def test_options_out_of_range(name, options, message):
         getattr(models, name)(**{"depth": 18, "n_fg_class": 2, **options})
 
 
-@pytest.mark.parametrize("name", [name for name in models.BUILDERS if name.startswith("fasterrcnn_mobilenet")])
+@pytest.mark.parametrize("name", [name for name in models.MODELS if name.startswith("fasterrcnn_mobilenet")])
 def test_a_mobilenet_has_no_bottlenecks_to_stride(name):
     with pytest.raises(ValueError, match=f"{name}: stride_in_1x1 must be False for a MobileNet, got True"):
-        models.BUILDERS[name](2, stride_in_1x1=True)
+        models.MODELS[name].builder(2, stride_in_1x1=True)
 
 
 def test_epsilon_reaches_every_batch_normalization():
@@ -151,9 +151,9 @@ def test_epsilon_reaches_every_batch_normalization():
         assert {link.eps for link in norms} == {0.25}
 
 
-@pytest.mark.parametrize("name", [name for name in models.BUILDERS if "rcnn" in name or "_fpn" in name])
+@pytest.mark.parametrize("name", [name for name in models.MODELS if "rcnn" in name or "_fpn" in name])
 def test_documentation_names_every_argument(name):
-    builder = models.BUILDERS[name]
+    builder = models.MODELS[name].builder
     assert builder.__name__ == name
     assert builder is getattr(models, name)
     for argument in inspect.signature(builder).parameters:

@@ -72,7 +72,7 @@ def test_settings_are_torchvisions(torchvision_live):
     found = {}
     for builder in CASES:
         with without_initial_values():
-            model = models.BUILDERS[builder]()
+            model = models.MODELS[builder].builder()
         found |= {f"{builder}: {name}": [float(value) for value in values] for name, values in ours(model)}
     assert len(CASES) == 11
     assert found == {name: values.tolist() for name, values in expected.items()}

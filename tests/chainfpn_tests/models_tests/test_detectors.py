@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from chainfpn import models
-from chainfpn.models.weights import find_weights
+from chainfpn.models._weights import find_weights
 from reference.photographs import photographs
 from reference.random_networks import RANDOM_NETWORKS
 
@@ -171,7 +171,7 @@ def theirs(request, torchvision_live, tmp_path_factory):
     make = case.make.format(builder=case.builder, options=case.options)
     code = textwrap.dedent(CODE).format(make=make, spread=textwrap.dedent(case.spread))
     expected = torchvision_live.run(RANDOM_NETWORKS + code, folder=folder, **imgs)
-    weights = find_weights(folder / "weights.pth", name=None, zoo=())
+    weights = find_weights(folder / "weights.pth", name=None)
     (folder / "weights.pth").unlink()
     return case, weights, imgs, expected
 

@@ -16,8 +16,8 @@ from reference.seeded_weights import fill_link, seeded_input
 
 #: Quick ones; the others are slow because they are large.
 QUICK = {"resnet18", "densenet121", "squeezenet1_1", "googlenet", "mobilenet_v2", "mobilenet_v3_small"}
-QUICK |= {name for name in models.BUILDERS if "_resnet_" in name}
-ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in models.BUILDERS]
+QUICK |= {name for name in models.MODELS if "_resnet_" in name}
+ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in models.MODELS]
 
 #: Sides of the images that are larger than others', for nothing would be left of them.
 SIDES = {"alexnet": 63, "squeezenet1_0": 65, "squeezenet1_1": 65, "inception_v3": 75, "ssd300_vgg16": 300}
@@ -50,7 +50,7 @@ def nothing_touched():
 def build(name):
     """Build a model, a small one where the builder takes any."""
     small = {"depth": 18, "n_fg_class": 3, "fpn_channels": 32} if "_resnet_" in name else {}
-    return models.BUILDERS[name](**small)
+    return models.MODELS[name].builder(**small)
 
 
 def arrays(link):

@@ -10,11 +10,11 @@ from chainer import serializers
 import weights_convert
 from chainfpn import WeightsError, models
 from chainfpn.links import BatchNormalization
-from chainfpn.models.classifiers import mobilenet_v3_large
+from chainfpn.models import mobilenet_v3_large
 from reference.seeded_weights import fill_link, seeded_array
 from weights_convert import zoo
 
-RESNET_BUILDERS = [name for name in models.BUILDERS if name.endswith(("_resnet_fpn", "_resnet_fpn_v2"))]
+RESNET_BUILDERS = [name for name in models.MODELS if name.endswith(("_resnet_fpn", "_resnet_fpn_v2"))]
 SMALL = {"n_fg_class": 2, "fpn_channels": 16, "min_size": 64}
 
 

@@ -6,7 +6,7 @@ import chainer
 import numpy as np
 import pytest
 
-from chainfpn.models.weights import find_weights
+from chainfpn.models._weights import find_weights
 from chainfpn.training import train_chain
 from reference.random_networks import RANDOM_NETWORKS
 from reference.slim_detectors import SLIM, SLIM_DETECTORS, as_inputs, marks, pictures, reported_by
@@ -53,7 +53,7 @@ def theirs(request, torchvision_live, tmp_path_factory):
     others = {name: values for name, values in marks(imgs, bboxes).items() if name in slim.others}
     code = RANDOM_NETWORKS + SLIM_DETECTORS + CODE.format(theirs=slim.theirs, spread=slim.spread)
     expected = torchvision_live.run(code, folder=folder, **as_inputs(imgs, bboxes, labels, **others))
-    weights = find_weights(folder / "weights.pth", name=None, zoo=(), convert_as="any")
+    weights = find_weights(folder / "weights.pth", name=None, convert_as="any")
     return slim, weights, (imgs, bboxes, labels, *others.values()), expected
 
 

@@ -1,10 +1,14 @@
 """Weights of a classifier for the trunk of a detector."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from chainfpn.models.weights import Weights, find_weights
+from chainfpn.models._types import Pretrained
+from chainfpn.models._weights import Weights, find_weights
 from chainfpn.serialization import set_weights
 
 #: Options of a detector that its trunk's weights may ask for.
@@ -22,11 +26,11 @@ class TrunkClassifier(NamedTuple):
     """
 
     builder: str
-    places: Any
-    left_out: tuple
-    words: Any = MappingProxyType({"imagenet": "imagenet", "imagenet_v2": "imagenet_v2"})
+    places: Mapping[str, str]
+    left_out: tuple[str, ...]
+    words: Mapping[str, str] = MappingProxyType({"imagenet": "imagenet", "imagenet_v2": "imagenet_v2"})
 
-    def find(self, pretrained_backbone):
+    def find(self, pretrained_backbone: Pretrained) -> TrunkWeights:
         """Read weights.
 
         Args:
@@ -40,36 +44,34 @@ class TrunkClassifier(NamedTuple):
             WeightsError: if the file is not what it should be.
             OSError: if there is no such file, or torchvision's cannot be had.
         """
-        if not isinstance(pretrained_backbone, Weights):
-            word = os.fspath(pretrained_backbone)
-            pretrained_backbone = self.words.get(word, word)
-        zoo = tuple(self.words.values())
-        weights = find_weights(pretrained_backbone, name=self.builder, zoo=zoo, convert_as="any")
+        if not (pretrained_backbone is None or isinstance(pretrained_backbone, Weights)):
+            pretrained_backbone = self.words.get(os.fspath(pretrained_backbone), pretrained_backbone)
+        weights = find_weights(
+            pretrained_backbone, name=self.builder, words=self.words.values(), convert_as="any"
+        ) or Weights({}, {}, "")
         arrays = {
             self._place(name): array for name, array in weights.arrays.items() if not name.startswith(self.left_out)
         }
         return TrunkWeights(weights._replace(arrays=arrays), tuple(self.places.values()))
 
-    def _place(self, name):
+    def _place(self, name: str) -> str:
         """Return the detector's name for one of the classifier's."""
-        for theirs, ours in self.places.items():
-            if name.startswith(theirs):
-                return ours + name[len(theirs) :]
-        return name
+        start = next((start for start in self.places if name.startswith(start)), None)
+        return name if start is None else self.places[start] + name[len(start) :]
 
 
 class TrunkWeights(NamedTuple):
     """Weights under a detector's names, and the beginnings of the names they must fill completely."""
 
     weights: Weights
-    places: tuple
+    places: tuple[str, ...]
 
-    def options(self, defaults):
-        """Return the options that the weights ask for, of those that the detector has."""
-        said = self.weights.meta.get("arguments", {})
-        return {key: said[key] for key in _OPTIONS if key in said and key in defaults}
+    @property
+    def options(self) -> dict[str, Any]:
+        """The detector's options that the weights ask for."""
+        return {key: value for key, value in self.weights.arguments.items() if key in _OPTIONS}
 
-    def load_into(self, link):
+    def load_into(self, link: Any) -> None:
         """Put them into a detector, all of them or none.
 
         Args:

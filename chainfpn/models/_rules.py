@@ -1,12 +1,16 @@
 """Whose rules a detector of two stages follows around its weights: torchvision's, or ChainerCV's."""
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from chainfpn.boxes.anchors import AnchorGenerator
 from chainfpn.boxes.chainercv_anchors import ChainerCVAnchorGenerator
+from chainfpn.errors import InvalidArgument
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.mask_head import paste_masks
 from chainfpn.links.detectors.preprocess import Preprocess
@@ -23,11 +27,11 @@ class Rules(NamedTuple):
         paste (callable): Lays masks over the image.
     """
 
-    preprocess: Any
-    anchors: Any
-    rpn: dict
-    roi_heads: dict
-    paste: Any
+    preprocess: Callable[..., Preprocess]
+    anchors: Callable[..., AnchorGenerator]
+    rpn: Mapping[str, Any]
+    roi_heads: Mapping[str, Any]
+    paste: Callable[..., Any]
 
 
 #: The smallest positive side: ChainerCV drops only what is empty.
@@ -45,7 +49,7 @@ RULES = {
 }
 
 
-def find_rules(name, rules):
+def find_rules(name: str, rules: str) -> Rules:
     """Return the rules that go by a name.
 
     Args:
@@ -56,8 +60,8 @@ def find_rules(name, rules):
         Rules: The rules.
 
     Raises:
-        ValueError: if rules is another word.
+        InvalidArgument: if rules is another word.
     """
     if rules not in RULES:
-        raise ValueError(f"{name}: rules must be one of {', '.join(RULES)}, got {rules!r}")
+        raise InvalidArgument(name, "rules", f"one of {', '.join(RULES)}", rules)
     return RULES[rules]

@@ -1,0 +1,80 @@
+"""What every builder of a classifier does: settle its options, build, load, name, preprocess as published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chainfpn.links.classifier import Classifier, ClassifierPreprocess
+from chainfpn.models._weights import Weights, find_weights, resolve_label_names
+from chainfpn.models.registry import find_weight_file
+from chainfpn.serialization import WeightsError
+
+
+def build_classifier(
+    name: str,
+    make: Callable[..., Classifier],
+    arguments: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    *,
+    convert_as: str | None = "any",
+    auxiliary: tuple[str, ...] = (),
+) -> Any:
+    """Build a classifier and load its weights.
+
+    What the caller passes goes before what the weights' ``__meta__`` or their published record says, and that before
+    the default.
+
+    Args:
+        name (str): The builder.
+        make (callable): Makes the link from ``n_class`` and a value for every option.
+        arguments (mapping): The builder's arguments; None stands for nothing.
+        defaults (mapping): Every option and its default.
+        convert_as (str or None): See :func:`~chainfpn.models._weights.find_weights`.
+        auxiliary (tuple of str): Beginnings of the names of auxiliary heads, which ``aux_logits`` switches.
+
+    Returns:
+        chainfpn.links.Classifier: The model.
+
+    Raises:
+        WeightsError: naming everything that does not fit.
+        OSError: if the weights cannot be read or fetched.
+    """
+    weights = find_weights(arguments["pretrained_model"], name=name, convert_as=convert_as)
+    weights = Weights({}, {}, "") if weights is None else weights
+    source = weights.meta.get("source", {})
+    published = find_weight_file(source.get("sha256"))
+    stored = {**(published[1].arguments if published else {}), **weights.arguments}
+    if weights.arrays and auxiliary:
+        stored.setdefault("aux_logits", any(key.startswith(auxiliary) for key in weights.arrays))
+    options = {
+        key: next(
+            value for value in (arguments[key], stored.get(key), default) if value is not None or value is default
+        )
+        for key, default in defaults.items()
+    }
+    n_class = _n_class(weights.arrays) if arguments["n_class"] is None else arguments["n_class"]
+    link: Any = make(n_class, **options)
+    if weights.arrays:
+        without = auxiliary if auxiliary and not options["aux_logits"] else ("\0",)
+        arrays = {key: array for key, array in weights.arrays.items() if not key.startswith(without)}
+        weights._replace(arrays=arrays).load_into(link)
+    if published:
+        file = published[1]
+        link.preprocess = ClassifierPreprocess(file.resize or 256, file.crop or 224, file.mean, file.std)
+    label_names = weights.meta.get("label_names") or (published and published[1].label_names)
+    link.label_names = resolve_label_names(label_names)
+    if link.label_names is not None and len(link.label_names) != n_class:
+        n_names = len(link.label_names)
+        raise WeightsError(f"{weights.file}: label_names must have n_class = {n_class} entries, got {n_names}")
+    changed = {key: value for key, value in options.items() if value != defaults[key] and not callable(value)}
+    link.meta = {"model": name, "arguments": {"n_class": n_class, **changed}, "label_names": label_names}
+    if source:
+        link.meta["source"] = source
+    return link
+
+
+def _n_class(arrays: Mapping[str, Any]) -> int:
+    """Return the number of classes that weights have: the last layer is ``fc``, or the last ``classifier``."""
+    heads = [name for name in arrays if name.startswith(("fc/", "classifier/")) and name.endswith("/b")]
+    return arrays[max(heads)].size if heads else 1000

@@ -1,0 +1,295 @@
+"""What the builders of detectors share: options, and the way from them and from weights to a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
+
+from chainfpn.errors import InvalidArgument
+from chainfpn.models._record import COCO_CLASS_IDS, RESNETS
+from chainfpn.models._types import AnchorSizes, LabelNames, Norm, Sizes
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from chainfpn.links.detectors.preprocess import Preprocess
+    from chainfpn.models._trunk_weights import TrunkClassifier
+    from chainfpn.models._weights import Weights
+
+#: Names of normalizations.
+NORMS = ("frozen", "batch", "group")
+
+#: What torchvision's users write, and what it is here.
+_TORCHVISION = {
+    "weights": "pretrained_model",
+    "pretrained": "pretrained_model",
+    "weights_backbone": "pretrained_backbone",
+    "num_classes": "n_fg_class, which leaves the background out",
+    "num_keypoints": "n_keypoint",
+    "trainable_backbone_layers": "chainfpn.training.freeze_backbone",
+}
+
+
+class ImageSettings(TypedDict, total=False):
+    """Statistics of the input, by torchvision's names.
+
+    Attributes:
+        image_mean (sequence of float): Per channel, for pixels in 0..1.
+        image_std (sequence of float): The same.
+    """
+
+    image_mean: Sequence[float]
+    image_std: Sequence[float]
+
+
+@dataclass(frozen=True)
+class DetectorOptions:
+    """Options of every detector.
+
+    Attributes:
+        name (str): The builder.
+        n_fg_class (int or None): Labels, background excluded; None is COCO's 80 on torchvision's 91 class ids.
+        class_ids (sequence of int or None): For each label the class id of the network.
+        label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
+        settings (mapping): Numbers of preprocessing, heads and training, by torchvision's names.
+        allowed (type): The TypedDict that says which settings there are.
+    """
+
+    name: str
+    n_fg_class: int | None = None
+    class_ids: Sequence[int] | None = None
+    label_names: LabelNames = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    allowed: type = ImageSettings
+
+    def __post_init__(self) -> None:
+        known = sorted(_names(self.allowed))
+        for key in self.settings:
+            if key in _TORCHVISION:
+                raise TypeError(f"{self.name}: there is no option {key!r}; here it is {_TORCHVISION[key]}")
+            if key not in known:
+                raise TypeError(f"{self.name}: there is no option {key!r}; the settings are {', '.join(known)}")
+
+    @property
+    def n_class_id(self) -> int:
+        """Class ids of the network, background included."""
+        assert self.n_fg_class is not None
+        return 1 + (self.n_fg_class if self.class_ids is None else max(self.class_ids))
+
+    def with_labels(self) -> Self:
+        """Return the same with COCO's labels where none are asked for."""
+        if self.n_fg_class is not None:
+            return self
+        return replace(
+            self, n_fg_class=len(COCO_CLASS_IDS), class_ids=COCO_CLASS_IDS, label_names=self.label_names or "coco"
+        )
+
+    def settings_of(self, prefix: str) -> dict[str, Any]:
+        """Return the settings whose names begin so, without that beginning."""
+        return {key.removeprefix(prefix): v for key, v in self.settings.items() if key.startswith(prefix)}
+
+    def settings_but(self, *prefixes: str) -> dict[str, Any]:
+        """Return the settings whose names begin otherwise."""
+        return {key: value for key, value in self.settings.items() if not key.startswith(prefixes)}
+
+    def base(self, preprocess: Preprocess) -> dict[str, Any]:
+        """Return the arguments of :class:`~chainfpn.links.Detector`."""
+        from chainfpn.models._weights import resolve_label_names
+
+        return {
+            "n_fg_class": self.n_fg_class,
+            "class_ids": self.class_ids,
+            "label_names": resolve_label_names(self.label_names),
+            "preprocess": preprocess,
+        }
+
+
+@dataclass(frozen=True)
+class PyramidOptions(DetectorOptions):
+    """Options of the detectors on a trunk and a pyramid, and torchvision's values.
+
+    Attributes:
+        depth (int or str): 18, 34, 50, 101 or 152, or the name of a ResNeXt or wide ResNet.
+        stages (sequence of int): Stages 1 to 4 of the ResNet that the pyramid stands on, ascending and without a gap.
+            Those above the last are cut off.
+        fpn_channels (int): Channels of every level.
+        norm (str, callable or None): Normalization of the trunk, and of a second version's pyramid and heads:
+            ``'frozen'`` or ``'batch'`` normalization, ``'group'`` normalization, or what makes a link for a number of
+            channels; None is torchvision's choice.
+        norm_eps (float): Epsilon of the normalization. Some of torchvision's own weights want 0; ``__meta__`` says so.
+        min_size (int or sequence of int): Length that the shorter side of an image is resized to. Of several, one is
+            drawn for each image in training; otherwise it is the last.
+        max_size (int): Limit of the longer side.
+        anchor_sizes (sequence of sequences of float or None): Per level of the pyramid; None is torchvision's.
+        aspect_ratios (sequence of float): Heights over widths.
+        stride_in_1x1 (bool): Put the stride of a bottleneck into its first 1x1 convolution, as trunks from Caffe,
+            detectron2 and ChainerCV want it.
+    """
+
+    depth: int | str = 50
+    stages: Sequence[int] = (1, 2, 3, 4)
+    fpn_channels: int = 256
+    norm: str | Norm = None
+    norm_eps: float = 1e-5
+    min_size: Sizes = 800
+    max_size: int = 1333
+    anchor_sizes: AnchorSizes = None
+    aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0)
+    stride_in_1x1: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.trunk not in RESNETS:
+            names = f"18, 34, 50, 101, 152 or one of {', '.join(RESNETS)}"
+            raise InvalidArgument(self.name, "depth", names, self.depth)
+        stages = tuple(self.stages)
+        if not stages or stages != tuple(range(stages[0], stages[-1] + 1)) or not 1 <= stages[0] <= stages[-1] <= 4:
+            raise InvalidArgument(self.name, "stages", "consecutive numbers in 1 to 4", stages)
+        if not (self.norm is None or callable(self.norm) or self.norm in NORMS):
+            raise InvalidArgument(self.name, "norm", f"callable or one of {', '.join(NORMS)}", self.norm)
+
+    @property
+    def trunk(self) -> str:
+        """Builder of the trunk."""
+        return self.depth if isinstance(self.depth, str) else f"resnet{self.depth}"
+
+    def preprocess(self, kind: Callable[..., Preprocess] | None = None) -> Preprocess:
+        """Return what brings images into a batch: by default torchvision's."""
+        from chainfpn.links.detectors.preprocess import Preprocess
+
+        return (kind or Preprocess)(self.min_size, self.max_size, **self.settings_of("image_"))
+
+    def anchor_generator(self, sizes: Sequence[Sequence[float]], kind: Callable[..., Any] | None = None) -> Any:
+        """Return the anchor generator of the pyramid.
+
+        Args:
+            sizes (sequence of sequences of float): Per level, the sizes where ``anchor_sizes`` is None.
+            kind (callable or None): :class:`~chainfpn.boxes.AnchorGenerator`, the default, or a subclass.
+
+        Returns:
+            AnchorGenerator: Of as many levels as sizes.
+
+        Raises:
+            InvalidArgument: if ``anchor_sizes`` has not an entry per level.
+        """
+        from chainfpn.boxes.anchors import AnchorGenerator
+
+        chosen = sizes if self.anchor_sizes is None else self.anchor_sizes
+        if len(chosen) != len(sizes):
+            rule = f"{len(sizes)} entries, one per level, got {len(chosen)}"
+            raise ValueError(f"{self.name}: anchor_sizes must have {rule}")
+        return (kind or AnchorGenerator)(chosen, self.aspect_ratios)
+
+
+@dataclass(frozen=True)
+class DenseOptions(PyramidOptions):
+    """Options of the detectors of one stage.
+
+    Attributes:
+        p6_from_trunk (bool): Make the level P6 from the trunk's last map, not from the pyramid's.
+        p7_relu (bool): Put a ReLU between the levels P6 and P7. mmdetection has none.
+    """
+
+    stages: Sequence[int] = (2, 3, 4)
+    p6_from_trunk: bool = False
+    p7_relu: bool = True
+
+
+def build(
+    default: DetectorOptions,
+    arguments: dict[str, Any],
+    assemble: Callable[[Any], Any],
+    *,
+    trunk_classifier: Callable[[Any], TrunkClassifier] | None = None,
+) -> Any:
+    """Settle a builder's options, assemble the detector and load its weights.
+
+    Args:
+        default (DetectorOptions): Every option's default.
+        arguments (dict): What the caller passed to the builder; None stands for nothing.
+        assemble (callable): Options to the detector.
+        trunk_classifier (callable or None): Options to the classifier whose weights ``pretrained_backbone`` are; by
+            default the ResNet.
+
+    Returns:
+        chainfpn.links.Detector: The detector.
+
+    Raises:
+        ValueError: if an option is out of its range, or weights are given for the trunk and for the whole.
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read.
+    """
+    from chainfpn.models._trunks import resnet_classifier
+    from chainfpn.models._weights import find_weights
+
+    explicit = {key: value for key, value in arguments.items() if value is not None}
+    pretrained_model, backbone = explicit.pop("pretrained_model", None), explicit.pop("pretrained_backbone", None)
+    if pretrained_model is not None and backbone is not None:
+        rule = "None where pretrained_model has the trunk's weights"
+        raise InvalidArgument(default.name, "pretrained_backbone", rule, backbone)
+    weights = find_weights(pretrained_model, name=default.name)
+    options, trunk = choose(default, weights, explicit, arguments), None
+    missing = {entry.name for entry in fields(options)} - explicit.keys()
+    if backbone is not None:
+        classifier: Callable[[Any], TrunkClassifier] = trunk_classifier or resnet_classifier
+        trunk = classifier(options).find(backbone)
+        options = replace(options, **{key: value for key, value in trunk.options.items() if key in missing})
+    link = assemble(options.with_labels())
+    link.meta = _meta(options, default)
+    if trunk is not None:
+        trunk.load_into(link)
+    return link if weights is None else weights.load_into(link)
+
+
+def choose(
+    default: DetectorOptions, weights: Weights | None, explicit: Mapping[str, Any], known: Mapping[str, Any]
+) -> DetectorOptions:
+    """Settle a builder's options: what the caller says goes before what the weights say, and that before the default.
+
+    Args:
+        default (DetectorOptions): Every option's default.
+        weights (Weights or None): Weights whose ``__meta__`` may name options.
+        explicit (mapping): What the caller passed.
+        known (mapping): What the caller could pass.
+
+    Returns:
+        DetectorOptions: The options.
+
+    Raises:
+        WeightsError: if the weights want an option to differ from its default that the caller could not pass either:
+            they are of another model.
+    """
+    from chainfpn.serialization import WeightsError
+
+    stored = {} if weights is None else dict(weights.arguments)
+    if weights is not None and weights.meta.get("label_names") is not None:
+        stored["label_names"] = weights.meta["label_names"]
+    stored = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
+    settings = {key: stored.pop(key) for key in _names(default.allowed) & stored.keys()}
+    for key, value in stored.items():
+        if key not in known and value != getattr(default, key, None):
+            file = "" if weights is None else weights.file
+            raise WeightsError(f"{file}: its model has {key} {value!r}, which this builder has not")
+    stored = {key: value for key, value in stored.items() if key in known}
+    settings = {**default.settings, **settings, **explicit.get("settings", {})}
+    return replace(default, **{**stored, **explicit, "settings": settings})
+
+
+def _meta(options: DetectorOptions, default: DetectorOptions) -> dict[str, Any]:
+    """Return in JSON values what it takes to build the same detector again, but for a norm of the caller's own."""
+    left_out = {"name", "label_names", "settings", "allowed"}
+    changed = {
+        entry.name: value
+        for entry in fields(options)
+        if entry.name not in left_out and (value := getattr(options, entry.name)) != getattr(default, entry.name)
+    }
+    arguments = {key: value for key, value in changed.items() if not callable(value)}
+    arguments |= {key: value for key, value in options.settings.items() if value != default.settings.get(key)}
+    names = options.label_names or ("coco" if options.n_fg_class is None else None)
+    return {"model": options.name, "arguments": arguments, "label_names": names}
+
+
+def _names(settings: type) -> set[str]:
+    """Return the keys of a TypedDict."""
+    return set(get_type_hints(settings))

@@ -1,0 +1,187 @@
+"""What is known of a model, and of each weight file published for it: data only, without Chainer and NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+URL = "https://download.pytorch.org/models/"
+
+#: Mean and standard deviation of the input, per channel, for pixels in 0..1: ImageNet's, what every torchvision trunk
+#: was trained with; Caffe's, which subtracts a mean colour from pixels in 0..255 and divides by nothing.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CAFFE_MEAN, CAFFE_STD = (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)
+
+#: Of the 91 class ids that torchvision's COCO detectors have, the 80 that COCO's categories use.
+COCO_CLASS_IDS = tuple(i for i in range(1, 91) if i not in {12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
+
+#: The classifiers of the ResNet family: depth, groups and width per group.
+RESNETS = MappingProxyType(
+    {
+        **{f"resnet{depth}": (depth, 1, 64) for depth in (18, 34, 50, 101, 152)},
+        "resnext50_32x4d": (50, 32, 4),
+        "resnext101_32x8d": (101, 32, 8),
+        "resnext101_64x4d": (101, 64, 4),
+        "wide_resnet50_2": (50, 1, 128),
+        "wide_resnet101_2": (101, 1, 128),
+    }
+)
+
+#: torchvision's names of weights; the first file of all, from before they had names, is FIRST.
+V1, V2, FIRST, COCO_V1, COCO_LEGACY = "IMAGENET1K_V1", "IMAGENET1K_V2", "FIRST", "COCO_V1", "COCO_LEGACY"
+
+#: What ``pretrained_model`` calls torchvision's names of weights.
+WORDS = MappingProxyType(
+    {
+        "IMAGENET1K_V1": "imagenet",
+        "IMAGENET1K_V2": "imagenet_v2",
+        "IMAGENET1K_FEATURES": "imagenet_features",
+        "COCO_V1": "coco",
+        "COCO_LEGACY": "coco_legacy",
+    }
+)
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One published file.
+
+    Attributes:
+        file (str): Its name.
+        figures (mapping): As published, in percent: ``top1`` on ImageNet's validation set; ``box``, ``mask`` and
+            ``keypoint`` AP on COCO val2017.
+        eps (float or None): Epsilon of the trunk's batch normalizations; None if it has none.
+        label_names (str, tuple of str or None): The labels, or the name of their set: ``'imagenet'``, ``'coco'``.
+        resize (int or None): The shorter side that a classifier's images are resized to.
+        crop (int or None): Side of the square that a classifier then sees.
+        mean (tuple of float): Of the input, per channel, for pixels in 0..1.
+        std (tuple of float): The same.
+        arguments (mapping): Builder arguments that the weights need.
+    """
+
+    file: str
+    figures: Mapping[str, float]
+    eps: float | None = 1e-5
+    label_names: str | tuple[str, ...] | None = None
+    resize: int | None = None
+    crop: int | None = None
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def url(self) -> str:
+        """Address of the file."""
+        return URL + self.file
+
+    @property
+    def sha256(self) -> str:
+        """The first eight hexadecimal digits of the file's SHA-256."""
+        return self.file.rpartition(".")[0].rpartition("-")[2]
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model.
+
+    Attributes:
+        name (str): The builder, and what ``__meta__`` of a weight file calls the model.
+        family (str): ``'resnet'``, ``'faster_rcnn'``, ...
+        module (str): Where the builder is.
+        returns (tuple of str): What ``predict`` returns.
+        weights (mapping): torchvision's name of published weights to the file.
+        twin (str or None): The same model in torchvision.
+        fingerprint (int or None): CRC-32 of the names and shapes that tell the model's checkpoints from others, where
+            the converter knows it by these alone.
+        head (str or None): Where these names do not count, for they depend on the number of classes.
+    """
+
+    name: str
+    family: str
+    module: str
+    returns: tuple[str, ...]
+    weights: Mapping[str, WeightFile]
+    twin: str | None
+    fingerprint: int | None = None
+    head: str | None = None
+
+    @property
+    def builder(self) -> Callable[..., Any]:
+        """The function that builds it."""
+        return getattr(import_module(self.module), self.name)
+
+    @property
+    def task(self) -> str:
+        """``'classification'``, ``'features'`` or ``'detection'``."""
+        return {"scores": "classification", "maps": "features"}.get(self.returns[0], "detection")
+
+
+#: What ``predict`` of a detector returns, and what else some do.
+BOXES = ("bboxes", "labels", "scores")
+MASKS, KEYPOINTS = (*BOXES, "masks"), (*BOXES, "points", "point_scores")
+
+
+def imagenet(
+    file: str,
+    top1: float | None = None,
+    *,
+    eps: float | None = 1e-5,
+    label_names: str | None = "imagenet",
+    resize: int = 256,
+    crop: int = 224,
+    mean: tuple[float, ...] = IMAGENET_MEAN,
+    std: tuple[float, ...] = IMAGENET_STD,
+    **arguments: Any,
+) -> WeightFile:
+    """Return the record of a classifier's file, see :class:`WeightFile`; ``arguments`` are the builder's."""
+    figures = {} if top1 is None else {"top1": top1}
+    return WeightFile(f"{file}.pth", figures, eps, label_names, resize, crop, mean, std, MappingProxyType(arguments))
+
+
+def coco(
+    file: str,
+    *,
+    eps: float | None = 1e-5,
+    label_names: str | tuple[str, ...] = "coco",
+    mean: tuple[float, ...] = IMAGENET_MEAN,
+    std: tuple[float, ...] = IMAGENET_STD,
+    **figures: float,
+) -> WeightFile:
+    """Return the record of a detector's file, see :class:`WeightFile`; ``figures`` are AP in percent."""
+    arguments = MappingProxyType({"norm_eps": eps} if eps == 0 else {})
+    return WeightFile(f"{file}.pth", figures, eps, label_names, mean=mean, std=std, arguments=arguments)
+
+
+def classifiers(
+    family: str,
+    module: str,
+    weights: Mapping[str, Mapping[str, WeightFile]],
+    *,
+    head: str = "fc",
+    fingerprints: Mapping[str, int] = MappingProxyType({}),
+) -> tuple[Model, ...]:
+    """Return the records of torchvision's classifiers of a family, from their weights and fingerprints by name."""
+    return tuple(
+        Model(name, family, module, ("scores",), files, f"torchvision.models.{name}", fingerprints.get(name), head)
+        for name, files in weights.items()
+    )
+
+
+def detectors(
+    family: str,
+    module: str,
+    weights: Mapping[str, Mapping[str, WeightFile]],
+    returns: tuple[str, ...] = BOXES,
+    *,
+    fingerprint: int | None = None,
+    head: str | None = None,
+) -> tuple[Model, ...]:
+    """Return the records of a family of detectors; torchvision has those that it publishes weights for."""
+    twin = "torchvision.models.detection."
+    return tuple(
+        Model(name, family, module, returns, files, twin + name if files else None, fingerprint, head)
+        for name, files in weights.items()
+    )

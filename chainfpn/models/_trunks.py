@@ -1,0 +1,70 @@
+"""ResNets as trunks of detectors, and the pyramid of detectors of one stage."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from chainfpn.links.backbones.backbone_with_fpn import BackboneWithFPN
+from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
+from chainfpn.links.fpn import LastLevelP6P7
+from chainfpn.links.group_normalization import GroupNormalization
+from chainfpn.models._detector import DenseOptions, PyramidOptions
+from chainfpn.models._trunk_weights import TrunkClassifier
+from chainfpn.models.registry import get_model
+
+#: Normalizations that a builder takes by name.
+NORMS = {"frozen": FrozenBatchNormalization, "batch": BatchNormalization, "group": GroupNormalization}
+
+
+def trunk_norm(options: PyramidOptions, *, frozen: bool) -> Callable[[int], Any]:
+    """Return what makes the normalization of the trunk for a number of channels.
+
+    Args:
+        options (PyramidOptions): The builder's options.
+        frozen (bool): Where the options do not say it, statistics and affine terms never change.
+
+    Returns:
+        callable: Number of channels to a normalization link.
+    """
+    norm = options.norm or ("frozen" if frozen else "batch")
+    return functools.partial(NORMS[norm], eps=options.norm_eps) if isinstance(norm, str) else norm
+
+
+def resnet_trunk(options: PyramidOptions, norm: Callable[[int], Any]) -> tuple[Any, list[int]]:
+    """Return a ResNet that returns its stages, and the channels of each of them, finest first.
+
+    Args:
+        options (PyramidOptions): The builder's options.
+        norm (callable): Makes a normalization link for a number of channels.
+
+    Returns:
+        tuple: The trunk, and the channels of the stages.
+    """
+    trunk = get_model(options.trunk, norm=norm, stride_in_1x1=options.stride_in_1x1)
+    trunk.pick = tuple(f"layer{stage}" for stage in options.stages)
+    trunk.remove_unused()
+    return trunk, [trunk.out_channels[stage - 1] for stage in options.stages]
+
+
+def dense_backbone(options: DenseOptions, *, frozen: bool = True) -> BackboneWithFPN:
+    """Return the backbone of a detector of one stage: a ResNet and a pyramid with the levels P6 and P7.
+
+    Args:
+        options (DenseOptions): The builder's options.
+        frozen (bool): See :func:`trunk_norm`.
+
+    Returns:
+        BackboneWithFPN: (B, 3, H, W) to two levels more than stages.
+    """
+    trunk, channels = resnet_trunk(options, trunk_norm(options, frozen=frozen))
+    in_channels = channels[-1] if options.p6_from_trunk else options.fpn_channels
+    levels = LastLevelP6P7(in_channels, options.fpn_channels, relu=options.p7_relu)
+    return BackboneWithFPN(trunk, channels, options.fpn_channels, extra_blocks=levels)
+
+
+def resnet_classifier(options: PyramidOptions) -> TrunkClassifier:
+    """Return the classifier that a ResNet's weights are from; its last layer and cut-off stages are left out."""
+    cut = tuple(f"layer{stage}/" for stage in range(options.stages[-1] + 1, 5))
+    return TrunkClassifier(options.trunk, {"": "backbone/body/"}, ("fc/", *cut))

@@ -1,0 +1,132 @@
+"""Where a builder's weights come from: a file of either kind, or torchvision's by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from chainfpn.models._record import WORDS
+from chainfpn.models._types import LabelNames, Pretrained
+from chainfpn.models.registry import MODELS
+from chainfpn.serialization import WeightsError, read_weights, set_weights
+from weights_convert import convert_arrays, fetch, needs_conversion, rename_former_arguments
+
+
+class Weights(NamedTuple):
+    """Arrays by name, what their file says of them, and the name to call them by in errors."""
+
+    arrays: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    file: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the file says of its builder's arguments, in today's words."""
+        return rename_former_arguments(self.meta.get("arguments", {}))
+
+    def load_into(self, link: Any) -> Any:
+        """Put the arrays into a link, all of them or none; see :func:`chainfpn.set_weights`."""
+        set_weights(self.arrays, link, file=self.file)
+        return link
+
+
+def find_weights(
+    pretrained_model: Pretrained, *, name: str | None, words: Iterable[str] = (), convert_as: str | None = None
+) -> Weights | None:
+    """Read what a builder's ``pretrained_model`` names.
+
+    Args:
+        pretrained_model (str, os.PathLike, Weights or None): None; a word for published weights, such as ``'coco'``;
+            the path of an .npz, or of a checkpoint that the converter reads (.pth, .safetensors, an .npz of
+            ChainerCV's, ...), which is converted on the fly; or weights that have been read already.
+        name (str or None): The builder, which is the name of its weights in the zoo and the converter.
+        words (iterable of str): Words for published weights besides those of the builder's record.
+        convert_as (str or None): What the converter takes a checkpoint for; it finds out for itself if None, and
+            renames parameter by parameter, leaving it to the link what must be there, if ``'any'``.
+
+    Returns:
+        Weights or None: None if no weights were asked for.
+
+    Raises:
+        WeightsError: if the file is not what it should be.
+        OSError: if there is no such file, or torchvision's cannot be had.
+    """
+    if pretrained_model is None or isinstance(pretrained_model, Weights):
+        return pretrained_model
+    path = os.fspath(pretrained_model)
+    if name is not None and path in {*words, *(WORDS.get(key) for key in MODELS[name].weights)}:
+        path = os.fspath(fetch(name if path in ("coco", "imagenet") else f"{name}:{path}"))
+    if path.endswith(".npz"):
+        arrays, meta = read_weights(path)
+        if meta or not needs_conversion(arrays):
+            return Weights(arrays, meta, os.path.basename(path))
+    arrays, meta, _ = convert_arrays(path, model=convert_as)
+    return Weights(arrays, meta, os.path.basename(path))
+
+
+def load(path: str | os.PathLike[str], *, model: str | None = None) -> Any:
+    """Build the model that a weight file is of, with its weights.
+
+    Args:
+        path (str or os.PathLike): An .npz from the converter, or a checkpoint (.pth ...) to convert on the fly.
+        model (str or None): Name of the builder, for a file that does not say it.
+
+    Returns:
+        chainer.Link: The model, on the CPU.
+
+    Raises:
+        WeightsError: if the file does not fit, or says no model and none is given, or names one there is not.
+        OSError: if it cannot be read.
+
+    Example:
+        >>> from chainfpn import models
+        >>> detector = models.load("detector.npz")  # doctest: +SKIP
+    """
+    file, weights = os.path.basename(path), None
+    if model is None:
+        weights = find_weights(path, name=None)
+        model = None if weights is None else weights.meta.get("model")
+    if model is None:
+        raise WeightsError(f"{file}: the file does not say which model it is of; name one of {', '.join(MODELS)}")
+    if model not in MODELS:
+        raise WeightsError(f"{file}: model must be one of {', '.join(MODELS)}, got {model!r}")
+    return MODELS[model].builder(pretrained_model=weights or path)
+
+
+def resolve_label_names(names: LabelNames) -> tuple[str, ...] | None:
+    """Resolve the name of a data set to the names of its labels.
+
+    Args:
+        names (str, sequence of str or None): ``'coco'``, ``'imagenet'``, ``'voc'``, or the names themselves.
+
+    Returns:
+        tuple of str or None: The names.
+
+    Raises:
+        ValueError: if it is another word.
+    """
+    if names is None or not isinstance(names, str):
+        return None if names is None else tuple(names)
+    known: dict[str, Callable[[], Iterable[str]]] = {"coco": _coco, "imagenet": _imagenet, "voc": _voc}
+    if names not in known:
+        raise ValueError(f"label_names must be a sequence of str or one of {sorted(known)}, got {names!r}")
+    return tuple(known[names]())
+
+
+def _coco() -> Iterable[str]:
+    from chainercv.datasets import coco_bbox_label_names
+
+    return coco_bbox_label_names
+
+
+def _imagenet() -> Iterable[str]:
+    from chainfpn.data import imagenet_label_names
+
+    return imagenet_label_names()
+
+
+def _voc() -> Iterable[str]:
+    from chainercv.datasets import voc_bbox_label_names
+
+    return voc_bbox_label_names

@@ -1,0 +1,157 @@
+"""The DenseNets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from chainfpn.models._record import FIRST, V1, classifiers, imagenet
+
+if TYPE_CHECKING:
+    from chainfpn.links.backbones.densenet import DenseNet
+    from chainfpn.models._types import Norm, Pretrained
+
+RECORDS = classifiers(
+    "densenet",
+    __name__,
+    {
+        "densenet121": {V1: imagenet("densenet121-a639ec97", 74.434), FIRST: imagenet("densenet121-241335ed")},
+        "densenet161": {V1: imagenet("densenet161-8d451a50", 77.138), FIRST: imagenet("densenet161-17b70270")},
+        "densenet169": {V1: imagenet("densenet169-b2777c0a", 75.6), FIRST: imagenet("densenet169-6f0f7f60")},
+        "densenet201": {V1: imagenet("densenet201-c1103571", 76.896), FIRST: imagenet("densenet201-4c113574")},
+    },
+    head="classifier",
+    fingerprints={
+        "densenet121": 0x4FF44D47,
+        "densenet161": 0x7A6ABE26,
+        "densenet169": 0x83F3F0AE,
+        "densenet201": 0xAF706771,
+    },
+)
+__all__ = [model.name for model in RECORDS]
+
+#: Dense layers per block, channels each adds, channels of the first convolution.
+_DENSENETS = {
+    "densenet121": ((6, 12, 24, 16), 32, 64),
+    "densenet161": ((6, 12, 36, 24), 48, 96),
+    "densenet169": ((6, 12, 32, 32), 32, 64),
+    "densenet201": ((6, 12, 48, 32), 32, 64),
+}
+
+
+def densenet121(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *, drop_rate: float | None = None,
+    norm: Norm = None,
+) -> DenseNet:  # fmt: skip
+    """Build torchvision's ``densenet121``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        drop_rate (float or None): Share of the features dropped after each dense layer in training; what the weights
+            say, else 0, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.DenseNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Huang et al. 2017; torchvision 0.14 ``densenet121``.
+    """
+    return _build("densenet121", locals())
+
+
+def densenet161(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *, drop_rate: float | None = None,
+    norm: Norm = None,
+) -> DenseNet:  # fmt: skip
+    """Build torchvision's ``densenet161``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        drop_rate (float or None): Share of the features dropped after each dense layer in training; what the weights
+            say, else 0, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.DenseNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Huang et al. 2017; torchvision 0.14 ``densenet161``.
+    """
+    return _build("densenet161", locals())
+
+
+def densenet169(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *, drop_rate: float | None = None,
+    norm: Norm = None,
+) -> DenseNet:  # fmt: skip
+    """Build torchvision's ``densenet169``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        drop_rate (float or None): Share of the features dropped after each dense layer in training; what the weights
+            say, else 0, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.DenseNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Huang et al. 2017; torchvision 0.14 ``densenet169``.
+    """
+    return _build("densenet169", locals())
+
+
+def densenet201(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *, drop_rate: float | None = None,
+    norm: Norm = None,
+) -> DenseNet:  # fmt: skip
+    """Build torchvision's ``densenet201``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        drop_rate (float or None): Share of the features dropped after each dense layer in training; what the weights
+            say, else 0, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.DenseNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Huang et al. 2017; torchvision 0.14 ``densenet201``.
+    """
+    return _build("densenet201", locals())
+
+
+def _build(name: str, arguments: Mapping[str, Any]) -> Any:
+    from chainfpn.links.backbones.densenet import DenseNet
+    from chainfpn.links.batch_normalization import BatchNormalization
+    from chainfpn.models._classifier import build_classifier
+
+    make = partial(DenseNet, *_DENSENETS[name])
+    return build_classifier(name, make, arguments, {"drop_rate": 0.0, "norm": BatchNormalization})

@@ -1,0 +1,142 @@
+"""The MobileNets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from chainfpn.models._record import V1, V2, classifiers, imagenet
+
+if TYPE_CHECKING:
+    from chainfpn.links.backbones.mobilenet_v2 import MobileNetV2
+    from chainfpn.links.backbones.mobilenet_v3 import MobileNetV3
+    from chainfpn.models._types import Norm, Pretrained
+
+RECORDS = (
+    *classifiers(
+        "mobilenet",
+        __name__,
+        {
+            "mobilenet_v2": {
+                V1: imagenet("mobilenet_v2-b0353104", 71.878),
+                V2: imagenet("mobilenet_v2-7ebf99e0", 72.154, resize=232),
+            }
+        },
+        head="classifier.1",
+        fingerprints={"mobilenet_v2": 0x74602498},
+    ),
+    *classifiers(
+        "mobilenet",
+        __name__,
+        {
+            "mobilenet_v3_large": {
+                V1: imagenet("mobilenet_v3_large-8738ca79", 74.042, eps=1e-3),
+                V2: imagenet("mobilenet_v3_large-5c1a4163", 75.274, eps=1e-3, resize=232),
+            },
+            "mobilenet_v3_small": {V1: imagenet("mobilenet_v3_small-047dcff4", 67.668, eps=1e-3)},
+        },
+        head="classifier.3",
+        fingerprints={"mobilenet_v3_large": 0x8A3FC797, "mobilenet_v3_small": 0x08644D7D},
+    ),
+)
+__all__ = [model.name for model in RECORDS]
+
+
+def mobilenet_v2(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *, width_mult: float | None = None,
+    dropout: float | None = None, norm: Norm = None,
+) -> MobileNetV2:  # fmt: skip
+    """Build torchvision's ``mobilenet_v2``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
+            or the path of an .npz or a checkpoint.
+        width_mult (float or None): Factor on the channels of every layer; what the weights say, else 1, by default.
+        dropout (float or None): Share of the features dropped before the last layer in training; what the weights
+            say, else 0.2, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.MobileNetV2: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Sandler et al. 2018; torchvision 0.14 ``mobilenet_v2``.
+    """
+    return _build("mobilenet_v2", locals())
+
+
+def mobilenet_v3_large(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *, width_mult: float | None = None,
+    dropout: float | None = None, norm: Norm = None,
+) -> MobileNetV3:  # fmt: skip
+    """Build torchvision's ``mobilenet_v3_large``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
+            or the path of an .npz or a checkpoint.
+        width_mult (float or None): Factor on the channels of every layer; what the weights say, else 1, by default.
+        dropout (float or None): Share of the features dropped before the last layer in training; what the weights
+            say, else 0.2, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.MobileNetV3: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Howard et al. 2019; torchvision 0.14 ``mobilenet_v3_large``.
+    """
+    return _build("mobilenet_v3_large", locals())
+
+
+def mobilenet_v3_small(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *, width_mult: float | None = None,
+    dropout: float | None = None, norm: Norm = None,
+) -> MobileNetV3:  # fmt: skip
+    """Build torchvision's ``mobilenet_v3_small``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        width_mult (float or None): Factor on the channels of every layer; what the weights say, else 1, by default.
+        dropout (float or None): Share of the features dropped before the last layer in training; what the weights
+            say, else 0.2, by default.
+        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
+
+    Returns:
+        chainfpn.links.MobileNetV3: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Howard et al. 2019; torchvision 0.14 ``mobilenet_v3_small``.
+    """
+    return _build("mobilenet_v3_small", locals())
+
+
+def _build(name: str, arguments: Mapping[str, Any]) -> Any:
+    from chainfpn.links.backbones.mobilenet_v2 import MobileNetV2
+    from chainfpn.links.backbones.mobilenet_v3 import LARGE, SMALL, MobileNetV3
+    from chainfpn.links.batch_normalization import BatchNormalization
+    from chainfpn.models._classifier import build_classifier
+
+    makes: dict[str, Any] = {
+        "mobilenet_v2": MobileNetV2,
+        "mobilenet_v3_large": partial(MobileNetV3, LARGE, 1280),
+        "mobilenet_v3_small": partial(MobileNetV3, SMALL, 1024),
+    }
+    norm = BatchNormalization if name == "mobilenet_v2" else None
+    return build_classifier(name, makes[name], arguments, {"width_mult": 1.0, "dropout": 0.2, "norm": norm})

@@ -1,0 +1,285 @@
+"""AlexNet and the VGGs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from chainfpn.models._record import CAFFE_MEAN, CAFFE_STD, FIRST, V1, classifiers, imagenet
+
+if TYPE_CHECKING:
+    from chainfpn.links.backbones.alexnet import AlexNet
+    from chainfpn.links.backbones.vgg import VGG
+    from chainfpn.models._types import Pretrained
+
+RECORDS = (
+    *classifiers(
+        "alexnet",
+        __name__,
+        {
+            "alexnet": {
+                V1: imagenet("alexnet-owt-7be5be79", 56.522, eps=None),
+                FIRST: imagenet("alexnet-owt-4df8aa71", eps=None),
+            }
+        },
+        head="classifier.6",
+        fingerprints={"alexnet": 0xCA4EEE4D},
+    ),
+    *classifiers(
+        "vgg",
+        __name__,
+        {
+            "vgg11": {V1: imagenet("vgg11-8a719046", 69.02, eps=None), FIRST: imagenet("vgg11-bbd30ac9", eps=None)},
+            "vgg11_bn": {V1: imagenet("vgg11_bn-6002323d", 70.37)},
+            "vgg13": {V1: imagenet("vgg13-19584684", 69.928, eps=None), FIRST: imagenet("vgg13-c768596a", eps=None)},
+            "vgg13_bn": {V1: imagenet("vgg13_bn-abd245e5", 71.586)},
+            "vgg16": {
+                V1: imagenet("vgg16-397923af", 71.592, eps=None),
+                "IMAGENET1K_FEATURES": imagenet(
+                    "vgg16_features-amdegroot-88682ab5", eps=None, label_names=None, mean=CAFFE_MEAN, std=CAFFE_STD
+                ),
+            },
+            "vgg16_bn": {V1: imagenet("vgg16_bn-6c64b313", 73.36)},
+            "vgg19": {V1: imagenet("vgg19-dcbb9e9d", 72.376, eps=None)},
+            "vgg19_bn": {V1: imagenet("vgg19_bn-c79401a0", 74.218)},
+        },
+        head="classifier.6",
+        fingerprints={
+            "vgg11": 0x522D6443,
+            "vgg11_bn": 0x59D59556,
+            "vgg13": 0x08FC394E,
+            "vgg13_bn": 0x3A536A7F,
+            "vgg16": 0xB3DF0278,
+            "vgg16_bn": 0xC70FBEBB,
+            "vgg19": 0xEBAE549A,
+            "vgg19_bn": 0x403AC865,
+        },
+    ),
+)
+__all__ = [model.name for model in RECORDS]
+
+#: Convolutions per stage.
+_VGGS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+
+
+def alexnet(
+    n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None
+) -> AlexNet:
+    """Build torchvision's ``alexnet``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
+            weights say, else 0.5, by default.
+
+    Returns:
+        chainfpn.links.AlexNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Krizhevsky 2014; torchvision 0.14 ``alexnet``.
+    """
+    return _build("alexnet", locals())
+
+
+def vgg11(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
+    """Build torchvision's ``vgg11``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
+            weights say, else 0.5, by default.
+
+    Returns:
+        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg11``.
+    """
+    return _build("vgg11", locals())
+
+
+def vgg11_bn(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
+    """Build torchvision's ``vgg11_bn``, with batch normalization.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
+            weights say, else 0.5, by default.
+
+    Returns:
+        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg11_bn``.
+    """
+    return _build("vgg11_bn", locals())
+
+
+def vgg13(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
+    """Build torchvision's ``vgg13``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
+            weights say, else 0.5, by default.
+
+    Returns:
+        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg13``.
+    """
+    return _build("vgg13", locals())
+
+
+def vgg13_bn(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
+    """Build torchvision's ``vgg13_bn``, with batch normalization.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
+            weights say, else 0.5, by default.
+
+    Returns:
+        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg13_bn``.
+    """
+    return _build("vgg13_bn", locals())
+
+
+def vgg16(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
+    """Build torchvision's ``vgg16``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
+            weights say, else 0.5, by default.
+
+    Returns:
+        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg16``.
+    """
+    return _build("vgg16", locals())
+
+
+def vgg16_bn(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
+    """Build torchvision's ``vgg16_bn``, with batch normalization.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
+            weights say, else 0.5, by default.
+
+    Returns:
+        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg16_bn``.
+    """
+    return _build("vgg16_bn", locals())
+
+
+def vgg19(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
+    """Build torchvision's ``vgg19``.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
+            weights say, else 0.5, by default.
+
+    Returns:
+        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg19``.
+    """
+    return _build("vgg19", locals())
+
+
+def vgg19_bn(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
+    """Build torchvision's ``vgg19_bn``, with batch normalization.
+
+    Args:
+        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
+        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
+            path of an .npz or a checkpoint.
+        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
+            weights say, else 0.5, by default.
+
+    Returns:
+        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
+
+    Raises:
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg19_bn``.
+    """
+    return _build("vgg19_bn", locals())
+
+
+def _build(name: str, arguments: Mapping[str, Any]) -> Any:
+    from chainfpn.links.backbones.alexnet import AlexNet
+    from chainfpn.links.backbones.vgg import VGG
+    from chainfpn.links.batch_normalization import BatchNormalization
+    from chainfpn.models._classifier import build_classifier
+
+    if name == "alexnet":
+        return build_classifier(name, AlexNet, arguments, {"dropout": 0.5})
+    norm = BatchNormalization if name.endswith("_bn") else None
+    make = partial(VGG, _VGGS[name.removesuffix("_bn")], norm=norm)
+    return build_classifier(name, make, arguments, {"dropout": 0.5})
