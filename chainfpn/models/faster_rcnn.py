@@ -298,8 +298,17 @@ def fasterrcnn_resnet_fpn(
             the fly.
         pretrained_backbone (str, os.PathLike or None): Weights of the trunk alone, instead: ``'imagenet'`` or
             ``'imagenet_v2'`` for torchvision's of the classifier, or the path of a classifier's .npz or checkpoint.
-        stages, fpn_channels, norm, norm_eps, min_size, max_size, anchor_sizes, aspect_ratios, stride_in_1x1: See
-            :class:`~chainfpn.models._detector.PyramidOptions`.
+        stages (sequence of int or None): Stages 1 to 4 of the ResNet that the pyramid stands on, ascending and
+            without a gap; 1, 2, 3, 4 by default. Those above the last are cut off.
+        fpn_channels (int or None): Channels of every level; 256 by default.
+        norm (str, callable or None): ``'frozen'``, ``'batch'`` or ``'group'`` normalization, or what makes a link for
+            a number of channels; torchvision's choice by default.
+        norm_eps (float or None): Epsilon of the normalization; 1e-5 by default.
+        min_size (int, sequence of int or None): Length of an image's shorter side; 800 by default.
+        max_size (int or None): Limit of the longer side; 1333 by default.
+        anchor_sizes (sequence of sequences of float or None): Per level; torchvision's by default.
+        aspect_ratios (sequence of float or None): Heights over widths; torchvision's by default.
+        stride_in_1x1 (bool or None): The stride of a bottleneck is in its first 1x1; False by default.
         head_channels (int or None): Width of the fully connected layers of the head; 1024 by default.
         class_ids (sequence of int or None): For each label the class id of the network.
         label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
@@ -342,8 +351,17 @@ def fasterrcnn_resnet_fpn_v2(
             the fly.
         pretrained_backbone (str, os.PathLike or None): Weights of the trunk alone, instead: ``'imagenet'`` or
             ``'imagenet_v2'`` for torchvision's of the classifier, or the path of a classifier's .npz or checkpoint.
-        stages, fpn_channels, norm, norm_eps, min_size, max_size, anchor_sizes, aspect_ratios, stride_in_1x1: See
-            :class:`~chainfpn.models._detector.PyramidOptions`.
+        stages (sequence of int or None): Stages 1 to 4 of the ResNet that the pyramid stands on, ascending and
+            without a gap; 1, 2, 3, 4 by default. Those above the last are cut off.
+        fpn_channels (int or None): Channels of every level; 256 by default.
+        norm (str, callable or None): ``'frozen'``, ``'batch'`` or ``'group'`` normalization, or what makes a link for
+            a number of channels; torchvision's choice by default.
+        norm_eps (float or None): Epsilon of the normalization; 1e-5 by default.
+        min_size (int, sequence of int or None): Length of an image's shorter side; 800 by default.
+        max_size (int or None): Limit of the longer side; 1333 by default.
+        anchor_sizes (sequence of sequences of float or None): Per level; torchvision's by default.
+        aspect_ratios (sequence of float or None): Heights over widths; torchvision's by default.
+        stride_in_1x1 (bool or None): The stride of a bottleneck is in its first 1x1; False by default.
         head_channels (int or None): Width of the fully connected layers of the head; 1024 by default.
         class_ids (sequence of int or None): For each label the class id of the network.
         label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.

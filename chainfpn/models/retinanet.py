@@ -177,11 +177,21 @@ def retinanet_resnet_fpn(
             the fly.
         pretrained_backbone (str, os.PathLike or None): Weights of the trunk alone, instead: ``'imagenet'`` or
             ``'imagenet_v2'`` for torchvision's of the classifier, or the path of a classifier's .npz or checkpoint.
-        stages, fpn_channels, norm, norm_eps, min_size, max_size, anchor_sizes, aspect_ratios, stride_in_1x1: See
-            :class:`~chainfpn.models._detector.PyramidOptions`.
+        stages (sequence of int or None): Stages 1 to 4 of the ResNet that the pyramid stands on, ascending and
+            without a gap; 2, 3, 4 by default. Those above the last are cut off.
+        fpn_channels (int or None): Channels of every level; 256 by default.
+        norm (str, callable or None): ``'frozen'``, ``'batch'`` or ``'group'`` normalization, or what makes a link for
+            a number of channels; torchvision's choice by default.
+        norm_eps (float or None): Epsilon of the normalization; 1e-5 by default.
+        min_size (int, sequence of int or None): Length of an image's shorter side; 800 by default.
+        max_size (int or None): Limit of the longer side; 1333 by default.
+        anchor_sizes (sequence of sequences of float or None): Per level; torchvision's by default.
+        aspect_ratios (sequence of float or None): Heights over widths; torchvision's by default.
+        stride_in_1x1 (bool or None): The stride of a bottleneck is in its first 1x1; False by default.
         class_ids (sequence of int or None): For each label the class id of the network.
         label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
-        p6_from_trunk, p7_relu (bool or None): See :class:`~chainfpn.models._detector.DenseOptions`.
+        p6_from_trunk (bool or None): Make the level P6 from the trunk's last map; torchvision's choice by default.
+        p7_relu (bool or None): Put a ReLU between the levels P6 and P7; True by default.
         **settings: Numbers by torchvision's names, see :class:`RetinaNetSettings`.
 
     Returns:
@@ -219,11 +229,21 @@ def retinanet_resnet_fpn_v2(
             the fly.
         pretrained_backbone (str, os.PathLike or None): Weights of the trunk alone, instead: ``'imagenet'`` or
             ``'imagenet_v2'`` for torchvision's of the classifier, or the path of a classifier's .npz or checkpoint.
-        stages, fpn_channels, norm, norm_eps, min_size, max_size, anchor_sizes, aspect_ratios, stride_in_1x1: See
-            :class:`~chainfpn.models._detector.PyramidOptions`.
+        stages (sequence of int or None): Stages 1 to 4 of the ResNet that the pyramid stands on, ascending and
+            without a gap; 2, 3, 4 by default. Those above the last are cut off.
+        fpn_channels (int or None): Channels of every level; 256 by default.
+        norm (str, callable or None): ``'frozen'``, ``'batch'`` or ``'group'`` normalization, or what makes a link for
+            a number of channels; torchvision's choice by default.
+        norm_eps (float or None): Epsilon of the normalization; 1e-5 by default.
+        min_size (int, sequence of int or None): Length of an image's shorter side; 800 by default.
+        max_size (int or None): Limit of the longer side; 1333 by default.
+        anchor_sizes (sequence of sequences of float or None): Per level; torchvision's by default.
+        aspect_ratios (sequence of float or None): Heights over widths; torchvision's by default.
+        stride_in_1x1 (bool or None): The stride of a bottleneck is in its first 1x1; False by default.
         class_ids (sequence of int or None): For each label the class id of the network.
         label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
-        p6_from_trunk, p7_relu (bool or None): See :class:`~chainfpn.models._detector.DenseOptions`.
+        p6_from_trunk (bool or None): Make the level P6 from the trunk's last map; torchvision's choice by default.
+        p7_relu (bool or None): Put a ReLU between the levels P6 and P7; True by default.
         **settings: Numbers by torchvision's names, see :class:`RetinaNetSettings`.
 
     Returns:

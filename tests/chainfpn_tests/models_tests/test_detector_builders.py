@@ -156,6 +156,7 @@ def test_documentation_names_every_argument(name):
     builder = models.MODELS[name].builder
     assert builder.__name__ == name
     assert builder is getattr(models, name)
-    for argument in inspect.signature(builder).parameters:
-        assert f"\n        {argument} (" in builder.__doc__
+    for argument in inspect.signature(builder).parameters.values():
+        entry = "**settings: " if argument.kind is argument.VAR_KEYWORD else f"{argument.name} ("
+        assert f"\n        {entry}" in builder.__doc__
     assert max(map(len, builder.__doc__.splitlines())) <= 120

@@ -1,0 +1,124 @@
+"""The registry: one record per model, builders that are plain functions, and models that survive being saved."""
+
+import inspect
+import pickle
+import subprocess
+import sys
+
+import chainer
+import numpy as np
+import pytest
+
+from chainfpn import errors, models, save_weights
+from chainfpn.models.registry import MODELS
+from reference.classifier_answers import without_initial_values
+
+#: Unusual arguments of a builder, by the family of its record.
+UNUSUAL = {
+    "alexnet": {"n_class": 5, "dropout": 0.1},
+    "vgg": {"n_class": 5, "dropout": 0.1},
+    "resnet": {"n_class": 5, "replace_stride_with_dilation": (False, False, True), "stride_in_1x1": False},
+    "densenet": {"n_class": 5, "drop_rate": 0.1},
+    "squeezenet": {"n_class": 5, "dropout": 0.1},
+    "googlenet": {"n_class": 5, "aux_logits": False, "transform_input": True},
+    "inception": {"n_class": 5, "aux_logits": False, "transform_input": True},
+    "mobilenet": {"n_class": 5, "width_mult": 0.5},
+    "kuangliu_fpn": {"align_corners": True},
+    "kuangliu_retinanet": {"n_fg_class": 3, "label_names": ("a", "b", "c"), "image_size": 64},
+    "ssd": {"n_fg_class": 2, "class_ids": (2, 5), "image_mean": (0.5, 0.5, 0.5)},
+}
+PYRAMID = {"n_fg_class": 2, "class_ids": (2, 5), "label_names": ("cat", "dog"), "min_size": 48, "max_size": 64}
+RCNN = {**PYRAMID, "rpn_nms_thresh": 0.6}
+DENSE = {**PYRAMID, "norm_eps": 1e-3}
+FREE = {"depth": 18, "stages": (2, 3), "fpn_channels": 32, "norm": "group"}
+
+
+def unusual(name):
+    """Give arguments of a builder that differ from its defaults."""
+    family = MODELS[name].family
+    if family in UNUSUAL:
+        return UNUSUAL[family]
+    arguments = RCNN if "rcnn" in family else DENSE
+    if family == "keypoint_rcnn":
+        arguments = {**arguments, "n_keypoint": 3}
+    return {**arguments, **(FREE if "_resnet_" in name else {})}
+
+
+def arrays(link):
+    """Give the parameters and persistent arrays of a link by name."""
+    serializer = chainer.serializers.DictionarySerializer()
+    serializer.save(link)
+    return {key: np.shape(value) for key, value in serializer.target.items()}
+
+
+@pytest.mark.parametrize("kind", ["default", "unusual"])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in MODELS])
+def test_a_model_survives_being_saved(name, kind, tmp_path):
+    with without_initial_values():
+        link = models.get_model(name, **(unusual(name) if kind == "unusual" else {}))
+        for parameter in link.params():
+            parameter.array[...] = 0
+        save_weights(tmp_path / "own.npz", link, dtype="float16")
+        loaded = models.load(tmp_path / "own.npz")
+    assert type(loaded) is type(link)
+    assert arrays(loaded) == arrays(link)
+    assert loaded.meta["model"] == name
+    assert {key: _listed(value) for key, value in loaded.meta["arguments"].items()} == {
+        key: _listed(value) for key, value in link.meta["arguments"].items()
+    }
+    for attribute in ("label_names", "class_ids", "n_fg_class", "n_class", "score_thresh", "nms_thresh"):
+        assert getattr(loaded, attribute, None) == getattr(link, attribute, None)
+    if hasattr(link, "rpn"):
+        assert loaded.rpn.nms_thresh == link.rpn.nms_thresh == (0.6 if kind == "unusual" else 0.7)
+
+
+def _listed(value):
+    return list(map(_listed, value)) if isinstance(value, tuple | list) else value
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_builder_is_a_plain_function(name):
+    builder = MODELS[name].builder
+    assert builder is getattr(models, name)
+    assert pickle.loads(pickle.dumps(builder)) is builder
+    assert inspect.getsource(builder).startswith(f"def {name}(")
+    assert builder.__doc__.startswith("Build ")
+    assert name in models.__all__
+
+
+def test_every_list_is_the_registrys():
+    assert models.list_models() == list(MODELS)
+    assert models.list_models("mask_rcnn") == [name for name in MODELS if name.startswith("maskrcnn")]
+    assert models.list_weights("resnet18") == dict(MODELS["resnet18"].weights)
+    for call, field in ((models.list_models, "family"), (models.list_weights, "model"), (models.get_model, "model")):
+        with pytest.raises(
+            errors.InvalidArgument, match=f"{call.__name__}: {field} must be one of .*, got 'x'"
+        ) as error:
+            call("x")
+        assert (error.value.field, error.value.value) == (field, "x")
+
+
+def test_importing_the_registry_needs_no_chainer():
+    code = """
+import sys
+sys.modules.update(dict.fromkeys(["chainer", "chainercv", "cupy", "numba", "PIL"]))
+from chainfpn import models
+assert [model.builder.__name__ for model in models.MODELS.values()] == models.list_models()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("num_classes", "there is no option 'num_classes'; here it is n_fg_class, which leaves the background out"),
+        ("weights", "there is no option 'weights'; here it is pretrained_model"),
+        (
+            "box_thresh",
+            "there is no option 'box_thresh'; the settings are bbox_reg_weights, box_batch_size_per_image, ",
+        ),
+    ],
+)
+def test_an_option_of_another_name_is_named(option, message):
+    with pytest.raises(TypeError, match=f"^fasterrcnn_resnet50_fpn: {message}"):
+        models.fasterrcnn_resnet50_fpn(**{option: 1})
