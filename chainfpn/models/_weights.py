@@ -10,7 +10,7 @@ from chainfpn.models._record import WORDS
 from chainfpn.models._types import LabelNames, Pretrained
 from chainfpn.models.registry import MODELS
 from chainfpn.serialization import WeightsError, read_weights, set_weights
-from weights_convert import convert_arrays, fetch, needs_conversion, rename_former_arguments
+from weights_convert import convert_arrays, needs_conversion, rename_former_arguments, zoo
 
 
 class Weights(NamedTuple):
@@ -56,7 +56,7 @@ def find_weights(
         return pretrained_model
     path = os.fspath(pretrained_model)
     if name is not None and path in {*words, *(WORDS.get(key) for key in MODELS[name].weights)}:
-        path = os.fspath(fetch(name if path in ("coco", "imagenet") else f"{name}:{path}"))
+        path = os.fspath(zoo.fetch(name if path in ("coco", "imagenet") else f"{name}:{path}"))
     if path.endswith(".npz"):
         arrays, meta = read_weights(path)
         if meta or not needs_conversion(arrays):

@@ -36,6 +36,8 @@ FREE = {"depth": 18, "stages": (2, 3), "fpn_channels": 32, "norm": "group"}
 def unusual(name):
     """Give arguments of a builder that differ from its defaults."""
     family = MODELS[name].family
+    if name in ("resnet18", "resnet34"):  # of basic blocks, which have no other options
+        return {"n_class": 5, "zero_init_residual": True}
     if family in UNUSUAL:
         return UNUSUAL[family]
     arguments = RCNN if "rcnn" in family else DENSE
