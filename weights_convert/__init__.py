@@ -5,6 +5,7 @@ What is listed here, and `weights_convert.zoo`, is all that other packages use. 
 
 from weights_convert.api import convert, convert_arrays, inspect, needs_conversion, read_checkpoint
 from weights_convert.class_ids import COCO_CLASS_IDS
+from weights_convert.destinations import is_conversion_of
 from weights_convert.errors import CheckpointError, ConversionError
 from weights_convert.files import atomic_write, few, sha256
 from weights_convert.meta import parse_key_values, rename_former_arguments
@@ -23,6 +24,7 @@ __all__ = [
     "convert_arrays",
     "few",
     "inspect",
+    "is_conversion_of",
     "needs_conversion",
     "parse_key_values",
     "read_checkpoint",

@@ -2,16 +2,21 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 import weights_convert
 from weights_convert import zoo
+from weights_convert.destinations import find_destinations
 from weights_convert.matching import match_checkpoint
 from weights_convert.meta import parse_key_values
 from weights_convert.options import Options
 from weights_convert.report import Report
-from weights_convert.write import FORMATS, format_of
+from weights_convert.write import FORMATS
 
 _EXAMPLES = """examples:
   weights-convert fasterrcnn_resnet50_fpn_coco-258fb6c6.pth
@@ -26,11 +31,13 @@ def make_parser() -> argparse.ArgumentParser:
         prog="weights-convert",
         description="Convert PyTorch checkpoints for Chainer, and back. Needs no PyTorch, executes nothing.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=32, width=100),
     )
     add = parser.add_argument
-    add("src", nargs="?", metavar="SRC", help=".pth .pt .ckpt .safetensors .pkl .npz")
-    add("dst", nargs="?", metavar="DST", help="default: SRC with the new ending")
+    add("paths", nargs="*", metavar="SRC", help=".pth .pt .ckpt .safetensors .pkl .npz; a second one is written (DST)")
+    add("-o", "--output", metavar="FILE", help="DST; default: SRC with the new ending")
+    add("--out", metavar="DIR", help="write there; for any number of SRC")
+    add("--force", action="store_true", help="replace what was not converted from SRC, too")
     add("--model", metavar="NAME", help="the builder it is for; 'any' converts without one")
     add("--meta", action="append", default=[], metavar="KEY=VALUE", help="label_names, min_size, norm_eps, ...")
     add("--drop", action="append", default=[], metavar="GLOB", help="leave these .npz names out")
@@ -59,42 +66,78 @@ def main(argv: Sequence[str] | None = None) -> int:
         int: 0; 1 if the file is bad or does not fit; argparse exits with 2 for bad arguments.
     """
     parser = make_parser()
-    args = parser.parse_args(argv)
-    if (args.src is None) == (args.zoo is None):
+    args = parser.parse_intermixed_args(argv)
+    if bool(args.paths) == bool(args.zoo):
         parser.error("give either SRC or --zoo NAME")
     try:
-        report = _run(args)
+        with _terminable():
+            return _run(args)
+    except KeyboardInterrupt:
+        print("weights-convert: interrupted", file=sys.stderr)
+        return 130
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the process as an exception does, so that nothing half written is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(args: argparse.Namespace) -> int:
+    try:
+        tasks = _tasks(args)
     except weights_convert.CheckpointError as error:
-        first, *problems = str(error).splitlines()
-        if isinstance(error, weights_convert.ConversionError) and error.report is not None:
-            _show(error.report, args.json)
-        print(
-            f"weights-convert: {first}{f': {len(problems)} problems, listed above' if problems else ''}",
-            file=sys.stderr,
-        )
+        print(f"weights-convert: {error}", file=sys.stderr)
         return 1
-    _show(report, args.json)
-    return 0
+    reports, messages = [], []
+    for task in tasks:
+        try:
+            report: Report | None = task()
+        except weights_convert.CheckpointError as error:
+            report = getattr(error, "report", None)
+            first, *problems = str(error).splitlines()
+            more = f": {len(problems)} problems, listed above" if problems else ""
+            messages.append(f"weights-convert: {first}{more}")
+        reports += [] if report is None else [report.to_json()]
+        if report is not None and not args.json:
+            _show(report.to_text())
+    if args.json and reports:
+        _show(reports[0] if len(tasks) == 1 else f"[{', '.join(reports)}]")
+    for message in messages:
+        print(message, file=sys.stderr)
+    return min(len(messages), 1)
 
 
-def _run(args: argparse.Namespace) -> Report:
-    if args.zoo is not None:
-        path = zoo.fetch(args.zoo, progress=sys.stderr.isatty())
-        report = weights_convert.inspect(path)
-        report.written = path
-        return report
+def _tasks(args: argparse.Namespace) -> list[Callable[[], Report]]:
+    """Return what is to be done, each of which gives its report."""
     names = ("model", "drop", "allow_missing", "only", "rename", "dtype", "entry")
     options = {name: getattr(args, name) for name in names} | {"meta": parse_key_values(args.meta)}
+    if args.zoo:
+        return [partial(_fetch, args.zoo)]
     if args.inspect:
-        return match_checkpoint(args.src, Options(**options)).report
-    to = args.to or format_of(args.dst or "")
-    dst = args.dst or os.path.splitext(args.src)[0] + FORMATS[to]
-    return weights_convert.convert(args.src, dst, to=to, compress=args.compress, check=args.check, **options)
+        return [partial(lambda path: match_checkpoint(path, Options(**options)).report, path) for path in args.paths]
+    pairs = find_destinations(args.paths, output=args.output, folder=args.out, to=args.to, force=args.force)
+    options |= {"to": args.to, "compress": args.compress, "check": args.check}
+    return [partial(weights_convert.convert, source, destination, **options) for source, destination in pairs]
 
 
-def _show(report: Report, as_json: bool) -> None:
+def _fetch(name: str) -> Report:
+    path = zoo.fetch(name, progress=sys.stderr.isatty())
+    report = weights_convert.inspect(path)
+    report.written = path
+    return report
+
+
+def _show(text: str) -> None:
     try:
-        print(report.to_json() if as_json else report.to_text(), flush=True)
+        print(text, flush=True)
     except BrokenPipeError:  # whoever reads has read enough; what is left in the buffer goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

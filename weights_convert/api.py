@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event
 
 import numpy as np
 
@@ -132,7 +133,7 @@ def convert(
     Args:
         src (str or path): The checkpoint.
         dst (str or path): Where to write.
-        to (str or None): ``"npz"``, ``"pth"`` or ``"safetensors"``; ``None`` goes by the ending of ``dst``, else npz.
+        to (str or None): ``"npz"``, ``"pth"`` or ``"safetensors"``; ``None`` goes by the ending of ``dst``.
         compress (bool): Deflate an .npz.
         check (bool): Read the written file back and compare all of it; compare the source with what torch reads, too,
             where torch is installed. A file that fails is removed.
@@ -191,8 +192,9 @@ def _prepare(path: PathLike, options: Options) -> Iterator[tuple[Match, Callable
         return {key: value for key, value in known.items() if key != "torch_names"} | made  # a training's record stays
 
     make("")  # what is wrong with it is said before anything is written
+    stopped = Event()
     with ThreadPoolExecutor(1) as pool:
-        digest = pool.submit(files.sha256, source.path)
+        digest = pool.submit(files.sha256, source.path, stopped=stopped.is_set)
 
         def finish() -> Json:
             result = make(digest.result())
@@ -204,7 +206,10 @@ def _prepare(path: PathLike, options: Options) -> Iterator[tuple[Match, Callable
                 report.model = result["model"]
             return result
 
-        yield match, finish
+        try:
+            yield match, finish
+        finally:
+            stopped.set()
 
 
 class _Reader:

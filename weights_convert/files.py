@@ -3,7 +3,8 @@
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
 
@@ -17,6 +18,8 @@ _PIECE = 4 << 20
 def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     """Open a new file that appears under its name when it is complete, and not at all if anything goes wrong.
 
+    Behind a symbolic link its target is written; the link stays.
+
     Args:
         path (str or path): What the file will be called; a file of that name is replaced.
 
@@ -24,30 +27,41 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
         context manager: Gives the file, open for writing in binary.
 
     Raises:
-        CheckpointError: if the folder cannot be written to, or the disk is full.
+        CheckpointError: if the folder cannot be written to, the disk is full, or there is something of that name that
+            is no regular file.
 
     Example:
         >>> with atomic_write("figures.bin") as file:  # doctest: +SKIP
         ...     file.write(b"whole or not at all")
     """
-    path = os.fspath(path)
+    shown, path = os.fspath(path), os.path.realpath(path)
     temporary = f"{path}.{secrets.token_hex(4)}.part"
     try:
+        refuse_special(path, shown, "not a file that can be replaced")
         with open(temporary, "xb") as file:
             yield file
         os.replace(temporary, path)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise CheckpointError(f"{shown}: cannot be written: {error.strerror or error}") from error
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
 
 
-def sha256(path: PathLike) -> str:
+def refuse_special(path: PathLike, shown: str, what: str) -> None:
+    """Raise a CheckpointError if there is something at a path that is no regular file, such as a folder or a device."""
+    mode = os.stat(path).st_mode if os.path.exists(path) else stat.S_IFREG
+    kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
+    if not stat.S_ISREG(mode):
+        raise CheckpointError(f"{shown}: is a {kinds.get(stat.S_IFMT(mode), 'device')}, {what}")
+
+
+def sha256(path: PathLike, *, stopped: Callable[[], bool] = lambda: False) -> str:
     """Compute the SHA-256 of a file.
 
     Args:
         path (str or path): The file.
+        stopped (callable): Asked again and again; the digest is abandoned where it returns true.
 
     Returns:
         str: 64 hexadecimal digits.
@@ -57,7 +71,7 @@ def sha256(path: PathLike) -> str:
     """
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while piece := file.read(_PIECE):
+        while not stopped() and (piece := file.read(_PIECE)):
             digest.update(piece)
     return digest.hexdigest()
 

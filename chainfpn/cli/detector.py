@@ -7,7 +7,7 @@ from typing import Any
 import chainer
 from chainer.backends import cuda
 
-from chainfpn import WeightsError, models, read_weights
+from chainfpn import WeightsError, models
 from chainfpn._typing import Communicator, PathLike
 from chainfpn.cli.errors import CommandError
 from chainfpn.links import Detector
@@ -116,8 +116,7 @@ def _converted(path: pathlib.Path, model: str | None) -> pathlib.Path:
 
     npz = path.with_suffix(".npz")
     if npz.exists():
-        source = read_weights(npz)[1].get("source", {})
-        if source.get("sha256") != weights_convert.sha256(path):
+        if not weights_convert.is_conversion_of(npz, path):
             raise CommandError(f"{npz}: exists and was not converted from {path}; remove it or leave out --cache")
         return npz
     weights_convert.convert(path, npz, model=model)

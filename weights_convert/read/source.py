@@ -5,6 +5,7 @@ import os
 
 from weights_convert._typing import PathLike
 from weights_convert.errors import CheckpointError
+from weights_convert.files import refuse_special
 
 
 class Source:
@@ -24,8 +25,7 @@ class Source:
     def __init__(self, path: PathLike) -> None:
         self.path = os.fspath(path)
         self.name = os.path.basename(self.path)
-        if os.path.isdir(self.path):
-            raise CheckpointError(f"{self.path}: is a folder, not a checkpoint")
+        refuse_special(self.path, self.path, "not a checkpoint")
         try:
             with open(self.path, "rb") as f:
                 self.size = os.fstat(f.fileno()).st_size

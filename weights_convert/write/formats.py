@@ -20,8 +20,16 @@ FORMATS = {"npz": ".npz", "pth": ".pth", "safetensors": ".safetensors"}
 
 
 def format_of(path: PathLike) -> str:
-    """Return the format that the ending of a file's name stands for, npz where it stands for none."""
-    return next((name for name, ending in FORMATS.items() if os.fspath(path).endswith(ending)), "npz")
+    """Return the format that the ending of a file's name stands for.
+
+    Raises:
+        CheckpointError: if it stands for none.
+    """
+    endings = {ending: name for name, ending in FORMATS.items()} | {".pt": "pth"}
+    ending = os.path.splitext(path)[1]
+    if ending not in endings:
+        raise CheckpointError(f"{os.fspath(path)}: must end in {', '.join(endings)}, or --to must say what it shall be")
+    return endings[ending]
 
 
 def write_checkpoint(

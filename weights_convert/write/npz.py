@@ -4,7 +4,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from weights_convert.crc import combine
 from weights_convert.errors import CheckpointError
 from weights_convert.read.npz import META
 from weights_convert.read.zip_directory import is_member_name
+
+_PIECE = 8 << 20
 
 
 def write_arrays(
@@ -52,6 +54,12 @@ def raw_bytes(array: Array, byteorder: str | None = None) -> bytes | memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else b""
 
 
+def write_pieces(f: IO[bytes], data: bytes | memoryview) -> None:
+    """Write data a piece at a time, so that a signal need not wait for all of it."""
+    for start in range(0, len(data), _PIECE):
+        f.write(data[start : start + _PIECE])
+
+
 def member_info(name: str) -> zipfile.ZipInfo:
     """Return what a zip says of a member: that of no time in particular, so that equal input gives equal bytes."""
     info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
@@ -67,6 +75,6 @@ def _add(archive: zipfile.ZipFile, name: str, array: Array, crc: int | None, met
     np.lib.format.write_array_header_1_0(header, description)
     with archive.open(info, "w", force_zip64=array.nbytes > 1 << 30) as member:
         member.write(header.getvalue())
-        member.write(raw_bytes(array))
+        write_pieces(member, raw_bytes(array))
     if crc is not None and combine(zlib.crc32(header.getvalue()), crc, array.nbytes) != info.CRC:
         raise CheckpointError(f"{name}: the source is damaged: its checksum is wrong")

@@ -12,7 +12,7 @@ from weights_convert._typing import Array, Json, Shape
 from weights_convert.errors import CheckpointError
 from weights_convert.meta import meta_text
 from weights_convert.read.safetensors import DTYPES
-from weights_convert.write.npz import raw_bytes
+from weights_convert.write.npz import raw_bytes, write_pieces
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -42,4 +42,4 @@ def write_safetensors(
     text += b" " * (-len(text) % 8)
     f.write(struct.pack("<Q", len(text)) + text)
     for name in order:
-        f.write(raw_bytes(read(name), "<"))
+        write_pieces(f, raw_bytes(read(name), "<"))

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from weights_convert._typing import Array, Shape
 from weights_convert.errors import CheckpointError
 from weights_convert.read.tensor import DTYPES, STORAGES, c_strides
-from weights_convert.write.npz import member_info, raw_bytes
+from weights_convert.write.npz import member_info, raw_bytes, write_pieces
 
 #: Element types that old readers know, too -> their storage classes.
 _STORAGES = {d: f"{p}Storage" for p, d in STORAGES.items() if d in DTYPES and d != "bfloat16"}
@@ -46,7 +46,9 @@ def _add(archive: zipfile.ZipFile, f: BinaryIO, name: str, data: bytes | memoryv
     info = member_info(name)
     begin = f.tell() + 30 + len(name) + 4  # local header, name, and the header of the padding field
     info.extra = struct.pack("<2H", 0x4246, padding := -begin % _ALIGNMENT) + b"Z" * padding
-    archive.writestr(info, data)
+    info.file_size = len(data)
+    with archive.open(info, "w") as member:
+        write_pieces(member, data)
 
 
 def _pickle(shapes: Mapping[str, tuple[Shape, str]]) -> bytes:
