@@ -56,40 +56,39 @@ def open_dataset(
         DataError: if there is nothing of the kind, or an option does not go with it.
     """
     path = pathlib.Path(data)
-    chosen: dict[str, Any] = {"names": names, "without": without}
-    labelled: dict[str, Any] = {"label_names": label_names, **chosen}
-    if annotations is not None:
-        _reject(path, "COCO annotations", split=split)
-        return COCODataset(annotations, path, use_crowded=use_ignored, **labelled)
+    given = {"split": split, "label_names": label_names, "names": names, "without": without}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     match = _SHAPES.fullmatch(str(data))
+    if annotations is not None:
+        _reject(path, "COCO annotations", options, "split")
+        return COCODataset(annotations, path, use_crowded=use_ignored, **options)
     if match and not path.exists():
-        _reject(data, "synthetic data", split=split, **labelled)
+        _reject(path, "synthetic data", options, *given)
         return ShapesDataset(int(match[1] or N_SHAPES), seed=int(match[2] or 0))
     if not path.exists():
         raise DataError(f"{path}: there is no such folder")
     if (path / "PNGImages").is_dir() and (path / "Annotation").is_dir():
-        if label_names is not None and tuple(label_names) != ("person",):
-            _reject(path, "Penn-Fudan data", label_names=label_names)
-        _reject(path, "Penn-Fudan data", split=split)
-        return PennFudanDataset(path, **chosen)
+        if tuple(options.get("label_names", ())) == ("person",):
+            del options["label_names"]
+        _reject(path, "Penn-Fudan data", options, "label_names", "split")
+        return PennFudanDataset(path, **options)
     if (path / "JPEGImages").is_dir() and (path / "Annotations").is_dir():
-        return VOCDataset(path, split, use_difficult=use_ignored, **labelled)
+        return VOCDataset(path, use_difficult=use_ignored, **options)
     instances = sorted((path / "annotations").glob("instances_*.json"))
     if instances:
-        return COCODataset(
-            *_coco_split(path, instances, split), label_names=label_names, use_crowded=use_ignored, **chosen
-        )
+        files = _coco_split(path, instances, options.pop("split", None))
+        return COCODataset(*files, use_crowded=use_ignored, **options)
     raise DataError(
         f"{path}: must be a folder with PNGImages and Annotation (Penn-Fudan), JPEGImages and Annotations (VOC) or "
         "annotations/instances_*.json (COCO), or a folder of images with a COCO JSON named beside it"
     )
 
 
-def _reject(data: PathLike, kind: str, **options: Any) -> None:
+def _reject(path: pathlib.Path, kind: str, options: dict[str, Any], *names: str) -> None:
     """Raise if an option was given that the kind of data has no use for."""
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise DataError(f"{data}: {kind} cannot be chosen from by {given[0]}")
+    for name in names:
+        if name in options:
+            raise DataError(f"{path}: {kind} cannot be chosen from by {name}")
 
 
 def _coco_split(path: pathlib.Path, instances: list[pathlib.Path], split: str | None) -> tuple[PathLike, PathLike]:

@@ -40,7 +40,7 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
             raise InvalidArgument("ValidatedDataset", "dataset.keys", "have img and bbox", dataset.keys)
         self.dataset = dataset
         self.label_names = dataset.label_names
-        self.report = report
+        self.report = report or _print
         self._broken: set[int] = set()
         self._broken_boxes: dict[int, int] = {}
 
@@ -94,7 +94,7 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
                 return read(k)
             except DataError as error:
                 self._broken.add(k)
-                self._log(f"{error}: left out")
+                self.report(f"{error}: left out")
         raise DataError(f"{self.file_name(i)}: neither this nor any other example of the data can be read")
 
     def _without_bad_boxes(self, i: int, example: tuple) -> tuple:
@@ -107,12 +107,10 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
             self._broken_boxes[i] = int(np.count_nonzero(~good))
             for bb in values["bbox"][~good]:
                 corners = ", ".join(f"{v:g}" for v in bb)
-                self._log(f"{self.file_name(i)}: box ({corners}) has no area within the image: left out")
+                self.report(f"{self.file_name(i)}: box ({corners}) has no area within the image: left out")
         values["bbox"] = bbox
         return tuple(value if key == "img" else value[good] for key, value in values.items())
 
-    def _log(self, message: str) -> None:
-        if self.report is None:
-            print(message, file=sys.stderr)
-        else:
-            self.report(message)
+
+def _print(message: str) -> None:
+    print(message, file=sys.stderr)
