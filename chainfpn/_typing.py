@@ -1,7 +1,7 @@
 """The types that signatures share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 #: A NumPy or CuPy array; shapes and dtypes stand in the docstrings.
@@ -12,6 +12,8 @@ Variable: TypeAlias = Any
 Size: TypeAlias = tuple[int, int]
 #: The path of a file or folder.
 PathLike: TypeAlias = str | os.PathLike[str]
+#: Names of labels, in the order of the labels.
+Labels: TypeAlias = Sequence[str]
 #: Takes a sentence for the user, such as ``print``.
 Report: TypeAlias = Callable[[str], Any]
 #: ChainerMN's communicator of several processes, or None.

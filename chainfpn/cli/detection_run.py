@@ -6,7 +6,6 @@ import itertools
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from tqdm import tqdm
 
@@ -15,7 +14,7 @@ from chainfpn.cli.drawing import draw
 from chainfpn.cli.output import complete_file, writing_errors
 from chainfpn.cli.results import JsonList, Table, picture_paths, save_picture
 from chainfpn.images import ImageError, read_image, to_array
-from chainfpn.links import Detections, Detector
+from chainfpn.links import Detector
 
 
 def detect_all(
@@ -97,7 +96,7 @@ def _run(detector, images, out, json_list, comm):
     return 0 if n_pictures == len(images) else 1
 
 
-def _detect(detector: Detector, image: Any, path: pathlib.Path) -> Detections:
+def _detect(detector, image, path):
     try:
         (detections,) = detector.detect([to_array(image)])
     except MemoryError:

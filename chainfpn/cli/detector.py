@@ -2,7 +2,6 @@
 
 import pathlib
 import sys
-from typing import Any
 
 import chainer
 from chainer.backends import cuda
@@ -20,7 +19,7 @@ DEFAULT_MODEL = "fasterrcnn_resnet50_fpn"
 _MAX_LINES = 5
 
 
-def choose_device(name: str, comm: Communicator = None) -> Any:
+def choose_device(name: str, comm: Communicator = None) -> chainer.backend.Device:
     """Return the device of a name, in use.
 
     Args:

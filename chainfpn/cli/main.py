@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import chainfpn
 from chainfpn.cli import compat, demo, detect, evaluate, train
@@ -25,9 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         int: Exit status: 0, or 1 if anything requested could not be done. Wrong usage ends with status 2.
     """
     arguments = _parser().parse_args(argv)
-    streams: tuple[Any, ...] = sys.stdout, sys.stderr
-    for stream in streams:
-        stream.reconfigure(errors="backslashreplace")  # a file name may be anything
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file name may be anything
     try:
         status = arguments.run(arguments)
         sys.stdout.flush()

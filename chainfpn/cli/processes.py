@@ -6,8 +6,8 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from typing import Any
 
+from chainfpn._typing import Communicator
 from chainfpn.cli.errors import CommandError
 
 #: Seconds that all processes but the first wait before they report what went wrong: mostly it is the same everywhere.
@@ -15,7 +15,7 @@ _PATIENCE = 1
 
 
 @contextlib.contextmanager
-def communicator(arguments: argparse.Namespace, *, nccl: bool = False) -> Iterator[Any]:
+def communicator(arguments: argparse.Namespace, *, nccl: bool = False) -> Iterator[Communicator]:
     """Meet the other processes of ``mpiexec`` while a block runs.
 
     A process whose block fails prints why and ends all of them, with status 1: the others would wait for it forever.
@@ -42,7 +42,7 @@ def communicator(arguments: argparse.Namespace, *, nccl: bool = False) -> Iterat
         yield _communicator(nccl)
 
 
-def _communicator(nccl: bool) -> Any:
+def _communicator(nccl):
     import chainermn
 
     if not nccl:
@@ -54,7 +54,7 @@ def _communicator(nccl: bool) -> Any:
 
 
 @contextlib.contextmanager
-def _one_fate(world: Any, command: str) -> Iterator[None]:
+def _one_fate(world, command):
     """End all processes if a block fails in one of several."""
     try:
         yield

@@ -3,7 +3,6 @@
 import argparse
 import importlib.util
 import sys
-from typing import Any
 
 import chainermn
 from chainer.datasets import TransformDataset
@@ -111,7 +110,7 @@ def make_iterator(data: datasets.ValidatedDataset, settings: argparse.Namespace)
         raise CommandError(f"--batch must be at most the number of images, {len(data)}, got {settings.batch}")
     groups = datasets.orientation_groups(data)
     if not settings.no_augment:
-        transforms: list[Any] = [
+        transforms: list = [
             datasets.RandomCrop(probability=settings.crop),
             datasets.RandomFlip(),
             datasets.RandomPhotometric(*settings.photometric),

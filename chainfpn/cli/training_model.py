@@ -2,13 +2,12 @@
 
 import argparse
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from chainer import serializers
 
 from chainfpn import WeightsError, set_weights
-from chainfpn._typing import Communicator, Report
+from chainfpn._typing import Communicator, Labels, Report
 from chainfpn.cli.errors import CommandError
 from chainfpn.links import Detector
 from chainfpn.models import MODELS
@@ -31,9 +30,7 @@ _DECIDED = ("n_fg_class", "label_names", "pretrained_model", "pretrained_backbon
 _COUNTS = ("fpn_channels", "head_channels", "max_size")
 
 
-def build_model(
-    settings: argparse.Namespace, label_names: Sequence[str], log: Report, comm: Communicator = None
-) -> Detector:
+def build_model(settings: argparse.Namespace, label_names: Labels, log: Report, comm: Communicator = None) -> Detector:
     """Build a detector for the labels of a data set.
 
     The weights may be those of a trunk, or of a detector of the same kind with other labels: its predictors then start
@@ -119,7 +116,7 @@ def _over_processes(options: dict[str, Any], comm: Communicator) -> dict[str, An
     return options if comm is None else {**options, "norm": sync_norm(comm, eps=options.get("norm_eps", 1e-5))}
 
 
-def _set_train_sizes(model: Detector, sizes: Sequence[int]) -> None:
+def _set_train_sizes(model, sizes):
     """Let training draw from sizes of its own; ``predict`` keeps the one of the model."""
     fixed = model.preprocess.fixed_size
     if fixed is not None:

@@ -1,20 +1,17 @@
 """A batch of examples as the arguments of a train chain."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import chainer
 
 
 @chainer.dataset.converter()
-def collate(batch: Sequence[tuple], device: Any) -> tuple[list, ...]:
+def collate(batch: list[tuple], device: chainer.backend.Device | None) -> tuple[list, ...]:
     """Turn a batch of examples into one list per key.
 
     Everything stays where it is, on the CPU: images are of different sizes, and the detector's preprocess brings
     them to its device.
 
     Args:
-        batch (sequence of tuple): Examples: ``img``, ``bbox``, ``label`` and perhaps more.
+        batch (list of tuple): Examples: ``img``, ``bbox``, ``label`` and perhaps more.
         device (chainer.backend.Device or None): Ignored.
 
     Returns:

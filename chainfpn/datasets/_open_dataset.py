@@ -2,10 +2,8 @@
 
 import pathlib
 import re
-from collections.abc import Sequence
-from typing import Any
 
-from chainfpn._typing import PathLike
+from chainfpn._typing import Labels, PathLike
 from chainfpn.datasets._files import DataError, Names
 from chainfpn.datasets.coco import COCODataset
 from chainfpn.datasets.detection_dataset import DetectionDataset
@@ -23,7 +21,7 @@ def open_dataset(
     *,
     annotations: PathLike | None = None,
     split: str | None = None,
-    label_names: Sequence[str] | None = None,
+    label_names: Labels | None = None,
     names: Names = None,
     without: Names = None,
     use_ignored: bool = False,
@@ -57,7 +55,7 @@ def open_dataset(
     """
     path = pathlib.Path(data)
     given = {"split": split, "label_names": label_names, "names": names, "without": without}
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    options: dict = {name: value for name, value in given.items() if value is not None}
     match = _SHAPES.fullmatch(str(data))
     if annotations is not None:
         _reject(path, "COCO annotations", options, "split")
@@ -84,7 +82,7 @@ def open_dataset(
     )
 
 
-def _reject(path: pathlib.Path, kind: str, options: dict[str, Any], *names: str) -> None:
+def _reject(path: pathlib.Path, kind: str, options: dict, *names: str) -> None:
     """Raise if an option was given that the kind of data has no use for."""
     for name in names:
         if name in options:

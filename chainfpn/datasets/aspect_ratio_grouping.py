@@ -1,8 +1,5 @@
 """Batches of images of one orientation."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import chainer
 import numpy as np
 
@@ -44,7 +41,12 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
     dataset, batch_size, groups = Fixed(), Fixed(), Fixed()
 
     def __init__(
-        self, dataset: Any, batch_size: int, groups: Sequence[int] | None = None, *, shuffle: bool = True
+        self,
+        dataset: chainer.dataset.DatasetMixin,
+        batch_size: int,
+        groups: Array | None = None,
+        *,
+        shuffle: bool = True,
     ) -> None:
         name, n = type(self).__name__, len(dataset)
         numbers = np.zeros(n, dtype=int) if groups is None else np.asarray(groups)
@@ -140,7 +142,7 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
                 return indices
 
 
-def orientation_groups(dataset: Any) -> Array:
+def orientation_groups(dataset: chainer.dataset.DatasetMixin) -> Array:
     """Return the orientation of each image, without reading pixels.
 
     Args:

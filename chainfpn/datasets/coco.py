@@ -3,12 +3,10 @@
 import json
 import math
 import pathlib
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from chainfpn._typing import Array, PathLike, Size
+from chainfpn._typing import Array, Labels, PathLike, Size
 from chainfpn.datasets._files import DataError, Names, read_text, select
 from chainfpn.datasets.detection_dataset import DetectionDataset
 
@@ -45,7 +43,7 @@ class COCODataset(DetectionDataset):
         annotations: PathLike,
         images: PathLike,
         *,
-        label_names: Sequence[str] | None = None,
+        label_names: Labels | None = None,
         use_crowded: bool = False,
         names: Names = None,
         without: Names = None,
@@ -61,7 +59,7 @@ class COCODataset(DetectionDataset):
             infos = [infos[i] for i in select([info["file_name"] for info in infos], names=names, without=without)]
             self.image_ids = tuple(info["id"] for info in infos)
             self._sizes = [(info.get("height"), info.get("width")) for info in infos]
-            self._annotations: dict[Any, list[dict]] = {image_id: [] for image_id in self.image_ids}
+            self._annotations: dict[int, list[dict]] = {image_id: [] for image_id in self.image_ids}
             for annotation in content["annotations"]:
                 if annotation["image_id"] in self._annotations:
                     self._annotations[annotation["image_id"]].append(annotation)
@@ -143,10 +141,10 @@ class COCODataset(DetectionDataset):
             raise self._error(i, entry, f"have a number as its area, got {area!r}")
         return area
 
-    def _mask(self, i: int, entry: dict, height: int, width: int) -> Array:
+    def _mask(self, i, entry, height, width):
         from pycocotools import mask as coco_mask
 
-        runs: Any = entry.get("segmentation")
+        runs = entry.get("segmentation")
         try:
             if isinstance(runs, list):
                 _check_polygons(runs)

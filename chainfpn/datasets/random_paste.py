@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from chainfpn._attributes import Checked, Fraction
-from chainfpn._typing import Array, Size
+from chainfpn._typing import Array, Labels, Size
 from chainfpn.datasets._files import DataError
 from chainfpn.datasets.detection_dataset import DetectionDataset
 from chainfpn.functions import resize_bilinear
@@ -49,7 +49,7 @@ class RandomPaste:
     def __init__(
         self,
         sources: Sequence[DetectionDataset],
-        label_names: Sequence[str],
+        label_names: Labels,
         *,
         probability: float = 0.5,
         max_objects: int = 3,

@@ -2,7 +2,6 @@
 
 import math
 import operator
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -45,7 +44,7 @@ class ShapesDataset(DetectionDataset):
     """
 
     def __init__(self, n: int, size: int | Size = 128, seed: int = 0) -> None:
-        height, width = size if isinstance(size, Sequence) else (size, size)
+        height, width = np.broadcast_to(size, 2).tolist()
         self._size = operator.index(height), operator.index(width)
         if n < 1:
             raise InvalidArgument("ShapesDataset", "n", ">= 1", n)

@@ -1,8 +1,6 @@
 """Data that a training reads without a stop at broken files."""
 
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import chainer
 import numpy as np
@@ -84,7 +82,7 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
         """Return the path of an example's image: str."""
         return self.dataset.file_name(i)
 
-    def _from(self, i: int, read: Callable[[int], Any]) -> Any:
+    def _from(self, i, read):
         """Return what can be read first of examples i, i + 1 and so on, round to i - 1."""
         i = normalize_index(self, i)
         for k in (*range(i, len(self)), *range(i)):

@@ -2,13 +2,13 @@
 
 import contextlib
 import pathlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from xml.etree import ElementTree
 
 import numpy as np
 from chainercv.datasets import voc_bbox_label_names
 
-from chainfpn._typing import Array, PathLike
+from chainfpn._typing import Array, Labels, PathLike
 from chainfpn.datasets._files import DataError, Names, read_text, require_folders, select
 from chainfpn.datasets.detection_dataset import DetectionDataset
 
@@ -43,7 +43,7 @@ class VOCDataset(DetectionDataset):
         root: PathLike,
         split: str | None = None,
         *,
-        label_names: Sequence[str] | None = None,
+        label_names: Labels | None = None,
         use_difficult: bool = False,
         names: Names = None,
         without: Names = None,
@@ -88,7 +88,7 @@ class VOCDataset(DetectionDataset):
             raise DataError(f"{path}: there is no image {missing[0]} in {self.root / 'JPEGImages'}")
         return stems
 
-    def _all_names(self, stems: Collection[str]) -> Sequence[str]:
+    def _all_names(self, stems: Collection[str]) -> Labels:
         """Return the names of the labels: VOC's if they will do, else all that occur in annotations."""
         found: set[str] = set()
         for path in map(self._annotation, stems):

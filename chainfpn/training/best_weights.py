@@ -2,7 +2,6 @@
 
 import math
 import pathlib
-from typing import Any
 
 import chainer
 from chainer.training import extension
@@ -28,7 +27,7 @@ class BestWeights(extension.Extension):
     trigger = 1, "epoch"
     priority = -50  # after the evaluation, before the snapshot
 
-    def __init__(self, model: chainer.Link, out: PathLike, *, key: str, meta: dict[str, Any] | None = None) -> None:
+    def __init__(self, model: chainer.Link, out: PathLike, *, key: str, meta: dict | None = None) -> None:
         self.model, self.out, self.key, self.meta = model, out, key, meta
         self.best = float("-inf")
 

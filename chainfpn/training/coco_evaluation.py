@@ -4,7 +4,6 @@ import contextlib
 import io
 import itertools
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -135,7 +134,7 @@ def _figures(dataset: dict, ground_truth: list[dict], detections: list[dict], ki
     return {name: float(v) if v > -1 else float("nan") for name, v in zip(FIGURES, run.stats, strict=True)}
 
 
-def _coco(dataset: dict, annotations: list[dict]) -> Any:
+def _coco(dataset, annotations):
     """Make pycocotools' index of annotations; it takes an id of 0 for none."""
     from pycocotools.coco import COCO
 

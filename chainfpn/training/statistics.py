@@ -1,7 +1,6 @@
 """Statistics of batch normalization, recomputed."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import chainer
 import numpy as np
@@ -52,7 +51,7 @@ class _Measure(chainer.LinkHook):
     def __init__(self) -> None:
         self.sums: dict[int, list] = {}
 
-    def forward_preprocess(self, args: Any) -> None:
+    def forward_preprocess(self, args):
         layer = args.link
         if not isinstance(layer, (BatchNormalization, FrozenBatchNormalization)):
             return
