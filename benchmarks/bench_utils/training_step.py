@@ -18,9 +18,8 @@ from bench_utils.flops import FlopCounter
 from chainfpn import links, models
 from chainfpn._typing import PathLike, Variable
 from chainfpn.data import photograph_path
-from chainfpn.training import freeze_backbone, train_chain
-from chainfpn.training.roi_loss import roi_losses, sample_proposals
-from chainfpn.training.rpn_loss import rpn_losses, sample_anchors
+from chainfpn.links.detectors.roi_heads import fastrcnn_loss
+from chainfpn.training import TrainChain, freeze_backbone
 
 #: The person in the bundled photograph, yxyx.
 BBOX = np.array([[14, 74, 510, 379]], np.float32)
@@ -107,7 +106,7 @@ class Ours:
     ) -> None:
         options = network._asdict()
         self.model = models.fasterrcnn_resnet_fpn(pretrained_model=path, min_size=min_size, norm_eps=1e-5, **options)
-        self.chain = train_chain(self.model)
+        self.chain = TrainChain(self.model)
         self.chain.to_device(device)
         self.optimizer = chainer.optimizers.MomentumSGD(lr=lr, momentum=0.9).setup(self.chain)
         self.optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(1e-4))
@@ -118,7 +117,7 @@ class Ours:
     def step(self, lap: Callable[[str], object]) -> list[float]:
         """Do the staged step; return the losses in torchvision's order."""
         rpn, heads, chain = self.model.rpn, self.model.roi_heads, self.chain
-        x, sizes, bboxes, outputs = chain.batch([self.img], [BBOX], [np.zeros(1, np.int32)])
+        x, sizes, gt_bboxes, gt_classes = chain.batch([self.img], [BBOX], [np.zeros(1, np.int32)])
         lap("prepare")
         maps = self.model.backbone(x)
         lap("trunk forward")
@@ -130,23 +129,23 @@ class Ours:
         lap("proposals")
         outs, out_leaves = [*logits, *deltas], _cut([*logits, *deltas])
         n = len(logits)
-        drawn = sample_anchors(anchors, bboxes, rpn.box_coder, **chain.rpn_options)
+        sampled_anchors = rpn.sample_anchors(anchors, gt_bboxes)
         lap("targets")
-        losses = rpn_losses(out_leaves[:n], out_leaves[n:], drawn)
+        losses = rpn.compute_loss(out_leaves[:n], out_leaves[n:], sampled_anchors)
         F.add(*losses.values()).backward()
         lap("losses")
         chainer.backward(outs, [leaf.grad_var for leaf in out_leaves])
         lap("RPN and box heads")
-        regions = sample_proposals(proposals, bboxes, outputs, heads.box_coder, **chain.roi_options)
+        sampled = heads.sample_proposals(proposals, gt_bboxes, gt_classes)
         lap("targets")
-        pooled = heads._pool(self.model.roi_levels(leaves), [r.bbox for r in regions], sizes, heads.outsize)
+        pooled = heads.pool(self.model.roi_levels(leaves), [image.bbox for image in sampled], sizes, heads.outsize)
         lap("RoI ops")
         (pooled_leaf,) = _cut([pooled])
         predicted = heads.box_predictor(heads.box_head(pooled_leaf))
         lap("RPN and box heads")
         class_leaf, box_leaf = predicted_leaves = _cut(predicted)
-        losses |= (of_regions := roi_losses(class_leaf, box_leaf, regions))
-        F.add(*of_regions.values()).backward()
+        losses |= (roi_losses := fastrcnn_loss(class_leaf, box_leaf, sampled))
+        F.add(*roi_losses.values()).backward()
         lap("losses")
         chainer.backward(list(predicted), [leaf.grad_var for leaf in predicted_leaves])
         lap("RPN and box heads")

@@ -5,7 +5,7 @@ from chainfpn.boxes.anchors import AnchorGenerator
 from chainfpn.boxes.box_coder import BoxCoder, LinearBoxCoder
 from chainfpn.boxes.chainercv_anchors import ChainerCVAnchorGenerator
 from chainfpn.boxes.default_boxes import DefaultBoxGenerator
-from chainfpn.boxes.filtering import clip, large_enough, top_k
+from chainfpn.boxes.filtering import clip, remove_small_boxes, top_k
 from chainfpn.boxes.iou import bbox_iou
 from chainfpn.boxes.kuangliu_anchors import KuangliuAnchorGenerator
 from chainfpn.boxes.matcher import match, match_ssd
@@ -21,10 +21,10 @@ __all__ = [
     "batched_nms",
     "bbox_iou",
     "clip",
-    "large_enough",
     "match",
     "match_ssd",
     "nms",
+    "remove_small_boxes",
     "sample",
     "top_k",
 ]

@@ -3,8 +3,10 @@
 import numpy as np
 from chainer import backend
 
+from chainfpn._typing import Array, Size
 
-def clip(bbox, size):
+
+def clip(bbox: Array, size: Size) -> Array:
     """Move the corners of boxes into an image.
 
     Args:
@@ -21,23 +23,23 @@ def clip(bbox, size):
     return xp.clip(bbox, 0, xp.asarray((*size, *size), dtype=bbox.dtype))
 
 
-def large_enough(bbox, min_size):
-    """Tell which boxes have both sides of at least ``min_size``.
+def remove_small_boxes(bbox: Array, min_size: float) -> Array:
+    """Find the boxes whose sides both have at least ``min_size``.
 
     Args:
         bbox (array): float, (R, 4), yxyx.
         min_size (float): Pixels.
 
     Returns:
-        array: bool, (R,).
+        array: int64, indices of the boxes to keep, ascending.
 
     Source:
         torchvision 0.14 ``remove_small_boxes``.
     """
-    return (bbox[:, 2] - bbox[:, 0] >= min_size) & (bbox[:, 3] - bbox[:, 1] >= min_size)
+    return (bbox[:, 2:] - bbox[:, :2] >= min_size).all(axis=1).nonzero()[0]
 
 
-def top_k(score, k):
+def top_k(score: Array, k: int) -> Array:
     """Find the k highest scores.
 
     Args:

@@ -1,81 +1,105 @@
-"""Which object, if any, each anchor or proposal has to find."""
+"""Matching of anchors or proposals with the ground truth."""
 
 import numpy as np
 from chainer import backend
 
+from chainfpn._typing import Array
 from chainfpn.boxes.iou import bbox_iou
+from chainfpn.errors import InvalidArgument
 from chainfpn.functions.kernels import kernels_for
 
-#: What a box that matches no object is: too far from all of them, or too near to be called background.
+#: Instead of the index of a ground truth box: a negative, and a box between the two thresholds.
 BACKGROUND, IGNORED = -1, -2
 
 
-def match(bbox, objects, *, high, low, low_quality=False):
-    """Give each box the object that it overlaps most.
+def match(
+    bbox: Array,
+    gt_bbox: Array,
+    *,
+    fg_iou_thresh: float,
+    bg_iou_thresh: float,
+    allow_low_quality_matches: bool = False,
+) -> Array:
+    """Match each box with the ground truth box that it overlaps most.
 
-    A box is background if its best IoU is below ``low``, ignored if that is between ``low`` and ``high``. With
-    ``low_quality`` the boxes that no other overlaps an object more than keep the object they overlap most (which may
-    be another), however little that is. Of equals the first object wins.
+    A box is background if its best IoU is below ``bg_iou_thresh``, ignored if that is between the thresholds. With
+    ``allow_low_quality_matches`` the boxes that overlap a ground truth box more than any other box does are positive,
+    however small the IoU; each keeps the ground truth box it overlaps most, which may be another. Of equals the first
+    ground truth box wins.
 
     Args:
         bbox (array): float, (N, 4), yxyx: anchors or proposals.
-        objects (array): float, (R, 4), yxyx, none empty: the truth.
-        high (float): Smallest IoU of a match.
-        low (float): Smallest IoU of what is ignored.
-        low_quality (bool): Let no object go without a box.
+        gt_bbox (array): float, (R, 4), yxyx, none empty.
+        fg_iou_thresh (float): Smallest IoU of a positive.
+        bg_iou_thresh (float): IoU below which a box is background.
+        allow_low_quality_matches (bool): Leave no ground truth box without a positive.
 
     Returns:
-        array: int64, (N,), index of the object, or :data:`BACKGROUND`, or :data:`IGNORED`.
+        array: int64, (N,), index of the ground truth box, or :data:`BACKGROUND`, or :data:`IGNORED`.
 
     Raises:
-        ValueError: if not low <= high.
+        InvalidArgument: if not bg_iou_thresh <= fg_iou_thresh.
 
     Source:
         Ren et al. 2015, section 3.1.2; torchvision 0.14 ``Matcher``.
 
     Example:
-        >>> objects = np.array([[0.0, 0.0, 4.0, 4.0]])
+        >>> gt_bbox = np.array([[0.0, 0.0, 4.0, 4.0]])
         >>> bbox = np.array([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 2.0], [2.0, 2.0, 6.0, 6.0]])
-        >>> match(bbox, objects, high=0.7, low=0.3).tolist()
+        >>> match(bbox, gt_bbox, fg_iou_thresh=0.7, bg_iou_thresh=0.3).tolist()
         [0, -2, -1]
     """
-    if not low <= high:
-        raise ValueError(f"match: low must be <= high, got {low!r} and {high!r}")
+    check_iou_thresholds("match", fg_iou_thresh, bg_iou_thresh)
     xp = backend.get_array_module(bbox)
-    if not len(objects):
+    if not len(gt_bbox):
         return xp.full(len(bbox), BACKGROUND, np.int64)
     if not len(bbox):
         return xp.empty(0, np.int64)
-    best, most, chosen = kernels_for(bbox).match(bbox, objects, low_quality)
-    matched = xp.where(most < low, BACKGROUND, xp.where(most < high, IGNORED, best))
-    return xp.where(chosen, best, matched) if low_quality else matched
+    best, iou, is_low_quality = kernels_for(bbox).match(bbox, gt_bbox, allow_low_quality_matches)
+    matched = xp.where(iou < bg_iou_thresh, BACKGROUND, xp.where(iou < fg_iou_thresh, IGNORED, best))
+    return xp.where(is_low_quality, best, matched) if allow_low_quality_matches else matched
 
 
-def match_ssd(bbox, objects, thresh):
-    """Give each box the object that it overlaps most, and each object the box that overlaps it most.
+def match_ssd(bbox: Array, gt_bbox: Array, iou_thresh: float) -> Array:
+    """Match each box with the ground truth box it overlaps most, and each ground truth box with its best box.
 
-    A box is background if its best IoU is below ``thresh``, unless it is the best of an object. The best box of several
-    objects is the last one's.
+    A box is background if its best IoU is below ``iou_thresh``, unless it is the best box of a ground truth box. The
+    best box of several ground truth boxes is matched with the last one.
 
     Args:
         bbox (array): float, (N, 4), yxyx, N > 0: default boxes.
-        objects (array): float, (R, 4), yxyx, none empty: the truth.
-        thresh (float): Smallest IoU of a match.
+        gt_bbox (array): float, (R, 4), yxyx, none empty.
+        iou_thresh (float): Smallest IoU of a positive.
 
     Returns:
-        array: int64, (N,), index of the object, or :data:`BACKGROUND`.
+        array: int64, (N,), index of the ground truth box, or :data:`BACKGROUND`.
 
     Source:
         Liu et al. 2016 (SSD), section 2.2; torchvision 0.14 ``SSDMatcher``.
 
     Example:
-        >>> objects = np.array([[0.0, 0.0, 4.0, 4.0], [8.0, 8.0, 9.0, 9.0]])
+        >>> gt_bbox = np.array([[0.0, 0.0, 4.0, 4.0], [8.0, 8.0, 9.0, 9.0]])
         >>> bbox = np.array([[0.0, 0.0, 4.0, 3.0], [0.0, 0.0, 4.0, 2.0], [6.0, 6.0, 9.0, 9.0]])
-        >>> match_ssd(bbox, objects, 0.6).tolist()
+        >>> match_ssd(bbox, gt_bbox, 0.6).tolist()
         [0, -1, 1]
     """
-    matched = match(bbox, objects, high=thresh, low=thresh)
-    best = bbox_iou(objects, bbox).argmax(axis=1).tolist()  # (R,)
-    for i, j in enumerate(best):
-        matched[j] = i
+    matched = match(bbox, gt_bbox, fg_iou_thresh=iou_thresh, bg_iou_thresh=iou_thresh)
+    for i, best in enumerate(bbox_iou(gt_bbox, bbox).argmax(axis=1).tolist()):
+        matched[best] = i
     return matched
+
+
+def check_iou_thresholds(where: str, fg_iou_thresh: float, bg_iou_thresh: float) -> None:
+    """Check that no IoU is both that of a positive and of a background box.
+
+    Args:
+        where (str): The function or class, for the message.
+        fg_iou_thresh (float): Smallest IoU of a positive.
+        bg_iou_thresh (float): IoU below which a box is background.
+
+    Raises:
+        InvalidArgument: if not bg_iou_thresh <= fg_iou_thresh.
+    """
+    if not bg_iou_thresh <= fg_iou_thresh:
+        got = f"{bg_iou_thresh!r} and {fg_iou_thresh!r}"
+        raise InvalidArgument(where, "bg_iou_thresh", "<= fg_iou_thresh", bg_iou_thresh, got=got)

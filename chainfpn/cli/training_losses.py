@@ -1,28 +1,28 @@
 """The losses that a training makes small, with the options of the command line."""
 
-import inspect
-import math
+from typing import Any
 
 from chainfpn.cli.errors import CommandError
-from chainfpn.training import train_chain
+from chainfpn.errors import InvalidArgument, InvalidType
+from chainfpn.links import Detector
+from chainfpn.training import TrainChain
 from weights_convert import parse_key_values
 
-#: How the names of options end, what their values must be, and the test of a number for that.
-_RULES = {
-    "_thresh": ("in 0 to 1", lambda value: 0 <= value <= 1),
-    "_fraction": ("> 0 and <= 1", lambda value: 0 < value <= 1),
-    "_radius": ("> 0", lambda value: 0 < value < math.inf),
-    "_per_image": ("a whole number >= 1", lambda value: isinstance(value, int) and value >= 1),
-    "_top_n_train": ("a whole number >= 1", lambda value: isinstance(value, int) and value >= 1),
-}
+#: How torchvision's name of an option begins, and the part of the detector that has it by the rest of the name.
+_PARTS = {"rpn_": "rpn", "box_": "roi_heads", "": None}
+#: What can be set, wherever a part has it.
+_OPTIONS = (
+    *("pre_nms_top_n_train", "post_nms_top_n_train", "fg_iou_thresh", "bg_iou_thresh", "batch_size_per_image"),
+    *("positive_fraction", "iou_thresh", "center_sampling_radius", "box_loss"),
+)
 
 
-def build_chain(model, pairs):
-    """Wrap a detector into its losses.
+def build_chain(model: Detector, pairs: list[str]) -> TrainChain:
+    """Set options of the losses on a detector, and wrap it into its chain.
 
     Args:
         model (chainfpn.links.Detector): The detector.
-        pairs (sequence of str): Options of the losses, each KEY=VALUE.
+        pairs (sequence of str): Options of the losses by torchvision's names, each KEY=VALUE.
 
     Returns:
         chainfpn.training.TrainChain: Its ``model`` is the detector.
@@ -30,31 +30,25 @@ def build_chain(model, pairs):
     Raises:
         CommandError: if there is no such option, or it is out of its range.
     """
-    parameters = inspect.signature(type(train_chain(model)).__init__).parameters
-    defaults = {
-        name: parameter.default
-        for name, parameter in parameters.items()
-        if name not in ("self", "model") and not callable(parameter.default)
+    places: dict[str, tuple[Any, str]] = {
+        prefix + option: (part, option)
+        for prefix, name in _PARTS.items()
+        for part in (getattr(model, name, None) if name else model, None if name else getattr(model, "head", None))
+        for option in _OPTIONS
+        if hasattr(part, option)
     }
-    options = parse_key_values(pairs)
-    for name, value in options.items():
-        if name not in defaults:
-            raise CommandError(f"--loss: there is no {name} for this model, but {', '.join(defaults)}")
-        _check_range(name, value)
-    values = {**defaults, **options}
-    for name, high in values.items():
-        low_name = name.replace("fg_iou_thresh", "bg_iou_thresh")
-        if low_name != name and values[low_name] > high:
-            raise CommandError(f"--loss: {name} must be at least {low_name}, {values[low_name]}, got {high}")
+    for name, value in parse_key_values(pairs).items():
+        if name not in places:
+            raise CommandError(f"--loss: there is no {name} for this model, but {', '.join(places)}")
+        try:
+            setattr(*places[name], value)
+        except InvalidArgument as error:
+            raise CommandError(f"--loss: {name} must be {error.rule}, got {value}") from error
+    for name, (part, option) in places.items():
+        if option == "fg_iou_thresh" and part.bg_iou_thresh > part.fg_iou_thresh:
+            low = name.replace("fg_iou_thresh", "bg_iou_thresh")
+            raise CommandError(f"--loss: {name} must be at least {low}, {part.bg_iou_thresh}, got {part.fg_iou_thresh}")
     try:
-        return train_chain(model, **options)
-    except (TypeError, ValueError) as error:
+        return TrainChain(model)
+    except InvalidType as error:
         raise CommandError(f"--loss: {error}") from error
-
-
-def _check_range(name, value):
-    """Check the value of an option by what its name says it is."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    for end, (rule, obeys) in _RULES.items():
-        if name.endswith(end) and not (is_number and obeys(value)):
-            raise CommandError(f"--loss: {name} must be {rule}, got {value}")

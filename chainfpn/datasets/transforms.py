@@ -126,7 +126,7 @@ class RandomScale:
         """
         img, bbox, *rest = example
         old = img.shape[1:]
-        new = Preprocess(self.sizes[np.random.randint(len(self.sizes))], self.max_size).resized(old)
+        new = Preprocess(self.sizes[np.random.randint(len(self.sizes))], self.max_size).resized_size(old)
         y, x = (((np.arange(n) + 0.5) * o / n).astype(int) for n, o in zip(new, old, strict=True))  # nearest pixels
         rest = _moved(rest, old, lambda mask: mask[:, y[:, None], x], lambda point: resize_point(point, old, new))
         bbox = resize_bbox(bbox, old, new)

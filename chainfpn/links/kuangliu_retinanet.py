@@ -1,19 +1,22 @@
 """The RetinaNet of kuangliu/pytorch-retinanet: trunk and pyramid in one link, two heads, rules of its own."""
 
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import chainer.functions as F
+import numpy as np
 
+from chainfpn._typing import Array, Size, Variable
 from chainfpn.boxes._nms import nms
 from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.functions import resize_bilinear
 from chainfpn.links.backbones.resnet import Bottleneck, ResNet
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.detectors.dense_head import classification, per_anchor, prediction
+from chainfpn.links.detectors.dense_detector import cls_conv, conv3x3, flatten_anchors
 from chainfpn.links.detectors.detector import Detector, RawDetections
 from chainfpn.links.indexed_sequential import IndexedSequential
 
-#: Anchors per position: three shapes of three sizes.
+#: Anchors a place: three shapes of three sizes.
 N_ANCHORS = 9
 
 
@@ -31,7 +34,7 @@ class KuangliuRetinaFPN(ResNet):
         Lin et al. 2017 (RetinaNet); kuangliu/pytorch-retinanet ``fpn.py``.
     """
 
-    def __init__(self, n_blocks, *, align_corners=False):
+    def __init__(self, n_blocks: Sequence[int], *, align_corners: bool = False) -> None:
         super().__init__(Bottleneck, n_blocks)
         self.pick = ("layer2", "layer3", "layer4")
         self.remove_unused()
@@ -46,7 +49,7 @@ class KuangliuRetinaFPN(ResNet):
             self.toplayer1 = Convolution2D(256, 256, 3, pad=1)
             self.toplayer2 = Convolution2D(256, 256, 3, pad=1)
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> tuple[Variable, ...]:
         """Build the pyramid.
 
         Args:
@@ -75,43 +78,49 @@ class KuangliuRetinaNet(Detector):
 
     Args:
         n_fg_class (int): Number of labels.
-        anchor_generator (callable): A :class:`~chainfpn.boxes.KuangliuAnchorGenerator` of nine anchors per position.
+        anchor_generator (callable): A :class:`~chainfpn.boxes.KuangliuAnchorGenerator` of nine anchors a place.
         n_blocks (sequence of int): Blocks of each of the four stages of the trunk.
         align_corners (bool): See :class:`~chainfpn.links.KuangliuFPN`.
         label_names (sequence of str or None): See :class:`~chainfpn.links.Detector`.
         preprocess (callable or None): See :class:`~chainfpn.links.Detector`.
+        score_thresh (float): Only detections with a score above it are kept.
+        nms_thresh (float): IoU above which the lower-scored of two detections goes.
 
     Source:
         kuangliu/pytorch-retinanet ``retinanet.py``, and ``DataEncoder.decode`` for the rules.
     """
 
-    presets = MappingProxyType({"evaluate": (0.5, 0.5), "visualize": (0.5, 0.5)})
+    visualize_score_thresh = 0.5
     box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
 
     def __init__(
         self,
-        n_fg_class,
-        anchor_generator,
+        n_fg_class: int,
+        anchor_generator: Any,
         *,
-        n_blocks=(3, 4, 6, 3),
-        align_corners=False,
-        label_names=None,
-        preprocess=None,
-    ):
+        n_blocks: Sequence[int] = (3, 4, 6, 3),
+        align_corners: bool = False,
+        label_names: Sequence[str] | None = None,
+        preprocess: Callable | None = None,
+        score_thresh: float = 0.5,
+        nms_thresh: float = 0.5,
+    ) -> None:
         super().__init__(
             n_fg_class=n_fg_class,
             class_ids=range(n_fg_class),
             label_names=label_names,
             preprocess=preprocess,
+            score_thresh=score_thresh,
+            nms_thresh=nms_thresh,
         )
         self.anchor_generator = anchor_generator
         with self.init_scope():
             self.fpn = KuangliuRetinaFPN(n_blocks, align_corners=align_corners)
-            self.loc_head = _head(prediction(256, N_ANCHORS * 4))
-            self.cls_head = _head(classification(256, N_ANCHORS * n_fg_class))
+            self.loc_head = _head(conv3x3(256, N_ANCHORS * 4))
+            self.cls_head = _head(cls_conv(256, N_ANCHORS * n_fg_class))
 
-    def head(self, hs):
-        """Classify and shift every anchor.
+    def head(self, hs: Sequence[Variable]) -> tuple[list[Variable], list[Variable]]:
+        """Classify and regress every anchor.
 
         Args:
             hs (sequence of Variable): (B, 256, H_l, W_l).
@@ -119,11 +128,10 @@ class KuangliuRetinaNet(Detector):
         Returns:
             tuple of two lists of Variable: Per level, logits (B, N_l, n_fg_class) and deltas (B, N_l, 4).
         """
-        logits = [per_anchor(self.cls_head(h), self.n_fg_class) for h in hs]  # levels of (B, N_l, K)
-        deltas = [per_anchor(self.loc_head(h), 4) for h in hs]  # levels of (B, N_l, 4)
-        return logits, deltas
+        logits = [flatten_anchors(self.cls_head(h), self.n_fg_class) for h in hs]
+        return logits, [flatten_anchors(self.loc_head(h), 4) for h in hs]
 
-    def forward(self, x, sizes):
+    def forward(self, x: Variable, sizes: Sequence[Size]) -> list[RawDetections]:
         """Detect objects in a prepared batch.
 
         Args:
@@ -136,25 +144,32 @@ class KuangliuRetinaNet(Detector):
         hs = self.fpn(x)  # levels of (B, 256, H_l, W_l)
         logits, deltas = (F.concat(levels, axis=1).array for levels in self.head(hs))  # (B, N, K), (B, N, 4)
         anchors = self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp)  # levels of (N_l, 4)
-        anchors = self.xp.concatenate(anchors)  # (N, 4)
-        return [
-            self._detect(*arrays, anchors) for arrays in zip(logits, deltas, strict=True)
-        ]  # images of (R, 4), (R,), (R,)
+        anchor = self.xp.concatenate(anchors)  # (N, 4)
+        return [self.postprocess_detections(*arrays, anchor) for arrays in zip(logits, deltas, strict=True)]
 
-    def _detect(self, logit, delta, anchor):
-        """Turn the logits and deltas of one image into detections."""
+    def postprocess_detections(self, logit: Array, delta: Array, anchor: Array) -> RawDetections:
+        """Turn the logits and deltas of one image into detections: threshold, decode, NMS over all labels.
+
+        Args:
+            logit (array): (N, K).
+            delta (array): (N, 4).
+            anchor (array): (N, 4), yxyx.
+
+        Returns:
+            RawDetections: By descending score.
+        """
         xp = self.xp
-        output = logit.argmax(axis=1)  # (N,)
+        class_id = logit.argmax(axis=1)  # (N,)
         score = F.sigmoid(logit.max(axis=1)).array
-        (found,) = xp.nonzero(score > self.score_thresh)
-        output, score = output[found].astype("int32"), score[found]  # (R',)
-        bbox = self.box_coder.decode(delta[found], anchor[found])[:, 0]  # (R', 4)
+        (passes,) = xp.nonzero(score > self.score_thresh)
+        class_id, score = class_id[passes].astype(np.int32), score[passes]  # (R,)
+        bbox = self.box_coder.decode(delta[passes], anchor[passes])[:, 0]  # (R, 4)
         pixels = bbox + xp.array((0, 0, 1, 1), dtype=bbox.dtype)  # the last row and column counted
         keep = nms(pixels, self.nms_thresh, score)
-        return RawDetections(bbox[keep], output[keep], score[keep])
+        return RawDetections(bbox[keep], class_id[keep], score[keep])
 
 
 def _head(last):
     """Make four 3x3 convolutions, each followed by ReLU, and the one that predicts."""
-    layers = [layer for _ in range(4) for layer in (prediction(256, 256), F.relu)]
+    layers = [layer for _ in range(4) for layer in (conv3x3(256, 256), F.relu)]
     return IndexedSequential(*layers, last)

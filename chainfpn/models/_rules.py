@@ -43,7 +43,7 @@ RULES = {
         ChainerCVPreprocess,
         ChainerCVAnchorGenerator,
         {"inclusive": True, "clip_to_batch": True, "min_size": _NOT_EMPTY},
-        {"inclusive": True, "n_detections": None, "min_size": _NOT_EMPTY},
+        {"inclusive": True, "detections_per_img": None, "min_size": _NOT_EMPTY},
         functools.partial(paste_masks, rounded=True),
     ),
 }

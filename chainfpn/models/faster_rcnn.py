@@ -143,7 +143,7 @@ def assemble_rcnn(
         RegionProposalNetwork(
             RPNHead(channels, anchors.n_anchors, n_layers=2 if v2 else 1),
             anchors,
-            **{**rules.rpn, **{_HEADS.get(key, key): value for key, value in options.settings_of("rpn_").items()}},
+            **{**rules.rpn, **options.settings_of("rpn_")},
         ),
         RoIHeads(
             box_head,
@@ -160,12 +160,6 @@ def assemble_rcnn_v2(options: RCNNOptions) -> Any:
     return assemble_rcnn(options, v2=True)
 
 
-_HEADS = {
-    "pre_nms_top_n_train": "n_train_pre_nms",
-    "pre_nms_top_n_test": "n_test_pre_nms",
-    "post_nms_top_n_train": "n_train_post_nms",
-    "post_nms_top_n_test": "n_test_post_nms",
-}
 _MOBILENET_ANCHORS = ((32, 64, 128, 256, 512),) * 3
 _MOBILENET = {"rpn_score_thresh": 0.05}
 _MOBILENET_320 = {**_MOBILENET, "rpn_pre_nms_top_n_test": 150, "rpn_post_nms_top_n_test": 150}

@@ -1,9 +1,7 @@
-"""Training: the losses of every detector, and what a trainer needs around them."""
+"""Training: a detector's losses as a chain, and what a trainer needs around it."""
 
 from chainfpn.training.best_weights import BestWeights
-from chainfpn.training.chain import TrainChain
 from chainfpn.training.coco_evaluation import evaluate_coco
-from chainfpn.training.dense_chains import FCOSTrainChain, RetinaNetTrainChain, SSDTrainChain
 from chainfpn.training.evaluator import DetectionEvaluator, Evaluation, evaluate
 from chainfpn.training.freezing import freeze, freeze_backbone
 from chainfpn.training.gradient_clipping import GradientClipping
@@ -15,11 +13,10 @@ from chainfpn.training.multi_node import (
     sync_norm,
 )
 from chainfpn.training.plot_metrics import PlotMetrics
-from chainfpn.training.rcnn_chains import FasterRCNNTrainChain, KeypointRCNNTrainChain, MaskRCNNTrainChain
 from chainfpn.training.schedules import LearningRate, Schedule, cosine_schedule, step_schedule, warm_up
 from chainfpn.training.snapshot import Snapshot, load_snapshot, save_snapshot
 from chainfpn.training.statistics import recompute_statistics
-from chainfpn.training.train_chain import train_chain
+from chainfpn.training.train_chain import TrainChain
 from chainfpn.training.training_state import MixedPrecisionState, RandomState
 
 __all__ = [
@@ -28,17 +25,11 @@ __all__ = [
     "BestWeights",
     "DetectionEvaluator",
     "Evaluation",
-    "FCOSTrainChain",
-    "FasterRCNNTrainChain",
     "GradientClipping",
-    "KeypointRCNNTrainChain",
     "LearningRate",
-    "MaskRCNNTrainChain",
     "MixedPrecisionState",
     "PlotMetrics",
     "RandomState",
-    "RetinaNetTrainChain",
-    "SSDTrainChain",
     "Schedule",
     "Snapshot",
     "TrainChain",
@@ -54,6 +45,5 @@ __all__ = [
     "save_snapshot",
     "step_schedule",
     "sync_norm",
-    "train_chain",
     "warm_up",
 ]

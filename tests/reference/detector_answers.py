@@ -86,9 +86,9 @@ def build_seeded(builder):
         link = getattr(models, builder)(**options)
     fill_link(link, GAINS)
     if hasattr(link, "rpn"):
-        link.rpn.n_test_post_nms, link.roi_heads.n_detections = N_PROPOSALS, ALL[builder].n_detections
-    elif hasattr(link, "n_detections"):
-        link.n_detections = ALL[builder].n_detections
+        link.rpn.post_nms_top_n_test, link.roi_heads.detections_per_img = N_PROPOSALS, ALL[builder].n_detections
+    elif hasattr(link, "detections_per_img"):
+        link.detections_per_img = ALL[builder].n_detections
     return link
 
 
@@ -108,4 +108,4 @@ def _two_stages(link, hs):
     yield "box_deltas", deltas.array
     for name in ("mask", "keypoint"):
         if getattr(heads, f"{name}_head") is not None:
-            yield f"{name}_logits", heads.branch(name, hs, bboxes, sizes).array
+            yield f"{name}_logits", getattr(heads, f"{name}_branch")(hs, bboxes, sizes).array

@@ -15,7 +15,7 @@ import chainermn
 import numpy as np
 
 from chainfpn import datasets, models
-from chainfpn.training import GradientClipping, multi_node_optimizer, sync_norm, train_chain
+from chainfpn.training import GradientClipping, TrainChain, multi_node_optimizer, sync_norm
 
 SLIM = {"stages": (1, 2), "fpn_channels": 8, "head_channels": 8, "min_size": 64, "max_size": 64}
 
@@ -29,12 +29,9 @@ def main(path, batch, norm="frozen"):
         chainer.config.dtype = np.dtype(np.float64)  # for it makes more of what rounding does
         norm = norm if comm.size == 1 else sync_norm(comm)
     model = models.fasterrcnn_resnet_fpn(18, 3, norm=norm, **SLIM)
-    chain = train_chain(
-        model,
-        box_batch_size_per_image=16,
-        rpn_batch_size_per_image=32,
-        permutation=np.arange,
-    )
+    model.roi_heads.batch_size_per_image, model.rpn.batch_size_per_image = 16, 32
+    model.roi_heads.permutation = model.rpn.permutation = np.arange
+    chain = TrainChain(model)
     optimizer = multi_node_optimizer(chainer.optimizers.MomentumSGD(0.01), chain, comm)
     optimizer.add_hook(GradientClipping(10))
     optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(1e-4))

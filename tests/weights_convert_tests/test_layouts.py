@@ -226,10 +226,10 @@ def test_an_mmdetection_retinanet_becomes_a_detector(tmp_path):
     assert not model.backbone.fpn.extra_blocks.relu
     assert not model.backbone.fpn.extra_blocks.use_p5
     assert model.anchor_generator.sizes[0] == (32, 32 * 2 ** (1 / 3), 32 * 2 ** (2 / 3))
-    model.preprocess.min_sizes = (64,)
+    model.preprocess.min_size = 64
     model.score_thresh = 0.1
     with chainer.using_config("train", False):
-        assert model.preprocess.resized((64, 64)) == (64, 64)
+        assert model.preprocess.resized_size((64, 64)) == (64, 64)
     _, (label,), (score,) = model.predict([np.zeros((3, 64, 64), "f4")])
     assert set(label) == {1}
     np.testing.assert_allclose(score, 1 / (1 + np.exp(1)), rtol=1e-3)

@@ -1,10 +1,13 @@
 """The head of Faster R-CNN: features of a region in, class scores and boxes out."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import chainer
 import chainer.functions as F
 
+from chainfpn._typing import Variable
 from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.initialization import linear
@@ -21,13 +24,13 @@ class TwoMLPHead(chainer.Chain):
         Lin et al. 2017, section 4.2; torchvision 0.14 ``TwoMLPHead``.
     """
 
-    def __init__(self, in_size, out_size):
+    def __init__(self, in_size: int, out_size: int) -> None:
         super().__init__()
         with self.init_scope():
             self.fc6 = linear(in_size, out_size)
             self.fc7 = linear(out_size, out_size)
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable:
         """Compute the representation of each region.
 
         Args:
@@ -36,12 +39,10 @@ class TwoMLPHead(chainer.Chain):
         Returns:
             Variable: (R', out_size).
         """
-        h = _flatten(x)  # (R', C * outh * outw)
-        h = F.relu(self.fc6(h))  # (R', out_size)
-        return F.relu(self.fc7(h))  # (R', out_size)
+        return F.relu(self.fc7(F.relu(self.fc6(_flatten(x)))))
 
 
-def conv_box_head(channels, outsize, out_size, *, norm):
+def conv_box_head(channels: int, outsize: int, out_size: int, *, norm: Callable[[int], Any]) -> IndexedSequential:
     """Make four 3x3 convolutions with normalization and one fully connected layer.
 
     Args:
@@ -65,28 +66,28 @@ class FastRCNNPredictor(chainer.Chain):
 
     Args:
         in_size (int): Width of the representation.
-        n_output (int): Classes including the background, which is output 0.
+        n_output (int): Classes including the background, which is class 0.
 
     Source:
         Girshick 2015; torchvision 0.14 ``FastRCNNPredictor``.
     """
 
-    def __init__(self, in_size, n_output):
+    def __init__(self, in_size: int, n_output: int) -> None:
         super().__init__()
         with self.init_scope():
             self.cls_score = linear(in_size, n_output)
             self.bbox_pred = linear(in_size, 4 * n_output)
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> tuple[Variable, Variable]:
         """Predict.
 
         Args:
             x (Variable): (R', in_size).
 
         Returns:
-            tuple of Variable: Class logits (R', n_output) and deltas (R', 4 * n_output), dx, dy, dw, dh per class.
+            tuple of Variable: Class logits (R', K) and deltas (R', 4K), dx, dy, dw, dh per class.
         """
-        return self.cls_score(x), self.bbox_pred(x)  # (R', n_output), (R', 4 * n_output)
+        return self.cls_score(x), self.bbox_pred(x)
 
 
 def _flatten(x):

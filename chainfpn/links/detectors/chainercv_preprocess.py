@@ -1,8 +1,11 @@
 """From photographs to the batch that ChainerCV's FPN detectors look at."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from chainercv import transforms
 
+from chainfpn._typing import Size
 from chainfpn.links.detectors.preprocess import Preprocess
 
 #: What ChainerCV subtracts from RGB in 0..255; it divides by nothing.
@@ -14,8 +17,7 @@ class ChainerCVPreprocess(Preprocess):
 
     The resizing is ChainerCV's own: OpenCV's where that is installed, which does not filter when it makes an image
     smaller; Pillow's, which does, where it is not, unless ``chainer.config.cv_resize_backend`` names one of them. The
-    heights and widths returned are the image's times the scale, not rounded to pixels, for by these ChainerCV converts
-    boxes.
+    heights and widths returned are the image's times the scale, not rounded to pixels: ChainerCV scales boxes by them.
 
     Args:
         min_size (int or sequence of int): See :class:`Preprocess`.
@@ -25,11 +27,11 @@ class ChainerCVPreprocess(Preprocess):
         ChainerCV 0.13 ``FasterRCNN.prepare`` and ``scale_img`` of its FPN, and the mean of its ResNets.
     """
 
-    def __init__(self, min_size=800, max_size=1333):
+    def __init__(self, min_size: int | Sequence[int] = 800, max_size: int = 1333) -> None:
         super().__init__(min_size, max_size, mean=CHAINERCV_MEAN, std=(1.0, 1.0, 1.0))
 
-    def resized(self, size):
-        """Tell the size an image is resized to: the scale is a Python float, and the sides are rounded down.
+    def resized_size(self, size: Size) -> Size:
+        """Return the size an image is resized to: the scale is a Python float, and the sides are rounded down.
 
         Args:
             size ((int, int)): Height and width.
@@ -42,10 +44,10 @@ class ChainerCVPreprocess(Preprocess):
     def _prepare(self, img, dtype):
         size = self._scaled(img.shape[1:])
         resized = transforms.resize(img.astype(np.float32), self._whole(size))  # (3, H', W')
-        return resized.astype(dtype) - self.mean.astype(dtype), size
+        return resized.astype(dtype) - np.array(self.mean, dtype)[:, None, None], size
 
     def _scaled(self, size):
-        """Tell the height and width times the scale, not rounded."""
+        """Return the height and width times the scale, not rounded."""
         scale = self._draw_min_size() / min(size)
         if scale * max(size) > self.max_size:
             scale = self.max_size / max(size)

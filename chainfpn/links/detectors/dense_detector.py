@@ -1,51 +1,181 @@
-"""What detectors of one stage share: every position of every level is a candidate."""
+"""What detectors of one stage share: convolutions over every level, and the way of an image to losses or detections.
 
+Shapes: B images, C channels, H_l and W_l the size of level l, A anchors a place, N_l = H_l W_l A anchors of a level, N
+those of all levels, R boxes of an image, K classes.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import chainer.functions as F
+import numpy as np
+from chainer import initializers
+
+from chainfpn._typing import Array, Size, Variable
 from chainfpn.boxes._nms import batched_nms
 from chainfpn.boxes.filtering import clip, top_k
+from chainfpn.functions._focal_loss import sigmoid_focal_loss
+from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.detectors import _options
 from chainfpn.links.detectors.detector import Detector, RawDetections
+from chainfpn.links.indexed_sequential import IndexedSequential
+
+#: Confidence with which a fresh network calls everything foreground.
+PRIOR_PROBABILITY = 0.01
+
+
+def conv3x3(in_channels: int, out_channels: int, *, bias: float = 0, nobias: bool = False) -> Convolution2D:
+    """Make a 3x3 convolution that starts as the heads of one-stage detectors do: normal weights of deviation 0.01.
+
+    Args:
+        in_channels (int): Channels in.
+        out_channels (int): Channels out.
+        bias (float): Initial bias.
+        nobias (bool): Leave the bias out.
+
+    Returns:
+        Convolution2D: (B, in_channels, H, W) to (B, out_channels, H, W).
+    """
+    normal = initializers.Normal(0.01)
+    return Convolution2D(in_channels, out_channels, 3, pad=1, nobias=nobias, initialW=normal, initial_bias=bias)
+
+
+def cls_conv(in_channels: int, out_channels: int) -> Convolution2D:
+    """Make the :func:`conv3x3` of class logits, which starts by calling everything background.
+
+    Args:
+        in_channels (int): Channels in.
+        out_channels (int): Anchors times classes.
+
+    Returns:
+        Convolution2D: (B, in_channels, H, W) to (B, out_channels, H, W).
+
+    Source:
+        Lin et al. 2017 (RetinaNet), section 4.1.
+    """
+    return conv3x3(in_channels, out_channels, bias=-math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY))
+
+
+def conv_tower(
+    channels: int, *, norm: Callable[[int], Any] | None = None, nobias: bool = False, nested: bool = False
+) -> IndexedSequential:
+    """Make four 3x3 convolutions, each followed by its normalization and ReLU.
+
+    Args:
+        channels (int): Channels in and out.
+        norm (callable or None): Makes a normalization link for a number of channels.
+        nobias (bool): Leave the biases out.
+        nested (bool): Group each convolution with its followers, as torchvision's newer heads do; this decides the
+            names of the weights, nothing else.
+
+    Returns:
+        IndexedSequential: (B, channels, H, W) to (B, channels, H, W).
+
+    Source:
+        torchvision 0.14 ``RetinaNetClassificationHead``, ``FCOSClassificationHead``.
+    """
+    layers: list[Any] = []
+    for _ in range(4):
+        block = [conv3x3(channels, channels, nobias=nobias), *([] if norm is None else [norm(channels)]), F.relu]
+        layers += [IndexedSequential(*block)] if nested else block
+    return IndexedSequential(*layers)
+
+
+def flatten_anchors(h: Variable, n: int) -> Variable:
+    """Bring the output of a convolution into one row per anchor.
+
+    Args:
+        h (Variable): (B, A * n, H_l, W_l).
+        n (int): Numbers per anchor.
+
+    Returns:
+        Variable: (B, N_l, n); places row-major, the A anchors of a place next to each other.
+    """
+    return F.reshape(F.transpose(h, (0, 2, 3, 1)), (h.shape[0], -1, n))
+
+
+def focal_loss(
+    logits: Sequence[Variable], classes: Array, weights: Array | None = None, *, divisor: float = 1
+) -> Variable:
+    """Sum the focal loss over levels, which are too large to be put together.
+
+    Args:
+        logits (sequence of Variable): Per level, (B, N_l, K).
+        classes (array): int32, (B, N), the class of each anchor, -1 for none.
+        weights (array or None): float, (B, N).
+        divisor (float): By which the sum is divided.
+
+    Returns:
+        Variable: float32 or float64, ().
+    """
+    losses, start = [], 0
+    for logit in logits:
+        level = slice(start, start + logit.shape[1])
+        weight = None if weights is None else weights[:, level]
+        losses.append(sigmoid_focal_loss(logit, classes[:, level], weight, divisor=divisor))
+        start = level.stop
+    return F.add(*losses)
 
 
 class DenseDetector(Detector):
     """Base of the detectors that decide at every anchor in one go.
 
-    A subclass has a ``box_coder``, a ``n_detections``, and ``scores``, which turns the head's output into scores.
+    A subclass has a ``box_coder``; ``scores``, which turns the head's output into scores; and ``compute_loss``, which
+    takes the head's output, the anchors of each level, and the ground truth. Every argument is an attribute, too.
 
     Args:
         backbone (callable): Batch (B, 3, H, W) to a list of maps, finest first.
         head (callable): Maps to lists, an entry per level: class logits (B, N_l, K), deltas (B, N_l, 4), and what else
-            ``scores`` takes.
+            ``scores`` and ``compute_loss`` take.
         anchor_generator (callable): An :class:`~chainfpn.boxes.AnchorGenerator`.
         n_fg_class (int): Number of labels, background excluded.
         class_ids (sequence of int or None): See :class:`~chainfpn.links.Detector`.
         label_names (sequence of str or None): See :class:`~chainfpn.links.Detector`.
         preprocess (callable or None): See :class:`~chainfpn.links.Detector`.
-        n_candidates (int): Most candidates per level.
-        n_detections (int or None): Most detections per image; the class's ``n_detections`` by default.
+        score_thresh (float): Only detections with a score above it are kept.
+        nms_thresh (float): IoU above which the lower-scored of two detections of a class goes.
+        detections_per_img (int or None): Most detections per image; None keeps all.
+        topk_candidates (int): Best-scored candidates of each level that enter NMS.
+
+    Raises:
+        InvalidArgument: if an argument is out of its range, here or when it is set later.
     """
+
+    box_coder: Any
+    detections_per_img = _options.limit()
+    topk_candidates = _options.count()
 
     def __init__(
         self,
-        backbone,
-        head,
-        anchor_generator,
+        backbone: Any,
+        head: Any,
+        anchor_generator: Any,
         *,
-        n_fg_class,
-        class_ids=None,
-        label_names=None,
-        preprocess=None,
-        n_candidates=1000,
-        n_detections=None,
-    ):
-        super().__init__(n_fg_class=n_fg_class, class_ids=class_ids, label_names=label_names, preprocess=preprocess)
+        n_fg_class: int,
+        class_ids: Sequence[int] | None,
+        label_names: Sequence[str] | None,
+        preprocess: Callable | None,
+        score_thresh: float,
+        nms_thresh: float,
+        detections_per_img: int | None,
+        topk_candidates: int,
+    ) -> None:
+        super().__init__(
+            n_fg_class=n_fg_class,
+            class_ids=class_ids,
+            label_names=label_names,
+            preprocess=preprocess,
+            score_thresh=score_thresh,
+            nms_thresh=nms_thresh,
+        )
         self.anchor_generator = anchor_generator
-        self.n_candidates = n_candidates
-        if n_detections is not None:
-            self.n_detections = n_detections
+        self.detections_per_img, self.topk_candidates = detections_per_img, topk_candidates
         with self.init_scope():
             self.backbone = backbone
             self.head = head
 
-    def forward(self, x, sizes):
+    def forward(self, x: Variable, sizes: Sequence[Size]) -> list[RawDetections]:
         """Detect objects in a prepared batch.
 
         Args:
@@ -55,32 +185,62 @@ class DenseDetector(Detector):
         Returns:
             list of RawDetections: One per image, in the pixels of the batch.
         """
-        hs = self.backbone(x)  # levels of (B, C, H_l, W_l)
-        logits, deltas, *others = self.head(hs)  # levels of (B, N_l, K), (B, N_l, 4)
+        (logits, deltas, *others), anchors = self._predict(x)  # levels of (B, N_l, K), (B, N_l, 4), and of (N_l, 4)
         scores = self.scores(logits, *others)  # levels of (B, N_l, K)
-        anchors = self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp)  # levels of (N_l, 4)
         return [
-            self._detect([score[i] for score in scores], [delta.array[i] for delta in deltas], anchors, size)
+            self.postprocess_detections([s[i] for s in scores], [d.array[i] for d in deltas], anchors, size)
             for i, size in enumerate(sizes)
-        ]  # images of (R, 4), (R,), (R,)
+        ]
 
-    def _detect(self, scores, deltas, anchors, size):
-        """Turn the scores of one image into detections.
+    def losses(
+        self, x: Variable, sizes: Sequence[Size], gt_bboxes: Sequence[Array], gt_classes: Sequence[Array]
+    ) -> dict[str, Variable]:
+        """Compute the losses of a prepared batch.
 
-        Threshold, best of each level, decode, clip, suppress per class: torchvision 0.14
-        ``RetinaNet.postprocess_detections``.
+        Args:
+            x (Variable): (B, 3, H, W).
+            sizes (sequence of (int, int)): Height and width of each image within the batch.
+            gt_bboxes (sequence of array): Per image, float, (R, 4), yxyx in pixels of the batch.
+            gt_classes (sequence of array): Per image, int32, (R,), class ids.
+
+        Returns:
+            dict: Name to Variable, float32 or float64, ().
+        """
+        predictions, anchors = self._predict(x)
+        return self.compute_loss(*predictions, anchors, gt_bboxes, gt_classes)
+
+    def _predict(self, x):
+        """Return the head's output and the anchors of each level."""
+        hs = self.backbone(x)  # levels of (B, C, H_l, W_l)
+        return self.head(hs), self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp)
+
+    def postprocess_detections(
+        self, scores: Sequence[Array], deltas: Sequence[Array], anchors: Sequence[Array], size: Size
+    ) -> RawDetections:
+        """Turn the scores of one image into detections: threshold, best of each level, decode, clip, NMS per class.
+
+        Args:
+            scores (sequence of array): Per level, (N_l, K).
+            deltas (sequence of array): Per level, (N_l, 4).
+            anchors (sequence of array): Per level, (N_l, 4), yxyx.
+            size ((int, int)): Height and width of the image within the batch.
+
+        Returns:
+            RawDetections: By descending score.
+
+        Source:
+            torchvision 0.14 ``RetinaNet.postprocess_detections``.
         """
         xp = self.xp
-        bboxes, outputs, kept_scores = [], [], []
+        bboxes, class_ids, kept_scores = [], [], []
         for score, delta, anchor in zip(scores, deltas, anchors, strict=True):
-            n_output = score.shape[1]
-            score = score.ravel()  # (N_l * K,)
+            n_classes, score = score.shape[1], score.ravel()  # (N_l * K,)
             (candidates,) = xp.nonzero(score > self.score_thresh)
-            candidates = candidates[top_k(score[candidates], self.n_candidates)]  # (R_l,)
-            position, output = candidates // n_output, candidates % n_output
-            bboxes.append(clip(self.box_coder.decode(delta[position], anchor[position])[:, 0], size))  # (R_l, 4)
-            outputs.append(output.astype("int32"))
+            candidates = candidates[top_k(score[candidates], self.topk_candidates)]  # (R_l,)
+            row, class_id = xp.divmod(candidates, n_classes)
+            bboxes.append(clip(self.box_coder.decode(delta[row], anchor[row])[:, 0], size))  # (R_l, 4)
+            class_ids.append(class_id.astype(np.int32))
             kept_scores.append(score[candidates])
-        bbox, output, score = xp.concatenate(bboxes), xp.concatenate(outputs), xp.concatenate(kept_scores)
-        keep = batched_nms(bbox, score, output, self.nms_thresh)[: self.n_detections]
-        return RawDetections(bbox[keep], output[keep], score[keep])
+        bbox, class_id, score = (xp.concatenate(arrays) for arrays in (bboxes, class_ids, kept_scores))
+        keep = batched_nms(bbox, score, class_id, self.nms_thresh)[: self.detections_per_img]
+        return RawDetections(bbox[keep], class_id[keep], score[keep])

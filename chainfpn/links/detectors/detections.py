@@ -86,7 +86,7 @@ class Detections:
             if found.mask is not None:
                 record["mask"] = _run_lengths(found.mask)
             if found.point is not None:
-                record |= {"point": found.point.tolist(), "point_score": found.point_score.tolist()}
+                record |= {name: getattr(found, name).tolist() for name in ("point", "point_score")}
             records.append(record)
         return records
 

@@ -1,14 +1,17 @@
 """What all detectors share: images in, ChainerCV's lists out."""
 
-from collections.abc import Sequence
-from types import MappingProxyType
+import itertools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import chainer
 import numpy as np
+from chainer import backend
 from chainer.backends import cuda
 
 from chainfpn._typing import Array, Size
+from chainfpn.errors import InvalidArgument
+from chainfpn.links.detectors import _options
 from chainfpn.links.detectors.detections import Detections
 from chainfpn.links.detectors.preprocess import Preprocess
 
@@ -33,11 +36,42 @@ class RawDetections(NamedTuple):
     point_score: Array | None = None
 
 
+def split_by_image(array: Array, detections: Sequence[RawDetections]) -> list[Array]:
+    """Split what was predicted for all detections of a batch.
+
+    Args:
+        array (array): (R', ...), the first image's first.
+        detections (sequence of RawDetections): Per image.
+
+    Returns:
+        list of array: Per image, (R, ...).
+    """
+    ends = itertools.accumulate(len(found.bbox) for found in detections)
+    return backend.get_array_module(array).split(array, list(ends)[:-1])
+
+
+class _PerLabel:
+    """An attribute that is None or has an entry per label."""
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else vars(instance)[self.name]
+
+    def __set__(self, instance, values):
+        n = instance.n_fg_class
+        if values is not None and len(values) != n:
+            raise ValueError(f"Detector: {self.name} must have n_fg_class = {n} entries, got {len(values)}")
+        vars(instance)[self.name] = None if values is None else tuple(values)
+
+
 class Detector(chainer.Chain):
     """Base of the detectors: presets, preprocess, labels, ``detect`` and ``predict``.
 
-    A subclass has a ``forward(x, sizes)`` that returns :class:`RawDetections` per image of a prepared batch. The preset
-    is ``'evaluate'`` until :meth:`use_preset` says otherwise.
+    A subclass has a ``forward(x, sizes)`` that returns :class:`RawDetections` per image of a prepared batch, and, if it
+    can be trained, ``losses(x, sizes, gt_bboxes, gt_classes, *extras)``, which returns a dict of Variables. The preset
+    is ``'evaluate'`` until :meth:`use_preset` changes it.
 
     Args:
         n_fg_class (int): Number of labels, background excluded.
@@ -46,51 +80,68 @@ class Detector(chainer.Chain):
         label_names (sequence of str or None): Names of the labels, for those who draw.
         preprocess (callable or None): Images to batch and sizes; a :class:`~chainfpn.links.Preprocess` with
             torchvision's numbers by default.
+        score_thresh (float or None): Only detections with a score above it are returned; None where a part of the
+            subclass has it.
+        nms_thresh (float or None): IoU above which the lower-scored of two detections of a class goes, likewise.
 
     Attributes:
-        score_thresh (float): Only detections with a score above it are returned.
-        nms_thresh (float): IoU above which the lower-scored of two detections of a class goes.
-        meta (dict): What the builder was told, for :func:`chainfpn.save_weights`.
+        meta (dict): Arguments of the builder, for :func:`chainfpn.save_weights`.
 
     Raises:
-        ValueError: if class_ids or label_names has not n_fg_class entries.
+        ValueError: if class_ids or label_names has not n_fg_class entries, or a threshold is out of its range, here or
+            when it is set later.
 
     Source:
         ChainerCV 0.13 ``FasterRCNN`` (the interface).
     """
 
-    #: Preset to score and NMS thresholds: for scoring, torchvision's; for looking at, ChainerCV's.
-    presets = MappingProxyType({"evaluate": (0.05, 0.5), "visualize": (0.7, 0.5)})
+    #: Score threshold of the preset ``'visualize'``.
+    visualize_score_thresh = 0.7
     #: The fields of :class:`Detections` that ``predict`` returns.
     fields: tuple[str, ...] = ("bbox", "label", "score")
+    #: Ground truth that the losses take beside boxes and classes, in order.
+    extra_targets: tuple[str, ...] = ()
+    class_ids = _PerLabel()
+    label_names = _PerLabel()
+    score_thresh = _options.number()
+    nms_thresh = _options.iou()
 
-    def __init__(self, *, n_fg_class, class_ids=None, label_names=None, preprocess=None):
+    def __init__(
+        self,
+        *,
+        n_fg_class: int,
+        class_ids: Sequence[int] | None = None,
+        label_names: Sequence[str] | None = None,
+        preprocess: Callable | None = None,
+        score_thresh: float | None = 0.05,
+        nms_thresh: float | None = 0.5,
+    ) -> None:
         super().__init__()
-        class_ids = tuple(range(1, n_fg_class + 1)) if class_ids is None else tuple(class_ids)
-        for name, values in (("class_ids", class_ids), ("label_names", label_names)):
-            if values is not None and len(values) != n_fg_class:
-                raise ValueError(f"Detector: {name} must have n_fg_class = {n_fg_class} entries, got {len(values)}")
-        self.meta = {}
+        self.meta: dict = {}
         self.n_fg_class = n_fg_class
-        self.class_ids = class_ids
-        self.label_names = None if label_names is None else tuple(label_names)
+        self.class_ids = range(1, n_fg_class + 1) if class_ids is None else class_ids
+        self.label_names = label_names
         self.preprocess = Preprocess() if preprocess is None else preprocess
-        self.use_preset("evaluate")
+        self._evaluate = score_thresh, nms_thresh
+        if score_thresh is not None:
+            self.use_preset("evaluate")
 
-    def use_preset(self, preset):
+    def use_preset(self, preset: str) -> None:
         """Set ``score_thresh`` and ``nms_thresh``.
 
         Args:
-            preset (str): ``'evaluate'`` (torchvision's thresholds) or ``'visualize'`` (ChainerCV's, for drawing).
+            preset (str): ``'evaluate'``, the thresholds that the constructor was given, or ``'visualize'``, ChainerCV's
+                score threshold for drawing.
 
         Raises:
-            ValueError: if preset is another word.
+            InvalidArgument: if preset is another word.
         """
-        if preset not in self.presets:
-            raise ValueError(f"use_preset: preset must be one of {sorted(self.presets)}, got {preset!r}")
-        self.score_thresh, self.nms_thresh = self.presets[preset]
+        if preset not in ("evaluate", "visualize"):
+            raise InvalidArgument("use_preset", "preset", "one of ['evaluate', 'visualize']", preset)
+        score_thresh, self.nms_thresh = self._evaluate
+        self.score_thresh = score_thresh if preset == "evaluate" else self.visualize_score_thresh
 
-    def prepare(self, imgs):
+    def prepare(self, imgs: Sequence[Array]) -> tuple[Array, list[Size]]:
         """Normalize, resize and pad images to one batch on the model's device.
 
         Args:
@@ -106,6 +157,25 @@ class Detector(chainer.Chain):
         dtype = chainer.get_dtype(map_mixed16=np.float16)
         x, sizes = self.preprocess(imgs, np.float64 if dtype == np.float64 else np.float32)
         return self.xp.asarray(x.astype(dtype, copy=False)), sizes
+
+    def prepare_extra_targets(
+        self, imgs: Sequence[Array], sizes: Sequence[Size], bboxes: Sequence[Array], *extras: Sequence[Array]
+    ) -> tuple[list[Array], ...]:
+        """Check the ground truth beside boxes and labels, and bring it into what ``losses`` takes.
+
+        Args:
+            imgs (sequence of array): (3, H, W).
+            sizes (sequence of (int, int)): Height and width of each image within the batch.
+            bboxes (sequence of array): Per image, (R, 4).
+            *extras (sequence of array): Per image, as :attr:`extra_targets` names them.
+
+        Returns:
+            tuple of list of array: As many.
+
+        Raises:
+            ValueError: if a shape is wrong.
+        """
+        return ()
 
     def detect(self, imgs: Sequence[Array]) -> list[Detections]:
         """Detect objects in images.
@@ -144,9 +214,10 @@ class Detector(chainer.Chain):
     def _postprocess(self, raw: RawDetections, img_size: Size, size: Size) -> Detections:
         """Map the detections of one image to its pixels and labels, on the CPU."""
         label = self._labels(cuda.to_cpu(raw.class_id))
-        bbox, _, score, *extras = (None if array is None else cuda.to_cpu(array)[label >= 0] for array in raw)
-        bbox = bbox.astype(np.float32, copy=False) * scale(to=img_size, of=size)
-        return Detections(bbox, label[label >= 0], score.astype(np.float32, copy=False), *extras)
+        named = label >= 0
+        bbox, score = (cuda.to_cpu(array)[named].astype(np.float32, copy=False) for array in (raw.bbox, raw.score))
+        extras = (None if array is None else cuda.to_cpu(array)[named] for array in raw[3:])
+        return Detections(bbox * scale(to=img_size, of=size), label[named], score, *extras)
 
     def _labels(self, class_id):
         """Map class ids to labels, -1 where there is none."""
@@ -155,7 +226,7 @@ class Detector(chainer.Chain):
         return np.where(class_id < len(table), table[np.minimum(class_id, len(table) - 1)], np.int32(-1))
 
 
-def scale(*, to, of):
+def scale(*, to: Size, of: Size) -> Array:
     """Return the factors by which resizing an image multiplies its yxyx boxes.
 
     Args:
@@ -170,3 +241,18 @@ def scale(*, to, of):
         array([2., 3., 2., 3.], dtype=float32)
     """
     return np.tile(np.array(to, dtype=np.float32) / np.array(of, dtype=np.float32), 2)
+
+
+def check_shape(name: str, array: Array, shape: tuple[int, ...]) -> None:
+    """Check the shape of ground truth.
+
+    Args:
+        name (str): What the array is called.
+        array (array): The array.
+        shape (tuple of int): What its shape must be.
+
+    Raises:
+        InvalidArgument: if it is another.
+    """
+    if array.shape != shape:
+        raise InvalidArgument("TrainChain", name, str(shape), array, got=f"shape {array.shape}")

@@ -1,48 +1,69 @@
-"""FCOS: every position of every level says how far the sides of its object are."""
+"""FCOS: its heads, targets, losses and detections; every place regresses the distances to the sides of its box.
 
-from types import MappingProxyType
+The shape letters are those of ``dense_detector`` with one anchor a place, and P is the number of positive places.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import chainer
 import chainer.functions as F
+import numpy as np
+from chainer import backend
 
+from chainfpn._typing import Array, Variable
 from chainfpn.boxes.box_coder import LinearBoxCoder
-from chainfpn.links.detectors.dense_detector import DenseDetector
-from chainfpn.links.detectors.dense_head import classification, per_anchor, prediction, tower
+from chainfpn.boxes.matcher import BACKGROUND
+from chainfpn.functions._binary_cross_entropy import binary_cross_entropy
+from chainfpn.functions._gather import gather
+from chainfpn.functions._giou_loss import giou_loss
+from chainfpn.links.detectors import _options
+from chainfpn.links.detectors.dense_detector import (
+    DenseDetector,
+    cls_conv,
+    conv3x3,
+    conv_tower,
+    flatten_anchors,
+    focal_loss,
+)
 from chainfpn.links.group_normalization import GroupNormalization
+
+#: A level is for boxes whose farthest side is 4 to 8 strides away.
+NEAREST, FARTHEST = 4, 8
 
 
 class FCOSClassificationHead(chainer.Chain):
-    """Class logits of every position.
+    """Class logits of every place.
 
     Args:
         channels (int): Channels of the pyramid, a multiple of 32.
-        n_output (int): Outputs per position.
+        n_output (int): Classes.
 
     Source:
         Tian et al. 2019, section 3.1; torchvision 0.14 ``FCOSClassificationHead``.
     """
 
-    def __init__(self, channels, n_output):
+    def __init__(self, channels: int, n_output: int) -> None:
         super().__init__()
         self.n_output = n_output
         with self.init_scope():
-            self.conv = tower(channels, norm=GroupNormalization)
-            self.cls_logits = classification(channels, n_output)
+            self.conv = conv_tower(channels, norm=GroupNormalization)
+            self.cls_logits = cls_conv(channels, n_output)
 
-    def forward(self, hs):
+    def forward(self, hs: Sequence[Variable]) -> list[Variable]:
         """Classify.
 
         Args:
-            hs (list of Variable): (B, C, H_l, W_l).
+            hs (sequence of Variable): (B, C, H_l, W_l).
 
         Returns:
-            list of Variable: Per level, (B, H_l * W_l, n_output).
+            list of Variable: Per level, logits (B, N_l, K).
         """
-        return [per_anchor(self.cls_logits(self.conv(h)), self.n_output) for h in hs]  # levels of (B, N_l, n_output)
+        return [flatten_anchors(self.cls_logits(self.conv(h)), self.n_output) for h in hs]
 
 
 class FCOSRegressionHead(chainer.Chain):
-    """Distances to the four sides, and how central a position is.
+    """Distances to the four sides, and centerness of every place.
 
     Args:
         channels (int): Channels of the pyramid, a multiple of 32.
@@ -51,27 +72,26 @@ class FCOSRegressionHead(chainer.Chain):
         Tian et al. 2019, sections 3.1 and 3.3; torchvision 0.14 ``FCOSRegressionHead``.
     """
 
-    def __init__(self, channels):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         with self.init_scope():
-            self.conv = tower(channels, norm=GroupNormalization)
-            self.bbox_reg = prediction(channels, 4)
-            self.bbox_ctrness = prediction(channels, 1)
+            self.conv = conv_tower(channels, norm=GroupNormalization)
+            self.bbox_reg = conv3x3(channels, 4)
+            self.bbox_ctrness = conv3x3(channels, 1)
 
-    def forward(self, hs):
+    def forward(self, hs: Sequence[Variable]) -> tuple[list[Variable], list[Variable]]:
         """Predict.
 
         Args:
-            hs (list of Variable): (B, C, H_l, W_l).
+            hs (sequence of Variable): (B, C, H_l, W_l).
 
         Returns:
-            tuple of two lists of Variable: Per level, distances (B, H_l * W_l, 4), left, top, right, bottom >= 0, and
-            centerness logits (B, H_l * W_l, 1).
+            tuple of two lists of Variable: Per level, distances (B, N_l, 4), left, top, right, bottom >= 0, and
+            centerness logits (B, N_l, 1).
         """
         towers = [self.conv(h) for h in hs]  # levels of (B, C, H_l, W_l)
-        distances = [per_anchor(F.relu(self.bbox_reg(h)), 4) for h in towers]  # levels of (B, N_l, 4)
-        centers = [per_anchor(self.bbox_ctrness(h), 1) for h in towers]  # levels of (B, N_l, 1)
-        return distances, centers
+        distances = [flatten_anchors(F.relu(self.bbox_reg(h)), 4) for h in towers]  # levels of (B, N_l, 4)
+        return distances, [flatten_anchors(self.bbox_ctrness(h), 1) for h in towers]
 
 
 class FCOSHead(chainer.Chain):
@@ -79,52 +99,82 @@ class FCOSHead(chainer.Chain):
 
     Args:
         channels (int): Channels of the pyramid, a multiple of 32.
-        n_output (int): Outputs per position.
+        n_output (int): Classes.
     """
 
-    def __init__(self, channels, n_output):
+    def __init__(self, channels: int, n_output: int) -> None:
         super().__init__()
         with self.init_scope():
             self.classification_head = FCOSClassificationHead(channels, n_output)
             self.regression_head = FCOSRegressionHead(channels)
 
-    def forward(self, hs):
-        """Predict at every position.
+    def forward(self, hs: Sequence[Variable]) -> tuple[list[Variable], list[Variable], list[Variable]]:
+        """Predict at every place.
 
         Args:
-            hs (list of Variable): (B, C, H_l, W_l).
+            hs (sequence of Variable): (B, C, H_l, W_l).
 
         Returns:
-            tuple of three lists of Variable: Per level, logits (B, N_l, n_output), distances (B, N_l, 4) and
+            tuple of three lists of Variable: Per level, logits (B, N_l, K), distances (B, N_l, 4) and
             centerness logits (B, N_l, 1).
         """
-        logits = self.classification_head(hs)  # levels of (B, N_l, n_output)
-        distances, centers = self.regression_head(hs)  # levels of (B, N_l, 4), (B, N_l, 1)
-        return logits, distances, centers
+        return self.classification_head(hs), *self.regression_head(hs)
 
 
 class FCOS(DenseDetector):
     """Detect in one stage, without anchors to choose from.
 
-    The anchor generator gives the unit of the distances: one square per position, as large as the stride.
+    The first arguments are those of :class:`~chainfpn.links.DenseDetector`; the head is a :class:`FCOSHead`. The anchor
+    generator gives the unit of the distances: one square a place, as large as the stride.
 
-    The arguments are those of :class:`~chainfpn.links.DenseDetector`; the head is a :class:`FCOSHead`, and there is one
-    anchor per position.
+    Args:
+        center_sampling_radius (float): Strides from the centre of a ground truth box within which places are positive.
 
     Source:
         Tian et al. 2019; torchvision 0.14 ``FCOS``.
     """
 
-    presets = MappingProxyType({"evaluate": (0.2, 0.6), "visualize": (0.5, 0.6)})
+    visualize_score_thresh = 0.5
     box_coder = LinearBoxCoder()
-    n_detections = 100
+    center_sampling_radius = _options.positive()
 
-    def scores(self, logits, centers):
-        """Score every position: the geometric mean of the class probability and the centerness.
+    def __init__(
+        self,
+        backbone: Any,
+        head: Any,
+        anchor_generator: Any,
+        *,
+        n_fg_class: int,
+        class_ids: Sequence[int] | None = None,
+        label_names: Sequence[str] | None = None,
+        preprocess: Callable | None = None,
+        score_thresh: float = 0.2,
+        nms_thresh: float = 0.6,
+        detections_per_img: int | None = 100,
+        topk_candidates: int = 1000,
+        center_sampling_radius: float = 1.5,
+    ) -> None:
+        super().__init__(
+            backbone,
+            head,
+            anchor_generator,
+            n_fg_class=n_fg_class,
+            class_ids=class_ids,
+            label_names=label_names,
+            preprocess=preprocess,
+            score_thresh=score_thresh,
+            nms_thresh=nms_thresh,
+            detections_per_img=detections_per_img,
+            topk_candidates=topk_candidates,
+        )
+        self.center_sampling_radius = center_sampling_radius
+
+    def scores(self, logits: Sequence[Variable], centers: Sequence[Variable]) -> list[Array]:
+        """Score every place: the geometric mean of the class probability and the centerness.
 
         Args:
-            logits (list of Variable): Per level, (B, N_l, K).
-            centers (list of Variable): Per level, (B, N_l, 1).
+            logits (sequence of Variable): Per level, (B, N_l, K).
+            centers (sequence of Variable): Per level, (B, N_l, 1).
 
         Returns:
             list of array: Per level, (B, N_l, K).
@@ -133,3 +183,112 @@ class FCOS(DenseDetector):
             self.xp.sqrt(F.sigmoid(logit).array * F.sigmoid(center).array)
             for logit, center in zip(logits, centers, strict=True)
         ]
+
+    def compute_loss(
+        self,
+        logits: Sequence[Variable],
+        deltas: Sequence[Variable],
+        centers: Sequence[Variable],
+        anchors: Sequence[Array],
+        gt_bboxes: Sequence[Array],
+        gt_classes: Sequence[Array],
+    ) -> dict[str, Variable]:
+        """Compute the focal loss of all places, and the losses of boxes and centerness of the positive ones.
+
+        All three are divided by the number of positive places in the batch.
+
+        Args:
+            logits (sequence of Variable): Per level, (B, N_l, K).
+            deltas (sequence of Variable): Per level, (B, N_l, 4), left, top, right, bottom.
+            centers (sequence of Variable): Per level, (B, N_l, 1), logits.
+            anchors (sequence of array): Per level, (N_l, 4), yxyx, squares as large as the stride.
+            gt_bboxes (sequence of array): Per image, float, (R, 4), yxyx in pixels of the batch.
+            gt_classes (sequence of array): Per image, int32, (R,), class ids.
+
+        Returns:
+            dict: ``class``, ``box`` and ``centerness``, Variables, float32 or float64, ().
+
+        Source:
+            Tian et al. 2019, section 3; torchvision 0.14 ``FCOSHead.compute_loss``.
+        """
+        xp = backend.get_array_module(*anchors)
+        anchor = xp.concatenate(anchors)  # (N, 4)
+        classes = xp.full((len(gt_bboxes), len(anchor)), -1, np.int32)
+        rows, references, targets = [], [], []
+        for i, (gt_bbox, gt_class) in enumerate(zip(gt_bboxes, gt_classes, strict=True)):
+            matched = match_places(anchors, gt_bbox, self.center_sampling_radius)  # (N,)
+            (positive,) = xp.nonzero(matched >= 0)
+            classes[i, positive] = gt_class[matched[positive]]
+            rows.append(positive + i * len(anchor))
+            references.append(anchor[positive])
+            targets.append(gt_bbox[matched[positive]])
+        row, reference, target = map(xp.concatenate, (rows, references, targets))  # (P,), (P, 4), (P, 4)
+        found = self.box_coder.decode(gather(deltas, row).variable, reference)[:, 0]  # (P, 4)
+        central = centerness(self.box_coder.encode(target, reference))[:, None]  # (P, 1)
+        n = max(len(row), 1)
+        return {
+            "class": focal_loss(logits, classes, divisor=n),
+            "box": giou_loss(found, target, divisor=n),
+            "centerness": binary_cross_entropy(gather(centers, row), central, divisor=n),
+        }
+
+
+def match_places(anchors: Sequence[Array], gt_bbox: Array, radius: float) -> Array:
+    """Match each place with the ground truth box it has to find.
+
+    A place is positive for a box that it lies in, whose centre is less than ``radius`` strides away in both axes, and
+    whose farthest side is as far as its level is for. Of several boxes the smallest is chosen.
+
+    Args:
+        anchors (sequence of array): Per level, (N_l, 4), yxyx, squares as large as the stride.
+        gt_bbox (array): float, (R, 4), yxyx.
+        radius (float): Strides.
+
+    Returns:
+        array: int64, (N,), index of the ground truth box, or ``BACKGROUND``.
+
+    Source:
+        Tian et al. 2019, section 3.2; torchvision 0.14 ``FCOS.compute_loss``.
+    """
+    xp = backend.get_array_module(gt_bbox)
+    matched = []
+    for level, anchor in enumerate(anchors):
+        if not len(gt_bbox):
+            matched.append(xp.full(len(anchor), BACKGROUND, np.int64))
+            continue
+        y, x = 0.5 * (anchor[:, :2] + anchor[:, 2:]).astype(gt_bbox.dtype, copy=False).T  # (N_l,)
+        stride = (anchor[:, 3] - anchor[:, 1]).astype(gt_bbox.dtype, copy=False)  # (N_l,)
+        top, left, bottom, right = gt_bbox.T[:, :, None]  # (R, 1)
+        centre_y, centre_x = (gt_bbox[:, :2] + gt_bbox[:, 2:]).T[:, :, None] / 2
+        offset = xp.maximum(xp.abs(y - centre_y), xp.abs(x - centre_x))  # (R, N_l)
+        sides = y - top, x - left, bottom - y, right - x
+        nearest, farthest = (
+            choose(choose(sides[0], sides[1]), choose(sides[2], sides[3])) for choose in (xp.minimum, xp.maximum)
+        )
+        fits = (offset < radius * stride) & (nearest > 0)
+        if level > 0:
+            fits &= farthest > NEAREST * stride
+        if level < len(anchors) - 1:
+            fits &= farthest < FARTHEST * stride
+        area = (bottom - top) * (right - left)  # (R, 1)
+        rank = xp.where(fits, 1e8 - area, 0)  # (R, N_l); float32 takes areas that differ by a few pixels as equal
+        best = rank.argmax(axis=0)
+        matched.append(xp.where(fits.any(axis=0), best, BACKGROUND))
+    return xp.concatenate(matched)
+
+
+def centerness(distances: Array) -> Array:
+    """Compute how central places are in their boxes.
+
+    Args:
+        distances (array): float, (P, 4), left, top, right, bottom, > 0.
+
+    Returns:
+        array: dtype of distances, (P,), 1 in the centre, 0 at a side.
+
+    Source:
+        Tian et al. 2019, equation 3.
+    """
+    xp = backend.get_array_module(distances)
+    one, other = distances[:, :2], distances[:, 2:]  # (P, 2)
+    return xp.sqrt((xp.minimum(one, other) / xp.maximum(one, other)).prod(axis=1))

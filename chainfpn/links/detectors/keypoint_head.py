@@ -1,19 +1,30 @@
-"""The keypoint branch: a heat map per region and keypoint, and where its peak is in the image."""
+"""The keypoint branch: a heat map per box and keypoint, its targets and loss, and where its peak is in the image.
+
+Shapes: R boxes of an image, R' boxes of a batch, K keypoints, P positive proposals, V visible keypoints in their boxes,
+S cells a side.
+"""
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import chainer
 import chainer.functions as F
 import chainer.links as L
 import numpy as np
-from chainer import initializers
+from chainer import backend, initializers
+from chainer.backends import cuda
 
+from chainfpn._typing import Array, Variable
 from chainfpn.functions import resize_bilinear
+from chainfpn.functions._cross_entropy import cross_entropy
+from chainfpn.functions._gather_class import gather_class
 from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.detectors.detector import RawDetections, split_by_image
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 
-def keypoint_head(in_channels, channels=512, n_layers=8):
+def keypoint_head(in_channels: int, channels: int = 512, n_layers: int = 8) -> IndexedSequential:
     """Make the convolutions of the branch: 3x3, each followed by ReLU.
 
     Args:
@@ -46,27 +57,105 @@ class KeypointRCNNPredictor(chainer.Chain):
         He et al. 2017, section 5; torchvision 0.14 ``KeypointRCNNPredictor``.
     """
 
-    def __init__(self, in_channels, n_keypoint):
+    def __init__(self, in_channels: int, n_keypoint: int) -> None:
         super().__init__()
         self.n_keypoint = n_keypoint
         with self.init_scope():
             kaiming = initializers.HeNormal(fan_option="fan_out")
             self.kps_score_lowres = L.Deconvolution2D(in_channels, n_keypoint, 4, stride=2, pad=1, initialW=kaiming)
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable:
         """Predict.
 
         Args:
             x (Variable): (R', in_channels, 14, 14).
 
         Returns:
-            Variable: (R', n_keypoint, 56, 56).
+            Variable: (R', K, 56, 56).
         """
         h = self.kps_score_lowres(x)  # (R', K, 28, 28)
-        return resize_bilinear(h, (2 * h.shape[2], 2 * h.shape[3]))  # (R', K, 56, 56)
+        return resize_bilinear(h, (2 * h.shape[2], 2 * h.shape[3]))
 
 
-def find_keypoints(heat, bbox):
+def keypoints_to_heatmap(point: Array, visible: Array, bbox: Array, side: int) -> Array:
+    """Find the cell of a grid over each box that has the keypoint: the targets of the loss.
+
+    Args:
+        point (array): float32, (P, K, 2), yx.
+        visible (array): bool, (P, K).
+        bbox (array): float, (P, 4), yxyx, none empty.
+        side (int): Cells a side.
+
+    Returns:
+        array: int32, (P, K), row-major, -1 where the keypoint is not visible or not in the box. A keypoint right on
+        the lower or right side is in the last row or column.
+
+    Source:
+        torchvision 0.14 ``keypoints_to_heatmap``.
+    """
+    xp = backend.get_array_module(bbox)
+    scale = side / (bbox[:, 2:] - bbox[:, :2])  # (P, 2)
+    cell = xp.floor((point - bbox[:, None, :2]) * scale[:, None])  # (P, K, 2)
+    cell = xp.where(point == bbox[:, None, 2:], side - 1, cell)
+    counts = visible & ((cell >= 0) & (cell < side)).all(axis=2)  # (P, K)
+    cell = xp.where(counts[..., None], cell, 0).astype(np.int32)
+    return xp.where(counts, cell[..., 0] * side + cell[..., 1], np.int32(-1))
+
+
+def keypointrcnn_loss(
+    logits: Variable, sampled: Sequence[Any], points: Sequence[Array], visible: Sequence[Array]
+) -> Variable:
+    """Compute the cross entropy over the cells of each heat map, one of which has the keypoint.
+
+    Keypoints that are not visible, or outside the proposal, do not count.
+
+    Args:
+        logits (Variable): (P of all images, K, S, S), the first image's first.
+        sampled (sequence of SampledProposals): Per image.
+        points (sequence of array): Per image, float32, (R, K, 2), yx in pixels of the batch.
+        visible (sequence of array): Per image, bool, (R, K).
+
+    Returns:
+        Variable: float32 or float64, (), the mean over the keypoints that count, or 0.
+
+    Source:
+        He et al. 2017, section 5; torchvision 0.14 ``keypointrcnn_loss``.
+    """
+    xp = backend.get_array_module(sampled[0].bbox)
+    n_keypoint, side = logits.shape[1:3]
+    cells = [
+        keypoints_to_heatmap(point[image.matched], marked[image.matched], image.positive_bbox, side)
+        for image, point, marked in zip(sampled, points, visible, strict=True)
+    ]
+    cell = xp.concatenate(cells).ravel()  # (P * K,)
+    (seen,) = xp.nonzero(cell >= 0)  # (V,)
+    maps = gather_class(logits, seen // n_keypoint, seen % n_keypoint, (side * side,))  # (V, S * S)
+    return cross_entropy(maps, cell[seen], divisor=max(len(seen), 1))
+
+
+def keypointrcnn_inference(logits: Array, detections: Sequence[RawDetections]) -> list[RawDetections]:
+    """Add its keypoints to each detection.
+
+    Args:
+        logits (array): (R', K, S, S), the first image's first.
+        detections (sequence of RawDetections): Per image.
+
+    Returns:
+        list of RawDetections: With ``point`` and ``point_score``.
+
+    Source:
+        torchvision 0.14 ``keypointrcnn_inference``.
+    """
+    xp, completed = backend.get_array_module(logits), []
+    for found, heat in zip(detections, split_by_image(logits, detections), strict=True):
+        precise = np.promote_types(heat.dtype, np.float32)  # a peak needs more digits than float16 has
+        heat, bbox = (cuda.to_cpu(array).astype(precise, copy=False) for array in (heat, found.bbox))
+        point, score = heatmaps_to_keypoints(heat, bbox)  # (R, K, 2), (R, K)
+        completed.append(found._replace(point=xp.asarray(point), point_score=xp.asarray(score)))
+    return completed
+
+
+def heatmaps_to_keypoints(heat: Array, bbox: Array) -> tuple[Array, Array]:
     """Find the peak of each heat map, enlarged bicubically to the pixels of its box.
 
     Args:

@@ -5,36 +5,38 @@ import dataclasses
 import numpy as np
 from chainer.backends import cuda
 
-from chainfpn.links.detectors.detector import scale
+from chainfpn.links.detectors.detector import check_shape, scale
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN
-from chainfpn.links.detectors.keypoint_head import find_keypoints
 
 
 class KeypointRCNN(FasterRCNN):
     """Detect, then find the keypoints of each object; ``predict`` returns points and point_scores, too.
 
     The arguments are those of :class:`~chainfpn.links.FasterRCNN`; ``roi_heads`` must have a ``keypoint_head`` and a
-    ``keypoint_predictor``.
+    ``keypoint_predictor``. Training takes points, per image float32 (R, K, 2), yx in its pixels, and which of them are
+    visible, bool or integers (R, K), True or > 0.
 
     Source:
         He et al. 2017, section 5; torchvision 0.14 ``KeypointRCNN``.
     """
 
     fields = (*FasterRCNN.fields, "point", "point_score")
+    extra_targets = ("points", "visible")
 
-    def _complete(self, hs, detections, sizes):
+    def prepare_extra_targets(self, imgs, sizes, bboxes, points, visible):
+        """Check the keypoints, and scale them to the batch; see :meth:`Detector.prepare_extra_targets`."""
         n_keypoint = self.roi_heads.keypoint_predictor.n_keypoint
-        if not any(len(detection.bbox) for detection in detections):
-            point = self.xp.empty((0, n_keypoint, 2), hs[0].dtype)
-            return [detection._replace(point=point, point_score=point[..., 0]) for detection in detections]
-        maps = self.roi_heads.look_closer("keypoint", hs, detections, sizes)  # images of (R, K, 56, 56)
-        completed = []
-        for detection, heat in zip(detections, maps, strict=True):
-            precise = np.promote_types(heat.dtype, np.float32)  # a peak needs more digits than float16 has
-            heat, bbox = (cuda.to_cpu(array).astype(precise, copy=False) for array in (heat, detection.bbox))
-            point, score = find_keypoints(heat, bbox)  # (R, K, 2), (R, K)
-            completed.append(detection._replace(point=self.xp.asarray(point), point_score=self.xp.asarray(score)))
-        return completed
+        for i, (bbox, point, marked) in enumerate(zip(bboxes, points, visible, strict=True)):
+            check_shape(f"points[{i}]", point, (len(bbox), n_keypoint, 2))
+            check_shape(f"visible[{i}]", marked, (len(bbox), n_keypoint))
+        factors = [scale(to=size, of=img.shape[1:])[:2] for size, img in zip(sizes, imgs, strict=True)]
+        return (
+            [
+                self.xp.asarray(cuda.to_cpu(point).astype(np.float32) * factor)
+                for point, factor in zip(points, factors, strict=True)
+            ],
+            [self.xp.asarray(cuda.to_cpu(marked) > 0) for marked in visible],
+        )
 
     def _postprocess(self, raw, img_size, size):
         found = super()._postprocess(raw, img_size, size)

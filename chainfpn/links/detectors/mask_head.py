@@ -1,18 +1,30 @@
-"""The mask branch: a small probability map per region and class, and how it is laid over the image."""
+"""The mask branch: a small probability map per box and class, its targets and loss, and how it is pasted.
+
+Shapes: R boxes of an image, R' boxes of a batch, K classes with the background, P positive proposals, S cells a side.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import chainer
 import chainer.functions as F
 import chainer.links as L
 import numpy as np
-from chainer import initializers
+from chainer import backend, initializers
 
+from chainfpn._typing import Array, Size, Variable
 from chainfpn.functions import resize_bilinear
+from chainfpn.functions._binary_cross_entropy import binary_cross_entropy
+from chainfpn.functions._gather_class import gather_class
+from chainfpn.functions._resize_nearest import resize_nearest
+from chainfpn.functions._roi_align import roi_align
 from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.detectors.detector import RawDetections, split_by_image
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 
 class MaskHead(chainer.Chain):
-    """Four 3x3 convolutions over a pooled region.
+    """Four 3x3 convolutions over a pooled box.
 
     Without normalization the children are ``mask_fcn1`` ... ``mask_fcn4``, with it ``0`` ... ``3``: torchvision's two
     spellings.
@@ -27,7 +39,7 @@ class MaskHead(chainer.Chain):
         He et al. 2017, figure 4 right; torchvision 0.14 ``MaskRCNNHeads``.
     """
 
-    def __init__(self, in_channels, channels=256, *, norm=None):
+    def __init__(self, in_channels: int, channels: int = 256, *, norm: Callable[[int], Any] | None = None) -> None:
         super().__init__()
         self.names = [str(i) if norm else f"mask_fcn{i + 1}" for i in range(4)]
         with self.init_scope():
@@ -38,8 +50,8 @@ class MaskHead(chainer.Chain):
                 setattr(self, name, IndexedSequential(convolution, norm(channels)) if norm else convolution)
                 in_channels = channels
 
-    def forward(self, x):
-        """Compute the features of each region.
+    def forward(self, x: Variable) -> Variable:
+        """Compute the features of each box.
 
         Args:
             x (Variable): (R', C, 14, 14).
@@ -48,7 +60,7 @@ class MaskHead(chainer.Chain):
             Variable: (R', channels, 14, 14).
         """
         for name in self.names:
-            x = F.relu(self[name](x))  # (R', C, 14, 14)
+            x = F.relu(self[name](x))
         return x
 
 
@@ -57,34 +69,107 @@ class MaskRCNNPredictor(chainer.Chain):
 
     Args:
         in_channels (int): Channels in.
-        n_output (int): Classes including the background, which is output 0.
+        n_output (int): Classes including the background, which is class 0.
         channels (int): Channels in between.
 
     Source:
         He et al. 2017, figure 4 right; torchvision 0.14 ``MaskRCNNPredictor``.
     """
 
-    def __init__(self, in_channels, n_output, channels=256):
+    def __init__(self, in_channels: int, n_output: int, channels: int = 256) -> None:
         super().__init__()
         with self.init_scope():
             self.conv5_mask = L.Deconvolution2D(in_channels, channels, 2, stride=2, initialW=_kaiming())
             self.mask_fcn_logits = Convolution2D(channels, n_output, 1, initialW=_kaiming())
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable:
         """Predict.
 
         Args:
             x (Variable): (R', in_channels, 14, 14).
 
         Returns:
-            Variable: (R', n_output, 28, 28).
+            Variable: (R', K, 28, 28).
         """
         h = F.relu(self.conv5_mask(x))  # (R', channels, 28, 28)
-        return self.mask_fcn_logits(h)  # (R', n_output, 28, 28)
+        return self.mask_fcn_logits(h)
 
 
-def paste_masks(mask, bbox, size, *, rounded=False):
-    """Lay the mask of each box over the image.
+def project_masks_on_boxes(mask: Array, size: Size, bbox: Array, matched: Array, side: int) -> Array:
+    """Crop the ground truth masks of an image to its positive proposals: the targets of the loss.
+
+    Args:
+        mask (array): bool, (R, H, W), in pixels of the image.
+        size ((int, int)): Height and width of the image within the batch, to which masks are resized (nearest).
+        bbox (array): float, (P, 4), yxyx in pixels of the batch.
+        matched (array): int64, (P,), the mask of each box.
+        side (int): Cells a side.
+
+    Returns:
+        array: dtype of bbox, (P, side, side), how much of each cell is covered.
+
+    Source:
+        torchvision 0.14 ``project_masks_on_boxes``.
+    """
+    used, roi_indices = backend.get_array_module(bbox).unique(matched, return_inverse=True)  # (U,), (P,)
+    mask = mask[used].astype(bbox.dtype)[None]  # (1, U, H, W)
+    whole = tuple(round(side) for side in size)  # ChainerCV's sizes are not whole
+    if mask.shape[2:] != whole:
+        mask = resize_nearest(mask, whole).array
+    return roi_align(mask.transpose(1, 0, 2, 3), bbox, roi_indices.astype(np.int32), side, 1.0).array[:, 0]
+
+
+def maskrcnn_loss(logits: Variable, sampled: Sequence[Any], masks: Sequence[Array], sizes: Sequence[Size]) -> Variable:
+    """Compute the mean binary cross entropy of the masks of positive proposals, each of its true class alone.
+
+    Args:
+        logits (Variable): (P of all images, K, S, S), the first image's first.
+        sampled (sequence of SampledProposals): Per image.
+        masks (sequence of array): Per image, bool, (R, H, W), in pixels of the image.
+        sizes (sequence of (int, int)): Height and width of each image within the batch.
+
+    Returns:
+        Variable: float32 or float64, (); 0 without a positive proposal.
+
+    Source:
+        He et al. 2017, section 3; torchvision 0.14 ``maskrcnn_loss``.
+    """
+    if not len(logits):
+        return F.sum(F.cast(logits, np.promote_types(logits.dtype, np.float32)))
+    xp = backend.get_array_module(sampled[0].bbox)
+    targets = [
+        project_masks_on_boxes(mask, size, image.positive_bbox, image.matched, logits.shape[3])
+        for mask, size, image in zip(masks, sizes, sampled, strict=True)
+        if len(image.matched)
+    ]
+    target = xp.concatenate(targets)  # (P, S, S)
+    class_id = xp.concatenate([image.class_id[image.class_id > 0] for image in sampled])  # (P,)
+    found = gather_class(logits, xp.arange(len(class_id)), class_id, logits.shape[2:])  # (P, S, S)
+    return binary_cross_entropy(found, target, divisor=target.size)
+
+
+def maskrcnn_inference(logits: Array, detections: Sequence[RawDetections]) -> list[RawDetections]:
+    """Add the mask of its class to each detection.
+
+    Args:
+        logits (array): (R', K, S, S), the first image's first.
+        detections (sequence of RawDetections): Per image.
+
+    Returns:
+        list of RawDetections: With ``mask``.
+
+    Source:
+        torchvision 0.14 ``maskrcnn_inference``.
+    """
+    xp = backend.get_array_module(logits)
+    return [
+        found._replace(mask=F.sigmoid(logit[xp.arange(len(logit)), found.class_id]).array)
+        for found, logit in zip(detections, split_by_image(logits, detections), strict=True)
+    ]
+
+
+def paste_masks(mask: Array, bbox: Array, size: Size, *, rounded: bool = False) -> Array:
+    """Paste the mask of each box into the image.
 
     A border of zeros is put around the grid, the box grown by as much and rounded towards zero to whole pixels, and the
     grid resized bilinearly to it, the last pixel included.

@@ -2,9 +2,10 @@
 
 import dataclasses
 
-import chainer.functions as F
 import numpy as np
+from chainer.backends import cuda
 
+from chainfpn.links.detectors.detector import check_shape
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN
 from chainfpn.links.detectors.mask_head import paste_masks
 
@@ -13,26 +14,24 @@ class MaskRCNN(FasterRCNN):
     """Detect, then outline each object within its box; ``predict`` returns masks, too.
 
     The arguments are those of :class:`~chainfpn.links.FasterRCNN`; ``roi_heads`` must have a ``mask_head`` and a
-    ``mask_predictor``.
+    ``mask_predictor``. Training takes masks: per image, bool, (R, H, W).
 
     Attributes:
-        paste (callable): Lays masks over the image: :func:`paste_masks`.
+        paste (callable): Pastes masks into the image: :func:`paste_masks`.
 
     Source:
         He et al. 2017; torchvision 0.14 ``MaskRCNN``.
     """
 
     fields = (*FasterRCNN.fields, "mask")
+    extra_targets = ("masks",)
     paste = staticmethod(paste_masks)
 
-    def _complete(self, hs, detections, sizes):
-        if not any(len(detection.bbox) for detection in detections):
-            return [detection._replace(mask=self.xp.empty((0, 1, 1), hs[0].dtype)) for detection in detections]
-        maps = self.roi_heads.look_closer("mask", hs, detections, sizes)  # images of (R, K, 28, 28)
-        return [
-            detection._replace(mask=F.sigmoid(logits[self.xp.arange(len(logits)), detection.class_id]).array)
-            for detection, logits in zip(detections, maps, strict=True)
-        ]
+    def prepare_extra_targets(self, imgs, sizes, bboxes, masks):
+        """Check the masks, and bring them to the device; see :meth:`Detector.prepare_extra_targets`."""
+        for i, (img, bbox, mask) in enumerate(zip(imgs, bboxes, masks, strict=True)):
+            check_shape(f"masks[{i}]", mask, (len(bbox), *img.shape[1:]))
+        return ([self.xp.asarray(cuda.to_cpu(mask), dtype=bool) for mask in masks],)
 
     def _postprocess(self, raw, img_size, size):
         found = super()._postprocess(raw, img_size, size)

@@ -1,12 +1,17 @@
 """From photographs to the batch a detector looks at."""
 
 import math
+from collections.abc import Sequence
 
 import chainer
 import numpy as np
 from chainer.backends import cuda
 
+from chainfpn._typing import Array, Size
+from chainfpn.errors import InvalidArgument
 from chainfpn.functions import resize_bilinear
+from chainfpn.links.detectors import _options
+from chainfpn.links.detectors._options import is_number
 
 #: Statistics of ImageNet, for pixels in 0..1: what every torchvision trunk was trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -17,7 +22,8 @@ class Preprocess:
     """Normalize, resize and pad images to one batch.
 
     Pixels are scaled to 0..1, normalized, resized bilinearly (no antialias) so that the shorter side is ``min_size``
-    unless the longer would pass ``max_size``, and padded with zeros at the bottom and right to a multiple of 32.
+    unless the longer would pass ``max_size``, and padded with zeros at the bottom and right to a multiple of
+    ``size_divisible``. Every argument is an attribute, too.
 
     Args:
         min_size (int or sequence of int): Wanted length of the shorter side in pixels. Of several, one is drawn for
@@ -29,48 +35,60 @@ class Preprocess:
         size_divisible (int): What the sides of the batch are a multiple of.
 
     Attributes:
-        train_sizes (tuple of int): What one is drawn of in training mode; min_size unless it is set to other lengths.
+        train_sizes (tuple of int): Lengths of the shorter side that one is drawn of in training mode; setting
+            ``min_size`` sets them, too.
 
     Raises:
-        ValueError: if there is no min_size, or not every one is in 1..max_size.
+        InvalidArgument: if a value breaks its rule, here or when it is set later; if the sides are set although there
+            is a fixed_size.
+        AttributeError: if an attribute is set that there is not.
 
     Source:
         torchvision 0.14 ``GeneralizedRCNNTransform``.
     """
 
+    mean = _options.numbers(3)
+    std = _options.numbers(3)
+    fixed_size = _options.size()
+    size_divisible = _options.count()
+
     def __init__(
         self,
-        min_size=800,
-        max_size=1333,
+        min_size: int | Sequence[int] = 800,
+        max_size: int = 1333,
         *,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        fixed_size=None,
-        size_divisible=32,
-    ):
-        min_sizes = (min_size,) if np.isscalar(min_size) else tuple(min_size)
-        if not min_sizes or not 0 < min(min_sizes) <= max(min_sizes) <= max_size:
-            raise ValueError(f"Preprocess: min_size must be > 0 and <= max_size, got {min_size} and {max_size}")
-        self.min_sizes = self._train_sizes = min_sizes
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        fixed_size: Size | None = None,
+        size_divisible: int = 32,
+    ) -> None:
         self.max_size = max_size
-        self.fixed_size = fixed_size
-        self.size_divisible = size_divisible
-        self.mean = np.array(mean)[:, None, None]
-        self.std = np.array(std)[:, None, None]
+        self.min_size = min_size
+        self.mean, self.std = mean, std
+        self.fixed_size, self.size_divisible = fixed_size, size_divisible
 
-    @property
-    def train_sizes(self):
-        """Lengths of the shorter side that one is drawn of for each image in training mode: tuple of int."""
-        return self._train_sizes
+    def __setattr__(self, name, value):
+        if name in ("min_size", "max_size", "train_sizes"):
+            self._check_sides(name, value)
+            value = value if np.isscalar(value) else tuple(value)
+            if name == "min_size":
+                super().__setattr__("train_sizes", _sides(value))
+        elif not hasattr(type(self), name):
+            raise AttributeError(f"{type(self).__name__}: there is no attribute {name}")
+        super().__setattr__(name, value)
 
-    @train_sizes.setter
-    def train_sizes(self, sizes):
-        sizes = tuple(sizes)
-        if not sizes or not 0 < min(sizes) <= max(sizes) <= self.max_size:
-            raise ValueError(f"Preprocess: train_sizes must be > 0 and <= max_size, got {sizes} and {self.max_size}")
-        self._train_sizes = sizes
+    def _check_sides(self, name, value):
+        where, sides = type(self).__name__, vars(self) | {name: value}
+        if sides.get("fixed_size") is not None:
+            raise InvalidArgument(where, name, f"left alone with fixed_size {sides['fixed_size']}", value)
+        limit = sides["max_size"]
+        if name != "max_size":
+            if not _sides(value) or not all(is_number(side) and 0 < side <= limit for side in _sides(value)):
+                raise InvalidArgument(where, name, "> 0 and <= max_size", value, got=f"{value} and {limit}")
+        elif not is_number(limit) or limit < max(_sides(sides.get("min_size", 1)) + sides.get("train_sizes", ())):
+            raise InvalidArgument(where, name, ">= min_size and train_sizes", value)
 
-    def __call__(self, imgs, dtype=np.float32):
+    def __call__(self, imgs: Sequence[Array], dtype: type = np.float32) -> tuple[Array, list[Size]]:
         """Make the batch.
 
         Args:
@@ -99,16 +117,17 @@ class Preprocess:
         return x, list(sizes)
 
     def _prepare(self, img, dtype):
-        """Normalize and resize one image, and tell its height and width then."""
-        img = (img.astype(dtype) / dtype(255) - self.mean.astype(dtype)) / self.std.astype(dtype)
-        resized = resize_bilinear(img[None], self.resized(img.shape[1:])).array[0]  # (3, H', W')
+        """Normalize and resize one image; return it with its height and width."""
+        mean, std = (np.array(values, dtype)[:, None, None] for values in (self.mean, self.std))
+        img = (img.astype(dtype) / dtype(255) - mean) / std
+        resized = resize_bilinear(img[None], self.resized_size(img.shape[1:])).array[0]  # (3, H', W')
         return resized, resized.shape[1:]
 
-    def resized(self, size):
-        """Tell the size an image is resized to.
+    def resized_size(self, size: Size) -> Size:
+        """Return the size an image is resized to.
 
-        The scale is a float32 product with a reciprocal, as torch divides by a tensor, and the sides are rounded down;
-        240 / 333 * 333 is 240 so, and 240 / 321 * 321 is 239.
+        As torch divides by a tensor, the scale is a float32 product with a reciprocal, and the sides are rounded down:
+        333 pixels times the scale 240 / 333 are 240, but 321 times 240 / 321 are 239.
 
         Args:
             size ((int, int)): Height and width.
@@ -121,9 +140,15 @@ class Preprocess:
         min_size = self._draw_min_size()
         one, shorter, longer = np.float32(1), np.float32(min(size)), np.float32(max(size))
         scale = float(min(one / shorter * np.float32(min_size), one / longer * np.float32(self.max_size)))
-        return tuple(max(1, math.floor(side * scale)) for side in size)
+        height, width = (max(1, math.floor(side * scale)) for side in size)
+        return height, width
 
     def _draw_min_size(self):
-        """Tell the length of the shorter side that the next image gets."""
-        sizes = self.train_sizes if chainer.config.train else self.min_sizes[-1:]
+        """Return the length of the shorter side of the next image."""
+        sizes = self.train_sizes if chainer.config.train else _sides(self.min_size)[-1:]
         return sizes[np.random.randint(len(sizes)) if len(sizes) > 1 else 0]
+
+
+def _sides(value):
+    """Return one length or several as a tuple."""
+    return (value,) if np.isscalar(value) else tuple(value)

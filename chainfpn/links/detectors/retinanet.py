@@ -1,13 +1,31 @@
-"""RetinaNet: every anchor of every level classified and shifted in one go."""
+"""RetinaNet: its heads, losses and detections, for every anchor of every level in one go.
 
-from types import MappingProxyType
+The shape letters are those of ``dense_detector``, and P is the number of positive anchors of an image.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import chainer
 import chainer.functions as F
+import numpy as np
+from chainer import backend
 
+from chainfpn._typing import Array, Variable
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.links.detectors.dense_detector import DenseDetector
-from chainfpn.links.detectors.dense_head import classification, per_anchor, prediction, tower
+from chainfpn.boxes.matcher import IGNORED, check_iou_thresholds, match
+from chainfpn.functions._gather import gather
+from chainfpn.functions._giou_loss import giou_loss
+from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
+from chainfpn.links.detectors import _options
+from chainfpn.links.detectors.dense_detector import (
+    DenseDetector,
+    cls_conv,
+    conv3x3,
+    conv_tower,
+    flatten_anchors,
+    focal_loss,
+)
 
 
 class RetinaNetClassificationHead(chainer.Chain):
@@ -15,61 +33,58 @@ class RetinaNetClassificationHead(chainer.Chain):
 
     Args:
         channels (int): Channels of the pyramid.
-        n_anchors (int): Anchors per position.
-        n_output (int): Outputs per anchor.
+        n_anchors (int): Anchors a place.
+        n_output (int): Classes.
         norm (callable or None): Makes a normalization link for a number of channels.
 
     Source:
         Lin et al. 2017 (RetinaNet), section 4; torchvision 0.14 ``RetinaNetClassificationHead``.
     """
 
-    def __init__(self, channels, n_anchors, n_output, *, norm=None):
+    def __init__(
+        self, channels: int, n_anchors: int, n_output: int, *, norm: Callable[[int], Any] | None = None
+    ) -> None:
         super().__init__()
         self.n_output = n_output
         with self.init_scope():
-            self.conv = tower(channels, norm=norm, nobias=norm is not None, nested=norm is not None)
-            self.cls_logits = classification(channels, n_anchors * n_output)
+            self.conv = conv_tower(channels, norm=norm, nobias=norm is not None, nested=norm is not None)
+            self.cls_logits = cls_conv(channels, n_anchors * n_output)
 
-    def forward(self, hs):
+    def forward(self, hs: Sequence[Variable]) -> list[Variable]:
         """Classify.
 
         Args:
-            hs (list of Variable): (B, C, H_l, W_l).
+            hs (sequence of Variable): (B, C, H_l, W_l).
 
         Returns:
-            list of Variable: Per level, (B, H_l * W_l * A, n_output).
+            list of Variable: Per level, logits (B, N_l, K).
         """
-        return [per_anchor(self.cls_logits(self.conv(h)), self.n_output) for h in hs]  # levels of (B, N_l, n_output)
+        return [flatten_anchors(self.cls_logits(self.conv(h)), self.n_output) for h in hs]
 
 
 class RetinaNetRegressionHead(chainer.Chain):
-    """Deltas of every anchor.
-
-    Args:
-        channels (int): Channels of the pyramid.
-        n_anchors (int): Anchors per position.
-        norm (callable or None): Makes a normalization link for a number of channels.
+    """Deltas of every anchor; the arguments are those of :class:`RetinaNetClassificationHead`.
 
     Source:
         Lin et al. 2017 (RetinaNet), section 4; torchvision 0.14 ``RetinaNetRegressionHead``.
     """
 
-    def __init__(self, channels, n_anchors, *, norm=None):
+    def __init__(self, channels: int, n_anchors: int, *, norm: Callable[[int], Any] | None = None) -> None:
         super().__init__()
         with self.init_scope():
-            self.conv = tower(channels, norm=norm, nobias=norm is not None, nested=norm is not None)
-            self.bbox_reg = prediction(channels, n_anchors * 4)
+            self.conv = conv_tower(channels, norm=norm, nobias=norm is not None, nested=norm is not None)
+            self.bbox_reg = conv3x3(channels, n_anchors * 4)
 
-    def forward(self, hs):
-        """Shift.
+    def forward(self, hs: Sequence[Variable]) -> list[Variable]:
+        """Regress.
 
         Args:
-            hs (list of Variable): (B, C, H_l, W_l).
+            hs (sequence of Variable): (B, C, H_l, W_l).
 
         Returns:
-            list of Variable: Per level, (B, H_l * W_l * A, 4): dx, dy, dw, dh.
+            list of Variable: Per level, (B, N_l, 4): dx, dy, dw, dh.
         """
-        return [per_anchor(self.bbox_reg(self.conv(h)), 4) for h in hs]  # levels of (B, N_l, 4)
+        return [flatten_anchors(self.bbox_reg(self.conv(h)), 4) for h in hs]
 
 
 class RetinaNetHead(chainer.Chain):
@@ -77,52 +92,151 @@ class RetinaNetHead(chainer.Chain):
 
     Args:
         channels (int): Channels of the pyramid.
-        n_anchors (int): Anchors per position.
-        n_output (int): Outputs per anchor.
+        n_anchors (int): Anchors a place.
+        n_output (int): Classes.
         norm (callable or None): Makes a normalization link for a number of channels.
-        box_loss (str): What boxes are trained by, see
-            :func:`~chainfpn.training.retinanet_loss.retinanet_losses`.
+        box_loss (str): What boxes are trained by: ``'l1'``, the absolute errors of the deltas, or ``'giou'``, 1 - GIoU
+            of the boxes themselves.
     """
 
-    def __init__(self, channels, n_anchors, n_output, *, norm=None, box_loss="l1"):
+    box_loss = _options.one_of("l1", "giou")
+
+    def __init__(
+        self,
+        channels: int,
+        n_anchors: int,
+        n_output: int,
+        *,
+        norm: Callable[[int], Any] | None = None,
+        box_loss: str = "l1",
+    ) -> None:
         super().__init__()
         self.box_loss = box_loss
         with self.init_scope():
             self.classification_head = RetinaNetClassificationHead(channels, n_anchors, n_output, norm=norm)
             self.regression_head = RetinaNetRegressionHead(channels, n_anchors, norm=norm)
 
-    def forward(self, hs):
-        """Classify and shift every anchor.
+    def forward(self, hs: Sequence[Variable]) -> tuple[list[Variable], list[Variable]]:
+        """Classify and regress every anchor.
 
         Args:
-            hs (list of Variable): (B, C, H_l, W_l).
+            hs (sequence of Variable): (B, C, H_l, W_l).
 
         Returns:
-            tuple of two lists of Variable: Per level, logits (B, N_l, n_output) and deltas (B, N_l, 4).
+            tuple of two lists of Variable: Per level, logits (B, N_l, K) and deltas (B, N_l, 4).
         """
-        return self.classification_head(hs), self.regression_head(hs)  # levels of (B, N_l, n_output), (B, N_l, 4)
+        return self.classification_head(hs), self.regression_head(hs)
 
 
 class RetinaNet(DenseDetector):
     """Detect in one stage, with a sigmoid per class.
 
-    The arguments are those of :class:`~chainfpn.links.DenseDetector`; the head is a :class:`RetinaNetHead`.
+    The first arguments are those of :class:`~chainfpn.links.DenseDetector`; the head is a :class:`RetinaNetHead`.
+
+    Args:
+        fg_iou_thresh (float): Smallest IoU of a positive anchor with its ground truth box.
+        bg_iou_thresh (float): IoU below which an anchor is background.
 
     Source:
         Lin et al. 2017 (RetinaNet); torchvision 0.14 ``RetinaNet``.
     """
 
-    presets = MappingProxyType({"evaluate": (0.05, 0.5), "visualize": (0.5, 0.5)})
+    visualize_score_thresh = 0.5
     box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
-    n_detections = 300
+    fg_iou_thresh = _options.iou()
+    bg_iou_thresh = _options.iou()
 
-    def scores(self, logits):
+    def __init__(
+        self,
+        backbone: Any,
+        head: Any,
+        anchor_generator: Any,
+        *,
+        n_fg_class: int,
+        class_ids: Sequence[int] | None = None,
+        label_names: Sequence[str] | None = None,
+        preprocess: Callable | None = None,
+        score_thresh: float = 0.05,
+        nms_thresh: float = 0.5,
+        detections_per_img: int | None = 300,
+        topk_candidates: int = 1000,
+        fg_iou_thresh: float = 0.5,
+        bg_iou_thresh: float = 0.4,
+    ) -> None:
+        super().__init__(
+            backbone,
+            head,
+            anchor_generator,
+            n_fg_class=n_fg_class,
+            class_ids=class_ids,
+            label_names=label_names,
+            preprocess=preprocess,
+            score_thresh=score_thresh,
+            nms_thresh=nms_thresh,
+            detections_per_img=detections_per_img,
+            topk_candidates=topk_candidates,
+        )
+        self.fg_iou_thresh, self.bg_iou_thresh = fg_iou_thresh, bg_iou_thresh
+        check_iou_thresholds(type(self).__name__, fg_iou_thresh, bg_iou_thresh)
+
+    def scores(self, logits: Sequence[Variable]) -> list[Array]:
         """Score every anchor.
 
         Args:
-            logits (list of Variable): Per level, (B, N_l, K).
+            logits (sequence of Variable): Per level, (B, N_l, K).
 
         Returns:
             list of array: Per level, (B, N_l, K), probabilities.
         """
         return [F.sigmoid(logit).array for logit in logits]
+
+    def compute_loss(
+        self,
+        logits: Sequence[Variable],
+        deltas: Sequence[Variable],
+        anchors: Sequence[Array],
+        gt_bboxes: Sequence[Array],
+        gt_classes: Sequence[Array],
+    ) -> dict[str, Variable]:
+        """Compute the focal loss of all anchors, and the box loss of the positive ones.
+
+        Every ground truth box has a positive anchor, however small the IoU. The losses of an image are divided by the
+        number of its positive anchors, then averaged over the images.
+
+        Args:
+            logits (sequence of Variable): Per level, (B, N_l, K).
+            deltas (sequence of Variable): Per level, (B, N_l, 4).
+            anchors (sequence of array): Per level, (N_l, 4), yxyx.
+            gt_bboxes (sequence of array): Per image, float, (R, 4), yxyx in pixels of the batch.
+            gt_classes (sequence of array): Per image, int32, (R,), class ids.
+
+        Returns:
+            dict: ``class`` and ``box``, Variables, float32 or float64, ().
+
+        Raises:
+            InvalidArgument: if not bg_iou_thresh <= fg_iou_thresh.
+
+        Source:
+            Lin et al. 2017 (RetinaNet), section 4; Rezatofighi et al. 2019; torchvision 0.14
+            ``RetinaNetHead.compute_loss``.
+        """
+        xp = backend.get_array_module(*anchors)
+        anchor = xp.concatenate(anchors)  # (N, 4)
+        thresholds = {"fg_iou_thresh": self.fg_iou_thresh, "bg_iou_thresh": self.bg_iou_thresh}
+        classes = xp.full((len(gt_bboxes), len(anchor)), -1, np.int32)
+        weights = xp.empty(classes.shape, np.promote_types(logits[0].dtype, np.float32))
+        box_losses = []
+        for i, (gt_bbox, gt_class) in enumerate(zip(gt_bboxes, gt_classes, strict=True)):
+            matched = match(anchor, gt_bbox, **thresholds, allow_low_quality_matches=True)  # (N,)
+            (positive,) = xp.nonzero(matched >= 0)  # (P,)
+            n = len(gt_bboxes) * max(len(positive), 1)
+            weights[i] = xp.where(matched == IGNORED, 0, 1 / n)
+            classes[i, positive] = gt_class[matched[positive]]
+            found = gather(deltas, positive + i * len(anchor))  # (P, 4)
+            reference, target = anchor[positive], gt_bbox[matched[positive]]  # (P, 4)
+            if self.head.box_loss == "giou":
+                loss = giou_loss(self.box_coder.decode(found.variable, reference)[:, 0], target, divisor=n)
+            else:
+                loss = smooth_l1_loss(found, self.box_coder.encode(target, reference), beta=0, divisor=n)
+            box_losses.append(loss)
+        return {"class": focal_loss(logits, classes, weights), "box": F.add(*box_losses)}

@@ -1,151 +1,353 @@
-"""The second stage: what is in each proposed region, and where exactly."""
+"""The second stage: sampled proposals, their losses, and how predictions become detections.
 
-import itertools
+Shapes: B images, C channels, H_l and W_l the size of level l, R boxes of an image, R' boxes of a batch, K classes with
+the background, S sampled proposals, P positive ones among them.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import chainer
 import chainer.functions as F
+import numpy as np
+from chainer import backend
 
+from chainfpn._typing import Array, Size, Variable
 from chainfpn.boxes._nms import batched_nms
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.filtering import clip, large_enough
+from chainfpn.boxes.filtering import clip, remove_small_boxes
+from chainfpn.boxes.matcher import check_iou_thresholds, match
+from chainfpn.boxes.sampler import sample
 from chainfpn.functions import multi_scale_roi_align
+from chainfpn.functions._cross_entropy import cross_entropy
+from chainfpn.functions._gather_class import gather_class
+from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
+from chainfpn.links.detectors import _options
 from chainfpn.links.detectors.detector import RawDetections
+from chainfpn.links.detectors.keypoint_head import keypointrcnn_inference, keypointrcnn_loss
+from chainfpn.links.detectors.mask_head import maskrcnn_inference, maskrcnn_loss
+from chainfpn.links.detectors.rpn import BETA
+
+#: Side of the grid that boxes are pooled to for masks and keypoints.
+BRANCH_OUTSIZE = 14
+
+
+class SampledProposals(NamedTuple):
+    """The proposals of one image that the second stage is trained on.
+
+    Attributes:
+        bbox (array): float, (S, 4), yxyx in pixels of the batch.
+        class_id (array): int32, (S,), 0 for background.
+        matched (array): int64, (P,), index of the ground truth box of each positive proposal.
+        target (array): float, (P, 4), deltas from each positive proposal to that box.
+    """
+
+    bbox: Array
+    class_id: Array
+    matched: Array
+    target: Array
+
+    @property
+    def positive_bbox(self) -> Array:
+        """array: The positive proposals, (P, 4)."""
+        return self.bbox[self.class_id > 0]
+
+
+def fastrcnn_loss(logits: Variable, deltas: Variable, sampled: Sequence[SampledProposals]) -> dict[str, Variable]:
+    """Compute the losses of classes and boxes, the latter of the true class alone, divided by the number of proposals.
+
+    Args:
+        logits (Variable): (S of all images, K), the first image's first.
+        deltas (Variable): (S of all images, 4K).
+        sampled (sequence of SampledProposals): Per image.
+
+    Returns:
+        dict: ``roi_class`` and ``roi_box``, Variables, float32 or float64, ().
+
+    Source:
+        Girshick 2015, section 2.3; torchvision 0.14 ``fastrcnn_loss``.
+    """
+    xp = backend.get_array_module(sampled[0].class_id)
+    class_id = xp.concatenate([image.class_id for image in sampled])  # (S,)
+    (positive,) = xp.nonzero(class_id)
+    target = xp.concatenate([image.target for image in sampled])  # (P, 4)
+    found = gather_class(deltas, positive, class_id[positive], (4,))  # (P, 4)
+    n_proposals = max(len(logits), 1)
+    return {
+        "roi_class": cross_entropy(logits, class_id, divisor=n_proposals),
+        "roi_box": smooth_l1_loss(found, target, beta=BETA, divisor=n_proposals),
+    }
 
 
 class RoIHeads(chainer.Chain):
-    """Pool the regions from the pyramid, classify them and refine their boxes.
+    """Pool proposals from the pyramid, classify them and refine their boxes; add masks or keypoints.
+
+    Every argument is an attribute, too.
 
     Args:
         box_head (callable): Pooled features (R', C, outsize, outsize) to representations (R', D).
         box_predictor (callable): Representations to class logits and deltas.
-        outsize (int): Side of the grid that a region is pooled to.
-        sampling_ratio (int): Samples per bin and axis; 0 adapts to the size of the region.
-        n_detections (int or None): Most detections per image; None keeps all.
+        fg_iou_thresh (float): Smallest IoU of a positive proposal with its ground truth box.
+        bg_iou_thresh (float): IoU below which a proposal is background.
+        batch_size_per_image (int): Proposals sampled per image.
+        positive_fraction (float): Largest share of positives among them.
+        bbox_reg_weights (sequence of float): See :class:`~chainfpn.boxes.BoxCoder`.
+        score_thresh (float): Only detections with a score above it are kept.
+        nms_thresh (float): IoU above which the lower-scored of two detections of a class goes.
+        detections_per_img (int or None): Most detections per image; None keeps all.
+        outsize (int): Side of the grid that a proposal is pooled to.
+        sampling_ratio (int): Samples per bin and axis; 0 adapts to the size of the proposal.
         min_size (float): Smallest side of a detection in pixels.
         inclusive (bool): A detection also stays if its score equals the threshold, and also goes if its IoU with a
             better one equals the threshold.
-        mask_head (callable or None): Pooled features of the boxes found, (R', C, 14, 14), to those of the masks.
+        mask_head (callable or None): Pooled features of boxes, (R', C, 14, 14), to those of the masks.
         mask_predictor (callable or None): Features of the masks to mask logits.
         keypoint_head (callable or None): As ``mask_head``, for keypoints.
         keypoint_predictor (callable or None): Features of the keypoints to heat maps.
+
+    Attributes:
+        permutation (callable): Draws the sample, see :func:`~chainfpn.boxes.sample`.
+
+    Raises:
+        InvalidArgument: if an argument is out of its range, here or when it is set later.
 
     Source:
         Lin et al. 2017, section 4.2; torchvision 0.14 ``RoIHeads``, ``FasterRCNN`` (the numbers).
     """
 
+    permutation: Any = staticmethod(np.random.permutation)
+    fg_iou_thresh = _options.iou()
+    bg_iou_thresh = _options.iou()
+    batch_size_per_image = _options.count()
+    positive_fraction = _options.fraction()
+    bbox_reg_weights = _options.numbers(4)
+    score_thresh = _options.number()
+    nms_thresh = _options.iou()
+    detections_per_img = _options.limit()
+    outsize = _options.count()
+    sampling_ratio = _options.whole()
+    min_size = _options.non_negative()
+    inclusive = _options.flag()
+
     def __init__(
         self,
-        box_head,
-        box_predictor,
+        box_head: Any,
+        box_predictor: Any,
         *,
-        outsize=7,
-        sampling_ratio=2,
-        n_detections=100,
-        min_size=1e-2,
-        inclusive=False,
-        mask_head=None,
-        mask_predictor=None,
-        keypoint_head=None,
-        keypoint_predictor=None,
-    ):
+        fg_iou_thresh: float = 0.5,
+        bg_iou_thresh: float = 0.5,
+        batch_size_per_image: int = 512,
+        positive_fraction: float = 0.25,
+        bbox_reg_weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
+        score_thresh: float = 0.05,
+        nms_thresh: float = 0.5,
+        detections_per_img: int | None = 100,
+        outsize: int = 7,
+        sampling_ratio: int = 2,
+        min_size: float = 1e-2,
+        inclusive: bool = False,
+        mask_head: Any = None,
+        mask_predictor: Any = None,
+        keypoint_head: Any = None,
+        keypoint_predictor: Any = None,
+    ) -> None:
         super().__init__()
-        self.box_coder = BoxCoder((10.0, 10.0, 5.0, 5.0))
-        self.outsize = outsize
-        self.sampling_ratio = sampling_ratio
-        self.n_detections = n_detections
-        self.min_size = min_size
-        self.inclusive = inclusive
+        self.fg_iou_thresh, self.bg_iou_thresh = fg_iou_thresh, bg_iou_thresh
+        check_iou_thresholds(type(self).__name__, fg_iou_thresh, bg_iou_thresh)
+        self.batch_size_per_image, self.positive_fraction = batch_size_per_image, positive_fraction
+        self.bbox_reg_weights = bbox_reg_weights
+        self.score_thresh, self.nms_thresh, self.detections_per_img = score_thresh, nms_thresh, detections_per_img
+        self.outsize, self.sampling_ratio = outsize, sampling_ratio
+        self.min_size, self.inclusive = min_size, inclusive
         with self.init_scope():
-            self.box_head = box_head
-            self.box_predictor = box_predictor
-            self.mask_head = mask_head
-            self.mask_predictor = mask_predictor
-            self.keypoint_head = keypoint_head
-            self.keypoint_predictor = keypoint_predictor
+            self.box_head, self.box_predictor = box_head, box_predictor
+            self.mask_head, self.mask_predictor = mask_head, mask_predictor
+            self.keypoint_head, self.keypoint_predictor = keypoint_head, keypoint_predictor
 
-    def forward(self, hs, proposals, image_sizes):
+    @property
+    def box_coder(self) -> BoxCoder:
+        """BoxCoder: Between boxes and deltas, by ``bbox_reg_weights``."""
+        return BoxCoder(self.bbox_reg_weights)
+
+    def forward(
+        self, hs: Sequence[Variable], proposals: Sequence[Array], sizes: Sequence[Size]
+    ) -> tuple[Variable, Variable]:
         """Classify and refine the proposals of a batch.
 
         Args:
-            hs (list of Variable): The levels that regions are pooled from, (B, C, H_l, W_l), finest first.
-            proposals (list of array): Per image, (R_i, 4), yxyx.
-            image_sizes (sequence of (int, int)): Height and width of each image within the batch.
+            hs (sequence of Variable): The levels that proposals are pooled from, (B, C, H_l, W_l), finest first.
+            proposals (sequence of array): Per image, (R, 4), yxyx in pixels of the batch.
+            sizes (sequence of (int, int)): Height and width of each image within the batch.
 
         Returns:
-            tuple of Variable: Class logits (sum R_i, n_output) and deltas (sum R_i, 4 * n_output), the regions of
-            the first image first.
+            tuple of Variable: Class logits (R', K) and deltas (R', 4K), the proposals of the first image first.
         """
-        h = self._pool(hs, proposals, image_sizes, self.outsize)  # (R', C, outsize, outsize)
-        h = self.box_head(h)  # (R', D)
-        return self.box_predictor(h)  # (R', n_output), (R', 4 * n_output)
+        pooled = self.pool(hs, proposals, sizes, self.outsize)  # (R', C, outsize, outsize)
+        return self.box_predictor(self.box_head(pooled))
 
-    def branch(self, name, hs, bboxes, image_sizes, *, outsize=14):
-        """Run another branch on boxes.
+    def pool(self, hs: Sequence[Variable], bboxes: Sequence[Array], sizes: Sequence[Size], outsize: int) -> Variable:
+        """Pool the boxes of each image from the level that their size asks for.
 
         Args:
-            name (str): ``'mask'`` or ``'keypoint'``: whose head and predictor.
-            hs (list of Variable): The levels that regions are pooled from, (B, C, H_l, W_l), finest first.
-            bboxes (list of array): Per image, (R_i, 4), yxyx, at least one box among them.
-            image_sizes (sequence of (int, int)): Height and width of each image within the batch.
-            outsize (int): Side of the grid that a box is pooled to.
+            hs (sequence of Variable): As for :meth:`forward`.
+            bboxes (sequence of array): Per image, (R, 4), yxyx.
+            sizes (sequence of (int, int)): As for :meth:`forward`.
+            outsize (int): Side of the grid.
 
         Returns:
-            Variable: What the branch predicts, (sum R_i, ...), the boxes of the first image first.
+            Variable: (R', C, outsize, outsize).
         """
-        pooled = self._pool(hs, bboxes, image_sizes, outsize)  # (R', C, outsize, outsize)
-        return self[f"{name}_predictor"](self[f"{name}_head"](pooled))  # (R', ...)
+        roi_indices = np.repeat(np.arange(len(bboxes), dtype=np.int32), [len(bbox) for bbox in bboxes])  # (R',)
+        rois, roi_indices = self.xp.concatenate(bboxes), self.xp.asarray(roi_indices)  # (R', 4), (R',)
+        return multi_scale_roi_align(hs, rois, roi_indices, outsize, sizes, sampling_ratio=self.sampling_ratio)
 
-    def look_closer(self, branch, hs, detections, image_sizes):
-        """Run another branch on the boxes that were found.
-
-        Args:
-            branch (str): See :meth:`branch`.
-            hs (list of Variable): The levels that regions are pooled from, (B, C, H_l, W_l), finest first.
-            detections (list of RawDetections): One per image, at least one box among them.
-            image_sizes (sequence of (int, int)): Height and width of each image within the batch.
+    def mask_branch(self, hs: Sequence[Variable], bboxes: Sequence[Array], sizes: Sequence[Size]) -> Variable:
+        """Predict masks; the arguments are those of :meth:`pool`.
 
         Returns:
-            list of array: Per image, what the branch predicts for its boxes, (R_i, ...).
+            Variable: Logits, (R', K, 28, 28).
         """
-        bboxes = [detection.bbox for detection in detections]
-        maps = self.branch(branch, hs, bboxes, image_sizes).array  # (R', ...)
-        return self.xp.split(maps, list(itertools.accumulate(map(len, bboxes)))[:-1])
+        return self._branch(self.mask_head, self.mask_predictor, hs, bboxes, sizes)
 
-    def _pool(self, hs, bboxes, image_sizes, outsize):
-        """Pool the boxes of each image: (R', C, outsize, outsize)."""
-        xp = self.xp
-        roi_indices = xp.concatenate([xp.full(len(bbox), i, dtype="int32") for i, bbox in enumerate(bboxes)])  # (R',)
-        return multi_scale_roi_align(
-            hs, xp.concatenate(bboxes), roi_indices, outsize, image_sizes, sampling_ratio=self.sampling_ratio
-        )
+    def keypoint_branch(self, hs: Sequence[Variable], bboxes: Sequence[Array], sizes: Sequence[Size]) -> Variable:
+        """Predict heat maps of keypoints; the arguments are those of :meth:`pool`.
 
-    def detect(self, logits, deltas, proposals, image_sizes, *, score_thresh, nms_thresh):
-        """Turn predictions into detections: softmax, decode, clip, threshold, suppress per class, keep the best.
+        Returns:
+            Variable: Logits, (R', number of keypoints, 56, 56).
+        """
+        return self._branch(self.keypoint_head, self.keypoint_predictor, hs, bboxes, sizes)
+
+    def _branch(self, head, predictor, hs, bboxes, sizes):
+        """Run a head and predictor on boxes.
+
+        Of no box at all the result is empty, but the weights get a gradient of zero all the same: processes that train
+        together must agree which weights have one.
+        """
+        n_boxes = sum(map(len, bboxes))
+        if n_boxes == 0:
+            bboxes = [self.xp.zeros((1, 4), bboxes[0].dtype), *bboxes[1:]]
+        logits = predictor(head(self.pool(hs, bboxes, sizes, BRANCH_OUTSIZE)))
+        return logits if n_boxes else logits[:0]
+
+    def losses(
+        self,
+        hs: Sequence[Variable],
+        proposals: Sequence[Array],
+        sizes: Sequence[Size],
+        gt_bboxes: Sequence[Array],
+        gt_classes: Sequence[Array],
+        *,
+        masks: Sequence[Array] | None = None,
+        points: Sequence[Array] | None = None,
+        visible: Sequence[Array] = (),
+    ) -> dict[str, Variable]:
+        """Compute the losses over a sample of the proposals.
 
         Args:
-            logits (Variable): (sum R_i, n_output).
-            deltas (Variable): (sum R_i, 4 * n_output).
-            proposals (list of array): Per image, (R_i, 4), yxyx.
-            image_sizes (sequence of (int, int)): Height and width of each image.
-            score_thresh (float): Only scores above it are kept.
-            nms_thresh (float): IoU above which the lower-scored of two detections of a class goes.
+            hs (sequence of Variable): As for :meth:`forward`.
+            proposals (sequence of array): As for :meth:`forward`.
+            sizes (sequence of (int, int)): As for :meth:`forward`.
+            gt_bboxes (sequence of array): Ground truth of each image, float, (R, 4), yxyx in pixels of the batch.
+            gt_classes (sequence of array): int32, (R,), class ids > 0.
+            masks (sequence of array or None): bool, (R, H, W), in pixels of the image; needs a ``mask_head``.
+            points (sequence of array or None): float32, (R, number of keypoints, 2), yx in pixels of the batch; needs a
+                ``keypoint_head``.
+            visible (sequence of array): With points, bool, (R, number of keypoints).
+
+        Returns:
+            dict: ``roi_class``, ``roi_box``, and ``mask`` or ``keypoint`` where there is such ground truth, Variables,
+            float32 or float64, ().
+        """
+        sampled = self.sample_proposals(proposals, gt_bboxes, gt_classes)
+        logits, deltas = self(hs, [image.bbox for image in sampled], sizes)  # (S of all images, K), (..., 4K)
+        losses = fastrcnn_loss(logits, deltas, sampled)
+        positives = [image.positive_bbox for image in sampled]  # images of (P, 4)
+        if masks is not None:
+            losses["mask"] = maskrcnn_loss(self.mask_branch(hs, positives, sizes), sampled, masks, sizes)
+        if points is not None:
+            losses["keypoint"] = keypointrcnn_loss(self.keypoint_branch(hs, positives, sizes), sampled, points, visible)
+        return losses
+
+    def sample_proposals(
+        self, proposals: Sequence[Array], gt_bboxes: Sequence[Array], gt_classes: Sequence[Array]
+    ) -> list[SampledProposals]:
+        """Match proposals, and the ground truth boxes as well, with the ground truth, and sample positives and others.
+
+        Args:
+            proposals (sequence of array): Per image, float, (R, 4), yxyx in pixels of the batch.
+            gt_bboxes (sequence of array): As for :meth:`losses`; the sample has their dtype.
+            gt_classes (sequence of array): As for :meth:`losses`.
+
+        Returns:
+            list of SampledProposals: Per image, in the order of the proposals.
+
+        Raises:
+            InvalidArgument: if not bg_iou_thresh <= fg_iou_thresh.
+
+        Source:
+            Girshick 2015, section 2.3; torchvision 0.14 ``RoIHeads.select_training_samples``.
+        """
+        xp, box_coder, images = self.xp, self.box_coder, []
+        for proposal, gt_bbox, gt_class in zip(proposals, gt_bboxes, gt_classes, strict=True):
+            bbox = xp.concatenate((proposal.astype(gt_bbox.dtype, copy=False), gt_bbox))
+            matched = match(bbox, gt_bbox, fg_iou_thresh=self.fg_iou_thresh, bg_iou_thresh=self.bg_iou_thresh)
+            rows = sample(matched, self.batch_size_per_image, self.positive_fraction, permutation=self.permutation)
+            rows = xp.sort(xp.concatenate(rows))  # (S,)
+            bbox, matched = bbox[rows], matched[rows]  # (S, 4), (S,)
+            is_positive, matched = matched >= 0, matched[matched >= 0]  # (S,), (P,)
+            class_id = xp.zeros(len(rows), np.int32)
+            class_id[is_positive] = gt_class[matched]
+            target = box_coder.encode(gt_bbox[matched], bbox[is_positive])  # (P, 4)
+            images.append(SampledProposals(bbox, class_id, matched, target))
+        return images
+
+    def detect(self, hs: Sequence[Variable], proposals: Sequence[Array], sizes: Sequence[Size]) -> list[RawDetections]:
+        """Turn the proposals of a batch into detections; the arguments are those of :meth:`forward`.
+
+        Returns:
+            list of RawDetections: One per image, with masks or keypoints where there are such heads.
+        """
+        logits, deltas = self(hs, proposals, sizes)  # (R', K), (R', 4K)
+        detections = self.postprocess_detections(logits, deltas, proposals, sizes)
+        bboxes = [found.bbox for found in detections]
+        if self.mask_head is not None:
+            detections = maskrcnn_inference(self.mask_branch(hs, bboxes, sizes).array, detections)
+        if self.keypoint_head is not None:
+            detections = keypointrcnn_inference(self.keypoint_branch(hs, bboxes, sizes).array, detections)
+        return detections
+
+    def postprocess_detections(
+        self, logits: Variable, deltas: Variable, proposals: Sequence[Array], sizes: Sequence[Size]
+    ) -> list[RawDetections]:
+        """Turn predictions into detections: softmax, decode, clip, threshold, NMS per class, keep the best.
+
+        Args:
+            logits (Variable): (R', K).
+            deltas (Variable): (R', 4K).
+            proposals (sequence of array): As for :meth:`forward`.
+            sizes (sequence of (int, int)): As for :meth:`forward`.
 
         Returns:
             list of RawDetections: One per image.
+
+        Source:
+            torchvision 0.14 ``RoIHeads.postprocess_detections``.
         """
         xp = self.xp
         scores = F.softmax(logits).array  # (R', K)
         bboxes = self.box_coder.decode(deltas.array, xp.concatenate(proposals))  # (R', K, 4)
         detections, start = [], 0
-        for proposal, size in zip(proposals, image_sizes, strict=True):
-            stop = start + len(proposal)
-            of_image = scores[start:stop, 1:]  # (R_i, K - 1), the background left out
-            region, output = xp.nonzero(of_image >= score_thresh if self.inclusive else of_image > score_thresh)
-            output += 1
-            bbox, score = clip(bboxes[start:stop][region, output], size), scores[start:stop][region, output]
-            (large,) = xp.nonzero(large_enough(bbox, self.min_size))
-            bbox, output, score = bbox[large], output[large].astype("int32"), score[large]
-            keep = batched_nms(bbox, score, output, nms_thresh, inclusive=self.inclusive)[: self.n_detections]
-            detections.append(RawDetections(bbox[keep], output[keep], score[keep]))
-            start = stop
+        for proposal, size in zip(proposals, sizes, strict=True):
+            image = slice(start, start + len(proposal))
+            start = image.stop
+            foreground = scores[image, 1:]  # (R, K - 1)
+            passes = foreground >= self.score_thresh if self.inclusive else foreground > self.score_thresh
+            row, class_id = xp.nonzero(passes)
+            class_id = (class_id + 1).astype(np.int32)
+            bbox, score = clip(bboxes[image][row, class_id], size), scores[image][row, class_id]
+            large = remove_small_boxes(bbox, self.min_size)
+            bbox, class_id, score = bbox[large], class_id[large], score[large]
+            keep = batched_nms(bbox, score, class_id, self.nms_thresh, inclusive=self.inclusive)
+            keep = keep[: self.detections_per_img]
+            detections.append(RawDetections(bbox[keep], class_id[keep], score[keep]))
         return detections

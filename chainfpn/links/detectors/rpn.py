@@ -1,31 +1,49 @@
-"""Region proposal network: where in the image something might be."""
+"""Region proposal network: its head, anchors, training targets, losses, and the proposals.
+
+Shapes: B images, C channels, H_l and W_l the size of level l, A anchors a place, N_l = H_l W_l A anchors of a level, N
+those of all levels, R boxes of an image, R_l of them from level l, S sampled anchors, P positive ones among them.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import chainer
 import chainer.functions as F
+import numpy as np
 from chainer import backend, initializers
 
+from chainfpn._typing import Array, Size, Variable
 from chainfpn.boxes._nms import batched_nms
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.filtering import clip, large_enough, top_k
+from chainfpn.boxes.filtering import clip, remove_small_boxes, top_k
+from chainfpn.boxes.matcher import check_iou_thresholds, match
+from chainfpn.boxes.sampler import sample
+from chainfpn.functions._binary_cross_entropy import binary_cross_entropy
+from chainfpn.functions._gather import gather
+from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
 from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.detectors import _options
 from chainfpn.links.indexed_sequential import IndexedSequential
+
+#: Where the box losses of detectors of two stages turn from squares into absolute values.
+BETA = 1 / 9
 
 
 class RPNHead(chainer.Chain):
-    """Score and shift every anchor: 3x3 convolutions and two 1x1, shared by all levels.
+    """Objectness logits and box deltas of every anchor: 3x3 convolutions and two 1x1, shared by all levels.
 
     A single 3x3 convolution is ``conv``, the first of several is ``conv/0/0``: torchvision's two spellings.
 
     Args:
         channels (int): Channels of the pyramid.
-        n_anchors (int): Anchors per position.
+        n_anchors (int): Anchors a place.
         n_layers (int): Number of 3x3 convolutions, each followed by ReLU.
 
     Source:
         Ren et al. 2015, section 3.1; torchvision 0.14 ``RPNHead``.
     """
 
-    def __init__(self, channels, n_anchors, *, n_layers=1):
+    def __init__(self, channels: int, n_anchors: int, *, n_layers: int = 1) -> None:
         super().__init__()
         normal = initializers.Normal(0.01)
         convolutions = [Convolution2D(channels, channels, 3, pad=1, initialW=normal) for _ in range(n_layers)]
@@ -35,142 +53,267 @@ class RPNHead(chainer.Chain):
             self.cls_logits = Convolution2D(channels, n_anchors, 1, initialW=normal)
             self.bbox_pred = Convolution2D(channels, 4 * n_anchors, 1, initialW=normal)
 
-    def forward(self, hs):
-        """Score and shift the anchors.
+    def forward(self, hs: Sequence[Variable]) -> tuple[list[Variable], list[Variable]]:
+        """Predict objectness and deltas.
 
         Args:
-            hs (list of Variable): (B, C, H_l, W_l), finest first.
+            hs (sequence of Variable): The pyramid, (B, C, H_l, W_l), finest first.
 
         Returns:
-            tuple of two lists of Variable: Per level the logits (B, H_l * W_l * A) and the deltas
-            (B, H_l * W_l * A, 4) in the order dx, dy, dw, dh; positions row-major, anchors innermost.
+            tuple of two lists of Variable: Per level the logits (B, N_l) and the deltas (B, N_l, 4) in the order
+            dx, dy, dw, dh; places row-major, the anchors of a place innermost.
         """
         logits, deltas = [], []
         for h in hs:
             batch = h.shape[0]
-            h = F.relu(self.conv(h))  # (B, C, H, W); several convolutions have had their ReLU
-            logit = self.cls_logits(h).transpose(0, 2, 3, 1)  # (B, H, W, A)
-            delta = self.bbox_pred(h).transpose(0, 2, 3, 1)  # (B, H, W, 4A)
-            logits.append(logit.reshape(batch, -1))  # (B, HWA)
-            deltas.append(delta.reshape(batch, -1, 4))  # (B, HWA, 4)
+            h = F.relu(self.conv(h))  # several convolutions have had their ReLU
+            logits.append(self.cls_logits(h).transpose(0, 2, 3, 1).reshape(batch, -1))  # (B, N_l)
+            deltas.append(self.bbox_pred(h).transpose(0, 2, 3, 1).reshape(batch, -1, 4))  # (B, N_l, 4)
         return logits, deltas
+
+
+class SampledAnchors(NamedTuple):
+    """The anchors of a batch that enter the losses.
+
+    Attributes:
+        rows (array): int64, (S,), positives first: anchor r % N of image r // N.
+        target (array): float, (P, 4), deltas from each positive anchor to its ground truth box.
+    """
+
+    rows: Array
+    target: Array
 
 
 class RegionProposalNetwork(chainer.Chain):
     """Propose regions from the pyramid.
 
+    Every argument is an attribute, too.
+
     Args:
         head (callable): An :class:`RPNHead`.
         anchor_generator (callable): An :class:`~chainfpn.boxes.AnchorGenerator`.
-        n_train_pre_nms (int): Best-scored proposals of each level that enter NMS, in training mode.
-        n_train_post_nms (int): Proposals kept per image, in training mode.
-        n_test_pre_nms (int): As ``n_train_pre_nms``, in test mode.
-        n_test_post_nms (int): As ``n_train_post_nms``, in test mode.
+        fg_iou_thresh (float): Smallest IoU of a positive anchor with its ground truth box.
+        bg_iou_thresh (float): IoU below which an anchor is negative.
+        batch_size_per_image (int): Anchors sampled per image.
+        positive_fraction (float): Largest share of positives among them.
+        pre_nms_top_n_train (int): Best-scored proposals of each level that enter NMS, in training mode.
+        post_nms_top_n_train (int): Proposals kept per image, in training mode.
+        pre_nms_top_n_test (int): As ``pre_nms_top_n_train``, in test mode.
+        post_nms_top_n_test (int): As ``post_nms_top_n_train``, in test mode.
         nms_thresh (float): IoU above which the lower-scored of two proposals of a level goes.
+        score_thresh (float): Only anchors of at least this objectness become proposals.
         min_size (float): Smallest side of a proposal in pixels.
-        score_thresh (float): Only anchors that show something with at least this probability become proposals.
         inclusive (bool): A proposal also goes if its IoU with a better one equals ``nms_thresh``.
         clip_to_batch (bool): Let proposals reach into the padding beside a smaller image.
+
+    Attributes:
+        permutation (callable): Draws the sample, see :func:`~chainfpn.boxes.sample`.
+
+    Raises:
+        InvalidArgument: if an argument is out of its range, here or when it is set later.
 
     Source:
         Ren et al. 2015; torchvision 0.14 ``RegionProposalNetwork`` and ``FasterRCNN`` (the numbers).
     """
 
+    box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
+    permutation: Any = staticmethod(np.random.permutation)
+    fg_iou_thresh = _options.iou()
+    bg_iou_thresh = _options.iou()
+    batch_size_per_image = _options.count()
+    positive_fraction = _options.fraction()
+    pre_nms_top_n_train = _options.count()
+    post_nms_top_n_train = _options.count()
+    pre_nms_top_n_test = _options.count()
+    post_nms_top_n_test = _options.count()
+    nms_thresh = _options.iou()
+    score_thresh = _options.number()
+    min_size = _options.non_negative()
+    inclusive = _options.flag()
+    clip_to_batch = _options.flag()
+
     def __init__(
         self,
-        head,
-        anchor_generator,
+        head: Any,
+        anchor_generator: Any,
         *,
-        n_train_pre_nms=2000,
-        n_train_post_nms=2000,
-        n_test_pre_nms=1000,
-        n_test_post_nms=1000,
-        nms_thresh=0.7,
-        min_size=1e-3,
-        score_thresh=0.0,
-        inclusive=False,
-        clip_to_batch=False,
-    ):
+        fg_iou_thresh: float = 0.7,
+        bg_iou_thresh: float = 0.3,
+        batch_size_per_image: int = 256,
+        positive_fraction: float = 0.5,
+        pre_nms_top_n_train: int = 2000,
+        post_nms_top_n_train: int = 2000,
+        pre_nms_top_n_test: int = 1000,
+        post_nms_top_n_test: int = 1000,
+        nms_thresh: float = 0.7,
+        score_thresh: float = 0.0,
+        min_size: float = 1e-3,
+        inclusive: bool = False,
+        clip_to_batch: bool = False,
+    ) -> None:
         super().__init__()
         self.anchor_generator = anchor_generator
-        self.box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
-        self.n_train_pre_nms = n_train_pre_nms
-        self.n_train_post_nms = n_train_post_nms
-        self.n_test_pre_nms = n_test_pre_nms
-        self.n_test_post_nms = n_test_post_nms
-        self.nms_thresh = nms_thresh
-        self.min_size = min_size
-        self.score_thresh = score_thresh
-        self.inclusive = inclusive
-        self.clip_to_batch = clip_to_batch
+        self.fg_iou_thresh, self.bg_iou_thresh = fg_iou_thresh, bg_iou_thresh
+        check_iou_thresholds(type(self).__name__, fg_iou_thresh, bg_iou_thresh)
+        self.batch_size_per_image, self.positive_fraction = batch_size_per_image, positive_fraction
+        self.pre_nms_top_n_train, self.post_nms_top_n_train = pre_nms_top_n_train, post_nms_top_n_train
+        self.pre_nms_top_n_test, self.post_nms_top_n_test = pre_nms_top_n_test, post_nms_top_n_test
+        self.nms_thresh, self.score_thresh, self.min_size = nms_thresh, score_thresh, min_size
+        self.inclusive, self.clip_to_batch = inclusive, clip_to_batch
         with self.init_scope():
             self.head = head
 
-    def forward(self, hs, image_sizes, padded_size):
+    def forward(self, hs: Sequence[Variable], sizes: Sequence[Size], padded_size: Size) -> list[Array]:
         """Propose regions for a batch.
 
         Args:
-            hs (list of Variable): (B, C, H_l, W_l), finest first.
-            image_sizes (sequence of (int, int)): Height and width of each image within the batch.
+            hs (sequence of Variable): The pyramid, (B, C, H_l, W_l), finest first.
+            sizes (sequence of (int, int)): Height and width of each image within the batch.
             padded_size ((int, int)): Height and width of the batch.
 
         Returns:
-            list of array: Per image, float32 or float64, (R, 4), yxyx in batch pixels, by descending score.
+            list of array: Per image, float32 or float64, (R, 4), yxyx in pixels of the batch, by descending score.
+        """
+        logits, deltas = self.head(hs)  # levels of (B, N_l), (B, N_l, 4)
+        return self.propose(logits, deltas, self.anchors(hs, padded_size), sizes, padded_size)
+
+    def losses(
+        self, hs: Sequence[Variable], sizes: Sequence[Size], padded_size: Size, gt_bboxes: Sequence[Array]
+    ) -> tuple[list[Array], dict[str, Variable]]:
+        """Propose regions, and compute the losses of the head.
+
+        Args:
+            hs (sequence of Variable): As for :meth:`forward`.
+            sizes (sequence of (int, int)): As for :meth:`forward`.
+            padded_size ((int, int)): As for :meth:`forward`.
+            gt_bboxes (sequence of array): Ground truth of each image, float, (R, 4), yxyx in pixels of the batch.
+
+        Returns:
+            tuple: The proposals, and the dict of losses: see :meth:`forward` and :meth:`compute_loss`.
         """
         logits, deltas = self.head(hs)  # levels of (B, N_l), (B, N_l, 4)
         anchors = self.anchors(hs, padded_size)  # levels of (N_l, 4)
-        return self.propose(logits, deltas, anchors, image_sizes, padded_size)  # images of (R, 4)
+        proposals = self.propose(logits, deltas, anchors, sizes, padded_size)  # images of (R, 4)
+        return proposals, self.compute_loss(logits, deltas, self.sample_anchors(anchors, gt_bboxes))
 
-    def anchors(self, hs, padded_size):
+    def anchors(self, hs: Sequence[Variable], padded_size: Size) -> list[Array]:
         """Make the anchors of every level.
 
         Args:
-            hs (list of Variable): The pyramid.
+            hs (sequence of Variable): The pyramid.
             padded_size ((int, int)): Height and width of the batch.
 
         Returns:
-            list of array: float32, (H_l * W_l * A, 4), yxyx.
+            list of array: float32, (N_l, 4), yxyx.
         """
         return self.anchor_generator([h.shape[2:] for h in hs], padded_size, backend.get_array_module(hs[0]))
 
-    def propose(self, logits, deltas, anchors, image_sizes, padded_size=None):
-        """Turn the head's output into proposals: best of each level, decoded, clipped, suppressed.
+    def sample_anchors(self, anchors: Sequence[Array], gt_bboxes: Sequence[Array]) -> SampledAnchors:
+        """Match anchors with the ground truth, and sample positive and negative ones for the losses.
 
         Args:
-            logits (list of Variable): Per level, (B, N_l).
-            deltas (list of Variable): Per level, (B, N_l, 4).
-            anchors (list of array): Per level, (N_l, 4), yxyx.
-            image_sizes (sequence of (int, int)): Height and width of each image.
-            padded_size ((int, int) or None): Height and width of the batch, which proposals may fill with
-                ``clip_to_batch``.
+            anchors (sequence of array): Per level, (N_l, 4), yxyx.
+            gt_bboxes (sequence of array): Per image, float, (R, 4), yxyx in pixels of the batch.
+
+        Returns:
+            SampledAnchors: The sample of the whole batch.
+
+        Raises:
+            InvalidArgument: if not bg_iou_thresh <= fg_iou_thresh.
+
+        Source:
+            Ren et al. 2015, section 3.1.2; torchvision 0.14 ``RegionProposalNetwork.assign_targets_to_anchors``.
+        """
+        xp = backend.get_array_module(*anchors)
+        anchor = xp.concatenate(anchors)  # (N, 4)
+        thresholds = {"fg_iou_thresh": self.fg_iou_thresh, "bg_iou_thresh": self.bg_iou_thresh}
+        positives, negatives, targets = [], [], []
+        for i, gt_bbox in enumerate(gt_bboxes):
+            matched = match(anchor, gt_bbox, **thresholds, allow_low_quality_matches=True)  # (N,)
+            positive, negative = sample(
+                matched, self.batch_size_per_image, self.positive_fraction, permutation=self.permutation
+            )
+            targets.append(self.box_coder.encode(gt_bbox[matched[positive]], anchor[positive]))
+            positives.append(positive + i * len(anchor))
+            negatives.append(negative + i * len(anchor))
+        return SampledAnchors(xp.concatenate(positives + negatives), xp.concatenate(targets))  # (S,), (P, 4)
+
+    @staticmethod
+    def compute_loss(
+        logits: Sequence[Variable], deltas: Sequence[Variable], sampled: SampledAnchors
+    ) -> dict[str, Variable]:
+        """Compute the losses of objectness and boxes over the sampled anchors, divided by their number.
+
+        Args:
+            logits (sequence of Variable): Per level, (B, N_l).
+            deltas (sequence of Variable): Per level, (B, N_l, 4).
+            sampled (SampledAnchors): The anchors that enter.
+
+        Returns:
+            dict: ``rpn_objectness`` and ``rpn_box``, Variables, float32 or float64, ().
+
+        Source:
+            Ren et al. 2015, section 3.1.2; torchvision 0.14 ``RegionProposalNetwork.compute_loss``.
+        """
+        rows, target = sampled
+        n_positive, n_sampled = len(target), max(len(rows), 1)
+        is_positive = backend.get_array_module(rows).zeros(len(rows), np.float32)  # (S,)
+        is_positive[:n_positive] = 1
+        found = gather(deltas, rows[:n_positive])  # (P, 4)
+        return {
+            "rpn_objectness": binary_cross_entropy(gather(logits, rows), is_positive, divisor=n_sampled),
+            "rpn_box": smooth_l1_loss(found, target, beta=BETA, divisor=n_sampled),
+        }
+
+    def propose(
+        self,
+        logits: Sequence[Variable],
+        deltas: Sequence[Variable],
+        anchors: Sequence[Array],
+        sizes: Sequence[Size],
+        padded_size: Size | None = None,
+    ) -> list[Array]:
+        """Turn the head's output into proposals: the best of each level decoded, clipped, filtered, then NMS.
+
+        Args:
+            logits (sequence of Variable): Per level, (B, N_l).
+            deltas (sequence of Variable): Per level, (B, N_l, 4).
+            anchors (sequence of array): Per level, (N_l, 4), yxyx.
+            sizes (sequence of (int, int)): Height and width of each image within the batch.
+            padded_size ((int, int) or None): Height and width of the batch, needed for ``clip_to_batch``.
 
         Returns:
             list of array: Per image, float32 or float64, (R, 4), yxyx, by descending score.
 
         Raises:
             ValueError: if padded_size is None with ``clip_to_batch``.
+
+        Source:
+            torchvision 0.14 ``RegionProposalNetwork.filter_proposals``.
         """
         if self.clip_to_batch:
             if padded_size is None:
                 raise ValueError("RegionProposalNetwork: padded_size must be given with clip_to_batch, got None")
-            image_sizes = [padded_size] * len(image_sizes)  # images of (height, width)
-        if chainer.config.train:
-            n_pre_nms, n_post_nms = self.n_train_pre_nms, self.n_train_post_nms
-        else:
-            n_pre_nms, n_post_nms = self.n_test_pre_nms, self.n_test_post_nms
+            sizes = [padded_size] * len(sizes)
+        train = chainer.config.train
+        pre_nms_top_n = self.pre_nms_top_n_train if train else self.pre_nms_top_n_test
+        post_nms_top_n = self.post_nms_top_n_train if train else self.post_nms_top_n_test
         proposals = []
-        for i, size in enumerate(image_sizes):
+        for i, size in enumerate(sizes):
             bboxes, scores, levels = [], [], []
             for level, (logit, delta, anchor) in enumerate(zip(logits, deltas, anchors, strict=True)):
                 logit, delta = logit.array[i], delta.array[i]  # (N_l,), (N_l, 4)
-                best = top_k(logit, n_pre_nms)  # (R_l,)
-                bboxes.append(self.box_coder.decode(delta[best], anchor[best])[:, 0])  # (R_l, 4)
+                best = top_k(logit, pre_nms_top_n)  # (R_l,)
+                bboxes.append(self.box_coder.decode(delta[best], anchor[best])[:, 0])
                 scores.append(logit[best])
-                levels.append(self.xp.full(len(best), level, dtype="int32"))
-            bbox = clip(self.xp.concatenate(bboxes), size)  # (R, 4)
-            score, level = self.xp.concatenate(scores), self.xp.concatenate(levels)
-            good = large_enough(bbox, self.min_size) & (F.sigmoid(score).array >= self.score_thresh)
-            bbox, score, level = bbox[good], score[good], level[good]
-            keep = batched_nms(bbox, score, level, self.nms_thresh, inclusive=self.inclusive)[:n_post_nms]
+                levels.append(self.xp.full(len(best), level, dtype=np.int32))
+            bbox, score, level = (
+                self.xp.concatenate(arrays) for arrays in (bboxes, scores, levels)
+            )  # (R, 4), (R,) x 2
+            bbox = clip(bbox, size)
+            keep = remove_small_boxes(bbox, self.min_size)
+            keep = keep[F.sigmoid(score[keep]).array >= self.score_thresh]
+            bbox, score, level = bbox[keep], score[keep], level[keep]
+            keep = batched_nms(bbox, score, level, self.nms_thresh, inclusive=self.inclusive)[:post_nms_top_n]
             proposals.append(bbox[keep])
         return proposals

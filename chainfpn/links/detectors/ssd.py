@@ -1,17 +1,30 @@
-"""SSD: the default boxes of six maps, each classified and shifted by one convolution."""
+"""SSD: its head, losses with hard negative mining, and detections, for the default boxes of several maps.
 
-from types import MappingProxyType
+Shapes: B images, H_l and W_l the size of map l, A_l boxes a place, N_l = H_l W_l A_l default boxes of a map, N those of
+all maps, R boxes of an image, R' candidates of all classes, K classes with the background, P positive boxes of a
+batch, S those and the hard negatives.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import chainer
 import chainer.functions as F
-from chainer import initializers
+import numpy as np
+from chainer import backend, initializers
 
+from chainfpn._typing import Array, Size, Variable
 from chainfpn.boxes._nms import batched_nms
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.filtering import clip
+from chainfpn.boxes.filtering import clip, top_k
+from chainfpn.boxes.matcher import match_ssd
+from chainfpn.functions._cross_entropy import cross_entropy
+from chainfpn.functions._gather import gather
+from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.detectors.dense_detector import DenseDetector
-from chainfpn.links.detectors.dense_head import per_anchor
+from chainfpn.links.detectors import _options
+from chainfpn.links.detectors.dense_detector import DenseDetector, flatten_anchors
 from chainfpn.links.detectors.detector import RawDetections
 
 
@@ -20,14 +33,14 @@ class SSDScoringHead(chainer.Chain):
 
     Args:
         in_channels (sequence of int): Channels of each map.
-        n_anchors (sequence of int): Boxes per position of each map.
+        n_anchors (sequence of int): Boxes a place, of each map.
         n (int): Numbers per box.
 
     Source:
         Liu et al. 2016 (SSD), section 2.1; torchvision 0.14 ``SSDScoringHead``.
     """
 
-    def __init__(self, in_channels, n_anchors, n):
+    def __init__(self, in_channels: Sequence[int], n_anchors: Sequence[int], n: int) -> None:
         super().__init__()
         self.n = n
         xavier = initializers.GlorotUniform()
@@ -39,18 +52,16 @@ class SSDScoringHead(chainer.Chain):
                 ]
             )
 
-    def forward(self, hs):
+    def forward(self, hs: Sequence[Variable]) -> list[Variable]:
         """Compute the numbers.
 
         Args:
             hs (list of Variable): (B, C_l, H_l, W_l).
 
         Returns:
-            list of Variable: Per map, (B, H_l * W_l * A_l, n).
+            list of Variable: Per map, (B, N_l, n).
         """
-        return [
-            per_anchor(layer(h), self.n) for layer, h in zip(self.module_list, hs, strict=True)
-        ]  # maps of (B, N_l, n)
+        return [flatten_anchors(layer(h), self.n) for layer, h in zip(self.module_list, hs, strict=True)]
 
 
 class SSDHead(chainer.Chain):
@@ -58,76 +69,180 @@ class SSDHead(chainer.Chain):
 
     Args:
         in_channels (sequence of int): Channels of each map.
-        n_anchors (sequence of int): Boxes per position of each map.
-        n_output (int): Outputs per box; the first is the background's.
+        n_anchors (sequence of int): Boxes a place, of each map.
+        n_output (int): Classes; the first is the background.
     """
 
-    def __init__(self, in_channels, n_anchors, n_output):
+    def __init__(self, in_channels: Sequence[int], n_anchors: Sequence[int], n_output: int) -> None:
         super().__init__()
         with self.init_scope():
             self.classification_head = SSDScoringHead(in_channels, n_anchors, n_output)
             self.regression_head = SSDScoringHead(in_channels, n_anchors, 4)
 
-    def forward(self, hs):
-        """Classify and shift every default box.
+    def forward(self, hs: Sequence[Variable]) -> tuple[list[Variable], list[Variable]]:
+        """Classify and regress every default box.
 
         Args:
             hs (list of Variable): (B, C_l, H_l, W_l).
 
         Returns:
-            tuple of two lists of Variable: Per map, logits (B, N_l, n_output) and deltas (B, N_l, 4).
+            tuple of two lists of Variable: Per map, logits (B, N_l, K) and deltas (B, N_l, 4).
         """
-        return self.classification_head(hs), self.regression_head(hs)  # maps of (B, N_l, n_output), (B, N_l, 4)
+        return self.classification_head(hs), self.regression_head(hs)
 
 
 class SSD(DenseDetector):
-    """Detect in one stage, with a softmax over the labels and the background.
+    """Detect in one stage; of each default box the class, or background, by softmax.
 
-    The arguments are those of :class:`~chainfpn.links.DenseDetector`; the head is a :class:`SSDHead`, the anchors are
-    those of a :class:`~chainfpn.boxes.DefaultBoxGenerator`, and ``n_candidates`` counts per label, not per map;
-    torchvision's number is 400.
+    The first arguments are those of :class:`~chainfpn.links.DenseDetector`; the head is a :class:`SSDHead`, the anchors
+    are those of a :class:`~chainfpn.boxes.DefaultBoxGenerator`, and ``topk_candidates`` counts per class, not per map.
+
+    Args:
+        iou_thresh (float): Smallest IoU of a positive default box with its ground truth box.
+        positive_fraction (float): Share of the positives among the boxes that enter the class loss.
 
     Source:
         Liu et al. 2016 (SSD); torchvision 0.14 ``SSD``.
     """
 
-    #: For looking at, ChainerCV's thresholds of its SSD.
-    presets = MappingProxyType({"evaluate": (0.01, 0.45), "visualize": (0.6, 0.45)})
+    #: ChainerCV's threshold of its SSD.
+    visualize_score_thresh = 0.6
     box_coder = BoxCoder((10.0, 10.0, 5.0, 5.0))
-    n_detections = 200
+    iou_thresh = _options.iou()
+    positive_fraction = _options.fraction()
 
-    def scores(self, logits):
+    def __init__(
+        self,
+        backbone: Any,
+        head: Any,
+        anchor_generator: Any,
+        *,
+        n_fg_class: int,
+        class_ids: Sequence[int] | None = None,
+        label_names: Sequence[str] | None = None,
+        preprocess: Callable | None = None,
+        score_thresh: float = 0.01,
+        nms_thresh: float = 0.45,
+        detections_per_img: int | None = 200,
+        topk_candidates: int = 400,
+        iou_thresh: float = 0.5,
+        positive_fraction: float = 0.25,
+    ) -> None:
+        super().__init__(
+            backbone,
+            head,
+            anchor_generator,
+            n_fg_class=n_fg_class,
+            class_ids=class_ids,
+            label_names=label_names,
+            preprocess=preprocess,
+            score_thresh=score_thresh,
+            nms_thresh=nms_thresh,
+            detections_per_img=detections_per_img,
+            topk_candidates=topk_candidates,
+        )
+        self.iou_thresh, self.positive_fraction = iou_thresh, positive_fraction
+
+    def scores(self, logits: Sequence[Variable]) -> list[Array]:
         """Score every default box.
 
         Args:
-            logits (list of Variable): Per map, (B, N_l, K).
+            logits (sequence of Variable): Per map, (B, N_l, K).
 
         Returns:
             list of array: Per map, (B, N_l, K), probabilities, which over K sum to 1.
         """
         return [F.softmax(logit, axis=2).array for logit in logits]
 
-    def _detect(self, scores, deltas, anchors, size):
-        """Turn the scores of one image into detections.
+    def compute_loss(
+        self,
+        logits: Sequence[Variable],
+        deltas: Sequence[Variable],
+        anchors: Sequence[Array],
+        gt_bboxes: Sequence[Array],
+        gt_classes: Sequence[Array],
+    ) -> dict[str, Variable]:
+        """Compute the class loss of positives and hard negatives, and the box loss of positives.
 
-        Threshold, best of each label, decode, clip, suppress per label: torchvision 0.14
-        ``SSD.postprocess_detections``.
+        Hard negative mining: of each image those negatives enter whose cross entropy is largest, a fixed number per
+        positive. Where there are not as many, positives make up the number, and so count twice. Both losses are summed
+        and divided by the number of positives in the batch.
+
+        Args:
+            logits (sequence of Variable): Per map, (B, N_l, K).
+            deltas (sequence of Variable): Per map, (B, N_l, 4).
+            anchors (sequence of array): Per map, (N_l, 4), yxyx.
+            gt_bboxes (sequence of array): Per image, float, (R, 4), yxyx in pixels of the batch.
+            gt_classes (sequence of array): Per image, int32, (R,), class ids > 0.
+
+        Returns:
+            dict: ``class`` and ``box``, Variables, float32 or float64, ().
+
+        Source:
+            Liu et al. 2016 (SSD), section 2.2; torchvision 0.14 ``SSD.compute_loss``.
+        """
+        xp = backend.get_array_module(*anchors)
+        anchor = xp.concatenate(anchors)  # (N, 4)
+        fraction = self.positive_fraction
+        negatives_per_positive = np.float32((1 - fraction) / fraction)  # multiplied so in torch, too
+        positives, rows, classes, targets = [], [], [], []
+        for i, (gt_bbox, gt_class) in enumerate(zip(gt_bboxes, gt_classes, strict=True)):
+            matched = match_ssd(anchor, gt_bbox, self.iou_thresh)  # (N,)
+            (positive,) = xp.nonzero(matched >= 0)
+            class_id = xp.zeros(len(anchor), np.int32)
+            class_id[positive] = gt_class[matched[positive]]
+            hardness = xp.concatenate([_background_loss(logit.array[i]) for logit in logits])  # (N,)
+            hardness[positive] = -np.inf
+            hard_negatives = top_k(hardness, math.ceil(negatives_per_positive * np.float32(len(positive))))
+            row = xp.concatenate((positive, hard_negatives))
+            positives.append(positive + i * len(anchor))
+            rows.append(row + i * len(anchor))
+            classes.append(class_id[row])
+            targets.append(self.box_coder.encode(gt_bbox[matched[positive]], anchor[positive]))
+        positive, row, class_id, target = map(xp.concatenate, (positives, rows, classes, targets))  # P, S, S, (P, 4)
+        n = max(len(positive), 1)
+        return {
+            "class": cross_entropy(gather(logits, row), class_id, divisor=n),
+            "box": smooth_l1_loss(gather(deltas, positive), target, divisor=n),
+        }
+
+    def postprocess_detections(
+        self, scores: Sequence[Array], deltas: Sequence[Array], anchors: Sequence[Array], size: Size
+    ) -> RawDetections:
+        """Turn the scores of one image into detections: threshold, best of each class, decode, clip, NMS per class.
+
+        The arguments are those of :meth:`DenseDetector.postprocess_detections`.
+
+        Returns:
+            RawDetections: By descending score.
+
+        Source:
+            torchvision 0.14 ``SSD.postprocess_detections``.
         """
         xp = self.xp
-        score, delta, anchor = xp.concatenate(scores), xp.concatenate(deltas), xp.concatenate(anchors)  # (N, ...)
-        output, position = xp.nonzero(self.score_thresh < score[:, 1:].T)  # (R',), the labels one after the other
-        output += 1
-        score = score[position, output]  # (R',)
-        best = _best_of_each(output, score, self.n_candidates, xp)  # (R,)
-        position, output, score = position[best], output[best].astype("int32"), score[best]
-        bbox = clip(self.box_coder.decode(delta[position], anchor[position])[:, 0], size)  # (R, 4)
-        keep = batched_nms(bbox, score, output, self.nms_thresh)[: self.n_detections]
-        return RawDetections(bbox[keep], output[keep], score[keep])
+        score, delta, anchor = map(xp.concatenate, (scores, deltas, anchors))  # (N, K), (N, 4), (N, 4)
+        class_id, row = xp.nonzero(self.score_thresh < score[:, 1:].T)  # (R',), class by class
+        class_id += 1
+        score = score[row, class_id]
+        best = _best_of_each(class_id, score, self.topk_candidates)  # (R,)
+        row, class_id, score = row[best], class_id[best].astype(np.int32), score[best]
+        bbox = clip(self.box_coder.decode(delta[row], anchor[row])[:, 0], size)  # (R, 4)
+        keep = batched_nms(bbox, score, class_id, self.nms_thresh)[: self.detections_per_img]
+        return RawDetections(bbox[keep], class_id[keep], score[keep])
 
 
-def _best_of_each(output, score, k, xp):
-    """Find the k highest scores of each output: indices, (R,), of (R',) rows that are sorted by output."""
+def _background_loss(logit):
+    """Compute the cross entropy of calling boxes background: (N_l, K) to (N_l,), at least float32."""
+    xp = backend.get_array_module(logit)
+    logit = logit.astype(np.promote_types(logit.dtype, np.float32), copy=False)
+    highest = logit.max(axis=1)
+    return xp.log(xp.exp(logit - highest[:, None]).sum(axis=1)) + highest - logit[:, 0]
+
+
+def _best_of_each(class_id, score, k):
+    """Find the k highest scores of each class: indices, (R,), of (R',) candidates that are sorted by class."""
+    xp = backend.get_array_module(score)
     order = xp.argsort(-score, kind="stable")
-    order = order[xp.argsort(output[order], kind="stable")]  # by output, then by falling score
-    rank = xp.arange(len(output)) - xp.searchsorted(output, output)  # output[order] equals output
+    order = order[xp.argsort(class_id[order], kind="stable")]  # by class, then by falling score
+    rank = xp.arange(len(class_id)) - xp.searchsorted(class_id, class_id)  # class_id[order] equals class_id
     return order[rank < k]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from chainfpn.boxes import clip, large_enough, top_k
+from chainfpn.boxes import clip, remove_small_boxes, top_k
 
 
 def test_clip_moves_corners_into_the_image():
@@ -13,9 +13,9 @@ def test_clip_moves_corners_into_the_image():
     assert clipped.dtype == np.float32
 
 
-def test_at_least_counts_the_bound_itself():
+def test_small_boxes_are_below_the_bound():
     bbox = np.array([[0, 0, 2, 5], [0, 0, 1.9, 5], [0, 0, 5, 1.9]])
-    np.testing.assert_array_equal(large_enough(bbox, 2), [True, False, False])
+    np.testing.assert_array_equal(remove_small_boxes(bbox, 2), [0])
 
 
 @pytest.mark.parametrize("k", [0, 1, 3, 5, 6, 9])

@@ -38,33 +38,38 @@ def test_thresholds_belong_to_the_upper_side():
     """An IoU of exactly 0.5 is a match if that is asked for, and one of exactly ``low`` is not background."""
     half, fifth = [0, 0, 10, 5], [0, 0, 10, 2]
     bbox = np.array([half, fifth], np.float32)
-    assert match(bbox, BOX, high=0.5, low=0.25).tolist() == [0, -1]
-    assert match(bbox, BOX, high=0.6, low=0.5).tolist() == [-2, -1]
-    assert match(bbox, BOX, high=0.6, low=0.2).tolist() == [-2, -2]
+    assert match(bbox, BOX, fg_iou_thresh=0.5, bg_iou_thresh=0.25).tolist() == [0, -1]
+    assert match(bbox, BOX, fg_iou_thresh=0.6, bg_iou_thresh=0.5).tolist() == [-2, -1]
+    assert match(bbox, BOX, fg_iou_thresh=0.6, bg_iou_thresh=0.2).tolist() == [-2, -2]
 
 
 def test_no_object_goes_without_a_box():
     """The best boxes of the second object, two equal ones, keep the object they overlap most, which is the first."""
     objects = np.array([[0, 0, 10, 10], [0, 0, 100, 100]], np.float32)
     bbox = np.array([[0, 0, 10, 8], [0, 0, 9, 10], [0, 0, 10, 9], [50, 50, 52, 52]], np.float32)
-    assert match(bbox, objects, high=0.85, low=0.3).tolist() == [-2, 0, 0, -1]
-    assert match(bbox, objects, high=0.95, low=0.3).tolist() == [-2, -2, -2, -1]
-    assert match(bbox, objects, high=0.95, low=0.3, low_quality=True).tolist() == [-2, 0, 0, -1]
+    assert match(bbox, objects, fg_iou_thresh=0.85, bg_iou_thresh=0.3).tolist() == [-2, 0, 0, -1]
+    assert match(bbox, objects, fg_iou_thresh=0.95, bg_iou_thresh=0.3).tolist() == [-2, -2, -2, -1]
+    assert match(bbox, objects, fg_iou_thresh=0.95, bg_iou_thresh=0.3, allow_low_quality_matches=True).tolist() == [
+        -2,
+        0,
+        0,
+        -1,
+    ]
 
 
 def test_of_equal_objects_the_first_wins():
-    assert match(BOX, np.concatenate((BOX, BOX)), high=0.5, low=0.5).tolist() == [0]
+    assert match(BOX, np.concatenate((BOX, BOX)), fg_iou_thresh=0.5, bg_iou_thresh=0.5).tolist() == [0]
 
 
 def test_nothing_to_match():
-    assert match(BOX, BOX[:0], high=0.5, low=0.5, low_quality=True).tolist() == [-1]
-    assert match(BOX[:0], BOX, high=0.5, low=0.5).tolist() == []
+    assert match(BOX, BOX[:0], fg_iou_thresh=0.5, bg_iou_thresh=0.5, allow_low_quality_matches=True).tolist() == [-1]
+    assert match(BOX[:0], BOX, fg_iou_thresh=0.5, bg_iou_thresh=0.5).tolist() == []
     assert match_ssd(BOX, BOX[:0], 0.5).tolist() == [-1]
 
 
 def test_thresholds_in_the_wrong_order_are_named():
-    with pytest.raises(ValueError, match=r"match: low must be <= high, got 0\.7 and 0\.3"):
-        match(BOX, BOX, high=0.3, low=0.7)
+    with pytest.raises(ValueError, match=r"match: bg_iou_thresh must be <= fg_iou_thresh, got 0\.7 and 0\.3"):
+        match(BOX, BOX, fg_iou_thresh=0.3, bg_iou_thresh=0.7)
 
 
 @pytest.mark.parametrize("n_object", [1, 7, 40])
@@ -80,7 +85,7 @@ def test_matching_equals_loops(n_object, low_quality, monkeypatch):
         expected[i] = best if value >= np.float32(0.6) else -2 if value >= np.float32(0.3) else -1
         if low_quality and any(overlap[j, i] == overlap[j].max() for j in range(n_object)):
             expected[i] = best
-    found = match(bbox, objects, high=0.6, low=0.3, low_quality=low_quality)
+    found = match(bbox, objects, fg_iou_thresh=0.6, bg_iou_thresh=0.3, allow_low_quality_matches=low_quality)
     assert (found == expected).all()
     assert {-2, -1, 0} <= set(found.tolist())
 
@@ -88,7 +93,7 @@ def test_matching_equals_loops(n_object, low_quality, monkeypatch):
 def test_ssd_gives_each_object_its_best_box():
     objects = np.array([[0, 0, 10, 10], [0, 0, 10, 9]], np.float32)
     bbox = np.array([[0, 0, 10, 10], [0, 0, 10, 4]], np.float32)
-    assert match(bbox, objects, high=0.5, low=0.5).tolist() == [0, -1]
+    assert match(bbox, objects, fg_iou_thresh=0.5, bg_iou_thresh=0.5).tolist() == [0, -1]
     assert match_ssd(bbox, objects, 0.5).tolist() == [1, -1]  # the best box of both: the last one's
 
 

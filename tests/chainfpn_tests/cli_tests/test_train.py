@@ -51,7 +51,7 @@ def test_everything_is_written(out):
 def test_the_weights_say_what_they_are(out, tmp_path):
     model = models.load(out / "best.npz")
     assert model.label_names == ("circle", "square", "triangle")
-    assert model.preprocess.min_sizes == (48,)
+    assert model.preprocess.min_size == 48
     training = read_weights(out / "last.npz")[1]["training"]
     assert (training["epoch"], training["iteration"], training["settings"]["seed"]) == (2, 6, 0)
     weights_convert.convert(out / "best.npz", tmp_path / "best.pth", to="pth")

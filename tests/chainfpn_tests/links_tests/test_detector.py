@@ -117,7 +117,7 @@ def test_sizes_are_torchvisions(torchvision_live, seed):
         """,
         sizes=sizes,
     )
-    ours = np.array([Preprocess().resized(tuple(int(n) for n in size)) for size in sizes])
+    ours = np.array([Preprocess().resized_size(tuple(int(n) for n in size)) for size in sizes])
     np.testing.assert_array_equal(ours, np.maximum(out["sizes"], 1))
 
 
@@ -130,10 +130,10 @@ def test_one_of_several_sizes_is_drawn_in_training_only():
     preprocess = Preprocess((8, 12, 16), 64)
     img = _img(32, 48)
     np.random.seed(0)
-    drawn = [preprocess.resized((32, 48)) for _ in range(60)]
+    drawn = [preprocess.resized_size((32, 48)) for _ in range(60)]
     assert set(drawn) == {(8, 12), (12, 18), (16, 24)}
     with chainer.using_config("train", False):
-        assert {preprocess.resized((32, 48)) for _ in range(20)} == {(16, 24)}
+        assert {preprocess.resized_size((32, 48)) for _ in range(20)} == {(16, 24)}
     np.random.seed(0)
     assert preprocess([img])[1] == [drawn[0]]
 
@@ -142,9 +142,9 @@ def test_training_can_have_sizes_of_its_own():
     preprocess = Preprocess(16, 64)
     assert preprocess.train_sizes == (16,)
     preprocess.train_sizes = [8, 12]
-    assert {preprocess.resized((32, 48)) for _ in range(60)} == {(8, 12), (12, 18)}
+    assert {preprocess.resized_size((32, 48)) for _ in range(60)} == {(8, 12), (12, 18)}
     with chainer.using_config("train", False):
-        assert {preprocess.resized((32, 48)) for _ in range(20)} == {(16, 24)}
+        assert {preprocess.resized_size((32, 48)) for _ in range(20)} == {(16, 24)}
 
 
 def test_each_of_several_sizes_is_checked():

@@ -54,30 +54,32 @@ def test_lengths_that_half_precision_cannot_square():
 
 def test_the_best_of_each_label_survive():
     """Two candidates per label: of three far boxes of the first label, the worst goes; the second label is its own."""
-    model = detector(2, n_candidates=2)
+    model = detector(2, topk_candidates=2)
     model.score_thresh = 0.1
     score = np.full((16, 3), 0.05, np.float32)
     score[[0, 4, 8], 1] = 0.3, 0.5, 0.4
     score[[0, 5], 2] = 0.2, 0.15
     anchor = np.arange(16)[:, None] * 10 + np.float32([0, 0, 5, 5])
-    (bbox, output, found, *_) = model._detect([score], [np.zeros((16, 4), np.float32)], [anchor], (200, 200))
-    assert output.tolist() == [1, 1, 2, 2]
+    (bbox, class_id, found, *_) = model.postprocess_detections(
+        [score], [np.zeros((16, 4), np.float32)], [anchor], (200, 200)
+    )
+    assert class_id.tolist() == [1, 1, 2, 2]
     np.testing.assert_allclose(found, [0.5, 0.4, 0.2, 0.15])
     np.testing.assert_allclose(bbox[:, 0], [40, 80, 0, 50])
 
 
 def test_the_same_box_may_have_two_labels_but_no_label_twice():
-    model = detector(2, n_detections=3)
+    model = detector(2, detections_per_img=3)
     score = np.float32([[0, 0.9, 0.8], [0, 0.7, 0.6], [0.99, 0.005, 0.005]])
     anchor = np.float32([[0, 0, 10, 10], [0, 0, 10, 11], [20, 20, 30, 30]])
-    (_, output, found, *_) = model._detect([score], [np.zeros((3, 4), np.float32)], [anchor], (40, 40))
-    assert (output.tolist(), found.tolist()) == ([1, 2], [np.float32(0.9), np.float32(0.8)])
+    (_, class_id, found, *_) = model.postprocess_detections([score], [np.zeros((3, 4), np.float32)], [anchor], (40, 40))
+    assert (class_id.tolist(), found.tolist()) == ([1, 2], [np.float32(0.9), np.float32(0.8)])
 
 
 def test_boxes_are_not_rounded_to_half_precision():
     score, delta = np.array([[0.1, 0.9]], np.float16), np.zeros((1, 4), np.float16)
     anchor = np.float32([[1000.25, 1086.5, 1500.75, 1399.75]])
-    bbox, *_ = detector(1)._detect([score], [delta], [anchor], (2000, 2000))
+    bbox, *_ = detector(1).postprocess_detections([score], [delta], [anchor], (2000, 2000))
     np.testing.assert_array_equal(bbox, anchor)
 
 

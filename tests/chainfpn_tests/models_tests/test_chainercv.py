@@ -9,7 +9,7 @@ import pytest
 
 import weights_convert
 from chainfpn import models
-from chainfpn.training import train_chain
+from chainfpn.training import TrainChain
 from reference.photographs import photographs
 from reference.seeded_weights import fill_link
 
@@ -80,7 +80,7 @@ def both(request, tmp_path_factory):
         ours = getattr(models, report.model)(pretrained_model=folder / "chainercv.npz", **meta)
     loaded = models.load(folder / "chainercv.npz")
     (folder / "chainercv.npz").unlink()
-    ours.rpn.n_test_post_nms = N_PROPOSALS
+    ours.rpn.post_nms_top_n_test = N_PROPOSALS
     return theirs, ours, imgs, loaded
 
 
@@ -151,14 +151,17 @@ def test_chainercvs_own_file_loads(both):
     """What ChainerCV's file does not say is as in its detectors: 800 and 1333 pixels."""
     _, ours, imgs, loaded = both
     assert type(loaded) is type(ours)
-    assert (loaded.preprocess.min_sizes, loaded.preprocess.max_size) == ((800,), 1333)
+    assert (loaded.preprocess.min_size, loaded.preprocess.max_size) == (800, 1333)
     assert loaded.n_fg_class == N_CLASS
     params, expected = dict(loaded.namedparams()), dict(ours.namedparams())
     assert params.keys() == expected.keys()
     for name, param in expected.items():
         np.testing.assert_array_equal(params[name].array, param.array, err_msg=name)
-    loaded.rpn.n_test_post_nms = 2
-    with mock.patch.object(loaded, "preprocess", ours.preprocess), mock.patch.object(ours.rpn, "n_test_post_nms", 2):
+    loaded.rpn.post_nms_top_n_test = 2
+    with (
+        mock.patch.object(loaded, "preprocess", ours.preprocess),
+        mock.patch.object(ours.rpn, "post_nms_top_n_test", 2),
+    ):
         for found, like in zip(loaded.predict(imgs[1:]), ours.predict(imgs[1:]), strict=True):
             assert len(found[0]) > 0
             np.testing.assert_array_equal(found[0], like[0])
@@ -171,7 +174,7 @@ def test_a_detector_of_chainercvs_rules_trains():
     mask = np.zeros((1, *img.shape[1:]), dtype=bool)
     mask[0, 20:80, 30:90] = True
     bbox, label = np.array([[20, 30, 80, 90]], dtype=np.float32), np.array([1], dtype=np.int32)
-    assert np.isfinite(train_chain(model)([img], [bbox], [label], [mask]).array)
+    assert np.isfinite(TrainChain(model)([img], [bbox], [label], [mask]).array)
 
 
 def test_rules_are_named():

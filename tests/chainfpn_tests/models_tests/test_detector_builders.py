@@ -21,7 +21,7 @@ def small(name, **options):
     widths = {"fpn_channels": 32} | ({"head_channels": 32} if name in TWO_STAGES else {})
     model = getattr(models, name)(18, 3, **widths, **{"min_size": 64, **options})
     if name in TWO_STAGES:
-        model.rpn.n_test_post_nms, model.roi_heads.n_detections = 10, 1
+        model.rpn.post_nms_top_n_test, model.roi_heads.detections_per_img = 10, 1
     return model
 
 

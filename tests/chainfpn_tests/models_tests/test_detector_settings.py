@@ -1,11 +1,9 @@
 """What a detector is beside its weights: every number that torchvision's builders choose."""
 
-import inspect
-
 import numpy as np
 
 from chainfpn import models
-from chainfpn.links import RoIHeads
+from chainfpn.links.detectors.roi_heads import BRANCH_OUTSIZE
 from reference.classifier_answers import without_initial_values
 from reference.detector_cases import CASES, HERE
 
@@ -47,24 +45,23 @@ for builder in map(str, inputs["builders"]):
 def ours(model):
     """Yield each setting of a detector of ours: its name and its numbers."""
     preprocess = model.preprocess
-    yield "input", [preprocess.size_divisible, *preprocess.mean.ravel(), *preprocess.std.ravel()]
-    yield "size at test", preprocess.fixed_size or [preprocess.min_sizes[-1], preprocess.max_size]
+    yield "input", [preprocess.size_divisible, *preprocess.mean, *preprocess.std]
+    yield "size at test", preprocess.fixed_size or [np.ravel(preprocess.min_size)[-1], preprocess.max_size]
     if not hasattr(model, "rpn"):
         yield "thresholds", [model.score_thresh, model.nms_thresh]
-        yield "counts", [model.n_candidates, model.n_detections]
+        yield "counts", [model.topk_candidates, model.detections_per_img]
         return
     rpn, heads = model.rpn, model.roi_heads
-    yield "proposals at test", [rpn.n_test_pre_nms, rpn.n_test_post_nms]
-    yield "proposals in training", [rpn.n_train_pre_nms, rpn.n_train_post_nms]
+    yield "proposals at test", [rpn.pre_nms_top_n_test, rpn.post_nms_top_n_test]
+    yield "proposals in training", [rpn.pre_nms_top_n_train, rpn.post_nms_top_n_train]
     yield "thresholds of proposals", [rpn.score_thresh, rpn.nms_thresh, rpn.min_size]
     yield "thresholds", [model.score_thresh, model.nms_thresh]
-    yield "counts", [heads.n_detections]
+    yield "counts", [heads.detections_per_img]
     yield "coders", [*rpn.box_coder.weights, *heads.box_coder.weights]
     yield "box pooling", [heads.outsize, heads.outsize, heads.sampling_ratio]
-    side = inspect.signature(RoIHeads.branch).parameters["outsize"].default
     for name in ("mask", "keypoint"):
         if getattr(heads, f"{name}_head") is not None:
-            yield f"{name} pooling", [side, side, heads.sampling_ratio]
+            yield f"{name} pooling", [BRANCH_OUTSIZE, BRANCH_OUTSIZE, heads.sampling_ratio]
 
 
 def test_settings_are_torchvisions(torchvision_live):

@@ -205,7 +205,7 @@ def test_findings_are_torchvisions(theirs, dtype):
 def _limited(model):
     """Give a detector of two stages the numbers torchvision's was given."""
     if hasattr(model, "rpn"):
-        model.rpn.n_test_post_nms, model.roi_heads.n_detections = N_PROPOSALS, N_DETECTIONS
+        model.rpn.post_nms_top_n_test, model.roi_heads.detections_per_img = N_PROPOSALS, N_DETECTIONS
     return model
 
 

@@ -120,7 +120,7 @@ def test_half_precision_is_near(name):
             if isinstance(link, Detector):
                 link.score_thresh = 0.01
                 if hasattr(link, "rpn"):
-                    link.score_thresh, link.rpn.n_test_post_nms, link.roi_heads.n_detections = -1, 8, 2
+                    link.score_thresh, link.rpn.post_nms_top_n_test, link.roi_heads.detections_per_img = -1, 8, 2
                 (detection,) = link(batch, [(side, side)])
                 assert len(detection.bbox) > 0
                 assert all(np.isfinite(value).all() for value in detection if value is not None)

@@ -10,8 +10,8 @@ from chainer.backends import cuda
 from chainfpn.links import Preprocess
 from chainfpn.links.classifier import ClassifierPreprocess
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
-from chainfpn.training import train_chain
 from reference.slim_detectors import SLIM, marks, pictures
+from reference.training import train_chain
 
 FRESH = types.SimpleNamespace(load_into=lambda link: link)
 

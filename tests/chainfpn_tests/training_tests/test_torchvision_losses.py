@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from chainfpn.models._weights import find_weights
-from chainfpn.training import train_chain
 from reference.random_networks import RANDOM_NETWORKS
 from reference.slim_detectors import SLIM, SLIM_DETECTORS, as_inputs, marks, pictures, reported_by
+from reference.training import train_chain
 
 #: torchvision's names of the losses.
 NAMES = {

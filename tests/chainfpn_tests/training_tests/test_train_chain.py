@@ -4,11 +4,12 @@ import chainer
 import numpy as np
 import pytest
 
-from chainfpn.links import FasterRCNN
+from chainfpn.links import Detector, FasterRCNN, RoIHeads
 from chainfpn.models._weights import find_weights
-from chainfpn.training import FasterRCNNTrainChain, MaskRCNNTrainChain, TrainChain, rcnn_chains, train_chain
+from chainfpn.training import TrainChain
 from reference.random_networks import RANDOM_NETWORKS
 from reference.slim_detectors import SLIM, SLIM_DETECTORS, as_inputs, marks, pictures, reported_by
+from reference.training import train_chain
 
 #: The losses that each detector reports, beside their sum.
 LOSSES = {
@@ -92,29 +93,36 @@ def test_mixed_precision_is_near_full(name):
     assert totals[1] == pytest.approx(totals[0], rel=0.05)
 
 
-def test_a_subclass_of_a_detector_has_its_parents_chain():
+def test_a_subclass_of_a_detector_has_its_parents_losses(truth):
     class Mine(FasterRCNN):
         pass
 
-    model = Mine(None, None, None, n_fg_class=1)
-    chain = train_chain(model, box_batch_size_per_image=7)
-    assert type(chain) is FasterRCNNTrainChain
+    parent, _ = _build("faster_rcnn")
+    model = Mine(parent.backbone, parent.rpn, parent.roi_heads, n_fg_class=3, preprocess=parent.preprocess)
+    chain = TrainChain(model)
     assert chain.model is model
-    assert chain.roi_options["batch_size_per_image"] == 7
-    assert type(train_chain(_build("mask_rcnn")[0])) is MaskRCNNTrainChain
+    assert reported_by(chain, truth)[1].keys() == {"loss", *(f"loss/{part}" for part in LOSSES["faster_rcnn"])}
 
 
-def test_what_is_no_detector_is_refused():
-    with pytest.raises(TypeError, match=r"train_chain: model must be one of FasterRCNN, .*, got Linear"):
-        train_chain(chainer.links.Linear(1, 1))
+def test_what_has_no_losses_is_refused():
+    for model in (chainer.links.Linear(1, 1), Detector(n_fg_class=1)):
+        with pytest.raises(TypeError, match=r"TrainChain: model must be a detector with losses, got (Linear|Detector)"):
+            TrainChain(model)
 
 
-def test_what_boxes_are_trained_by_is_the_heads_word_unless_told():
+def test_what_a_detector_takes_is_named(faster_rcnn, truth):
+    with pytest.raises(TypeError, match=r"TrainChain: 2 lists must follow imgs, bboxes, labels, got 3"):
+        TrainChain(faster_rcnn)(*truth, truth[1])
+    with pytest.raises(TypeError, match=r"TrainChain: 3 lists must follow imgs, bboxes, labels, masks, got 2"):
+        TrainChain(_build("mask_rcnn")[0])(*truth)
+
+
+def test_what_boxes_are_trained_by_is_the_heads():
     first, second = _build("retinanet")[0], _build("retinanet_v2")[0]
-    assert [train_chain(model).options["box_loss"] for model in (first, second)] == ["l1", "giou"]
-    assert train_chain(second, box_loss="l1").options["box_loss"] == "l1"
-    with pytest.raises(ValueError, match="RetinaNetTrainChain: box_loss must be one of l1, giou, got 'ciou'"):
-        train_chain(first, box_loss="ciou")
+    assert [model.head.box_loss for model in (first, second)] == ["l1", "giou"]
+    with pytest.raises(ValueError, match="RetinaNetHead: box_loss must be one of l1, giou, got 'ciou'"):
+        first.head.box_loss = "ciou"
+    assert first.head.box_loss == "l1"
 
 
 @pytest.mark.parametrize("rules", ["torchvision", "chainercv"])
@@ -123,10 +131,10 @@ def test_proposals_in_training_are_those_of_detection(monkeypatch, truth, rules)
     options = {**SLIM["faster_rcnn"].options, "rules": rules}
     model = SLIM["faster_rcnn"].builder(**options)
     chain, given = train_chain(model), []
-    monkeypatch.setattr(rcnn_chains, "sample_proposals", lambda proposals, *_, **__: given.append(proposals) or 1 / 0)
+    monkeypatch.setattr(RoIHeads, "sample_proposals", lambda self, proposals, *_: given.append(proposals) or 1 / 0)
     x, sizes, *boxes = chain.batch(*truth)
     with pytest.raises(ZeroDivisionError):
-        chain.losses(x, sizes, *boxes)
+        model.losses(x, sizes, *boxes)
     expected = model.rpn(model.backbone(x), sizes, x.shape[2:])
     for found, proposals in zip(given[0], expected, strict=True):
         np.testing.assert_array_equal(found, proposals)
@@ -187,11 +195,6 @@ def test_a_loss_that_is_not_finite_is_named(truth):
     model.roi_heads.box_predictor.cls_score.b.array[0] = np.inf
     with np.errstate(invalid="ignore"), pytest.raises(FloatingPointError, match=r"FasterRCNN.*but loss/roi_class is"):
         train_chain(model)(*truth)
-
-
-def test_losses_must_be_defined(faster_rcnn, truth):
-    with pytest.raises(NotImplementedError, match="TrainChain: losses must be defined by the class"):
-        TrainChain(faster_rcnn)(*truth)
 
 
 def test_the_draws_come_from_numpys_global_generator(truth):

@@ -10,7 +10,7 @@ from chainer.training import extensions
 from chainercv.extensions import DetectionCOCOEvaluator, DetectionVOCEvaluator
 
 from chainfpn import datasets, models
-from chainfpn.training import train_chain
+from reference.training import train_chain
 
 SLIM = {"stages": (2, 3), "fpn_channels": 8, "head_channels": 8, "min_size": 48, "max_size": 48}
 PARTS = ("rpn_objectness", "rpn_box", "roi_class", "roi_box")
