@@ -6,12 +6,19 @@ import sys
 from collections.abc import Sequence
 
 import chainfpn
-from chainfpn.cli import compat, demo, detect, evaluate, train
+from chainfpn.cli import compat, demo, detect, evaluate, models, train
 from chainfpn.cli.errors import CommandError
 
 #: The sub-commands. Each is a module whose docstring is the help text, with ``add_arguments(parser)``, which declares
 #: the options, and ``run(arguments)``, which returns the exit status or raises a :class:`CommandError`.
-COMMANDS = {"detect": detect, "demo": demo, "train": train, "evaluate": evaluate, "compat": compat}
+COMMANDS = {
+    "detect": detect,
+    "demo": demo,
+    "models": models,
+    "train": train,
+    "evaluate": evaluate,
+    "compat": compat,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

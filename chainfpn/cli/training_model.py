@@ -11,7 +11,7 @@ from chainfpn._typing import Communicator, Labels, Report
 from chainfpn.cli.errors import CommandError
 from chainfpn.links import Detector
 from chainfpn.models import MODELS
-from chainfpn.models._weights import find_weights
+from chainfpn.models._weights import Weights, find_weights
 from chainfpn.training import sync_norm
 from weights_convert import parse_key_values
 
@@ -95,7 +95,7 @@ def _build(settings, requested, labels, log, comm):
     except WeightsError:
         raise
     except (TypeError, ValueError) as error:
-        raise CommandError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from error
+        raise CommandError(str(error)) from error
     if is_detector:
         fresh = _load(weights, model)
         if fresh:
@@ -106,7 +106,8 @@ def _build(settings, requested, labels, log, comm):
 def _rebuild(meta: dict[str, Any], labels: dict, comm: Communicator) -> Detector:
     """Build the detector of a ``train.json``."""
     try:
-        return MODELS[meta["model"]].builder(**{**_over_processes(meta["arguments"], comm), **labels})
+        arguments = Weights({}, meta, "train.json").arguments
+        return MODELS[meta["model"]].builder(**{**_over_processes(arguments, comm), **labels})
     except (KeyError, TypeError, ValueError) as error:
         raise CommandError(f"--resume: the model in train.json cannot be built ({error})") from error
 
