@@ -1,19 +1,24 @@
 """What in Chainer and ChainerMN is there and broken: functions whose own source does something else by now."""
 
-from chainfpn.compat.shims import Patch
+from chainfpn.compat.shims import Patch, WarningFilter
 
 _DECODE = """\
         if h5py.check_string_dtype(dataset.dtype) and dataset.dtype.kind == 'O':
             dataset = dataset.asstr()[()]
 """
 
+_FLOAT32 = "    A_data, B = (x.astype(numpy.promote_types(x.dtype, 'f'), copy=False) for x in (A_data, B))\n"
+
 CHAINER = (
     Patch(
         "chainer.dataset.convert:_concat_arrays_with_padding",
         since="NumPy 1.24",
-        needed_by="chainer: dataset.concat_examples with a negative padding of unsigned arrays",
-        stand_in="the padding wraps around, as it did",
-        replace={"full(shape, padding, ": "full(shape, numpy.asarray(padding).astype(arrays[0].dtype), "},
+        needed_by="chainer: dataset.concat_examples with padding",
+        stand_in="a negative padding of unsigned arrays wraps around, as it did; out= by its name",
+        replace={
+            "full(shape, padding, ": "full(shape, numpy.asarray(padding).astype(arrays[0].dtype)[()], ",
+            "maximum(shape, array.shape, shape)": "maximum(shape, array.shape, out=shape)",
+        },
     ),
     Patch(
         "chainer.functions.array.pad_sequence:PadSequence.forward",
@@ -28,6 +33,13 @@ CHAINER = (
         needed_by="chainer: distributions.Categorical.log_prob",
         stand_in="a list of what numpy.meshgrid now returns as a tuple",
         replace={"[mg + [": "[list(mg) + ["},
+    ),
+    Patch(
+        "chainer.functions.math.sparse_matmul:_coo_matmul_cpu",
+        since="SciPy 1.15",
+        needed_by="chainer: functions.sparse_matmul of float16",
+        stand_in="float32, to which SciPy does not turn float16 any more",
+        replace={"    _m, _k = A_shape": _FLOAT32 + "    _m, _k = A_shape"},
     ),
     Patch(
         "chainer.variable:Variable.debug_print",
@@ -49,5 +61,16 @@ CHAINER = (
         needed_by="chainermn: iterators.create_multi_node_iterator",
         stand_in="the one item of an array, which is no number any more",
         replace={"int(_size)": "int(_size.item())"},
+    ),
+    *(
+        WarningFilter(
+            message,
+            since=since,
+            needed_by="chainer, chainermn, chainercv, onnx_chainer: where Python has no bytecode of them",
+            stand_in="nothing: the warning is not shown",
+            category=Warning,  # a DeprecationWarning, and a SyntaxWarning from Python 3.12
+            module=r".*\b(chainer|chainermn|chainercv|onnx_chainer)[/\\]",
+        )
+        for message, since in ((".*invalid escape sequence", "Python 3.6"), ('"is" with', "Python 3.8"))
     ),
 )

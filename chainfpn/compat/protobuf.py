@@ -1,39 +1,44 @@
-"""What Chainer's Caffe modules miss in protobuf 4 and later, which refuses code that an old compiler generated."""
+"""What Caffe's messages miss in protobuf 4 and later, which refuses code that an old compiler generated."""
 
+import ast
+import functools
+import sys
 from typing import Any
 
 from chainfpn.compat.shims import Module
 
 
-def _caffe_pb2() -> dict[str, Any]:
-    """Return the namespace of ``caffe_pb2``, made of the serialized description in the generated file.
+def _messages(name: str) -> dict[str, Any]:
+    """Return the namespace of a generated module, made of the serialized description in its source.
 
     It has a descriptor pool of its own: another ``caffe.proto`` may be loaded in the process.
     """
-    import ast
-    import importlib.resources
-
     from google.protobuf import descriptor_pool
     from google.protobuf.internal import builder
 
-    source = importlib.resources.files("chainer").joinpath("links/caffe/protobuf3/caffe_pb2.py").read_text("utf-8")
-    call = source[source.index("serialized_pb=_b(") : source.index("_sym_db.RegisterFileDescriptor")]
-    text = ast.literal_eval(call[call.index("(") + 1 : call.rindex("')") + 1])
+    loader: Any = sys.modules[name].__loader__
+    if not hasattr(loader, "get_source"):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    call = loader.get_source(name).partition("serialized_pb=_b(")[2].partition("_sym_db.RegisterFileDescriptor")[0]
     pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(text.encode("latin1"))
+    pool.AddSerializedFile(ast.literal_eval(call[: call.rindex("')") + 1]).encode("latin1"))
     descriptor = pool.FindFileByName("caffe.proto")
     contents: dict[str, Any] = {"DESCRIPTOR": descriptor}
     builder.BuildMessageAndEnumDescriptors(descriptor, contents)
-    builder.BuildTopDescriptorsAndMessages(descriptor, "caffe_pb2", contents)
+    builder.BuildTopDescriptorsAndMessages(descriptor, name, contents)
     return contents
 
 
-PROTOBUF = (
+PROTOBUF = tuple(
     Module(
-        "chainer.links.caffe.protobuf3.caffe_pb2",
+        name,
         since="protobuf 4.21",
-        needed_by="chainer: links.caffe, exporters",
+        needed_by=needed_by,
         stand_in="the same messages, made by today's protobuf",
-        contents=_caffe_pb2,
-    ),
+        contents=functools.partial(_messages, name),
+    )
+    for name, needed_by in (
+        ("chainer.links.caffe.protobuf3.caffe_pb2", "chainer: links.caffe, exporters"),
+        ("caffe_pb2", "chainercv: examples/pspnet/caffe2npz.py, which brings its own"),
+    )
 )
