@@ -1,7 +1,7 @@
 """Find the state dict in whatever was saved: a bare one, a wrapped one, a whole module, a trainer's checkpoint."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,7 +83,7 @@ def _wrappers(tree: Callable[[], Any]) -> Iterator[Any]:
         yield key
 
 
-def _mapping(value: Any) -> dict[Any, Any] | None:
+def _mapping(value: Any) -> Mapping[Any, Any] | None:
     """Return the items of something that holds named things, or ``None``."""
     if isinstance(value, Record):
         return value.entries or value.attributes()
@@ -95,12 +95,13 @@ def _tensor(value: Any) -> Tensor | Unsupported | None:
     return value if isinstance(value, (Tensor, Unsupported)) else None
 
 
-def _holds_tensors(value: Any) -> bool:
-    """Return whether there are tensors under names in a value, at most five mappings deep."""
-    level, seen = [value], set[int]()
+def _holds_tensors(value: Any, seen: set[int]) -> bool:
+    """Return whether there are tensors under names in a value, but for what was ``seen``; five mappings deep."""
+    level = [value]
     for _ in range(5):
-        mappings = [items for item in level if id(item) not in seen and (items := _mapping(item)) is not None]
-        seen |= set(map(id, level))
+        unseen = {id(item): item for item in level if id(item) not in seen}
+        seen |= unseen.keys()
+        mappings = [items for item in unseen.values() if (items := _mapping(item)) is not None]
         level = [item for items in mappings for item in items.values()]
         if any(_tensor(item) is not None for item in level):
             return True
@@ -118,11 +119,12 @@ def _wrapper(tree: Any) -> Any:
     if items is None:
         raise CheckpointError(f"holds a {type(tree).__name__} where a state dict belongs")
     for key in ENTRIES:
-        if key in items and _holds_tensors(items[key]):
+        if key in items and _holds_tensors(items[key], set()):
             return key
     if any(_tensor(item) is not None for item in items.values()):
         return None
-    holders = [key for key, item in items.items() if _holds_tensors(item)]
+    seen = set[int]()  # of one thing under two names, the first name does
+    holders = [key for key, item in items.items() if _holds_tensors(item, seen)]
     if len(holders) == 1:
         return holders[0]
     if not holders:

@@ -2,7 +2,9 @@
 
 import json
 import pathlib
+import pickle
 import random
+import struct
 import subprocess
 import sys
 from typing import NamedTuple
@@ -123,6 +125,54 @@ def test_random_damage_never_gets_past_the_reader(kind, tmp_path):
             damaged[rng.randrange(len(damaged))] = rng.choice((rng.randrange(256), 0, 255, 0x80))
         path.write_bytes(damaged)
         _read(path)
+
+
+def test_what_is_shared_without_end_is_walked_once(tmp_path):
+    path, rng = tmp_path / "shared.pkl", random.Random(0)
+    for i in range(3200):
+        data = bytearray(assembler.pickled(generator.shared(rng)))
+        for _ in range(rng.choice((0, 0, 1, 3))):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        path.write_bytes(data)
+        assert _read(path) is None, i
+
+
+@pytest.mark.parametrize("kind", ["shared_dicts", "tuple_keys", "shared_modules"])
+def test_a_few_kilobytes_do_not_keep_the_reader_busy(kind, tmp_path):
+    """What took minutes ends at once; a run that hangs is ended by the limit on all tests."""
+    many = {str(i): 1 for i in range(60)}
+    for _ in range(4):
+        many = {str(i): many for i in range(60)}
+    parts = tuple(range(99))
+    for _ in range(2):
+        parts = (parts,) * 99
+    key = pickle.dumps(parts, 2)[2:-1] + b"r\xff\xff\x00\x000}(" + b"j\xff\xff\x00\x00K\x01" * 2000 + b"u"
+    start = assembler.global_("some.where", "Module") + b")\x81}" + assembler.text("_parameters") + b"}s"
+    start += assembler.text("_modules") + b"}"
+    inside = assembler.text("a") + b"g%d\ns" + assembler.text("b") + b"g%d\ns"
+    modules = b"".join(start + inside % (i, i) + b"sbp%d\n0" % (i + 1) for i in range(60))
+    data = {
+        "shared_dicts": pickle.dumps({"x": many, "y": 1}, 2),
+        "tuple_keys": assembler.pickled(key),
+        "shared_modules": assembler.pickled(b"}p0\n0" + modules + b"g60\n"),
+    }[kind]
+    sentences = {
+        "shared_dicts": "holds no tensors with names",
+        "tuple_keys": "uses a tuple of more than 32 parts as a key",
+        "shared_modules": "has more than 20000 modules",
+    }
+    (tmp_path / "small.pkl").write_bytes(data)
+    with pytest.raises(weights_convert.CheckpointError, match=sentences[kind]):
+        weights_convert.read_checkpoint(tmp_path / "small.pkl")
+
+
+def test_a_long_history_beside_the_weights_is_harmless(tmp_path):
+    values = b"".join(b"G" + struct.pack(">d", i) for i in range(1_100_000))
+    pickled = assembler.pickled(
+        assembler.state_dict(model=assembler.state_dict(x=assembler.tensor()), history=b"(" + values + b"l")
+    )
+    (tmp_path / "history.pth").write_bytes(assembler.torch_zip(pickled))
+    assert set(weights_convert.read_checkpoint(tmp_path / "history.pth")) == {"x"}
 
 
 def test_a_refused_file_leaves_nothing_behind(tmp_path, capsys):

@@ -19,6 +19,9 @@ from weights_convert.read.zip_directory import read_directory
 MAX_SHARING = 8
 FREE_BYTES = 64 << 20
 
+#: The smallest stream of one storage has about so many bytes.
+_MIN_STREAM = 256
+
 #: Other files that people feed to a converter: how they begin, and what to say.
 _STRANGERS = (
     (b"\x89HDF\r\n\x1a\n", "is an HDF5 file (Keras, TensorFlow); there is no torch checkpoint in it"),
@@ -108,11 +111,11 @@ class _Slice:
 
 def _storages_in_pickles(source: Source) -> dict[tuple[str, str], Rebuilder]:
     """Return the rebuilder of storages in plain pickles of tensors: each is a legacy stream of one storage."""
-    left = [source.size]
+    left = [source.size + _MIN_STREAM]
 
     def load(data: Any) -> Any:
         view = data.bytes() if isinstance(data, Blob) else memoryview(data)
-        left[0] -= len(view)
+        left[0] -= max(len(view), _MIN_STREAM)
         if left[0] < 0:
             raise CheckpointError("the pickle loads the same bytes again and again")
         return torch_legacy.read_torch_legacy(_Slice(view))

@@ -51,7 +51,9 @@ def _array(shape: Shape, dtype: Any, fortran: Any, data: Any) -> Tensor | Unsupp
         raise CheckpointError("the pickle has an array without a dtype or a shape")
     name = dtype.name()
     if name is None:
-        return Unsupported(f"a NumPy array of dtype {str(dtype.code)[:20]!r}")
+        return Unsupported(
+            f"a NumPy array of dtype {dtype.code[:20] if isinstance(dtype.code, str) else 'of no name'!r}"
+        )
     data = latin1(data) if isinstance(data, str) else data
     data = Blob(memoryview(data)) if isinstance(data, bytes) else data
     if not isinstance(data, Blob):

@@ -15,7 +15,7 @@ Operation = Callable[["Machine"], Any]
 
 #: Limits against bombs: how deep things nest, and parts of a tuple that is a key (its hash looks at all of them).
 MAX_DEPTH = 300
-MAX_KEY_PARTS = 100
+MAX_KEY_PARTS = 32
 
 _KEY_TYPES = (str, int, float, bool, bytes, type(None))
 
@@ -145,7 +145,7 @@ def _newobj_ex(machine: "Machine") -> Any:
     kwargs = machine.pop()
     made = _newobj(machine)
     if isinstance(made, Record) and isinstance(kwargs, dict):
-        made.entries.update(kwargs)
+        made.entries = kwargs  # not copied: it may be the same for many
     elif kwargs:
         raise CheckpointError("the pickle makes an object with keyword arguments that nothing here takes")
     return made

@@ -1,6 +1,8 @@
 """What stands for the things a pickle talks about. Nothing here imports, calls or looks up what the pickle names."""
 
 import sys
+from collections import ChainMap
+from collections.abc import Mapping
 from typing import Any
 
 from weights_convert.errors import translate
@@ -70,11 +72,11 @@ class Record:
         self.entries: dict[Any, Any] = {}
         self.elements: list[Any] = []
 
-    def attributes(self) -> dict[Any, Any]:
+    def attributes(self) -> Mapping[Any, Any]:
         """Return the attributes the object would have, as far as its state is a dict of them."""
         state = self.state
-        if isinstance(state, tuple) and len(state) == 2:
-            return {k: v for part in state if isinstance(part, dict) for k, v in part.items()}
+        if isinstance(state, tuple) and len(state) == 2:  # __dict__, and what is in __slots__
+            return ChainMap(*(part for part in reversed(state) if isinstance(part, dict)))
         return state if isinstance(state, dict) else {}
 
 

@@ -23,7 +23,7 @@ class Rebuilder:
 
     def rebuild(self, args: tuple[Any, ...]) -> Any:
         """Return what the pickled call stands for."""
-        errors = (TypeError, IndexError, KeyError, AttributeError, OverflowError)
+        errors = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
         with translate(errors, f"the pickle gives {self.name} arguments that do not fit it"):
             return self._function(*args)
 

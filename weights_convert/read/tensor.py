@@ -233,5 +233,5 @@ def c_strides(shape: Shape) -> Shape:
 
 
 def _short(values: Shape) -> str:
-    text = str(tuple(values[:6]))
+    text = str(tuple(value if type(value) is int else "?" for value in values[:6]))  # all of a value may be without end
     return text if len(values) <= 6 else text[:-1] + ", ...)"

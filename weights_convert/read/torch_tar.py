@@ -65,7 +65,7 @@ def _triples(machine: Machine) -> Any:
     """Yield the entries of a list, whose length goes before it; the caller reads what comes after each."""
     count = machine.load()
     if type(count) is not int or not 0 <= count < _MAX_ITEMS:
-        raise CheckpointError(f"the file claims {count!r:.20} storages or tensors")
+        raise CheckpointError("the file does not say how many storages or tensors it has, or claims a million")
     for _ in range(count):
         entry = machine.load()
         if not isinstance(entry, tuple) or len(entry) != 3:

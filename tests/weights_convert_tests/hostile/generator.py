@@ -294,3 +294,32 @@ def _patch_end(data, at, new):
 def _zip64_locator(data, offset):
     start = data.rindex(b"PK\x05\x06")
     return data[:start] + b"PK\x06\x07" + b"\0" * 4 + offset + b"\1\0\0\0" + _patch_end(data, 16, b"\xff" * 4)[start:]
+
+
+def shared(rng):
+    """Return a pickle body of containers that hold each other again and again, some of them as keys."""
+    body, n = b"I0\np0\n0", 1
+    for _ in range(rng.randrange(4, 60)):
+        parts = [
+            b"g%d\n" % rng.randrange(n) if rng.random() < 0.3 else b"g%d\n" % (n - 1) for _ in range(rng.randrange(60))
+        ]
+        kind = rng.choice("tttlllddddd" if rng.random() < 0.98 else "s")
+        if kind == "d":
+            keys = [rng.choice([b"I%d\n" % i, a.text(str(i))]) for i in range(len(parts))]
+            if parts and rng.random() < 0.1:
+                keys[0] = parts[0]
+            parts = [key + part for key, part in zip(keys, parts, strict=True)]
+        opening, closing = {"t": (b"(", b"t"), "l": (b"(", b"l"), "d": (b"(", b"d"), "s": (b"(", b"\x91")}[kind]
+        body += opening + b"".join(parts) + closing + b"p%d\n0" % n
+        n += 1
+    last = b"g%d\n" % (n - 1)
+    rebuild, dtype = a.global_("torch._utils", "_rebuild_tensor_v2"), a.global_("numpy", "dtype")
+    ends = [
+        last,
+        a.state_dict(model=last),
+        a.call(rebuild, last, b"I0\n", last, last),
+        a.call(dtype, last),
+        a.call(a.global_("collections", "OrderedDict"), last),
+        a.global_("some.where", "Module") + last + b"\x81" + last + b"b",
+    ]
+    return body + rng.choice(ends)
