@@ -24,17 +24,12 @@ import contextlib
 import json
 import math
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any
 
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.options import add_device, add_json, add_weights, check_json, whole
 from chainfpn.cli.output import complete_file, writing_errors
 from chainfpn.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from chainfpn.datasets import DetectionDataset
-    from chainfpn.links import Detector
-    from chainfpn.training import Evaluation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _evaluate(detector, dataset, n, json_file)
 
 
-def _evaluate(detector: "Detector", dataset: "DetectionDataset", n: int, json_file: TextIO | None) -> int:
+def _evaluate(detector, dataset, n, json_file):
     """Evaluate and print; write what was printed to a file, if there is one."""
     from tqdm import tqdm
 
@@ -100,7 +95,7 @@ def _evaluate(detector: "Detector", dataset: "DetectionDataset", n: int, json_fi
     return 1 if n_broken else 0
 
 
-def _report_unknown_labels(detector: "Detector", dataset: "DetectionDataset") -> None:
+def _report_unknown_labels(detector, dataset):
     """Print which labels of the data the detector does not know, for they do not count."""
     known = dataset.label_names if detector.label_names is None else detector.label_names
     unknown = [name for name in dataset.label_names if name not in known]
@@ -108,7 +103,7 @@ def _report_unknown_labels(detector: "Detector", dataset: "DetectionDataset") ->
         print(f"not counted, for the detector does not know them: {', '.join(unknown)}", file=sys.stderr)
 
 
-def _coco(evaluation: "Evaluation") -> dict[str, dict[str, float]]:
+def _coco(evaluation):
     """Compute COCO's figures, or print why there are none."""
     try:
         return evaluation.coco()

@@ -19,12 +19,10 @@ from chainfpn.cli.errors import CommandError
 from chainfpn.cli.output import complete_file
 from chainfpn.cli.processes import communicator
 from chainfpn.cli.training_data import WarnOnce, left_out, make_iterator, open_data, share, use_masks
-from chainfpn.cli.training_losses import build_chain
-from chainfpn.cli.training_model import build_model
+from chainfpn.cli.training_model import build_chain, build_model
 from chainfpn.cli.training_report import KEY, Samples, write_report
 from chainfpn.cli.training_resume import Stop, resume, to_json
 from chainfpn.errors import InvalidArgument
-from chainfpn.links import MaskRCNN
 from weights_convert import CheckpointError
 
 #: Images that statistics of batch normalization are computed on at a time.
@@ -68,7 +66,7 @@ def _train(settings: argparse.Namespace, comm: Communicator) -> int:
     model = build_model(settings, train_data.label_names, log=print if first else _ignore, comm=comm)
     chain = build_chain(model, settings.loss)
     chain.to_device(device)
-    if isinstance(model, MaskRCNN):
+    if "masks" in model.extra_targets:
         use_masks(train_data, model.meta["model"])
     warn, warn_validation = WarnOnce(), WarnOnce()
     valid_data = datasets.ValidatedDataset(share(train_data, settings, comm), report=warn)
