@@ -13,6 +13,7 @@ class IndexedSequential(PickableSequentialChain):
 
     Args:
         *layers (callable): Links and functions of one argument.
+        start (int): Number of the first, where they are the end of a longer sequence.
 
     Example:
         >>> import chainer.functions as F, chainer.links as L
@@ -24,10 +25,10 @@ class IndexedSequential(PickableSequentialChain):
         (True, 3)
     """
 
-    def __init__(self, *layers):
+    def __init__(self, *layers, start: int = 0):
         super().__init__()
         with self.init_scope():
-            for i, layer in enumerate(layers):
+            for i, layer in enumerate(layers, start):
                 setattr(self, str(i), layer)
 
     def __len__(self):

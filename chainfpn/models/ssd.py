@@ -1,9 +1,10 @@
-"""SSD300 on VGG-16."""
+"""SSD300 on VGG-16, and SSDLite320 on MobileNetV3."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from chainfpn.models._detector import DetectorOptions, ImageSettings, build
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 _COCO = coco("ssd300_vgg16_coco-b556d3b4", box=25.1, eps=None, mean=CAFFE_MEAN, std=CAFFE_STD)
 
-RECORDS = detectors("ssd", __name__, {"ssd300_vgg16": {COCO_V1: _COCO}})
+_HALF = (0.5, 0.5, 0.5)
+_LITE_COCO = coco("ssdlite320_mobilenet_v3_large_coco-a79551df", box=21.3, eps=1e-3, mean=_HALF, std=_HALF)
+
+RECORDS = detectors(
+    "ssd", __name__, {"ssd300_vgg16": {COCO_V1: _COCO}, "ssdlite320_mobilenet_v3_large": {COCO_V1: _LITE_COCO}}
+)
 __all__ = [model.name for model in RECORDS]
 
 #: Per map: ratios of the default boxes, pixels per position; and the boxes' shares of the image, with one to follow.
@@ -112,3 +118,92 @@ def _trunk_classifier(options: SSDOptions) -> TrunkClassifier:
     places = {f"features/{i}/": f"backbone/features/{i}/" for i in range(POOL4)}
     places |= {f"features/{i}/": f"backbone/extra/0/{i - POOL4}/" for i in range(POOL4, POOL4 + 7)}
     return TrunkClassifier("vgg16", places, ("classifier/",), {"imagenet": "imagenet_features"})
+
+
+@dataclass(frozen=True)
+class SSDLiteOptions(SSDOptions):
+    """Options of SSDLite.
+
+    Attributes:
+        reduced_tail (bool): See :class:`~chainfpn.links.detectors.ssdlite.SSDLiteMobileNetV3`.
+        norm_eps (float): Epsilon of the batch normalizations.
+    """
+
+    reduced_tail: bool = True
+    norm_eps: float = 1e-3
+
+
+def ssdlite320_mobilenet_v3_large(
+    n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
+    class_ids: Sequence[int] | None = None, label_names: LabelNames = None, norm_eps: float | None = None,
+    reduced_tail: bool | None = None, **settings: Unpack[SSDSettings],
+) -> SSD:  # fmt: skip
+    """Build torchvision's ``ssdlite320_mobilenet_v3_large``, which sees every image as 320 x 320 pixels.
+
+    An option that is None takes what ``__meta__`` of the weights says, and if there is nothing, the default.
+
+    Args:
+        n_fg_class (int or None): Labels, background excluded; by default COCO's 80 on torchvision's 91 class ids.
+        pretrained_model (str, os.PathLike or None): Path of an .npz, or of a checkpoint to convert on the fly, or
+            ``'coco'`` for torchvision's.
+        pretrained_backbone (str, os.PathLike or None): Weights of the trunk alone, instead: ``'imagenet'`` or
+            ``'imagenet_v2'`` for torchvision's MobileNetV3, or the path of a classifier's .npz or checkpoint.
+        class_ids (sequence of int or None): For each label the class id of the network.
+        label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
+        norm_eps (float or None): Epsilon of the batch normalizations; 1e-3 by default.
+        reduced_tail (bool or None): Halve the channels of the last blocks; as torchvision does, True by default
+            unless there is a ``pretrained_backbone``.
+        **settings: Numbers by torchvision's names, see :class:`SSDSettings`.
+
+    Returns:
+        chainfpn.links.SSD: The detector.
+
+    Raises:
+        ValueError: if an option is out of its range, or there are weights for the trunk and for the whole.
+        TypeError: if there is no option of a name.
+        WeightsError: if the weights do not fit.
+        OSError: if they cannot be read or fetched.
+
+    Source:
+        Howard et al. 2019, section 6.3; torchvision 0.14 ``ssdlite320_mobilenet_v3_large``.
+    """
+    arguments = {**locals()}
+    if pretrained_backbone is not None and reduced_tail is None:
+        arguments["reduced_tail"] = False
+    default = SSDLiteOptions("ssdlite320_mobilenet_v3_large", settings=_LITE)
+    return build(default, arguments, _assemble_lite, trunk_classifier=_lite_trunk_classifier)
+
+
+_LITE = {"score_thresh": 0.001, "nms_thresh": 0.55, "detections_per_img": 300, "topk_candidates": 300}
+
+
+def _assemble_lite(options: SSDLiteOptions) -> SSD:
+    from chainfpn.boxes.default_boxes import DefaultBoxGenerator
+    from chainfpn.links.batch_normalization import BatchNormalization
+    from chainfpn.links.detectors.preprocess import Preprocess
+    from chainfpn.links.detectors.ssd import SSD
+    from chainfpn.links.detectors.ssdlite import SSDLiteHead, SSDLiteMobileNetV3
+
+    norm = partial(BatchNormalization, eps=options.norm_eps, decay=0.97)
+    backbone = SSDLiteMobileNetV3(norm=norm, reduced_tail=options.reduced_tail)
+    scales = (*(0.2 + (0.95 - 0.2) * level / 5 for level in range(6)), 1.0)
+    anchors = DefaultBoxGenerator(((2, 3),) * 6, scales, [320 / n for n in (20, 10, 5, 3, 2, 1)])
+    statistics = {"mean": _HALF, "std": _HALF, **options.settings_of("image_")}
+    return SSD(
+        backbone,
+        SSDLiteHead(backbone.out_channels, anchors.n_anchors, options.n_class_id, norm=norm),
+        anchors,
+        **options.base(Preprocess(**statistics, fixed_size=(320, 320), size_divisible=1)),
+        **options.settings_but("image_"),
+    )
+
+
+def _lite_trunk_classifier(options: SSDLiteOptions) -> TrunkClassifier:
+    from chainfpn.links.detectors.ssdlite import C4
+    from chainfpn.models._trunk_weights import TrunkClassifier
+
+    places = {f"features/{i}/": f"backbone/features/0/{i}/" for i in range(C4)}
+    places |= {f"features/{C4}/block/0/": f"backbone/features/0/{C4}/"}
+    places |= {f"features/{C4}/block/": "backbone/features/1/0/"}
+    places |= {f"features/{i}/": f"backbone/features/1/{i - C4}/" for i in range(C4 + 1, C4 + 4)}
+    return TrunkClassifier("mobilenet_v3_large", places, ("classifier/",))
