@@ -89,9 +89,15 @@ class DetectorOptions:
         """Return the settings whose names begin so, without that beginning."""
         return {key.removeprefix(prefix): v for key, v in self.settings.items() if key.startswith(prefix)}
 
-    def settings_but(self, *prefixes: str) -> dict[str, Any]:
-        """Return the settings whose names begin otherwise."""
-        return {key: value for key, value in self.settings.items() if not key.startswith(prefixes)}
+    @property
+    def image_settings(self) -> dict[str, Any]:
+        """The settings that are arguments of :class:`~chainfpn.links.Preprocess`."""
+        return {key.removeprefix("image_"): v for key, v in self.settings.items() if key in _names(ImageSettings)}
+
+    def head_settings(self, *prefixes: str) -> dict[str, Any]:
+        """Return the settings that are of no image, and whose names begin otherwise."""
+        image = _names(ImageSettings)
+        return {key: v for key, v in self.settings.items() if key not in image and not key.startswith(prefixes)}
 
     def base(self, preprocess: Preprocess) -> dict[str, Any]:
         """Return the arguments of :class:`~chainfpn.links.Detector`."""
@@ -158,7 +164,7 @@ class PyramidOptions(DetectorOptions):
         """Return what brings images into a batch: by default torchvision's."""
         from chainfpn.links.detectors.preprocess import Preprocess
 
-        return (kind or Preprocess)(self.min_size, self.max_size, **self.settings_of("image_"))
+        return (kind or Preprocess)(self.min_size, self.max_size, **self.image_settings)
 
     def anchor_generator(self, sizes: Sequence[Sequence[float]], kind: Callable[..., Any] | None = None) -> Any:
         """Return the anchor generator of the pyramid.

@@ -148,7 +148,7 @@ def assemble_rcnn(
         RoIHeads(
             box_head,
             FastRCNNPredictor(options.head_channels, options.n_class_id),
-            **{**rules.roi_heads, **options.settings_of("box_"), **options.settings_but("rpn_", "box_", "image_")},
+            **{**rules.roi_heads, **options.settings_of("box_"), **options.head_settings("rpn_", "box_")},
             **({} if branch is None else branch(norm)),
         ),
         **options.base(options.preprocess(rules.preprocess)),

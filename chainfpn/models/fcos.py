@@ -62,7 +62,7 @@ def _assemble(options: FCOSOptions) -> FCOS:
         FCOSHead(options.fpn_channels, options.n_class_id),
         anchors,
         **options.base(options.preprocess()),
-        **options.settings_but("image_"),
+        **options.head_settings(),
     )
 
 

@@ -63,7 +63,7 @@ def _assemble(options: DenseOptions, *, v2: bool = False) -> RetinaNet:
         RetinaNetHead(options.fpn_channels, anchors.n_anchors, options.n_class_id, **version),
         anchors,
         **options.base(options.preprocess()),
-        **options.settings_but("image_"),
+        **options.head_settings(),
     )
 
 
