@@ -32,15 +32,17 @@ _TORCHVISION = {
 
 
 class ImageSettings(TypedDict, total=False):
-    """Statistics of the input, by torchvision's names.
+    """Statistics of the input and its padding, by torchvision's names.
 
     Attributes:
         image_mean (sequence of float): Per channel, for pixels in 0..1.
         image_std (sequence of float): The same.
+        size_divisible (int): What the sides of a batch are a multiple of.
     """
 
     image_mean: Sequence[float]
     image_std: Sequence[float]
+    size_divisible: int
 
 
 @dataclass(frozen=True)

@@ -101,12 +101,12 @@ def _assemble(options: SSDOptions) -> SSD:
 
     backbone = SSDVGG16()
     anchors = DefaultBoxGenerator(ASPECT_RATIOS, SCALES, STEPS)
-    statistics = {"mean": CAFFE_MEAN, "std": CAFFE_STD, **options.image_settings}
+    image = {"mean": CAFFE_MEAN, "std": CAFFE_STD, "size_divisible": 1, **options.image_settings}
     return SSD(
         backbone,
         SSDHead(backbone.out_channels, anchors.n_anchors, options.n_class_id),
         anchors,
-        **options.base(Preprocess(**statistics, fixed_size=(300, 300), size_divisible=1)),
+        **options.base(Preprocess(fixed_size=(300, 300), **image)),
         **options.head_settings(),
     )
 
@@ -188,12 +188,12 @@ def _assemble_lite(options: SSDLiteOptions) -> SSD:
     backbone = SSDLiteMobileNetV3(norm=norm, reduced_tail=options.reduced_tail)
     scales = (*(0.2 + (0.95 - 0.2) * level / 5 for level in range(6)), 1.0)
     anchors = DefaultBoxGenerator(((2, 3),) * 6, scales, [320 / n for n in (20, 10, 5, 3, 2, 1)])
-    statistics = {"mean": _HALF, "std": _HALF, **options.image_settings}
+    image = {"mean": _HALF, "std": _HALF, "size_divisible": 1, **options.image_settings}
     return SSD(
         backbone,
         SSDLiteHead(backbone.out_channels, anchors.n_anchors, options.n_class_id, norm=norm),
         anchors,
-        **options.base(Preprocess(**statistics, fixed_size=(320, 320), size_divisible=1)),
+        **options.base(Preprocess(fixed_size=(320, 320), **image)),
         **options.head_settings(),
     )
 

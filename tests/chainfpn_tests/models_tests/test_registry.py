@@ -124,3 +124,10 @@ assert [model.builder.__name__ for model in models.MODELS.values()] == models.li
 def test_an_option_of_another_name_is_named(option, message):
     with pytest.raises(TypeError, match=f"^fasterrcnn_resnet50_fpn: {message}"):
         models.fasterrcnn_resnet50_fpn(**{option: 1})
+
+
+def test_the_sides_of_a_batch_are_multiples_of_what_is_asked_for():
+    with without_initial_values():
+        link = models.fasterrcnn_resnet_fpn(18, 1, stages=(1, 2), min_size=40, max_size=64, size_divisible=8)
+    assert link.prepare([np.zeros((3, 40, 40), np.float32)])[0].shape == (1, 3, 40, 40)
+    assert link.meta["arguments"]["size_divisible"] == 8
