@@ -191,7 +191,7 @@ def _mobilenet_classifier(options: RCNNOptions) -> TrunkClassifier:
 def fasterrcnn_resnet50_fpn(
     n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
     class_ids: Sequence[int] | None = None, label_names: LabelNames = None, norm_eps: float | None = None,
-    min_size: Sizes = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
+    min_size: Sizes | None = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
     aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
     **settings: Unpack[FasterRCNNSettings],
 ) -> FasterRCNN:  # fmt: skip
@@ -233,7 +233,7 @@ def fasterrcnn_resnet50_fpn(
 def fasterrcnn_resnet50_fpn_v2(
     n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
     class_ids: Sequence[int] | None = None, label_names: LabelNames = None, norm_eps: float | None = None,
-    min_size: Sizes = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
+    min_size: Sizes | None = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
     aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
     **settings: Unpack[FasterRCNNSettings],
 ) -> FasterRCNN:  # fmt: skip
@@ -276,7 +276,7 @@ def fasterrcnn_resnet_fpn(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None, *,
     pretrained_backbone: Pretrained = None, stages: Sequence[int] | None = None, fpn_channels: int | None = None,
     head_channels: int | None = None, class_ids: Sequence[int] | None = None, label_names: LabelNames = None,
-    norm: str | Norm = None, norm_eps: float | None = None, min_size: Sizes = None, max_size: int | None = None,
+    norm: str | Norm = None, norm_eps: float | None = None, min_size: Sizes | None = None, max_size: int | None = None,
     anchor_sizes: AnchorSizes = None, aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
     rules: str | None = None, **settings: Unpack[FasterRCNNSettings],
 ) -> FasterRCNN:  # fmt: skip
@@ -329,7 +329,7 @@ def fasterrcnn_resnet_fpn_v2(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None, *,
     pretrained_backbone: Pretrained = None, stages: Sequence[int] | None = None, fpn_channels: int | None = None,
     head_channels: int | None = None, class_ids: Sequence[int] | None = None, label_names: LabelNames = None,
-    norm: str | Norm = None, norm_eps: float | None = None, min_size: Sizes = None, max_size: int | None = None,
+    norm: str | Norm = None, norm_eps: float | None = None, min_size: Sizes | None = None, max_size: int | None = None,
     anchor_sizes: AnchorSizes = None, aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
     rules: str | None = None, **settings: Unpack[FasterRCNNSettings],
 ) -> FasterRCNN:  # fmt: skip
@@ -381,7 +381,7 @@ def fasterrcnn_resnet_fpn_v2(
 def fasterrcnn_mobilenet_v3_large_fpn(
     n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
     class_ids: Sequence[int] | None = None, label_names: LabelNames = None, norm_eps: float | None = None,
-    min_size: Sizes = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
+    min_size: Sizes | None = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
     aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
     **settings: Unpack[FasterRCNNSettings],
 ) -> FasterRCNN:  # fmt: skip
@@ -425,7 +425,7 @@ def fasterrcnn_mobilenet_v3_large_fpn(
 def fasterrcnn_mobilenet_v3_large_320_fpn(
     n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
     class_ids: Sequence[int] | None = None, label_names: LabelNames = None, norm_eps: float | None = None,
-    min_size: Sizes = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
+    min_size: Sizes | None = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
     aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
     **settings: Unpack[FasterRCNNSettings],
 ) -> FasterRCNN:  # fmt: skip

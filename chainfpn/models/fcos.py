@@ -69,7 +69,7 @@ def _assemble(options: FCOSOptions) -> FCOS:
 def fcos_resnet50_fpn(
     n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
     class_ids: Sequence[int] | None = None, label_names: LabelNames = None, norm_eps: float | None = None,
-    min_size: Sizes = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
+    min_size: Sizes | None = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
     aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None, **settings: Unpack[FCOSSettings],
 ) -> FCOS:  # fmt: skip
     """Build torchvision's ``fcos_resnet50_fpn``.
@@ -111,7 +111,7 @@ def fcos_resnet_fpn(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None, *,
     pretrained_backbone: Pretrained = None, stages: Sequence[int] | None = None, fpn_channels: int | None = None,
     class_ids: Sequence[int] | None = None, label_names: LabelNames = None, norm: str | Norm = None,
-    norm_eps: float | None = None, min_size: Sizes = None, max_size: int | None = None,
+    norm_eps: float | None = None, min_size: Sizes | None = None, max_size: int | None = None,
     anchor_sizes: AnchorSizes = None, aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
     p6_from_trunk: bool | None = None, p7_relu: bool | None = None, **settings: Unpack[FCOSSettings],
 ) -> FCOS:  # fmt: skip

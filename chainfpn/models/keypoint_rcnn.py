@@ -61,7 +61,7 @@ def _assemble(options: KeypointOptions) -> KeypointRCNN:
 def keypointrcnn_resnet50_fpn(
     n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
     n_keypoint: int | None = None, class_ids: Sequence[int] | None = None, label_names: LabelNames = None,
-    norm_eps: float | None = None, min_size: Sizes = None, max_size: int | None = None,
+    norm_eps: float | None = None, min_size: Sizes | None = None, max_size: int | None = None,
     anchor_sizes: AnchorSizes = None, aspect_ratios: Sequence[float] | None = None,
     **settings: Unpack[FasterRCNNSettings],
 ) -> KeypointRCNN:  # fmt: skip
@@ -104,7 +104,7 @@ def keypointrcnn_resnet_fpn(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None, *,
     pretrained_backbone: Pretrained = None, stages: Sequence[int] | None = None, fpn_channels: int | None = None,
     head_channels: int | None = None, n_keypoint: int | None = None, class_ids: Sequence[int] | None = None,
-    label_names: LabelNames = None, norm: str | Norm = None, norm_eps: float | None = None, min_size: Sizes = None,
+    label_names: LabelNames = None, norm: str | Norm = None, norm_eps: float | None = None, min_size: Sizes | None = None,
     max_size: int | None = None, anchor_sizes: AnchorSizes = None, aspect_ratios: Sequence[float] | None = None,
     **settings: Unpack[FasterRCNNSettings],
 ) -> KeypointRCNN:  # fmt: skip

@@ -53,7 +53,7 @@ def _assemble_v2(options: RCNNOptions) -> MaskRCNN:
 def maskrcnn_resnet50_fpn(
     n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
     class_ids: Sequence[int] | None = None, label_names: LabelNames = None, norm_eps: float | None = None,
-    min_size: Sizes = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
+    min_size: Sizes | None = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
     aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
     **settings: Unpack[FasterRCNNSettings],
 ) -> MaskRCNN:  # fmt: skip
@@ -95,7 +95,7 @@ def maskrcnn_resnet50_fpn(
 def maskrcnn_resnet50_fpn_v2(
     n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
     class_ids: Sequence[int] | None = None, label_names: LabelNames = None, norm_eps: float | None = None,
-    min_size: Sizes = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
+    min_size: Sizes | None = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
     aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
     **settings: Unpack[FasterRCNNSettings],
 ) -> MaskRCNN:  # fmt: skip
@@ -138,7 +138,7 @@ def maskrcnn_resnet_fpn(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None, *,
     pretrained_backbone: Pretrained = None, stages: Sequence[int] | None = None, fpn_channels: int | None = None,
     head_channels: int | None = None, class_ids: Sequence[int] | None = None, label_names: LabelNames = None,
-    norm: str | Norm = None, norm_eps: float | None = None, min_size: Sizes = None, max_size: int | None = None,
+    norm: str | Norm = None, norm_eps: float | None = None, min_size: Sizes | None = None, max_size: int | None = None,
     anchor_sizes: AnchorSizes = None, aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
     rules: str | None = None, **settings: Unpack[FasterRCNNSettings],
 ) -> MaskRCNN:  # fmt: skip
@@ -191,7 +191,7 @@ def maskrcnn_resnet_fpn_v2(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None, *,
     pretrained_backbone: Pretrained = None, stages: Sequence[int] | None = None, fpn_channels: int | None = None,
     head_channels: int | None = None, class_ids: Sequence[int] | None = None, label_names: LabelNames = None,
-    norm: str | Norm = None, norm_eps: float | None = None, min_size: Sizes = None, max_size: int | None = None,
+    norm: str | Norm = None, norm_eps: float | None = None, min_size: Sizes | None = None, max_size: int | None = None,
     anchor_sizes: AnchorSizes = None, aspect_ratios: Sequence[float] | None = None, stride_in_1x1: bool | None = None,
     rules: str | None = None, **settings: Unpack[FasterRCNNSettings],
 ) -> MaskRCNN:  # fmt: skip

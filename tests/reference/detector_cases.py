@@ -53,6 +53,7 @@ CASES = {
     "retinanet_resnet50_fpn_v2": Case(n_detections=8),
     "fcos_resnet50_fpn": Case(n_detections=8),
     "ssd300_vgg16": Case(sizes=((300, 300),), n_detections=8),
+    "ssdlite320_mobilenet_v3_large": Case(sizes=((320, 320),), n_detections=8),
 }
 KUANGLIU_CASES = {"retinanet_kuangliu": Case(sizes=((100, 100), (100, 100))), "fpn50": Case(), "fpn101": Case()}
 

@@ -71,5 +71,5 @@ def test_settings_are_torchvisions(torchvision_live):
         with without_initial_values():
             model = models.MODELS[builder].builder()
         found |= {f"{builder}: {name}": [float(value) for value in values] for name, values in ours(model)}
-    assert len(CASES) == 11
+    assert len(CASES) == 12
     assert found == {name: values.tolist() for name, values in expected.items()}

@@ -21,6 +21,7 @@ ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for
 
 #: Sides of the images that are larger than others', for nothing would be left of them.
 SIDES = {"alexnet": 63, "squeezenet1_0": 65, "squeezenet1_1": 65, "inception_v3": 75, "ssd300_vgg16": 300}
+SIDES["ssdlite320_mobilenet_v3_large"] = 320
 
 #: What the audit hook below hears of while it listens.
 heard, listening = [], []

@@ -25,11 +25,11 @@ UNUSUAL = {
     "mobilenet": {"n_class": 5, "width_mult": 0.5},
     "kuangliu_fpn": {"align_corners": True},
     "kuangliu_retinanet": {"n_fg_class": 3, "label_names": ("a", "b", "c"), "image_size": 64},
-    "ssd": {"n_fg_class": 2, "class_ids": (2, 5), "image_mean": (0.5, 0.5, 0.5)},
+    "ssd": {"n_fg_class": 2, "class_ids": (2, 5), "topk_candidates": 7, "image_mean": (0.5, 0.5, 0.5)},
 }
 PYRAMID = {"n_fg_class": 2, "class_ids": (2, 5), "label_names": ("cat", "dog"), "min_size": 48, "max_size": 64}
-RCNN = {**PYRAMID, "rpn_nms_thresh": 0.6}
-DENSE = {**PYRAMID, "norm_eps": 1e-3}
+RCNN = {**PYRAMID, "box_score_thresh": 0.3, "rpn_nms_thresh": 0.6, "bbox_reg_weights": (1.0, 2.0, 3.0, 4.0)}
+DENSE = {**PYRAMID, "score_thresh": 0.3, "topk_candidates": 7, "norm_eps": 1e-3}
 FREE = {"depth": 18, "stages": (2, 3), "fpn_channels": 32, "norm": "group"}
 
 

@@ -19,7 +19,7 @@ RCNN = (
     "keypointrcnn_resnet50_fpn",
 )
 RETINANET = "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2"
-NAMES = (*RCNN, *RETINANET, "fcos_resnet50_fpn", "ssd300_vgg16")
+NAMES = (*RCNN, *RETINANET, "fcos_resnet50_fpn", "ssd300_vgg16", "ssdlite320_mobilenet_v3_large")
 
 #: Reads the numbers off torchvision's own models, which need no weights for that.
 CODE = f"""
