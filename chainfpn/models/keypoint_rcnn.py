@@ -105,7 +105,8 @@ def keypointrcnn_resnet_fpn(
     pretrained_backbone: Pretrained = None, stages: Sequence[int] | None = None, fpn_channels: int | None = None,
     head_channels: int | None = None, n_keypoint: int | None = None, class_ids: Sequence[int] | None = None,
     label_names: LabelNames = None, norm: str | Norm = None, norm_eps: float | None = None,
-    min_size: Sizes | None = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None, aspect_ratios: Sequence[float] | None = None,
+    min_size: Sizes | None = None, max_size: int | None = None, anchor_sizes: AnchorSizes = None,
+    aspect_ratios: Sequence[float] | None = None,
     **settings: Unpack[FasterRCNNSettings],
 ) -> KeypointRCNN:  # fmt: skip
     """Build Keypoint R-CNN on any ResNet, any of its stages, any width of pyramid and head.
