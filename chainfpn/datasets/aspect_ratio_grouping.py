@@ -1,10 +1,13 @@
 """Batches of images of one orientation."""
 
+from collections.abc import Sequence
+
 import chainer
 import numpy as np
 
 from chainfpn._attributes import Fixed
 from chainfpn._typing import Array
+from chainfpn.datasets.detection_dataset import DetectionDataset
 from chainfpn.errors import InvalidArgument
 
 #: What the state consists of: attributes without their underscore.
@@ -41,12 +44,7 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
     dataset, batch_size, groups = Fixed(), Fixed(), Fixed()
 
     def __init__(
-        self,
-        dataset: chainer.dataset.DatasetMixin,
-        batch_size: int,
-        groups: Array | None = None,
-        *,
-        shuffle: bool = True,
+        self, dataset: Sequence, batch_size: int, groups: Array | None = None, *, shuffle: bool = True
     ) -> None:
         name, n = type(self).__name__, len(dataset)
         numbers = np.zeros(n, dtype=int) if groups is None else np.asarray(groups)
@@ -142,7 +140,7 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
                 return indices
 
 
-def orientation_groups(dataset: chainer.dataset.DatasetMixin) -> Array:
+def orientation_groups(dataset: DetectionDataset) -> Array:
     """Return the orientation of each image, without reading pixels.
 
     Args:

@@ -14,8 +14,13 @@ from chainfpn._attributes import Fixed
 from chainfpn._typing import Array, Communicator, Report
 from chainfpn.datasets import DataError, DetectionDataset
 from chainfpn.errors import InvalidArgument
+from chainfpn.links import Detector
 from chainfpn.training.coco_evaluation import evaluate_coco, run_lengths
 from weights_convert import few
+
+#: What every image of an evaluation has, and what it may have, by the names of evaluate_coco.
+_REQUIRED = ("pred_bboxes", "pred_labels", "pred_scores", "gt_bboxes", "gt_labels")
+_OPTIONAL = ("gt_areas", "gt_crowdeds", "pred_masks", "gt_masks")
 
 
 class Evaluation:
@@ -31,7 +36,7 @@ class Evaluation:
 
     def __init__(self, label_names: Iterable[str]) -> None:
         self.label_names = tuple(label_names)
-        self._images: dict[int, tuple[dict, dict]] = {}
+        self._images: dict[int, dict] = {}
 
     @property
     def n_images(self) -> int:
@@ -46,7 +51,11 @@ class Evaluation:
             detections (dict of str to array): ``bbox``, ``label``, ``score`` and perhaps ``mask``.
             ground_truth (dict of str to array): ``bbox``, ``label`` and perhaps ``area``, ``crowded`` and ``mask``.
         """
-        self._images[i] = _compressed(detections), _compressed(ground_truth)
+        self._images[i] = {
+            f"{side}_{key}{'es' if key == 'bbox' else 's'}": run_lengths(value) if key == "mask" else value
+            for side, values in (("pred", detections), ("gt", ground_truth))
+            for key, value in values.items()
+        }
 
     def merge(self, other: "Evaluation") -> None:
         """Add all images of another evaluation.
@@ -63,12 +72,12 @@ class Evaluation:
             dict of str to float: An entry per label, nan where there is no ground truth.
         """
         ap = np.full(len(self.label_names), np.nan)
-        detections, ground_truth = self._sides()
-        if any((~gt["crowded"]).any() if "crowded" in gt else len(gt["label"]) for gt in ground_truth):
+        n_gts = (np.count_nonzero(~image.get("gt_crowdeds", image["gt_labels"] < 0)) for image in self._images.values())
+        if any(n_gts):
+            columns = self._columns()
             with np.errstate(invalid="ignore"):
-                predicted = _columns(detections, "bbox", "label", "score")
-                columns = *predicted, *_columns(ground_truth, "bbox", "label", "crowded")
-                precisions = eval_detection_voc(*columns)["ap"]
+                arrays = (columns[key] for key in _REQUIRED)
+                precisions = eval_detection_voc(*arrays, columns.get("gt_crowdeds"))["ap"]
             ap[: len(precisions)] = precisions
         return dict(zip(self.label_names, map(float, ap), strict=True))
 
@@ -81,17 +90,13 @@ class Evaluation:
         Raises:
             ImportError: if pycocotools is not installed.
         """
-        detections, ground_truth = self._sides()
-        predicted = _columns(detections, "bbox", "label", "score", "mask")
-        expected = _columns(ground_truth, "bbox", "label", "area", "crowded", "mask")
-        options = dict(zip(("pred_bboxes", "pred_labels", "pred_scores", "pred_masks"), predicted, strict=True))
-        names = ("gt_bboxes", "gt_labels", "gt_areas", "gt_crowdeds", "gt_masks")
-        return evaluate_coco(**options, **dict(zip(names, expected, strict=True)))
+        return evaluate_coco(**self._columns())
 
-    def _sides(self) -> tuple[list[dict], list[dict]]:
-        """Return detections and ground truth, lists with an entry per image."""
+    def _columns(self) -> dict[str, list]:
+        """Return what all images have, lists with an entry per image, as :func:`evaluate_coco` takes it."""
         images = [self._images[i] for i in sorted(self._images)]
-        return [detections for detections, _ in images], [ground_truth for _, ground_truth in images]
+        keys = [key for key in (*_REQUIRED, *_OPTIONAL) if all(key in image for image in images)]
+        return {key: [image[key] for image in images] for key in keys}
 
 
 class DetectionEvaluator(extensions.Evaluator):
@@ -124,7 +129,7 @@ class DetectionEvaluator(extensions.Evaluator):
     def __init__(
         self,
         dataset: DetectionDataset,
-        target: chainer.Link,
+        target: Detector,
         *,
         coco: bool = False,
         report: Report | None = None,
@@ -161,11 +166,7 @@ class DetectionEvaluator(extensions.Evaluator):
 
 
 def evaluate(
-    detector: chainer.Link,
-    dataset: DetectionDataset,
-    *,
-    indices: Iterable[int] | None = None,
-    report: Report | None = None,
+    detector: Detector, dataset: DetectionDataset, *, indices: Iterable[int] | None = None, report: Report | None = None
 ) -> Evaluation:
     """Run a detector on a data set.
 
@@ -212,7 +213,7 @@ def evaluate(
     return evaluation
 
 
-def match_labels(detector: Any, dataset: DetectionDataset) -> tuple[tuple[str, ...], Array, Array]:
+def match_labels(detector: Detector, dataset: DetectionDataset) -> tuple[tuple[str, ...], Array, Array]:
     """Find the labels that a detector and a data set have in common, in the order of the data set.
 
     Args:
@@ -261,16 +262,7 @@ def _read_ground_truth(dataset: DetectionDataset, i: int) -> dict[str, Array]:
     return {"crowded" if key == "difficult" else key: value for key, value in zip(keys, values, strict=True)}
 
 
-def _compressed(values: dict[str, Array]) -> dict[str, Any]:
-    return {key: run_lengths(value) if key == "mask" else value for key, value in values.items()}
-
-
 def _relabelled(values: dict[str, Array], table: Array) -> dict[str, Array]:
     """Map the labels, and drop the boxes whose label is in no table."""
     label = table[values["label"]]
     return {key: (label if key == "label" else value)[label >= 0] for key, value in values.items()}
-
-
-def _columns(images: list[dict], *keys: str) -> list[Any]:
-    """Return the values of each key, None instead of those that not every image has."""
-    return [[values[key] for values in images] if all(key in v for v in images) else None for key in keys]
