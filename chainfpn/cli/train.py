@@ -27,7 +27,6 @@ from typing import Any
 
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.options import amounts, numbers, pair, real, whole, words
-from chainfpn.cli.training_resume import resumed_settings
 
 
 def _option(
@@ -111,6 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the sub-command; see :mod:`chainfpn.cli.main`."""
     given = vars(arguments)
     if given.get("resume"):
+        from chainfpn.cli.training_resume import resumed_settings
+
         settings = resumed_settings(given, DEFAULTS)
     elif (arguments.out / "train.json").exists():
         raise CommandError(

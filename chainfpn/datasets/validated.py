@@ -5,6 +5,7 @@ import sys
 import chainer
 import numpy as np
 
+from chainfpn._attributes import Fixed
 from chainfpn._typing import Report, Size
 from chainfpn.datasets._files import DataError
 from chainfpn.datasets.detection_dataset import DetectionDataset, normalize_index
@@ -32,6 +33,8 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
     Raises:
         ValueError: if there is no ``img`` or ``bbox`` among the keys.
     """
+
+    dataset = Fixed()
 
     def __init__(self, dataset: DetectionDataset, report: Report | None = None) -> None:
         if not {"img", "bbox"} <= set(dataset.keys):
