@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chainfpn.links.classifier import Classifier, ClassifierPreprocess
+from chainfpn.models._detector import check_options
 from chainfpn.models._weights import Weights, find_weights, resolve_label_names
 from chainfpn.models.registry import find_weight_file
 from chainfpn.serialization import WeightsError
@@ -28,7 +29,7 @@ def build_classifier(
     Args:
         name (str): The builder.
         make (callable): Makes the link from ``n_class`` and a value for every option.
-        arguments (mapping): The builder's arguments; None stands for nothing.
+        arguments (mapping): The builder's arguments, ``options`` among them; None stands for nothing.
         defaults (mapping): Every option and its default.
         convert_as (str or None): See :func:`~chainfpn.models._weights.find_weights`.
         auxiliary (tuple of str): Beginnings of the names of auxiliary heads, which ``aux_logits`` switches.
@@ -37,9 +38,12 @@ def build_classifier(
         chainfpn.links.Classifier: The model.
 
     Raises:
+        TypeError: if there is no option of a name.
         WeightsError: naming everything that does not fit.
         OSError: if the weights cannot be read or fetched.
     """
+    check_options(name, arguments["options"])
+    arguments = {**arguments, **arguments["options"]}
     weights = find_weights(arguments["pretrained_model"], name=name, convert_as=convert_as)
     weights = Weights({}, {}, "") if weights is None else weights
     source = weights.meta.get("source", {})
@@ -49,7 +53,7 @@ def build_classifier(
         stored.setdefault("aux_logits", any(key.startswith(auxiliary) for key in weights.arrays))
     options = {
         key: next(
-            value for value in (arguments[key], stored.get(key), default) if value is not None or value is default
+            value for value in (arguments.get(key), stored.get(key), default) if value is not None or value is default
         )
         for key, default in defaults.items()
     }

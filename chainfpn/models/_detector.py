@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from chainfpn.errors import InvalidArgument
 from chainfpn.models._record import COCO_CLASS_IDS, RESNETS
-from chainfpn.models._types import AnchorSizes, LabelNames, Norm, Sizes
+from chainfpn.models._types import AnchorSizes, LabelNames, Norm, Pretrained, Sizes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -31,6 +31,19 @@ _TORCHVISION = {
 }
 
 
+class DetectorArguments(TypedDict, total=False):
+    """Options of every detector; what is left out or None is what the weights' ``__meta__`` says, else the default.
+
+    Attributes:
+        pretrained_backbone (str, os.PathLike): Weights of the trunk alone: ``'imagenet'`` or ``'imagenet_v2'`` for
+            torchvision's of the classifier, or the path of a classifier's .npz or checkpoint.
+        label_names (str, sequence of str): Names of the labels, or ``'coco'`` or ``'voc'``.
+    """
+
+    pretrained_backbone: Pretrained
+    label_names: LabelNames
+
+
 class ImageSettings(TypedDict, total=False):
     """Statistics of the input and its padding, by torchvision's names.
 
@@ -45,6 +58,26 @@ class ImageSettings(TypedDict, total=False):
     size_divisible: int
 
 
+class PyramidArguments(DetectorArguments, ImageSettings, total=False):
+    """Options of the detectors on a trunk and a pyramid, see :class:`PyramidOptions`."""
+
+    class_ids: Sequence[int]
+    norm_eps: float
+    min_size: Sizes
+    max_size: int
+    anchor_sizes: AnchorSizes
+    aspect_ratios: Sequence[float]
+    stride_in_1x1: bool
+
+
+class AnyResNetArguments(PyramidArguments, total=False):
+    """Options of the detectors on any ResNet, see :class:`PyramidOptions`."""
+
+    stages: Sequence[int]
+    fpn_channels: int
+    norm: str | Norm
+
+
 @dataclass(frozen=True)
 class DetectorOptions:
     """Options of every detector.
@@ -55,7 +88,6 @@ class DetectorOptions:
         class_ids (sequence of int or None): For each label the class id of the network.
         label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
         settings (mapping): Numbers of preprocessing, heads and training, by torchvision's names.
-        allowed (type): The TypedDict that says which settings there are.
     """
 
     name: str
@@ -63,15 +95,6 @@ class DetectorOptions:
     class_ids: Sequence[int] | None = None
     label_names: LabelNames = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    allowed: type = ImageSettings
-
-    def __post_init__(self) -> None:
-        known = sorted(_names(self.allowed))
-        for key in self.settings:
-            if key in _TORCHVISION:
-                raise TypeError(f"{self.name}: there is no option {key!r}; here it is {_TORCHVISION[key]}")
-            if key not in known:
-                raise TypeError(f"{self.name}: there is no option {key!r}; the settings are {', '.join(known)}")
 
     @property
     def n_class_id(self) -> int:
@@ -94,11 +117,13 @@ class DetectorOptions:
     @property
     def image_settings(self) -> dict[str, Any]:
         """The settings that are arguments of :class:`~chainfpn.links.Preprocess`."""
-        return {key.removeprefix("image_"): v for key, v in self.settings.items() if key in _names(ImageSettings)}
+        return {
+            key.removeprefix("image_"): v for key, v in self.settings.items() if key in ImageSettings.__optional_keys__
+        }
 
     def head_settings(self, *prefixes: str) -> dict[str, Any]:
         """Return the settings that are of no image, and whose names begin otherwise."""
-        image = _names(ImageSettings)
+        image = ImageSettings.__optional_keys__
         return {key: v for key, v in self.settings.items() if key not in image and not key.startswith(prefixes)}
 
     def base(self, preprocess: Preprocess) -> dict[str, Any]:
@@ -147,7 +172,6 @@ class PyramidOptions(DetectorOptions):
     stride_in_1x1: bool = False
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.trunk not in RESNETS:
             names = f"18, 34, 50, 101, 152 or one of {', '.join(RESNETS)}"
             raise InvalidArgument(self.name, "depth", names, self.depth)
@@ -215,7 +239,7 @@ def build(
 
     Args:
         default (DetectorOptions): Every option's default.
-        arguments (dict): What the caller passed to the builder; None stands for nothing.
+        arguments (dict): The builder's arguments, ``options`` among them; None stands for nothing.
         assemble (callable): Options to the detector.
         trunk_classifier (callable or None): Options to the classifier whose weights ``pretrained_backbone`` are; by
             default the ResNet.
@@ -224,6 +248,7 @@ def build(
         chainfpn.links.Detector: The detector.
 
     Raises:
+        TypeError: if there is no option of a name.
         ValueError: if an option is out of its range, or weights are given for the trunk and for the whole.
         WeightsError: if the weights do not fit.
         OSError: if they cannot be read.
@@ -231,17 +256,20 @@ def build(
     from chainfpn.models._trunks import resnet_classifier
     from chainfpn.models._weights import find_weights
 
-    explicit = {key: value for key, value in arguments.items() if value is not None}
+    explicit = {**arguments, **arguments["options"]}
+    del explicit["options"]
+    check_options(default.name, explicit)
+    explicit = {key: value for key, value in explicit.items() if value is not None}
     pretrained_model, backbone = explicit.pop("pretrained_model", None), explicit.pop("pretrained_backbone", None)
     if pretrained_model is not None and backbone is not None:
         rule = "None where pretrained_model has the trunk's weights"
         raise InvalidArgument(default.name, "pretrained_backbone", rule, backbone)
-    weights = find_weights(pretrained_model, name=default.name)
-    options, trunk = choose(default, weights, explicit, arguments), None
-    missing = {entry.name for entry in fields(options)} - explicit.keys()
+    weights, trunk = find_weights(pretrained_model, name=default.name), None
+    options = choose(default, weights, explicit)
     if backbone is not None:
         classifier: Callable[[Any], TrunkClassifier] = trunk_classifier or resnet_classifier
         trunk = classifier(options).find(backbone)
+        missing = {entry.name for entry in fields(options)} - explicit.keys()
         options = replace(options, **{key: value for key, value in trunk.options.items() if key in missing})
     link = assemble(options.with_labels())
     link.meta = _meta(options, default)
@@ -250,16 +278,32 @@ def build(
     return link if weights is None else weights.load_into(link)
 
 
-def choose(
-    default: DetectorOptions, weights: Weights | None, explicit: Mapping[str, Any], known: Mapping[str, Any]
-) -> DetectorOptions:
+def check_options(name: str, options: Iterable[str]) -> None:
+    """Check the names of a builder's options.
+
+    Args:
+        name (str): The builder.
+        options (iterable of str): Names.
+
+    Raises:
+        TypeError: if the builder has no option of a name; of torchvision's words it says what they are here.
+    """
+    from chainfpn.models.registry import MODELS
+
+    known = MODELS[name].options
+    for key in options:
+        if key not in known:
+            here = f"here it is {_TORCHVISION[key]}" if key in _TORCHVISION else f"there are {', '.join(sorted(known))}"
+            raise TypeError(f"{name}: there is no option {key!r}; {here}")
+
+
+def choose(default: DetectorOptions, weights: Weights | None, explicit: Mapping[str, Any]) -> DetectorOptions:
     """Settle a builder's options: what the caller says goes before what the weights say, and that before the default.
 
     Args:
         default (DetectorOptions): Every option's default.
         weights (Weights or None): Weights whose ``__meta__`` may name options.
         explicit (mapping): What the caller passed.
-        known (mapping): What the caller could pass.
 
     Returns:
         DetectorOptions: The options.
@@ -268,36 +312,32 @@ def choose(
         WeightsError: if the weights want an option to differ from its default that the caller could not pass either:
             they are of another model.
     """
+    from chainfpn.models.registry import MODELS
     from chainfpn.serialization import WeightsError
 
     stored = {} if weights is None else dict(weights.arguments)
     if weights is not None and weights.meta.get("label_names") is not None:
         stored["label_names"] = weights.meta["label_names"]
     stored = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
-    settings = {key: stored.pop(key) for key in _names(default.allowed) & stored.keys()}
-    for key, value in stored.items():
-        if key not in known and value != getattr(default, key, None):
+    for key in stored.keys() - MODELS[default.name].options:
+        value = stored.pop(key)
+        if value != getattr(default, key, None):
             file = "" if weights is None else weights.file
             raise WeightsError(f"{file}: its model has {key} {value!r}, which this builder has not")
-    stored = {key: value for key, value in stored.items() if key in known}
-    settings = {**default.settings, **settings, **explicit.get("settings", {})}
-    return replace(default, **{**stored, **explicit, "settings": settings})
+    chosen, shaping = {**stored, **explicit}, {entry.name for entry in fields(default)}
+    settings = {key: chosen.pop(key) for key in chosen.keys() - shaping}
+    return replace(default, **chosen, settings={**default.settings, **settings})
 
 
 def _meta(options: DetectorOptions, default: DetectorOptions) -> dict[str, Any]:
     """Return in JSON values what it takes to build the same detector again, but for a norm of the caller's own."""
-    left_out = {"name", "label_names", "settings", "allowed"}
     changed = {
         entry.name: value
         for entry in fields(options)
-        if entry.name not in left_out and (value := getattr(options, entry.name)) != getattr(default, entry.name)
+        if entry.name not in ("name", "label_names", "settings")
+        and (value := getattr(options, entry.name)) != getattr(default, entry.name)
     }
     arguments = {key: value for key, value in changed.items() if not callable(value)}
     arguments |= {key: value for key, value in options.settings.items() if value != default.settings.get(key)}
     names = options.label_names or ("coco" if options.n_fg_class is None else None)
     return {"model": options.name, "arguments": arguments, "label_names": names}
-
-
-def _names(settings: type) -> set[str]:
-    """Return the keys of a TypedDict."""
-    return set(get_type_hints(settings))

@@ -114,6 +114,16 @@ class Model:
         return getattr(import_module(self.module), self.name)
 
     @property
+    def options(self) -> frozenset[str]:
+        """Arguments of the builder: its own, and the keys of the TypedDict of its ``**options``."""
+        annotations = self.builder.__annotations__
+        names = set(annotations) - {"options", "return"}
+        if "options" in annotations:
+            typed_dict = annotations["options"].removeprefix("Unpack[").removesuffix("]")
+            names |= vars(import_module(self.module))[typed_dict].__optional_keys__
+        return frozenset(names)
+
+    @property
     def task(self) -> str:
         """``'classification'``, ``'features'`` or ``'detection'``."""
         return {"scores": "classification", "maps": "features"}.get(self.returns[0], "detection")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from chainfpn.models._record import FIRST, V1, classifiers, imagenet
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from chainfpn.links.backbones.densenet import DenseNet
     from chainfpn.models._types import Norm, Pretrained
 
@@ -40,111 +42,43 @@ _DENSENETS = {
 }
 
 
-def densenet121(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *, drop_rate: float | None = None,
-    norm: Norm = None,
-) -> DenseNet:  # fmt: skip
-    """Build torchvision's ``densenet121``.
+class DenseNetArguments(TypedDict, total=False):
+    """Options of the DenseNets; what all classifiers share is described in :mod:`chainfpn.models`.
 
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        drop_rate (float or None): Share of the features dropped after each dense layer in training; what the weights
-            say, else 0, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.DenseNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Huang et al. 2017; torchvision 0.14 ``densenet121``.
+    Attributes:
+        drop_rate (float): Share of the features dropped after each dense layer in training; 0 by default.
+        norm (callable): Number of channels to the normalization link; batch normalization by default.
     """
+
+    drop_rate: float
+    norm: Norm
+
+
+def densenet121(
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[DenseNetArguments]
+) -> DenseNet:
+    """Build torchvision's ``densenet121`` (Huang et al. 2017), see :class:`DenseNetArguments`."""
     return _build("densenet121", locals())
 
 
 def densenet161(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *, drop_rate: float | None = None,
-    norm: Norm = None,
-) -> DenseNet:  # fmt: skip
-    """Build torchvision's ``densenet161``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        drop_rate (float or None): Share of the features dropped after each dense layer in training; what the weights
-            say, else 0, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.DenseNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Huang et al. 2017; torchvision 0.14 ``densenet161``.
-    """
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[DenseNetArguments]
+) -> DenseNet:
+    """Build torchvision's ``densenet161`` (Huang et al. 2017), see :class:`DenseNetArguments`."""
     return _build("densenet161", locals())
 
 
 def densenet169(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *, drop_rate: float | None = None,
-    norm: Norm = None,
-) -> DenseNet:  # fmt: skip
-    """Build torchvision's ``densenet169``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        drop_rate (float or None): Share of the features dropped after each dense layer in training; what the weights
-            say, else 0, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.DenseNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Huang et al. 2017; torchvision 0.14 ``densenet169``.
-    """
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[DenseNetArguments]
+) -> DenseNet:
+    """Build torchvision's ``densenet169`` (Huang et al. 2017), see :class:`DenseNetArguments`."""
     return _build("densenet169", locals())
 
 
 def densenet201(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *, drop_rate: float | None = None,
-    norm: Norm = None,
-) -> DenseNet:  # fmt: skip
-    """Build torchvision's ``densenet201``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        drop_rate (float or None): Share of the features dropped after each dense layer in training; what the weights
-            say, else 0, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.DenseNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Huang et al. 2017; torchvision 0.14 ``densenet201``.
-    """
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[DenseNetArguments]
+) -> DenseNet:
+    """Build torchvision's ``densenet201`` (Huang et al. 2017), see :class:`DenseNetArguments`."""
     return _build("densenet201", locals())
 
 

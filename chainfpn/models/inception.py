@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from chainfpn.models._record import FIRST, V1, classifiers, imagenet
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from chainfpn.links.backbones.googlenet import GoogLeNet
     from chainfpn.links.backbones.inception import InceptionV3
     from chainfpn.models._types import Pretrained
@@ -36,61 +38,31 @@ RECORDS = (
 __all__ = [model.name for model in RECORDS]
 
 
-def googlenet(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *, aux_logits: bool | None = None,
-    transform_input: bool | None = None, dropout: float | None = None,
-) -> GoogLeNet:  # fmt: skip
-    """Build torchvision's ``googlenet``.
+class InceptionArguments(TypedDict, total=False):
+    """Options of GoogLeNet and Inception v3; what all classifiers share is described in :mod:`chainfpn.models`.
 
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        aux_logits (bool or None): With the auxiliary heads; what the weights have, else True, by default.
-        transform_input (bool or None): Whether the input is normalized as for torchvision's other models; what the
-            weights say, else False, by default.
-        dropout (float or None): Share of the features dropped before the last layer in training; what the weights
-            say, else 0.2, by default.
-
-    Returns:
-        chainfpn.links.GoogLeNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Szegedy et al. 2015; torchvision 0.14 ``googlenet``.
+    Attributes:
+        aux_logits (bool): With the auxiliary heads; what the weights have, else True, by default.
+        transform_input (bool): Whether the input is normalized as for torchvision's other models; False by default.
+        dropout (float): Share of the features dropped before the last layer in training; 0.2 and 0.5 by default.
     """
+
+    aux_logits: bool
+    transform_input: bool
+    dropout: float
+
+
+def googlenet(
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[InceptionArguments]
+) -> GoogLeNet:
+    """Build torchvision's ``googlenet`` (Szegedy et al. 2015), see :class:`InceptionArguments`."""
     return _build("googlenet", locals())
 
 
 def inception_v3(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *, aux_logits: bool | None = None,
-    transform_input: bool | None = None, dropout: float | None = None,
-) -> InceptionV3:  # fmt: skip
-    """Build torchvision's ``inception_v3``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        aux_logits (bool or None): With the auxiliary heads; what the weights have, else True, by default.
-        transform_input (bool or None): Whether the input is normalized as for torchvision's other models; what the
-            weights say, else False, by default.
-        dropout (float or None): Share of the features dropped before the last layer in training; what the weights
-            say, else 0.5, by default.
-
-    Returns:
-        chainfpn.links.InceptionV3: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Szegedy et al. 2016; torchvision 0.14 ``inception_v3``.
-    """
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[InceptionArguments]
+) -> InceptionV3:
+    """Build torchvision's ``inception_v3`` (Szegedy et al. 2016), see :class:`InceptionArguments`."""
     return _build("inception_v3", locals())
 
 

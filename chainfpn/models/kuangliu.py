@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chainfpn.models._detector import DetectorOptions, build
+from chainfpn.models._detector import DetectorArguments, DetectorOptions, build
 from chainfpn.models._record import Model, detectors
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from chainfpn.links.kuangliu_fpn import KuangliuFPN
     from chainfpn.links.kuangliu_retinanet import KuangliuRetinaNet
     from chainfpn.models._trunk_weights import TrunkClassifier
-    from chainfpn.models._types import LabelNames, Pretrained
+    from chainfpn.models._types import Pretrained
 
 RECORDS = (
     *(Model(name, "kuangliu_fpn", __name__, ("maps",), {}, None) for name in ("fpn50", "fpn101")),
@@ -62,6 +64,13 @@ def _build_fpn(
     return link if weights is None else weights.load_into(link)
 
 
+class KuangliuRetinaNetArguments(DetectorArguments, total=False):
+    """Options of kuangliu's RetinaNet, see :class:`KuangliuRetinaNetOptions`."""
+
+    align_corners: bool
+    image_size: int
+
+
 @dataclass(frozen=True)
 class KuangliuRetinaNetOptions(DetectorOptions):
     """Options of kuangliu's RetinaNet; the labels are as many as Pascal VOC has.
@@ -77,32 +86,11 @@ class KuangliuRetinaNetOptions(DetectorOptions):
 
 
 def retinanet_kuangliu(
-    n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
-    label_names: LabelNames = None, align_corners: bool | None = None, image_size: int | None = None,
-) -> KuangliuRetinaNet:  # fmt: skip
+    n_fg_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[KuangliuRetinaNetArguments]
+) -> KuangliuRetinaNet:
     """Build the RetinaNet of kuangliu/pytorch-retinanet, on a ResNet-50.
 
-    An option that is None takes what ``__meta__`` of the weights says, and if there is nothing, the default.
-
-    Args:
-        n_fg_class (int or None): Labels, background excluded; 20 by default.
-        pretrained_model (str, os.PathLike or None): Path of an .npz, or of a checkpoint to convert on the fly.
-        pretrained_backbone (str, os.PathLike or None): Weights of the trunk alone, instead: ``'imagenet'`` or
-            ``'imagenet_v2'`` for torchvision's ResNet-50, or the path of a classifier's .npz or checkpoint.
-        label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
-        align_corners (bool or None): How coarser levels are enlarged; False by default.
-        image_size (int or None): The sides that every image is resized to, whatever its shape; 600 by default.
-
-    Returns:
-        chainfpn.links.KuangliuRetinaNet: The detector.
-
-    Raises:
-        ValueError: if an option is out of its range, or there are weights for the trunk and for the whole.
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Lin et al. 2017 (RetinaNet); kuangliu/pytorch-retinanet.
+    Options: :class:`KuangliuRetinaNetArguments`. Source: Lin et al. 2017 (RetinaNet); kuangliu/pytorch-retinanet.
     """
     return build(
         KuangliuRetinaNetOptions("retinanet_kuangliu"), locals(), _assemble, trunk_classifier=_trunk_classifier

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from chainfpn.models._record import V1, V2, classifiers, imagenet
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from chainfpn.links.backbones.mobilenet_v2 import MobileNetV2
     from chainfpn.links.backbones.mobilenet_v3 import MobileNetV3
     from chainfpn.models._types import Norm, Pretrained
@@ -43,87 +45,38 @@ RECORDS = (
 __all__ = [model.name for model in RECORDS]
 
 
-def mobilenet_v2(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *, width_mult: float | None = None,
-    dropout: float | None = None, norm: Norm = None,
-) -> MobileNetV2:  # fmt: skip
-    """Build torchvision's ``mobilenet_v2``.
+class MobileNetArguments(TypedDict, total=False):
+    """Options of the MobileNets; what all classifiers share is described in :mod:`chainfpn.models`.
 
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
-            or the path of an .npz or a checkpoint.
-        width_mult (float or None): Factor on the channels of every layer; what the weights say, else 1, by default.
-        dropout (float or None): Share of the features dropped before the last layer in training; what the weights
-            say, else 0.2, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.MobileNetV2: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Sandler et al. 2018; torchvision 0.14 ``mobilenet_v2``.
+    Attributes:
+        width_mult (float): Factor on the channels of every layer; 1 by default.
+        dropout (float): Share of the features dropped before the last layer in training; 0.2 by default.
+        norm (callable): Number of channels to the normalization link; batch normalization by default.
     """
+
+    width_mult: float
+    dropout: float
+    norm: Norm
+
+
+def mobilenet_v2(
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[MobileNetArguments]
+) -> MobileNetV2:
+    """Build torchvision's ``mobilenet_v2`` (Sandler et al. 2018), see :class:`MobileNetArguments`."""
     return _build("mobilenet_v2", locals())
 
 
 def mobilenet_v3_large(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *, width_mult: float | None = None,
-    dropout: float | None = None, norm: Norm = None,
-) -> MobileNetV3:  # fmt: skip
-    """Build torchvision's ``mobilenet_v3_large``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
-            or the path of an .npz or a checkpoint.
-        width_mult (float or None): Factor on the channels of every layer; what the weights say, else 1, by default.
-        dropout (float or None): Share of the features dropped before the last layer in training; what the weights
-            say, else 0.2, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.MobileNetV3: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Howard et al. 2019; torchvision 0.14 ``mobilenet_v3_large``.
-    """
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[MobileNetArguments]
+) -> MobileNetV3:
+    """Build torchvision's ``mobilenet_v3_large`` (Howard et al. 2019), see :class:`MobileNetArguments`."""
     return _build("mobilenet_v3_large", locals())
 
 
 def mobilenet_v3_small(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *, width_mult: float | None = None,
-    dropout: float | None = None, norm: Norm = None,
-) -> MobileNetV3:  # fmt: skip
-    """Build torchvision's ``mobilenet_v3_small``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        width_mult (float or None): Factor on the channels of every layer; what the weights say, else 1, by default.
-        dropout (float or None): Share of the features dropped before the last layer in training; what the weights
-            say, else 0.2, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.MobileNetV3: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Howard et al. 2019; torchvision 0.14 ``mobilenet_v3_small``.
-    """
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[MobileNetArguments]
+) -> MobileNetV3:
+    """Build torchvision's ``mobilenet_v3_small`` (Howard et al. 2019), see :class:`MobileNetArguments`."""
     return _build("mobilenet_v3_small", locals())
 
 

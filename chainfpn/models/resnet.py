@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from chainfpn.models._record import FIRST, RESNETS, V1, V2, classifiers, imagenet
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from chainfpn.links.backbones.resnet import ResNet
     from chainfpn.models._types import Norm, Pretrained
 
@@ -55,293 +57,89 @@ RECORDS = classifiers(
 __all__ = [model.name for model in RECORDS]
 
 
-def resnet18(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *,
-    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
-    stride_in_1x1: bool | None = None, norm: Norm = None,
-) -> ResNet:  # fmt: skip
-    """Build torchvision's ``resnet18``.
+class ResNetArguments(TypedDict, total=False):
+    """Options of the ResNets; what all classifiers share is described in :mod:`chainfpn.models`.
 
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
-        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
-        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        He et al. 2016; torchvision 0.14 ``resnet18``.
+    Attributes:
+        replace_stride_with_dilation (sequence of bool): See :class:`~chainfpn.links.ResNet`.
+        zero_init_residual (bool): See :class:`~chainfpn.links.ResNet`.
+        stride_in_1x1 (bool): See :class:`~chainfpn.links.ResNet`; False by default.
+        norm (callable): Number of channels to the normalization link; batch normalization by default.
     """
+
+    replace_stride_with_dilation: Sequence[bool]
+    zero_init_residual: bool
+    stride_in_1x1: bool
+    norm: Norm
+
+
+def resnet18(
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[ResNetArguments]
+) -> ResNet:
+    """Build torchvision's ``resnet18`` (He et al. 2016), see :class:`ResNetArguments`."""
     return _build("resnet18", locals())
 
 
 def resnet34(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *,
-    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
-    stride_in_1x1: bool | None = None, norm: Norm = None,
-) -> ResNet:  # fmt: skip
-    """Build torchvision's ``resnet34``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
-        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
-        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        He et al. 2016; torchvision 0.14 ``resnet34``.
-    """
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[ResNetArguments]
+) -> ResNet:
+    """Build torchvision's ``resnet34`` (He et al. 2016), see :class:`ResNetArguments`."""
     return _build("resnet34", locals())
 
 
 def resnet50(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *,
-    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
-    stride_in_1x1: bool | None = None, norm: Norm = None,
-) -> ResNet:  # fmt: skip
-    """Build torchvision's ``resnet50``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
-            or the path of an .npz or a checkpoint.
-        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
-        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
-        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        He et al. 2016; torchvision 0.14 ``resnet50``.
-    """
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[ResNetArguments]
+) -> ResNet:
+    """Build torchvision's ``resnet50`` (He et al. 2016), see :class:`ResNetArguments`."""
     return _build("resnet50", locals())
 
 
 def resnet101(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *,
-    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
-    stride_in_1x1: bool | None = None, norm: Norm = None,
-) -> ResNet:  # fmt: skip
-    """Build torchvision's ``resnet101``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
-            or the path of an .npz or a checkpoint.
-        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
-        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
-        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        He et al. 2016; torchvision 0.14 ``resnet101``.
-    """
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[ResNetArguments]
+) -> ResNet:
+    """Build torchvision's ``resnet101`` (He et al. 2016), see :class:`ResNetArguments`."""
     return _build("resnet101", locals())
 
 
 def resnet152(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *,
-    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
-    stride_in_1x1: bool | None = None, norm: Norm = None,
-) -> ResNet:  # fmt: skip
-    """Build torchvision's ``resnet152``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
-            or the path of an .npz or a checkpoint.
-        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
-        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
-        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        He et al. 2016; torchvision 0.14 ``resnet152``.
-    """
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[ResNetArguments]
+) -> ResNet:
+    """Build torchvision's ``resnet152`` (He et al. 2016), see :class:`ResNetArguments`."""
     return _build("resnet152", locals())
 
 
 def resnext50_32x4d(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *,
-    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
-    stride_in_1x1: bool | None = None, norm: Norm = None,
-) -> ResNet:  # fmt: skip
-    """Build torchvision's ``resnext50_32x4d``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
-            or the path of an .npz or a checkpoint.
-        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
-        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
-        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Xie et al. 2017; torchvision 0.14 ``resnext50_32x4d``.
-    """
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[ResNetArguments]
+) -> ResNet:
+    """Build torchvision's ``resnext50_32x4d`` (Xie et al. 2017), see :class:`ResNetArguments`."""
     return _build("resnext50_32x4d", locals())
 
 
 def resnext101_32x8d(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *,
-    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
-    stride_in_1x1: bool | None = None, norm: Norm = None,
-) -> ResNet:  # fmt: skip
-    """Build torchvision's ``resnext101_32x8d``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
-            or the path of an .npz or a checkpoint.
-        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
-        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
-        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Xie et al. 2017; torchvision 0.14 ``resnext101_32x8d``.
-    """
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[ResNetArguments]
+) -> ResNet:
+    """Build torchvision's ``resnext101_32x8d`` (Xie et al. 2017), see :class:`ResNetArguments`."""
     return _build("resnext101_32x8d", locals())
 
 
 def resnext101_64x4d(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *,
-    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
-    stride_in_1x1: bool | None = None, norm: Norm = None,
-) -> ResNet:  # fmt: skip
-    """Build torchvision's ``resnext101_64x4d``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
-        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
-        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Xie et al. 2017; torchvision 0.14 ``resnext101_64x4d``.
-    """
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[ResNetArguments]
+) -> ResNet:
+    """Build torchvision's ``resnext101_64x4d`` (Xie et al. 2017), see :class:`ResNetArguments`."""
     return _build("resnext101_64x4d", locals())
 
 
 def wide_resnet50_2(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *,
-    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
-    stride_in_1x1: bool | None = None, norm: Norm = None,
-) -> ResNet:  # fmt: skip
-    """Build torchvision's ``wide_resnet50_2``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
-            or the path of an .npz or a checkpoint.
-        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
-        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
-        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Zagoruyko and Komodakis 2016; torchvision 0.14 ``wide_resnet50_2``.
-    """
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[ResNetArguments]
+) -> ResNet:
+    """Build torchvision's ``wide_resnet50_2`` (Zagoruyko and Komodakis 2016), see :class:`ResNetArguments`."""
     return _build("wide_resnet50_2", locals())
 
 
 def wide_resnet101_2(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *,
-    replace_stride_with_dilation: Sequence[bool] | None = None, zero_init_residual: bool | None = None,
-    stride_in_1x1: bool | None = None, norm: Norm = None,
-) -> ResNet:  # fmt: skip
-    """Build torchvision's ``wide_resnet101_2``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` or ``'imagenet_v2'`` for torchvision's weights,
-            or the path of an .npz or a checkpoint.
-        replace_stride_with_dilation (sequence of bool or None): See :class:`~chainfpn.links.ResNet`.
-        zero_init_residual (bool or None): See :class:`~chainfpn.links.ResNet`.
-        stride_in_1x1 (bool or None): See :class:`~chainfpn.links.ResNet`; what the weights say, else False, by default.
-        norm (callable or None): Makes the normalization link for a number of channels; batch normalization by default.
-
-    Returns:
-        chainfpn.links.ResNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Zagoruyko and Komodakis 2016; torchvision 0.14 ``wide_resnet101_2``.
-    """
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[ResNetArguments]
+) -> ResNet:
+    """Build torchvision's ``wide_resnet101_2`` (Zagoruyko and Komodakis 2016), see :class:`ResNetArguments`."""
     return _build("wide_resnet101_2", locals())
 
 

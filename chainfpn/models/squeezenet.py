@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from chainfpn.models._record import FIRST, V1, classifiers, imagenet
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from chainfpn.links.backbones.squeezenet import SqueezeNet
     from chainfpn.models._types import Pretrained
 
@@ -34,53 +36,27 @@ __all__ = [model.name for model in RECORDS]
 _SQUEEZENETS = {"squeezenet1_0": ((96, 7), (3, 4, 1)), "squeezenet1_1": ((64, 3), (2, 2, 4))}
 
 
-def squeezenet1_0(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None
-) -> SqueezeNet:
-    """Build torchvision's ``squeezenet1_0``.
+class SqueezeNetArguments(TypedDict, total=False):
+    """Options of the SqueezeNets; what all classifiers share is described in :mod:`chainfpn.models`.
 
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        dropout (float or None): Share of the features dropped before the last layer in training; what the weights
-            say, else 0.5, by default.
-
-    Returns:
-        chainfpn.links.SqueezeNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Iandola et al. 2016; torchvision 0.14 ``squeezenet1_0``.
+    Attributes:
+        dropout (float): Share of the features dropped before the last layer in training; 0.5 by default.
     """
+
+    dropout: float
+
+
+def squeezenet1_0(
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[SqueezeNetArguments]
+) -> SqueezeNet:
+    """Build torchvision's ``squeezenet1_0`` (Iandola et al. 2016), see :class:`SqueezeNetArguments`."""
     return _build("squeezenet1_0", locals())
 
 
 def squeezenet1_1(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[SqueezeNetArguments]
 ) -> SqueezeNet:
-    """Build torchvision's ``squeezenet1_1``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        dropout (float or None): Share of the features dropped before the last layer in training; what the weights
-            say, else 0.5, by default.
-
-    Returns:
-        chainfpn.links.SqueezeNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Iandola et al. 2016; torchvision 0.14 ``squeezenet1_1``.
-    """
+    """Build torchvision's ``squeezenet1_1`` (Iandola et al. 2016), see :class:`SqueezeNetArguments`."""
     return _build("squeezenet1_1", locals())
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from chainfpn.models._detector import DetectorOptions, ImageSettings, build
+from chainfpn.models._detector import DetectorArguments, DetectorOptions, ImageSettings, build
 from chainfpn.models._record import CAFFE_MEAN, CAFFE_STD, COCO_V1, coco, detectors
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from chainfpn.links.detectors.ssd import SSD
     from chainfpn.models._trunk_weights import TrunkClassifier
-    from chainfpn.models._types import LabelNames, Pretrained
+    from chainfpn.models._types import Pretrained
 
 _COCO = coco("ssd300_vgg16_coco-b556d3b4", box=25.1, eps=None, mean=CAFFE_MEAN, std=CAFFE_STD)
 
@@ -33,10 +33,11 @@ STEPS = (8, 16, 32, 64, 100, 300)
 SCALES = (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05)
 
 
-class SSDSettings(ImageSettings, total=False):
-    """Numbers of SSD, by torchvision's names: arguments of :class:`~chainfpn.links.SSD`.
+class SSDArguments(DetectorArguments, ImageSettings, total=False):
+    """Options of SSD: labels, and numbers, by torchvision's names: arguments of :class:`~chainfpn.links.SSD`.
 
     Attributes:
+        class_ids (sequence of int): For each label the class id of the network.
         score_thresh (float): Lowest score of a detection.
         nms_thresh (float): IoU above which the lower-scored of two detections of a class is suppressed.
         detections_per_img (int): Most detections per image.
@@ -45,6 +46,7 @@ class SSDSettings(ImageSettings, total=False):
         positive_fraction (float): Share of foreground among the boxes of the classification loss.
     """
 
+    class_ids: Sequence[int]
     score_thresh: float
     nms_thresh: float
     detections_per_img: int
@@ -53,47 +55,24 @@ class SSDSettings(ImageSettings, total=False):
     positive_fraction: float
 
 
-@dataclass(frozen=True)
-class SSDOptions(DetectorOptions):
-    """Options of SSD."""
+class SSDLiteArguments(SSDArguments, total=False):
+    """Options of SSDLite, see :class:`SSDLiteOptions`."""
 
-    allowed: type = SSDSettings
+    norm_eps: float
+    reduced_tail: bool
 
 
 def ssd300_vgg16(
-    n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
-    class_ids: Sequence[int] | None = None, label_names: LabelNames = None, **settings: Unpack[SSDSettings],
-) -> SSD:  # fmt: skip
-    """Build torchvision's ``ssd300_vgg16``, which sees every image as 300 x 300 pixels.
+    n_fg_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[SSDArguments]
+) -> SSD:
+    """Build torchvision's ``ssd300_vgg16``, for images of 300 x 300 pixels.
 
-    An option that is None takes what ``__meta__`` of the weights says, and if there is nothing, the default.
-
-    Args:
-        n_fg_class (int or None): Labels, background excluded; by default COCO's 80 on torchvision's 91 class ids.
-        pretrained_model (str, os.PathLike or None): Path of an .npz, or of a checkpoint to convert on the fly, or
-            ``'coco'`` for torchvision's.
-        pretrained_backbone (str, os.PathLike or None): Weights of the trunk alone, instead: ``'imagenet'`` for those
-            that torchvision publishes for this input, or the path of a classifier's .npz or checkpoint.
-        class_ids (sequence of int or None): For each label the class id of the network.
-        label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
-        **settings: Numbers by torchvision's names, see :class:`SSDSettings`.
-
-    Returns:
-        chainfpn.links.SSD: The detector.
-
-    Raises:
-        ValueError: if an option is out of its range, or there are weights for the trunk and for the whole.
-        TypeError: if there is no option of a name.
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Liu et al. 2016 (SSD); torchvision 0.14 ``ssd300_vgg16``.
+    Options: :class:`SSDArguments`. Source: Liu et al. 2016 (SSD); torchvision 0.14.
     """
-    return build(SSDOptions("ssd300_vgg16"), locals(), _assemble, trunk_classifier=_trunk_classifier)
+    return build(DetectorOptions("ssd300_vgg16"), locals(), _assemble, trunk_classifier=_trunk_classifier)
 
 
-def _assemble(options: SSDOptions) -> SSD:
+def _assemble(options: DetectorOptions) -> SSD:
     from chainfpn.boxes.default_boxes import DefaultBoxGenerator
     from chainfpn.links.backbones.ssd_vgg import SSDVGG16
     from chainfpn.links.detectors.preprocess import Preprocess
@@ -111,7 +90,7 @@ def _assemble(options: SSDOptions) -> SSD:
     )
 
 
-def _trunk_classifier(options: SSDOptions) -> TrunkClassifier:
+def _trunk_classifier(options: DetectorOptions) -> TrunkClassifier:
     from chainfpn.links.backbones.ssd_vgg import POOL4
     from chainfpn.models._trunk_weights import TrunkClassifier
 
@@ -121,7 +100,7 @@ def _trunk_classifier(options: SSDOptions) -> TrunkClassifier:
 
 
 @dataclass(frozen=True)
-class SSDLiteOptions(SSDOptions):
+class SSDLiteOptions(DetectorOptions):
     """Options of SSDLite.
 
     Attributes:
@@ -134,42 +113,14 @@ class SSDLiteOptions(SSDOptions):
 
 
 def ssdlite320_mobilenet_v3_large(
-    n_fg_class: int | None = None, pretrained_model: Pretrained = None, *, pretrained_backbone: Pretrained = None,
-    class_ids: Sequence[int] | None = None, label_names: LabelNames = None, norm_eps: float | None = None,
-    reduced_tail: bool | None = None, **settings: Unpack[SSDSettings],
-) -> SSD:  # fmt: skip
-    """Build torchvision's ``ssdlite320_mobilenet_v3_large``, which sees every image as 320 x 320 pixels.
+    n_fg_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[SSDLiteArguments]
+) -> SSD:
+    """Build torchvision's ``ssdlite320_mobilenet_v3_large``, for images of 320 x 320 pixels.
 
-    An option that is None takes what ``__meta__`` of the weights says, and if there is nothing, the default.
-
-    Args:
-        n_fg_class (int or None): Labels, background excluded; by default COCO's 80 on torchvision's 91 class ids.
-        pretrained_model (str, os.PathLike or None): Path of an .npz, or of a checkpoint to convert on the fly, or
-            ``'coco'`` for torchvision's.
-        pretrained_backbone (str, os.PathLike or None): Weights of the trunk alone, instead: ``'imagenet'`` or
-            ``'imagenet_v2'`` for torchvision's MobileNetV3, or the path of a classifier's .npz or checkpoint.
-        class_ids (sequence of int or None): For each label the class id of the network.
-        label_names (str, sequence of str or None): Names of the labels, or ``'coco'`` or ``'voc'``.
-        norm_eps (float or None): Epsilon of the batch normalizations; 1e-3 by default.
-        reduced_tail (bool or None): Halve the channels of the last blocks; as torchvision does, True by default
-            unless there is a ``pretrained_backbone``.
-        **settings: Numbers by torchvision's names, see :class:`SSDSettings`.
-
-    Returns:
-        chainfpn.links.SSD: The detector.
-
-    Raises:
-        ValueError: if an option is out of its range, or there are weights for the trunk and for the whole.
-        TypeError: if there is no option of a name.
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Howard et al. 2019, section 6.3; torchvision 0.14 ``ssdlite320_mobilenet_v3_large``.
+    Options: :class:`SSDLiteArguments`. Source: Howard et al. 2019, section 6.3; torchvision 0.14.
     """
     arguments = {**locals()}
-    if pretrained_backbone is not None and reduced_tail is None:
-        arguments["reduced_tail"] = False
+    arguments["options"] = {"reduced_tail": options.get("pretrained_backbone") is None, **options}
     default = SSDLiteOptions("ssdlite320_mobilenet_v3_large", settings=_LITE)
     return build(default, arguments, _assemble_lite, trunk_classifier=_lite_trunk_classifier)
 

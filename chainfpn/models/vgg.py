@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from chainfpn.models._record import CAFFE_MEAN, CAFFE_STD, FIRST, V1, classifiers, imagenet
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from chainfpn.links.backbones.alexnet import AlexNet
     from chainfpn.links.backbones.vgg import VGG
     from chainfpn.models._types import Pretrained
@@ -63,212 +65,68 @@ __all__ = [model.name for model in RECORDS]
 _VGGS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 
 
-def alexnet(
-    n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None
-) -> AlexNet:
-    """Build torchvision's ``alexnet``.
+class DropoutArguments(TypedDict, total=False):
+    """Options of AlexNet and the VGGs; what all classifiers share is described in :mod:`chainfpn.models`.
 
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
-            weights say, else 0.5, by default.
-
-    Returns:
-        chainfpn.links.AlexNet: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Krizhevsky 2014; torchvision 0.14 ``alexnet``.
+    Attributes:
+        dropout (float): Share of the features dropped before each of the large layers in training; 0.5 by default.
     """
+
+    dropout: float
+
+
+def alexnet(
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[DropoutArguments]
+) -> AlexNet:
+    """Build torchvision's ``alexnet`` (Krizhevsky 2014), see :class:`DropoutArguments`."""
     return _build("alexnet", locals())
 
 
-def vgg11(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
-    """Build torchvision's ``vgg11``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
-            weights say, else 0.5, by default.
-
-    Returns:
-        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg11``.
-    """
+def vgg11(n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[DropoutArguments]) -> VGG:
+    """Build torchvision's ``vgg11`` (Simonyan and Zisserman 2015), see :class:`DropoutArguments`."""
     return _build("vgg11", locals())
 
 
-def vgg11_bn(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
-    """Build torchvision's ``vgg11_bn``, with batch normalization.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
-            weights say, else 0.5, by default.
-
-    Returns:
-        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg11_bn``.
-    """
+def vgg11_bn(
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[DropoutArguments]
+) -> VGG:
+    """Build torchvision's ``vgg11_bn`` (Simonyan and Zisserman 2015), see :class:`DropoutArguments`."""
     return _build("vgg11_bn", locals())
 
 
-def vgg13(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
-    """Build torchvision's ``vgg13``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
-            weights say, else 0.5, by default.
-
-    Returns:
-        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg13``.
-    """
+def vgg13(n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[DropoutArguments]) -> VGG:
+    """Build torchvision's ``vgg13`` (Simonyan and Zisserman 2015), see :class:`DropoutArguments`."""
     return _build("vgg13", locals())
 
 
-def vgg13_bn(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
-    """Build torchvision's ``vgg13_bn``, with batch normalization.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
-            weights say, else 0.5, by default.
-
-    Returns:
-        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg13_bn``.
-    """
+def vgg13_bn(
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[DropoutArguments]
+) -> VGG:
+    """Build torchvision's ``vgg13_bn`` (Simonyan and Zisserman 2015), see :class:`DropoutArguments`."""
     return _build("vgg13_bn", locals())
 
 
-def vgg16(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
-    """Build torchvision's ``vgg16``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
-            weights say, else 0.5, by default.
-
-    Returns:
-        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg16``.
-    """
+def vgg16(n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[DropoutArguments]) -> VGG:
+    """Build torchvision's ``vgg16`` (Simonyan and Zisserman 2015), see :class:`DropoutArguments`."""
     return _build("vgg16", locals())
 
 
-def vgg16_bn(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
-    """Build torchvision's ``vgg16_bn``, with batch normalization.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
-            weights say, else 0.5, by default.
-
-    Returns:
-        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg16_bn``.
-    """
+def vgg16_bn(
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[DropoutArguments]
+) -> VGG:
+    """Build torchvision's ``vgg16_bn`` (Simonyan and Zisserman 2015), see :class:`DropoutArguments`."""
     return _build("vgg16_bn", locals())
 
 
-def vgg19(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
-    """Build torchvision's ``vgg19``.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
-            weights say, else 0.5, by default.
-
-    Returns:
-        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg19``.
-    """
+def vgg19(n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[DropoutArguments]) -> VGG:
+    """Build torchvision's ``vgg19`` (Simonyan and Zisserman 2015), see :class:`DropoutArguments`."""
     return _build("vgg19", locals())
 
 
-def vgg19_bn(n_class: int | None = None, pretrained_model: Pretrained = None, *, dropout: float | None = None) -> VGG:
-    """Build torchvision's ``vgg19_bn``, with batch normalization.
-
-    Args:
-        n_class (int or None): Class scores; as many as the weights have, else 1000, by default.
-        pretrained_model (str, os.PathLike or None): ``'imagenet'`` for torchvision's weights, or the
-            path of an .npz or a checkpoint.
-        dropout (float or None): Share of the features dropped before each of the large layers in training; what the
-            weights say, else 0.5, by default.
-
-    Returns:
-        chainfpn.links.VGG: Maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names.
-
-    Raises:
-        WeightsError: if the weights do not fit.
-        OSError: if they cannot be read or fetched.
-
-    Source:
-        Simonyan and Zisserman 2015; torchvision 0.14 ``vgg19_bn``.
-    """
+def vgg19_bn(
+    n_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[DropoutArguments]
+) -> VGG:
+    """Build torchvision's ``vgg19_bn`` (Simonyan and Zisserman 2015), see :class:`DropoutArguments`."""
     return _build("vgg19_bn", locals())
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from chainfpn import models
+from chainfpn.models import _detector, faster_rcnn
 from reference.classifier_answers import without_initial_values
 from reference.photographs import photographs
 from weights_convert.architectures import recognize
@@ -156,7 +157,10 @@ def test_documentation_names_every_argument(name):
     builder = models.MODELS[name].builder
     assert builder.__name__ == name
     assert builder is getattr(models, name)
-    for argument in inspect.signature(builder).parameters.values():
-        entry = "**settings: " if argument.kind is argument.VAR_KEYWORD else f"{argument.name} ("
-        assert f"\n        {entry}" in builder.__doc__
+    modules = (inspect.getmodule(builder), _detector, faster_rcnn)
+    documented = " ".join(
+        value.__doc__ or "" for module in modules for value in vars(module).values() if inspect.isclass(value)
+    )
+    for option in models.MODELS[name].options - {"depth", "n_fg_class", "pretrained_model"}:
+        assert f" {option} (" in documented, option
     assert max(map(len, builder.__doc__.splitlines())) <= 120

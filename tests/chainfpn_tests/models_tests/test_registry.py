@@ -117,7 +117,7 @@ assert [model.builder.__name__ for model in models.MODELS.values()] == models.li
         ("weights", "there is no option 'weights'; here it is pretrained_model"),
         (
             "box_thresh",
-            "there is no option 'box_thresh'; the settings are bbox_reg_weights, box_batch_size_per_image, ",
+            "there is no option 'box_thresh'; there are anchor_sizes, aspect_ratios, bbox_reg_weights, ",
         ),
     ],
 )
