@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chainfpn.links.classifier import Classifier, ClassifierPreprocess
-from chainfpn.models._detector import check_options
+from chainfpn.models._build import check_options
 from chainfpn.models._weights import Weights, find_weights, resolve_label_names
 from chainfpn.models.registry import find_weight_file
 from chainfpn.serialization import WeightsError

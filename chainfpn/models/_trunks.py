@@ -10,7 +10,7 @@ from chainfpn.links.backbones.backbone_with_fpn import BackboneWithFPN
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.fpn import LastLevelP6P7
 from chainfpn.links.group_normalization import GroupNormalization
-from chainfpn.models._detector import DenseOptions, PyramidOptions
+from chainfpn.models._options import DenseOptions, PyramidOptions
 from chainfpn.models._trunk_weights import TrunkClassifier
 from chainfpn.models.registry import get_model
 

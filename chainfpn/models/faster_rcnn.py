@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from chainfpn.errors import InvalidArgument
-from chainfpn.models._detector import AnyResNetArguments, PyramidArguments, PyramidOptions, build
+from chainfpn.models._build import build
+from chainfpn.models._options import AnyResNetArguments, PyramidArguments, PyramidOptions
 from chainfpn.models._record import COCO_V1, coco, detectors
 
 if TYPE_CHECKING:

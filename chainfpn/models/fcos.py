@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from chainfpn.models._detector import AnyResNetArguments, DenseOptions, PyramidArguments, build
+from chainfpn.models._build import build
+from chainfpn.models._options import AnyResNetArguments, DenseOptions, PyramidArguments
 from chainfpn.models._record import COCO_V1, coco, detectors
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class FCOSArguments(PyramidArguments, FCOSSettings, total=False):
 
 
 class AnyFCOSArguments(AnyResNetArguments, FCOSSettings, total=False):
-    """Options of FCOS on any ResNet, see :class:`~chainfpn.models._detector.DenseOptions`."""
+    """Options of FCOS on any ResNet, see :class:`~chainfpn.models._options.DenseOptions`."""
 
     p6_from_trunk: bool
     p7_relu: bool

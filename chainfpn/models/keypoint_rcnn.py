@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from chainfpn.models._detector import build
+from chainfpn.models._build import build
 from chainfpn.models._record import COCO_LEGACY, COCO_V1, KEYPOINTS, coco, detectors
 from chainfpn.models.faster_rcnn import AnyFasterRCNNArguments, FasterRCNNArguments, RCNNOptions, assemble_rcnn
 

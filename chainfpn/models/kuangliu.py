@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chainfpn.models._detector import DetectorArguments, DetectorOptions, build
+from chainfpn.models._build import build
+from chainfpn.models._options import DetectorArguments, DetectorOptions
 from chainfpn.models._record import Model, detectors
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from chainfpn.models._detector import build
+from chainfpn.models._build import build
 from chainfpn.models._record import COCO_V1, MASKS, coco, detectors
 from chainfpn.models.faster_rcnn import AnyFasterRCNNArguments, FasterRCNNArguments, RCNNOptions, assemble_rcnn
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from chainfpn.models._detector import AnyResNetArguments, DenseOptions, PyramidArguments, build
+from chainfpn.models._build import build
+from chainfpn.models._options import AnyResNetArguments, DenseOptions, PyramidArguments
 from chainfpn.models._record import COCO_V1, coco, detectors
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class RetinaNetArguments(PyramidArguments, RetinaNetSettings, total=False):
 
 
 class AnyRetinaNetArguments(AnyResNetArguments, RetinaNetSettings, total=False):
-    """Options of RetinaNet on any ResNet, see :class:`~chainfpn.models._detector.DenseOptions`."""
+    """Options of RetinaNet on any ResNet, see :class:`~chainfpn.models._options.DenseOptions`."""
 
     p6_from_trunk: bool
     p7_relu: bool

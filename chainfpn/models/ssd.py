@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from chainfpn.models._detector import DetectorArguments, DetectorOptions, ImageSettings, build
+from chainfpn.models._build import build
+from chainfpn.models._options import DetectorArguments, DetectorOptions, ImageSettings
 from chainfpn.models._record import CAFFE_MEAN, CAFFE_STD, COCO_V1, coco, detectors
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from chainfpn import models
-from chainfpn.models import _detector, faster_rcnn
+from chainfpn.models import _options, faster_rcnn
 from reference.classifier_answers import without_initial_values
 from reference.photographs import photographs
 from weights_convert.architectures import recognize
@@ -157,7 +157,7 @@ def test_documentation_names_every_argument(name):
     builder = models.MODELS[name].builder
     assert builder.__name__ == name
     assert builder is getattr(models, name)
-    modules = (inspect.getmodule(builder), _detector, faster_rcnn)
+    modules = (inspect.getmodule(builder), _options, faster_rcnn)
     documented = " ".join(
         value.__doc__ or "" for module in modules for value in vars(module).values() if inspect.isclass(value)
     )
