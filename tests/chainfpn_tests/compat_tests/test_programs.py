@@ -130,3 +130,32 @@ categorical = chainer.distributions.Categorical(p=np.ones((1, 2), "f") / 2)
 print(chainercv.__version__, categorical.log_prob(np.array([0])).array)
 """
     assert run(sys.executable, "-c", code, folder=tmp_path) == "0.13.1 [-0.6931472]\n"
+
+
+EXAMPLES = ROOT / "tests" / "chainfpn_tests" / "compat_tests" / "examples"
+#: Runs the examples one after the other, so that Chainer is imported once.
+EVERY = f"""
+import pathlib, runpy
+for path in sorted(pathlib.Path({str(EXAMPLES)!r}).glob("*.py")):
+    if path.name != "chainermn_mnist.py":
+        runpy.run_path(str(path), run_name="__main__")
+        print(path.name, "has run")
+"""
+
+
+@pytest.mark.parametrize("way", ["runner", "hook"])
+def test_scripts_like_chainers_examples_run(way, environment, tmp_path):
+    (tmp_path / "every.py").write_text(EVERY)
+    command = [sys.executable, "-W", "error", "-m", "chainfpn.compat"]
+    if way == "hook":
+        run(environment, "-m", "chainfpn", "compat", "enable", folder=tmp_path)
+        command = [environment, "-W", "error"]
+    output = run(*command, "every.py", folder=tmp_path)
+    assert output.count("has run") == 5
+
+
+@pytest.mark.usefixtures("mpi")
+def test_a_script_like_chainermns_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = mpiexec(2, "-m", "chainfpn.compat", EXAMPLES / "chainermn_mnist.py")
+    assert done.stdout.count("trained") == 2
