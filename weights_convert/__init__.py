@@ -4,7 +4,6 @@ What is listed here, and `weights_convert.zoo`, is all that other packages use. 
 """
 
 from weights_convert.api import convert, convert_arrays, inspect, needs_conversion, read_checkpoint
-from weights_convert.class_ids import COCO_CLASS_IDS
 from weights_convert.destinations import is_conversion_of
 from weights_convert.errors import CheckpointError, ConversionError
 from weights_convert.files import atomic_write, few, sha256
@@ -14,7 +13,6 @@ from weights_convert.version import __version__
 from weights_convert.write import write_npz
 
 __all__ = [
-    "COCO_CLASS_IDS",
     "CheckpointError",
     "ConversionError",
     "Report",

@@ -13,6 +13,7 @@ from weights_convert._typing import Array, Json, PathLike
 from weights_convert.check import check_against_torch, check_written
 from weights_convert.errors import CheckpointError, error_context
 from weights_convert.find_state_dict import find_state_dict
+from weights_convert.known_models import published_model
 from weights_convert.layouts import find_layout
 from weights_convert.matching import Match, match_checkpoint, require_fit, strip_wrappers
 from weights_convert.meta import make_meta
@@ -20,7 +21,6 @@ from weights_convert.options import ANY_MODEL, Options
 from weights_convert.read.contents import open_checkpoint
 from weights_convert.read.tensor import Tensor, Unsupported
 from weights_convert.report import Report
-from weights_convert.tensor_fixups import published_eps, published_twin
 from weights_convert.version import __version__
 from weights_convert.write import FORMATS, format_of, write_checkpoint
 
@@ -184,8 +184,8 @@ def _prepare(path: PathLike, options: Options) -> Iterator[tuple[Match, Callable
     extra = ({"label_names": known["label_names"]} if known.get("label_names") else {}) | (options.meta or {})
 
     def make(digest: str) -> Json:
-        arguments = report.arguments | published_eps(digest) | known.get("arguments", {})
-        twin = published_twin(digest) or known.get("model")
+        twin, needed = published_model(digest) or (known.get("model"), {})
+        arguments = report.arguments | dict(needed) | known.get("arguments", {})
         builder = twin if options.model is None and twin in report.ambiguous_with else name
         made = make_meta(builder, arguments, extra, source=source.name, sha256=digest, converter=__version__)
         made |= {"torch_names": match.irregular_names} if match.irregular_names else {}
@@ -198,7 +198,7 @@ def _prepare(path: PathLike, options: Options) -> Iterator[tuple[Match, Callable
 
         def finish() -> Json:
             result = make(digest.result())
-            if published_eps(digest.result()):
+            if (published := published_model(digest.result())) and published[1].get("norm_eps") == 0:
                 report.notes.append("batch-norm eps is 0: torchvision runs this published file so")
             report.arguments = result["arguments"]
             if result["model"] not in (None, report.model):

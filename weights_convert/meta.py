@@ -9,6 +9,7 @@ import numpy as np
 
 from weights_convert._typing import Array, Json
 from weights_convert.errors import CheckpointError, printable, translate
+from weights_convert.known_models import builder_arguments
 from weights_convert.read.contents import Contents
 
 FORMAT = 1
@@ -18,33 +19,6 @@ LABEL_SETS = ("coco", "imagenet", "voc")
 
 #: Kinds of input a model was trained with: torchvision's, or BGR in 0..255 minus the mean.
 INPUTS = ("torchvision", "caffe")
-
-#: Arguments of torchvision's detectors, and those of the same on any ResNet besides.
-_FIXED = {"n_fg_class", "class_ids", "norm_eps", "min_size", "max_size", "anchor_sizes", "aspect_ratios"}
-_FREE = _FIXED | {"depth", "stages", "fpn_channels", "norm"}
-
-#: What builders take that a file can say: the first of these that the name begins with; of all others ``n_class``.
-_ARGUMENTS = {
-    "fasterrcnn_mobilenet": _FIXED,
-    "fasterrcnn_resnet50": _FIXED | {"stride_in_1x1"},
-    "maskrcnn_resnet50": _FIXED | {"stride_in_1x1"},
-    "retinanet_resnet50": _FIXED | {"stride_in_1x1"},
-    "fcos_resnet50": _FIXED | {"stride_in_1x1"},
-    "keypointrcnn_resnet50": _FIXED | {"n_keypoint"},
-    "fasterrcnn": _FREE | {"head_channels", "stride_in_1x1", "rules"},
-    "maskrcnn": _FREE | {"head_channels", "stride_in_1x1", "rules"},
-    "keypointrcnn": _FREE | {"head_channels", "n_keypoint"},
-    "retinanet_kuangliu": {"n_fg_class", "align_corners", "image_size"},
-    "retinanet": _FREE | {"stride_in_1x1", "p6_from_trunk", "p7_relu"},
-    "fcos": _FREE | {"stride_in_1x1", "p6_from_trunk", "p7_relu"},
-    "ssd300": {"n_fg_class", "class_ids"},
-    "fpn": {"align_corners"},
-    "resne": {"n_class", "stride_in_1x1"},
-    "wide_resnet": {"n_class", "stride_in_1x1"},
-    "googlenet": {"n_class", "aux_logits", "transform_input"},
-    "inception": {"n_class", "aux_logits", "transform_input"},
-}
-
 
 #: What files of earlier versions call an argument, and what it is called now.
 _FORMER_NAMES = {"raw_labels": "class_ids"}
@@ -73,11 +47,6 @@ def own_meta(contents: Contents) -> Json:
         meta = _parse_literal(meta["chainfpn"], json.loads)
     good = isinstance(meta, dict) and meta.get("format") == FORMAT and isinstance(meta.get("arguments"), dict)
     return {**meta, "arguments": rename_former_arguments(meta["arguments"])} if good else {}
-
-
-def known_arguments(model: str) -> set[str]:
-    """Return the keywords that ``--meta`` may set for a builder."""
-    return next((taken for start, taken in _ARGUMENTS.items() if model.startswith(start)), {"n_class"})
 
 
 def parse_key_values(pairs: Iterable[str]) -> Json:
@@ -145,10 +114,9 @@ def make_meta(model: str | None, arguments: Json, extra: Json, *, source: str, s
     label_names, kind = extra.pop("label_names", "coco" if is_coco else None), extra.pop("input", INPUTS[0])
     if kind not in INPUTS:
         raise CheckpointError(f"--meta input must be one of {', '.join(INPUTS)}, got {kind!r}")
-    unknown = [] if model is None else [key for key in extra if key not in known_arguments(model)]
-    if model is not None and unknown:
-        known = ", ".join(sorted(known_arguments(model) | {"label_names"}))
-        raise CheckpointError(f"--meta {unknown[0]}: {model} takes {known}")
+    known = frozenset(extra) if model is None else builder_arguments(model)
+    if unknown := [key for key in extra if key not in known]:
+        raise CheckpointError(f"--meta {unknown[0]}: {model} takes {', '.join(sorted(known | {'label_names'}))}")
     arguments = arguments | extra
     n_labels = arguments.get("n_fg_class", arguments.get("n_class"))
     if isinstance(label_names, list) and n_labels is not None and len(label_names) != n_labels:

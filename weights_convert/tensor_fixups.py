@@ -7,18 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from weights_convert._typing import Array, Json, Tensors
+from weights_convert._typing import Array, Tensors
 from weights_convert.read.tensor import Tensor, from_array
 from weights_convert.report import Report
 
-#: torchvision's COCO files whose models run with batch-norm eps 0 (``overwrite_eps``): starts of their sha256.
-ZERO_EPS = ("258fb6c6", "bf2d0c1e", "fc266e95", "eeacb38b")
-
 #: Standard deviation of torchvision's input, RGB in 0..1; its mean times 255 is what Caffe's models subtract.
 _STD = (0.229, 0.224, 0.225)
-
-#: The published file of the one detector that has the same tensors as another: start of its sha256, and its builder.
-TWINS = {"907ea3f9": "fasterrcnn_mobilenet_v3_large_320_fpn"}
 
 #: A logit whose probability is zero in any precision.
 _NEVER = -100
@@ -26,16 +20,6 @@ _NEVER = -100
 _CLS = "roi_heads.box_predictor.cls_score."
 _BOX = "roi_heads.box_predictor.bbox_pred."
 _MASK = "roi_heads.mask_predictor.mask_fcn_logits."
-
-
-def published_eps(sha256: str) -> Json:
-    """Return ``{"norm_eps": 0.0}`` for the files torchvision itself runs so, else nothing."""
-    return {"norm_eps": 0.0} if sha256.startswith(ZERO_EPS) else {}
-
-
-def published_twin(sha256: str) -> str | None:
-    """Return the builder that a published file is known for by its hash alone, or ``None``."""
-    return next((builder for start, builder in TWINS.items() if sha256.startswith(start)), None)
 
 
 def background_first(tensors: Tensors, report: Report) -> Tensors:

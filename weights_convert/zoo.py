@@ -14,74 +14,15 @@ from typing import Any
 from weights_convert.api import convert
 from weights_convert.errors import CheckpointError
 from weights_convert.files import sha256
+from weights_convert.known_models import URL, published_files
 
 try:
     import fcntl
 except ImportError:  # Windows: two processes at once may both download, each into its own file
     fcntl = None  # type: ignore[assignment]
 
-#: Where torchvision's files are; ``CHAINFPN_ZOO_URL`` names a mirror.
-BASE_URL = "https://download.pytorch.org/models/"
-
-#: Rebuilder -> file. The eight hex digits at the end of the name are the start of the file's sha256.
-FILES = {
-    "alexnet": "alexnet-owt-7be5be79.pth",
-    "densenet121": "densenet121-a639ec97.pth",
-    "densenet161": "densenet161-8d451a50.pth",
-    "densenet169": "densenet169-b2777c0a.pth",
-    "densenet201": "densenet201-c1103571.pth",
-    "fasterrcnn_mobilenet_v3_large_320_fpn": "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth",
-    "fasterrcnn_mobilenet_v3_large_fpn": "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth",
-    "fasterrcnn_resnet50_fpn": "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
-    "fasterrcnn_resnet50_fpn_v2": "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
-    "fcos_resnet50_fpn": "fcos_resnet50_fpn_coco-99b0c9b7.pth",
-    "googlenet": "googlenet-1378be20.pth",
-    "inception_v3": "inception_v3_google-0cc3c7bd.pth",
-    "keypointrcnn_resnet50_fpn": "keypointrcnn_resnet50_fpn_coco-fc266e95.pth",
-    "maskrcnn_resnet50_fpn": "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
-    "maskrcnn_resnet50_fpn_v2": "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth",
-    "mobilenet_v2": "mobilenet_v2-b0353104.pth",
-    "mobilenet_v3_large": "mobilenet_v3_large-8738ca79.pth",
-    "mobilenet_v3_small": "mobilenet_v3_small-047dcff4.pth",
-    "resnet18": "resnet18-f37072fd.pth",
-    "resnet34": "resnet34-b627a593.pth",
-    "resnet50": "resnet50-0676ba61.pth",
-    "resnet101": "resnet101-63fe2227.pth",
-    "resnet152": "resnet152-394f9c45.pth",
-    "resnext50_32x4d": "resnext50_32x4d-7cdf4587.pth",
-    "resnext101_32x8d": "resnext101_32x8d-8ba56ff5.pth",
-    "resnext101_64x4d": "resnext101_64x4d-173b62eb.pth",
-    "retinanet_resnet50_fpn": "retinanet_resnet50_fpn_coco-eeacb38b.pth",
-    "retinanet_resnet50_fpn_v2": "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth",
-    "squeezenet1_0": "squeezenet1_0-b66bff10.pth",
-    "squeezenet1_1": "squeezenet1_1-b8a52dc0.pth",
-    "ssd300_vgg16": "ssd300_vgg16_coco-b556d3b4.pth",
-    "vgg11": "vgg11-8a719046.pth",
-    "vgg11_bn": "vgg11_bn-6002323d.pth",
-    "vgg13": "vgg13-19584684.pth",
-    "vgg13_bn": "vgg13_bn-abd245e5.pth",
-    "vgg16": "vgg16-397923af.pth",
-    "vgg16_bn": "vgg16_bn-6c64b313.pth",
-    "vgg19": "vgg19-dcbb9e9d.pth",
-    "vgg19_bn": "vgg19_bn-c79401a0.pth",
-    "wide_resnet50_2": "wide_resnet50_2-95faca4d.pth",
-    "wide_resnet101_2": "wide_resnet101_2-32ee1156.pth",
-}
-
-#: Files beside those, by builder and word. The features of VGG-16 are without a classifier, for SSD.
-OTHERS = {
-    "keypointrcnn_resnet50_fpn:coco_legacy": "keypointrcnn_resnet50_fpn_coco-9f466800.pth",
-    "mobilenet_v2:imagenet_v2": "mobilenet_v2-7ebf99e0.pth",
-    "mobilenet_v3_large:imagenet_v2": "mobilenet_v3_large-5c1a4163.pth",
-    "resnet50:imagenet_v2": "resnet50-11ad3fa6.pth",
-    "resnet101:imagenet_v2": "resnet101-cd907fc2.pth",
-    "resnet152:imagenet_v2": "resnet152-f82ba261.pth",
-    "resnext50_32x4d:imagenet_v2": "resnext50_32x4d-1a0047aa.pth",
-    "resnext101_32x8d:imagenet_v2": "resnext101_32x8d-110c445d.pth",
-    "vgg16:imagenet_features": "vgg16_features-amdegroot-88682ab5.pth",
-    "wide_resnet50_2:imagenet_v2": "wide_resnet50_2-9ba9bcbe.pth",
-    "wide_resnet101_2:imagenet_v2": "wide_resnet101_2-d733dc28.pth",
-}
+#: Builder, or builder and word -> file. The eight hex digits at the end of the name are the start of the file's sha256.
+FILES = published_files()
 
 _PIECE = 1 << 18
 _TRIES = 3
@@ -102,7 +43,7 @@ def fetch(name: str, *, progress: bool = False) -> str:
     A download that was cut goes on where it stopped. Of two processes at once, one downloads and the other waits.
 
     Args:
-        name (str): A key of `FILES` or `OTHERS`.
+        name (str): A key of `FILES`.
         progress (bool): Show a bar.
 
     Returns:
@@ -193,14 +134,14 @@ def _obtain(file: str, folder: pathlib.Path, progress: bool) -> None:
 
 
 def _file(name: str) -> str:
-    files = FILES | OTHERS
-    if name not in files:
-        raise ZooError(f"zoo: there is no {name!r}; there are {', '.join(files)}")
-    return files[name]
+    if name not in FILES:
+        raise ZooError(f"zoo: there is no {name!r}; there are {', '.join(sorted(FILES))}")
+    return FILES[name]
 
 
 def _url(file: str) -> str:
-    return os.environ.get("CHAINFPN_ZOO_URL", BASE_URL).rstrip("/") + "/" + file
+    """Return the address of a file, in the mirror that ``CHAINFPN_ZOO_URL`` names, if it does."""
+    return os.environ.get("CHAINFPN_ZOO_URL", URL).rstrip("/") + "/" + file
 
 
 def _download(url: str, part: pathlib.Path, path: pathlib.Path, progress: bool) -> None:

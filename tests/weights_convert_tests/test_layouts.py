@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import weights_convert
-from weights_convert import param_names, tensor_fixups
+from weights_convert import known_models, param_names, tensor_fixups
 from weights_convert.architectures import recognize
 from weights_convert.layouts import find_layout
 from weights_convert.read.tensor import Storage, Tensor, from_array
@@ -278,8 +278,8 @@ def test_the_bias_before_a_norm_goes_into_its_mean():
 
 
 def test_the_files_torchvision_runs_with_eps_zero_are_known_by_their_hash():
-    assert tensor_fixups.published_eps("258fb6c6" + "0" * 56) == {"norm_eps": 0.0}
-    assert tensor_fixups.published_eps("0" * 64) == {}
+    assert known_models.published_model("258fb6c6" + "0" * 56) == ("fasterrcnn_resnet50_fpn", {"norm_eps": 0.0})
+    assert known_models.published_model("0" * 64) is None
 
 
 WRITE_WRAPPED = """

@@ -7,11 +7,12 @@ import pytest
 import weights_convert
 from chainfpn import models
 from chainfpn.models._weights import Weights
-from weights_convert.meta import known_arguments, meta_array
+from weights_convert.known_models import builder_arguments
+from weights_convert.meta import meta_array
 from weights_convert.write.safetensors import write_safetensors
 
 #: Which weights to take, and what has an entry of its own.
-OTHERS = {"pretrained_model", "pretrained_backbone", "label_names", "settings"}
+OTHERS = {"pretrained_model", "pretrained_backbone", "label_names"}
 #: What a classifier is built with, but its weights are none the wiser for.
 OF_CLASSIFIERS = {"dropout", "drop_rate", "width_mult", "norm", "replace_stride_with_dilation", "zero_init_residual"}
 
@@ -23,7 +24,7 @@ def test_arguments_are_those_of_the_builder(name):
         taken -= OF_CLASSIFIERS
     if name.startswith("fasterrcnn_mobilenet"):
         taken -= {"stride_in_1x1"}  # it has no such convolution, and refuses
-    assert known_arguments(name) == taken
+    assert builder_arguments(name) == taken
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

@@ -10,9 +10,11 @@ import threading
 import numpy as np
 import pytest
 
-import weights_convert
-from weights_convert import zoo
+from weights_convert import known_models, zoo
 from weights_convert.__main__ import main
+from weights_convert.architectures import mobilenet
+from weights_convert.architectures.resnet import NAMED
+from weights_convert_tests.test_torchvision_layouts import MODELS
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -179,21 +181,24 @@ def test_every_name_and_hash_is_torchvisions(torchvision_live):
         outputs["urls"] = [w.url for name in list_models() for w in get_model_weights(name)]
     """)
     urls = set(outputs["urls"].tolist())
-    assert {zoo.BASE_URL + file for file in (*zoo.FILES.values(), *zoo.OTHERS.values())} <= urls
-    assert set(zoo.FILES) <= set(weights_convert.architectures.known_builders())
-    assert {name.partition(":")[0] for name in zoo.OTHERS} <= set(zoo.FILES)
+    assert {zoo.URL + file for file in zoo.FILES.values()} <= urls
+    recognized = {*NAMED.values(), *known_models.fingerprints(), *(builder for _, builder, _ in MODELS.values())}
+    builders = {name.partition(":")[0] for name in zoo.FILES}
+    assert builders - set(mobilenet.BUILDERS) <= recognized
+    assert builders <= set(zoo.FILES)
 
 
 def test_every_published_file_of_a_model_here_has_a_name():
-    from chainfpn.models import MODELS
+    from chainfpn import models
 
-    published = {preset.file for model in MODELS.values() for word, preset in model.weights.items() if word != "FIRST"}
-    assert published == {*zoo.FILES.values(), *zoo.OTHERS.values()}
+    weights = [item for model in models.MODELS.values() for item in model.weights.items()]
+    published = {file.file for word, file in weights if word != "FIRST"}
+    assert published == set(zoo.FILES.values())
 
 
 def test_another_file_of_a_builder_goes_by_a_word(server, published, monkeypatch):
     name = f"resnet18-second-{hashlib.sha256(published).hexdigest()[:8]}"
-    monkeypatch.setitem(zoo.OTHERS, "resnet18:imagenet_v2", f"{name}.pth")
+    monkeypatch.setitem(zoo.FILES, "resnet18:imagenet_v2", f"{name}.pth")
     assert zoo.fetch("resnet18:imagenet_v2").endswith(f"{name}.npz")
     assert [request for request, _ in server.requests] == [f"/models/{name}.pth"]
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from weights_convert._typing import AnyShapes, Json, Shape, Shapes
 from weights_convert.architectures import classifiers, detectors, fingerprints, mobilenet, ssd
-from weights_convert.architectures.resnet import NAMED
 
 _FAMILIES = (
     fingerprints.describe_by_fingerprint,
@@ -67,16 +66,3 @@ def recognize(shapes: AnyShapes, model: str | None = None) -> Candidate | None:
         model (str or None): Only candidates of this builder.
     """
     return next((c for c in candidates(shapes) if model in (None, c.builder)), None)
-
-
-def known_builders() -> list[str]:
-    """Return the names of all builders that can be recognized."""
-    detectors = [
-        f"{kind}_{trunk}{suffix}"
-        for kind in ("fasterrcnn", "maskrcnn", "keypointrcnn", "retinanet", "fcos")
-        for trunk in ("resnet50_fpn", "resnet_fpn")
-        for suffix in ("", "_v2")
-        if not (suffix and kind in ("keypointrcnn", "fcos"))
-    ]
-    others = ["fpn50", "fpn101", "retinanet_kuangliu", *mobilenet.BUILDERS, "ssd300_vgg16"]
-    return [*sorted(NAMED.values()), *sorted(fingerprints.FINGERPRINTS), *others, *detectors]

@@ -3,7 +3,7 @@
 from weights_convert._typing import AnyShapes, Described, Json, Shapes
 from weights_convert.architectures.resnet import Trunk, find_trunk
 from weights_convert.architectures.shapes import conv, conv_norm, linear, norm, size_of
-from weights_convert.class_ids import COCO_CLASS_IDS
+from weights_convert.known_models import COCO_CLASS_IDS
 
 _BODY = "backbone.body."
 

@@ -97,7 +97,7 @@ def test_torchvisions_weights_are_those_of_the_depth(resnet18, monkeypatch):
         "vgg16:imagenet_features",
         "resnet50",
     ]
-    assert {name for name in asked if ":" in name} - {"resnet18:imagenet_v2"} <= zoo.OTHERS.keys()
+    assert {name for name in asked if ":" in name} - {"resnet18:imagenet_v2"} <= zoo.FILES.keys()
 
 
 def test_mobilenets_trunk(tmp_path):

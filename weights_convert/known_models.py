@@ -1,0 +1,45 @@
+"""What `chainfpn.models` knows of its models, of which the converter keeps no table of its own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chainfpn.models import registry
+from chainfpn.models._record import COCO_CLASS_IDS, URL, WORDS
+
+__all__ = ["COCO_CLASS_IDS", "URL", "builder_arguments", "fingerprints", "published_files", "published_model"]
+
+#: What builders take that is not an argument of a file: which weights to take, and what has an entry of its own.
+_NOT_ARGUMENTS = {"pretrained_model", "pretrained_backbone", "label_names"}
+
+#: What a classifier is built with, but its weights are none the wiser for.
+_OF_CLASSIFIERS = {"dropout", "drop_rate", "width_mult", "norm", "replace_stride_with_dilation", "zero_init_residual"}
+
+
+def builder_arguments(name: str) -> frozenset[str]:
+    """Return the keywords of a builder that ``--meta`` may set, those by torchvision's names among them."""
+    found = registry.MODELS[name].options - _NOT_ARGUMENTS
+    if "n_class" in found:
+        found -= _OF_CLASSIFIERS
+    return found - ({"stride_in_1x1"} if "mobilenet" in name else set())  # it has no such convolution
+
+
+def published_files() -> dict[str, str]:
+    """Return ``{builder, or builder:word: torchvision's file}``."""
+    files = {}
+    for name, model in registry.MODELS.items():
+        for key, file in model.weights.items():
+            if key in WORDS:
+                files[name if WORDS[key] in ("imagenet", "coco") else f"{name}:{WORDS[key]}"] = file.file
+    return files
+
+
+def published_model(sha256: str) -> tuple[str, Mapping[str, Any]] | None:
+    """Return the builder, and its arguments, of torchvision's published file of a hash."""
+    found = registry.find_weight_file(sha256)
+    return None if found is None else (found[0].name, found[1].arguments)
+
+
+def fingerprints() -> dict[str, tuple[int, str]]:
+    """Return ``{builder: (checksum of names and shapes, where they do not count)}``."""
+    models = registry.MODELS.items()
+    return {name: (m.fingerprint, m.head) for name, m in models if m.fingerprint is not None and m.head is not None}
