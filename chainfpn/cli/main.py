@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import chainfpn
-from chainfpn.cli import compat, demo, detect, evaluate, models, train
+from chainfpn.cli import compat, demo, detect, evaluate, info, models, train
 from chainfpn.cli.errors import CommandError
 
 #: The sub-commands. Each is a module whose docstring is the help text, with ``add_arguments(parser)``, which declares
@@ -18,6 +18,7 @@ COMMANDS = {
     "train": train,
     "evaluate": evaluate,
     "compat": compat,
+    "info": info,
 }
 
 
