@@ -18,3 +18,13 @@ Labels: TypeAlias = Sequence[str]
 Report: TypeAlias = Callable[[str], Any]
 #: ChainerMN's communicator of several processes, or None.
 Communicator: TypeAlias = Any
+#: An array per image, or per level.
+Arrays: TypeAlias = Sequence[Array]
+#: A variable per level.
+Variables: TypeAlias = list[Variable]
+#: A size per image.
+Sizes: TypeAlias = list[Size]
+#: The losses of a detector by name.
+Losses: TypeAlias = dict[str, Variable]
+#: What makes a normalization link for a number of channels.
+Norm: TypeAlias = Callable[[int], Any]

@@ -1,11 +1,13 @@
-"""Matching of anchors or proposals with the ground truth."""
+"""Training targets: matching of anchors or proposals with the ground truth, and sampling of them."""
+
+from collections.abc import Callable
 
 import numpy as np
 from chainer import backend
 
+from chainfpn._options import check_iou_thresholds
 from chainfpn._typing import Array
 from chainfpn.boxes.iou import bbox_iou
-from chainfpn.errors import InvalidArgument
 from chainfpn.functions.kernels import kernels_for
 
 #: Instead of the index of a ground truth box: a negative, and a box between the two thresholds.
@@ -89,17 +91,34 @@ def match_ssd(bbox: Array, gt_bbox: Array, iou_thresh: float) -> Array:
     return matched
 
 
-def check_iou_thresholds(where: str, fg_iou_thresh: float, bg_iou_thresh: float) -> None:
-    """Check that no IoU is both that of a positive and of a background box.
+def sample(
+    matched: Array, n_sample: int, positive_fraction: float, *, permutation: Callable = np.random.permutation
+) -> tuple[Array, Array]:
+    """Sample positive boxes, and fill up with negative ones.
+
+    At most ``int(n_sample * positive_fraction)`` are positive; the others are negative, fewer if there are not enough.
 
     Args:
-        where (str): The function or class, for the message.
-        fg_iou_thresh (float): Smallest IoU of a positive.
-        bg_iou_thresh (float): IoU below which a box is background.
+        matched (array): integers, (N,), see :func:`~chainfpn.boxes.match`.
+        n_sample (int): How many boxes at most.
+        positive_fraction (float): Largest share of positives.
+        permutation (callable): A number n to a random order of 0 ... n - 1; called for the positives, then for the
+            negatives. By default NumPy's global generator makes it, which a snapshot can keep.
 
-    Raises:
-        InvalidArgument: if not bg_iou_thresh <= fg_iou_thresh.
+    Returns:
+        tuple of array: int64, indices of the positives and of the negatives, each ascending.
+
+    Source:
+        torchvision 0.14 ``BalancedPositiveNegativeSampler``.
+
+    Example:
+        >>> positive, negative = sample(np.array([0, -1, 2, 1, -2, -1]), 4, 0.5, permutation=np.arange)
+        >>> positive.tolist(), negative.tolist()
+        ([0, 2], [1, 5])
     """
-    if not bg_iou_thresh <= fg_iou_thresh:
-        got = f"{bg_iou_thresh!r} and {fg_iou_thresh!r}"
-        raise InvalidArgument(where, "bg_iou_thresh", "<= fg_iou_thresh", bg_iou_thresh, got=got)
+    xp = backend.get_array_module(matched)
+    (positive,), (negative,) = xp.nonzero(matched >= 0), xp.nonzero(matched == BACKGROUND)
+    n_positive = min(len(positive), int(n_sample * positive_fraction))
+    n_negative = min(len(negative), n_sample - n_positive)
+    positive = xp.sort(positive[xp.asarray(permutation(len(positive))[:n_positive])])
+    return positive, xp.sort(negative[xp.asarray(permutation(len(negative))[:n_negative])])

@@ -24,12 +24,11 @@ from chainfpn.links.backbones.vgg import VGG
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.classifier import Classifier, ClassifierPreprocess
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.detectors.box_head import FastRCNNPredictor, TwoMLPHead, conv_box_head
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.dense_detector import DenseDetector
 from chainfpn.links.detectors.detections import DetectedObject, Detections
 from chainfpn.links.detectors.detector import Detector, RawDetections
-from chainfpn.links.detectors.faster_rcnn import FasterRCNN
+from chainfpn.links.detectors.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead, conv_box_head
 from chainfpn.links.detectors.fcos import FCOS, FCOSHead
 from chainfpn.links.detectors.keypoint_head import KeypointRCNNPredictor, keypoint_head
 from chainfpn.links.detectors.keypoint_rcnn import KeypointRCNN

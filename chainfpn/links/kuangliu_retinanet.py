@@ -6,9 +6,9 @@ from typing import Any
 import chainer.functions as F
 import numpy as np
 
-from chainfpn._typing import Array, Size, Variable
-from chainfpn.boxes._nms import nms
+from chainfpn._typing import Array, Labels, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
+from chainfpn.boxes.filtering import nms
 from chainfpn.functions import resize_bilinear
 from chainfpn.links.backbones.resnet import Bottleneck, ResNet
 from chainfpn.links.convolution_2d import Convolution2D
@@ -94,36 +94,22 @@ class KuangliuRetinaNet(Detector):
     box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
 
     def __init__(
-        self,
-        n_fg_class: int,
-        anchor_generator: Any,
-        *,
-        n_blocks: Sequence[int] = (3, 4, 6, 3),
-        align_corners: bool = False,
-        label_names: Sequence[str] | None = None,
-        preprocess: Callable | None = None,
-        score_thresh: float = 0.5,
-        nms_thresh: float = 0.5,
-    ) -> None:
-        super().__init__(
-            n_fg_class=n_fg_class,
-            class_ids=range(n_fg_class),
-            label_names=label_names,
-            preprocess=preprocess,
-            score_thresh=score_thresh,
-            nms_thresh=nms_thresh,
-        )
+        self, n_fg_class: int, anchor_generator: Any, *, n_blocks: Sequence[int] = (3, 4, 6, 3),
+        align_corners: bool = False, label_names: Labels | None = None, preprocess: Callable | None = None,
+        score_thresh: float = 0.5, nms_thresh: float = 0.5,
+    ) -> None:  # fmt: skip
+        super().__init__(n_fg_class, range(n_fg_class), label_names, preprocess, score_thresh, nms_thresh)
         self.anchor_generator = anchor_generator
         with self.init_scope():
             self.fpn = KuangliuRetinaFPN(n_blocks, align_corners=align_corners)
             self.loc_head = _head(conv3x3(256, N_ANCHORS * 4))
             self.cls_head = _head(cls_conv(256, N_ANCHORS * n_fg_class))
 
-    def head(self, hs: Sequence[Variable]) -> tuple[list[Variable], list[Variable]]:
+    def head(self, hs: Variables) -> tuple[list[Variable], list[Variable]]:
         """Classify and regress every anchor.
 
         Args:
-            hs (sequence of Variable): (B, 256, H_l, W_l).
+            hs (list of Variable): (B, 256, H_l, W_l).
 
         Returns:
             tuple of two lists of Variable: Per level, logits (B, N_l, n_fg_class) and deltas (B, N_l, 4).
@@ -131,12 +117,12 @@ class KuangliuRetinaNet(Detector):
         logits = [flatten_anchors(self.cls_head(h), self.n_fg_class) for h in hs]
         return logits, [flatten_anchors(self.loc_head(h), 4) for h in hs]
 
-    def forward(self, x: Variable, sizes: Sequence[Size]) -> list[RawDetections]:
+    def forward(self, x: Variable, sizes: Sizes) -> list[RawDetections]:
         """Detect objects in a prepared batch.
 
         Args:
             x (Variable): (B, 3, H, W).
-            sizes (sequence of (int, int)): Height and width of each image within the batch.
+            sizes (list of (int, int)): Height and width of each image within the batch.
 
         Returns:
             list of RawDetections: One per image, in the pixels of the batch.

@@ -132,8 +132,7 @@ def assemble_rcnn(
         chainfpn.links.FasterRCNN: The detector.
     """
     from chainfpn.links.backbones.backbone_with_fpn import BackboneWithFPN
-    from chainfpn.links.detectors.box_head import FastRCNNPredictor, TwoMLPHead, conv_box_head
-    from chainfpn.links.detectors.faster_rcnn import FasterRCNN
+    from chainfpn.links.detectors.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead, conv_box_head
     from chainfpn.links.detectors.roi_heads import RoIHeads
     from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
     from chainfpn.links.fpn import max_pool_level

@@ -1,13 +1,11 @@
 """A detector with its losses: what an optimizer is set up with and an updater calls."""
 
-from collections.abc import Sequence
-
 import chainer
 import chainer.functions as F
 import numpy as np
 from chainer.backends import cuda
 
-from chainfpn._typing import Array, Variable
+from chainfpn._typing import Arrays, Losses, Variable
 from chainfpn.errors import InvalidArgument, InvalidType
 from chainfpn.links.detectors.detector import Detector, scale
 
@@ -41,13 +39,7 @@ class TrainChain(chainer.Chain):
         with self.init_scope():
             self.model = model
 
-    def forward(
-        self,
-        imgs: Sequence[Array],
-        bboxes: Sequence[Array],
-        labels: Sequence[Array],
-        *extras: Sequence[Array],
-    ) -> Variable:
+    def forward(self, imgs: Arrays, bboxes: Arrays, labels: Arrays, *extras: Arrays) -> Variable:
         """Compute the loss.
 
         All arrays may be NumPy or CuPy, wherever the model is.
@@ -68,13 +60,7 @@ class TrainChain(chainer.Chain):
         """
         return self.total(self.model.losses(*self.batch(imgs, bboxes, labels, *extras)))
 
-    def batch(
-        self,
-        imgs: Sequence[Array],
-        bboxes: Sequence[Array],
-        labels: Sequence[Array],
-        *extras: Sequence[Array],
-    ) -> tuple:
+    def batch(self, imgs: Arrays, bboxes: Arrays, labels: Arrays, *extras: Arrays) -> tuple:
         """Check the ground truth, prepare the images, and scale the ground truth to the batch.
 
         Args:
@@ -110,7 +96,7 @@ class TrainChain(chainer.Chain):
         gt_classes = [self.xp.asarray(class_ids[label.astype(np.int64, copy=False)]) for label in labels]
         return x, sizes, gt_bboxes, gt_classes, *model.prepare_extra_targets(imgs, sizes, bboxes, *extras)
 
-    def total(self, losses: dict[str, Variable]) -> Variable:
+    def total(self, losses: Losses) -> Variable:
         """Sum the losses and report them.
 
         The sum is checked in every precision: scaling the loss for mixed precision happens later, so that what

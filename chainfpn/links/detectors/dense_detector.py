@@ -8,16 +8,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import chainer
 import chainer.functions as F
 import numpy as np
 from chainer import initializers
 
-from chainfpn._typing import Array, Size, Variable
-from chainfpn.boxes._nms import batched_nms
-from chainfpn.boxes.filtering import clip, top_k
+from chainfpn._typing import Array, Arrays, Labels, Losses, Norm, Size, Sizes, Variable, Variables
+from chainfpn.boxes.filtering import batched_nms, clip, top_k
 from chainfpn.functions._focal_loss import sigmoid_focal_loss
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.detectors import _options
 from chainfpn.links.detectors.detector import Detector, RawDetections
 from chainfpn.links.indexed_sequential import IndexedSequential
 
@@ -57,17 +56,14 @@ def cls_conv(in_channels: int, out_channels: int) -> Convolution2D:
     return conv3x3(in_channels, out_channels, bias=-math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY))
 
 
-def conv_tower(
-    channels: int, *, norm: Callable[[int], Any] | None = None, nobias: bool = False, nested: bool = False
-) -> IndexedSequential:
+def conv_tower(channels: int, norm: Norm | None = None, *, nested: bool = False) -> IndexedSequential:
     """Make four 3x3 convolutions, each followed by its normalization and ReLU.
 
     Args:
         channels (int): Channels in and out.
         norm (callable or None): Makes a normalization link for a number of channels.
-        nobias (bool): Leave the biases out.
-        nested (bool): Group each convolution with its followers, as torchvision's newer heads do; this decides the
-            names of the weights, nothing else.
+        nested (bool): Leave the biases out, and group each convolution with its followers, as torchvision's newer heads
+            do, whose weights are named so.
 
     Returns:
         IndexedSequential: (B, channels, H, W) to (B, channels, H, W).
@@ -77,7 +73,7 @@ def conv_tower(
     """
     layers: list[Any] = []
     for _ in range(4):
-        block = [conv3x3(channels, channels, nobias=nobias), *([] if norm is None else [norm(channels)]), F.relu]
+        block = [conv3x3(channels, channels, nobias=nested), *([] if norm is None else [norm(channels)]), F.relu]
         layers += [IndexedSequential(*block)] if nested else block
     return IndexedSequential(*layers)
 
@@ -95,13 +91,43 @@ def flatten_anchors(h: Variable, n: int) -> Variable:
     return F.reshape(F.transpose(h, (0, 2, 3, 1)), (h.shape[0], -1, n))
 
 
-def focal_loss(
-    logits: Sequence[Variable], classes: Array, weights: Array | None = None, *, divisor: float = 1
-) -> Variable:
+class ClassificationHead(chainer.Chain):
+    """Class logits of every anchor.
+
+    Args:
+        conv (callable): The :func:`conv_tower`.
+        channels (int): Channels of the pyramid.
+        n_anchors (int): Anchors a place.
+        n_output (int): Classes.
+
+    Source:
+        torchvision 0.14 ``RetinaNetClassificationHead``, ``FCOSClassificationHead``.
+    """
+
+    def __init__(self, conv: Any, channels: int, n_anchors: int, n_output: int) -> None:
+        super().__init__()
+        self.n_output = n_output
+        with self.init_scope():
+            self.conv = conv
+            self.cls_logits = cls_conv(channels, n_anchors * n_output)
+
+    def forward(self, hs: Variables) -> list[Variable]:
+        """Classify.
+
+        Args:
+            hs (list of Variable): Per level, (B, C, H_l, W_l).
+
+        Returns:
+            list of Variable: Per level, logits (B, N_l, K).
+        """
+        return [flatten_anchors(self.cls_logits(self.conv(h)), self.n_output) for h in hs]
+
+
+def focal_loss(logits: Variables, classes: Array, weights: Array | None = None, *, divisor: float = 1) -> Variable:
     """Sum the focal loss over levels, which are too large to be put together.
 
     Args:
-        logits (sequence of Variable): Per level, (B, N_l, K).
+        logits (list of Variable): Per level, (B, N_l, K).
         classes (array): int32, (B, N), the class of each anchor, -1 for none.
         weights (array or None): float, (B, N).
         divisor (float): By which the sum is divided.
@@ -129,12 +155,7 @@ class DenseDetector(Detector):
         head (callable): Maps to lists, an entry per level: class logits (B, N_l, K), deltas (B, N_l, 4), and what else
             ``scores`` and ``compute_loss`` take.
         anchor_generator (callable): An :class:`~chainfpn.boxes.AnchorGenerator`.
-        n_fg_class (int): Number of labels, background excluded.
-        class_ids (sequence of int or None): See :class:`~chainfpn.links.Detector`.
-        label_names (sequence of str or None): See :class:`~chainfpn.links.Detector`.
-        preprocess (callable or None): See :class:`~chainfpn.links.Detector`.
-        score_thresh (float): Only detections with a score above it are kept.
-        nms_thresh (float): IoU above which the lower-scored of two detections of a class goes.
+        n_fg_class, class_ids, label_names, preprocess, score_thresh, nms_thresh: See :class:`~chainfpn.links.Detector`.
         detections_per_img (int or None): Most detections per image; None keeps all.
         topk_candidates (int): Best-scored candidates of each level that enter NMS.
 
@@ -143,44 +164,24 @@ class DenseDetector(Detector):
     """
 
     box_coder: Any
-    detections_per_img = _options.limit()
-    topk_candidates = _options.count()
 
     def __init__(
-        self,
-        backbone: Any,
-        head: Any,
-        anchor_generator: Any,
-        *,
-        n_fg_class: int,
-        class_ids: Sequence[int] | None,
-        label_names: Sequence[str] | None,
-        preprocess: Callable | None,
-        score_thresh: float,
-        nms_thresh: float,
-        detections_per_img: int | None,
-        topk_candidates: int,
-    ) -> None:
-        super().__init__(
-            n_fg_class=n_fg_class,
-            class_ids=class_ids,
-            label_names=label_names,
-            preprocess=preprocess,
-            score_thresh=score_thresh,
-            nms_thresh=nms_thresh,
-        )
+        self, backbone: Any, head: Any, anchor_generator: Any, n_fg_class: int, class_ids: Sequence[int] | None,
+        label_names: Labels | None, preprocess: Callable | None, score_thresh: float, nms_thresh: float,
+        detections_per_img: int | None, topk_candidates: int,
+    ) -> None:  # fmt: skip
+        super().__init__(n_fg_class, class_ids, label_names, preprocess, score_thresh, nms_thresh)
         self.anchor_generator = anchor_generator
         self.detections_per_img, self.topk_candidates = detections_per_img, topk_candidates
         with self.init_scope():
-            self.backbone = backbone
-            self.head = head
+            self.backbone, self.head = backbone, head
 
-    def forward(self, x: Variable, sizes: Sequence[Size]) -> list[RawDetections]:
+    def forward(self, x: Variable, sizes: Sizes) -> list[RawDetections]:
         """Detect objects in a prepared batch.
 
         Args:
             x (Variable): (B, 3, H, W).
-            sizes (sequence of (int, int)): Height and width of each image within the batch.
+            sizes (list of (int, int)): Height and width of each image within the batch.
 
         Returns:
             list of RawDetections: One per image, in the pixels of the batch.
@@ -192,14 +193,12 @@ class DenseDetector(Detector):
             for i, size in enumerate(sizes)
         ]
 
-    def losses(
-        self, x: Variable, sizes: Sequence[Size], gt_bboxes: Sequence[Array], gt_classes: Sequence[Array]
-    ) -> dict[str, Variable]:
+    def losses(self, x: Variable, sizes: Sizes, gt_bboxes: Arrays, gt_classes: Arrays) -> Losses:
         """Compute the losses of a prepared batch.
 
         Args:
             x (Variable): (B, 3, H, W).
-            sizes (sequence of (int, int)): Height and width of each image within the batch.
+            sizes (list of (int, int)): Height and width of each image within the batch.
             gt_bboxes (sequence of array): Per image, float, (R, 4), yxyx in pixels of the batch.
             gt_classes (sequence of array): Per image, int32, (R,), class ids.
 
@@ -214,9 +213,7 @@ class DenseDetector(Detector):
         hs = self.backbone(x)  # levels of (B, C, H_l, W_l)
         return self.head(hs), self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp)
 
-    def postprocess_detections(
-        self, scores: Sequence[Array], deltas: Sequence[Array], anchors: Sequence[Array], size: Size
-    ) -> RawDetections:
+    def postprocess_detections(self, scores: Arrays, deltas: Arrays, anchors: Arrays, size: Size) -> RawDetections:
         """Turn the scores of one image into detections: threshold, best of each level, decode, clip, NMS per class.
 
         Args:

@@ -2,16 +2,16 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chainer
 import numpy as np
 from chainer import backend
 from chainer.backends import cuda
 
-from chainfpn._typing import Array, Size
+from chainfpn._options import CheckedOptions
+from chainfpn._typing import Array, Arrays, Labels, Size, Sizes
 from chainfpn.errors import InvalidArgument
-from chainfpn.links.detectors import _options
 from chainfpn.links.detectors.detections import Detections
 from chainfpn.links.detectors.preprocess import Preprocess
 
@@ -50,23 +50,7 @@ def split_by_image(array: Array, detections: Sequence[RawDetections]) -> list[Ar
     return backend.get_array_module(array).split(array, list(ends)[:-1])
 
 
-class _PerLabel:
-    """An attribute that is None or has an entry per label."""
-
-    def __set_name__(self, owner, name):
-        self.name = name
-
-    def __get__(self, instance, owner=None):
-        return self if instance is None else vars(instance)[self.name]
-
-    def __set__(self, instance, values):
-        n = instance.n_fg_class
-        if values is not None and len(values) != n:
-            raise ValueError(f"Detector: {self.name} must have n_fg_class = {n} entries, got {len(values)}")
-        vars(instance)[self.name] = None if values is None else tuple(values)
-
-
-class Detector(chainer.Chain):
+class Detector(CheckedOptions, chainer.Chain):
     """Base of the detectors: presets, preprocess, labels, ``detect`` and ``predict``.
 
     A subclass has a ``forward(x, sizes)`` that returns :class:`RawDetections` per image of a prepared batch, and, if it
@@ -101,21 +85,13 @@ class Detector(chainer.Chain):
     fields: tuple[str, ...] = ("bbox", "label", "score")
     #: Ground truth that the losses take beside boxes and classes, in order.
     extra_targets: tuple[str, ...] = ()
-    class_ids = _PerLabel()
-    label_names = _PerLabel()
-    score_thresh = _options.number()
-    nms_thresh = _options.iou()
+    score_thresh: Any
+    nms_thresh: Any
 
     def __init__(
-        self,
-        *,
-        n_fg_class: int,
-        class_ids: Sequence[int] | None = None,
-        label_names: Sequence[str] | None = None,
-        preprocess: Callable | None = None,
-        score_thresh: float | None = 0.05,
-        nms_thresh: float | None = 0.5,
-    ) -> None:
+        self, n_fg_class: int, class_ids: Sequence[int] | None = None, label_names: Labels | None = None,
+        preprocess: Callable | None = None, score_thresh: float | None = 0.05, nms_thresh: float | None = 0.5,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.meta: dict = {}
         self.n_fg_class = n_fg_class
@@ -125,6 +101,13 @@ class Detector(chainer.Chain):
         self._evaluate = score_thresh, nms_thresh
         if score_thresh is not None:
             self.use_preset("evaluate")
+
+    def __setattr__(self, name, value):
+        if name in ("class_ids", "label_names") and value is not None:
+            value, n = tuple(value), self.n_fg_class
+            if len(value) != n:
+                raise ValueError(f"Detector: {name} must have n_fg_class = {n} entries, got {len(value)}")
+        super().__setattr__(name, value)
 
     def use_preset(self, preset: str) -> None:
         """Set ``score_thresh`` and ``nms_thresh``.
@@ -141,7 +124,7 @@ class Detector(chainer.Chain):
         score_thresh, self.nms_thresh = self._evaluate
         self.score_thresh = score_thresh if preset == "evaluate" else self.visualize_score_thresh
 
-    def prepare(self, imgs: Sequence[Array]) -> tuple[Array, list[Size]]:
+    def prepare(self, imgs: Arrays) -> tuple[Array, list[Size]]:
         """Normalize, resize and pad images to one batch on the model's device.
 
         Args:
@@ -158,14 +141,12 @@ class Detector(chainer.Chain):
         x, sizes = self.preprocess(imgs, np.float64 if dtype == np.float64 else np.float32)
         return self.xp.asarray(x.astype(dtype, copy=False)), sizes
 
-    def prepare_extra_targets(
-        self, imgs: Sequence[Array], sizes: Sequence[Size], bboxes: Sequence[Array], *extras: Sequence[Array]
-    ) -> tuple[list[Array], ...]:
+    def prepare_extra_targets(self, imgs: Arrays, sizes: Sizes, bboxes: Arrays, *extras: Arrays) -> tuple[Arrays, ...]:
         """Check the ground truth beside boxes and labels, and bring it into what ``losses`` takes.
 
         Args:
             imgs (sequence of array): (3, H, W).
-            sizes (sequence of (int, int)): Height and width of each image within the batch.
+            sizes (list of (int, int)): Height and width of each image within the batch.
             bboxes (sequence of array): Per image, (R, 4).
             *extras (sequence of array): Per image, as :attr:`extra_targets` names them.
 
@@ -177,7 +158,7 @@ class Detector(chainer.Chain):
         """
         return ()
 
-    def detect(self, imgs: Sequence[Array]) -> list[Detections]:
+    def detect(self, imgs: Arrays) -> list[Detections]:
         """Detect objects in images.
 
         Args:
@@ -195,7 +176,7 @@ class Detector(chainer.Chain):
             raws = self(x, sizes)
         return [self._postprocess(raw, img.shape[1:], size) for raw, img, size in zip(raws, imgs, sizes, strict=True)]
 
-    def predict(self, imgs: Sequence[Array]) -> tuple[list[Array], ...]:
+    def predict(self, imgs: Arrays) -> tuple[list[Array], ...]:
         """Detect objects in images, as ChainerCV returns them: a list per field, not a record per image.
 
         Args:

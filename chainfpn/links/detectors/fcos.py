@@ -11,16 +11,15 @@ import chainer.functions as F
 import numpy as np
 from chainer import backend
 
-from chainfpn._typing import Array, Variable
+from chainfpn._typing import Array, Arrays, Labels, Losses, Variable, Variables
 from chainfpn.boxes.box_coder import LinearBoxCoder
 from chainfpn.boxes.matcher import BACKGROUND
 from chainfpn.functions._binary_cross_entropy import binary_cross_entropy
 from chainfpn.functions._gather import gather
 from chainfpn.functions._giou_loss import giou_loss
-from chainfpn.links.detectors import _options
 from chainfpn.links.detectors.dense_detector import (
+    ClassificationHead,
     DenseDetector,
-    cls_conv,
     conv3x3,
     conv_tower,
     flatten_anchors,
@@ -30,36 +29,6 @@ from chainfpn.links.group_normalization import GroupNormalization
 
 #: A level is for boxes whose farthest side is 4 to 8 strides away.
 NEAREST, FARTHEST = 4, 8
-
-
-class FCOSClassificationHead(chainer.Chain):
-    """Class logits of every place.
-
-    Args:
-        channels (int): Channels of the pyramid, a multiple of 32.
-        n_output (int): Classes.
-
-    Source:
-        Tian et al. 2019, section 3.1; torchvision 0.14 ``FCOSClassificationHead``.
-    """
-
-    def __init__(self, channels: int, n_output: int) -> None:
-        super().__init__()
-        self.n_output = n_output
-        with self.init_scope():
-            self.conv = conv_tower(channels, norm=GroupNormalization)
-            self.cls_logits = cls_conv(channels, n_output)
-
-    def forward(self, hs: Sequence[Variable]) -> list[Variable]:
-        """Classify.
-
-        Args:
-            hs (sequence of Variable): (B, C, H_l, W_l).
-
-        Returns:
-            list of Variable: Per level, logits (B, N_l, K).
-        """
-        return [flatten_anchors(self.cls_logits(self.conv(h)), self.n_output) for h in hs]
 
 
 class FCOSRegressionHead(chainer.Chain):
@@ -75,15 +44,15 @@ class FCOSRegressionHead(chainer.Chain):
     def __init__(self, channels: int) -> None:
         super().__init__()
         with self.init_scope():
-            self.conv = conv_tower(channels, norm=GroupNormalization)
+            self.conv = conv_tower(channels, GroupNormalization)
             self.bbox_reg = conv3x3(channels, 4)
             self.bbox_ctrness = conv3x3(channels, 1)
 
-    def forward(self, hs: Sequence[Variable]) -> tuple[list[Variable], list[Variable]]:
+    def forward(self, hs: Variables) -> tuple[list[Variable], list[Variable]]:
         """Predict.
 
         Args:
-            hs (sequence of Variable): (B, C, H_l, W_l).
+            hs (list of Variable): (B, C, H_l, W_l).
 
         Returns:
             tuple of two lists of Variable: Per level, distances (B, N_l, 4), left, top, right, bottom >= 0, and
@@ -105,14 +74,15 @@ class FCOSHead(chainer.Chain):
     def __init__(self, channels: int, n_output: int) -> None:
         super().__init__()
         with self.init_scope():
-            self.classification_head = FCOSClassificationHead(channels, n_output)
+            conv = conv_tower(channels, GroupNormalization)
+            self.classification_head = ClassificationHead(conv, channels, 1, n_output)
             self.regression_head = FCOSRegressionHead(channels)
 
-    def forward(self, hs: Sequence[Variable]) -> tuple[list[Variable], list[Variable], list[Variable]]:
+    def forward(self, hs: Variables) -> tuple[list[Variable], list[Variable], list[Variable]]:
         """Predict at every place.
 
         Args:
-            hs (sequence of Variable): (B, C, H_l, W_l).
+            hs (list of Variable): (B, C, H_l, W_l).
 
         Returns:
             tuple of three lists of Variable: Per level, logits (B, N_l, K), distances (B, N_l, 4) and
@@ -136,45 +106,25 @@ class FCOS(DenseDetector):
 
     visualize_score_thresh = 0.5
     box_coder = LinearBoxCoder()
-    center_sampling_radius = _options.positive()
 
     def __init__(
-        self,
-        backbone: Any,
-        head: Any,
-        anchor_generator: Any,
-        *,
-        n_fg_class: int,
-        class_ids: Sequence[int] | None = None,
-        label_names: Sequence[str] | None = None,
-        preprocess: Callable | None = None,
-        score_thresh: float = 0.2,
-        nms_thresh: float = 0.6,
-        detections_per_img: int | None = 100,
-        topk_candidates: int = 1000,
-        center_sampling_radius: float = 1.5,
-    ) -> None:
+        self, backbone: Any, head: Any, anchor_generator: Any, *, n_fg_class: int,
+        class_ids: Sequence[int] | None = None, label_names: Labels | None = None, preprocess: Callable | None = None,
+        score_thresh: float = 0.2, nms_thresh: float = 0.6, detections_per_img: int | None = 100,
+        topk_candidates: int = 1000, center_sampling_radius: float = 1.5,
+    ) -> None:  # fmt: skip
         super().__init__(
-            backbone,
-            head,
-            anchor_generator,
-            n_fg_class=n_fg_class,
-            class_ids=class_ids,
-            label_names=label_names,
-            preprocess=preprocess,
-            score_thresh=score_thresh,
-            nms_thresh=nms_thresh,
-            detections_per_img=detections_per_img,
-            topk_candidates=topk_candidates,
-        )
+            backbone, head, anchor_generator, n_fg_class, class_ids, label_names, preprocess,
+            score_thresh, nms_thresh, detections_per_img, topk_candidates,
+        )  # fmt: skip
         self.center_sampling_radius = center_sampling_radius
 
-    def scores(self, logits: Sequence[Variable], centers: Sequence[Variable]) -> list[Array]:
+    def scores(self, logits: Variables, centers: Variables) -> list[Array]:
         """Score every place: the geometric mean of the class probability and the centerness.
 
         Args:
-            logits (sequence of Variable): Per level, (B, N_l, K).
-            centers (sequence of Variable): Per level, (B, N_l, 1).
+            logits (list of Variable): Per level, (B, N_l, K).
+            centers (list of Variable): Per level, (B, N_l, 1).
 
         Returns:
             list of array: Per level, (B, N_l, K).
@@ -185,22 +135,17 @@ class FCOS(DenseDetector):
         ]
 
     def compute_loss(
-        self,
-        logits: Sequence[Variable],
-        deltas: Sequence[Variable],
-        centers: Sequence[Variable],
-        anchors: Sequence[Array],
-        gt_bboxes: Sequence[Array],
-        gt_classes: Sequence[Array],
-    ) -> dict[str, Variable]:
+        self, logits: Variables, deltas: Variables, centers: Variables, anchors: Arrays, gt_bboxes: Arrays,
+        gt_classes: Arrays,
+    ) -> Losses:  # fmt: skip
         """Compute the focal loss of all places, and the losses of boxes and centerness of the positive ones.
 
         All three are divided by the number of positive places in the batch.
 
         Args:
-            logits (sequence of Variable): Per level, (B, N_l, K).
-            deltas (sequence of Variable): Per level, (B, N_l, 4), left, top, right, bottom.
-            centers (sequence of Variable): Per level, (B, N_l, 1), logits.
+            logits (list of Variable): Per level, (B, N_l, K).
+            deltas (list of Variable): Per level, (B, N_l, 4), left, top, right, bottom.
+            centers (list of Variable): Per level, (B, N_l, 1), logits.
             anchors (sequence of array): Per level, (N_l, 4), yxyx, squares as large as the stride.
             gt_bboxes (sequence of array): Per image, float, (R, 4), yxyx in pixels of the batch.
             gt_classes (sequence of array): Per image, int32, (R,), class ids.
@@ -233,7 +178,7 @@ class FCOS(DenseDetector):
         }
 
 
-def match_places(anchors: Sequence[Array], gt_bbox: Array, radius: float) -> Array:
+def match_places(anchors: Arrays, gt_bbox: Array, radius: float) -> Array:
     """Match each place with the ground truth box it has to find.
 
     A place is positive for a box that it lies in, whose centre is less than ``radius`` strides away in both axes, and

@@ -15,7 +15,7 @@ import numpy as np
 from chainer import backend, initializers
 from chainer.backends import cuda
 
-from chainfpn._typing import Array, Variable
+from chainfpn._typing import Array, Arrays, Variable
 from chainfpn.functions import resize_bilinear
 from chainfpn.functions._cross_entropy import cross_entropy
 from chainfpn.functions._gather_class import gather_class
@@ -102,9 +102,7 @@ def keypoints_to_heatmap(point: Array, visible: Array, bbox: Array, side: int) -
     return xp.where(counts, cell[..., 0] * side + cell[..., 1], np.int32(-1))
 
 
-def keypointrcnn_loss(
-    logits: Variable, sampled: Sequence[Any], points: Sequence[Array], visible: Sequence[Array]
-) -> Variable:
+def keypointrcnn_loss(logits: Variable, sampled: Sequence[Any], points: Arrays, visible: Arrays) -> Variable:
     """Compute the cross entropy over the cells of each heat map, one of which has the keypoint.
 
     Keypoints that are not visible, or outside the proposal, do not count.

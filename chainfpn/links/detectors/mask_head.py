@@ -3,7 +3,7 @@
 Shapes: R boxes of an image, R' boxes of a batch, K classes with the background, P positive proposals, S cells a side.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import chainer
@@ -12,7 +12,7 @@ import chainer.links as L
 import numpy as np
 from chainer import backend, initializers
 
-from chainfpn._typing import Array, Size, Variable
+from chainfpn._typing import Array, Arrays, Norm, Size, Sizes, Variable
 from chainfpn.functions import resize_bilinear
 from chainfpn.functions._binary_cross_entropy import binary_cross_entropy
 from chainfpn.functions._gather_class import gather_class
@@ -39,7 +39,7 @@ class MaskHead(chainer.Chain):
         He et al. 2017, figure 4 right; torchvision 0.14 ``MaskRCNNHeads``.
     """
 
-    def __init__(self, in_channels: int, channels: int = 256, *, norm: Callable[[int], Any] | None = None) -> None:
+    def __init__(self, in_channels: int, channels: int = 256, *, norm: Norm | None = None) -> None:
         super().__init__()
         self.names = [str(i) if norm else f"mask_fcn{i + 1}" for i in range(4)]
         with self.init_scope():
@@ -113,20 +113,20 @@ def project_masks_on_boxes(mask: Array, size: Size, bbox: Array, matched: Array,
     """
     used, roi_indices = backend.get_array_module(bbox).unique(matched, return_inverse=True)  # (U,), (P,)
     mask = mask[used].astype(bbox.dtype)[None]  # (1, U, H, W)
-    whole = tuple(round(side) for side in size)  # ChainerCV's sizes are not whole
+    whole = round(size[0]), round(size[1])  # ChainerCV's sizes are not whole
     if mask.shape[2:] != whole:
         mask = resize_nearest(mask, whole).array
     return roi_align(mask.transpose(1, 0, 2, 3), bbox, roi_indices.astype(np.int32), side, 1.0).array[:, 0]
 
 
-def maskrcnn_loss(logits: Variable, sampled: Sequence[Any], masks: Sequence[Array], sizes: Sequence[Size]) -> Variable:
+def maskrcnn_loss(logits: Variable, sampled: Sequence[Any], masks: Arrays, sizes: Sizes) -> Variable:
     """Compute the mean binary cross entropy of the masks of positive proposals, each of its true class alone.
 
     Args:
         logits (Variable): (P of all images, K, S, S), the first image's first.
         sampled (sequence of SampledProposals): Per image.
         masks (sequence of array): Per image, bool, (R, H, W), in pixels of the image.
-        sizes (sequence of (int, int)): Height and width of each image within the batch.
+        sizes (list of (int, int)): Height and width of each image within the batch.
 
     Returns:
         Variable: float32 or float64, (); 0 without a positive proposal.

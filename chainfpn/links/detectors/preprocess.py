@@ -7,18 +7,17 @@ import chainer
 import numpy as np
 from chainer.backends import cuda
 
-from chainfpn._typing import Array, Size
+from chainfpn._options import CheckedOptions, is_number
+from chainfpn._typing import Array, Arrays, Size
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions import resize_bilinear
-from chainfpn.links.detectors import _options
-from chainfpn.links.detectors._options import is_number
 
 #: Statistics of ImageNet, for pixels in 0..1: what every torchvision trunk was trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class Preprocess:
+class Preprocess(CheckedOptions):
     """Normalize, resize and pad images to one batch.
 
     Pixels are scaled to 0..1, normalized, resized bilinearly (no antialias) so that the shorter side is ``min_size``
@@ -47,35 +46,25 @@ class Preprocess:
         torchvision 0.14 ``GeneralizedRCNNTransform``.
     """
 
-    mean = _options.numbers(3)
-    std = _options.numbers(3)
-    fixed_size = _options.size()
-    size_divisible = _options.count()
-
     def __init__(
-        self,
-        min_size: int | Sequence[int] = 800,
-        max_size: int = 1333,
-        *,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
-        fixed_size: Size | None = None,
-        size_divisible: int = 32,
-    ) -> None:
+        self, min_size: int | Sequence[int] = 800, max_size: int = 1333, *, mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD, fixed_size: Size | None = None, size_divisible: int = 32,
+    ) -> None:  # fmt: skip
         self.max_size = max_size
         self.min_size = min_size
         self.mean, self.std = mean, std
         self.fixed_size, self.size_divisible = fixed_size, size_divisible
 
     def __setattr__(self, name, value):
-        if name in ("min_size", "max_size", "train_sizes"):
-            self._check_sides(name, value)
-            value = value if np.isscalar(value) else tuple(value)
-            if name == "min_size":
-                super().__setattr__("train_sizes", _sides(value))
-        elif not hasattr(type(self), name):
+        if name in ("mean", "std", "fixed_size", "size_divisible"):
+            return super().__setattr__(name, value)
+        if name not in ("min_size", "max_size", "train_sizes"):
             raise AttributeError(f"{type(self).__name__}: there is no attribute {name}")
-        super().__setattr__(name, value)
+        self._check_sides(name, value)
+        vars(self)[name] = value if np.isscalar(value) else tuple(value)
+        if name == "min_size":
+            self.train_sizes = _sides(value)
+        return None
 
     def _check_sides(self, name, value):
         where, sides = type(self).__name__, vars(self) | {name: value}
@@ -88,7 +77,7 @@ class Preprocess:
         elif not is_number(limit) or limit < max(_sides(sides.get("min_size", 1)) + sides.get("train_sizes", ())):
             raise InvalidArgument(where, name, ">= min_size and train_sizes", value)
 
-    def __call__(self, imgs: Sequence[Array], dtype: type = np.float32) -> tuple[Array, list[Size]]:
+    def __call__(self, imgs: Arrays, dtype: type = np.float32) -> tuple[Array, list[Size]]:
         """Make the batch.
 
         Args:
@@ -136,7 +125,8 @@ class Preprocess:
             (int, int): Height and width.
         """
         if self.fixed_size is not None:
-            return self.fixed_size
+            height, width = self.fixed_size
+            return height, width
         min_size = self._draw_min_size()
         one, shorter, longer = np.float32(1), np.float32(min(size)), np.float32(max(size))
         scale = float(min(one / shorter * np.float32(min_size), one / longer * np.float32(self.max_size)))

@@ -11,16 +11,16 @@ import chainer.functions as F
 import numpy as np
 from chainer import backend
 
-from chainfpn._typing import Array, Variable
+from chainfpn._options import CheckedOptions, check_iou_thresholds
+from chainfpn._typing import Array, Arrays, Labels, Losses, Norm, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.matcher import IGNORED, check_iou_thresholds, match
+from chainfpn.boxes.matcher import IGNORED, match
 from chainfpn.functions._gather import gather
 from chainfpn.functions._giou_loss import giou_loss
 from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
-from chainfpn.links.detectors import _options
 from chainfpn.links.detectors.dense_detector import (
+    ClassificationHead,
     DenseDetector,
-    cls_conv,
     conv3x3,
     conv_tower,
     flatten_anchors,
@@ -28,58 +28,29 @@ from chainfpn.links.detectors.dense_detector import (
 )
 
 
-class RetinaNetClassificationHead(chainer.Chain):
-    """Class logits of every anchor.
+class RetinaNetRegressionHead(chainer.Chain):
+    """Deltas of every anchor.
 
     Args:
+        conv (callable): The :func:`conv_tower`.
         channels (int): Channels of the pyramid.
         n_anchors (int): Anchors a place.
-        n_output (int): Classes.
-        norm (callable or None): Makes a normalization link for a number of channels.
-
-    Source:
-        Lin et al. 2017 (RetinaNet), section 4; torchvision 0.14 ``RetinaNetClassificationHead``.
-    """
-
-    def __init__(
-        self, channels: int, n_anchors: int, n_output: int, *, norm: Callable[[int], Any] | None = None
-    ) -> None:
-        super().__init__()
-        self.n_output = n_output
-        with self.init_scope():
-            self.conv = conv_tower(channels, norm=norm, nobias=norm is not None, nested=norm is not None)
-            self.cls_logits = cls_conv(channels, n_anchors * n_output)
-
-    def forward(self, hs: Sequence[Variable]) -> list[Variable]:
-        """Classify.
-
-        Args:
-            hs (sequence of Variable): (B, C, H_l, W_l).
-
-        Returns:
-            list of Variable: Per level, logits (B, N_l, K).
-        """
-        return [flatten_anchors(self.cls_logits(self.conv(h)), self.n_output) for h in hs]
-
-
-class RetinaNetRegressionHead(chainer.Chain):
-    """Deltas of every anchor; the arguments are those of :class:`RetinaNetClassificationHead`.
 
     Source:
         Lin et al. 2017 (RetinaNet), section 4; torchvision 0.14 ``RetinaNetRegressionHead``.
     """
 
-    def __init__(self, channels: int, n_anchors: int, *, norm: Callable[[int], Any] | None = None) -> None:
+    def __init__(self, conv: Any, channels: int, n_anchors: int) -> None:
         super().__init__()
         with self.init_scope():
-            self.conv = conv_tower(channels, norm=norm, nobias=norm is not None, nested=norm is not None)
+            self.conv = conv
             self.bbox_reg = conv3x3(channels, n_anchors * 4)
 
-    def forward(self, hs: Sequence[Variable]) -> list[Variable]:
+    def forward(self, hs: Variables) -> list[Variable]:
         """Regress.
 
         Args:
-            hs (sequence of Variable): (B, C, H_l, W_l).
+            hs (list of Variable): Per level, (B, C, H_l, W_l).
 
         Returns:
             list of Variable: Per level, (B, N_l, 4): dx, dy, dw, dh.
@@ -87,7 +58,7 @@ class RetinaNetRegressionHead(chainer.Chain):
         return [flatten_anchors(self.bbox_reg(self.conv(h)), 4) for h in hs]
 
 
-class RetinaNetHead(chainer.Chain):
+class RetinaNetHead(CheckedOptions, chainer.Chain):
     """Both heads of RetinaNet.
 
     Args:
@@ -99,28 +70,21 @@ class RetinaNetHead(chainer.Chain):
             of the boxes themselves.
     """
 
-    box_loss = _options.one_of("l1", "giou")
-
     def __init__(
-        self,
-        channels: int,
-        n_anchors: int,
-        n_output: int,
-        *,
-        norm: Callable[[int], Any] | None = None,
-        box_loss: str = "l1",
+        self, channels: int, n_anchors: int, n_output: int, *, norm: Norm | None = None, box_loss: str = "l1"
     ) -> None:
         super().__init__()
         self.box_loss = box_loss
+        towers = [conv_tower(channels, norm, nested=norm is not None) for _ in range(2)]
         with self.init_scope():
-            self.classification_head = RetinaNetClassificationHead(channels, n_anchors, n_output, norm=norm)
-            self.regression_head = RetinaNetRegressionHead(channels, n_anchors, norm=norm)
+            self.classification_head = ClassificationHead(towers[0], channels, n_anchors, n_output)
+            self.regression_head = RetinaNetRegressionHead(towers[1], channels, n_anchors)
 
-    def forward(self, hs: Sequence[Variable]) -> tuple[list[Variable], list[Variable]]:
+    def forward(self, hs: Variables) -> tuple[list[Variable], list[Variable]]:
         """Classify and regress every anchor.
 
         Args:
-            hs (sequence of Variable): (B, C, H_l, W_l).
+            hs (list of Variable): (B, C, H_l, W_l).
 
         Returns:
             tuple of two lists of Variable: Per level, logits (B, N_l, K) and deltas (B, N_l, 4).
@@ -143,47 +107,25 @@ class RetinaNet(DenseDetector):
 
     visualize_score_thresh = 0.5
     box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
-    fg_iou_thresh = _options.iou()
-    bg_iou_thresh = _options.iou()
 
     def __init__(
-        self,
-        backbone: Any,
-        head: Any,
-        anchor_generator: Any,
-        *,
-        n_fg_class: int,
-        class_ids: Sequence[int] | None = None,
-        label_names: Sequence[str] | None = None,
-        preprocess: Callable | None = None,
-        score_thresh: float = 0.05,
-        nms_thresh: float = 0.5,
-        detections_per_img: int | None = 300,
-        topk_candidates: int = 1000,
-        fg_iou_thresh: float = 0.5,
-        bg_iou_thresh: float = 0.4,
-    ) -> None:
+        self, backbone: Any, head: Any, anchor_generator: Any, *, n_fg_class: int,
+        class_ids: Sequence[int] | None = None, label_names: Labels | None = None, preprocess: Callable | None = None,
+        score_thresh: float = 0.05, nms_thresh: float = 0.5, detections_per_img: int | None = 300,
+        topk_candidates: int = 1000, fg_iou_thresh: float = 0.5, bg_iou_thresh: float = 0.4,
+    ) -> None:  # fmt: skip
         super().__init__(
-            backbone,
-            head,
-            anchor_generator,
-            n_fg_class=n_fg_class,
-            class_ids=class_ids,
-            label_names=label_names,
-            preprocess=preprocess,
-            score_thresh=score_thresh,
-            nms_thresh=nms_thresh,
-            detections_per_img=detections_per_img,
-            topk_candidates=topk_candidates,
-        )
+            backbone, head, anchor_generator, n_fg_class, class_ids, label_names, preprocess,
+            score_thresh, nms_thresh, detections_per_img, topk_candidates,
+        )  # fmt: skip
         self.fg_iou_thresh, self.bg_iou_thresh = fg_iou_thresh, bg_iou_thresh
         check_iou_thresholds(type(self).__name__, fg_iou_thresh, bg_iou_thresh)
 
-    def scores(self, logits: Sequence[Variable]) -> list[Array]:
+    def scores(self, logits: Variables) -> list[Array]:
         """Score every anchor.
 
         Args:
-            logits (sequence of Variable): Per level, (B, N_l, K).
+            logits (list of Variable): Per level, (B, N_l, K).
 
         Returns:
             list of array: Per level, (B, N_l, K), probabilities.
@@ -191,21 +133,16 @@ class RetinaNet(DenseDetector):
         return [F.sigmoid(logit).array for logit in logits]
 
     def compute_loss(
-        self,
-        logits: Sequence[Variable],
-        deltas: Sequence[Variable],
-        anchors: Sequence[Array],
-        gt_bboxes: Sequence[Array],
-        gt_classes: Sequence[Array],
-    ) -> dict[str, Variable]:
+        self, logits: Variables, deltas: Variables, anchors: Arrays, gt_bboxes: Arrays, gt_classes: Arrays
+    ) -> Losses:
         """Compute the focal loss of all anchors, and the box loss of the positive ones.
 
         Every ground truth box has a positive anchor, however small the IoU. The losses of an image are divided by the
         number of its positive anchors, then averaged over the images.
 
         Args:
-            logits (sequence of Variable): Per level, (B, N_l, K).
-            deltas (sequence of Variable): Per level, (B, N_l, 4).
+            logits (list of Variable): Per level, (B, N_l, K).
+            deltas (list of Variable): Per level, (B, N_l, 4).
             anchors (sequence of array): Per level, (N_l, 4), yxyx.
             gt_bboxes (sequence of array): Per image, float, (R, 4), yxyx in pixels of the batch.
             gt_classes (sequence of array): Per image, int32, (R,), class ids.

@@ -12,17 +12,15 @@ import chainer.functions as F
 import numpy as np
 from chainer import backend
 
-from chainfpn._typing import Array, Size, Variable
-from chainfpn.boxes._nms import batched_nms
+from chainfpn._options import CheckedOptions, check_iou_thresholds
+from chainfpn._typing import Array, Arrays, Losses, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.filtering import clip, remove_small_boxes
-from chainfpn.boxes.matcher import check_iou_thresholds, match
-from chainfpn.boxes.sampler import sample
+from chainfpn.boxes.filtering import batched_nms, clip, remove_small_boxes
+from chainfpn.boxes.matcher import match, sample
 from chainfpn.functions import multi_scale_roi_align
 from chainfpn.functions._cross_entropy import cross_entropy
 from chainfpn.functions._gather_class import gather_class
 from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
-from chainfpn.links.detectors import _options
 from chainfpn.links.detectors.detector import RawDetections
 from chainfpn.links.detectors.keypoint_head import keypointrcnn_inference, keypointrcnn_loss
 from chainfpn.links.detectors.mask_head import maskrcnn_inference, maskrcnn_loss
@@ -53,7 +51,7 @@ class SampledProposals(NamedTuple):
         return self.bbox[self.class_id > 0]
 
 
-def fastrcnn_loss(logits: Variable, deltas: Variable, sampled: Sequence[SampledProposals]) -> dict[str, Variable]:
+def fastrcnn_loss(logits: Variable, deltas: Variable, sampled: Sequence[SampledProposals]) -> Losses:
     """Compute the losses of classes and boxes, the latter of the true class alone, divided by the number of proposals.
 
     Args:
@@ -79,7 +77,7 @@ def fastrcnn_loss(logits: Variable, deltas: Variable, sampled: Sequence[SampledP
     }
 
 
-class RoIHeads(chainer.Chain):
+class RoIHeads(CheckedOptions, chainer.Chain):
     """Pool proposals from the pyramid, classify them and refine their boxes; add masks or keypoints.
 
     Every argument is an attribute, too.
@@ -116,41 +114,15 @@ class RoIHeads(chainer.Chain):
     """
 
     permutation: Any = staticmethod(np.random.permutation)
-    fg_iou_thresh = _options.iou()
-    bg_iou_thresh = _options.iou()
-    batch_size_per_image = _options.count()
-    positive_fraction = _options.fraction()
-    bbox_reg_weights = _options.numbers(4)
-    score_thresh = _options.number()
-    nms_thresh = _options.iou()
-    detections_per_img = _options.limit()
-    outsize = _options.count()
-    sampling_ratio = _options.whole()
-    min_size = _options.non_negative()
-    inclusive = _options.flag()
 
     def __init__(
-        self,
-        box_head: Any,
-        box_predictor: Any,
-        *,
-        fg_iou_thresh: float = 0.5,
-        bg_iou_thresh: float = 0.5,
-        batch_size_per_image: int = 512,
-        positive_fraction: float = 0.25,
-        bbox_reg_weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
-        score_thresh: float = 0.05,
-        nms_thresh: float = 0.5,
-        detections_per_img: int | None = 100,
-        outsize: int = 7,
-        sampling_ratio: int = 2,
-        min_size: float = 1e-2,
-        inclusive: bool = False,
-        mask_head: Any = None,
-        mask_predictor: Any = None,
-        keypoint_head: Any = None,
-        keypoint_predictor: Any = None,
-    ) -> None:
+        self, box_head: Any, box_predictor: Any, *, fg_iou_thresh: float = 0.5, bg_iou_thresh: float = 0.5,
+        batch_size_per_image: int = 512, positive_fraction: float = 0.25,
+        bbox_reg_weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0), score_thresh: float = 0.05,
+        nms_thresh: float = 0.5, detections_per_img: int | None = 100, outsize: int = 7, sampling_ratio: int = 2,
+        min_size: float = 1e-2, inclusive: bool = False, mask_head: Any = None, mask_predictor: Any = None,
+        keypoint_head: Any = None, keypoint_predictor: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.fg_iou_thresh, self.bg_iou_thresh = fg_iou_thresh, bg_iou_thresh
         check_iou_thresholds(type(self).__name__, fg_iou_thresh, bg_iou_thresh)
@@ -169,15 +141,13 @@ class RoIHeads(chainer.Chain):
         """BoxCoder: Between boxes and deltas, by ``bbox_reg_weights``."""
         return BoxCoder(self.bbox_reg_weights)
 
-    def forward(
-        self, hs: Sequence[Variable], proposals: Sequence[Array], sizes: Sequence[Size]
-    ) -> tuple[Variable, Variable]:
+    def forward(self, hs: Variables, proposals: Arrays, sizes: Sizes) -> tuple[Variable, Variable]:
         """Classify and refine the proposals of a batch.
 
         Args:
-            hs (sequence of Variable): The levels that proposals are pooled from, (B, C, H_l, W_l), finest first.
+            hs (list of Variable): The levels that proposals are pooled from, (B, C, H_l, W_l), finest first.
             proposals (sequence of array): Per image, (R, 4), yxyx in pixels of the batch.
-            sizes (sequence of (int, int)): Height and width of each image within the batch.
+            sizes (list of (int, int)): Height and width of each image within the batch.
 
         Returns:
             tuple of Variable: Class logits (R', K) and deltas (R', 4K), the proposals of the first image first.
@@ -185,13 +155,13 @@ class RoIHeads(chainer.Chain):
         pooled = self.pool(hs, proposals, sizes, self.outsize)  # (R', C, outsize, outsize)
         return self.box_predictor(self.box_head(pooled))
 
-    def pool(self, hs: Sequence[Variable], bboxes: Sequence[Array], sizes: Sequence[Size], outsize: int) -> Variable:
+    def pool(self, hs: Variables, bboxes: Arrays, sizes: Sizes, outsize: int) -> Variable:
         """Pool the boxes of each image from the level that their size asks for.
 
         Args:
-            hs (sequence of Variable): As for :meth:`forward`.
+            hs (list of Variable): As for :meth:`forward`.
             bboxes (sequence of array): Per image, (R, 4), yxyx.
-            sizes (sequence of (int, int)): As for :meth:`forward`.
+            sizes (list of (int, int)): As for :meth:`forward`.
             outsize (int): Side of the grid.
 
         Returns:
@@ -201,7 +171,7 @@ class RoIHeads(chainer.Chain):
         rois, roi_indices = self.xp.concatenate(bboxes), self.xp.asarray(roi_indices)  # (R', 4), (R',)
         return multi_scale_roi_align(hs, rois, roi_indices, outsize, sizes, sampling_ratio=self.sampling_ratio)
 
-    def mask_branch(self, hs: Sequence[Variable], bboxes: Sequence[Array], sizes: Sequence[Size]) -> Variable:
+    def mask_branch(self, hs: Variables, bboxes: Arrays, sizes: Sizes) -> Variable:
         """Predict masks; the arguments are those of :meth:`pool`.
 
         Returns:
@@ -209,7 +179,7 @@ class RoIHeads(chainer.Chain):
         """
         return self._branch(self.mask_head, self.mask_predictor, hs, bboxes, sizes)
 
-    def keypoint_branch(self, hs: Sequence[Variable], bboxes: Sequence[Array], sizes: Sequence[Size]) -> Variable:
+    def keypoint_branch(self, hs: Variables, bboxes: Arrays, sizes: Sizes) -> Variable:
         """Predict heat maps of keypoints; the arguments are those of :meth:`pool`.
 
         Returns:
@@ -230,23 +200,15 @@ class RoIHeads(chainer.Chain):
         return logits if n_boxes else logits[:0]
 
     def losses(
-        self,
-        hs: Sequence[Variable],
-        proposals: Sequence[Array],
-        sizes: Sequence[Size],
-        gt_bboxes: Sequence[Array],
-        gt_classes: Sequence[Array],
-        *,
-        masks: Sequence[Array] | None = None,
-        points: Sequence[Array] | None = None,
-        visible: Sequence[Array] = (),
-    ) -> dict[str, Variable]:
+        self, hs: Variables, proposals: Arrays, sizes: Sizes, gt_bboxes: Arrays, gt_classes: Arrays, *,
+        masks: Arrays | None = None, points: Arrays | None = None, visible: Arrays = (),
+    ) -> Losses:  # fmt: skip
         """Compute the losses over a sample of the proposals.
 
         Args:
-            hs (sequence of Variable): As for :meth:`forward`.
+            hs (list of Variable): As for :meth:`forward`.
             proposals (sequence of array): As for :meth:`forward`.
-            sizes (sequence of (int, int)): As for :meth:`forward`.
+            sizes (list of (int, int)): As for :meth:`forward`.
             gt_bboxes (sequence of array): Ground truth of each image, float, (R, 4), yxyx in pixels of the batch.
             gt_classes (sequence of array): int32, (R,), class ids > 0.
             masks (sequence of array or None): bool, (R, H, W), in pixels of the image; needs a ``mask_head``.
@@ -268,9 +230,7 @@ class RoIHeads(chainer.Chain):
             losses["keypoint"] = keypointrcnn_loss(self.keypoint_branch(hs, positives, sizes), sampled, points, visible)
         return losses
 
-    def sample_proposals(
-        self, proposals: Sequence[Array], gt_bboxes: Sequence[Array], gt_classes: Sequence[Array]
-    ) -> list[SampledProposals]:
+    def sample_proposals(self, proposals: Arrays, gt_bboxes: Arrays, gt_classes: Arrays) -> list[SampledProposals]:
         """Match proposals, and the ground truth boxes as well, with the ground truth, and sample positives and others.
 
         Args:
@@ -301,7 +261,7 @@ class RoIHeads(chainer.Chain):
             images.append(SampledProposals(bbox, class_id, matched, target))
         return images
 
-    def detect(self, hs: Sequence[Variable], proposals: Sequence[Array], sizes: Sequence[Size]) -> list[RawDetections]:
+    def detect(self, hs: Variables, proposals: Arrays, sizes: Sizes) -> list[RawDetections]:
         """Turn the proposals of a batch into detections; the arguments are those of :meth:`forward`.
 
         Returns:
@@ -317,7 +277,7 @@ class RoIHeads(chainer.Chain):
         return detections
 
     def postprocess_detections(
-        self, logits: Variable, deltas: Variable, proposals: Sequence[Array], sizes: Sequence[Size]
+        self, logits: Variable, deltas: Variable, proposals: Arrays, sizes: Sizes
     ) -> list[RawDetections]:
         """Turn predictions into detections: softmax, decode, clip, threshold, NMS per class, keep the best.
 
@@ -325,7 +285,7 @@ class RoIHeads(chainer.Chain):
             logits (Variable): (R', K).
             deltas (Variable): (R', 4K).
             proposals (sequence of array): As for :meth:`forward`.
-            sizes (sequence of (int, int)): As for :meth:`forward`.
+            sizes (list of (int, int)): As for :meth:`forward`.
 
         Returns:
             list of RawDetections: One per image.

@@ -4,7 +4,6 @@ Shapes: B images, C channels, H_l and W_l the size of level l, A anchors a place
 those of all levels, R boxes of an image, R_l of them from level l, S sampled anchors, P positive ones among them.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import chainer
@@ -12,17 +11,15 @@ import chainer.functions as F
 import numpy as np
 from chainer import backend, initializers
 
-from chainfpn._typing import Array, Size, Variable
-from chainfpn.boxes._nms import batched_nms
+from chainfpn._options import CheckedOptions, check_iou_thresholds
+from chainfpn._typing import Array, Arrays, Losses, Size, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.filtering import clip, remove_small_boxes, top_k
-from chainfpn.boxes.matcher import check_iou_thresholds, match
-from chainfpn.boxes.sampler import sample
+from chainfpn.boxes.filtering import batched_nms, clip, remove_small_boxes, top_k
+from chainfpn.boxes.matcher import match, sample
 from chainfpn.functions._binary_cross_entropy import binary_cross_entropy
 from chainfpn.functions._gather import gather
 from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.detectors import _options
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 #: Where the box losses of detectors of two stages turn from squares into absolute values.
@@ -47,17 +44,18 @@ class RPNHead(chainer.Chain):
         super().__init__()
         normal = initializers.Normal(0.01)
         convolutions = [Convolution2D(channels, channels, 3, pad=1, initialW=normal) for _ in range(n_layers)]
-        blocks = [IndexedSequential(convolution, F.relu) for convolution in convolutions]
+        if n_layers > 1:
+            convolutions = [IndexedSequential(*(IndexedSequential(layer, F.relu) for layer in convolutions))]
         with self.init_scope():
-            self.conv = convolutions[0] if n_layers == 1 else IndexedSequential(*blocks)
+            (self.conv,) = convolutions
             self.cls_logits = Convolution2D(channels, n_anchors, 1, initialW=normal)
             self.bbox_pred = Convolution2D(channels, 4 * n_anchors, 1, initialW=normal)
 
-    def forward(self, hs: Sequence[Variable]) -> tuple[list[Variable], list[Variable]]:
+    def forward(self, hs: Variables) -> tuple[list[Variable], list[Variable]]:
         """Predict objectness and deltas.
 
         Args:
-            hs (sequence of Variable): The pyramid, (B, C, H_l, W_l), finest first.
+            hs (list of Variable): The pyramid, (B, C, H_l, W_l), finest first.
 
         Returns:
             tuple of two lists of Variable: Per level the logits (B, N_l) and the deltas (B, N_l, 4) in the order
@@ -84,7 +82,7 @@ class SampledAnchors(NamedTuple):
     target: Array
 
 
-class RegionProposalNetwork(chainer.Chain):
+class RegionProposalNetwork(CheckedOptions, chainer.Chain):
     """Propose regions from the pyramid.
 
     Every argument is an attribute, too.
@@ -118,39 +116,14 @@ class RegionProposalNetwork(chainer.Chain):
 
     box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
     permutation: Any = staticmethod(np.random.permutation)
-    fg_iou_thresh = _options.iou()
-    bg_iou_thresh = _options.iou()
-    batch_size_per_image = _options.count()
-    positive_fraction = _options.fraction()
-    pre_nms_top_n_train = _options.count()
-    post_nms_top_n_train = _options.count()
-    pre_nms_top_n_test = _options.count()
-    post_nms_top_n_test = _options.count()
-    nms_thresh = _options.iou()
-    score_thresh = _options.number()
-    min_size = _options.non_negative()
-    inclusive = _options.flag()
-    clip_to_batch = _options.flag()
 
     def __init__(
-        self,
-        head: Any,
-        anchor_generator: Any,
-        *,
-        fg_iou_thresh: float = 0.7,
-        bg_iou_thresh: float = 0.3,
-        batch_size_per_image: int = 256,
-        positive_fraction: float = 0.5,
-        pre_nms_top_n_train: int = 2000,
-        post_nms_top_n_train: int = 2000,
-        pre_nms_top_n_test: int = 1000,
-        post_nms_top_n_test: int = 1000,
-        nms_thresh: float = 0.7,
-        score_thresh: float = 0.0,
-        min_size: float = 1e-3,
-        inclusive: bool = False,
-        clip_to_batch: bool = False,
-    ) -> None:
+        self, head: Any, anchor_generator: Any, *, fg_iou_thresh: float = 0.7, bg_iou_thresh: float = 0.3,
+        batch_size_per_image: int = 256, positive_fraction: float = 0.5,
+        pre_nms_top_n_train: int = 2000, post_nms_top_n_train: int = 2000,
+        pre_nms_top_n_test: int = 1000, post_nms_top_n_test: int = 1000, nms_thresh: float = 0.7,
+        score_thresh: float = 0.0, min_size: float = 1e-3, inclusive: bool = False, clip_to_batch: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.anchor_generator = anchor_generator
         self.fg_iou_thresh, self.bg_iou_thresh = fg_iou_thresh, bg_iou_thresh
@@ -163,12 +136,12 @@ class RegionProposalNetwork(chainer.Chain):
         with self.init_scope():
             self.head = head
 
-    def forward(self, hs: Sequence[Variable], sizes: Sequence[Size], padded_size: Size) -> list[Array]:
+    def forward(self, hs: Variables, sizes: Sizes, padded_size: Size) -> list[Array]:
         """Propose regions for a batch.
 
         Args:
-            hs (sequence of Variable): The pyramid, (B, C, H_l, W_l), finest first.
-            sizes (sequence of (int, int)): Height and width of each image within the batch.
+            hs (list of Variable): The pyramid, (B, C, H_l, W_l), finest first.
+            sizes (list of (int, int)): Height and width of each image within the batch.
             padded_size ((int, int)): Height and width of the batch.
 
         Returns:
@@ -177,14 +150,12 @@ class RegionProposalNetwork(chainer.Chain):
         logits, deltas = self.head(hs)  # levels of (B, N_l), (B, N_l, 4)
         return self.propose(logits, deltas, self.anchors(hs, padded_size), sizes, padded_size)
 
-    def losses(
-        self, hs: Sequence[Variable], sizes: Sequence[Size], padded_size: Size, gt_bboxes: Sequence[Array]
-    ) -> tuple[list[Array], dict[str, Variable]]:
+    def losses(self, hs: Variables, sizes: Sizes, padded_size: Size, gt_bboxes: Arrays) -> tuple[Arrays, Losses]:
         """Propose regions, and compute the losses of the head.
 
         Args:
-            hs (sequence of Variable): As for :meth:`forward`.
-            sizes (sequence of (int, int)): As for :meth:`forward`.
+            hs (list of Variable): As for :meth:`forward`.
+            sizes (list of (int, int)): As for :meth:`forward`.
             padded_size ((int, int)): As for :meth:`forward`.
             gt_bboxes (sequence of array): Ground truth of each image, float, (R, 4), yxyx in pixels of the batch.
 
@@ -196,11 +167,11 @@ class RegionProposalNetwork(chainer.Chain):
         proposals = self.propose(logits, deltas, anchors, sizes, padded_size)  # images of (R, 4)
         return proposals, self.compute_loss(logits, deltas, self.sample_anchors(anchors, gt_bboxes))
 
-    def anchors(self, hs: Sequence[Variable], padded_size: Size) -> list[Array]:
+    def anchors(self, hs: Variables, padded_size: Size) -> list[Array]:
         """Make the anchors of every level.
 
         Args:
-            hs (sequence of Variable): The pyramid.
+            hs (list of Variable): The pyramid.
             padded_size ((int, int)): Height and width of the batch.
 
         Returns:
@@ -208,7 +179,7 @@ class RegionProposalNetwork(chainer.Chain):
         """
         return self.anchor_generator([h.shape[2:] for h in hs], padded_size, backend.get_array_module(hs[0]))
 
-    def sample_anchors(self, anchors: Sequence[Array], gt_bboxes: Sequence[Array]) -> SampledAnchors:
+    def sample_anchors(self, anchors: Arrays, gt_bboxes: Arrays) -> SampledAnchors:
         """Match anchors with the ground truth, and sample positive and negative ones for the losses.
 
         Args:
@@ -239,14 +210,12 @@ class RegionProposalNetwork(chainer.Chain):
         return SampledAnchors(xp.concatenate(positives + negatives), xp.concatenate(targets))  # (S,), (P, 4)
 
     @staticmethod
-    def compute_loss(
-        logits: Sequence[Variable], deltas: Sequence[Variable], sampled: SampledAnchors
-    ) -> dict[str, Variable]:
+    def compute_loss(logits: Variables, deltas: Variables, sampled: SampledAnchors) -> Losses:
         """Compute the losses of objectness and boxes over the sampled anchors, divided by their number.
 
         Args:
-            logits (sequence of Variable): Per level, (B, N_l).
-            deltas (sequence of Variable): Per level, (B, N_l, 4).
+            logits (list of Variable): Per level, (B, N_l).
+            deltas (list of Variable): Per level, (B, N_l, 4).
             sampled (SampledAnchors): The anchors that enter.
 
         Returns:
@@ -266,20 +235,15 @@ class RegionProposalNetwork(chainer.Chain):
         }
 
     def propose(
-        self,
-        logits: Sequence[Variable],
-        deltas: Sequence[Variable],
-        anchors: Sequence[Array],
-        sizes: Sequence[Size],
-        padded_size: Size | None = None,
+        self, logits: Variables, deltas: Variables, anchors: Arrays, sizes: Sizes, padded_size: Size | None = None
     ) -> list[Array]:
         """Turn the head's output into proposals: the best of each level decoded, clipped, filtered, then NMS.
 
         Args:
-            logits (sequence of Variable): Per level, (B, N_l).
-            deltas (sequence of Variable): Per level, (B, N_l, 4).
+            logits (list of Variable): Per level, (B, N_l).
+            deltas (list of Variable): Per level, (B, N_l, 4).
             anchors (sequence of array): Per level, (N_l, 4), yxyx.
-            sizes (sequence of (int, int)): Height and width of each image within the batch.
+            sizes (list of (int, int)): Height and width of each image within the batch.
             padded_size ((int, int) or None): Height and width of the batch, needed for ``clip_to_batch``.
 
         Returns:

@@ -14,16 +14,14 @@ import chainer.functions as F
 import numpy as np
 from chainer import backend, initializers
 
-from chainfpn._typing import Array, Size, Variable
-from chainfpn.boxes._nms import batched_nms
+from chainfpn._typing import Array, Arrays, Labels, Losses, Size, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.filtering import clip, top_k
+from chainfpn.boxes.filtering import batched_nms, clip, top_k
 from chainfpn.boxes.matcher import match_ssd
 from chainfpn.functions._cross_entropy import cross_entropy
 from chainfpn.functions._gather import gather
 from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.detectors import _options
 from chainfpn.links.detectors.dense_detector import DenseDetector, flatten_anchors
 from chainfpn.links.detectors.detector import RawDetections
 
@@ -45,14 +43,11 @@ class SSDScoringHead(chainer.Chain):
         self.n = n
         xavier = initializers.GlorotUniform()
         with self.init_scope():
-            self.module_list = chainer.ChainList(
-                *[
-                    Convolution2D(channels, n_boxes * n, 3, pad=1, initialW=xavier)
-                    for channels, n_boxes in zip(in_channels, n_anchors, strict=True)
-                ]
-            )
+            sizes = zip(in_channels, n_anchors, strict=True)
+            layers = [Convolution2D(c, n_boxes * n, 3, pad=1, initialW=xavier) for c, n_boxes in sizes]
+            self.module_list = chainer.ChainList(*layers)
 
-    def forward(self, hs: Sequence[Variable]) -> list[Variable]:
+    def forward(self, hs: Variables) -> list[Variable]:
         """Compute the numbers.
 
         Args:
@@ -79,7 +74,7 @@ class SSDHead(chainer.Chain):
             self.classification_head = SSDScoringHead(in_channels, n_anchors, n_output)
             self.regression_head = SSDScoringHead(in_channels, n_anchors, 4)
 
-    def forward(self, hs: Sequence[Variable]) -> tuple[list[Variable], list[Variable]]:
+    def forward(self, hs: Variables) -> tuple[list[Variable], list[Variable]]:
         """Classify and regress every default box.
 
         Args:
@@ -108,46 +103,24 @@ class SSD(DenseDetector):
     #: ChainerCV's threshold of its SSD.
     visualize_score_thresh = 0.6
     box_coder = BoxCoder((10.0, 10.0, 5.0, 5.0))
-    iou_thresh = _options.iou()
-    positive_fraction = _options.fraction()
 
     def __init__(
-        self,
-        backbone: Any,
-        head: Any,
-        anchor_generator: Any,
-        *,
-        n_fg_class: int,
-        class_ids: Sequence[int] | None = None,
-        label_names: Sequence[str] | None = None,
-        preprocess: Callable | None = None,
-        score_thresh: float = 0.01,
-        nms_thresh: float = 0.45,
-        detections_per_img: int | None = 200,
-        topk_candidates: int = 400,
-        iou_thresh: float = 0.5,
-        positive_fraction: float = 0.25,
-    ) -> None:
+        self, backbone: Any, head: Any, anchor_generator: Any, *, n_fg_class: int,
+        class_ids: Sequence[int] | None = None, label_names: Labels | None = None, preprocess: Callable | None = None,
+        score_thresh: float = 0.01, nms_thresh: float = 0.45, detections_per_img: int | None = 200,
+        topk_candidates: int = 400, iou_thresh: float = 0.5, positive_fraction: float = 0.25,
+    ) -> None:  # fmt: skip
         super().__init__(
-            backbone,
-            head,
-            anchor_generator,
-            n_fg_class=n_fg_class,
-            class_ids=class_ids,
-            label_names=label_names,
-            preprocess=preprocess,
-            score_thresh=score_thresh,
-            nms_thresh=nms_thresh,
-            detections_per_img=detections_per_img,
-            topk_candidates=topk_candidates,
-        )
+            backbone, head, anchor_generator, n_fg_class, class_ids, label_names, preprocess,
+            score_thresh, nms_thresh, detections_per_img, topk_candidates,
+        )  # fmt: skip
         self.iou_thresh, self.positive_fraction = iou_thresh, positive_fraction
 
-    def scores(self, logits: Sequence[Variable]) -> list[Array]:
+    def scores(self, logits: Variables) -> list[Array]:
         """Score every default box.
 
         Args:
-            logits (sequence of Variable): Per map, (B, N_l, K).
+            logits (list of Variable): Per map, (B, N_l, K).
 
         Returns:
             list of array: Per map, (B, N_l, K), probabilities, which over K sum to 1.
@@ -155,13 +128,8 @@ class SSD(DenseDetector):
         return [F.softmax(logit, axis=2).array for logit in logits]
 
     def compute_loss(
-        self,
-        logits: Sequence[Variable],
-        deltas: Sequence[Variable],
-        anchors: Sequence[Array],
-        gt_bboxes: Sequence[Array],
-        gt_classes: Sequence[Array],
-    ) -> dict[str, Variable]:
+        self, logits: Variables, deltas: Variables, anchors: Arrays, gt_bboxes: Arrays, gt_classes: Arrays
+    ) -> Losses:
         """Compute the class loss of positives and hard negatives, and the box loss of positives.
 
         Hard negative mining: of each image those negatives enter whose cross entropy is largest, a fixed number per
@@ -169,8 +137,8 @@ class SSD(DenseDetector):
         and divided by the number of positives in the batch.
 
         Args:
-            logits (sequence of Variable): Per map, (B, N_l, K).
-            deltas (sequence of Variable): Per map, (B, N_l, 4).
+            logits (list of Variable): Per map, (B, N_l, K).
+            deltas (list of Variable): Per map, (B, N_l, 4).
             anchors (sequence of array): Per map, (N_l, 4), yxyx.
             gt_bboxes (sequence of array): Per image, float, (R, 4), yxyx in pixels of the batch.
             gt_classes (sequence of array): Per image, int32, (R,), class ids > 0.
@@ -206,9 +174,7 @@ class SSD(DenseDetector):
             "box": smooth_l1_loss(gather(deltas, positive), target, divisor=n),
         }
 
-    def postprocess_detections(
-        self, scores: Sequence[Array], deltas: Sequence[Array], anchors: Sequence[Array], size: Size
-    ) -> RawDetections:
+    def postprocess_detections(self, scores: Arrays, deltas: Arrays, anchors: Arrays, size: Size) -> RawDetections:
         """Turn the scores of one image into detections: threshold, best of each class, decode, clip, NMS per class.
 
         The arguments are those of :meth:`DenseDetector.postprocess_detections`.
