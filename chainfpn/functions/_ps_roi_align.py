@@ -6,13 +6,7 @@ from chainfpn.functions._linear_map import linear_roi_op
 
 
 def ps_roi_align(
-    x: Variable,
-    rois: Array,
-    roi_indices: Array,
-    outsize: int | Size,
-    spatial_scale: float,
-    *,
-    sampling_ratio: int = -1,
+    x: Variable, rois: Array, roi_indices: Array, outsize: int | Size, spatial_scale: float, *, sampling_ratio: int = -1
 ) -> Variable:
     """Pool each RoI to a fixed grid by the mean of bilinear samples, each bin from channels of its own.
 

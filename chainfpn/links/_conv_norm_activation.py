@@ -1,4 +1,6 @@
-"""Convolution, normalization, activation: the brick of the mobile networks."""
+"""Convolution, normalization, activation: the building block of the mobile networks."""
+
+from collections.abc import Callable
 
 import chainer.functions as F
 
@@ -8,8 +10,16 @@ from chainfpn.links.initialization import convolution
 
 
 def conv_norm_activation(
-    in_channels, out_channels, ksize=3, *, stride=1, dilate=1, groups=1, norm=BatchNormalization, activation=F.relu
-):
+    in_channels: int,
+    out_channels: int,
+    ksize: int = 3,
+    *,
+    stride: int = 1,
+    dilate: int = 1,
+    groups: int = 1,
+    norm: Callable = BatchNormalization,
+    activation: Callable | None = F.relu,
+) -> IndexedSequential:
     """Chain a convolution without bias, its normalization and an activation.
 
     Args:
@@ -20,7 +30,7 @@ def conv_norm_activation(
         dilate (int): Distance of the taps in pixels.
         groups (int): Number of independent channel groups.
         norm (callable): Makes the normalization link for a number of channels.
-        activation (callable or None): The function at the end, if any.
+        activation (callable or None): The function at the end; None for none.
 
     Returns:
         IndexedSequential: (B, in_channels, H, W) to (B, out_channels, ceil(H / stride), ceil(W / stride)).

@@ -1,10 +1,12 @@
-"""Batch normalization as torchvision's networks use it: learning, and frozen."""
+"""Batch normalization as torchvision's networks use it: trainable, and frozen."""
 
 import contextlib
+from typing import Any
 
 import chainer
 import chainer.links as L
 
+from chainfpn._typing import Variable
 from chainfpn.functions._scale_shift import scale_shift
 
 
@@ -23,10 +25,12 @@ class BatchNormalization(L.BatchNormalization):
         PyTorch 1.13 ``BatchNorm2d``.
     """
 
-    def __init__(self, size, *, eps=1e-5, decay=0.9):
+    N: Any
+
+    def __init__(self, size: int, *, eps: float = 1e-5, decay: float = 0.9) -> None:
         super().__init__(size, eps=eps, decay=decay)
 
-    def serialize(self, serializer):
+    def serialize(self, serializer: chainer.AbstractSerializer) -> None:
         """Read or write the layer, leaving ``N`` as it is where the file has none.
 
         Args:
@@ -45,7 +49,7 @@ class FrozenBatchNormalization(chainer.Link):
     """Batch normalization whose statistics and affine terms never change.
 
     y = (x - avg_mean) * gamma / sqrt(avg_var + eps) + beta, with all four arrays persistent, not parameters: no
-    optimizer sees them. Detectors that are trained with two images per GPU freeze the statistics of their trunk so.
+    optimizer sees them. Detectors trained with two images per GPU freeze the statistics of their trunk this way.
 
     Args:
         size (int): Channels.
@@ -55,14 +59,14 @@ class FrozenBatchNormalization(chainer.Link):
         torchvision 0.14 ``FrozenBatchNorm2d``.
     """
 
-    def __init__(self, size, *, eps=1e-5):
+    def __init__(self, size: int, *, eps: float = 1e-5) -> None:
         super().__init__()
         self.eps = eps
         dtype = chainer.get_dtype(map_mixed16="float32")
         for name, value in (("gamma", 1), ("beta", 0), ("avg_mean", 0), ("avg_var", 1)):
             self.add_persistent(name, self.xp.full((size,), value, dtype=dtype))
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable:
         """Normalize.
 
         Args:

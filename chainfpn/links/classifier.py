@@ -1,5 +1,6 @@
-"""What all classifiers share: photographs in, class scores out."""
+"""What all classifiers share: images in, class scores out."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import chainer
@@ -8,6 +9,9 @@ import numpy as np
 from chainer.backends import cuda
 from chainercv.links import PickableSequentialChain
 
+from chainfpn._typing import Array, Variable
+from chainfpn.errors import InvalidArgument
+from chainfpn.functions._arguments import invalid_shape
 from chainfpn.links.detectors.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -29,10 +33,10 @@ class ClassifierPreprocess(NamedTuple):
 
     resize: int = 256
     crop: int = 224
-    mean: tuple = IMAGENET_MEAN
-    std: tuple = IMAGENET_STD
+    mean: Sequence[float] = IMAGENET_MEAN
+    std: Sequence[float] = IMAGENET_STD
 
-    def __call__(self, img):
+    def __call__(self, img: Array) -> Array:
         """Prepare an image.
 
         Args:
@@ -47,9 +51,9 @@ class ClassifierPreprocess(NamedTuple):
         from PIL import Image
 
         if not 0 < self.crop <= self.resize:
-            raise ValueError(f"ClassifierPreprocess: crop must be in 1..resize = {self.resize}, got {self.crop}")
+            raise InvalidArgument("ClassifierPreprocess", "crop", f"in 1..resize = {self.resize}", self.crop)
         if img.ndim != 3 or img.shape[0] != 3 or 0 in img.shape:
-            raise ValueError(f"prepare: img must be (3, H, W), not empty, got shape {img.shape}")
+            raise invalid_shape("prepare", "img", "(3, H, W), not empty", img.shape)
         shorter = min(img.shape[1:])
         height, width = (
             self.resize if side == shorter else int(self.resize * side / shorter) for side in img.shape[1:]
@@ -58,7 +62,7 @@ class ClassifierPreprocess(NamedTuple):
         pixels = np.clip(np.rint(cuda.to_cpu(img)), 0, 255).astype(np.uint8).transpose(1, 2, 0)  # (H, W, 3)
         pixels = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
         pixels = pixels[top : top + self.crop, left : left + self.crop].astype(np.float32) / np.float32(255)
-        pixels = (pixels - np.float32(self.mean)) / np.float32(self.std)  # (crop, crop, 3)
+        pixels = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)  # (crop, crop, 3)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (3, crop, crop)
 
 
@@ -77,7 +81,7 @@ class Classifier(PickableSequentialChain):
     preprocess = ClassifierPreprocess()
     label_names = None
 
-    def prepare(self, img):
+    def prepare(self, img: Array) -> Array:
         """Resize, cut out and normalize an image.
 
         Args:
@@ -91,7 +95,7 @@ class Classifier(PickableSequentialChain):
         """
         return self.preprocess(img).astype(chainer.get_dtype(map_mixed16=np.float16), copy=False)
 
-    def logits(self, x):
+    def logits(self, x: Variable) -> Variable:
         """Run all layers, whatever ``pick`` says.
 
         Args:
@@ -104,7 +108,7 @@ class Classifier(PickableSequentialChain):
             x = self[name](x)  # (B, C, H', W'), or (B, D) once the maps are averaged
         return x
 
-    def predict(self, imgs):
+    def predict(self, imgs: Sequence[Array]) -> list[Array]:
         """Classify images.
 
         Args:
@@ -128,7 +132,7 @@ class Classifier(PickableSequentialChain):
         return list(cuda.to_cpu(scores.array))
 
 
-def global_average(x):
+def global_average(x: Variable) -> Variable:
     """Average each map.
 
     Args:

@@ -3,16 +3,17 @@
 import chainer
 import chainer.links as L
 
+from chainfpn._typing import Variable
 from chainfpn.functions._convolution_2d import convolution_2d
 
 
 class Convolution2D(L.Convolution2D):
-    """Chainer's convolution, computed by :func:`chainfpn.functions._convolution_2d`: faster on the CPU.
+    """Chainer's convolution, computed by :func:`chainfpn.functions.convolution_2d`: faster on the CPU.
 
     Arguments, parameters and what is written to files are ``chainer.links.Convolution2D``'s.
     """
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable:
         """Convolve.
 
         Args:

@@ -1,9 +1,12 @@
 """Feature pyramid: top-down pathway with lateral connections, and the levels beyond it."""
 
+from collections.abc import Callable, Sequence
+
 import chainer
 import chainer.functions as F
 from chainer import initializers
 
+from chainfpn._typing import Variable
 from chainfpn.functions import resize_nearest
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.convolution_2d import Convolution2D
@@ -28,14 +31,21 @@ class FPN(chainer.Chain):
         Lin et al. 2017, section 3; torchvision 0.14 ``FeaturePyramidNetwork``.
     """
 
-    def __init__(self, in_channels, out_channels, *, extra_blocks=None, norm=None):
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int,
+        *,
+        extra_blocks: Callable | None = None,
+        norm: Callable | None = None,
+    ) -> None:
         super().__init__()
         with self.init_scope():
             self.inner_blocks = chainer.ChainList(*[_block(c, out_channels, 1, norm) for c in in_channels])
             self.layer_blocks = chainer.ChainList(*[_block(out_channels, out_channels, 3, norm) for _ in in_channels])
             self.extra_blocks = extra_blocks
 
-    def forward(self, hs):
+    def forward(self, hs: Sequence[Variable]) -> list[Variable]:
         """Build the pyramid.
 
         Args:
@@ -44,7 +54,7 @@ class FPN(chainer.Chain):
         Returns:
             list of Variable: (B, out_channels, H_l, W_l), finest first, then the extra levels.
         """
-        ps = []
+        ps: list[Variable] = []
         top = None
         for h, inner, layer in reversed(list(zip(hs, self.inner_blocks, self.layer_blocks, strict=True))):
             lateral = inner(h)  # (B, C, H_l, W_l)
@@ -64,13 +74,13 @@ class LastLevelP6P7(chainer.Chain):
         in_channels (int): Channels of the map that P6 is made from: the coarsest backbone map if this differs from
             ``out_channels``, the coarsest pyramid level if not.
         out_channels (int): Channels of P6 and P7.
-        relu (bool): Put a ReLU between them, as everybody but mmdetection does.
+        relu (bool): Put a ReLU between them; mmdetection does not.
 
     Source:
         Lin et al. 2017 (RetinaNet), section 4; torchvision 0.14 ``LastLevelP6P7``.
     """
 
-    def __init__(self, in_channels, out_channels, *, relu=True):
+    def __init__(self, in_channels: int, out_channels: int, *, relu: bool = True) -> None:
         super().__init__()
         self.relu = relu
         self.use_p5 = in_channels == out_channels
@@ -79,7 +89,7 @@ class LastLevelP6P7(chainer.Chain):
             self.p6 = Convolution2D(in_channels, out_channels, 3, stride=2, pad=1, initialW=uniform)
             self.p7 = Convolution2D(out_channels, out_channels, 3, stride=2, pad=1, initialW=uniform)
 
-    def forward(self, ps, hs):
+    def forward(self, ps: list[Variable], hs: Sequence[Variable]) -> list[Variable]:
         """Make the two levels.
 
         Args:
@@ -94,7 +104,7 @@ class LastLevelP6P7(chainer.Chain):
         return [p6, p7]
 
 
-def max_pool_level(ps, hs):
+def max_pool_level(ps: list[Variable], hs: Sequence[Variable]) -> list[Variable]:
     """Take every second pixel of the coarsest level as one more level, for the RPN's largest anchors.
 
     Args:
@@ -113,11 +123,6 @@ def max_pool_level(ps, hs):
 def _block(in_channels, out_channels, ksize, norm):
     """Make a convolution that starts like torchvision's (Kaiming-uniform with a = 1), and its normalization."""
     convolution = Convolution2D(
-        in_channels,
-        out_channels,
-        ksize,
-        pad=ksize // 2,
-        nobias=norm is not None,
-        initialW=initializers.LeCunUniform(),
+        in_channels, out_channels, ksize, pad=ksize // 2, nobias=norm is not None, initialW=initializers.LeCunUniform()
     )
     return convolution if norm is None else IndexedSequential(convolution, norm(out_channels))

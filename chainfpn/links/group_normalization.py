@@ -2,9 +2,11 @@
 
 import chainer.links as L
 
+from chainfpn.errors import InvalidArgument
+
 
 class GroupNormalization(L.GroupNormalization):
-    """Chainer's group normalization, made for a number of channels as the other normalizations are.
+    """Chainer's group normalization, constructed with a number of channels as the other normalizations are.
 
     It has the names ``gamma`` and ``beta`` of batch normalization, and no statistics: it is the same in training and in
     test mode, and for any size of batch.
@@ -21,7 +23,7 @@ class GroupNormalization(L.GroupNormalization):
         Wu and He 2018; torchvision 0.14 ``retinanet_resnet50_fpn_v2``, ``FCOSHead`` (the numbers).
     """
 
-    def __init__(self, size, *, groups=32, eps=1e-5):
+    def __init__(self, size: int, *, groups: int = 32, eps: float = 1e-5) -> None:
         if size % groups:
-            raise ValueError(f"GroupNormalization: size must be a multiple of groups = {groups}, got {size}")
+            raise InvalidArgument("GroupNormalization", "size", f"a multiple of groups = {groups}", size)
         super().__init__(groups, size, eps=eps)

@@ -1,5 +1,7 @@
 """Layers one after another, numbered as torch numbers them."""
 
+from collections.abc import Callable
+
 from chainercv.links import PickableSequentialChain
 
 
@@ -25,16 +27,16 @@ class IndexedSequential(PickableSequentialChain):
         (True, 3)
     """
 
-    def __init__(self, *layers, start: int = 0):
+    def __init__(self, *layers: Callable, start: int = 0) -> None:
         super().__init__()
         with self.init_scope():
             for i, layer in enumerate(layers, start):
                 setattr(self, str(i), layer)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.layer_names)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int | str) -> Callable:
         """Return a layer by its position or its name.
 
         Args:

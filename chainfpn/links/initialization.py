@@ -8,7 +8,9 @@ from chainer import initializers
 from chainfpn.links.convolution_2d import Convolution2D
 
 
-def convolution(in_channels, out_channels, ksize, *, stride=1, dilate=1, groups=1):
+def convolution(
+    in_channels: int, out_channels: int, ksize: int, *, stride: int = 1, dilate: int = 1, groups: int = 1
+) -> Convolution2D:
     """Make the convolution of a residual network: no bias, Kaiming-normal over the fan-out, same size at stride 1.
 
     Args:
@@ -25,20 +27,12 @@ def convolution(in_channels, out_channels, ksize, *, stride=1, dilate=1, groups=
     Source:
         He et al. 2015; torchvision 0.14 ``ResNet.__init__``.
     """
-    return Convolution2D(
-        in_channels,
-        out_channels,
-        ksize,
-        stride=stride,
-        pad=dilate * (ksize // 2),
-        nobias=True,
-        initialW=initializers.HeNormal(fan_option="fan_out"),
-        dilate=dilate,
-        groups=groups,
-    )
+    initial, pad = initializers.HeNormal(fan_option="fan_out"), dilate * (ksize // 2)
+    options = {"nobias": True, "initialW": initial, "dilate": dilate, "groups": groups}
+    return Convolution2D(in_channels, out_channels, ksize, stride, pad, **options)
 
 
-def linear(in_size, out_size):
+def linear(in_size: int, out_size: int) -> L.Linear:
     """Make a fully connected layer that starts like ``torch.nn.Linear``.
 
     Weights and biases are uniform in +-1/sqrt(in_size).

@@ -1,5 +1,8 @@
 """The feature pyramid network of kuangliu/pytorch-fpn, trunk and pyramid in one link."""
 
+from collections.abc import Sequence
+
+from chainfpn._typing import Variable
 from chainfpn.functions import resize_bilinear
 from chainfpn.links.backbones.resnet import Bottleneck, ResNet
 from chainfpn.links.convolution_2d import Convolution2D
@@ -20,7 +23,7 @@ class KuangliuFPN(ResNet):
         Lin et al. 2017; kuangliu/pytorch-fpn ``fpn.py``.
     """
 
-    def __init__(self, n_blocks, *, align_corners=False):
+    def __init__(self, n_blocks: Sequence[int], *, align_corners: bool = False) -> None:
         super().__init__(Bottleneck, n_blocks)
         self.pick = ("layer1", "layer2", "layer3", "layer4")
         self.remove_unused()
@@ -35,7 +38,7 @@ class KuangliuFPN(ResNet):
             self.smooth2 = Convolution2D(256, 256, 3, pad=1)
             self.smooth3 = Convolution2D(256, 256, 3, pad=1)
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> tuple[Variable, ...]:
         """Build the pyramid.
 
         Args:

@@ -1,10 +1,13 @@
 """Batch normalization over the batches of several processes, as if they were one."""
 
+from typing import Any
+
 import chainer
 import numpy as np
 from chainer.backends import cuda
 from chainer.functions.normalization import batch_normalization
 
+from chainfpn._typing import Variable
 from chainfpn.links.batch_normalization import BatchNormalization
 
 
@@ -29,11 +32,11 @@ class SyncBatchNormalization(BatchNormalization):
         PyTorch 1.13 ``SyncBatchNorm``.
     """
 
-    def __init__(self, size, comm, *, eps=1e-5, decay=0.9):
+    def __init__(self, size: int, comm: Any, *, eps: float = 1e-5, decay: float = 0.9) -> None:
         super().__init__(size, eps=eps, decay=decay)
         self._sum = lambda x: comm.allreduce(x)  # a function, for a communicator cannot be copied with the link
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable:
         """Normalize.
 
         Args:

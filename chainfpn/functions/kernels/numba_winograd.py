@@ -28,14 +28,6 @@ def _inputs(a0, a1, a2, a3, a4, a5):
 
 
 @arithmetic
-def _products(m0, m1, m2, m3, m4, m5):
-    """Multiply six numbers by A^T."""
-    even_p, odd_p, even_q, odd_q = m1 + m2, m1 - m2, m3 + m4, m3 - m4
-    first, last = m0 + even_p + even_q, _P3 * odd_p + _Q3 * odd_q + m5
-    return first, P * odd_p + Q * odd_q, _P2 * even_p + _Q2 * even_q, last
-
-
-@arithmetic
 def _gradients(a0, a1, a2, a3):
     """Multiply four numbers by A."""
     even_p, odd_p, even_q, odd_q = a0 + _P2 * a2, P * a1 + _P3 * a3, a0 + _Q2 * a2, Q * a1 + _Q3 * a3
@@ -135,7 +127,11 @@ def _products_down(tiles, v, o, at, rows):
     m3, m4, m5 = tiles[3, v, o, at : at + n], tiles[4, v, o, at : at + n], tiles[5, v, o, at : at + n]
     y0, y1, y2, y3 = rows[0, v], rows[1, v], rows[2, v], rows[3, v]
     for t in range(n):
-        y0[t], y1[t], y2[t], y3[t] = _products(m0[t], m1[t], m2[t], m3[t], m4[t], m5[t])
+        even_p, odd_p, even_q, odd_q = m1[t] + m2[t], m1[t] - m2[t], m3[t] + m4[t], m3[t] - m4[t]
+        y0[t] = m0[t] + even_p + even_q
+        y1[t] = P * odd_p + Q * odd_q
+        y2[t] = _P2 * even_p + _Q2 * even_q
+        y3[t] = _P3 * odd_p + _Q3 * odd_q + m5[t]
 
 
 @arithmetic
@@ -143,8 +139,11 @@ def _products_across(row, line):
     """Apply A^T to a row of tiles: (6, tiles) to pixels."""
     m0, m1, m2, m3, m4, m5 = row[0], row[1], row[2], row[3], row[4], row[5]
     for t in range(m0.size):
-        y0, y1, y2, y3 = _products(m0[t], m1[t], m2[t], m3[t], m4[t], m5[t])
-        line[4 * t], line[4 * t + 1], line[4 * t + 2], line[4 * t + 3] = y0, y1, y2, y3
+        even_p, odd_p, even_q, odd_q = m1[t] + m2[t], m1[t] - m2[t], m3[t] + m4[t], m3[t] - m4[t]
+        line[4 * t] = m0[t] + even_p + even_q
+        line[4 * t + 1] = P * odd_p + Q * odd_q
+        line[4 * t + 2] = _P2 * even_p + _Q2 * even_q
+        line[4 * t + 3] = _P3 * odd_p + _Q3 * odd_q + m5[t]
 
 
 @arithmetic

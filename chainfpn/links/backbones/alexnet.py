@@ -27,7 +27,7 @@ class AlexNet(Classifier):
         Krizhevsky 2014, "One weird trick"; torchvision 0.14 ``AlexNet``.
     """
 
-    def __init__(self, n_class=1000, *, dropout=0.5):
+    def __init__(self, n_class: int = 1000, *, dropout: float = 0.5) -> None:
         super().__init__()
         self.n_class = n_class
         with self.init_scope():

@@ -1,7 +1,10 @@
-"""A trunk and the feature pyramid on its stages: what a detector looks at."""
+"""A trunk and the feature pyramid on its stages: the backbone of a detector."""
+
+from collections.abc import Callable, Sequence
 
 import chainer
 
+from chainfpn._typing import Variable
 from chainfpn.links.fpn import FPN
 
 
@@ -19,13 +22,21 @@ class BackboneWithFPN(chainer.Chain):
         torchvision 0.14 ``BackboneWithFPN``.
     """
 
-    def __init__(self, body, in_channels, out_channels, *, extra_blocks=None, norm=None):
+    def __init__(
+        self,
+        body: chainer.Chain,
+        in_channels: Sequence[int],
+        out_channels: int,
+        *,
+        extra_blocks: Callable | None = None,
+        norm: Callable | None = None,
+    ) -> None:
         super().__init__()
         with self.init_scope():
             self.body = body
             self.fpn = FPN(in_channels, out_channels, extra_blocks=extra_blocks, norm=norm)
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> list[Variable]:
         """Compute the pyramid of a batch.
 
         Args:
@@ -34,5 +45,4 @@ class BackboneWithFPN(chainer.Chain):
         Returns:
             list of Variable: (B, out_channels, H_l, W_l), finest first.
         """
-        hs = self.body(x)  # stages of (B, C_l, H_l, W_l)
-        return self.fpn(hs)  # levels of (B, out_channels, H_l, W_l)
+        return self.fpn(self.body(x))  # levels of (B, out_channels, H_l, W_l)

@@ -1,6 +1,7 @@
 """DenseNet, attribute for attribute torchvision's."""
 
 import math
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import chainer
@@ -9,10 +10,14 @@ import chainer.links as L
 from chainer import initializers
 from chainercv.links import PickableSequentialChain
 
+from chainfpn._typing import Variable
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.convolution_2d import Convolution2D
+
+#: A convolution of this network: no bias, Kaiming-normal over the fan-in.
+_convolution = partial(Convolution2D, nobias=True, initialW=initializers.HeNormal())
 
 
 class DenseLayer(chainer.Chain):
@@ -28,7 +33,9 @@ class DenseLayer(chainer.Chain):
         Huang et al. 2016, section 3 (DenseNet-B); torchvision 0.14 ``_DenseLayer``.
     """
 
-    def __init__(self, in_channels, growth, *, drop_rate=0.0, norm=BatchNormalization):
+    def __init__(
+        self, in_channels: int, growth: int, *, drop_rate: float = 0.0, norm: Callable = BatchNormalization
+    ) -> None:
         super().__init__()
         self.drop_rate = drop_rate
         with self.init_scope():
@@ -37,7 +44,7 @@ class DenseLayer(chainer.Chain):
             self.norm2 = norm(4 * growth)
             self.conv2 = _convolution(4 * growth, growth, 3, pad=1)
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable:
         """Compute the layer.
 
         Args:
@@ -70,7 +77,16 @@ class DenseNet(Classifier):
         Huang et al. 2016, table 1; torchvision 0.14 ``DenseNet``.
     """
 
-    def __init__(self, n_layers, growth, stem, n_class=1000, *, drop_rate=0.0, norm=BatchNormalization):
+    def __init__(
+        self,
+        n_layers: Sequence[int],
+        growth: int,
+        stem: int,
+        n_class: int = 1000,
+        *,
+        drop_rate: float = 0.0,
+        norm: Callable = BatchNormalization,
+    ) -> None:
         super().__init__()
         self.n_class = n_class
         features, channels = PickableSequentialChain(), stem
@@ -105,16 +121,5 @@ def _transition(in_channels, norm):
         chain.norm = norm(in_channels)
         chain.relu = F.relu
         chain.conv = _convolution(in_channels, in_channels // 2, 1)
-        chain.pool = _average_pool
+        chain.pool = partial(F.average_pooling_2d, ksize=2, stride=2)
     return chain
-
-
-def _convolution(in_channels, out_channels, ksize, *, stride=1, pad=0):
-    """Make a convolution without bias, Kaiming-normal over the fan-in."""
-    initial = initializers.HeNormal()
-    return Convolution2D(in_channels, out_channels, ksize, stride, pad, nobias=True, initialW=initial)
-
-
-def _average_pool(x):
-    """Halve the resolution: 2x2 average, stride 2, rounding down."""
-    return F.average_pooling_2d(x, 2, stride=2)

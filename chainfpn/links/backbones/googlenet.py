@@ -1,10 +1,12 @@
 """GoogLeNet, attribute for attribute torchvision's."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import chainer
 import chainer.functions as F
 
+from chainfpn._typing import Variable
 from chainfpn.functions import adaptive_avg_pool_2d
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.backbones.inception_blocks import ClassifierWithAuxiliaryHeads, ConvNormReLU, normal_linear
@@ -29,7 +31,7 @@ class Inception(chainer.Chain):
         the paper has 5x5.
     """
 
-    def __init__(self, in_channels, widths):
+    def __init__(self, in_channels: int, widths: Sequence[int]) -> None:
         super().__init__()
         only, narrow_2, wide_2, narrow_3, wide_3, pooled = widths
         self.out_channels = only + wide_2 + wide_3 + pooled
@@ -41,7 +43,7 @@ class Inception(chainer.Chain):
                 partial(max_pool_2d, stride=1, pad=1), _convolution(in_channels, pooled, 1)
             )
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable:
         """Compute the block.
 
         Args:
@@ -50,9 +52,7 @@ class Inception(chainer.Chain):
         Returns:
             Variable: (B, out_channels, H, W).
         """
-        branches = (self.branch1, self.branch2, self.branch3, self.branch4)
-        hs = [branch(x) for branch in branches]  # branches of (B, C_i, H, W)
-        return F.concat(hs)  # (B, out_channels, H, W)
+        return F.concat([self[f"branch{i}"](x) for i in (1, 2, 3, 4)])  # (B, out_channels, H, W)
 
 
 class AuxiliaryHead(chainer.Chain):
@@ -67,7 +67,7 @@ class AuxiliaryHead(chainer.Chain):
         Szegedy et al. 2014, section 5; torchvision 0.14 ``googlenet.InceptionAux``.
     """
 
-    def __init__(self, in_channels, n_class, *, dropout):
+    def __init__(self, in_channels: int, n_class: int, *, dropout: float) -> None:
         super().__init__()
         self.dropout = dropout
         with self.init_scope():
@@ -75,7 +75,7 @@ class AuxiliaryHead(chainer.Chain):
             self.fc1 = normal_linear(128 * 4 * 4, 1024, std=_STD)
             self.fc2 = normal_linear(1024, n_class, std=_STD)
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable:
         """Compute the logits.
 
         Args:
@@ -110,7 +110,15 @@ class GoogLeNet(ClassifierWithAuxiliaryHeads):
 
     auxiliary = {"inception4a": "aux1", "inception4d": "aux2"}  # noqa: RUF012
 
-    def __init__(self, n_class=1000, *, aux_logits=True, transform_input=False, dropout=0.2, dropout_aux=0.7):
+    def __init__(
+        self,
+        n_class: int = 1000,
+        *,
+        aux_logits: bool = True,
+        transform_input: bool = False,
+        dropout: float = 0.2,
+        dropout_aux: float = 0.7,
+    ) -> None:
         super().__init__(n_class, transform_input=transform_input)
         with self.init_scope():
             self.conv1 = _convolution(3, 64, 7, stride=2)  # (B, 64, H/2, W/2)

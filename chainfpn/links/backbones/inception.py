@@ -1,10 +1,13 @@
 """Inception v3, attribute for attribute torchvision's."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import chainer
 import chainer.functions as F
 
+from chainfpn._typing import Variable
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.backbones.inception_blocks import ClassifierWithAuxiliaryHeads, ConvNormReLU, normal_linear
 from chainfpn.links.classifier import ClassifierPreprocess, global_average
@@ -35,10 +38,10 @@ class Mixed(chainer.Chain):
         Szegedy et al. 2015, figures 4 to 7 and 10; torchvision 0.14 ``InceptionA`` to ``InceptionE``.
     """
 
-    def __init__(self, in_channels, branches, *, pool=_same_average_pool):
+    def __init__(self, in_channels: int, branches: dict[str, Any], *, pool: Callable = _same_average_pool) -> None:
         super().__init__()
         self.pool = pool
-        self.branches = {}
+        self.branches: dict[str, list[tuple[str, ...]]] = {}
         self.out_channels = 0
         with self.init_scope():
             for branch, steps in branches.items():
@@ -47,9 +50,7 @@ class Mixed(chainer.Chain):
                 for i, step in enumerate(steps, 1):
                     fork = isinstance(step[0], tuple)
                     name = branch if len(steps) == 1 else f"{branch}_{i}"
-                    named = (
-                        {name + letter: one for letter, one in zip("ab", step, strict=True)} if fork else {name: step}
-                    )
+                    named = dict(zip((name + "a", name + "b"), step, strict=True)) if fork else {name: step}
                     for key, (width, ksize, *stride) in named.items():
                         options = {"stride": stride[0], "pad": 0} if stride else {}
                         setattr(self, key, _convolution(channels, width, ksize, **options))
@@ -57,7 +58,7 @@ class Mixed(chainer.Chain):
                     self.branches[branch].append(tuple(named))
                 self.out_channels += channels
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable:
         """Compute the block.
 
         Args:
@@ -76,9 +77,9 @@ class Mixed(chainer.Chain):
         return F.concat(hs)  # (B, out_channels, H', W')
 
 
-def mixed_5(in_channels, pooled):
+def mixed_5(in_channels: int, pooled: int) -> Mixed:
     """Make a block of the finest resolution (figure 5), the one after pooling ``pooled`` channels wide."""
-    branches = {
+    branches: dict = {
         "branch1x1": [(64, 1)],
         "branch5x5": [(48, 1), (64, 5)],
         "branch3x3dbl": [(64, 1), (96, 3), (96, 3)],
@@ -87,13 +88,13 @@ def mixed_5(in_channels, pooled):
     return Mixed(in_channels, branches)
 
 
-def mixed_6a(in_channels):
+def mixed_6a(in_channels: int) -> Mixed:
     """Make the block that halves the resolution first (figure 10)."""
     branches = {"branch3x3": [(384, 3, 2)], "branch3x3dbl": [(64, 1), (96, 3), (96, 3, 2)], "branch_pool": []}
     return Mixed(in_channels, branches, pool=max_pool_2d)
 
 
-def mixed_6(in_channels, width):
+def mixed_6(in_channels: int, width: int) -> Mixed:
     """Make a block of the middle resolution (figure 6), its 7x7 convolutions ``width`` wide."""
     row, column = (width, (1, 7)), (width, (7, 1))
     branches = {
@@ -105,7 +106,7 @@ def mixed_6(in_channels, width):
     return Mixed(in_channels, branches)
 
 
-def mixed_7a(in_channels):
+def mixed_7a(in_channels: int) -> Mixed:
     """Make the block that halves the resolution second."""
     branches = {
         "branch3x3": [(192, 1), (320, 3, 2)],
@@ -115,7 +116,7 @@ def mixed_7a(in_channels):
     return Mixed(in_channels, branches, pool=max_pool_2d)
 
 
-def mixed_7(in_channels):
+def mixed_7(in_channels: int) -> Mixed:
     """Make a block of the coarsest resolution (figure 7), whose branches fork."""
     fork = ((384, (1, 3)), (384, (3, 1)))
     branches = {
@@ -138,14 +139,14 @@ class AuxiliaryHead(chainer.Chain):
         Szegedy et al. 2015, figure 8; torchvision 0.14 ``inception.InceptionAux``.
     """
 
-    def __init__(self, in_channels, n_class):
+    def __init__(self, in_channels: int, n_class: int) -> None:
         super().__init__()
         with self.init_scope():
             self.conv0 = _convolution(in_channels, 128, 1)
             self.conv1 = _convolution(128, 768, 5, pad=0)
             self.fc = normal_linear(768, n_class, std=0.001)
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable:
         """Compute the logits.
 
         Args:
@@ -181,7 +182,9 @@ class InceptionV3(ClassifierWithAuxiliaryHeads):
     auxiliary = {"Mixed_6e": "AuxLogits"}  # noqa: RUF012
     preprocess = ClassifierPreprocess(resize=342, crop=299)
 
-    def __init__(self, n_class=1000, *, aux_logits=True, transform_input=False, dropout=0.5):
+    def __init__(
+        self, n_class: int = 1000, *, aux_logits: bool = True, transform_input: bool = False, dropout: float = 0.5
+    ) -> None:
         super().__init__(n_class, transform_input=transform_input)
         with self.init_scope():
             self.Conv2d_1a_3x3 = _convolution(3, 32, 3, stride=2, pad=0)  # (B, 32, H/2, W/2)

@@ -8,6 +8,7 @@ import chainer.links as L
 from chainer import initializers
 from chainer.backends import cuda
 
+from chainfpn._typing import Size, Variable
 from chainfpn.functions._scale_shift import scale_shift
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier
@@ -30,16 +31,25 @@ class ConvNormReLU(chainer.Chain):
         torchvision 0.14 ``BasicConv2d``.
     """
 
-    def __init__(self, in_channels, out_channels, ksize, *, stride=1, pad=None, std):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        ksize: int | Size,
+        *,
+        stride: int = 1,
+        pad: int | Size | None = None,
+        std: float,
+    ) -> None:
         super().__init__()
         if pad is None:
-            pad = tuple(k // 2 for k in ksize) if isinstance(ksize, tuple) else ksize // 2
+            pad = (ksize[0] // 2, ksize[1] // 2) if isinstance(ksize, tuple) else ksize // 2
         initial = initializers.Normal(std)
         with self.init_scope():
             self.conv = Convolution2D(in_channels, out_channels, ksize, stride, pad, nobias=True, initialW=initial)
             self.bn = BatchNormalization(out_channels, eps=1e-3)
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable:
         """Compute the block.
 
         Args:
@@ -52,7 +62,7 @@ class ConvNormReLU(chainer.Chain):
 
 
 class ClassifierWithAuxiliaryHeads(Classifier):
-    """A classifier with heads on inner layers, which help in training and are silent afterwards.
+    """A classifier with auxiliary heads on inner layers, which are used in training only.
 
     Args:
         n_class (int): Class scores.
@@ -63,9 +73,9 @@ class ClassifierWithAuxiliaryHeads(Classifier):
         aux_logits (bool): Whether there are heads.
     """
 
-    auxiliary = None
+    auxiliary: dict[str, str]
 
-    def __init__(self, n_class, *, transform_input):
+    def __init__(self, n_class: int, *, transform_input: bool) -> None:
         super().__init__()
         self.n_class = n_class
         self.aux_logits = False
@@ -73,7 +83,7 @@ class ClassifierWithAuxiliaryHeads(Classifier):
             with self.init_scope():
                 self.transform_input = from_imagenet_statistics
 
-    def add_heads(self, *heads):
+    def add_heads(self, *heads: chainer.Link) -> None:
         """Put the heads on, none of which is a layer.
 
         Args:
@@ -84,7 +94,7 @@ class ClassifierWithAuxiliaryHeads(Classifier):
             self.layer_names.remove(name)
         self.aux_logits = True
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable | tuple[Variable, ...]:
         """Compute what ``pick`` names; without ``pick``, the logits, and in training those of the heads as well.
 
         Args:
@@ -104,7 +114,7 @@ class ClassifierWithAuxiliaryHeads(Classifier):
         return (x, *logits)
 
 
-def from_imagenet_statistics(x):
+def from_imagenet_statistics(x: Variable) -> Variable:
     """Turn an input of ImageNet's mean and deviation into pixels in -1..1, as the TensorFlow weights expect them.
 
     Args:
@@ -121,7 +131,7 @@ def from_imagenet_statistics(x):
     return scale_shift(x, scale / 0.5, (shift - 0.5) / 0.5)
 
 
-def normal_linear(in_size, out_size, *, std):
+def normal_linear(in_size: int, out_size: int, *, std: float) -> L.Linear:
     """Make a fully connected layer of normal weights; its biases start like torch's.
 
     Args:

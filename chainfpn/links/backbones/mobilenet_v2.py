@@ -1,5 +1,6 @@
 """MobileNetV2, attribute for attribute torchvision's."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import chainer
@@ -7,6 +8,7 @@ import chainer.functions as F
 import chainer.links as L
 from chainer import initializers
 
+from chainfpn._typing import Variable
 from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
@@ -16,34 +18,22 @@ from chainfpn.links.initialization import convolution
 relu6 = partial(F.clipped_relu, z=6.0)
 
 
-class InvertedResidual(chainer.Chain):
-    """Widen by a 1x1, convolve each channel by itself, narrow by a 1x1 without activation.
+class Residual(chainer.Chain):
+    """Layers, and the sum with their input.
 
     Args:
-        in_channels (int): Channels in.
-        out_channels (int): Channels out; where they equal those in and the stride is 1, the input is added.
-        stride (int): Step of the middle convolution.
-        expansion (int): Channels in the middle per channel in; 1 leaves the first convolution out.
-        norm (callable): Makes the normalization link for a number of channels.
-
-    Source:
-        Sandler et al. 2018, figure 4d; torchvision 0.14 ``mobilenetv2.InvertedResidual``.
+        name (str): The attribute that holds the layers.
+        layers (sequence of callable): From (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride).
+        residual (bool): Whether the input is added.
     """
 
-    def __init__(self, in_channels, out_channels, *, stride, expansion, norm=BatchNormalization):
+    def __init__(self, name: str, layers: Sequence[Callable], *, residual: bool) -> None:
         super().__init__()
-        self.residual = stride == 1 and in_channels == out_channels
-        width = in_channels * expansion
-        widen = [] if expansion == 1 else [conv_norm_activation(in_channels, width, 1, norm=norm, activation=relu6)]
+        self._layers, self.residual = name, residual
         with self.init_scope():
-            self.conv = IndexedSequential(
-                *widen,  # (B, width, H, W)
-                conv_norm_activation(width, width, stride=stride, groups=width, norm=norm, activation=relu6),
-                convolution(width, out_channels, 1),  # (B, out_channels, H / stride, W / stride)
-                norm(out_channels),
-            )
+            setattr(self, name, IndexedSequential(*layers))
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable:
         """Compute the block.
 
         Args:
@@ -52,8 +42,35 @@ class InvertedResidual(chainer.Chain):
         Returns:
             Variable: (B, out_channels, H / stride, W / stride).
         """
-        h = self.conv(x)  # (B, out_channels, H/s, W/s)
+        h = self[self._layers](x)  # (B, out_channels, H/s, W/s)
         return x + h if self.residual else h  # (B, out_channels, H/s, W/s)
+
+
+class InvertedResidual(Residual):
+    """Expand by a 1x1, convolve depthwise, project by a 1x1 without activation.
+
+    Args:
+        in_channels (int): Channels in.
+        out_channels (int): Channels out; where they equal those in and the stride is 1, the input is added.
+        stride (int): Step of the depthwise convolution.
+        expansion (int): Channels in the middle per channel in; 1 leaves the first convolution out.
+        norm (callable): Makes the normalization link for a number of channels.
+
+    Source:
+        Sandler et al. 2018, figure 4d; torchvision 0.14 ``mobilenetv2.InvertedResidual``.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, stride: int, expansion: int, norm: Callable = BatchNormalization
+    ) -> None:
+        width, block = in_channels * expansion, partial(conv_norm_activation, norm=norm, activation=relu6)
+        layers = [
+            *([] if expansion == 1 else [block(in_channels, width, 1)]),  # (B, width, H, W)
+            block(width, width, stride=stride, groups=width),  # (B, width, H / stride, W / stride)
+            convolution(width, out_channels, 1),  # (B, out_channels, H / stride, W / stride)
+            norm(out_channels),
+        ]
+        super().__init__("conv", layers, residual=stride == 1 and in_channels == out_channels)
 
 
 class MobileNetV2(Classifier):
@@ -75,22 +92,21 @@ class MobileNetV2(Classifier):
     #: Expansion, channels, blocks and first stride of each stage.
     stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 
-    def __init__(self, n_class=1000, *, width_mult=1.0, dropout=0.2, norm=BatchNormalization):
+    def __init__(
+        self, n_class: int = 1000, *, width_mult: float = 1.0, dropout: float = 0.2, norm: Callable = BatchNormalization
+    ) -> None:
         super().__init__()
         self.n_class = n_class
+        block = partial(conv_norm_activation, norm=norm, activation=relu6)
         in_channels = divisible_by_8(32 * width_mult)
-        layers = [conv_norm_activation(3, in_channels, stride=2, norm=norm, activation=relu6)]  # (B, 32, H/2, W/2)
+        layers = [block(3, in_channels, stride=2)]  # (B, 32, H/2, W/2)
         for expansion, channels, n, stride in self.stages:
             out_channels = divisible_by_8(channels * width_mult)
-            for i in range(n):
-                layers.append(
-                    InvertedResidual(
-                        in_channels, out_channels, stride=1 if i else stride, expansion=expansion, norm=norm
-                    )
-                )
+            for step in (stride, *[1] * (n - 1)):
+                layers.append(InvertedResidual(in_channels, out_channels, stride=step, expansion=expansion, norm=norm))
                 in_channels = out_channels
         last = divisible_by_8(1280 * max(1.0, width_mult))
-        layers.append(conv_norm_activation(in_channels, last, 1, norm=norm, activation=relu6))
+        layers.append(block(in_channels, last, 1))
         with self.init_scope():
             self.features = IndexedSequential(*layers)  # (B, 1280, H/32, W/32)
             self.avgpool = global_average  # (B, 1280)
@@ -100,7 +116,7 @@ class MobileNetV2(Classifier):
             )
 
 
-def divisible_by_8(channels):
+def divisible_by_8(channels: float) -> int:
     """Round a number of channels to a multiple of 8, but never down by more than a tenth.
 
     Args:

@@ -1,5 +1,6 @@
 """MobileNetV3, attribute for attribute torchvision's."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -8,15 +9,16 @@ import chainer.functions as F
 import chainer.links as L
 from chainer import initializers
 
+from chainfpn._typing import Variable
 from chainfpn.links._conv_norm_activation import conv_norm_activation
-from chainfpn.links.backbones.mobilenet_v2 import divisible_by_8, relu6
+from chainfpn.links.backbones.mobilenet_v2 import Residual, divisible_by_8, relu6
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 
-def hard_sigmoid(x):
+def hard_sigmoid(x: Variable) -> Variable:
     """Compute min(max(x + 3, 0), 6) / 6: torch's, whose slope is 1/6 where ``F.hard_sigmoid`` has 1/5.
 
     Args:
@@ -28,7 +30,7 @@ def hard_sigmoid(x):
     return relu6(x + 3) / 6
 
 
-def hard_swish(x):
+def hard_swish(x: Variable) -> Variable:
     """Compute x * min(max(x + 3, 0), 6) / 6.
 
     Args:
@@ -47,7 +49,7 @@ class Row(NamedTuple):
     width: int
     out_channels: int
     squeeze: bool
-    activation: callable
+    activation: Callable
     stride: int
 
 
@@ -57,17 +59,14 @@ LARGE = (
     Row(3, 64, 24, False, F.relu, 2),
     Row(3, 72, 24, False, F.relu, 1),
     Row(5, 72, 40, True, F.relu, 2),
-    Row(5, 120, 40, True, F.relu, 1),
-    Row(5, 120, 40, True, F.relu, 1),
+    *2 * [Row(5, 120, 40, True, F.relu, 1)],
     Row(3, 240, 80, False, hard_swish, 2),
     Row(3, 200, 80, False, hard_swish, 1),
-    Row(3, 184, 80, False, hard_swish, 1),
-    Row(3, 184, 80, False, hard_swish, 1),
+    *2 * [Row(3, 184, 80, False, hard_swish, 1)],
     Row(3, 480, 112, True, hard_swish, 1),
     Row(3, 672, 112, True, hard_swish, 1),
     Row(5, 672, 160, True, hard_swish, 2),
-    Row(5, 960, 160, True, hard_swish, 1),
-    Row(5, 960, 160, True, hard_swish, 1),
+    *2 * [Row(5, 960, 160, True, hard_swish, 1)],
 )
 #: ... and table 2: those of the small one.
 SMALL = (
@@ -75,13 +74,11 @@ SMALL = (
     Row(3, 72, 24, False, F.relu, 2),
     Row(3, 88, 24, False, F.relu, 1),
     Row(5, 96, 40, True, hard_swish, 2),
-    Row(5, 240, 40, True, hard_swish, 1),
-    Row(5, 240, 40, True, hard_swish, 1),
+    *2 * [Row(5, 240, 40, True, hard_swish, 1)],
     Row(5, 120, 48, True, hard_swish, 1),
     Row(5, 144, 48, True, hard_swish, 1),
     Row(5, 288, 96, True, hard_swish, 2),
-    Row(5, 576, 96, True, hard_swish, 1),
-    Row(5, 576, 96, True, hard_swish, 1),
+    *2 * [Row(5, 576, 96, True, hard_swish, 1)],
 )
 
 
@@ -95,7 +92,7 @@ class SqueezeExcitation(chainer.Chain):
         Hu et al. 2017; torchvision 0.14 ``SqueezeExcitation``, with its two fully connected layers as convolutions.
     """
 
-    def __init__(self, channels):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         squeezed = divisible_by_8(channels // 4)
         initial = initializers.HeNormal(fan_option="fan_out")
@@ -103,7 +100,7 @@ class SqueezeExcitation(chainer.Chain):
             self.fc1 = Convolution2D(channels, squeezed, 1, initialW=initial)
             self.fc2 = Convolution2D(squeezed, channels, 1, initialW=initial)
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable:
         """Weigh the channels.
 
         Args:
@@ -117,8 +114,8 @@ class SqueezeExcitation(chainer.Chain):
         return F.broadcast_to(h, x.shape) * x  # (B, C, H, W)
 
 
-class InvertedResidual(chainer.Chain):
-    """Widen, convolve each channel by itself, weigh the channels, narrow without activation.
+class InvertedResidual(Residual):
+    """Expand, convolve depthwise, weigh the channels, project without activation.
 
     Args:
         in_channels (int): Channels in; where they equal those out and the stride is 1, the input is added.
@@ -129,33 +126,16 @@ class InvertedResidual(chainer.Chain):
         Howard et al. 2019, figure 4; torchvision 0.14 ``mobilenetv3.InvertedResidual``.
     """
 
-    def __init__(self, in_channels, row, *, norm):
-        super().__init__()
+    def __init__(self, in_channels: int, row: Row, *, norm: Callable) -> None:
         ksize, width, out_channels, squeeze, activation, stride = row
-        self.residual = stride == 1 and in_channels == out_channels
-        layers = []
-        if width != in_channels:
-            layers.append(conv_norm_activation(in_channels, width, 1, norm=norm, activation=activation))
-        layers.append(
-            conv_norm_activation(width, width, ksize, stride=stride, groups=width, norm=norm, activation=activation)
-        )
-        if squeeze:
-            layers.append(SqueezeExcitation(width))
-        layers.append(conv_norm_activation(width, out_channels, 1, norm=norm, activation=None))
-        with self.init_scope():
-            self.block = IndexedSequential(*layers)
-
-    def forward(self, x):
-        """Compute the block.
-
-        Args:
-            x (Variable): (B, in_channels, H, W).
-
-        Returns:
-            Variable: (B, out_channels, H / stride, W / stride).
-        """
-        h = self.block(x)  # (B, out_channels, H/s, W/s)
-        return x + h if self.residual else h  # (B, out_channels, H/s, W/s)
+        block = partial(conv_norm_activation, norm=norm, activation=activation)
+        layers: list[Callable] = [
+            *([] if width == in_channels else [block(in_channels, width, 1)]),  # (B, width, H, W)
+            block(width, width, ksize, stride=stride, groups=width),  # (B, width, H / stride, W / stride)
+            *([SqueezeExcitation(width)] if squeeze else []),
+            block(width, out_channels, 1, activation=None),  # (B, out_channels, H / stride, W / stride)
+        ]
+        super().__init__("block", layers, residual=stride == 1 and in_channels == out_channels)
 
 
 class MobileNetV3(Classifier):
@@ -177,19 +157,29 @@ class MobileNetV3(Classifier):
         Howard et al. 2019; torchvision 0.14 ``MobileNetV3``.
     """
 
-    def __init__(self, rows, hidden, n_class=1000, *, width_mult=1.0, dropout=0.2, norm=None):
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        hidden: int,
+        n_class: int = 1000,
+        *,
+        width_mult: float = 1.0,
+        dropout: float = 0.2,
+        norm: Callable | None = None,
+    ) -> None:
         super().__init__()
         self.n_class = n_class
         norm = partial(BatchNormalization, eps=1e-3, decay=0.99) if norm is None else norm
         in_channels, hidden = divisible_by_8(16 * width_mult), divisible_by_8(hidden * width_mult)
-        layers = [conv_norm_activation(3, in_channels, stride=2, norm=norm, activation=hard_swish)]  # (B, C, H/2, W/2)
+        block = partial(conv_norm_activation, norm=norm, activation=hard_swish)
+        layers = [block(3, in_channels, stride=2)]  # (B, C, H/2, W/2)
         for row in rows:
             width, out_channels = (divisible_by_8(n * width_mult) for n in (row.width, row.out_channels))
-            row = row._replace(width=width, out_channels=out_channels)
-            layers.append(InvertedResidual(in_channels, row, norm=norm))
+            scaled = row._replace(width=width, out_channels=out_channels)
+            layers.append(InvertedResidual(in_channels, scaled, norm=norm))
             in_channels = out_channels
         last = 6 * in_channels
-        layers.append(conv_norm_activation(in_channels, last, 1, norm=norm, activation=hard_swish))
+        layers.append(block(in_channels, last, 1))
         with self.init_scope():
             self.features = IndexedSequential(*layers)  # (B, last, H/32, W/32)
             self.avgpool = global_average  # (B, last)

@@ -1,18 +1,69 @@
 """ResNet, ResNeXt and wide ResNet, attribute for attribute torchvision's."""
 
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import partial, partialmethod
+from typing import Any
 
 import chainer
 import chainer.functions as F
 
+from chainfpn._typing import Variable
+from chainfpn.errors import InvalidArgument
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
+from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.initialization import convolution, linear
 
 
-class BasicBlock(chainer.Chain):
+class ResidualBlock(chainer.Chain):
+    """Convolutions, each normalized, and a short cut past them.
+
+    Args:
+        norm (callable): Makes the normalization link for a number of channels.
+        stride (int): Step of the short cut, a 1x1 convolution unless the shapes already agree.
+        *convolutions (Convolution2D): ``conv1``, ``conv2`` ..., followed by ``bn1``, ``bn2`` ...
+    """
+
+    def __init__(self, norm: Callable, stride: int, *convolutions: Convolution2D) -> None:
+        super().__init__()
+        in_channels, out_channels = convolutions[0].in_channels, convolutions[-1].out_channels
+        same = stride == 1 and in_channels == out_channels
+        self.n_convolutions = len(convolutions)
+        with self.init_scope():
+            for i, conv in enumerate(convolutions, 1):
+                setattr(self, f"conv{i}", conv)
+                setattr(self, f"bn{i}", norm(conv.out_channels))
+            self.downsample = None if same else _projection(in_channels, out_channels, stride, norm)
+
+    @property
+    def last_norm(self) -> chainer.Link:
+        """Link: the normalization before the sum."""
+        return self[f"bn{self.n_convolutions}"]
+
+    def forward(self, x: Variable) -> Variable:
+        """Compute the block.
+
+        Args:
+            x (Variable): (B, in_channels, H, W).
+
+        Returns:
+            Variable: (B, out_channels, H / stride, W / stride).
+        """
+        h = x
+        for i in range(1, self.n_convolutions + 1):
+            h = self[f"bn{i}"](self[f"conv{i}"](h))  # (B, C_i, H_i, W_i)
+            h = F.relu(h) if i < self.n_convolutions else h  # (B, C_i, H_i, W_i)
+        h += x if self.downsample is None else self.downsample(x)  # (B, out_channels, H/s, W/s)
+        return F.relu(h)  # (B, out_channels, H/s, W/s)
+
+
+def _projection(in_channels, out_channels, stride, norm):
+    return IndexedSequential(convolution(in_channels, out_channels, 1, stride=stride), norm(out_channels))
+
+
+class BasicBlock(ResidualBlock):
     """Two 3x3 convolutions and a short cut: the block of ResNet-18 and -34.
 
     Args:
@@ -27,36 +78,14 @@ class BasicBlock(chainer.Chain):
 
     expansion = 1
 
-    def __init__(self, in_channels, channels, *, stride=1, norm=BatchNormalization):
-        super().__init__()
-        with self.init_scope():
-            self.conv1 = convolution(in_channels, channels, 3, stride=stride)
-            self.bn1 = norm(channels)
-            self.conv2 = convolution(channels, channels, 3)
-            self.bn2 = norm(channels)
-            self.downsample = _downsample(in_channels, channels, stride, norm)
-
-    @property
-    def last_norm(self):
-        """Link: the normalization before the sum."""
-        return self.bn2
-
-    def forward(self, x):
-        """Compute the block.
-
-        Args:
-            x (Variable): (B, in_channels, H, W).
-
-        Returns:
-            Variable: (B, channels, H / stride, W / stride).
-        """
-        h = F.relu(self.bn1(self.conv1(x)))  # (B, C, H/s, W/s)
-        h = self.bn2(self.conv2(h))  # (B, C, H/s, W/s)
-        h += x if self.downsample is None else self.downsample(x)  # (B, C, H/s, W/s)
-        return F.relu(h)  # (B, C, H/s, W/s)
+    def __init__(
+        self, in_channels: int, channels: int, *, stride: int = 1, norm: Callable = BatchNormalization
+    ) -> None:
+        conv1, conv2 = convolution(in_channels, channels, 3, stride=stride), convolution(channels, channels, 3)
+        super().__init__(norm, stride, conv1, conv2)
 
 
-class Bottleneck(chainer.Chain):
+class Bottleneck(ResidualBlock):
     """1x1, 3x3 and 1x1 convolutions and a short cut: the block of ResNet-50 and deeper.
 
     Args:
@@ -77,48 +106,21 @@ class Bottleneck(chainer.Chain):
 
     def __init__(
         self,
-        in_channels,
-        channels,
+        in_channels: int,
+        channels: int,
         *,
-        stride=1,
-        dilate=1,
-        groups=1,
-        width_per_group=64,
-        stride_in_1x1=False,
-        norm=BatchNormalization,
-    ):
-        super().__init__()
+        stride: int = 1,
+        dilate: int = 1,
+        groups: int = 1,
+        width_per_group: int = 64,
+        stride_in_1x1: bool = False,
+        norm: Callable = BatchNormalization,
+    ) -> None:
         width = channels * width_per_group // 64 * groups
-        out_channels = channels * self.expansion
         stride_1, stride_2 = (stride, 1) if stride_in_1x1 else (1, stride)
-        with self.init_scope():
-            self.conv1 = convolution(in_channels, width, 1, stride=stride_1)
-            self.bn1 = norm(width)
-            self.conv2 = convolution(width, width, 3, stride=stride_2, dilate=dilate, groups=groups)
-            self.bn2 = norm(width)
-            self.conv3 = convolution(width, out_channels, 1)
-            self.bn3 = norm(out_channels)
-            self.downsample = _downsample(in_channels, out_channels, stride, norm)
-
-    @property
-    def last_norm(self):
-        """Link: the normalization before the sum."""
-        return self.bn3
-
-    def forward(self, x):
-        """Compute the block.
-
-        Args:
-            x (Variable): (B, in_channels, H, W).
-
-        Returns:
-            Variable: (B, 4 * channels, H / stride, W / stride).
-        """
-        h = F.relu(self.bn1(self.conv1(x)))  # (B, width, H, W)
-        h = F.relu(self.bn2(self.conv2(h)))  # (B, width, H/s, W/s)
-        h = self.bn3(self.conv3(h))  # (B, 4C, H/s, W/s)
-        h += x if self.downsample is None else self.downsample(x)  # (B, 4C, H/s, W/s)
-        return F.relu(h)  # (B, 4C, H/s, W/s)
+        conv1 = convolution(in_channels, width, 1, stride=stride_1)
+        conv2 = convolution(width, width, 3, stride=stride_2, dilate=dilate, groups=groups)
+        super().__init__(norm, stride, conv1, conv2, convolution(width, channels * self.expansion, 1))
 
 
 #: Depth to block, and blocks of each of the four stages.
@@ -159,17 +161,17 @@ class ResNet(Classifier):
 
     def __init__(
         self,
-        block,
-        n_blocks,
-        n_class=1000,
+        block: Any,
+        n_blocks: Sequence[int],
+        n_class: int = 1000,
         *,
-        groups=1,
-        width_per_group=64,
-        replace_stride_with_dilation=(False, False, False),
-        zero_init_residual=False,
-        stride_in_1x1=False,
-        norm=BatchNormalization,
-    ):
+        groups: int = 1,
+        width_per_group: int = 64,
+        replace_stride_with_dilation: Sequence[bool] = (False, False, False),
+        zero_init_residual: bool = False,
+        stride_in_1x1: bool = False,
+        norm: Callable = BatchNormalization,
+    ) -> None:
         super().__init__()
         if len(replace_stride_with_dilation) != 3:
             raise ValueError(
@@ -179,10 +181,9 @@ class ResNet(Classifier):
         if block is BasicBlock:
             plain = inside == {"groups": 1, "width_per_group": 64, "stride_in_1x1": False}
             if not plain or any(replace_stride_with_dilation):
-                raise ValueError(
-                    "ResNet: groups, width_per_group, stride_in_1x1 and replace_stride_with_dilation "
-                    f"must be left at their defaults with a BasicBlock, got {inside}, {replace_stride_with_dilation!r}"
-                )
+                options = "groups, width_per_group, stride_in_1x1 and replace_stride_with_dilation"
+                got = (inside, replace_stride_with_dilation)
+                raise InvalidArgument("ResNet", options, "left at their defaults with a BasicBlock", got)
             inside = {}
         self.n_class = n_class
         self.out_channels = tuple(64 * 2**i * block.expansion for i in range(4))
@@ -198,15 +199,15 @@ class ResNet(Classifier):
                 first, dilate = dilate, dilate * 2 if instead_of_stride else dilate
                 blocks = []
                 for k in range(n):
-                    options = inside if block is BasicBlock else {**inside, "dilate": dilate if k else first}
-                    blocks.append(block(in_channels, 64 * 2**i, stride=1 if k else stride, norm=norm, **options))
+                    more = inside if block is BasicBlock else {**inside, "dilate": dilate if k else first}
+                    blocks.append(block(in_channels, 64 * 2**i, stride=1 if k else stride, norm=norm, **more))
                     in_channels = self.out_channels[i]
                 setattr(self, f"layer{i + 1}", IndexedSequential(*blocks))
             self.avgpool = global_average
             self.fc = linear(in_channels, n_class)
         if zero_init_residual:
             for link in self.links():
-                if isinstance(link, (BasicBlock, Bottleneck)):
+                if isinstance(link, ResidualBlock):
                     gamma = link.last_norm.gamma
                     getattr(gamma, "array", gamma)[...] = 0
 
@@ -214,63 +215,28 @@ class ResNet(Classifier):
 class ResNet18(ResNet):
     """ResNet-18; the options are :class:`ResNet`'s."""
 
-    def __init__(self, n_class=1000, *, zero_init_residual=False, norm=BatchNormalization):
-        super().__init__(*DEPTHS[18], n_class, zero_init_residual=zero_init_residual, norm=norm)
+    __init__ = partialmethod(ResNet.__init__, *DEPTHS[18])
 
 
 class ResNet34(ResNet):
     """ResNet-34; the options are :class:`ResNet`'s."""
 
-    def __init__(self, n_class=1000, *, zero_init_residual=False, norm=BatchNormalization):
-        super().__init__(*DEPTHS[34], n_class, zero_init_residual=zero_init_residual, norm=norm)
+    __init__ = partialmethod(ResNet.__init__, *DEPTHS[34])
 
 
-class _BottleneckResNet(ResNet):
-    depth = None
-
-    def __init__(
-        self,
-        n_class=1000,
-        *,
-        groups=1,
-        width_per_group=64,
-        replace_stride_with_dilation=(False, False, False),
-        zero_init_residual=False,
-        stride_in_1x1=False,
-        norm=BatchNormalization,
-    ):
-        super().__init__(
-            *DEPTHS[self.depth],
-            n_class,
-            groups=groups,
-            width_per_group=width_per_group,
-            replace_stride_with_dilation=replace_stride_with_dilation,
-            zero_init_residual=zero_init_residual,
-            stride_in_1x1=stride_in_1x1,
-            norm=norm,
-        )
-
-
-class ResNet50(_BottleneckResNet):
+class ResNet50(ResNet):
     """ResNet-50; the options are :class:`ResNet`'s."""
 
-    depth = 50
+    __init__ = partialmethod(ResNet.__init__, *DEPTHS[50])
 
 
-class ResNet101(_BottleneckResNet):
+class ResNet101(ResNet):
     """ResNet-101; the options are :class:`ResNet`'s."""
 
-    depth = 101
+    __init__ = partialmethod(ResNet.__init__, *DEPTHS[101])
 
 
-class ResNet152(_BottleneckResNet):
+class ResNet152(ResNet):
     """ResNet-152; the options are :class:`ResNet`'s."""
 
-    depth = 152
-
-
-def _downsample(in_channels, out_channels, stride, norm):
-    """Make the projection of the short cut, or None where the shapes already agree."""
-    if stride == 1 and in_channels == out_channels:
-        return None
-    return IndexedSequential(convolution(in_channels, out_channels, 1, stride=stride), norm(out_channels))
+    __init__ = partialmethod(ResNet.__init__, *DEPTHS[152])

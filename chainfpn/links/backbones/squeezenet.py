@@ -1,15 +1,20 @@
 """SqueezeNet, attribute for attribute torchvision's."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import chainer
 import chainer.functions as F
 from chainer import initializers
 
+from chainfpn._typing import Variable
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
+
+#: A convolution of this network: Kaiming-uniform over the fan-in.
+_convolution = partial(Convolution2D, initialW=initializers.HeUniform())
 
 
 class Fire(chainer.Chain):
@@ -24,14 +29,14 @@ class Fire(chainer.Chain):
         Iandola et al. 2016, figure 1; torchvision 0.14 ``Fire``.
     """
 
-    def __init__(self, in_channels, squeezed, expanded):
+    def __init__(self, in_channels: int, squeezed: int, expanded: int) -> None:
         super().__init__()
         with self.init_scope():
             self.squeeze = _convolution(in_channels, squeezed, 1)
             self.expand1x1 = _convolution(squeezed, expanded, 1)
             self.expand3x3 = _convolution(squeezed, expanded, 3, pad=1)
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> Variable:
         """Compute the block.
 
         Args:
@@ -63,7 +68,9 @@ class SqueezeNet(Classifier):
     #: Channels of each fire block: squeezed, and out of either convolution.
     fires = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
 
-    def __init__(self, first, n_fires, n_class=1000, *, dropout=0.5):
+    def __init__(
+        self, first: tuple[int, int], n_fires: Sequence[int], n_class: int = 1000, *, dropout: float = 0.5
+    ) -> None:
         super().__init__()
         self.n_class = n_class
         in_channels, ksize = first
@@ -82,8 +89,3 @@ class SqueezeNet(Classifier):
                 F.relu,
                 global_average,  # (B, n_class)
             )
-
-
-def _convolution(in_channels, out_channels, ksize, *, stride=1, pad=0):
-    """Make a convolution with bias, Kaiming-uniform over the fan-in."""
-    return Convolution2D(in_channels, out_channels, ksize, stride, pad, initialW=initializers.HeUniform())

@@ -1,4 +1,4 @@
-"""What SSD300 looks at: VGG-16 without its fully connected layers, and coarser levels behind it."""
+"""The backbone of SSD300: VGG-16 without its fully connected layers, and coarser levels behind it."""
 
 from functools import partial
 
@@ -7,10 +7,14 @@ import chainer.functions as F
 import numpy as np
 from chainer import initializers
 
+from chainfpn._typing import Variable
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.backbones.vgg import vgg_features
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
+
+#: A convolution behind VGG's: Xavier-uniform.
+_convolution = partial(Convolution2D, initialW=initializers.GlorotUniform())
 
 #: VGG-16's convolutions per stage, and where torch has its third and fourth pooling.
 VGG16 = (2, 2, 3, 3, 3)
@@ -30,7 +34,7 @@ class SSDVGG16(chainer.Chain):
     #: Channels of the six maps.
     out_channels = (512, 1024, 512, 256, 256, 256)
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         layers = vgg_features(VGG16)
         layers[POOL3] = partial(max_pool_2d, ksize=2, round_up=True)
@@ -45,7 +49,7 @@ class SSDVGG16(chainer.Chain):
                 _extra(256, 128, 256),  # (B, 256, 1, 1)
             )
 
-    def forward(self, x):
+    def forward(self, x: Variable) -> list[Variable]:
         """Compute the maps of a batch.
 
         Args:
@@ -85,11 +89,4 @@ def _extra(in_channels, width, out_channels, *, stride=1, pad=0):
         F.relu,
         _convolution(width, out_channels, 3, stride=stride, pad=pad),  # (B, out_channels, H', W')
         F.relu,
-    )
-
-
-def _convolution(in_channels, out_channels, ksize, *, stride=1, pad=0, dilate=1):
-    """Make a convolution with bias, Xavier-uniform."""
-    return Convolution2D(
-        in_channels, out_channels, ksize, stride, pad, initialW=initializers.GlorotUniform(), dilate=dilate
     )

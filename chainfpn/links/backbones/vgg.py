@@ -1,5 +1,6 @@
 """VGG, attribute for attribute torchvision's."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import chainer.functions as F
@@ -11,6 +12,10 @@ from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.classifier import Classifier
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
+
+#: The convolution of this network, Kaiming-normal over the fan-out, and its fully connected layers.
+_convolution = partial(Convolution2D, ksize=3, pad=1, initialW=initializers.HeNormal(fan_option="fan_out"))
+_linear = partial(L.Linear, initialW=initializers.Normal(0.01))
 
 #: Channels of the five stages.
 CHANNELS = (64, 128, 256, 512, 512)
@@ -32,7 +37,9 @@ class VGG(Classifier):
         Simonyan and Zisserman 2014, table 1; torchvision 0.14 ``VGG``.
     """
 
-    def __init__(self, n_convolutions, n_class=1000, *, norm=None, dropout=0.5):
+    def __init__(
+        self, n_convolutions: Sequence[int], n_class: int = 1000, *, norm: Callable | None = None, dropout: float = 0.5
+    ) -> None:
         super().__init__()
         self.n_class = n_class
         with self.init_scope():
@@ -49,7 +56,7 @@ class VGG(Classifier):
             )
 
 
-def vgg_features(n_convolutions, *, norm=None):
+def vgg_features(n_convolutions: Sequence[int], *, norm: Callable | None = None) -> list[Callable]:
     """Make the layers ahead of the fully connected ones, numbered by their position as torchvision's are.
 
     Args:
@@ -59,21 +66,11 @@ def vgg_features(n_convolutions, *, norm=None):
     Returns:
         list of callable: (B, 3, H, W) to (B, 512, H / 32, W / 32), rounded down.
     """
-    layers, in_channels = [], 3
+    layers: list[Callable] = []
+    in_channels = 3
     for n, channels in zip(n_convolutions, CHANNELS, strict=True):
         for _ in range(n):
             layers += [_convolution(in_channels, channels), *([] if norm is None else [norm(channels)]), F.relu]
             in_channels = channels
         layers.append(partial(max_pool_2d, ksize=2))
     return layers
-
-
-def _convolution(in_channels, out_channels):
-    """Make a 3x3 convolution with bias, Kaiming-normal over the fan-out."""
-    initial = initializers.HeNormal(fan_option="fan_out")
-    return Convolution2D(in_channels, out_channels, 3, pad=1, initialW=initial)
-
-
-def _linear(in_size, out_size):
-    """Make a fully connected layer of small normal weights."""
-    return L.Linear(in_size, out_size, initialW=initializers.Normal(0.01))
