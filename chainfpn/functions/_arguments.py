@@ -79,12 +79,7 @@ def check_roi_arguments(
 
     Args:
         name (str): The public function, for the message.
-        x (Variable or array): (B, C, H, W).
-        rois (Variable or array): float32 or dtype of x, (R', 4).
-        roi_indices (Variable or array): integers, (R',), in [0, B).
-        outsize (int or pair of ints): Rows and columns of bins.
-        spatial_scale (float): Feature pixels per image pixel.
-        sampling_ratio (int): Samples per bin and axis; adaptive if not positive.
+        x, rois, roi_indices, outsize, spatial_scale, sampling_ratio: See :func:`~chainfpn.functions.roi_align`.
         position_sensitive (bool): Whether each bin has channels of its own.
         **flags (bool): The flags of ``RoIs``.
 

@@ -17,11 +17,7 @@ def ps_roi_align(
 
     Args:
         x (Variable): float16/32/64, (B, C * outh * outw, H, W).
-        rois (array): float32 or dtype of x, (R', 4), yxyx, input-image pixels; not differentiated.
-        roi_indices (array): int32, (R',), in [0, B).
-        outsize (int or pair of ints): Rows and columns of bins.
-        spatial_scale (float): Feature pixels per image pixel, e.g. 1/16.
-        sampling_ratio (int): Samples per bin and axis; -1 or 0 takes ceil(side of the bin in feature pixels).
+        rois, roi_indices, outsize, spatial_scale, sampling_ratio: As in :func:`roi_align`.
 
     Returns:
         Variable: dtype of x, (R', C, outh, outw). float16 is computed in float32.

@@ -23,12 +23,8 @@ def conv_norm_activation(
     """Chain a convolution without bias, its normalization and an activation.
 
     Args:
-        in_channels (int): Channels in.
-        out_channels (int): Channels out.
-        ksize (int): Side of the kernel, odd.
-        stride (int): Step in pixels.
-        dilate (int): Distance of the taps in pixels.
-        groups (int): Number of independent channel groups.
+        in_channels, out_channels, ksize, stride, dilate, groups: See
+            :func:`~chainfpn.links.initialization.convolution`.
         norm (callable): Makes the normalization link for a number of channels.
         activation (callable or None): The function at the end; None for none.
 

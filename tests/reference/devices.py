@@ -15,7 +15,7 @@ def cuda_shim(tmp_path_factory):
         pytest.skip("no C++ compiler")
     instances = [
         f"{kernel}<{scalar}, {index}>"
-        for kernel in cuda_ops.KERNELS
+        for kernel in cuda_ops.kernel_names()
         for scalar in cuda_ops.TYPES.values()
         for index in ("int", "long long")
         if not (kernel.startswith("nms") and scalar == "half16")

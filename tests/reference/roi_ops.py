@@ -107,10 +107,10 @@ def _window(start, end, n_bins, b, limit, real):
     return range(min(max(begin, 0), limit), min(max(stop, 0), limit))
 
 
-def roi_pool(x, gy, rois, roi_indices, outsize, scale):
-    """Maximum of the pixels of each bin, the last pixel included."""
+def _pixel_bins(x, rois, outsize, scale, last, margin):
+    """Yield each RoI, bin, and the bin's rows and columns, ``last`` behind the RoI's end, ``margin`` off the map's."""
     real = np.float64 if x.dtype == np.float64 else np.float32
-    y, gx = np.zeros(gy.shape), np.zeros(x.shape)
+    height, width = (side - margin for side in x.shape[2:])
     for r, roi in enumerate(rois):
         corners = _clipped(roi, scale, 0, real)
         if corners is None:
@@ -118,39 +118,36 @@ def roi_pool(x, gy, rois, roi_indices, outsize, scale):
         y0, x0, y1, x1 = map(_round, corners)
         for i in range(outsize[0]):
             for j in range(outsize[1]):
-                rows = _window(y0, y1 + 1, outsize[0], i, x.shape[2], real)
-                columns = _window(x0, x1 + 1, outsize[1], j, x.shape[3], real)
-                for c in range(x.shape[1]):
-                    best = None
-                    for row in rows:
-                        for column in columns:
-                            v = x[roi_indices[r], c, row, column]
-                            if best is None or v > y[r, c, i, j]:
-                                best, y[r, c, i, j] = (row, column), v
-                    if best is not None:
-                        gx[(roi_indices[r], c, *best)] += gy[r, c, i, j]
+                rows = _window(y0, y1 + last, outsize[0], i, height, real)
+                yield r, i, j, rows, _window(x0, x1 + last, outsize[1], j, width, real)
+
+
+def roi_pool(x, gy, rois, roi_indices, outsize, scale):
+    """Maximum of the pixels of each bin, the last pixel included."""
+    y, gx = np.zeros(gy.shape), np.zeros(x.shape)
+    for r, i, j, rows, columns in _pixel_bins(x, rois, outsize, scale, last=1, margin=0):
+        for c in range(x.shape[1]):
+            best = None
+            for row in rows:
+                for column in columns:
+                    v = x[roi_indices[r], c, row, column]
+                    if best is None or v > y[r, c, i, j]:
+                        best, y[r, c, i, j] = (row, column), v
+            if best is not None:
+                gx[(roi_indices[r], c, *best)] += gy[r, c, i, j]
     return y, gx
 
 
 def ps_roi_pool(x, gy, rois, roi_indices, outsize, scale):
     """Mean of the pixels of each bin, from channels of its own; the map's last row and column are never read."""
-    real = np.float64 if x.dtype == np.float64 else np.float32
     y, gx = np.zeros(gy.shape), np.zeros(x.shape)
-    for r, roi in enumerate(rois):
-        corners = _clipped(roi, scale, 0, real)
-        if corners is None:
-            continue
-        y0, x0, y1, x1 = map(_round, corners)
-        for i in range(outsize[0]):
-            for j in range(outsize[1]):
-                rows = _window(y0, y1, outsize[0], i, x.shape[2] - 1, real)
-                columns = _window(x0, x1, outsize[1], j, x.shape[3] - 1, real)
-                channels = slice(i * outsize[1] + j, None, outsize[0] * outsize[1])
-                for row in rows:
-                    for column in columns:
-                        share = 1 / (len(rows) * len(columns))
-                        y[r, :, i, j] += share * x[roi_indices[r], channels, row, column]
-                        gx[roi_indices[r], channels, row, column] += share * gy[r, :, i, j]
+    for r, i, j, rows, columns in _pixel_bins(x, rois, outsize, scale, last=0, margin=1):
+        channels = slice(i * outsize[1] + j, None, outsize[0] * outsize[1])
+        for row in rows:
+            for column in columns:
+                share = 1 / (len(rows) * len(columns))
+                y[r, :, i, j] += share * x[roi_indices[r], channels, row, column]
+                gx[roi_indices[r], channels, row, column] += share * gy[r, :, i, j]
     return y, gx
 
 

@@ -1,4 +1,4 @@
-"""The RoI ops on CuPy arrays: the same functions as ``kernels.cpu_ops``, by the CUDA text of this folder.
+"""The RoI ops on CuPy arrays: the same functions as ``kernels.cpu_ops``, by the CUDA code of this folder.
 
 Each kernel is compiled by NVRTC when a process first needs it, for its dtype and index width: about 0.1 s. Launches go
 to the current stream of the array's device. With ``chainer.config.cudnn_deterministic`` the backward sums in a fixed
@@ -8,6 +8,7 @@ order, without atomics.
 import functools
 import math
 import pathlib
+import re
 from collections.abc import Callable
 
 import chainer
@@ -23,25 +24,6 @@ FILES = ("common.cu", "samples.cu", "roi_align.cu", "ps_roi_align.cu", "windows.
 
 #: Without fused multiply-add coordinates are those of the CPU, to the last bit.
 OPTIONS = ("--std=c++17", "--fmad=false")
-
-#: Each kernel template, for the test that compiles them all.
-KERNELS = (
-    "align_forward",
-    "align_backward",
-    "align_gather",
-    "ps_align_forward",
-    "ps_align_backward",
-    "ps_align_gather",
-    "pool_forward",
-    "adaptive_max_forward",
-    "scatter_atomic",
-    "scatter_sorted",
-    "ps_pool_forward",
-    "ps_pool_backward",
-    "ps_pool_gather",
-    "nms_within_tiles",
-    "nms_tile",
-)
 
 #: C++ type of each dtype of a map.
 TYPES = {np.dtype(np.float16): "half16", np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
@@ -71,6 +53,11 @@ def source() -> str:
     return "\n".join(pathlib.Path(__file__).with_name(name).read_text(encoding="utf-8") for name in FILES)
 
 
+def kernel_names() -> list[str]:
+    """List the kernel templates."""
+    return re.findall(r"__global__ void (\w+)", source())
+
+
 @functools.cache
 def get_kernel(name: str, device: int) -> Callable[..., None]:
     """Compile one instance of a template with CuPy.
@@ -87,7 +74,7 @@ def get_kernel(name: str, device: int) -> Callable[..., None]:
 
 
 def _launch(kernel, x, n, *args):
-    """Run ``kernel`` once for each of n elements; ints become the kernel's index or int32, floats its real type."""
+    """Run ``kernel`` once for each of n elements; what ``_index`` and ``_real`` mark gets the type of the instance."""
     if n == 0:
         return
     largest = max(n + MAX_BLOCKS * THREADS, *(a.size for a in args if hasattr(a, "size")))

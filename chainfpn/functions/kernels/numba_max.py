@@ -15,10 +15,7 @@ def forward(x, first, window, members, windows, lowest, y, argmax):
     The maximum over rows comes first, for every column of the RoI at once; ties keep the first pixel in row order.
 
     Args:
-        x (array): (C, H, W).
-        first (int): First channel of the block.
-        window (tuple): y0, y1, x0, x1: the part of the map that the members touch.
-        members (array): int64, the RoIs of this image.
+        x, first, window, members: See ``numba_align.align_forward``.
         windows (geometry.Windows): The bins of each RoI.
         lowest (float): What a value must exceed to be found; the maximum where none does.
         y (array): (R', C, outh * outw), receives the maxima; 0 for an empty window.

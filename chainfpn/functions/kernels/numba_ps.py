@@ -19,8 +19,8 @@ def align_forward(x, i, members, grid, y):
         y (array): (R', C_out, outh, outw), receives the means.
     """
     _, channels, outh, outw = y.shape
-    _, height, width = x.shape
     start, size, count = grid
+    _, height, width = x.shape
     _, rows, row_weight, _ = allocate_taps(1, height, grid, members)
     _, columns, column_weight, _ = allocate_taps(1, width, grid, members)
     for j in range(outw):
@@ -49,8 +49,8 @@ def align_backward(gx, i, members, grid, gy):
         gy (array): (R', C_out, outh, outw).
     """
     _, channels, outh, outw = gy.shape
-    _, height, width = gx.shape
     start, size, count = grid
+    _, height, width = gx.shape
     _, rows, row_weight, _ = allocate_taps(1, height, grid, members)
     _, columns, column_weight, _ = allocate_taps(1, width, grid, members)
     for j in range(outw):
@@ -79,10 +79,11 @@ def pool_forward(x, i, members, windows, y):
         y (array): (R', C_out, outh, outw), receives the means; 0 for an empty window.
     """
     _, channels, outh, outw = y.shape
+    rows, columns = windows
     for j in range(outw):
         for r in members:
-            top, bottom = windows.rows[r, i, 0], windows.rows[r, i, 1]
-            left, right = windows.columns[r, j, 0], windows.columns[r, j, 1]
+            top, bottom = rows[r, i, 0], rows[r, i, 1]
+            left, right = columns[r, j, 0], columns[r, j, 1]
             for c in range(channels):
                 plane = x[(c * outh + i) * outw + j]
                 total = x.dtype.type(0)
@@ -104,10 +105,11 @@ def pool_backward(gx, i, members, windows, gy):
         gy (array): (R', C_out, outh, outw).
     """
     _, channels, outh, outw = gy.shape
+    rows, columns = windows
     for j in range(outw):
         for r in members:
-            top, bottom = windows.rows[r, i, 0], windows.rows[r, i, 1]
-            left, right = windows.columns[r, j, 0], windows.columns[r, j, 1]
+            top, bottom = rows[r, i, 0], rows[r, i, 1]
+            left, right = columns[r, j, 0], columns[r, j, 1]
             if bottom <= top or right <= left:
                 continue
             for c in range(channels):

@@ -1,11 +1,12 @@
 """Threads for kernels that release the GIL."""
 
 import threading
+from collections.abc import Callable
 
 import numba
 
 
-def n_threads():
+def n_threads() -> int:
     """Return how many threads to use: NUMBA_NUM_THREADS, by default the cores this process may run on.
 
     Numba's own threads, which do not survive a fork, are never started.
@@ -13,7 +14,7 @@ def n_threads():
     return numba.config.NUMBA_NUM_THREADS
 
 
-def run(kernel, tasks):
+def run(kernel: Callable, tasks: list[tuple]) -> None:
     """Call ``kernel(*task)`` for each task on several threads, which take them in turn; raise the first error."""
     n_workers = min(n_threads(), len(tasks))
     if n_workers <= 1:
@@ -21,13 +22,10 @@ def run(kernel, tasks):
             kernel(*task)
         return
     queue, errors = iter(tasks), []
-    lock = threading.Lock()
 
     def work():
-        while not errors:
-            with lock:
-                task = next(queue, None)
-            if task is None:
+        for task in queue:  # threads may share the iterator of a list: under the GIL each task is given once
+            if errors:
                 return
             try:
                 kernel(*task)

@@ -171,8 +171,7 @@ class InceptionV3(ClassifierWithAuxiliaryHeads):
     Args:
         n_class (int): Class scores.
         aux_logits (bool): Put the auxiliary head ``AuxLogits`` on ``Mixed_6e``.
-        transform_input (bool): Turn an input of ImageNet's mean and deviation into pixels in -1..1, as torchvision's
-            weights expect them.
+        transform_input (bool): See :class:`~chainfpn.links.GoogLeNet`.
         dropout (float): Share of the features dropped before the last layer in training.
 
     Source:
