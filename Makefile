@@ -5,9 +5,10 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: setup test lint demo bench clean help
+.PHONY: setup test test-fast lint demo bench clean help
 
 setup: $(VENV)/.chainfpn-installed ## make .venv with Chainer, ChainerCV, chainfpn and what the tests need
 
@@ -25,11 +26,15 @@ $(VENV)/.chainfpn-installed: $(VENV)/.chainer-installed setup.cfg pyproject.toml
 	@touch $@
 
 test: setup ## run the whole test suite
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
+	$(PYTEST)
 
-lint: setup ## check style and formatting
+test-fast: setup ## run the quick tests: none that is slow or needs live torchvision
+	$(PYTEST) -m 'not slow and not live'
+
+lint: setup ## check style, formatting and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
 
 demo: setup ## look for people in two photographs with the bundled weights
 	$(BIN)/chainfpn demo
@@ -38,8 +43,8 @@ bench: setup ## time chainfpn against its peers, one table per question
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
 clean: ## remove .venv and everything built
-	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## say what each target does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

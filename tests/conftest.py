@@ -35,7 +35,7 @@ def pytest_configure(config):
 
 
 def has_gpu():
-    """Say whether there is a CUDA device (Chainer's cuda.available asks for CuPy and its libraries only)."""
+    """Return whether there is a CUDA device (Chainer's cuda.available asks for CuPy and its libraries only)."""
     from chainer.backends import cuda
 
     if not cuda.available:
@@ -46,14 +46,18 @@ def has_gpu():
         return False
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Skip the tests marked gpu where there is no CUDA device, and those marked network unless asked for."""
+    """Mark what needs torchvision or processes that meet; skip gpu without a CUDA device, and network unless asked."""
     skips = {}
     if not has_gpu():
         skips["gpu"] = pytest.mark.skip(reason="no CUDA device")
     if os.environ.get("CHAINFPN_NETWORK") != "1":
         skips["network"] = pytest.mark.skip(reason="uses the network: set CHAINFPN_NETWORK=1 to run it")
     for item in items:
+        for fixture, marker in (("torchvision_live", pytest.mark.live), ("mpi", pytest.mark.slow)):
+            if fixture in item.fixturenames:
+                item.add_marker(marker)
         for marker, skip in skips.items():
             if marker in item.keywords:
                 item.add_marker(skip)

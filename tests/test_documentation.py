@@ -75,7 +75,7 @@ def files(tmp_path_factory):
 
 
 def is_set_up():
-    """Tell whether ``make setup`` has nothing to do, so that it needs no network."""
+    """Return whether ``make setup`` has nothing to do, so that it needs no network."""
     done = subprocess.run(["make", "--dry-run", "setup"], cwd=ROOT, capture_output=True, text=True)
     return done.returncode == 0 and "install" not in done.stdout
 
@@ -113,6 +113,7 @@ def run_python(code, namespace, name):
     assert not failed, "".join(said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_blocks_run(page, files, tmp_path, monkeypatch):
     for file in files.iterdir():
@@ -149,6 +150,7 @@ def test_links_inside_the_project_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.slow
 def test_the_picture_is_what_the_demo_draws(tmp_path):
     """Up to a few shades: JPEG libraries differ."""
     import numpy as np

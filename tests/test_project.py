@@ -19,10 +19,17 @@ def setup_cfg():
     return config
 
 
-def test_pre_commit_runs_the_ruff_that_the_tests_install(setup_cfg):
-    (installed,) = re.findall(r"^ruff==(\S+)$", setup_cfg["options.extras_require"]["test"], re.MULTILINE)
+def test_pre_commit_runs_what_make_lint_does_without_a_network(setup_cfg):
+    """Each is of one version, and lives in the environment of ``make setup``."""
     hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
-    assert re.findall(r"ruff-pre-commit\n\s+rev: v(\S+)", hooks) == [installed]
+    assert re.findall(r"repo: (\S+)", hooks) == ["local"]
+    assert set(re.findall(r"language: (\S+)", hooks)) == {"system"}
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"^lint: .*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    linted = re.findall(r"\$\(BIN\)/(\w+(?: [a-z]+)?)", recipe)
+    assert linted == re.findall(r"entry: \.venv/bin/(\w+(?: [a-z]+)?)", hooks) == ["ruff check", "ruff format", "mypy"]
+    installed = re.findall(r"^(\w+)==\S+$", setup_cfg["options.extras_require"]["test"], re.MULTILINE)
+    assert {command.split()[0] for command in linted} <= set(installed)
 
 
 def test_the_documented_table_is_the_table():

@@ -10,12 +10,14 @@ import pytest
 
 from reference.required import skip_or_fail
 
-#: What Open MPI 4 and 5 want where there are fewer cores than processes, and for a container's root.
+#: What Open MPI 4 and 5 want where there are fewer cores than processes, and for a container's root; a process that
+#: waits gives its core away.
 ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "OMPI_MCA_rmaps_base_oversubscribe": "1",
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
     "OMP_NUM_THREADS": "1",
 }
 #: Processes that wait for each other do so forever; longer than this none of the tests takes.
@@ -50,7 +52,7 @@ def _run(n, arguments):
 
 
 def problem():
-    """Tell why processes do not meet here.
+    """Return why processes do not meet here.
 
     Returns:
         str or None: None if they do.

@@ -169,9 +169,8 @@ spread(run, (model.head.classification_head.cls_logits, 1), (model.head.regressi
 model.head.classification_head.cls_logits.bias.data -= 2
 """
 _SSD_SPREAD = """
-for head, deviation in ((model.head.classification_head, 1), (model.head.regression_head, 0.3)):
-    for module in head.module_list:
-        spread(run, (module, deviation))
+logits, deltas = model.head.classification_head.module_list, model.head.regression_head.module_list
+spread(run, *((module, 1) for module in logits), *((module, 0.3) for module in deltas))
 """
 
 

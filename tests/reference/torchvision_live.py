@@ -33,7 +33,7 @@ import torchvision
 
 
 def run(snippet, inputs, outputs, folder):
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(os.environ.get("OPENBLAS_NUM_THREADS", 2)))
     torch.manual_seed(0)
     with np.load(inputs, allow_pickle=False) as file:
         names = {"inputs": {name: file[name] for name in file.files}, "outputs": {}, "folder": pathlib.Path(folder)}

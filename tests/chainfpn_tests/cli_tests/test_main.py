@@ -197,6 +197,7 @@ def test_a_reader_that_stops_early_sees_no_traceback(photo):
     assert "BrokenPipe" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_demo_finds_the_person_without_compiled_operators(tmp_path):
     """From nothing: no compiled operators from an earlier run."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "numba")}

@@ -94,12 +94,20 @@ def test_a_seed_decides_every_number(out, tmp_path):
         assert entry["main/loss"] != expected["main/loss"]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A training of four epochs."""
+    out = tmp_path_factory.mktemp("training") / "whole"
+    assert main(["train", *DATA, *SLIM, "--epochs", "4", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_resume_goes_on_with_the_same_numbers(number, tmp_path):
-    command = [sys.executable, "-m", "chainfpn", "train", *DATA, *SLIM, "--epochs", "4", "--out"]
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    subprocess.run([*command, str(whole)], check=True, capture_output=True)
-    process = subprocess.Popen([*command, str(parts)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_a_signal_saves_and_resume_goes_on_with_the_same_numbers(number, whole, tmp_path):
+    parts = tmp_path / "parts"
+    command = [sys.executable, "-m", "chainfpn", "train", *DATA, *SLIM, "--epochs", "4", "--out", str(parts)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline().startswith("epoch 1 ")
     process.send_signal(number)
     _, stderr = process.communicate()
@@ -107,11 +115,12 @@ def test_a_signal_saves_and_resume_goes_on_with_the_same_numbers(number, tmp_pat
     assert stderr.splitlines()[-1] == f"stopped; go on with: chainfpn train --resume --out {parts}"
     with np.load(parts / "snapshot.npz") as snapshot:
         assert 3 <= snapshot["updater/iteration"] < 12
-    subprocess.run([*command[:4], "--resume", "--out", str(parts)], check=True, capture_output=True)
+    assert main(["train", "--resume", "--out", str(parts)]) == 0
     assert_equal_weights(parts / "last.npz", whole / "last.npz")
     assert read_log(parts) == read_log(whole)
 
 
+@pytest.mark.slow
 def test_a_trunk_or_a_detector_to_start_from(out, tmp_path, capsys):
     save_weights(tmp_path / "trunk.npz", models.resnet18())
     common = ["--epochs", "1", "--data", "shapes:4", "--no-augment", "--trainable-layers", "3"]
@@ -131,6 +140,7 @@ def test_a_trunk_or_a_detector_to_start_from(out, tmp_path, capsys):
     assert_equal_weights(tmp_path / "b" / "last.npz", out / "last.npz")
 
 
+@pytest.mark.slow
 def test_a_torch_trunk_in_half_precision(tmp_path):
     """Beside float16 weights there are float32 ones, which a training that is resumed goes on from."""
     save_weights(tmp_path / "trunk.npz", models.resnet18())
@@ -199,6 +209,7 @@ def test_a_second_training_is_not_mixed_with_the_first(out, capsys):
     assert sorted((path.name, path.stat().st_mtime_ns) for path in out.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_the_predictors_start_anew_for_other_labels(out, shared_data, tmp_path, capsys):
     arguments = ["--data", str(shared_data / "pennfudan"), "--epochs", "1", "--lr", "0", "--batch", "85"]
     assert main(["train", *arguments, "--weights", str(out / "last.npz"), "--out", str(tmp_path / "c")]) == 0

@@ -172,6 +172,7 @@ def pooled(name, x, rois, **options):
 MAP = np.random.RandomState(0).uniform(-1, 1, (1, 6, 5, 7))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(rois_of_any_kind)
 def test_any_roi_pools_as_the_loops_do(rois):

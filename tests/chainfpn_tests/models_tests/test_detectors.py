@@ -13,38 +13,40 @@ from reference.photographs import photographs
 from reference.random_networks import RANDOM_NETWORKS
 
 #: Small, and few regions, so that torch's slow float64 stays short.
-MIN_SIZE, N_PROPOSALS, N_DETECTIONS = 200, 100, 20
-SMALL, SMALLER = {"min_size": MIN_SIZE}, {"min_size": 128}
-LIMITS = {"rpn_post_nms_top_n_test": N_PROPOSALS, "box_detections_per_img": N_DETECTIONS}
-N_ROIS, SMALLER_ROIS = SMALL | LIMITS, SMALLER | LIMITS
+MIN_SIZE, N_PROPOSALS, N_DETECTIONS = 128, 100, 20
+SMALL = {"min_size": MIN_SIZE}
+SMALL_RCNN = SMALL | {"rpn_post_nms_top_n_test": N_PROPOSALS, "box_detections_per_img": N_DETECTIONS}
 
 #: What makes the random heads find things: standard deviations of what they put out, see random_networks.
 RCNN = """
-    head, box = model.rpn.head, model.roi_heads.box_predictor
-    spread(run, (head.cls_logits, 3), (head.bbox_pred, 0.3))
-    spread(run, (box.cls_score, 3), (box.bbox_pred, 1))
+    head, heads = model.rpn.head, model.roi_heads
+    spread(lambda: head(list(features.values())), (head.cls_logits, 3), (head.bbox_pred, 0.3))
+    run = lambda: heads(features, model.rpn(images, features)[0], images.image_sizes)
+    spread(run, (heads.box_predictor.cls_score, 3), (heads.box_predictor.bbox_pred, 1))
 """
 #: So unlikely that the threshold for proposals, which the MobileNets have, leaves out about half of them.
 UNLIKELY = """
     head.cls_logits.bias.data -= 9
 """
 MASKS = """
-    spread(run, (model.roi_heads.mask_predictor.mask_fcn_logits, 3))
+    spread(run, (heads.mask_predictor.mask_fcn_logits, 3))
 """
 KEYPOINTS = """
-    spread(run, (model.roi_heads.keypoint_predictor.kps_score_lowres, 3))
+    spread(run, (heads.keypoint_predictor.kps_score_lowres, 3))
 """
 DENSE = """
+    run = lambda: model.head(list(features.values()))
     spread(run, (model.head.classification_head.cls_logits, 1), (model.head.regression_head.bbox_reg, {deltas}))
     model.head.classification_head.cls_logits.bias.data -= {below}
 """
 
 
 SSD = """
-    heads = zip(model.head.classification_head.module_list, model.head.regression_head.module_list)
-    for logits, deltas in heads:
-        spread(run, (logits, 2), (deltas, 1))
-        logits.bias.data[::91] += 8
+    logits, deltas = model.head.classification_head.module_list, model.head.regression_head.module_list
+    run = lambda: model.head(list(features.values()))
+    spread(run, *((module, 2) for module in logits), *((module, 1) for module in deltas))
+    for module in logits:
+        module.bias.data[::91] += 8
 """
 
 
@@ -82,7 +84,7 @@ class Case(NamedTuple):
 
     builder: str
     spread: str
-    options: dict = N_ROIS
+    options: dict = SMALL_RCNN
     make: str = "detection.{builder}(weights=None, weights_backbone=None, **{options})"
 
 
@@ -102,19 +104,19 @@ CASES = [
     Case("retinanet_resnet50_fpn_v2", DENSE.format(below=6, deltas=0.3), SMALL),
     Case("fcos_resnet50_fpn", DENSE.format(below=5, deltas=2), SMALL),
     Case("ssd300_vgg16", SSD, {}),
-    on_any_trunk("fasterrcnn_resnet_fpn", RCNN, N_ROIS, f"FasterRCNN({frozen('resnext50_32x4d')}, 91"),
-    on_any_trunk("maskrcnn_resnet_fpn", RCNN + MASKS, SMALLER_ROIS, f"MaskRCNN({frozen('wide_resnet50_2')}, 91"),
-    on_any_trunk("keypointrcnn_resnet_fpn", RCNN + KEYPOINTS, SMALLER_ROIS, f"KeypointRCNN({frozen('resnet34')}, 2"),
+    on_any_trunk("fasterrcnn_resnet_fpn", RCNN, SMALL_RCNN, f"FasterRCNN({frozen('resnext50_32x4d')}, 91"),
+    on_any_trunk("maskrcnn_resnet_fpn", RCNN + MASKS, SMALL_RCNN, f"MaskRCNN({frozen('wide_resnet50_2')}, 91"),
+    on_any_trunk("keypointrcnn_resnet_fpn", RCNN + KEYPOINTS, SMALL_RCNN, f"KeypointRCNN({frozen('resnet34')}, 2"),
     on_any_trunk(
         "fasterrcnn_resnet_fpn_v2",
         RCNN,
-        SMALLER_ROIS,
+        SMALL_RCNN,
         f"FasterRCNN({normed('resnet18', NORM)}, 91{RCNN_V2}",
     ),
     on_any_trunk(
         "maskrcnn_resnet_fpn_v2",
         RCNN + MASKS,
-        SMALLER_ROIS,
+        SMALL_RCNN,
         f"MaskRCNN({normed('resnet18', NORM)}, 91{RCNN_V2}{MASKS_V2}",
     ),
     on_any_trunk(
@@ -126,14 +128,14 @@ CASES = [
     on_any_trunk(
         "retinanet_resnet_fpn_v2",
         DENSE.format(below=6, deltas=0.3),
-        SMALLER,
+        SMALL,
         f"RetinaNet({normed('resnet18', p3_to_p7(512))}, 91{RETINANET_V2}",
     ),
     on_any_trunk(
         "fcos_resnet_fpn",
         DENSE.format(below=5, deltas=2),
-        SMALLER,
-        f"FCOS({frozen('resnext50_32x4d', p3_to_p7(256))}, 91",
+        SMALL,
+        f"FCOS({frozen('resnet34', p3_to_p7(256))}, 91",
     ),
 ]
 
@@ -146,8 +148,11 @@ CODE = """
     detection = torchvision.models.detection
     model = {make}.eval()
     imgs = {{name: torch.from_numpy(img) / 255 for name, img in inputs.items()}}
-    run = lambda: model(list(imgs.values()))
-    settle(model, lambda: model.backbone(model.transform(list(imgs.values()))[0].tensors), 0)
+    images, _ = model.transform(list(imgs.values()))
+    run = lambda: model.backbone(images.tensors)
+    settle(model, run, 0)
+    with torch.no_grad():
+        features = run()
     {spread}
     torch.save(model.state_dict(), folder / "weights.pth")
     for dtype in (torch.float32, torch.float64):

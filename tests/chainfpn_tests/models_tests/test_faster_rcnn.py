@@ -26,21 +26,26 @@ CODE = RANDOM_NETWORKS + textwrap.dedent(
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
     model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=int(inputs["min_size"])).eval()
     imgs = [torch.from_numpy(inputs[str(name)]) / 255 for name in inputs["names"]]
-    first = lambda: model(imgs[:1])
-    trunk = lambda: model.backbone.body(model.transform(imgs[:1])[0].tensors)
-    settle(model, trunk, 0)
+    first, _ = model.transform(imgs[:1])
+    settle(model, lambda: model.backbone.body(first.tensors), 0)
+    with torch.no_grad():
+        features = model.backbone(first.tensors)
     head, box = model.rpn.head, model.roi_heads.box_predictor
-    spread(first, (head.cls_logits, 3), (head.bbox_pred, 0.3))
-    spread(first, (box.cls_score, 3), (box.bbox_pred, 1))
+    spread(lambda: head(list(features.values())), (head.cls_logits, 3), (head.bbox_pred, 0.3))
+    found = lambda: model.roi_heads(features, model.rpn(first, features)[0], first.image_sizes)
+    spread(found, (box.cls_score, 3), (box.bbox_pred, 1))
     torch.save(model.state_dict(), folder / "zip.pth")
     torch.save(model.state_dict(), folder / "legacy.pth", _use_new_zipfile_serialization=False)
     for dtype in (torch.float32, torch.float64):
         model = model.to(dtype)
         batch = [torch.from_numpy(inputs[str(name)]).to(dtype) / 255 for name in inputs["names"]]
+        maps = []
+        hook = model.backbone.register_forward_hook(lambda module, args, out: maps.append(out))
         with torch.no_grad():
-            for i, h in enumerate(model.backbone(model.transform(batch)[0].tensors).values()):
-                outputs[f"{dtype} map{i}"] = h
             found = {"together": model(batch), "alone": [model([img])[0] for img in batch]}
+        hook.remove()
+        for i, h in enumerate(maps[0].values()):
+            outputs[f"{dtype} map{i}"] = h
         for kind, results in found.items():
             for name, result in zip(inputs["names"], results):
                 for key, value in result.items():

@@ -69,6 +69,7 @@ def directly(coco128, detections, kind):
     return run.stats
 
 
+@pytest.mark.slow
 def test_the_figures_of_coco128_are_those_of_pycocotools(coco128, detections):
     truths = [coco128[1].read(i, KEYS) for i in range(len(coco128[1]))]
     gt_bboxes, gt_labels, gt_areas, gt_crowdeds, gt_masks = zip(*truths, strict=True)
@@ -86,6 +87,7 @@ def test_the_figures_of_coco128_are_those_of_pycocotools(coco128, detections):
         assert len(set(figures[name].values())) > 8
 
 
+@pytest.mark.slow
 def test_a_detector_on_coco128_has_the_figures_of_pycocotools(coco128, detections):
     """The whole way: label by label, image by image, crowds included."""
     dataset = coco128[1]

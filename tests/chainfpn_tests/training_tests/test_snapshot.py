@@ -59,7 +59,9 @@ def state(trainer):
     return {**serializer.target, "loss_scale": optimizer._loss_scale, **masters}
 
 
-@pytest.mark.parametrize("dtype", [np.dtype(np.float32), chainer.mixed16], ids=["float32", "mixed16"])
+@pytest.mark.parametrize(
+    "dtype", [np.dtype(np.float32), pytest.param(chainer.mixed16, marks=pytest.mark.slow)], ids=["float32", "mixed16"]
+)
 def test_going_on_is_the_same_bit_for_bit(tmp_path, monkeypatch, dtype):
     monkeypatch.setattr(chainer.config, "dtype", dtype)
     whole = make_trainer(tmp_path, 8)

@@ -47,6 +47,7 @@ def make_trainer(out, n_epoch, screen):
     return trainer
 
 
+@pytest.mark.slow
 def test_a_plain_trainer_with_chainers_own_extensions(tmp_path, capsys):
     pytest.importorskip("pycocotools")
     pytest.importorskip("matplotlib").use("Agg")
