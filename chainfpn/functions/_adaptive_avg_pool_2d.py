@@ -4,7 +4,7 @@ import numpy as np
 
 from chainfpn._typing import Size, Variable
 from chainfpn.functions._arguments import check_map, check_outsize
-from chainfpn.functions._separable import separable_map
+from chainfpn.functions._linear_map import separable_map
 from chainfpn.functions.kernels import geometry
 
 

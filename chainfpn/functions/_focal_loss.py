@@ -4,7 +4,7 @@ import numpy as np
 from chainer import backend
 
 from chainfpn._typing import Array, Variable
-from chainfpn.functions._fused_loss import LossInput, fused_loss
+from chainfpn.functions._losses import LossInput, fused_loss
 
 #: Numbers handled at once on the CPU, so that intermediate results stay in the cache.
 BLOCK = 2**15

@@ -4,7 +4,7 @@ from chainer import backend
 
 from chainfpn._typing import Array, Variable
 from chainfpn.errors import InvalidArgument
-from chainfpn.functions._fused_loss import LossInput, fused_loss
+from chainfpn.functions._losses import LossInput, fused_loss
 
 
 def giou_loss(x: LossInput, t: Array, *, eps: float = 1e-7, divisor: float = 1) -> Variable:

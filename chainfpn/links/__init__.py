@@ -2,7 +2,6 @@
 
 from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.backbones.alexnet import AlexNet
-from chainfpn.links.backbones.backbone_with_fpn import BackboneWithFPN
 from chainfpn.links.backbones.densenet import DenseNet
 from chainfpn.links.backbones.googlenet import GoogLeNet
 from chainfpn.links.backbones.inception import InceptionV3
@@ -39,7 +38,7 @@ from chainfpn.links.detectors.retinanet import RetinaNet, RetinaNetHead
 from chainfpn.links.detectors.roi_heads import RoIHeads
 from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
 from chainfpn.links.detectors.ssd import SSD, SSDHead
-from chainfpn.links.fpn import FPN, LastLevelP6P7, max_pool_level
+from chainfpn.links.fpn import FPN, BackboneWithFPN, LastLevelP6P7, max_pool_level
 from chainfpn.links.group_normalization import GroupNormalization
 from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.kuangliu_fpn import KuangliuFPN

@@ -6,9 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from chainfpn.links.backbones.backbone_with_fpn import BackboneWithFPN
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
-from chainfpn.links.fpn import LastLevelP6P7
+from chainfpn.links.fpn import BackboneWithFPN, LastLevelP6P7
 from chainfpn.links.group_normalization import GroupNormalization
 from chainfpn.models._options import DenseOptions, PyramidOptions
 from chainfpn.models._trunk_weights import TrunkClassifier

@@ -131,11 +131,10 @@ def assemble_rcnn(
     Returns:
         chainfpn.links.FasterRCNN: The detector.
     """
-    from chainfpn.links.backbones.backbone_with_fpn import BackboneWithFPN
     from chainfpn.links.detectors.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead, conv_box_head
     from chainfpn.links.detectors.roi_heads import RoIHeads
     from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
-    from chainfpn.links.fpn import max_pool_level
+    from chainfpn.links.fpn import BackboneWithFPN, max_pool_level
     from chainfpn.models._rules import find_rules
     from chainfpn.models._trunks import resnet_trunk, trunk_norm
 

@@ -14,9 +14,9 @@ from chainer import backend
 from chainfpn._typing import Array, Arrays, Labels, Losses, Variable, Variables
 from chainfpn.boxes.box_coder import LinearBoxCoder
 from chainfpn.boxes.matcher import BACKGROUND
-from chainfpn.functions._binary_cross_entropy import binary_cross_entropy
 from chainfpn.functions._gather import gather
 from chainfpn.functions._giou_loss import giou_loss
+from chainfpn.functions._losses import binary_cross_entropy
 from chainfpn.links.detectors.dense_detector import (
     ClassificationHead,
     DenseDetector,

@@ -17,8 +17,8 @@ from chainer.backends import cuda
 
 from chainfpn._typing import Array, Arrays, Variable
 from chainfpn.functions import resize_bilinear
-from chainfpn.functions._cross_entropy import cross_entropy
-from chainfpn.functions._gather_class import gather_class
+from chainfpn.functions._gather import gather_class
+from chainfpn.functions._losses import cross_entropy
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.detector import RawDetections, split_by_image
 from chainfpn.links.indexed_sequential import IndexedSequential

@@ -14,9 +14,9 @@ from chainer import backend, initializers
 
 from chainfpn._typing import Array, Arrays, Norm, Size, Sizes, Variable
 from chainfpn.functions import resize_bilinear
-from chainfpn.functions._binary_cross_entropy import binary_cross_entropy
-from chainfpn.functions._gather_class import gather_class
-from chainfpn.functions._resize_nearest import resize_nearest
+from chainfpn.functions._gather import gather_class
+from chainfpn.functions._losses import binary_cross_entropy
+from chainfpn.functions._resize import resize_nearest
 from chainfpn.functions._roi_align import roi_align
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.detector import RawDetections, split_by_image

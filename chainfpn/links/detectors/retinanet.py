@@ -17,7 +17,7 @@ from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.matcher import IGNORED, match
 from chainfpn.functions._gather import gather
 from chainfpn.functions._giou_loss import giou_loss
-from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
+from chainfpn.functions._losses import smooth_l1_loss
 from chainfpn.links.detectors.dense_detector import (
     ClassificationHead,
     DenseDetector,

@@ -18,9 +18,8 @@ from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import batched_nms, clip, remove_small_boxes
 from chainfpn.boxes.matcher import match, sample
 from chainfpn.functions import multi_scale_roi_align
-from chainfpn.functions._cross_entropy import cross_entropy
-from chainfpn.functions._gather_class import gather_class
-from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
+from chainfpn.functions._gather import gather_class
+from chainfpn.functions._losses import cross_entropy, smooth_l1_loss
 from chainfpn.links.detectors.detector import RawDetections
 from chainfpn.links.detectors.keypoint_head import keypointrcnn_inference, keypointrcnn_loss
 from chainfpn.links.detectors.mask_head import maskrcnn_inference, maskrcnn_loss

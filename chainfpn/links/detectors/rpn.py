@@ -16,9 +16,8 @@ from chainfpn._typing import Array, Arrays, Losses, Size, Sizes, Variable, Varia
 from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import batched_nms, clip, remove_small_boxes, top_k
 from chainfpn.boxes.matcher import match, sample
-from chainfpn.functions._binary_cross_entropy import binary_cross_entropy
 from chainfpn.functions._gather import gather
-from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
+from chainfpn.functions._losses import binary_cross_entropy, smooth_l1_loss
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 

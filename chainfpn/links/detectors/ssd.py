@@ -18,9 +18,8 @@ from chainfpn._typing import Array, Arrays, Labels, Losses, Size, Variable, Vari
 from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import batched_nms, clip, top_k
 from chainfpn.boxes.matcher import match_ssd
-from chainfpn.functions._cross_entropy import cross_entropy
 from chainfpn.functions._gather import gather
-from chainfpn.functions._smooth_l1_loss import smooth_l1_loss
+from chainfpn.functions._losses import cross_entropy, smooth_l1_loss
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.dense_detector import DenseDetector, flatten_anchors
 from chainfpn.links.detectors.detector import RawDetections
