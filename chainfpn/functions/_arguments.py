@@ -8,7 +8,7 @@ import chainer
 import numpy as np
 from chainer import backend
 
-from chainfpn._typing import Array, Size, Variable
+from chainfpn._typing import Size, Variable
 from chainfpn.errors import InvalidArgument, InvalidType
 from chainfpn.functions.kernels import compute_dtype
 from chainfpn.functions.kernels.geometry import RoIs
