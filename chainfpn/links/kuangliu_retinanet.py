@@ -111,15 +111,7 @@ class KuangliuRetinaNet(Detector):
         return logits, [flatten_anchors(self.loc_head(h), 4) for h in hs]
 
     def forward(self, x: Variable, sizes: Sizes) -> list[RawDetections]:
-        """Detect objects in a prepared batch.
-
-        Args:
-            x (Variable): (B, 3, H, W).
-            sizes (list of (int, int)): Height and width of each image within the batch.
-
-        Returns:
-            list of RawDetections: One per image, in the pixels of the batch.
-        """
+        """Detect objects in a prepared batch: see :meth:`Detector.forward`."""
         hs = self.fpn(x)  # levels of (B, 256, H_l, W_l)
         logits, deltas = (F.concat(levels, axis=1).array for levels in self.head(hs))  # (B, N, K), (B, N, 4)
         anchors = self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp)  # levels of (N_l, 4)
