@@ -1,19 +1,25 @@
 """Import chainfpn, Chainer and ChainerCV and run a little of each; the smoke test of one environment.
 
     python -I -W error scripts/import_and_forward.py
+    python -I -W error scripts/import_and_forward.py --chainer-first     # where the hook is in place
 
 Prints one line and ends with status 0 if everything runs and nothing warns.
 """
 
 import sys
 
-import chainfpn  # isort: skip
+if "--chainer-first" not in sys.argv:
+    import chainfpn
 import chainer
 import chainer.functions as F
 import chainer.links as L
 import chainercv
 import numpy as np
+from chainer import dataset, distributions
+from chainercv.links.model.fpn import bbox_head_loss_pre
 from chainercv.utils import non_maximum_suppression
+
+import chainfpn
 
 
 def main():
@@ -40,6 +46,20 @@ def main():
     gt_label = np.array([0, 1, 1], dtype=np.int32)
     result = chainercv.evaluations.eval_detection_voc([bbox], [gt_label], [np.ones(3)], [bbox], [gt_label])
     check("eval_detection_voc", result["map"] == 1)
+
+    bytes_ = [np.zeros(n, np.uint8) for n in (1, 2)]
+    padded = [dataset.concat_examples(bytes_, padding=-1), F.pad_sequence(bytes_, padding=-1).array]
+    check("padding with -1", [p.tolist() for p in padded] == [[[0, 255], [0, 0]]] * 2)
+
+    log_p = distributions.Categorical(p=np.full((2, 4), 0.25, np.float32)).log_prob(np.array([0, 3]))
+    check("Categorical.log_prob", np.allclose(np.exp(log_p.array), 0.25))
+
+    gt_labels = bbox_head_loss_pre([bbox], [np.zeros(3, np.int32)], (0.1, 0.2), [bbox], [gt_label])[3]
+    check("bbox_head_loss_pre", gt_labels[0].tolist() == [1, 2, 2])
+
+    import chainer.links.caffe.caffe_function as caffe
+
+    check("caffe_pb2", caffe.caffe_pb.NetParameter(name="a").name == "a")
 
     standing_in = [shim.name for shim in chainfpn.compat.TABLE if is_stand_in(shim.name)]
     print(f"ok on Python {sys.version.split()[0]}, NumPy {np.__version__}; stand-ins: {', '.join(standing_in)}")

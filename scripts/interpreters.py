@@ -35,10 +35,19 @@ def numpy_requirements(version):
     return (f"numpy=={OLDEST_NUMPY.get(version, '1.26')}.*", "numpy")
 
 
-def run(command, **options):
-    """Run a command and return its standard output; end this script with all its output if it fails."""
+def run(command, silent=False, **options):
+    """Run a command and return its standard output; end this script with all its output if it fails.
+
+    Args:
+        command (list): The program and its arguments.
+        silent (bool): It fails, too, if it writes to standard error.
+        **options: Of ``subprocess.run``.
+
+    Returns:
+        str: What it printed.
+    """
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
-    if done.returncode:
+    if done.returncode or (silent and done.stderr):
         sys.exit(f"{' '.join(map(str, command))}\nended with status {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout.strip()
 

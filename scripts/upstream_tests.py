@@ -83,8 +83,8 @@ def test(python, suite, checkout, folder, processes, pairwise):
         *(f"--numprocesses={processes}",) * (processes > 1),
         *(path for path in folders if (folder / path).exists()),
     ]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | {
-        "PYTHONPATH": str(ROOT / "scripts"),
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT / "scripts"), os.environ.get("PYTHONPATH")])),
         "CHAINER_TEST_PAIRWISE_PARAMETERIZATION": "always" if pairwise else "never",
         "MPLBACKEND": "Agg",
     }

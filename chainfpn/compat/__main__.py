@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
 
 def render() -> str:
     """Return the table of shims as Markdown, a line per row."""
-    lines = ["| missing | since | needed by | stand-in |", "|---|---|---|---|"]
+    lines = ["| missing or broken | since | needed by | stand-in |", "|---|---|---|---|"]
     for shim in TABLE:
         name = shim.name.replace("|", r"\|")
         lines.append(f"| `{name}` | {shim.since} | {shim.needed_by} | {shim.stand_in} |")

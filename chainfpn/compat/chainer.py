@@ -67,7 +67,6 @@ CHAINER = (
             message,
             since=since,
             needed_by="chainer, chainermn, chainercv, onnx_chainer: where Python has no bytecode of them",
-            stand_in="nothing: the warning is not shown",
             category=Warning,  # a DeprecationWarning, and a SyntaxWarning from Python 3.12
             module=r".*\b(chainer|chainermn|chainercv|onnx_chainer)[/\\]",
         )

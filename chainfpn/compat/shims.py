@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import dataclasses
 import functools
-import importlib.metadata
 import importlib.util
 import os
 import pathlib
@@ -33,6 +32,7 @@ class Shim:
     """
 
     name: str
+    _: dataclasses.KW_ONLY
     since: str
     needed_by: str
     stand_in: str
@@ -196,6 +196,7 @@ class WarningFilter(Shim):
 
     category: type[Warning]
     module: str
+    stand_in: str = dataclasses.field(default="nothing: the warning is not shown", kw_only=True)
 
     def enable(self) -> None:
         """Have this warning ignored."""
@@ -205,6 +206,8 @@ class WarningFilter(Shim):
 @functools.cache
 def _reached(since: str) -> bool:
     """Return whether what ``since`` begins with ("NumPy 2.0") is installed in that release or a later one."""
+    import importlib.metadata
+
     from packaging.version import Version
 
     library, release = since.split()[:2]

@@ -1,7 +1,6 @@
 """Layers one after another, numbered as torch numbers them."""
 
 from collections.abc import Callable
-from typing import Any
 
 from chainercv.links import PickableSequentialChain
 
@@ -37,7 +36,7 @@ class IndexedSequential(PickableSequentialChain):
     def __len__(self) -> int:
         return len(self.layer_names)
 
-    def __getitem__(self, index: int | str) -> Any:
+    def __getitem__(self, index: int | str) -> Callable:
         """Return a layer by its position or its name.
 
         Args:

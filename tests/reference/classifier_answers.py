@@ -61,7 +61,7 @@ def without_initial_values():
 
 
 def difference(array, reference):
-    """Return the largest difference between two arrays as a share of the largest number.
+    """Tell the largest difference between two arrays as a share of the largest number.
 
     Args:
         array (array): One.

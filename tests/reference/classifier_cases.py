@@ -70,7 +70,7 @@ for builder in builders:
 
 
 def theirs(live, family, photographs=()):
-    """Return the answers of torchvision.
+    """Ask torchvision.
 
     Args:
         live (TorchvisionLive): The interpreter that has it.

@@ -1,1 +1,1 @@
-"""Classifiers and their trunks, which give detectors feature maps of several strides."""
+"""Trunks: images in, feature maps of several strides out."""
