@@ -20,7 +20,7 @@ SHARED_DATA = pathlib.Path(
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """Give the folder of shared test data; skip where there is none."""
+    """Return the folder of shared test data; skip where there is none."""
     if not SHARED_DATA.is_dir():
         pytest.skip("no folder of shared test data (CHAINFPN_SHARED_DATA names one)")
     return SHARED_DATA

@@ -26,7 +26,7 @@ ON_ANY_RESNET_TESTED = ROOT / "tests" / "chainfpn_tests" / "models_tests" / "tes
 
 
 def lines(name):
-    """Give the lines of a table of the page, split into cells."""
+    """Return the lines of a table of the page, split into cells."""
     page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
     text = page.split(f"<!-- begin: benchmarks/parity.py {name} -->\n")[1].split("\n<!-- end:")[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]

@@ -10,6 +10,7 @@ import numpy as np
 
 from weights_convert import files
 from weights_convert._typing import Array, Json, PathLike
+from weights_convert.arguments import check_arguments, check_by_building
 from weights_convert.check import check_against_torch, check_written
 from weights_convert.errors import CheckpointError, error_context
 from weights_convert.find_state_dict import find_state_dict
@@ -181,17 +182,29 @@ def _prepare(path: PathLike, options: Options) -> Iterator[tuple[Match, Callable
     require_fit(match)
     report, source, known = match.report, match.contents.source, match.meta
     name = None if report.model == ANY_MODEL else report.model
+    recognized = report.arguments
     extra = ({"label_names": known["label_names"]} if known.get("label_names") else {}) | (options.meta or {})
 
     def make(digest: str) -> Json:
         twin, needed = published_model(digest) or (known.get("model"), {})
-        arguments = report.arguments | dict(needed) | known.get("arguments", {})
+        stored = {} if "labels_from" in extra else known.get("arguments", {})
+        arguments = recognized | dict(needed) | stored
         builder = twin if options.model is None and twin in report.ambiguous_with else name
         made = make_meta(builder, arguments, extra, source=source.name, sha256=digest, converter=__version__)
         made |= {"torch_names": match.irregular_names} if match.irregular_names else {}
         return {key: value for key, value in known.items() if key != "torch_names"} | made  # a training's record stays
 
-    make("")  # what is wrong with it is said before anything is written
+    with error_context(report.source):
+        about = make("")  # what is wrong with it is said before anything is written
+        if name is not None:
+            check_arguments(name, about["arguments"], recognized, match.shapes)
+        if (
+            name is not None
+            and extra.keys() & about["arguments"].keys()
+            and not report.allowed
+            and options.only is None
+        ):
+            check_by_building(name, about["arguments"], {name: tuple(m[1]) for name, m in report.mapped.items()})
     stopped = Event()
     with ThreadPoolExecutor(1) as pool:
         digest = pool.submit(files.sha256, source.path, stopped=stopped.is_set)

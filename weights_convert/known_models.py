@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from chainfpn.models import registry
 from chainfpn.models._record import COCO_CLASS_IDS, URL, WORDS
+from weights_convert.errors import CheckpointError
 
-__all__ = ["COCO_CLASS_IDS", "URL", "builder_arguments", "fingerprints", "published_files", "published_model"]
+__all__ = ["COCO_CLASS_IDS", "URL", "build", "builder_arguments", "fingerprints", "published_files", "published_model"]
 
 #: What builders take that is not an argument of a file: which weights to take, and what has an entry of its own.
 _NOT_ARGUMENTS = {"pretrained_model", "pretrained_backbone", "label_names"}
@@ -43,3 +46,23 @@ def fingerprints() -> dict[str, tuple[int, str]]:
     """Return ``{builder: (checksum of names and shapes, where they do not count)}``."""
     models = registry.MODELS.items()
     return {name: (m.fingerprint, m.head) for name, m in models if m.fingerprint is not None and m.head is not None}
+
+
+def build(name: str, arguments: Mapping[str, Any]) -> dict[str, tuple[int, ...]] | None:
+    """Build a model, and return the shapes of its arrays by name, or None where Chainer is not installed.
+
+    Raises:
+        CheckpointError: if the builder refuses an argument, in its words.
+    """
+    try:
+        from chainer import serializers
+    except ImportError:
+        return None
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
+    try:
+        link = registry.MODELS[name].builder(**values)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"--meta: {error}") from error
+    serializer = serializers.DictionarySerializer()
+    serializer.save(link)
+    return {key: np.shape(value) for key, value in serializer.target.items() if value is not None}

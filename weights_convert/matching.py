@@ -3,10 +3,12 @@
 import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
-from weights_convert import param_names, tensor_fixups
+from weights_convert import param_names
 from weights_convert._typing import Json, PathLike, Shapes, Tensors
 from weights_convert.architectures import Candidate, candidates
+from weights_convert.arguments import count_class_ids, has_no_background, labels_from
 from weights_convert.errors import CheckpointError, ConversionError, error_context, printable
 from weights_convert.find_state_dict import find_state_dict
 from weights_convert.layouts import Layout, find_layout
@@ -38,6 +40,7 @@ class Match:
         dtype (str or None): What floating-point tensors become; ``None`` keeps theirs.
         tensors (dict): ``{npz name: Tensor}``.
         torch_names (dict): ``{npz name: what it is called in a .pth or .safetensors}``.
+        shapes (dict): Shapes that the recognized model must have, by torchvision's names.
     """
 
     contents: Contents
@@ -46,6 +49,7 @@ class Match:
     dtype: str | None = None
     tensors: dict[str, Tensor] = field(default_factory=dict)
     torch_names: dict[str, str] = field(default_factory=dict)
+    shapes: Shapes = field(default_factory=dict)
 
     def to_torch(self, name: str) -> str:
         """Return torch's name for a Chainer name: what the file remembers, or what the rule says."""
@@ -76,8 +80,9 @@ def match_checkpoint(path: PathLike, options: Options) -> Match:
         new_names = _npz_names(tensors, options, keep=as_is and is_chainer)
         named, origin = _select(tensors, new_names, options, report)
         _refuse(named, report)
-        _fit(named, {new: tensors[name] for name, (_, new) in new_names.items()}, options, report)
+        _fit(named, {new: tensors[name] for name, (_, new) in new_names.items()}, options, match)
         report.arguments |= layout.arguments
+        _settle_arguments(match, layout, (options.meta or {}).get("labels_from"))
         if layout.any_trunk and report.model is not None:
             report.model = report.model.replace("_resnet50_", "_resnet_")
         match.tensors = {name: tensor for name, tensor in named.items() if isinstance(tensor, Tensor)}
@@ -124,9 +129,7 @@ def _to_torchvision(tensors: Tensors, match: Match, options: Options) -> tuple[T
         report.layout = "Chainer"
         if options.model != ANY_MODEL:
             tensors = rename_each(tensors, match.to_torch)
-    tensors = layout.apply(tensors, report)
-    if (options.meta or {}).get("input") == "caffe":
-        tensors = tensor_fixups.fold_caffe_scale(tensor_fixups.flip_bgr(tensors, report), report)
+    tensors = layout.apply(tensors, report, input_kind=(options.meta or {}).get("input"))
     return tensors, layout, is_chainer
 
 
@@ -194,8 +197,30 @@ def _shapes(named: Tensors) -> Shapes:
     return {param_names.to_torch(name): getattr(tensor, "shape", ()) for name, tensor in named.items()}
 
 
-def _fit(named: Tensors, whole: Tensors, options: Options, report: Report) -> None:
+def _settle_arguments(match: Match, layout: Layout, wanted: Any) -> None:
+    """Say what shapes leave open: where labels begin; and leave out what a trunk of basic blocks does not have."""
+    report = match.report
+    if not any(name.endswith("layer1.0.conv3.weight") for name in match.shapes):
+        report.arguments.pop("stride_in_1x1", None)
+    n_class_ids = count_class_ids(match.shapes)
+    if n_class_ids is None or layout.fixups or not has_no_background(report.model):
+        if wanted is not None:
+            raise CheckpointError("--meta labels_from is for torchvision's RetinaNet and FCOS")
+        return
+    if wanted is None and (match.meta.get("arguments") or "class_ids" in report.arguments):
+        return
+    start, why = labels_from(n_class_ids, wanted)
+    report.notes.append(f"labels begin at {start}: {why}")
+    if start == 0:
+        report.arguments |= {"n_fg_class": n_class_ids, "class_ids": list(range(n_class_ids))}
+    elif wanted == 1:
+        report.arguments["n_fg_class"] = n_class_ids - 1
+        report.arguments.pop("class_ids", None)
+
+
+def _fit(named: Tensors, whole: Tensors, options: Options, match: Match) -> None:
     """Recognize the model by all that the file has, and compare it with what the user wants of it."""
+    report = match.report
     if options.model == ANY_MODEL:
         report.model, report.why = ANY_MODEL, "asked for: every leaf is renamed, no model is compared"
         return
@@ -209,6 +234,7 @@ def _fit(named: Tensors, whole: Tensors, options: Options, report: Report) -> No
         report.nearest = list({c.builder: _nearest(c, shapes) for c in reversed(found)}.values())[::-1][:3]
         return
     candidate = wanted[0]
+    match.shapes = candidate.shapes
     report.model, report.arguments = candidate.builder, candidate.arguments
     report.ambiguous_with = sorted({c.builder for c in found if c.shapes == candidate.shapes} - {candidate.builder})
     _compare(candidate, shapes, options, report)

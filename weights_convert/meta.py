@@ -112,6 +112,7 @@ def make_meta(model: str | None, arguments: Json, extra: Json, *, source: str, s
     extra = rename_former_arguments(extra)
     is_coco = arguments.get("class_ids") is not None and arguments.get("n_fg_class") == 80
     label_names, kind = extra.pop("label_names", "coco" if is_coco else None), extra.pop("input", INPUTS[0])
+    extra.pop("labels_from", None)  # which is settled already
     if kind not in INPUTS:
         raise CheckpointError(f"--meta input must be one of {', '.join(INPUTS)}, got {kind!r}")
     known = frozenset(extra) if model is None else builder_arguments(model)

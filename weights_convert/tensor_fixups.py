@@ -78,6 +78,10 @@ def fold_caffe_scale(tensors: Tensors, report: Report) -> Tensors:
     return _replace(tensors, report, text, _stem(tensors), lambda a: (a * scale).astype(a.dtype))
 
 
+#: What makes torchvision's input of Caffe's: BGR in 0..255 minus the mean.
+CAFFE_INPUT = (flip_bgr, fold_caffe_scale)
+
+
 def box_axes_xy(tensors: Tensors, report: Report) -> Tensors:
     """Turn box rows from (dy, dx, dh, dw) into torchvision's (dx, dy, dw, dh)."""
     for name in (_BOX, "rpn.head.bbox_pred."):

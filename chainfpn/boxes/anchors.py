@@ -1,13 +1,19 @@
 """Anchor boxes on the grids of a feature pyramid."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+
+from chainfpn._typing import Array, Size, Sizes
+from chainfpn.errors import InvalidArgument
 
 
 class AnchorGenerator:
-    """Place the same boxes at every position of every level.
+    """Place the same boxes at every place of every level.
 
     A box of size s and ratio r has height s * sqrt(r) and width s / sqrt(r), its half extents rounded to integers. The
-    boxes of position (i, j) are centred on pixel (i * stride, j * stride), where stride is the whole number of image
+    boxes of place (i, j) are centred on pixel (i * stride, j * stride), where stride is the whole number of image
     pixels per map pixel; there is no half-pixel offset.
 
     Args:
@@ -15,7 +21,7 @@ class AnchorGenerator:
         aspect_ratios (sequence of float): Heights over widths, used at every level.
 
     Raises:
-        ValueError: if a size or a ratio is not > 0.
+        InvalidArgument: if a size or a ratio is not > 0, here or when it is set later.
 
     Source:
         torchvision 0.14 ``AnchorGenerator``.
@@ -29,21 +35,30 @@ class AnchorGenerator:
     #: Strides between the corner of the image and the first centre.
     offset = 0.0
 
-    def __init__(self, sizes, aspect_ratios):
-        self.sizes = tuple(tuple(float(s) for s in level) for level in sizes)
-        self.aspect_ratios = tuple(float(r) for r in aspect_ratios)
-        for name, values in (("sizes", sum(self.sizes, ())), ("aspect_ratios", self.aspect_ratios)):
-            if not values or min(values) <= 0:
-                raise ValueError(f"AnchorGenerator: {name} must be > 0 and not empty, got {values!r}")
+    def __init__(self, sizes: Sequence[Sequence[float]], aspect_ratios: Sequence[float]) -> None:
+        self.sizes = sizes
+        self.aspect_ratios = aspect_ratios
+
+    def __setattr__(self, name, value):
+        if name == "sizes":
+            value = tuple(tuple(map(float, level)) for level in value)
+            numbers = sum(value, ())
+        elif name == "aspect_ratios":
+            numbers = value = tuple(map(float, value))
+        else:
+            raise AttributeError(f"{type(self).__name__}: there is no attribute {name}")
+        if not numbers or min(numbers) <= 0:
+            raise InvalidArgument("AnchorGenerator", name, "> 0 and not empty", numbers)
+        super().__setattr__(name, value)
 
     @property
-    def n_levels(self):
+    def n_levels(self) -> int:
         """int: Number of levels that anchors are defined for."""
         return len(self.sizes)
 
     @property
-    def n_anchors(self):
-        """int: Anchors per position, the same at every level.
+    def n_anchors(self) -> int:
+        """int: Anchors a place, the same at every level.
 
         Raises:
             ValueError: if the levels differ, which no convolutional head can serve.
@@ -53,7 +68,7 @@ class AnchorGenerator:
             raise ValueError(f"AnchorGenerator: sizes must have equally many entries per level, got {self.sizes!r}")
         return counts.pop()
 
-    def __call__(self, map_sizes, image_size, xp):
+    def __call__(self, map_sizes: Sizes, image_size: Size, xp: Any) -> list[Array]:
         """Make the anchors of all levels.
 
         Args:
@@ -62,8 +77,8 @@ class AnchorGenerator:
             xp (module): numpy or cupy.
 
         Returns:
-            list of array: float32, (H_l * W_l * A, 4), yxyx in image pixels; row-major, the A anchors of a
-            position next to each other.
+            list of array: float32, (H_l * W_l * A, 4), yxyx in image pixels; row-major, the A anchors of a place next
+            to each other.
 
         Raises:
             ValueError: if the number of maps is not the number of levels.
@@ -81,7 +96,7 @@ class AnchorGenerator:
         return anchors
 
     def _strides(self, map_sizes, image_size):
-        """Tell the image pixels per map pixel of each level, along y and x."""
+        """Return the image pixels per map pixel of each level, along y and x."""
         return [(image_size[0] // height, image_size[1] // width) for height, width in map_sizes]
 
     def _base(self, sizes, stride):

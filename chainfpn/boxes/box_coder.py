@@ -1,11 +1,13 @@
-"""Between boxes and what a network regresses: the one place where yxyx meets torch's x-first order."""
+"""Between boxes and what a network regresses: the one module where yxyx meets torch's x-first order."""
 
 import math
+from collections.abc import Sequence
 
 import chainer
 import chainer.functions as F
 from chainer import backend
 
+from chainfpn._typing import Array, Variable
 from chainfpn.functions.kernels import compute_dtype
 
 #: Largest log-scale a network may ask for: a box grows at most 1000 / 16 times.
@@ -31,10 +33,10 @@ class BoxCoder:
         array([[[ 0., 10., 10., 30.]]])
     """
 
-    def __init__(self, weights):
+    def __init__(self, weights: Sequence[float]) -> None:
         self.weights = tuple(float(w) for w in weights)
 
-    def decode(self, deltas, reference):
+    def decode(self, deltas: Variable, reference: Array) -> Variable:
         """Apply deltas to boxes.
 
         Args:
@@ -62,7 +64,7 @@ class BoxCoder:
         half_width = 0.5 * (exp(at_most(deltas[..., 2] / ww, MAX_LOG_SCALE)) * width)
         return stack((y - half_height, x - half_width, y + half_height, x + half_width), axis=-1)
 
-    def encode(self, bbox, reference):
+    def encode(self, bbox: Array, reference: Array) -> Array:
         """Describe boxes relative to reference boxes.
 
         Args:
@@ -107,7 +109,7 @@ class LinearBoxCoder:
         array([[[ 0., -4.,  4., 20.]]])
     """
 
-    def decode(self, deltas, reference):
+    def decode(self, deltas: Variable, reference: Array) -> Variable:
         """Apply distances to boxes.
 
         Args:
@@ -120,14 +122,13 @@ class LinearBoxCoder:
         deltas = _precise(deltas)
         concatenate = F.concat if isinstance(deltas, chainer.Variable) else backend.get_array_module(deltas).concatenate
         centre, size = self._centre_and_size(reference.astype(deltas.dtype, copy=False))
-        deltas = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)[
-            ..., [1, 0, 3, 2]
-        ]  # (R, K, 4): top, left, bottom, right
+        deltas = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)
+        deltas = deltas[..., [1, 0, 3, 2]]  # (R, K, 4): top, left, bottom, right
         top_left = centre[:, None] - deltas[..., :2] * size[:, None]  # (R, K, 2)
         bottom_right = centre[:, None] + deltas[..., 2:] * size[:, None]
         return concatenate((top_left, bottom_right), axis=-1)
 
-    def encode(self, bbox, reference):
+    def encode(self, bbox: Array, reference: Array) -> Array:
         """Describe boxes relative to reference boxes.
 
         Args:

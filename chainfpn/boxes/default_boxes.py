@@ -1,22 +1,27 @@
 """Default boxes: the anchors of SSD, in shares of the image and not of pixels."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from chainfpn._typing import Array, Size, Sizes
+from chainfpn.errors import InvalidArgument
+
 
 class DefaultBoxGenerator:
-    """Place each level's own boxes at every position of it.
+    """Place each level's own boxes at every place of it.
 
     Level k has a scale s_k, a share of the image's side. Its boxes are a square of side s_k, a square of side
     sqrt(s_k * s_k+1), and for every ratio r a box s_k * sqrt(r) wide and s_k / sqrt(r) high and the same one upright.
-    No side is longer than the image's. Those of position (i, j) are centred on pixel ((i + 0.5) * step,
+    No side is longer than the image's. Those of place (i, j) are centred on pixel ((i + 0.5) * step,
     (j + 0.5) * step).
 
     Args:
         aspect_ratios (sequence of sequences of float): Per level, ratios of the longer side to the shorter.
         scales (sequence of float): One per level, and the one that would follow.
-        steps (sequence of float): Per level, pixels of the image per position.
+        steps (sequence of float): Per level, pixels of the image per place.
 
     Raises:
         ValueError: if the numbers of levels do not agree, or a number is not > 0.
@@ -31,7 +36,9 @@ class DefaultBoxGenerator:
                [  0.,   0., 100., 100.]], dtype=float32)
     """
 
-    def __init__(self, aspect_ratios, scales, steps):
+    def __init__(
+        self, aspect_ratios: Sequence[Sequence[float]], scales: Sequence[float], steps: Sequence[float]
+    ) -> None:
         self.aspect_ratios = tuple(tuple(float(r) for r in level) for level in aspect_ratios)
         self.scales = tuple(float(s) for s in scales)
         self.steps = tuple(float(s) for s in steps)
@@ -40,25 +47,22 @@ class DefaultBoxGenerator:
                 raise ValueError(
                     f"DefaultBoxGenerator: {name} must have {n} entries for {self.n_levels} levels, got {len(values)}"
                 )
-        for name, values in (
-            ("aspect_ratios", sum(self.aspect_ratios, ())),
-            ("scales", self.scales),
-            ("steps", self.steps),
-        ):
+        ratios = sum(self.aspect_ratios, ())
+        for name, values in (("aspect_ratios", ratios), ("scales", self.scales), ("steps", self.steps)):
             if min(values, default=1) <= 0:
-                raise ValueError(f"DefaultBoxGenerator: {name} must be > 0, got {values!r}")
+                raise InvalidArgument("DefaultBoxGenerator", name, "> 0", values)
 
     @property
-    def n_levels(self):
+    def n_levels(self) -> int:
         """int: Number of levels that boxes are defined for."""
         return len(self.aspect_ratios)
 
     @property
-    def n_anchors(self):
-        """Tuple of int: Per level, boxes per position."""
+    def n_anchors(self) -> tuple[int, ...]:
+        """Tuple of int: Per level, boxes a place."""
         return tuple(2 + 2 * len(ratios) for ratios in self.aspect_ratios)
 
-    def __call__(self, map_sizes, image_size, xp):
+    def __call__(self, map_sizes: Sizes, image_size: Size, xp: Any) -> list[Array]:
         """Make the boxes of all levels.
 
         Args:
@@ -67,8 +71,8 @@ class DefaultBoxGenerator:
             xp (module): numpy or cupy.
 
         Returns:
-            list of array: float32, (H_l * W_l * A_l, 4), yxyx in image pixels; row-major, the A_l boxes of a position
-            next to each other.
+            list of array: float32, (H_l * W_l * A_l, 4), yxyx in image pixels; row-major, the A_l boxes of a place next
+            to each other.
 
         Raises:
             ValueError: if the number of maps is not the number of levels.

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from chainfpn._typing import Array
 from chainfpn.functions.kernels.iou_match import iou_matrix
 
 
-def bbox_iou(bbox_a, bbox_b):
+def bbox_iou(bbox_a: Array, bbox_b: Array) -> Array:
     """Compute the intersection over the union of all pairs.
 
     Args:

@@ -6,7 +6,7 @@ from chainfpn.boxes.anchors import AnchorGenerator
 
 
 class KuangliuAnchorGenerator(AnchorGenerator):
-    """Place boxes in the middle of each position, their shapes and strides not rounded.
+    """Place boxes in the middle of each place, their shapes and strides not rounded.
 
     The stride is the image's side over the map's, which is no whole number where the map was rounded up. The arguments
     are those of :class:`AnchorGenerator`.

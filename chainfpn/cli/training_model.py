@@ -126,7 +126,7 @@ def _check(requested: dict[str, Any]) -> None:
 
 def _build(settings, requested, labels, log, comm):
     """Build the detector that a training starts from."""
-    weights: Any = None if settings.weights is None else find_weights(settings.weights, name=None)
+    weights = None if settings.weights is None else find_weights(settings.weights, name=None)
     is_detector = weights is not None and any(name.startswith(_DETECTOR) for name in weights.arrays)
     meta_arguments = weights.arguments if is_detector else {}
     name = settings.model or (weights.meta.get("model") if is_detector else None) or DEFAULT_MODEL

@@ -65,7 +65,7 @@ class Samples(extension.Extension):
                 continue
             (detections,) = self.model.detect([img])
             image = Image.fromarray(img.transpose(1, 2, 0).astype("uint8"))
-            picture = draw(image, [found for found in detections if found.score > _SCORE], self.model.label_names)
+            picture = draw(image, [found for found in detections if found.score > _SCORE], self.model.label_names or ())
             save_picture(picture, folder / f"{i + 1}.jpg", quality=_QUALITY)
 
 

@@ -8,7 +8,7 @@ import chainer
 import numpy as np
 from chainer import backend
 
-from chainfpn._typing import Array, Size, Variable
+from chainfpn._typing import Size, Variable
 from chainfpn.errors import InvalidArgument, InvalidType
 from chainfpn.functions.kernels import compute_dtype
 from chainfpn.functions.kernels.geometry import RoIs
@@ -64,17 +64,8 @@ def check_outsize(name: str, outsize: int | Size, argument: str = "outsize", *, 
 
 
 def check_roi_arguments(
-    name: str,
-    x: Variable,
-    rois: Array,
-    roi_indices: Array,
-    outsize: int | Size,
-    spatial_scale: float,
-    *,
-    sampling_ratio: int = -1,
-    position_sensitive: bool = False,
-    **flags: bool,
-) -> RoIs:
+    name, x, rois, roi_indices, outsize, spatial_scale, *, sampling_ratio=-1, position_sensitive=False, **flags
+):
     """Check the arguments of a RoI op.
 
     Args:

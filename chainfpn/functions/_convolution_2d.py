@@ -11,7 +11,7 @@ from chainfpn.errors import InvalidArgument
 from chainfpn.functions._arguments import check_outsize
 from chainfpn.functions.kernels import convolution as kernels
 
-#: The three arrays of a convolution; x times W is y. Gradients have the names of the arrays they are like.
+#: The three arrays of a convolution, which makes y of x and W. A gradient goes by the name of its array.
 NAMES = ("x", "W", "y")
 
 
@@ -32,7 +32,7 @@ class Convolution2DFunction(chainers.Convolution2DFunction):
         return (y,)
 
     def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
-        """Return the gradients that are asked for."""
+        """Return the gradients of the inputs ``indexes``."""
         (gy,) = grad_outputs
         gradients = _differentiate(self, "y", gy, [i for i in indexes if i < 2])
         return (*gradients, F.sum(gy, axis=(0, 2, 3))) if 2 in indexes else gradients
@@ -67,8 +67,8 @@ class ConvolutionGradient(chainer.FunctionNode):
 def _differentiate(node, name, gradient, indexes):
     """Compute the gradients of a node's inputs from that of its output ``name``.
 
-    x, W and a gradient of y, or a gradient of any in its place, enter a convolution and its gradients alike: the
-    gradient of one comes from the other two.
+    The sum of y * (x convolved with W) is linear in each of the three arrays, so the gradient in one comes from the
+    other two, whichever of them are gradients themselves.
     """
     names = [n for n in NAMES if n != name]
     inputs = dict(zip(names, node.get_retained_inputs(), strict=True))

@@ -41,7 +41,7 @@ class FusedLoss(function_node.FunctionNode):
         return (backend.get_array_module(x).asarray(value / self._divisor, dtype=dtype),)
 
     def backward(self, indexes: tuple[int, ...], gys: tuple[Variable, ...]) -> tuple[Variable, ...]:
-        """Scale the gradient and scatter it; that makes a graph only if one is asked for."""
+        """Scale the gradient and scatter it; build a graph only with ``enable_backprop``."""
         (gy,) = gys
         if chainer.config.enable_backprop:
             return _Gradient(self).apply((gy, *self.get_retained_inputs()))

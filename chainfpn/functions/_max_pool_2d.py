@@ -1,4 +1,4 @@
-"""Maximum pooling as torch does it, which leaves an incomplete window at the end out unless told otherwise."""
+"""Max pooling as in torch, where by default an incomplete window at the end is left out."""
 
 import chainer
 import chainer.functions as F
@@ -11,7 +11,7 @@ from chainfpn._typing import Variable
 def max_pool_2d(x: Variable, ksize: int = 3, *, stride: int = 2, pad: int = 0, round_up: bool = False) -> Variable:
     """Take the maximum of every window.
 
-    On a CPU, where no gradient is wanted, this does not look for where the maxima are, which is most of the work.
+    On the CPU the argmax, which is most of the work, is computed only where a gradient is needed.
 
     Args:
         x (Variable): float16/32/64, (B, C, H, W).
@@ -33,8 +33,8 @@ def max_pool_2d(x: Variable, ksize: int = 3, *, stride: int = 2, pad: int = 0, r
         [14.0, 16.0, 17.0]
     """
     variable = chainer.as_variable(x)
-    on_cpu, wants_gradient = isinstance(variable.array, np.ndarray), chainer.config.enable_backprop
-    if not on_cpu or (wants_gradient and variable.requires_grad):
+    needs_gradient = chainer.config.enable_backprop and variable.requires_grad
+    if needs_gradient or not isinstance(variable.array, np.ndarray):
         return F.max_pooling_2d(x, ksize, stride=stride, pad=pad, cover_all=round_up)
     return chainer.as_variable(_maxima(variable.array, ksize, stride, pad, round_up))
 

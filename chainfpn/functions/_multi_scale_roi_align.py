@@ -29,8 +29,8 @@ def multi_scale_roi_align(
     """Pool each RoI from the level of the pyramid that suits its size.
 
     A RoI of area A goes to level floor(canonical_level + log2(sqrt(A) / canonical_scale) + 1e-6), clipped to the levels
-    there are; an empty or reversed RoI to the finest. The scale of a level is the power of two nearest to
-    its height over the image's; level l has scale 2**-l. There, ``roi_align`` pools it.
+    there are; an empty or reversed RoI to the finest. There, ``roi_align`` pools it. The scale of a level is the power
+    of two nearest to its height over the image's; level l has scale 2**-l.
 
     Args:
         xs (list of Variable): float16/32/64, (B, C, H_l, W_l), finest first, all of one dtype.
@@ -95,7 +95,7 @@ def multi_scale_roi_align(
 
 
 def assign_levels(rois: Array, first: int, last: int, canonical_scale: float = 224, canonical_level: int = 4) -> Array:
-    """Choose the level of each RoI by its area.
+    """Assign each RoI to a level by its area.
 
     Args:
         rois (array): float32 or float64, (R', 4), yxyx.

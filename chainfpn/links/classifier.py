@@ -96,7 +96,7 @@ class Classifier(PickableSequentialChain):
         return self.preprocess(img).astype(chainer.get_dtype(map_mixed16=np.float16), copy=False)
 
     def logits(self, x: Variable) -> Variable:
-        """Run all layers, whatever ``pick`` says.
+        """Run all layers, whatever ``pick`` is.
 
         Args:
             x (Variable): (B, 3, H, W).

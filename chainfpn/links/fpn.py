@@ -24,7 +24,7 @@ class FPN(chainer.Chain):
         out_channels (int): Channels of every level.
         extra_blocks (callable or None): Maps the finished pyramid and the maps it came from to coarser levels:
             :func:`max_pool_level` or :class:`LastLevelP6P7`.
-        norm (callable or None): Makes a normalization link for a number of channels, put behind every convolution,
+        norm (callable or None): Makes a normalization link for a number of channels, put after every convolution,
             which then has no bias.
 
     Source:

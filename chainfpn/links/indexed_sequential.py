@@ -1,6 +1,7 @@
 """Layers one after another, numbered as torch numbers them."""
 
 from collections.abc import Callable
+from typing import Any
 
 from chainercv.links import PickableSequentialChain
 
@@ -36,7 +37,7 @@ class IndexedSequential(PickableSequentialChain):
     def __len__(self) -> int:
         return len(self.layer_names)
 
-    def __getitem__(self, index: int | str) -> Callable:
+    def __getitem__(self, index: int | str) -> Any:
         """Return a layer by its position or its name.
 
         Args:

@@ -8,7 +8,27 @@ from chainfpn.links.backbones.resnet import Bottleneck, ResNet
 from chainfpn.links.convolution_2d import Convolution2D
 
 
-class KuangliuFPN(ResNet):
+class KuangliuPyramid(ResNet):
+    """A bottleneck ResNet whose picked stages a subclass makes into a pyramid, with bilinear enlargement.
+
+    Args:
+        n_blocks (sequence of int): Blocks of each of the four stages.
+        pick (sequence of str): The stages, finest first.
+        align_corners (bool): See :class:`KuangliuFPN`.
+    """
+
+    def __init__(self, n_blocks: Sequence[int], pick: Sequence[str], *, align_corners: bool) -> None:
+        super().__init__(Bottleneck, n_blocks)
+        self.pick = tuple(pick)
+        self.remove_unused()
+        self.align_corners = align_corners
+
+    def upsample_add(self, top: Variable, lateral: Variable) -> Variable:
+        """Enlarge a coarser level, (B, C, H', W'), to the size of a lateral map, (B, C, H, W), and add it."""
+        return resize_bilinear(top, lateral.shape[2:], align_corners=self.align_corners) + lateral
+
+
+class KuangliuFPN(KuangliuPyramid):
     """Pyramid of 256 channels over a bottleneck ResNet, with bilinear enlargement.
 
     It differs from :class:`~chainfpn.links.FPN` in three ways: coarser levels are enlarged bilinearly, P5 is not
@@ -24,10 +44,7 @@ class KuangliuFPN(ResNet):
     """
 
     def __init__(self, n_blocks: Sequence[int], *, align_corners: bool = False) -> None:
-        super().__init__(Bottleneck, n_blocks)
-        self.pick = ("layer1", "layer2", "layer3", "layer4")
-        self.remove_unused()
-        self.align_corners = align_corners
+        super().__init__(n_blocks, ("layer1", "layer2", "layer3", "layer4"), align_corners=align_corners)
         c2, c3, c4, c5 = self.out_channels
         with self.init_scope():
             self.toplayer = Convolution2D(c5, 256, 1)
@@ -49,11 +66,8 @@ class KuangliuFPN(ResNet):
         """
         c2, c3, c4, c5 = super().forward(x)  # (B, 256, H/4, W/4) to (B, 2048, H/32, W/32)
         p5 = self.toplayer(c5)  # (B, 256, H/32, W/32)
-        p4 = self._upsample_add(p5, self.latlayer1(c4))  # (B, 256, H/16, W/16)
-        p3 = self._upsample_add(p4, self.latlayer2(c3))  # (B, 256, H/8, W/8)
-        p2 = self._upsample_add(p3, self.latlayer3(c2))  # (B, 256, H/4, W/4)
+        p4 = self.upsample_add(p5, self.latlayer1(c4))  # (B, 256, H/16, W/16)
+        p3 = self.upsample_add(p4, self.latlayer2(c3))  # (B, 256, H/8, W/8)
+        p2 = self.upsample_add(p3, self.latlayer3(c2))  # (B, 256, H/4, W/4)
         p2, p3, p4 = self.smooth3(p2), self.smooth2(p3), self.smooth1(p4)  # (B, 256, H/4, W/4) to (B, 256, H/16, W/16)
         return p2, p3, p4, p5
-
-    def _upsample_add(self, top, lateral):
-        return resize_bilinear(top, lateral.shape[2:], align_corners=self.align_corners) + lateral

@@ -9,18 +9,17 @@ import numpy as np
 from chainfpn._typing import Array, Labels, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import nms
-from chainfpn.functions import resize_bilinear
-from chainfpn.links.backbones.resnet import Bottleneck, ResNet
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.dense_detector import cls_conv, conv3x3, flatten_anchors
 from chainfpn.links.detectors.detector import Detector, RawDetections
 from chainfpn.links.indexed_sequential import IndexedSequential
+from chainfpn.links.kuangliu_fpn import KuangliuPyramid
 
 #: Anchors a place: three shapes of three sizes.
 N_ANCHORS = 9
 
 
-class KuangliuRetinaFPN(ResNet):
+class KuangliuRetinaFPN(KuangliuPyramid):
     """Pyramid of 256 channels, P3 to P7, over a bottleneck ResNet.
 
     It differs from :class:`~chainfpn.links.FPN` in three ways: coarser levels are enlarged bilinearly, P5 is not
@@ -35,10 +34,7 @@ class KuangliuRetinaFPN(ResNet):
     """
 
     def __init__(self, n_blocks: Sequence[int], *, align_corners: bool = False) -> None:
-        super().__init__(Bottleneck, n_blocks)
-        self.pick = ("layer2", "layer3", "layer4")
-        self.remove_unused()
-        self.align_corners = align_corners
+        super().__init__(n_blocks, ("layer2", "layer3", "layer4"), align_corners=align_corners)
         _, c3, c4, c5 = self.out_channels
         with self.init_scope():
             self.conv6 = Convolution2D(c5, 256, 3, stride=2, pad=1)
@@ -62,12 +58,9 @@ class KuangliuRetinaFPN(ResNet):
         p6 = self.conv6(c5)  # (B, 256, H/64, W/64)
         p7 = self.conv7(F.relu(p6))  # (B, 256, H/128, W/128)
         p5 = self.latlayer1(c5)  # (B, 256, H/32, W/32)
-        p4 = self.toplayer1(self._upsample_add(p5, self.latlayer2(c4)))  # (B, 256, H/16, W/16)
-        p3 = self.toplayer2(self._upsample_add(p4, self.latlayer3(c3)))  # (B, 256, H/8, W/8)
+        p4 = self.toplayer1(self.upsample_add(p5, self.latlayer2(c4)))  # (B, 256, H/16, W/16)
+        p3 = self.toplayer2(self.upsample_add(p4, self.latlayer3(c3)))  # (B, 256, H/8, W/8)
         return p3, p4, p5, p6, p7
-
-    def _upsample_add(self, top, lateral):
-        return resize_bilinear(top, lateral.shape[2:], align_corners=self.align_corners) + lateral
 
 
 class KuangliuRetinaNet(Detector):
@@ -118,15 +111,7 @@ class KuangliuRetinaNet(Detector):
         return logits, [flatten_anchors(self.loc_head(h), 4) for h in hs]
 
     def forward(self, x: Variable, sizes: Sizes) -> list[RawDetections]:
-        """Detect objects in a prepared batch.
-
-        Args:
-            x (Variable): (B, 3, H, W).
-            sizes (list of (int, int)): Height and width of each image within the batch.
-
-        Returns:
-            list of RawDetections: One per image, in the pixels of the batch.
-        """
+        """Detect objects in a prepared batch: see :meth:`Detector.forward`."""
         hs = self.fpn(x)  # levels of (B, 256, H_l, W_l)
         logits, deltas = (F.concat(levels, axis=1).array for levels in self.head(hs))  # (B, N, K), (B, N, 4)
         anchors = self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp)  # levels of (N_l, 4)

@@ -61,7 +61,7 @@ def without_initial_values():
 
 
 def difference(array, reference):
-    """Tell the largest difference between two arrays as a share of the largest number.
+    """Return the largest difference between two arrays as a share of the largest number.
 
     Args:
         array (array): One.

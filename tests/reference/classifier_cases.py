@@ -70,7 +70,7 @@ for builder in builders:
 
 
 def theirs(live, family, photographs=()):
-    """Ask torchvision.
+    """Return the answers of torchvision.
 
     Args:
         live (TorchvisionLive): The interpreter that has it.

@@ -46,7 +46,7 @@ def ours(builder, dtype="float32"):
 
 
 def pyramid(link):
-    """Give the part of a detector that makes its maps; of kuangliu's pyramids, all of it.
+    """Return the part of a detector that makes its maps; of kuangliu's pyramids, all of it.
 
     Args:
         link (chainer.Link): The detector or the pyramid.

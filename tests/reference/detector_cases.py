@@ -153,7 +153,7 @@ for dtype in (torch.float32, torch.float64):
 
 
 def theirs(live, builder):
-    """Ask torchvision, or kuangliu's networks in plain torch.
+    """Return the answers of torchvision, or of kuangliu's networks in plain torch.
 
     Args:
         live (TorchvisionLive): The interpreter that has it.
@@ -183,7 +183,7 @@ def _as_ours(key, value):
 
 
 def summary(answers):
-    """Boil the answers in float64 down to what is kept.
+    """Return what is kept of the answers in float64.
 
     Args:
         answers (dict): See :func:`theirs`.

@@ -10,7 +10,7 @@ from reference.cuda_shim import CudaShim, find_compiler
 
 @pytest.fixture(scope="session")
 def cuda_shim(tmp_path_factory):
-    """Give the CUDA text compiled as C++; skip where no C++ compiler is."""
+    """Return the CUDA text compiled as C++; skip where no C++ compiler is."""
     if find_compiler() is None:
         pytest.skip("no C++ compiler")
     instances = [

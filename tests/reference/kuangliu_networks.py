@@ -24,7 +24,7 @@ class Trunk(nn.Module):
             setattr(self, name, getattr(trunk, name))
 
     def stages(self, x):
-        """Give the map of each stage: c2, c3, c4, c5."""
+        """Return the map of each stage: c2, c3, c4, c5."""
         c2 = self.layer1(F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1))
         c3 = self.layer2(c2)
         c4 = self.layer3(c3)

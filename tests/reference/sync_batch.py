@@ -1,7 +1,7 @@
-"""Run a ResNet-18 on shares of a batch, forward and backward: ``sync_batch.py FILE SHARE...``, a share per process.
+"""Run a ResNet-18 on shares of a batch, forward and backward: ``sync_batch.py FILE SHARE,SHARE ...``.
 
-A single process uses plain batch normalization. The first one writes outputs, gradients and running statistics of all
-together.
+Each file is of one way to share a batch: a number of images for every process. A single process uses plain batch
+normalization. The first one writes outputs, gradients and running statistics of all together.
 """
 
 import sys
@@ -50,4 +50,5 @@ def main(path, *shares):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+    for path, shares in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+        main(path, *map(int, shares.split(",")))

@@ -155,7 +155,7 @@ def find():
 
 @pytest.fixture(scope="session")
 def torchvision_live():
-    """Give a TorchvisionLive; skip where there is none, or fail if CHAINFPN_REQUIRE_TORCHVISION=1."""
+    """Return a TorchvisionLive; skip where there is none, or fail if CHAINFPN_REQUIRE_TORCHVISION=1."""
     live = find()
     if live is None:
         message = "no interpreter here has torchvision (CHAINFPN_TORCHVISION_PYTHON names one)"

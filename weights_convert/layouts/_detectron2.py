@@ -45,13 +45,11 @@ _DIFFERS = (
     "detectron2's Caffe-style ResNets have the stride in the 1x1: stride_in_1x1 is set",
 )
 
-_CAFFE_INPUT = (tensor_fixups.flip_bgr, tensor_fixups.fold_caffe_scale)
-
 DETECTOR = Layout(
     "detectron2",
     (r"backbone\.bottom_up\.stem\.conv1\.weight", r"proposal_generator\.rpn_head\.conv\.weight"),
     (*_trunk(r"backbone\.bottom_up\.", "backbone.body."), *_HEADS),
-    fixups=(tensor_fixups.background_first, tensor_fixups.background_box_rows, *_CAFFE_INPUT),
+    fixups=(tensor_fixups.background_first, tensor_fixups.background_box_rows, *tensor_fixups.CAFFE_INPUT),
     complete=True,
     arguments={"stride_in_1x1": True},
     differs=_DIFFERS,
@@ -61,7 +59,7 @@ TRUNK = Layout(
     "detectron2 (trunk)",
     (r"stem\.conv1\.weight", r"res2\.0\.conv1\.weight"),
     tuple(_trunk("", "")),
-    fixups=_CAFFE_INPUT,
+    fixups=tensor_fixups.CAFFE_INPUT,
     complete=True,
     arguments={"stride_in_1x1": True},
     differs=_DIFFERS[1:],

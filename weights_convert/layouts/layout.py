@@ -8,6 +8,7 @@ from weights_convert._typing import Json, Tensors
 from weights_convert.layouts import torchvision
 from weights_convert.report import Report
 from weights_convert.rules import Rule, rename
+from weights_convert.tensor_fixups import CAFFE_INPUT
 
 Fixup = Callable[[Tensors, Report], Tensors]
 
@@ -43,10 +44,17 @@ class Layout:
         """Return whether the names have the signature."""
         return all(any(re.fullmatch(pattern, name) for name in names) for pattern in self.signature)
 
-    def apply(self, tensors: Tensors, report: Report) -> Tensors:
-        """Return the tensors under torchvision's (older, flat) names."""
+    def apply(self, tensors: Tensors, report: Report, *, input_kind: str | None = None) -> Tensors:
+        """Return the tensors under torchvision's (older, flat) names.
+
+        Args:
+            tensors (dict): ``{name: tensor}``.
+            report (Report): Takes down what is done.
+            input_kind (str or None): ``"caffe"`` or ``"torchvision"``, where that is not this library's usual input.
+        """
         tensors = rename(tensors, self.table, report, keep_unmatched=not self.complete)
-        for fixup in self.fixups:
+        fixups = [fixup for fixup in self.fixups if input_kind is None or fixup not in CAFFE_INPUT]
+        for fixup in (*fixups, *(CAFFE_INPUT if input_kind == "caffe" else ())):
             tensors = fixup(tensors, report)
         report.notes += self.differs
         return rename(tensors, torchvision.FLATTEN, report)

@@ -1,4 +1,4 @@
-"""What computes: CUDA text (.cu), its compiled CPU twins (Numba) and the NumPy fallback."""
+"""Kernels: CUDA code (.cu), its compiled CPU counterparts (Numba) and the NumPy fallback."""
 
 from types import ModuleType
 
@@ -8,7 +8,7 @@ from chainfpn._typing import Array
 
 
 def kernels_for(x: Array) -> ModuleType:
-    """Return the module that computes where an array lives: ``kernels.cpu_ops`` or ``kernels.cuda_ops``.
+    """Return the module with the kernels for the device of an array: ``kernels.cpu_ops`` or ``kernels.cuda_ops``.
 
     Args:
         x (array): NumPy or CuPy.

@@ -13,22 +13,23 @@ from typing import NamedTuple
 import numpy as np
 from chainer.utils.conv import get_conv_outsize
 
+from chainfpn._typing import Array, Size
 from chainfpn.functions.kernels import compute_dtype
 
-#: Bytes of columns made at a time: enough work for a product on several threads, and little enough to stay in a cache.
+#: Bytes of columns made at a time: enough work for a product on several threads, and few enough to stay in the cache.
 BLOCK_BYTES = 8 << 20
 
 
 class Geometry(NamedTuple):
     """Where the windows lie: pairs of rows and columns, and the number of independent groups of channels."""
 
-    stride: tuple
-    pad: tuple
-    dilate: tuple
+    stride: Size
+    pad: Size
+    dilate: Size
     groups: int
 
-    def outsize(self, x_shape, ksize):
-        """Count the windows: rows and columns of the output."""
+    def outsize(self, x_shape: tuple, ksize: Size) -> Size:
+        """Return the rows and columns of the output."""
         axes = zip(x_shape[2:], ksize, self.stride, self.pad, self.dilate, strict=True)
         size = tuple(get_conv_outsize(size, k, s, p, d=d) for size, k, s, p, d in axes)
         if min(size) < 1:
@@ -49,7 +50,7 @@ def _winograd():
 
 
 def _winograd_for(dtype, x_shape, W_shape, geometry, of_weights=False):
-    """Return Winograd's algorithm where it can compute this convolution and is the faster one, otherwise None."""
+    """Return Winograd's algorithm where it applies to this convolution and is faster, otherwise None."""
     plain = W_shape[2:] == (3, 3) and geometry.stride == geometry.dilate == (1, 1) and geometry.groups == 1
     if not plain or max(geometry.pad) > 2 or dtype != np.float32:
         return None
@@ -59,7 +60,7 @@ def _winograd_for(dtype, x_shape, W_shape, geometry, of_weights=False):
     return winograd if good else None
 
 
-def forward(x, W, geometry):
+def forward(x: Array, W: Array, geometry: Geometry) -> Array:
     """Convolve.
 
     Args:
@@ -82,7 +83,7 @@ def forward(x, W, geometry):
     return y.reshape(len(x), len(W), outh, outw).astype(x.dtype, copy=False)
 
 
-def weight_gradient(x, gy, W_shape, W_dtype, geometry):
+def weight_gradient(x: Array, gy: Array, W_shape: tuple, W_dtype: np.dtype, geometry: Geometry) -> Array:
     """Run the transpose of ``forward`` in W: gradients (B, O, outh, outw) to ``W_shape``."""
     dtype = compute_dtype(x.dtype)
     winograd = _winograd_for(dtype, x.shape, W_shape, geometry, of_weights=True)
@@ -98,7 +99,7 @@ def weight_gradient(x, gy, W_shape, W_dtype, geometry):
     return gW.reshape(W_shape).astype(W_dtype, copy=False)
 
 
-def input_gradient(gy, W, x_shape, geometry):
+def input_gradient(gy: Array, W: Array, x_shape: tuple, geometry: Geometry) -> Array:
     """Run the transpose of ``forward`` in x: gradients (B, O, outh, outw) to ``x_shape``."""
     winograd = _winograd_for(compute_dtype(gy.dtype), x_shape, W.shape, geometry)
     if winograd is not None:
@@ -113,7 +114,7 @@ def input_gradient(gy, W, x_shape, geometry):
 
 
 def _scatter(gy, W, x_shape, geometry):
-    """Add what every window gives to the pixels under it."""
+    """Add the gradient of every window to the pixels under it."""
     dtype = compute_dtype(gy.dtype)
     (sy, sx), (ph, pw), (dy, dx), groups = geometry
     n_images, n_channels, height, width = x_shape
@@ -182,7 +183,7 @@ def _row_ranges(n_rows, row_bytes):
 
 
 def _by_group(a, groups, *, axis=0, keep=False):
-    """Split the channels of an axis into groups, and merge what comes after them unless it is to be kept."""
+    """Split the channels of an axis into groups, and merge the axes after it unless ``keep``."""
     head, tail = a.shape[:axis], a.shape[axis + 1 :]
     tail = tail if keep else (math.prod(tail),)
     return a.reshape(*head, groups, a.shape[axis] // groups, *tail)

@@ -19,7 +19,7 @@ from chainer.backends import cuda
 from chainfpn._typing import Array, Size
 from chainfpn.functions.kernels import compute_dtype, geometry, iou_match, round_down
 
-#: In the order they are compiled, as one text.
+#: In the order of compilation, as one source.
 FILES = ("common.cu", "samples.cu", "roi_align.cu", "ps_roi_align.cu", "windows.cu", "nms.cu")
 
 #: Without fused multiply-add coordinates are those of the CPU, to the last bit.
@@ -39,13 +39,13 @@ INT_LIMIT = 2**31
 #: Channels one thread of roi_align pools; the CHANNELS of samples.cu.
 CHANNELS = 8
 
-#: Boxes one launch of ``nms_tile`` settles; the TILE of nms.cu.
+#: Boxes that one launch of ``nms_tile`` decides on; the TILE of nms.cu.
 TILE = 256
 
 
 @functools.cache
 def source() -> str:
-    """Read the CUDA text.
+    """Read the CUDA code.
 
     Returns:
         str: All files in one.

@@ -123,7 +123,7 @@ def pixel_windows(p: RoIs, map_shape: Size, *, inclusive: bool) -> Windows:
         p (RoIs): The RoIs.
         map_shape ((int, int)): Height and width of the feature map.
         inclusive (bool): Whether a RoI includes its last pixel, as for roi_pool. For ps_roi_pool it does not, and
-            torchvision clips the ends to the last pixel, not behind it: the last row and column of a map are never
+            torchvision clips the ends to the last pixel, exclusive: the last row and column of a map are never
             pooled.
 
     Returns:

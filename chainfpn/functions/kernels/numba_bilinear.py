@@ -19,7 +19,7 @@ class Taps(NamedTuple):
         ends (array): int64, (bins, 2), the range of taps of each bin.
         line (array): int64, row (or column) of each tap, or its position in ``lines``.
         weight (array): Weight of each tap; those of a bin sum to 1 where all its samples are in the map.
-        lines (array): int64, the distinct rows (or columns), rising.
+        lines (array): int64, the distinct rows (or columns), ascending.
     """
 
     ends: Array
@@ -30,7 +30,7 @@ class Taps(NamedTuple):
 
 @exact
 def bin_taps(start, size, count, b, extent, line, weight, n):
-    """Append the taps of a bin to ``line`` and ``weight``, see :class:`Taps`, behind the first ``n``, in rising order.
+    """Append the taps of a bin to ``line`` and ``weight``, see :class:`Taps`, after the first ``n``, ascending.
 
     Args:
         start, size, count: The axis of a RoI, see ``geometry.SampleGrid``.

@@ -40,7 +40,7 @@ def transform_inputs(x, channels, tile_rows, pad, n_columns, tiles):
 
     Args:
         x (array): float32, (C, H, W), one image.
-        channels, tile_rows ((int, int)): First and one behind the last.
+        channels, tile_rows ((int, int)): First, and last exclusive.
         pad ((int, int)): Zeros above and left of the image.
         n_columns (int): Tiles in a row.
         tiles (array): float32, (6, 6, C, tiles), filled for these channels.
@@ -101,7 +101,7 @@ def transform_products(tiles, channels, tile_rows, n_columns, y):
 
     Args:
         tiles (array): float32, (6, 6, O, tiles), products of these rows of tiles.
-        channels, tile_rows ((int, int)): First and one behind the last.
+        channels, tile_rows ((int, int)): First, and last exclusive.
         n_columns (int): Tiles in a row.
         y (array): float32, (O, outh, outw), filled for these channels and tiles.
     """
@@ -152,7 +152,7 @@ def transform_gradients(gy, channels, tile_rows, n_columns, tiles):
 
     Args:
         gy (array): float32, (O, outh, outw), gradients of one image.
-        channels, tile_rows ((int, int)): First and one behind the last.
+        channels, tile_rows ((int, int)): First, and last exclusive.
         n_columns (int): Tiles in a row.
         tiles (array): float32, (6, 6, O, tiles), filled for these channels.
     """

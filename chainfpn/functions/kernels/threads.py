@@ -11,7 +11,7 @@ def n_threads() -> int:
 
     Numba's own threads, which do not survive a fork, are never started.
     """
-    return numba.config.NUMBA_NUM_THREADS
+    return numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 
 
 def run(kernel: Callable, tasks: list[tuple]) -> None:
@@ -21,7 +21,8 @@ def run(kernel: Callable, tasks: list[tuple]) -> None:
         for task in tasks:
             kernel(*task)
         return
-    queue, errors = iter(tasks), []
+    errors: list[BaseException] = []
+    queue = iter(tasks)
 
     def work():
         for task in queue:  # threads may share the iterator of a list: under the GIL each task is given once

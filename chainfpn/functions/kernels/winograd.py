@@ -9,14 +9,15 @@ import itertools
 
 import numpy as np
 
+from chainfpn._typing import Array, Size
 from chainfpn.functions.kernels import numba_winograd, threads
 from chainfpn.functions.kernels.numba_winograd import P, Q
 
-#: Bytes of transformed tiles made at a time. Each time all transformed weights, or sums of their gradients, are gone
-#: through: a block must be worth that, and stay in the cache.
+#: Bytes of transformed tiles made at a time. Each block goes through all transformed weights, or sums of their
+#: gradients: it must be large enough to be worth that, and small enough to stay in the cache.
 BLOCK_BYTES = 8 << 20
 
-#: Below these the direct convolution was the faster one (AMD Zen 5, one thread); tiles of a result and of weights.
+#: Below these the direct convolution was faster (AMD Zen 5, one thread); tiles for a result and for a weight gradient.
 MIN_CHANNELS, MIN_TILES, MIN_TILES_OF_WEIGHTS = 16, 40, 64
 
 
@@ -41,13 +42,13 @@ _WEIGHTS = np.kron(_weight_matrix(), _weight_matrix()).astype(np.float32)
 _TURNED_WEIGHTS = np.ascontiguousarray(_WEIGHTS[:, ::-1])
 
 
-def pays(n_images, n_out, n_in, outsize, *, of_weights=False):
-    """Tell whether transforms, or those of a gradient of weights, are worth it: enough channels, and enough tiles."""
+def pays(n_images: int, n_out: int, n_in: int, outsize: Size, *, of_weights: bool = False) -> bool:
+    """Return whether the transforms, or those of a weight gradient, pay off: enough channels, and enough tiles."""
     n_tiles = n_images * -(-outsize[0] // 4) * -(-outsize[1] // 4)
     return min(n_in, n_out) >= MIN_CHANNELS and n_tiles >= (MIN_TILES_OF_WEIGHTS if of_weights else MIN_TILES)
 
 
-def forward(x, W, pad):
+def forward(x: Array, W: Array, pad: Size) -> Array:
     """Convolve.
 
     Args:
@@ -63,17 +64,17 @@ def forward(x, W, pad):
     return _convolve(x, weights, pad)
 
 
-def input_gradient(gy, W, pad):
+def input_gradient(gy: Array, W: Array, pad: Size) -> Array:
     """Run the transpose of ``forward`` in x, by a convolution with the turned weights."""
     n_out, n_in = W.shape[:2]
     weights = (_TURNED_WEIGHTS @ W.reshape(-1, 9).T).reshape(36, n_out, n_in)
     return _convolve(gy, weights.swapaxes(1, 2), (2 - pad[0], 2 - pad[1]))
 
 
-def weight_gradient(x, gy, pad):
+def weight_gradient(x: Array, gy: Array, pad: Size) -> Array:
     """Run the transpose of ``forward`` in W: (B, C, H, W) and (B, O, outh, outw) to (O, C, 3, 3)."""
     n_in, n_out = x.shape[1], gy.shape[1]
-    sums = None
+    sums: Array = None
     for image, n_columns, tile_rows, buffer in _blocks(len(x), gy.shape[2:], n_in + n_out):
         tiles, gradients = _share(buffer, (n_in, n_out), n_columns, tile_rows)
         inputs = [(x[image], channels, tile_rows, pad, n_columns, tiles) for channels in _shares(n_in)]
@@ -103,7 +104,7 @@ def _blocks(n_images, outsize, n_channels):
     """Go through the rows of tiles of all images, as many at a time as fit into ``BLOCK_BYTES``.
 
     Yields:
-        tuple: Image, tiles in a row, first and one behind the last row of tiles, and a buffer for (36, n_channels,
+        tuple: Image, tiles in a row, first row of tiles and last exclusive, and a buffer for (36, n_channels,
         tiles) numbers, overwritten by the next.
     """
     n_rows, n_columns = (-(-size // 4) for size in outsize)

@@ -1,1 +1,1 @@
-"""Trunks: images in, feature maps of several strides out."""
+"""Classifiers and their trunks, which give detectors feature maps of several strides."""

@@ -21,7 +21,7 @@ _convolution = partial(Convolution2D, nobias=True, initialW=initializers.HeNorma
 
 
 class DenseLayer(chainer.Chain):
-    """A 1x1 and a 3x3 convolution whose output is put behind their input.
+    """A 1x1 and a 3x3 convolution whose output is concatenated to their input.
 
     Args:
         in_channels (int): Channels in.

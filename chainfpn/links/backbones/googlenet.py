@@ -94,7 +94,7 @@ class GoogLeNet(ClassifierWithAuxiliaryHeads):
 
     The layers are ``conv1``, ``maxpool1``, ``conv2``, ``conv3``, ``maxpool2``, ``inception3a``, ``inception3b``,
     ``maxpool3``, ``inception4a`` ... ``4e``, ``maxpool4``, ``inception5a``, ``inception5b``, ``avgpool``, ``dropout``,
-    ``fc``. In training, without ``pick``, the logits of the two auxiliary heads are returned behind the network's.
+    ``fc``. In training, without ``pick``, the logits of the two auxiliary heads are returned after the network's.
 
     Args:
         n_class (int): Class scores.

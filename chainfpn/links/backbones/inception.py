@@ -166,7 +166,7 @@ class InceptionV3(ClassifierWithAuxiliaryHeads):
     The layers are ``Conv2d_1a_3x3``, ``Conv2d_2a_3x3``, ``Conv2d_2b_3x3``, ``maxpool1``, ``Conv2d_3b_1x1``,
     ``Conv2d_4a_3x3``, ``maxpool2``, ``Mixed_5b`` ... ``5d``, ``Mixed_6a`` ... ``6e``, ``Mixed_7a`` ... ``7c``,
     ``avgpool``, ``dropout``, ``fc``. Images are at least 75x75, in training with the auxiliary head about 299x299.
-    In training, without ``pick``, the logits of the auxiliary head are returned behind the network's.
+    In training, without ``pick``, the logits of the auxiliary head are returned after the network's.
 
     Args:
         n_class (int): Class scores.

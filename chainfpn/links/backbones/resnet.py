@@ -152,7 +152,7 @@ class ResNet(Classifier):
         norm (callable): Makes the normalization link for a number of channels.
 
     Raises:
-        ValueError: if a BasicBlock is asked for groups, width, dilation or stride_in_1x1; if
+        ValueError: if groups, width, dilation or stride_in_1x1 are given with a BasicBlock; if
             ``replace_stride_with_dilation`` has not three entries.
 
     Source:

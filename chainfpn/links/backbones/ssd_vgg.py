@@ -1,4 +1,4 @@
-"""The backbone of SSD300: VGG-16 without its fully connected layers, and coarser levels behind it."""
+"""The backbone of SSD300: VGG-16 without its fully connected layers, followed by coarser levels."""
 
 from functools import partial
 
@@ -13,7 +13,7 @@ from chainfpn.links.backbones.vgg import vgg_features
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
 
-#: A convolution behind VGG's: Xavier-uniform.
+#: A convolution after VGG's: Xavier-uniform.
 _convolution = partial(Convolution2D, initialW=initializers.GlorotUniform())
 
 #: VGG-16's convolutions per stage, and where torch has its third and fourth pooling.
@@ -72,7 +72,7 @@ def _unit_length(h):
 
 
 def _fully_connected():
-    """Make VGG's first two fully connected layers as convolutions, behind a pooling that keeps the size."""
+    """Make VGG's first two fully connected layers as convolutions, after a pooling that keeps the size."""
     return IndexedSequential(
         partial(max_pool_2d, stride=1, pad=1),  # (B, 512, 19, 19)
         _convolution(512, 1024, 3, pad=6, dilate=6),  # (B, 1024, 19, 19)

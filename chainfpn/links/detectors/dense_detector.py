@@ -177,15 +177,7 @@ class DenseDetector(Detector):
             self.backbone, self.head = backbone, head
 
     def forward(self, x: Variable, sizes: Sizes) -> list[RawDetections]:
-        """Detect objects in a prepared batch.
-
-        Args:
-            x (Variable): (B, 3, H, W).
-            sizes (list of (int, int)): Height and width of each image within the batch.
-
-        Returns:
-            list of RawDetections: One per image, in the pixels of the batch.
-        """
+        """Detect objects in a prepared batch: see :meth:`Detector.forward`."""
         (logits, deltas, *others), anchors = self._predict(x)  # levels of (B, N_l, K), (B, N_l, 4), and of (N_l, 4)
         scores = self.scores(logits, *others)  # levels of (B, N_l, K)
         return [

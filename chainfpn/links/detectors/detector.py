@@ -10,7 +10,7 @@ from chainer import backend
 from chainer.backends import cuda
 
 from chainfpn._options import CheckedOptions
-from chainfpn._typing import Array, Arrays, Labels, Size, Sizes
+from chainfpn._typing import Array, Arrays, Labels, Size, Sizes, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.links.detectors.detections import Detections
 from chainfpn.links.detectors.preprocess import Preprocess
@@ -53,9 +53,8 @@ def split_by_image(array: Array, detections: Sequence[RawDetections]) -> list[Ar
 class Detector(CheckedOptions, chainer.Chain):
     """Base of the detectors: presets, preprocess, labels, ``detect`` and ``predict``.
 
-    A subclass has a ``forward(x, sizes)`` that returns :class:`RawDetections` per image of a prepared batch, and, if it
-    can be trained, ``losses(x, sizes, gt_bboxes, gt_classes, *extras)``, which returns a dict of Variables. The preset
-    is ``'evaluate'`` until :meth:`use_preset` changes it.
+    A subclass has a ``forward`` and, if it can be trained, ``losses(x, sizes, gt_bboxes, gt_classes, *extras)``, which
+    returns a dict of Variables. The preset is ``'evaluate'`` until :meth:`use_preset` changes it.
 
     Args:
         n_fg_class (int): Number of labels, background excluded.
@@ -140,6 +139,18 @@ class Detector(CheckedOptions, chainer.Chain):
         dtype = chainer.get_dtype(map_mixed16=np.float16)
         x, sizes = self.preprocess(imgs, np.float64 if dtype == np.float64 else np.float32)
         return self.xp.asarray(x.astype(dtype, copy=False)), sizes
+
+    def forward(self, x: Variable, sizes: Sizes) -> list[RawDetections]:
+        """Detect objects in a prepared batch.
+
+        Args:
+            x (Variable): (B, 3, H, W).
+            sizes (list of (int, int)): Height and width of each image within the batch.
+
+        Returns:
+            list of RawDetections: One per image, in the pixels of the batch.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: forward must be defined by the class")
 
     def prepare_extra_targets(self, imgs: Arrays, sizes: Sizes, bboxes: Arrays, *extras: Arrays) -> tuple[Arrays, ...]:
         """Check the ground truth beside boxes and labels, and bring it into what ``losses`` takes.

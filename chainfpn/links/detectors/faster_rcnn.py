@@ -23,7 +23,7 @@ class TwoMLPHead(chainer.Chain):
     """Two fully connected layers.
 
     Args:
-        in_size (int): Numbers per region, C * outh * outw.
+        in_size (int): Numbers per proposal, C * outh * outw.
         out_size (int): Width of both layers.
 
     Source:
@@ -37,7 +37,7 @@ class TwoMLPHead(chainer.Chain):
             self.fc7 = linear(out_size, out_size)
 
     def forward(self, x: Variable) -> Variable:
-        """Compute the representation of each region.
+        """Compute the representation of each proposal.
 
         Args:
             x (Variable): (R', C, outh, outw).
@@ -53,7 +53,7 @@ def conv_box_head(channels: int, outsize: int, out_size: int, *, norm: Norm) -> 
 
     Args:
         channels (int): Channels in, and of every convolution.
-        outsize (int): Side of the grid that a region is pooled to.
+        outsize (int): Side of the grid that a proposal is pooled to.
         out_size (int): Width of the fully connected layer.
         norm (callable): Makes a normalization link for a number of channels.
 
@@ -97,7 +97,7 @@ class FastRCNNPredictor(chainer.Chain):
 
 
 def _flatten(x):
-    """Flatten all but the first axis, also of no region at all."""
+    """Flatten all but the first axis, also of no proposal at all."""
     return F.reshape(x, (len(x), math.prod(x.shape[1:])))
 
 
@@ -142,15 +142,7 @@ class FasterRCNN(Detector):
         self._evaluate = roi_heads.score_thresh, roi_heads.nms_thresh
 
     def forward(self, x: Variable, sizes: Sizes) -> list[RawDetections]:
-        """Detect objects in a prepared batch.
-
-        Args:
-            x (Variable): (B, 3, H, W).
-            sizes (list of (int, int)): Height and width of each image within the batch.
-
-        Returns:
-            list of RawDetections: One per image, in the pixels of the batch.
-        """
+        """Detect objects in a prepared batch: see :meth:`Detector.forward`."""
         hs = self.backbone(x)  # levels of (B, C, H_l, W_l)
         proposals = self.rpn(hs, sizes, x.shape[2:])  # images of (R, 4)
         return self.roi_heads.detect(self.roi_levels(hs), proposals, sizes)

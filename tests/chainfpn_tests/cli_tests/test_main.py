@@ -114,7 +114,10 @@ WRONG = {
     "a folder": (["--weights", "folder.npz"], "folder.npz: cannot be read (Is a directory)"),
     "no archive": (["--weights", "text.npz"], "text.npz: must be an .npz archive, got another kind of file"),
     "no model": (["--weights", "arrays.npz"], "arrays.npz: the file does not say which model it is of; name one of"),
-    "unknown model": (["--weights", "arrays.npz", "--model", "yolo"], "arrays.npz: model must be one of resnet18,"),
+    "unknown model": (
+        ["--weights", "arrays.npz", "--model", "yolo"],
+        f"arrays.npz: model must be one of {', '.join(models.MODELS)}, got 'yolo'",
+    ),
     "other weights": (["--weights", "arrays.npz", "--model", "fasterrcnn_resnet_fpn"], "... and "),
     "not a detector": (
         ["--weights", "resnet.npz"],

@@ -14,7 +14,7 @@ IMG = np.random.default_rng(0).uniform(0, 255, (3, 32, 40)).astype(np.float32)
 
 @pytest.fixture
 def mask():
-    """Give one mask per box, filling it."""
+    """Return one mask per box, filling it."""
     mask = np.zeros((2, 32, 40), dtype=bool)
     mask[0, 1:9, 1:9] = True
     mask[1, 3:20, 3:20] = True

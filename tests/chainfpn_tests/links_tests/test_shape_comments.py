@@ -68,7 +68,10 @@ def test_new_arrays_of_forward_have_shapes(name):
 @pytest.mark.parametrize("name", FILES)
 def test_what_forward_takes_and_returns_has_shapes(name):
     for method in forwards(FILES[name].read_text(encoding="utf-8")):
-        _, arguments, returns = re.split("Args:|Returns:", ast.get_docstring(method))
+        documentation = ast.get_docstring(method)
+        if "see :meth:`" in documentation:
+            continue
+        _, arguments, returns = re.split("Args:|Returns:", documentation)
         assert SHAPE.search(arguments)
         assert SHAPE.search(returns) or re.search("shape|size|RawDetections", returns)
 

@@ -32,7 +32,7 @@ def test_answers_are_those_kept(builder):
 
 
 def tolerance_of_detections(builder, usual):
-    """Tell how far detections may be apart in float64: the anchors of our kuangliu are float32 numbers."""
+    """Return how far detections may be apart in float64: the anchors of our kuangliu are float32 numbers."""
     return 1e-4 if builder in KUANGLIU_CASES else usual
 
 

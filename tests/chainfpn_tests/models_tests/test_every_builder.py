@@ -55,7 +55,7 @@ def build(name):
 
 
 def arrays(link):
-    """Give the parameters and persistent arrays of a link by name."""
+    """Return the parameters and persistent arrays of a link by name."""
     serializer = chainer.serializers.DictionarySerializer()
     serializer.save(link)
     return {key: value for key, value in serializer.target.items() if np.ndim(value)}
@@ -98,7 +98,7 @@ def outputs(link, x):
 
 
 def flat(values):
-    """Give the arrays of nested sequences of variables."""
+    """Return the arrays of nested sequences of variables."""
     if isinstance(values, chainer.Variable):
         return [values.array]
     return [array for value in values for array in flat(value)]

@@ -64,7 +64,7 @@ def test_pyramid_with_group_normalization_is_torchvisions(theirs):
 
 
 def torch_names(link):
-    """Tell what torch calls the parameters of a link."""
+    """Return what torch calls the parameters of a link."""
     leaves = {"W": "weight", "b": "bias", "gamma": "weight", "beta": "bias"}
     split = (path[1:].replace("/", ".").rpartition(".") for path, _ in link.namedparams())
     return sorted(f"{stem}.{leaves[leaf]}" for stem, _, leaf in split)

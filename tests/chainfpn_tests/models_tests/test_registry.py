@@ -34,7 +34,7 @@ FREE = {"depth": 18, "stages": (2, 3), "fpn_channels": 32, "norm": "group"}
 
 
 def unusual(name):
-    """Give arguments of a builder that differ from its defaults."""
+    """Return arguments of a builder that differ from its defaults."""
     family = MODELS[name].family
     if name in ("resnet18", "resnet34"):  # of basic blocks, which have no other options
         return {"n_class": 5, "zero_init_residual": True}
@@ -47,7 +47,7 @@ def unusual(name):
 
 
 def arrays(link):
-    """Give the parameters and persistent arrays of a link by name."""
+    """Return the parameters and persistent arrays of a link by name."""
     serializer = chainer.serializers.DictionarySerializer()
     serializer.save(link)
     return {key: np.shape(value) for key, value in serializer.target.items()}

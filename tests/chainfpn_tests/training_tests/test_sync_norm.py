@@ -128,10 +128,11 @@ def test_losses_are_averaged():
 @pytest.mark.slow
 @pytest.mark.usefixtures("mpi")
 def test_two_processes_run_a_resnet_as_one_with_the_whole_batch(tmp_path):
-    mpiexec(1, REFERENCE / "sync_batch.py", tmp_path / "whole.npz", 4)
-    for shares in ((2, 2), (3, 1)):
-        mpiexec(2, REFERENCE / "sync_batch.py", tmp_path / "shares.npz", *shares)
-        with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "shares.npz") as parts:
+    even, uneven = tmp_path / "even.npz", tmp_path / "uneven.npz"
+    mpiexec(1, REFERENCE / "sync_batch.py", tmp_path / "whole.npz", "4")
+    mpiexec(2, REFERENCE / "sync_batch.py", even, "2,2", uneven, "3,1")
+    for path in (even, uneven):
+        with np.load(tmp_path / "whole.npz") as whole, np.load(path) as parts:
             assert whole.files == parts.files
             assert len(whole.files) == 2 * (1 + 62 + 40)
             for name in whole.files:

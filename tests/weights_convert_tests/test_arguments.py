@@ -1,0 +1,134 @@
+"""What follows from shapes agrees with the arguments, and a builder's own rules hold, before anything is written."""
+
+import re
+
+import numpy as np
+import pytest
+
+import weights_convert
+from chainfpn import models
+from weights_convert import known_models
+from weights_convert.architectures.resnet import Trunk
+from weights_convert.architectures.shapes import linear
+
+NINE = [[16, 20, 24], [32, 40, 48], [64, 80, 96], [128, 160, 192], [256, 320, 384]]
+SMALL = {"depth": 18, "fpn_channels": 32}
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """Write models of zeros, without a word about their arguments."""
+    folder = tmp_path_factory.mktemp("arguments")
+    cases = {
+        "one": ("retinanet_resnet_fpn", {"n_fg_class": 1, "class_ids": [0]}),
+        "three": ("retinanet_resnet_fpn", {"n_fg_class": 2}),
+        "fcos": ("fcos_resnet_fpn", {"n_fg_class": 2}),
+        "nine": ("fasterrcnn_resnet_fpn", {"n_fg_class": 1, "head_channels": 8, "anchor_sizes": NINE}),
+        "faster": ("fasterrcnn_resnet_fpn", {"n_fg_class": 2, "head_channels": 8}),
+    }
+    for name, (builder, arguments) in cases.items():
+        shapes = known_models.build(builder, SMALL | arguments)
+        np.savez_compressed(folder / f"{name}.npz", **{key: np.zeros(shape, "f4") for key, shape in shapes.items()})
+    return folder
+
+
+def convert(path, tmp_path, **meta):
+    report = weights_convert.convert(path, tmp_path / "converted.npz", meta=meta)
+    return models.load(tmp_path / "converted.npz"), report
+
+
+def test_a_retinanet_of_one_class_has_its_label(checkpoints, tmp_path):
+    model, report = convert(checkpoints / "one.npz", tmp_path)
+    assert (model.n_fg_class, list(model.class_ids)) == (1, [0])
+    assert report.notes == ["labels begin at 0: the weights have one class id"]
+    model.score_thresh = 0.1
+    _, (label,), (score,) = model.predict([np.zeros((3, 64, 64), "f4")])
+    assert set(label) == {0}
+    np.testing.assert_allclose(score, 0.5)  # a logit of zero
+
+
+@pytest.mark.parametrize("name", ["three", "fcos"])
+@pytest.mark.parametrize(
+    ("meta", "n_fg_class", "class_ids", "why"),
+    [
+        (
+            {},
+            2,
+            [1, 2],
+            "taken for torchvision's, whose class id 0 is of no class; --meta labels_from=0 if 0 is a label",
+        ),
+        ({"labels_from": 1}, 2, [1, 2], "as asked for"),
+        ({"labels_from": 0}, 3, [0, 1, 2], "as asked for"),
+    ],
+)
+def test_where_labels_begin_is_told_and_can_be_said(checkpoints, tmp_path, name, meta, n_fg_class, class_ids, why):
+    model, report = convert(checkpoints / f"{name}.npz", tmp_path, **meta)
+    assert (model.n_fg_class, list(model.class_ids)) == (n_fg_class, class_ids)
+    assert report.notes == [f"labels begin at {meta.get('labels_from', 1)}: {why}"]
+    report = weights_convert.convert(tmp_path / "converted.npz", tmp_path / "again.npz")
+    assert report.arguments.get("n_fg_class") == n_fg_class
+
+
+@pytest.mark.parametrize(
+    ("name", "meta", "sentence"),
+    [
+        ("one", {"labels_from": 1}, "n_fg_class must be a whole number >= 1, got 0; the weights have 1 class ids"),
+        ("one", {"labels_from": 2}, "--meta labels_from must be 0 or 1, got 2"),
+        ("faster", {"labels_from": 0}, "--meta labels_from is for torchvision's RetinaNet and FCOS"),
+        ("faster", {"n_fg_class": 0}, "n_fg_class must be a whole number >= 1, got 0"),
+        ("faster", {"n_fg_class": 5}, "n_fg_class = 5 does not go with the weights, which have 3 class ids"),
+        ("faster", {"class_ids": [1, 7]}, "class_ids up to 7 does not go with the weights, which have 3 class ids"),
+        ("faster", {"class_ids": [1]}, "class_ids must be n_fg_class = 2 whole numbers, got [1]"),
+        ("faster", {"depth": 50}, "--meta depth must be what the weights say, 18, got 50"),
+        ("faster", {"stages": [2, 3, 4]}, "--meta stages must be what the weights say, [1, 2, 3, 4], got [2, 3, 4]"),
+        ("faster", {"min_size": -3}, "min_size must be > 0 and <= max_size, got -3"),
+        ("faster", {"min_size": "abc"}, "min_size must be"),
+        ("faster", {"aspect_ratios": 7}, "anchor_sizes and aspect_ratios must be sequences"),
+        ("faster", {"norm_eps": -1}, "norm_eps must be"),
+        ("faster", {"box_score_thresh": 2}, "score_thresh must be"),
+        ("faster", {"anchor_sizes": [[32]]}, "anchor_sizes must have 5 entries"),
+        ("nine", {}, "the weights have 9 anchors a place, not 3; --meta anchor_sizes (a list per level) and"),
+        ("nine", {"anchor_sizes": [[32]] * 5}, "the weights have 9 anchors a place, not 3"),
+        ("three", {"aspect_ratios": [1.0]}, "the weights have 9 anchors a place, not 3"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_with_the_weights_is_not_written(checkpoints, tmp_path, name, meta, sentence):
+    with pytest.raises(weights_convert.CheckpointError, match=re.escape(sentence)):
+        weights_convert.convert(checkpoints / f"{name}.npz", tmp_path / "x.npz", meta=meta)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nine_anchors_are_kept_with_their_sizes(checkpoints, tmp_path):
+    model, report = convert(checkpoints / "nine.npz", tmp_path, anchor_sizes=NINE, box_detections_per_img=20)
+    assert report.arguments["anchor_sizes"] == NINE
+    assert [list(sizes) for sizes in model.rpn.anchor_generator.sizes] == NINE
+    assert model.roi_heads.detections_per_img == 20
+
+
+def write_detectron2(path):
+    """Write a ResNet-18 under detectron2's names."""
+    shapes = Trunk("basic", (2, 2, 2, 2)).shapes() | linear("fc", 512, 5)
+    names = {}
+    for name in shapes:
+        new = re.sub(r"^(?=conv1|bn1|fc)", "stem.", name)
+        new = re.sub(r"^layer(\d)", lambda match: f"res{int(match[1]) + 1}", new)
+        new = re.sub(r"\bbn(\d)", r"conv\1.norm", new).replace("downsample.0", "shortcut")
+        names[name] = new.replace("downsample.1", "shortcut.norm")
+    rng = np.random.default_rng(0)
+    arrays = {names[name]: rng.standard_normal(shape, "f4") for name, shape in shapes.items()}
+    np.savez(path, **arrays)
+    return arrays
+
+
+def test_a_basic_block_has_no_stride_in_a_1x1_and_the_input_is_the_users_word(tmp_path):
+    arrays = write_detectron2(tmp_path / "d2.npz")
+    stem = arrays["stem.conv1.weight"]
+    model, report = convert(tmp_path / "d2.npz", tmp_path)
+    assert (report.layout, report.model, report.arguments) == ("detectron2 (trunk)", "resnet18", {"n_class": 5})
+    scale = 255 * np.array([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
+    np.testing.assert_allclose(model.conv1.W.array, stem[:, ::-1] * scale, rtol=1e-6)
+    model, report = convert(tmp_path / "d2.npz", tmp_path, input="torchvision")
+    np.testing.assert_array_equal(model.conv1.W.array, stem)
+    assert not any("BGR" in note for note in report.notes)
+    model, _ = convert(tmp_path / "d2.npz", tmp_path, input="caffe")
+    np.testing.assert_allclose(model.conv1.W.array, stem[:, ::-1] * scale, rtol=1e-6)
