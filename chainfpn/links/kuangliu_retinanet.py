@@ -10,7 +10,7 @@ from chainfpn._typing import Array, Labels, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import nms
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.detectors.dense_detector import cls_conv, conv3x3, flatten_anchors
+from chainfpn.links.detectors.dense_detector import cls_conv, conv3x3, conv_tower, flatten_anchors
 from chainfpn.links.detectors.detector import Detector, RawDetections
 from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.kuangliu_fpn import KuangliuPyramid
@@ -95,8 +95,8 @@ class KuangliuRetinaNet(Detector):
         self.anchor_generator = anchor_generator
         with self.init_scope():
             self.fpn = KuangliuRetinaFPN(n_blocks, align_corners=align_corners)
-            self.loc_head = _head(conv3x3(256, N_ANCHORS * 4))
-            self.cls_head = _head(cls_conv(256, N_ANCHORS * n_fg_class))
+            self.loc_head = IndexedSequential(*conv_tower(256), conv3x3(256, N_ANCHORS * 4))
+            self.cls_head = IndexedSequential(*conv_tower(256), cls_conv(256, N_ANCHORS * n_fg_class))
 
     def head(self, hs: Variables) -> tuple[list[Variable], list[Variable]]:
         """Classify and regress every anchor.
@@ -138,9 +138,3 @@ class KuangliuRetinaNet(Detector):
         pixels = bbox + xp.array((0, 0, 1, 1), dtype=bbox.dtype)  # the last row and column counted
         keep = nms(pixels, self.nms_thresh, score)
         return RawDetections(bbox[keep], class_id[keep], score[keep])
-
-
-def _head(last):
-    """Make four 3x3 convolutions, each followed by ReLU, and the one that predicts."""
-    layers = [layer for _ in range(4) for layer in (conv3x3(256, 256), F.relu)]
-    return IndexedSequential(*layers, last)

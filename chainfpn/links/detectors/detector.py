@@ -102,6 +102,8 @@ class Detector(CheckedOptions, chainer.Chain):
             self.use_preset("evaluate")
 
     def __setattr__(self, name, value):
+        if name == "n_fg_class" and value != getattr(self, name, value):
+            raise InvalidArgument(type(self).__name__, name, f"left at {self.n_fg_class}", value)
         if name in ("class_ids", "label_names") and value is not None:
             value, n = tuple(value), self.n_fg_class
             if len(value) != n:

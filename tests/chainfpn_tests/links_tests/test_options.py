@@ -117,6 +117,12 @@ def test_labels_that_are_set_later_are_checked(name):
     assert getattr(model, name) == (4, 5)
 
 
+def test_the_number_of_labels_stays():
+    model = PARTS["ssd"]()
+    with pytest.raises(InvalidArgument, match="SSD: n_fg_class must be left at 2, got 3"):
+        model.n_fg_class = 3
+
+
 def test_sides_of_images_that_are_set_later_count():
     preprocess = Preprocess(400, 600)
     preprocess.min_size = 64
