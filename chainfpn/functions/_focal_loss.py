@@ -4,6 +4,7 @@ import numpy as np
 from chainer import backend
 
 from chainfpn._typing import Array, Variable
+from chainfpn.errors import InvalidArgument
 from chainfpn.functions._losses import LossInput, fused_loss
 
 #: Numbers handled at once on the CPU, so that intermediate results stay in the cache.
@@ -49,7 +50,7 @@ def sigmoid_focal_loss(
     """
     for name, rows in (("label", label), ("weight", weight)):
         if rows is not None and rows.shape != x.shape[:-1]:
-            raise ValueError(f"sigmoid_focal_loss: {name} must be {x.shape[:-1]} as x has rows, got {rows.shape}")
+            raise InvalidArgument("sigmoid_focal_loss", name, f"{x.shape[:-1]} as x has rows", rows.shape)
 
     def compute(x, with_gradient):
         xp = backend.get_array_module(x)

@@ -38,7 +38,7 @@ def _samples(start, end, n_bins, b, sampling_ratio, at_least_one, extent, real):
     return samples, count
 
 
-def _bilinear(x, gy, rois, roi_indices, outsize, scale, channel_of, *, sampling_ratio, aligned, at_least_one):
+def _bilinear(x, gy, rois, roi_indices, outsize, scale, sampling_ratio, channel_of, *, aligned, at_least_one):
     real = np.float64 if x.dtype == np.float64 else np.float32
     y, gx = np.zeros(gy.shape), np.zeros(x.shape)
     for r, roi in enumerate(rois):
@@ -62,37 +62,19 @@ def _bilinear(x, gy, rois, roi_indices, outsize, scale, channel_of, *, sampling_
     return y, gx
 
 
-def roi_align(x, gy, rois, roi_indices, outsize, scale, *, sampling_ratio=-1, aligned=False):
-    """Mean of bilinear samples."""
-    return _bilinear(
-        x,
-        gy,
-        rois,
-        roi_indices,
-        outsize,
-        scale,
-        lambda i, j: slice(None),
-        sampling_ratio=sampling_ratio,
-        aligned=aligned,
-        at_least_one=not aligned,
-    )
+def roi_align(*args, sampling_ratio=-1, aligned=False):
+    """Mean of bilinear samples; the arguments are x, gy, rois, roi_indices, outsize and scale."""
+    return _bilinear(*args, sampling_ratio, lambda i, j: slice(None), aligned=aligned, at_least_one=not aligned)
 
 
-def ps_roi_align(x, gy, rois, roi_indices, outsize, scale, *, sampling_ratio=-1):
-    """Mean of bilinear samples, each bin from channels of its own."""
-    n_bins = outsize[0] * outsize[1]
-    return _bilinear(
-        x,
-        gy,
-        rois,
-        roi_indices,
-        outsize,
-        scale,
-        lambda i, j: slice(i * outsize[1] + j, None, n_bins),
-        sampling_ratio=sampling_ratio,
-        aligned=True,
-        at_least_one=False,
-    )
+def ps_roi_align(*args, sampling_ratio=-1):
+    """Mean of bilinear samples, each bin from channels of its own; the arguments are those of ``roi_align``."""
+    outh, outw = args[4]
+
+    def channel_of(i, j):
+        return slice(i * outw + j, None, outh * outw)
+
+    return _bilinear(*args, sampling_ratio, channel_of, aligned=True, at_least_one=False)
 
 
 def _round(v):
