@@ -58,12 +58,21 @@ class OnImport(Shim):
             finders.ON_IMPORT.shims.setdefault(self.module, []).append(self)
 
     def load(self, real: Loader, module: types.ModuleType) -> None:
-        """Load the module with its real loader, and act on it."""
+        """Load the module with its real loader, and act on it.
+
+        Args:
+            real (callable): Loads a module.
+            module (types.ModuleType): The module, still empty.
+        """
         real(module)
         self.apply(module)
 
     def apply(self, module: types.ModuleType) -> None:
-        """Act on a module that has just been loaded."""
+        """Act on a module that has just been loaded.
+
+        Args:
+            module (types.ModuleType): The module.
+        """
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import functools
 import importlib.resources
+import pathlib
 
 #: What :func:`photograph_path` knows.
 PHOTOGRAPHS = ("astronaut", "coffee")
@@ -15,7 +16,7 @@ _files = contextlib.ExitStack()
 atexit.register(_files.close)
 
 
-def weights_path():
+def weights_path() -> pathlib.Path:
     """Return where the bundled person detector is.
 
     Returns:
@@ -29,7 +30,7 @@ def weights_path():
     return _path("person.npz")
 
 
-def photograph_path(name="astronaut"):
+def photograph_path(name: str = "astronaut") -> pathlib.Path:
     """Return where a bundled photograph is.
 
     Args:
@@ -47,7 +48,7 @@ def photograph_path(name="astronaut"):
 
 
 @functools.cache
-def imagenet_label_names():
+def imagenet_label_names() -> tuple[str, ...]:
     """Return the names of ImageNet's 1000 classes, in the order of torchvision's classifiers.
 
     Returns:
@@ -61,6 +62,6 @@ def imagenet_label_names():
 
 
 @functools.cache
-def _path(name):
+def _path(name: str) -> pathlib.Path:
     """Return the path of a file of this package, unpacked until the program ends if the package is zipped."""
     return _files.enter_context(importlib.resources.as_file(importlib.resources.files(__name__) / name))

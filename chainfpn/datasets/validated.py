@@ -78,11 +78,25 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
         return self._from(i, lambda k: self._without_bad_boxes(k, self.dataset[k]))
 
     def size(self, i: int) -> Size:
-        """Return the size of the image of an example, or of the next one that is sound: (int, int)."""
+        """Return the size of the image of an example, or of the next one that is sound.
+
+        Args:
+            i (int): Which example.
+
+        Returns:
+            (int, int): Height and width.
+        """
         return self._from(i, self.dataset.size)
 
     def file_name(self, i: int) -> str:
-        """Return the path of an example's image: str."""
+        """Return the path of an example's image.
+
+        Args:
+            i (int): Which example.
+
+        Returns:
+            str: The path.
+        """
         return self.dataset.file_name(i)
 
     def _from(self, i, read):

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from chainer.backends import cuda
 
+from chainfpn._typing import Arrays, Sizes
 from chainfpn.links.detectors.detector import check_shape, scale
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN
 
@@ -23,8 +24,9 @@ class KeypointRCNN(FasterRCNN):
     fields = (*FasterRCNN.fields, "point", "point_score")
     extra_targets = ("points", "visible")
 
-    def prepare_extra_targets(self, imgs, sizes, bboxes, points, visible):
+    def prepare_extra_targets(self, imgs: Arrays, sizes: Sizes, bboxes: Arrays, *extras: Arrays) -> tuple[Arrays, ...]:
         """Check the keypoints, and scale them to the batch; see :meth:`Detector.prepare_extra_targets`."""
+        points, visible = extras
         n_keypoint = self.roi_heads.keypoint_predictor.n_keypoint
         for i, (bbox, point, marked) in enumerate(zip(bboxes, points, visible, strict=True)):
             check_shape(f"points[{i}]", point, (len(bbox), n_keypoint, 2))

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from chainer.backends import cuda
 
+from chainfpn._typing import Arrays, Sizes
 from chainfpn.links.detectors.detector import check_shape
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN
 from chainfpn.links.detectors.mask_head import paste_masks
@@ -27,8 +28,9 @@ class MaskRCNN(FasterRCNN):
     extra_targets = ("masks",)
     paste = staticmethod(paste_masks)
 
-    def prepare_extra_targets(self, imgs, sizes, bboxes, masks):
+    def prepare_extra_targets(self, imgs: Arrays, sizes: Sizes, bboxes: Arrays, *extras: Arrays) -> tuple[Arrays, ...]:
         """Check the masks, and bring them to the device; see :meth:`Detector.prepare_extra_targets`."""
+        (masks,) = extras
         for i, (img, bbox, mask) in enumerate(zip(imgs, bboxes, masks, strict=True)):
             check_shape(f"masks[{i}]", mask, (len(bbox), *img.shape[1:]))
         return ([self.xp.asarray(cuda.to_cpu(mask), dtype=bool) for mask in masks],)
