@@ -44,7 +44,7 @@ def read_checkpoint(path: PathLike, *, entry: str | None = None) -> dict[str, Ar
     """
     contents = open_checkpoint(path)
     with error_context(contents.source.name):
-        tensors = strip_wrappers(find_state_dict(contents.tree, entry).tensors)
+        tensors = strip_wrappers(find_state_dict(contents, entry).tensors)
         return {name: _array(name, tensor) for name, tensor in tensors.items()}
 
 
@@ -172,7 +172,7 @@ def _check(match: Match, src: PathLike, dst: PathLike, to: str, entry: str | Non
     check_written(dst, names, _Reader(match))
     report.notes.append(f"{len(match.tensors)} tensors read back from the written file are equal")
     with error_context(report.source):
-        report.notes.append(check_against_torch(src, find_state_dict(match.contents.tree, entry)))
+        report.notes.append(check_against_torch(src, find_state_dict(match.contents, entry)))
 
 
 @contextmanager

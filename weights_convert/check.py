@@ -22,7 +22,7 @@ def check_written(path: PathLike, names: Mapping[str, str], read: Callable[[str]
         CheckpointError: naming the first array that differs.
     """
     contents = open_checkpoint(path)
-    tensors = find_state_dict(contents.tree).tensors
+    tensors = find_state_dict(contents).tensors
     if set(names.values()) != set(tensors):
         raise CheckpointError(f"{contents.source.name}: was written with other names than it should have")
     for name, written in names.items():

@@ -7,8 +7,9 @@ from typing import Any
 
 from weights_convert._typing import Tensors
 from weights_convert.errors import CheckpointError
+from weights_convert.read.contents import Contents
 from weights_convert.read.numpy_pickle import NumpyArray
-from weights_convert.read.placeholders import Record
+from weights_convert.read.placeholders import Record, first_refused
 from weights_convert.read.tensor import Tensor, Unsupported
 
 #: Where trainers keep the weights, the averaged ones first: those are the ones whose figures get published.
@@ -31,12 +32,14 @@ class StateDict:
         entry (str): Where it was, such as ``"model_ema/module"``; empty for a bare one.
         others (list of str): What else the file holds, by name.
         not_tensors (list of str): Names in the state dict that are no tensors.
+        left_out (list of str): What else the file holds that would be refused in a state dict.
     """
 
     tensors: Tensors
     entry: str = ""
     others: list[str] = field(default_factory=list)
     not_tensors: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     def add(self, key: Any, tensor: Tensor | Unsupported) -> None:
         """Put a tensor under a name that no other has."""
@@ -50,28 +53,44 @@ class StateDict:
         self.tensors[name] = tensor
 
 
-def find_state_dict(tree: Any, entry: str | None = None) -> StateDict:
+def find_state_dict(contents: Contents, entry: str | None = None) -> StateDict:
     """Return the `StateDict` in what was saved.
 
     Args:
-        tree: From `weights_convert.read.open_checkpoint`.
+        contents (Contents): From `weights_convert.read.open_checkpoint`.
         entry (str or None): Where to look, ``/`` between the keys; ``None`` finds it.
 
     Raises:
-        CheckpointError: if there is none, or more than one and `entry` does not say which.
+        CheckpointError: if there is none, or more than one and `entry` does not say which; or if it holds what would be
+            executed, which beside it is left out.
     """
+    try:
+        state, value, others = _find(contents.tree, entry)
+    except CheckpointError as error:
+        raise (CheckpointError(contents.refused) if contents.refused else error) from error
+    if contents.refused and (inside := first_refused(value, set())) is not None:
+        raise CheckpointError(inside.refused)
+    seen = set[int]()  # of one thing under two names, the first name is told
+    for key, item in others.items() if contents.refused else ():
+        if (refused := first_refused(item, seen)) is not None:
+            state.left_out.append(f"{key} (names {refused.cls if isinstance(refused, Record) else refused})")
+    return state
+
+
+def _find(tree: Any, entry: str | None) -> tuple[StateDict, Any, dict[str, Any]]:
+    """Return the state dict, what it was made of, and what else there is."""
     path: list[str] = []
-    others: list[str] = []
+    others: dict[str, Any] = {}
     keys: Iterator[Any] = iter(entry.split("/")) if entry else _wrappers(lambda: tree)
     for key in keys:
         items = {str(k): item for k, item in (_mapping(tree) or {}).items()}
         if str(key) not in items:
             known = ", ".join(list(items)[:12]) or "nothing"
             raise CheckpointError(f"has no entry {entry!r}; at {key!r} there is {known}")
-        others += [k for k in items if k != str(key)]
+        others |= {k: item for k, item in items.items() if k != str(key)}
         tree = items[str(key)]
         path.append(str(key))
-    return _flatten(tree, "/".join(path), others)
+    return _flatten(tree, StateDict({}, "/".join(path), list(others))), tree, others
 
 
 def _wrappers(tree: Callable[[], Any]) -> Iterator[Any]:
@@ -132,8 +151,7 @@ def _wrapper(tree: Any) -> Any:
     raise CheckpointError(f"holds several sets of tensors ({', '.join(map(str, holders[:8]))}); say which with --entry")
 
 
-def _flatten(tree: Any, entry: str, others: list[str]) -> StateDict:
-    state = StateDict({}, entry, others)
+def _flatten(tree: Any, state: StateDict) -> StateDict:
     if _is_module(tree):
         _walk_module(tree, state)
     else:

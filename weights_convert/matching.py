@@ -71,9 +71,10 @@ def match_checkpoint(path: PathLike, options: Options) -> Match:
     report = Report(contents.source.name, contents.format)
     match = Match(contents, report, own_meta(contents), options.dtype)
     with error_context(contents.source.name):
-        state = find_state_dict(contents.tree, options.entry)
+        state = find_state_dict(contents, options.entry)
         report.entry = state.entry
-        for text, names in (("beside it in the file", state.others), ("no tensors, left out", state.not_tensors)):
+        about = {"beside it in the file": state.others, "no tensors, left out": state.not_tensors}
+        for text, names in (about | {"left out": state.left_out}).items():
             report.notes += [printable(f"{text}: {', '.join(names[:10])}")] if names else []
         tensors, layout, is_chainer = _to_torchvision(state.tensors, match, options)
         as_is = options.model == ANY_MODEL and not layout.table

@@ -175,6 +175,42 @@ def test_a_long_history_beside_the_weights_is_harmless(tmp_path):
     assert set(weights_convert.read_checkpoint(tmp_path / "history.pth")) == {"x"}
 
 
+def beside(canary):
+    """Return ``{name: (what stands beside the weights, how it is told)}``: data that nobody runs."""
+    a = assembler
+    return {
+        "type": (a.global_("typing", "Any"), "typing.Any"),
+        "function": (a.global_("_operator", "add"), "_operator.add"),
+        "builtin": (a.global_("builtins", "max"), "builtins.max"),
+        "compiled": (a.call(a.global_("re", "_compile"), a.text("x"), b"K\x00"), "re._compile"),
+        "exception": (a.call(a.global_("builtins", "ValueError"), a.text("x")), "builtins.ValueError"),
+        "unpickled by its own": (a.call(a.global_("omegaconf.base", "make"), a.text("x")), "omegaconf.base.make"),
+        "evil": (a.call(a.global_("os", "system"), a.text(f"touch {canary}")), "os.system"),
+    }
+
+
+@pytest.mark.parametrize("kind", beside("x"))
+@pytest.mark.parametrize("container", ["zip", "legacy"])
+def test_what_stands_beside_the_weights_is_left_out_and_named(kind, container, tmp_path):
+    a, (thing, named) = assembler, beside(tmp_path / "canary")[kind]
+    write = {"zip": lambda body: a.torch_zip(a.pickled(body)), "legacy": a.torch_legacy}[container]
+    path = tmp_path / "model.pth"
+    hyper = a.state_dict(deep=b"(" + thing + b"l")
+    path.write_bytes(write(a.state_dict(state_dict=a.state_dict(x=a.tensor()), hyper_parameters=hyper)))
+    assert set(weights_convert.read_checkpoint(path)) == {"x"}
+    report = weights_convert.inspect(path, model="any")
+    assert report.notes == ["beside it in the file: hyper_parameters", f"left out: hyper_parameters (names {named})"]
+    for body in (
+        a.state_dict(state_dict=a.state_dict(x=a.tensor(), y=thing), epoch=b"K\x01"),
+        a.state_dict(state_dict=a.state_dict(x=a.tensor(), y=b"(" + thing + b"l")),
+        a.state_dict(hyper_parameters=thing),
+    )[: 3 if container == "zip" else 2]:
+        path.write_bytes(write(body))
+        with pytest.raises(weights_convert.CheckpointError, match=rf"the pickle (asks for|would call) {named}"):
+            weights_convert.read_checkpoint(path)
+    assert not (tmp_path / "canary").exists()
+
+
 def test_a_refused_file_leaves_nothing_behind(tmp_path, capsys):
     from weights_convert.__main__ import main
 

@@ -48,6 +48,7 @@ class Contents:
         format (str): Which container it is, in words.
         tree: The object that was saved, with `Tensor` for tensors and inert records for the rest.
         meta (dict or None): ``__meta__`` of an .npz, ``__metadata__`` of a .safetensors.
+        refused (str): Why a state dict of this file may be refused, the first reason; empty if there is none.
         unpacked (int): Bytes of all members of a zip, inflated; 0 for what is no zip.
     """
 
@@ -55,6 +56,7 @@ class Contents:
     format: str
     tree: Any
     meta: Json | None = None
+    refused: str = ""
     unpacked: int = 0
 
 
@@ -78,11 +80,13 @@ def _read(source: Source) -> Contents:
         unpacked = sum(member.size for member in members.values())
         if npz.looks_like_npz(members):
             return Contents(source, npz.FORMAT, *npz.read_npz(members), unpacked=unpacked)
-        return Contents(source, torch_zip.FORMAT, torch_zip.read_torch_zip(members), unpacked=unpacked)
+        tree, refused = torch_zip.read_torch_zip(members)
+        return Contents(source, torch_zip.FORMAT, tree, refused=refused, unpacked=unpacked)
     if safetensors.looks_like_safetensors(source):
         return Contents(source, safetensors.FORMAT, *safetensors.read_safetensors(source))
     if head[257:262] == b"ustar":
-        return Contents(source, torch_tar.FORMAT, torch_tar.read_torch_tar(source))
+        tree, refused = torch_tar.read_torch_tar(source)
+        return Contents(source, torch_tar.FORMAT, tree, refused=refused)
     for start, sentence in _STRANGERS:
         if head.startswith(start):
             raise CheckpointError(sentence)
@@ -93,10 +97,11 @@ def _read_pickle(source: Source, head: bytes) -> Contents:
     if head[:1] not in (b"\x80", b"(", b"}", b"]", b"c"):
         raise CheckpointError("is not a checkpoint of any known kind (torch, safetensors, pickle, npz)")
     machine = Machine(source.view, allowed=ALLOWED | _storages_in_pickles(source))
-    first = machine.load()
+    first = machine.load(strict=False)
     if type(first) is int and first == torch_legacy.MAGIC:
-        return Contents(source, torch_legacy.FORMAT, torch_legacy.read_torch_legacy(source))
-    return Contents(source, "pickle", first)
+        tree, refused = torch_legacy.read_torch_legacy(source, strict=False)
+        return Contents(source, torch_legacy.FORMAT, tree, refused=refused)
+    return Contents(source, "pickle", first, refused=machine.refused)
 
 
 class _Slice:
@@ -118,7 +123,7 @@ def _storages_in_pickles(source: Source) -> dict[tuple[str, str], Rebuilder]:
         left[0] -= max(len(view), _MIN_STREAM)
         if left[0] < 0:
             raise CheckpointError("the pickle loads the same bytes again and again")
-        return torch_legacy.read_torch_legacy(_Slice(view))
+        return torch_legacy.read_torch_legacy(_Slice(view))[0]
 
     module, name = "torch.storage", "_load_from_bytes"
     return {(module, name): Rebuilder(f"{module}.{name}", load)}

@@ -28,7 +28,7 @@ def _key(key: Any) -> Any:
             if len(parts) > MAX_KEY_PARTS:
                 raise CheckpointError(f"the pickle uses a tuple of more than {MAX_KEY_PARTS} parts as a key")
         return tuple(map(_key, key))
-    if isinstance(key, Global):
+    if isinstance(key, Global) and not key.refused:
         return str(key)
     if not isinstance(key, _KEY_TYPES) or (isinstance(key, int) and not -(1 << 63) <= key < 1 << 64):
         raise CheckpointError(f"the pickle uses a {type(key).__name__} as a key")

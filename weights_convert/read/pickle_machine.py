@@ -14,7 +14,7 @@ from weights_convert.read.allow_list import ALLOWED
 from weights_convert.read.literals import decode
 from weights_convert.read.opcodes import MAX_DEPTH, OPERATIONS
 from weights_convert.read.placeholders import Global, Record, is_standard, nested
-from weights_convert.read.rebuild import rebuild
+from weights_convert.read.rebuild import rebuild, would_call
 
 #: Limits against bombs: how many steps any pickle may take, and how many more for each byte of its file.
 FREE_STEPS = 100_000
@@ -42,10 +42,23 @@ class Machine:
     ) -> None:
         self.data, self.position = data, 0
         self.persistent, self.allowed = persistent, allowed
+        self.refused, self._strict = "", True
         self.steps_left = FREE_STEPS + STEPS_PER_BYTE * (len(data) if stored_size is None else stored_size)
 
-    def load(self) -> Any:
-        """Run the pickle at `position` and return what it builds; `position` is after it."""
+    def load(self, *, strict: bool = True) -> Any:
+        """Run the pickle at `position` and return what it builds; `position` is after it.
+
+        Args:
+            strict (bool): Refuse a name of Python's own, and any call of what is not on the list. Otherwise they become
+                placeholders, the first of which is kept as `refused`: the caller looks where they are.
+        """
+        self._strict = strict
+        try:
+            return self._run()
+        except CheckpointError as error:
+            raise (CheckpointError(self.refused) if self.refused else error) from error.__cause__
+
+    def _run(self) -> Any:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
@@ -119,23 +132,32 @@ class Machine:
             raise CheckpointError("the pickle names a global by something that is not text")
         if (module, name) in self.allowed:
             return self.allowed[module, name]
-        if is_standard(module):
-            raise CheckpointError(
-                f"the pickle asks for {module}.{name}, which has no place in a checkpoint: do not trust this file"
-            )
-        return Global(module, name)
+        if not is_standard(module):
+            return Global(module, name)
+        sentence = f"the pickle asks for {module}.{name}, which has no place in a checkpoint: do not trust this file"
+        return Global(module, name, self._refuse(sentence))
+
+    def _refuse(self, sentence: str) -> str:
+        if self._strict:
+            raise CheckpointError(sentence)
+        self.refused = self.refused or sentence
+        return sentence
 
     def call(self, function: Any, args: Any) -> Any:
-        """Build what calling ``function`` would have given; only the allow-list's own builders are ever run."""
+        """Build what calling ``function`` would have given; only the allow-list's own rebuilders are ever run."""
         if not isinstance(args, tuple):
             raise CheckpointError("the pickle calls something with arguments that are not a tuple")
+        if isinstance(function, Global):
+            return Record(function, args, self._refuse(function.refused or would_call(function)))
         self.spend(sum(len(arg) for arg in args if isinstance(arg, (list, tuple, dict, set, frozenset, str, bytes))))
+        if self.refused and any(isinstance(arg, (Global, Record)) and arg.refused for arg in args):
+            raise CheckpointError(self.refused)
         return rebuild(function, args)
 
     def make(self, cls: Any, args: Any) -> Any:
         """Build what making an object of ``cls`` would have given."""
         if isinstance(cls, Global) and isinstance(args, tuple):
-            return Record(cls, args)
+            return Record(cls, args, cls.refused)
         return self.call(cls, args)
 
 

@@ -42,12 +42,18 @@ _MORE_STANDARD_MODULES = frozenset(
 
 
 class Global:
-    """A ``module.name`` that a pickle mentions and that is not on the allow-list: kept as two words."""
+    """A ``module.name`` that a pickle mentions and that is not on the allow-list: kept as two words.
 
-    __slots__ = ("module", "name")
+    Attributes:
+        module (str): The first word.
+        name (str): The second.
+        refused (str): Why a state dict that holds it is refused, a sentence; empty if it is not.
+    """
 
-    def __init__(self, module: str, name: str) -> None:
-        self.module, self.name = module, name
+    __slots__ = ("module", "name", "refused")
+
+    def __init__(self, module: str, name: str, refused: str = "") -> None:
+        self.module, self.name, self.refused = module, name, refused
 
     def __str__(self) -> str:
         return f"{self.module}.{self.name}"
@@ -62,12 +68,13 @@ class Record:
         state: What ``__setstate__`` or ``__dict__`` would have been given.
         entries (dict): Items set on it, for subclasses of dict.
         elements (list): Items appended to it, for subclasses of list.
+        refused (str): Why a state dict that holds it is refused: what would have been called for it.
     """
 
-    __slots__ = ("args", "cls", "elements", "entries", "state")
+    __slots__ = ("args", "cls", "elements", "entries", "refused", "state")
 
-    def __init__(self, cls: Global | str, args: tuple[Any, ...] = ()) -> None:
-        self.cls, self.args = cls, args
+    def __init__(self, cls: Global | str, args: tuple[Any, ...] = (), refused: str = "") -> None:
+        self.cls, self.args, self.refused = cls, args, refused
         self.state: Any = None
         self.entries: dict[Any, Any] = {}
         self.elements: list[Any] = []
@@ -107,10 +114,24 @@ def is_standard(module: str) -> bool:
     return top in sys.stdlib_module_names or top in _MORE_STANDARD_MODULES
 
 
+def first_refused(value: Any, seen: set[int]) -> Global | Record | None:
+    """Return the first thing in a value for which a state dict with it is refused, but for what was ``seen``."""
+    level = [value]
+    while level:
+        item = level.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, (Global, Record)) and item.refused:
+            return item
+        level += nested(item)
+    return None
+
+
 def nested(value: Any) -> list[Any]:
     """Return the values directly inside ``value``."""
     if isinstance(value, dict):
         return list(value.values())
     if isinstance(value, (list, tuple, set, frozenset)):
         return list(value)
-    return [value.args, value.state, value.entries, value.elements] if isinstance(value, Record) else []
+    return [value.cls, value.args, value.state, value.entries, value.elements] if isinstance(value, Record) else []

@@ -52,11 +52,12 @@ def view_of(root: Storage, offset: Any, numel: Any) -> Storage:
     return Storage(root.dtype, numel, lambda: root.bytes()[offset * root.itemsize :], free=root.release)
 
 
-def read_torch_legacy(source: Readable) -> Any:
-    """Return the object that ``torch.save`` was given, with `Tensor` for tensors.
+def read_torch_legacy(source: Readable, *, strict: bool = True) -> tuple[Any, str]:
+    """Return the object that ``torch.save`` was given, with `Tensor` for tensors, and what of it would be refused.
 
     Args:
         source (Source): The file, or anything with its ``view`` and ``release``.
+        strict (bool): Whether that is refused right here.
     """
     storages = _Storages()
     machine = Machine(source.view, persistent=storages.refer)
@@ -65,7 +66,8 @@ def read_torch_legacy(source: Readable) -> Any:
     if machine.load() != _PROTOCOL:
         raise CheckpointError("is a torch checkpoint of an unknown protocol")
     machine.load()  # sys_info: sizes and byte order of the writer; the storages are little-endian whatever it says
-    result = machine.load()
+    result = machine.load(strict=strict)
+    refused, machine.refused = machine.refused, ""
     names = machine.load()
     if not isinstance(names, list):
         raise CheckpointError("the list of storages is missing: the file is truncated or damaged")
@@ -77,7 +79,7 @@ def read_torch_legacy(source: Readable) -> Any:
     for storage in storages.roots.values():
         if not storage.placed and storage.numel:
             raise CheckpointError("a tensor's storage is missing: the file is truncated or damaged")
-    return result
+    return result, refused
 
 
 def _place(source: Readable, storage: Storage, position: int) -> int:

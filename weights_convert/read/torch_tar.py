@@ -25,8 +25,8 @@ _TENSOR_TYPES = {
 }
 
 
-def read_torch_tar(source: Source) -> Any:
-    """Return the object that ``torch.save`` was given, with `Tensor` for tensors."""
+def read_torch_tar(source: Source) -> tuple[Any, str]:
+    """Return what ``torch.save`` was given, with `Tensor` for tensors, and what of it would be refused."""
     members = _find_members(source)
     objects: dict[int, Storage | Tensor] = {}
     _read_storages(source, *members["storages"], objects)
@@ -41,7 +41,8 @@ def read_torch_tar(source: Source) -> Any:
         return objects[number]
 
     start, end = members["pickle"]
-    return Machine(source.view[start:end], persistent=persistent).load()
+    machine = Machine(source.view[start:end], persistent=persistent)
+    return machine.load(strict=False), machine.refused
 
 
 def _find_members(source: Source) -> dict[str, tuple[int, int]]:

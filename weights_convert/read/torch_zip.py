@@ -17,8 +17,8 @@ FORMAT = "torch zip"
 _A_PROGRAM = "is a {} archive, a program with weights in it; load it with {} and save its state_dict() with torch.save"
 
 
-def read_torch_zip(members: Mapping[str, Member]) -> Any:
-    """Return the object that ``torch.save`` was given, with `Tensor` for tensors.
+def read_torch_zip(members: Mapping[str, Member]) -> tuple[Any, str]:
+    """Return the object that ``torch.save`` was given, with `Tensor` for tensors, and what of it would be refused.
 
     Args:
         members (dict): From `weights_convert.read.zip_directory.read_directory`.
@@ -37,7 +37,8 @@ def read_torch_zip(members: Mapping[str, Member]) -> Any:
     pickled = members[f"{prefix}data.pkl"]
     if pickled.size > MAX_PICKLE:
         raise CheckpointError(f"data.pkl claims {pickled.size} bytes, more than {MAX_PICKLE}")
-    return Machine(pickled.read(), persistent=persistent, stored_size=pickled.stored_size).load()
+    machine = Machine(pickled.read(), persistent=persistent, stored_size=pickled.stored_size)
+    return machine.load(strict=False), machine.refused
 
 
 def _find_prefix(members):
