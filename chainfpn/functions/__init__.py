@@ -1,7 +1,6 @@
 """Differentiable operations on feature maps."""
 
-from chainfpn.functions._adaptive_avg_pool_2d import adaptive_avg_pool_2d
-from chainfpn.functions._adaptive_max_pool_2d import adaptive_max_pool_2d
+from chainfpn.functions._adaptive_pool_2d import adaptive_avg_pool_2d, adaptive_max_pool_2d
 from chainfpn.functions._convolution_2d import convolution_2d
 from chainfpn.functions._focal_loss import sigmoid_focal_loss
 from chainfpn.functions._gather import gather, gather_class
@@ -9,11 +8,8 @@ from chainfpn.functions._giou_loss import giou_loss
 from chainfpn.functions._losses import binary_cross_entropy, cross_entropy, smooth_l1_loss
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.functions._multi_scale_roi_align import multi_scale_roi_align
-from chainfpn.functions._ps_roi_align import ps_roi_align
-from chainfpn.functions._ps_roi_pool import ps_roi_pool
 from chainfpn.functions._resize import resize_bilinear, resize_nearest
-from chainfpn.functions._roi_align import roi_align
-from chainfpn.functions._roi_pool import roi_pool
+from chainfpn.functions._roi_ops import ps_roi_align, ps_roi_pool, roi_align, roi_pool
 from chainfpn.functions._scale_shift import scale_shift
 
 __all__ = [
