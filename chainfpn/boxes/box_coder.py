@@ -113,11 +113,11 @@ class LinearBoxCoder:
         """Apply distances to boxes.
 
         Args:
-            deltas (Variable or array): float, (R, 4 * K): K times (left, top, right, bottom) for every box.
+            deltas (Variable or array): As for :meth:`BoxCoder.decode`, but K times (left, top, right, bottom).
             reference (array): float, (R, 4), yxyx.
 
         Returns:
-            Variable or array: as deltas, but float32 at least, (R, K, 4), yxyx.
+            Variable or array: As of :meth:`BoxCoder.decode`.
         """
         deltas = _precise(deltas)
         concatenate = F.concat if isinstance(deltas, chainer.Variable) else backend.get_array_module(deltas).concatenate

@@ -63,20 +63,7 @@ class DefaultBoxGenerator:
         return tuple(2 + 2 * len(ratios) for ratios in self.aspect_ratios)
 
     def __call__(self, map_sizes: Sizes, image_size: Size, xp: Any) -> list[Array]:
-        """Make the boxes of all levels.
-
-        Args:
-            map_sizes (sequence of (int, int)): Height and width of each level's map.
-            image_size ((int, int)): Height and width of the images of the batch.
-            xp (module): numpy or cupy.
-
-        Returns:
-            list of array: float32, (H_l * W_l * A_l, 4), yxyx in image pixels; row-major, the A_l boxes of a place next
-            to each other.
-
-        Raises:
-            ValueError: if the number of maps is not the number of levels.
-        """
+        """Make the boxes of all levels, A_l at each place of level l: see :meth:`AnchorGenerator.__call__`."""
         if len(map_sizes) != self.n_levels:
             raise ValueError(f"DefaultBoxGenerator: map_sizes must have {self.n_levels} entries, got {len(map_sizes)}")
         image = xp.asarray(image_size, dtype=np.float32)  # (2,)

@@ -186,16 +186,10 @@ class DenseDetector(Detector):
         ]
 
     def losses(self, x: Variable, sizes: Sizes, gt_bboxes: Arrays, gt_classes: Arrays) -> Losses:
-        """Compute the losses of a prepared batch.
-
-        Args:
-            x (Variable): (B, 3, H, W).
-            sizes (list of (int, int)): Height and width of each image within the batch.
-            gt_bboxes (sequence of array): Per image, float, (R, 4), yxyx in pixels of the batch.
-            gt_classes (sequence of array): Per image, int32, (R,), class ids.
+        """Compute the losses of a prepared batch; the arguments are those of :meth:`FasterRCNN.losses`.
 
         Returns:
-            dict: Name to Variable, float32 or float64, ().
+            dict: What ``compute_loss`` of the subclass returns.
         """
         predictions, anchors = self._predict(x)
         return self.compute_loss(*predictions, anchors, gt_bboxes, gt_classes)

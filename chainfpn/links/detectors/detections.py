@@ -24,9 +24,9 @@ class DetectedObject(NamedTuple):
     bbox: Array
     label: int
     score: float
-    mask: Array | None = None
-    point: Array | None = None
-    point_score: Array | None = None
+    mask: Array | None
+    point: Array | None
+    point_score: Array | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

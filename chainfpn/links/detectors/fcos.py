@@ -91,6 +91,67 @@ class FCOSHead(chainer.Chain):
         return self.classification_head(hs), *self.regression_head(hs)
 
 
+def match_places(anchors: Arrays, gt_bbox: Array, radius: float) -> Array:
+    """Match each place with the ground truth box it has to find.
+
+    A place is positive for a box that it lies in, whose centre is less than ``radius`` strides away in both axes, and
+    whose farthest side is as far as its level is for. Of several boxes the smallest is chosen.
+
+    Args:
+        anchors (sequence of array): Per level, (N_l, 4), yxyx, squares as large as the stride.
+        gt_bbox (array): float, (R, 4), yxyx.
+        radius (float): Strides.
+
+    Returns:
+        array: int64, (N,), index of the ground truth box, or ``BACKGROUND``.
+
+    Source:
+        Tian et al. 2019, section 3.2; torchvision 0.14 ``FCOS.compute_loss``.
+    """
+    xp = backend.get_array_module(gt_bbox)
+    matched = []
+    for level, anchor in enumerate(anchors):
+        if not len(gt_bbox):
+            matched.append(xp.full(len(anchor), BACKGROUND, np.int64))
+            continue
+        y, x = 0.5 * (anchor[:, :2] + anchor[:, 2:]).astype(gt_bbox.dtype, copy=False).T  # (N_l,)
+        stride = (anchor[:, 3] - anchor[:, 1]).astype(gt_bbox.dtype, copy=False)  # (N_l,)
+        top, left, bottom, right = gt_bbox.T[:, :, None]  # (R, 1)
+        centre_y, centre_x = (gt_bbox[:, :2] + gt_bbox[:, 2:]).T[:, :, None] / 2
+        offset = xp.maximum(xp.abs(y - centre_y), xp.abs(x - centre_x))  # (R, N_l)
+        sides = y - top, x - left, bottom - y, right - x
+        nearest, farthest = (
+            choose(choose(sides[0], sides[1]), choose(sides[2], sides[3])) for choose in (xp.minimum, xp.maximum)
+        )
+        fits = (offset < radius * stride) & (nearest > 0)
+        if level > 0:
+            fits &= farthest > NEAREST * stride
+        if level < len(anchors) - 1:
+            fits &= farthest < FARTHEST * stride
+        area = (bottom - top) * (right - left)  # (R, 1)
+        rank = xp.where(fits, 1e8 - area, 0)  # (R, N_l); float32 takes areas that differ by a few pixels as equal
+        best = rank.argmax(axis=0)
+        matched.append(xp.where(fits.any(axis=0), best, BACKGROUND))
+    return xp.concatenate(matched)
+
+
+def centerness(distances: Array) -> Array:
+    """Compute how central places are in their boxes.
+
+    Args:
+        distances (array): float, (P, 4), left, top, right, bottom, > 0.
+
+    Returns:
+        array: dtype of distances, (P,), 1 in the centre, 0 at a side.
+
+    Source:
+        Tian et al. 2019, equation 3.
+    """
+    xp = backend.get_array_module(distances)
+    one, other = distances[:, :2], distances[:, 2:]  # (P, 2)
+    return xp.sqrt((xp.minimum(one, other) / xp.maximum(one, other)).prod(axis=1))
+
+
 class FCOS(DenseDetector):
     """Detect in one stage, without anchors to choose from.
 
@@ -176,64 +237,3 @@ class FCOS(DenseDetector):
             "box": giou_loss(found, target, divisor=n),
             "centerness": binary_cross_entropy(gather(centers, row), central, divisor=n),
         }
-
-
-def match_places(anchors: Arrays, gt_bbox: Array, radius: float) -> Array:
-    """Match each place with the ground truth box it has to find.
-
-    A place is positive for a box that it lies in, whose centre is less than ``radius`` strides away in both axes, and
-    whose farthest side is as far as its level is for. Of several boxes the smallest is chosen.
-
-    Args:
-        anchors (sequence of array): Per level, (N_l, 4), yxyx, squares as large as the stride.
-        gt_bbox (array): float, (R, 4), yxyx.
-        radius (float): Strides.
-
-    Returns:
-        array: int64, (N,), index of the ground truth box, or ``BACKGROUND``.
-
-    Source:
-        Tian et al. 2019, section 3.2; torchvision 0.14 ``FCOS.compute_loss``.
-    """
-    xp = backend.get_array_module(gt_bbox)
-    matched = []
-    for level, anchor in enumerate(anchors):
-        if not len(gt_bbox):
-            matched.append(xp.full(len(anchor), BACKGROUND, np.int64))
-            continue
-        y, x = 0.5 * (anchor[:, :2] + anchor[:, 2:]).astype(gt_bbox.dtype, copy=False).T  # (N_l,)
-        stride = (anchor[:, 3] - anchor[:, 1]).astype(gt_bbox.dtype, copy=False)  # (N_l,)
-        top, left, bottom, right = gt_bbox.T[:, :, None]  # (R, 1)
-        centre_y, centre_x = (gt_bbox[:, :2] + gt_bbox[:, 2:]).T[:, :, None] / 2
-        offset = xp.maximum(xp.abs(y - centre_y), xp.abs(x - centre_x))  # (R, N_l)
-        sides = y - top, x - left, bottom - y, right - x
-        nearest, farthest = (
-            choose(choose(sides[0], sides[1]), choose(sides[2], sides[3])) for choose in (xp.minimum, xp.maximum)
-        )
-        fits = (offset < radius * stride) & (nearest > 0)
-        if level > 0:
-            fits &= farthest > NEAREST * stride
-        if level < len(anchors) - 1:
-            fits &= farthest < FARTHEST * stride
-        area = (bottom - top) * (right - left)  # (R, 1)
-        rank = xp.where(fits, 1e8 - area, 0)  # (R, N_l); float32 takes areas that differ by a few pixels as equal
-        best = rank.argmax(axis=0)
-        matched.append(xp.where(fits.any(axis=0), best, BACKGROUND))
-    return xp.concatenate(matched)
-
-
-def centerness(distances: Array) -> Array:
-    """Compute how central places are in their boxes.
-
-    Args:
-        distances (array): float, (P, 4), left, top, right, bottom, > 0.
-
-    Returns:
-        array: dtype of distances, (P,), 1 in the centre, 0 at a side.
-
-    Source:
-        Tian et al. 2019, equation 3.
-    """
-    xp = backend.get_array_module(distances)
-    one, other = distances[:, :2], distances[:, 2:]  # (P, 2)
-    return xp.sqrt((xp.minimum(one, other) / xp.maximum(one, other)).prod(axis=1))
