@@ -42,6 +42,25 @@ CHAINER = (
         replace={"    _m, _k = A_shape": _FLOAT32 + "    _m, _k = A_shape"},
     ),
     Patch(
+        "chainer.functions.math.fix:fix",
+        since="NumPy 2.5",
+        needed_by="chainer: functions.fix, functions.fmod",
+        stand_in="numpy.trunc, which numpy.fix is deprecated for",
+        replace={"xp.fix(x)": "xp.trunc(x)"},
+    ),
+    Patch(
+        "chainer.links.activation.maxout:Maxout.__init__",
+        since="NumPy 2.5",
+        needed_by="chainer: links.Maxout with a function as initializer",
+        stand_in="views of another shape, where a shape is set",
+        replace={
+            "array.shape = (out_size, pool_size, in_size)": "array = array.reshape(out_size, pool_size, in_size)",
+            "array.shape = (out_size, pool_size)": "array = array.reshape(out_size, pool_size)",
+            "                array.shape = (linear_out_size, in_size)\n": "",
+            "                array.shape = linear_out_size,\n": "",
+        },
+    ),
+    Patch(
         "chainer.variable:Variable.debug_print",
         since="NumPy 2.0",
         needed_by="chainer: Variable.debug_print",

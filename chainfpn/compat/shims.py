@@ -137,9 +137,13 @@ class Patch(OnImport):
     replace: Mapping[str, str]
     applies: Callable[[], bool] | None = None
 
+    def is_needed(self) -> bool:
+        """Return whether this environment needs the patch."""
+        return self.applies() if self.applies else _reached(self.since)
+
     def enable(self) -> None:
         """Wait for the module where the patch is needed."""
-        if (self.applies or functools.partial(_reached, self.since))():
+        if self.is_needed():
             super().enable()
 
     def load(self, real: Loader, module: types.ModuleType) -> None:

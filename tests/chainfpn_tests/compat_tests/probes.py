@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import traceback
-import warnings  # noqa: F401  (for the probes)
+import warnings
 
 import numpy as np  # noqa: F401  (for the probes)
 import numpy.ma  # noqa: F401  (before a probe takes numpy.bool away)
@@ -81,6 +81,13 @@ np.testing.assert_allclose(np.exp(log_p.array), [[0.75, 0.5]])""",
 a = np.array([[1, 0], [0, 2]], 'e')
 c = chainer.functions.sparse_matmul(chainer.utils.to_coo(a), a)
 assert (c.dtype, c.array.tolist()) == (a.dtype, [[1, 0], [0, 4]])""",
+    "chainer.functions.math.fix:fix": "assert chainer.functions.fix(np.array([-1.5, 2.5])).array.tolist() == [-1, 2]",
+    "chainer.links.activation.maxout:Maxout.__init__": """
+def initialW(array): array[...] = np.arange(12).reshape(2, 2, 3)
+def initial_bias(array): array[...] = [[1, 2], [3, 4]]
+maxout = chainer.links.Maxout(3, 2, 2, initialW, initial_bias)
+assert (maxout.linear.W.array[3, 2], maxout.linear.b.array[2]) == (11, 3)
+""",
     "chainer.variable:Variable.debug_print": "assert 'device: CPU' in chainer.Variable(np.ones(1)).debug_print()",
     "chainer.serializers.hdf5:HDF5Deserializer.__call__": """
 import h5py
@@ -159,6 +166,7 @@ def enable_patches_but(name):
 
 if __name__ == "__main__":
     hide_what_is_gone()
+    warnings.simplefilter("error", DeprecationWarning)
     prepare = "if {name!r} == 'chainercv': without_metadata('chainercv')\nleave_out({name!r})\n"
     errors = {name: error_of(prepare.format(name=name) + code) for name, code in AT_IMPORT.items()}
     with_all = {code: error_of(code) for code in {*AT_IMPORT.values()}}
