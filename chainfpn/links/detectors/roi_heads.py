@@ -155,12 +155,10 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         return self.box_predictor(self.box_head(pooled))
 
     def pool(self, hs: Variables, bboxes: Arrays, sizes: Sizes, outsize: int) -> Variable:
-        """Pool the boxes of each image from the level that their size asks for.
+        """Pool the boxes of each image from the level that their size asks for; see also :meth:`forward`.
 
         Args:
-            hs (list of Variable): As for :meth:`forward`.
             bboxes (sequence of array): Per image, (R, 4), yxyx.
-            sizes (list of (int, int)): As for :meth:`forward`.
             outsize (int): Side of the grid.
 
         Returns:
@@ -202,12 +200,9 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         self, hs: Variables, proposals: Arrays, sizes: Sizes, gt_bboxes: Arrays, gt_classes: Arrays, *,
         masks: Arrays | None = None, points: Arrays | None = None, visible: Arrays = (),
     ) -> Losses:  # fmt: skip
-        """Compute the losses over a sample of the proposals.
+        """Compute the losses over a sample of the proposals; see also :meth:`forward`.
 
         Args:
-            hs (list of Variable): As for :meth:`forward`.
-            proposals (sequence of array): As for :meth:`forward`.
-            sizes (list of (int, int)): As for :meth:`forward`.
             gt_bboxes (sequence of array): Ground truth of each image, float, (R, 4), yxyx in pixels of the batch.
             gt_classes (sequence of array): int32, (R,), class ids > 0.
             masks (sequence of array or None): bool, (R, H, W), in pixels of the image; needs a ``mask_head``.
@@ -232,10 +227,7 @@ class RoIHeads(CheckedOptions, chainer.Chain):
     def sample_proposals(self, proposals: Arrays, gt_bboxes: Arrays, gt_classes: Arrays) -> list[SampledProposals]:
         """Match proposals, and the ground truth boxes as well, with the ground truth, and sample positives and others.
 
-        Args:
-            proposals (sequence of array): Per image, float, (R, 4), yxyx in pixels of the batch.
-            gt_bboxes (sequence of array): As for :meth:`losses`; the sample has their dtype.
-            gt_classes (sequence of array): As for :meth:`losses`.
+        The arguments are those of :meth:`losses`; the sample has the dtype of the ground truth.
 
         Returns:
             list of SampledProposals: Per image, in the order of the proposals.
@@ -280,11 +272,7 @@ class RoIHeads(CheckedOptions, chainer.Chain):
     ) -> list[RawDetections]:
         """Turn predictions into detections: softmax, decode, clip, threshold, NMS per class, keep the best.
 
-        Args:
-            logits (Variable): (R', K).
-            deltas (Variable): (R', 4K).
-            proposals (sequence of array): As for :meth:`forward`.
-            sizes (list of (int, int)): As for :meth:`forward`.
+        The arguments are what :meth:`forward` returns and was given.
 
         Returns:
             list of RawDetections: One per image.
