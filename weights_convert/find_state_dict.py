@@ -18,7 +18,13 @@ ENTRIES = (
     "model_state", "model", "net", "network", "teacher", "weights", "params", "module",
 )  # fmt: skip
 
+#: Where trainers keep tensors that are no weights.
+_NO_WEIGHTS = ("optim", "scheduler", "scaler", "rng", "callbacks", "hyper", "loops", "ema_optim")
+
 _MAX_WRAPS = 6
+#: Lists that are longer hold no state dicts; and no more state dicts of a file are tried than this.
+_MAX_ITEMS = 64
+_MAX_ENTRIES = 6
 _MAX_NAME = 1000
 _MAX_MODULES = 20_000
 
@@ -77,6 +83,33 @@ def find_state_dict(contents: Contents, entry: str | None = None) -> StateDict:
     return state
 
 
+def candidate_entries(contents: Contents) -> list[str]:
+    """Return where in a file there are state dicts, those first that are the likeliest to be meant.
+
+    Args:
+        contents (Contents): The file.
+
+    Returns:
+        list of str: As `find_state_dict` takes them, at most a few; empty if there are none.
+    """
+    found: list[tuple[tuple[int, int, int], str]] = []
+    level, seen = [("", contents.tree)], set[int]()
+    for depth in range(_MAX_WRAPS):
+        following = []
+        for path, value in level:
+            items = None if id(value) in seen else _mapping(value)
+            seen.add(id(value))
+            if items is None or any(word in path for word in _NO_WEIGHTS):
+                continue
+            n_tensors = sum(_tensor(item) is not None for item in items.values())
+            if n_tensors > 1 or _is_module(value):
+                ranks = [ENTRIES.index(key) for key in path.split("/") if key in ENTRIES]
+                found.append(((min(ranks, default=len(ENTRIES)), depth, -n_tensors), path))
+            following += [(f"{path}/{key}".lstrip("/"), item) for key, item in items.items() if not _is_module(value)]
+        level = following
+    return [path for _, path in sorted(found)[:_MAX_ENTRIES]]
+
+
 def _find(tree: Any, entry: str | None) -> tuple[StateDict, Any, dict[str, Any]]:
     """Return the state dict, what it was made of, and what else there is."""
     path: list[str] = []
@@ -106,6 +139,8 @@ def _mapping(value: Any) -> Mapping[Any, Any] | None:
     """Return the items of something that holds named things, or ``None``."""
     if isinstance(value, Record):
         return value.entries or value.attributes()
+    if isinstance(value, (list, tuple)) and len(value) <= _MAX_ITEMS:
+        return dict(enumerate(value))
     return value if isinstance(value, dict) else None
 
 
@@ -143,7 +178,9 @@ def _wrapper(tree: Any) -> Any:
     if any(_tensor(item) is not None for item in items.values()):
         return None
     seen = set[int]()  # of one thing under two names, the first name does
-    holders = [key for key, item in items.items() if _holds_tensors(item, seen)]
+    plain = [key for key, item in items.items() if not isinstance(item, (list, tuple))]
+    holders = [key for key in plain if _holds_tensors(items[key], seen)]
+    holders = holders or [key for key in items.keys() - plain if _holds_tensors(items[key], seen)]
     if len(holders) == 1:
         return holders[0]
     if not holders:

@@ -1,7 +1,8 @@
 """Match a checkpoint with a model: what becomes of every tensor, decided before any value is read."""
 
 import re
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -10,7 +11,7 @@ from weights_convert._typing import Json, PathLike, Shapes, Tensors
 from weights_convert.architectures import Candidate, candidates
 from weights_convert.arguments import count_class_ids, has_no_background, labels_from
 from weights_convert.errors import CheckpointError, ConversionError, error_context, printable
-from weights_convert.find_state_dict import find_state_dict
+from weights_convert.find_state_dict import candidate_entries, find_state_dict
 from weights_convert.layouts import Layout, find_layout
 from weights_convert.meta import own_meta
 from weights_convert.options import ANY_MODEL, Options
@@ -24,7 +25,15 @@ from weights_convert.rules import rename_each
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "updater/model:main/model/", "updater/model:main/")
 
 #: How a model's own names begin, which tells them from what a wrapper has put before them.
-_ROOTS = ("conv1.", "conv1/", "backbone.", "backbone/", "stem.", "extractor/", "encoder_q.", "base_encoder.")
+_ROOT = re.compile(
+    r"(?:^|(?<=[./]))(?:conv1|bn1|layer1|backbone|stem|extractor|encoder_q|base_encoder|features|Conv2d_1a_3x3|toplayer|fpn)[./]"
+)
+
+#: What stands beside the parameters of a model, and is none of its own.
+_STRAYS = (
+    (re.compile(r"(?:.*\.)?(?:n_averaged|num_updates|steps?|global_step|epoch|total_ops|total_params)"), "a counter"),
+    (re.compile(r"(?:.*[._])?(?:loss|losses|criterion|loss_fn|metrics?|accuracy|acc)\..*"), "of a loss or a metric"),
+)
 
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
 
@@ -62,12 +71,42 @@ class Match:
 
 
 def match_checkpoint(path: PathLike, options: Options) -> Match:
-    """Read a checkpoint's names and shapes and decide. Never raises for a misfit: see `require_fit`.
+    """Read a checkpoint's names and shapes and decide; of several state dicts, the best fit wins.
+
+    Never raises for a misfit: see `require_fit`.
 
     Raises:
         CheckpointError: if the file cannot be read, holds no state dict, or two tensors would get one name.
     """
     contents = open_checkpoint(path)
+    first = _try(contents, options)
+    entries = [] if options.entry or options.model == ANY_MODEL else candidate_entries(contents)
+    others = [] if _problems(first) == 0 or contents.refused else [entry for entry in entries if entry]
+    best = min([first, *(_try(contents, replace(options, entry=entry)) for entry in others)], key=_problems)
+    if isinstance(best, CheckpointError) or (best.report.model is None and isinstance(first, CheckpointError)):
+        raise best if isinstance(best, CheckpointError) else first  # type: ignore[misc]
+    others = [entry for entry in entries if entry != best.report.entry]
+    best.report.notes += [printable(f"other state dicts in the file: {', '.join(others)}")] if others else []
+    return best
+
+
+def _try(contents: Contents, options: Options) -> Match | CheckpointError:
+    try:
+        return _match(contents, options)
+    except CheckpointError as error:
+        return error
+
+
+def _problems(match: Match | CheckpointError) -> int:
+    """Return how much is wrong with a match: of equally wrong ones, the first is the best."""
+    if isinstance(match, CheckpointError):
+        return 1 << 30
+    report = match.report
+    wrong = (report.missing, report.unexpected, report.misshapen, report.refused)
+    return sum(map(len, wrong)) if report.model is not None else 1 << 29
+
+
+def _match(contents: Contents, options: Options) -> Match:
     report = Report(contents.source.name, contents.format)
     match = Match(contents, report, own_meta(contents), options.dtype)
     with error_context(contents.source.name):
@@ -115,12 +154,13 @@ def require_fit(match: Match) -> None:
 def _to_torchvision(tensors: Tensors, match: Match, options: Options) -> tuple[Tensors, Layout, bool]:
     """Return the tensors under torchvision's names, the layout they were in, and whether that is Chainer's."""
     report = match.report
-    tensors = strip_wrappers(tensors)
+    keep_all = options.model == ANY_MODEL
+    tensors = strip_wrappers(tensors if keep_all else _without_strays(tensors, report))
     if any("/" in name for name in tensors):
         tensors = dict(sorted(tensors.items()))  # Chainer saves in an order that changes from run to run
     layout = find_layout(tensors)
     if layout.name == "torchvision":
-        tensors = _without_common_prefix(tensors)
+        tensors = _without_prefix(tensors, report, keep_all=keep_all)
         layout = find_layout(tensors)
     report.layout = layout.name
     is_npz = match.contents.format == npz.FORMAT
@@ -134,15 +174,26 @@ def _to_torchvision(tensors: Tensors, match: Match, options: Options) -> tuple[T
     return tensors, layout, is_chainer
 
 
-def _without_common_prefix(tensors: Tensors) -> Tensors:
-    """Take off what stands before every name, such as the attribute a LightningModule keeps its network in."""
-    inside = tensors
-    while len(firsts := {re.split(r"(?<=[./])", name)[0] for name in inside}) == 1 and len(inside) > 1:
-        (first,) = firsts
-        inside = {name.removeprefix(first): tensor for name, tensor in inside.items()}
-        if any(name.startswith(_ROOTS) for name in inside):
-            tensors = inside
-    return tensors
+def _without_strays(tensors: Tensors, report: Report) -> Tensors:
+    """Leave out what is no parameter of the model: counters, losses, metrics, and mmcv's twins of averaged weights."""
+    averaged = {f"ema_{name.replace('.', '_')}" for name in tensors}
+    for name in tensors:
+        reason = next((why for pattern, why in _STRAYS if pattern.fullmatch(name)), "")
+        reason = "averaged, of another tensor (mmcv)" if name in averaged else reason
+        if reason:
+            report.dropped[name] = f"{reason}, not of the model"
+    return {name: tensor for name, tensor in tensors.items() if name not in report.dropped}
+
+
+def _without_prefix(tensors: Tensors, report: Report, *, keep_all: bool) -> Tensors:
+    """Take off what stands before a model's names, such as the attribute a LightningModule keeps its network in."""
+    starts = Counter(name[: match.start()] for name in tensors if (match := _ROOT.search(name)))
+    inside = {start: sum(name.startswith(start) for name in tensors) for start in starts}
+    start = max(inside, key=lambda start: (inside[start], -len(start)), default="")
+    if not start or inside[start] <= len(tensors) // 2 or (keep_all and inside[start] < len(tensors)):
+        return tensors
+    report.dropped |= {name: f"not under {start}, where the model is" for name in tensors if not name.startswith(start)}
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def strip_wrappers(tensors: Tensors) -> Tensors:

@@ -1,0 +1,86 @@
+"""The model is found as a person would find it: the best of several state dicts, behind any prefix, without strays."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import weights_convert
+from weights_convert.architectures.resnet import Trunk
+from weights_convert.architectures.shapes import linear
+
+
+def resnet18(n_class=5, value=0.0, prefix=""):
+    """Return a ResNet-18 of one value, as arrays by torch's names."""
+    shapes = Trunk("basic", (2, 2, 2, 2)).shapes() | linear("fc", 512, n_class)
+    return {f"{prefix}{name}": np.full(shape, value, "f2") for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Return a function that writes a pickle and converts it."""
+
+    def save(tree, **options):
+        with open(tmp_path / "model.pkl", "wb") as f:
+            pickle.dump(tree, f, 4)
+        return weights_convert.convert_arrays(tmp_path / "model.pkl", **options)
+
+    return save
+
+
+COUNTER, SCALES = np.array(3), np.ones(3, "f4")
+
+
+@pytest.mark.parametrize(
+    ("tree", "entry", "dropped"),
+    [
+        (lambda r: {"model": r(), "model_ema": {"n_averaged": COUNTER, **r(value=1, prefix="module.")}}, "model_ema",
+         {"n_averaged": "a counter, not of the model"}),
+        (lambda r: {"n_averaged": COUNTER, **r(value=1, prefix="module.")}, "",
+         {"n_averaged": "a counter, not of the model"}),
+        (lambda r: (r(value=1), 3), "0", {}),
+        (lambda r: [{"epoch": 3}, {"net": r(value=1)}], "1/net", {}),
+        (lambda r: {"state_dict": {"loss.weight": SCALES, "val_acc.total": COUNTER, **r(value=1, prefix="model.")}},
+         "state_dict", {"loss.weight": "of a loss or a metric, not of the model",
+                        "val_acc.total": "of a loss or a metric, not of the model"}),
+        (lambda r: {**r(value=1, prefix="net.encoder."), "net.projector.weight": SCALES}, "",
+         {"projector.weight": "not under encoder., where the model is"}),
+        (lambda r: {**r(value=1), **{f"ema_{k.replace('.', '_')}": v for k, v in r().items()}}, "", None),
+        (lambda r: {"state_dict": {"odd.weight": SCALES}, "backup": r(value=1), "optimizer": {"m": r()}}, "backup", {}),
+        (lambda r: {"a": {"x.weight": SCALES, "y.weight": SCALES}, "b": r(value=1)}, "b", {}),
+    ],
+)  # fmt: skip
+def test_the_model_is_found(save, tree, entry, dropped):
+    arrays, meta, report = save(tree(resnet18))
+    assert (meta["model"], meta["arguments"], report.entry) == ("resnet18", {"n_class": 5}, entry)
+    assert len(arrays) == 102
+    assert {float(array.flat[0]) for array in arrays.values()} == {1.0}
+    if dropped is None:
+        assert set(report.dropped.values()) == {"averaged, of another tensor (mmcv), not of the model"}
+        assert len(report.dropped) == 102
+    else:
+        assert report.dropped == dropped
+
+
+def test_the_report_says_which_others_there_were(save):
+    _, _, report = save({"model": resnet18(), "teacher": resnet18(), "epoch": 1})
+    assert report.entry == "model"
+    assert "other state dicts in the file: teacher" in report.notes
+    arrays, _, report = save({"runs": [resnet18(), resnet18(value=2)]}, entry="runs/1")
+    assert report.entry == "runs/1"
+    assert arrays["fc/b"].tolist() == [2] * 5
+
+
+def test_what_fits_no_model_is_not_chosen(save):
+    odd = {"x.weight": SCALES, "y.weight": SCALES}
+    with pytest.raises(
+        weights_convert.CheckpointError, match=r"several sets of tensors \(netG, netD\); say which with --entry"
+    ):
+        save({"netG": odd, "netD": dict(odd)})
+
+
+def test_leaf_by_leaf_nothing_is_left_out(save):
+    tree = {"n_averaged": COUNTER, "loss.weight": SCALES, "module.x.weight": SCALES}
+    arrays, _, report = save(tree, model="any")
+    assert set(arrays) == {"n_averaged", "loss/gamma", "module/x/gamma"}
+    assert report.dropped == {}
