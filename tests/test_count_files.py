@@ -1,0 +1,16 @@
+"""A Faster R-CNN is read in few files: what runs in a training step and in ``predict``, kernels left out."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "count_files.py"
+
+
+def test_few_files_run():
+    done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, check=True)
+    counts = {name: int(n) for name, n in re.findall(r"^\| (.+?) \| (\d+) \|$", done.stdout, re.MULTILINE)}
+    assert counts.keys() == {"building", "a training step", "`predict`"}
+    assert counts["a training step"] <= 25
+    assert counts["`predict`"] <= 20
