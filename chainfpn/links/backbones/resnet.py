@@ -173,18 +173,8 @@ class ResNet(Classifier):
         norm: Callable = BatchNormalization,
     ) -> None:
         super().__init__()
-        if len(replace_stride_with_dilation) != 3:
-            raise ValueError(
-                f"ResNet: replace_stride_with_dilation must have 3 entries, got {replace_stride_with_dilation!r}"
-            )
         inside = {"groups": groups, "width_per_group": width_per_group, "stride_in_1x1": stride_in_1x1}
-        if block is BasicBlock:
-            plain = inside == {"groups": 1, "width_per_group": 64, "stride_in_1x1": False}
-            if not plain or any(replace_stride_with_dilation):
-                options = "groups, width_per_group, stride_in_1x1 and replace_stride_with_dilation"
-                got = (inside, replace_stride_with_dilation)
-                raise InvalidArgument("ResNet", options, "left at their defaults with a BasicBlock", got)
-            inside = {}
+        _check_options(block, inside, replace_stride_with_dilation)
         self.n_class = n_class
         self.out_channels = tuple(64 * 2**i * block.expansion for i in range(4))
         with self.init_scope():
@@ -199,7 +189,7 @@ class ResNet(Classifier):
                 first, dilate = dilate, dilate * 2 if instead_of_stride else dilate
                 blocks = []
                 for k in range(n):
-                    more = inside if block is BasicBlock else {**inside, "dilate": dilate if k else first}
+                    more = {} if block is BasicBlock else {**inside, "dilate": dilate if k else first}
                     blocks.append(block(in_channels, 64 * 2**i, stride=1 if k else stride, norm=norm, **more))
                     in_channels = self.out_channels[i]
                 setattr(self, f"layer{i + 1}", IndexedSequential(*blocks))
@@ -210,6 +200,18 @@ class ResNet(Classifier):
                 if isinstance(link, ResidualBlock):
                     gamma = link.last_norm.gamma
                     getattr(gamma, "array", gamma)[...] = 0
+
+
+def _check_options(block, inside, replace_stride_with_dilation):
+    if len(replace_stride_with_dilation) != 3:
+        raise ValueError(
+            f"ResNet: replace_stride_with_dilation must have 3 entries, got {replace_stride_with_dilation!r}"
+        )
+    plain = inside == {"groups": 1, "width_per_group": 64, "stride_in_1x1": False}
+    if block is BasicBlock and (not plain or any(replace_stride_with_dilation)):
+        options = "groups, width_per_group, stride_in_1x1 and replace_stride_with_dilation"
+        value, got = (inside, replace_stride_with_dilation), f"{inside}, {replace_stride_with_dilation!r}"
+        raise InvalidArgument("ResNet", options, "left at their defaults with a BasicBlock", value, got=got)
 
 
 class ResNet18(ResNet):
