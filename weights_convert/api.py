@@ -10,7 +10,7 @@ import numpy as np
 
 from weights_convert import files
 from weights_convert._typing import Array, Json, PathLike
-from weights_convert.arguments import check_arguments, check_by_building
+from weights_convert.arguments import assumptions, check_arguments, check_by_building
 from weights_convert.check import check_against_torch, check_written
 from weights_convert.errors import CheckpointError, error_context
 from weights_convert.find_state_dict import find_state_dict
@@ -214,6 +214,7 @@ def _prepare(path: PathLike, options: Options) -> Iterator[tuple[Match, Callable
             if (published := published_model(digest.result())) and published[1].get("norm_eps") == 0:
                 report.notes.append("batch-norm eps is 0: torchvision runs this published file so")
             report.arguments = result["arguments"]
+            report.assumed = assumptions(result["model"], result)
             if result["model"] not in (None, report.model):
                 report.ambiguous_with = sorted({str(report.model), *report.ambiguous_with} - {result["model"]})
                 report.model = result["model"]

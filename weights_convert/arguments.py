@@ -6,7 +6,7 @@ from typing import Any
 from weights_convert._typing import Json, Shape, Shapes
 from weights_convert.architectures.detectors import DEFAULTS
 from weights_convert.errors import CheckpointError
-from weights_convert.known_models import build
+from weights_convert.known_models import build, builder_arguments, is_detector
 
 #: Arguments that shapes tell in full.
 _TOLD_BY_SHAPES = ("depth", "stages", "fpn_channels", "head_channels", "n_keypoint", "n_class")
@@ -118,6 +118,16 @@ def _check_anchors(model: str, arguments: Json, n_anchors: int | None) -> None:
         found = " or ".join(str(count * len(ratios)) for count in sorted(counts))
         way = "--meta anchor_sizes (a list per level) and aspect_ratios must say which"
         raise CheckpointError(f"the weights have {n_anchors} anchors a place, not {found}; {way}")
+
+
+def assumptions(model: str | None, meta: Json) -> list[str]:
+    """Return what a detector will do that neither its weights nor its ``__meta__`` say."""
+    if model is None or not is_detector(model):
+        return []
+    sizes = {"min_size": 320 if "_320_" in model else 800, "max_size": 640 if "_320_" in model else 1333}
+    known = builder_arguments(model)
+    found = [f"{key} {value}" for key, value in sizes.items() if key in known and key not in meta["arguments"]]
+    return found + ([] if meta.get("label_names") else ["no label names"])
 
 
 def check_by_building(model: str, arguments: Json, shapes: Mapping[str, Shape]) -> None:

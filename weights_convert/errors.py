@@ -1,6 +1,6 @@
 """What goes wrong with a checkpoint, always as one readable sentence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -9,19 +9,33 @@ if TYPE_CHECKING:
 
 
 class CheckpointError(ValueError):
-    """A file that cannot be read as a checkpoint, or that must not be trusted."""
+    """A file that cannot be read as a checkpoint, or that must not be trusted.
+
+    Attributes:
+        file (str or None): The file's name.
+        names (tuple of str): The tensors it is about, by their names in the file.
+    """
+
+    def __init__(self, message: str, *, file: str | None = None, names: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.file, self.names = file, tuple(names)
 
 
 class ConversionError(CheckpointError):
     """A checkpoint that was read well but does not fit the model it is for.
 
     Attributes:
-        report (Report): What was mapped, dropped, missing and unexpected.
+        report (Report): What was mapped, dropped, missing, unexpected and misshapen.
+        missing (list of str): Names that the model needs and the file lacks.
+        unexpected (list of str): Names that the file has and the model has no place for.
+        misshapen (dict): ``{name: [shape in the file, shape in the model]}``.
     """
 
-    def __init__(self, message: str, report: "Report | None" = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, report: "Report") -> None:
+        names = [*report.missing, *report.unexpected, *report.misshapen, *report.refused]
+        super().__init__(message, file=report.source, names=names)
         self.report = report
+        self.missing, self.unexpected, self.misshapen = report.missing, report.unexpected, report.misshapen
 
 
 def printable(text: str, limit: int = 400) -> str:
@@ -36,7 +50,7 @@ def error_context(name: str) -> Iterator[None]:
     try:
         yield
     except CheckpointError as error:
-        raise CheckpointError(f"{name}: {printable(str(error))}") from error
+        raise CheckpointError(f"{name}: {printable(str(error))}", file=name, names=error.names) from error
 
 
 @contextmanager

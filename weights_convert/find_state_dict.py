@@ -172,6 +172,8 @@ def _wrapper(tree: Any) -> Any:
     items = _mapping(tree)
     if items is None:
         raise CheckpointError(f"holds a {type(tree).__name__} where a state dict belongs")
+    if {"state", "param_groups"} <= items.keys():
+        raise CheckpointError("holds the state of an optimizer (param_groups) and no weights")
     for key in ENTRIES:
         if key in items and _holds_tensors(items[key], set()):
             return key

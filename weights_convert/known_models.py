@@ -9,7 +9,16 @@ from chainfpn.models import registry
 from chainfpn.models._record import COCO_CLASS_IDS, URL, WORDS
 from weights_convert.errors import CheckpointError
 
-__all__ = ["COCO_CLASS_IDS", "URL", "build", "builder_arguments", "fingerprints", "published_files", "published_model"]
+__all__ = [
+    "COCO_CLASS_IDS",
+    "URL",
+    "build",
+    "builder_arguments",
+    "fingerprints",
+    "is_detector",
+    "published_files",
+    "published_model",
+]
 
 #: What builders take that is not an argument of a file: which weights to take, and what has an entry of its own.
 _NOT_ARGUMENTS = {"pretrained_model", "pretrained_backbone", "label_names"}
@@ -24,6 +33,11 @@ def builder_arguments(name: str) -> frozenset[str]:
     if "n_class" in found:
         found -= _OF_CLASSIFIERS
     return found - ({"stride_in_1x1"} if "mobilenet" in name else set())  # it has no such convolution
+
+
+def is_detector(name: str) -> bool:
+    """Return whether a model is a detector."""
+    return name in registry.MODELS and registry.MODELS[name].task == "detection"
 
 
 def published_files() -> dict[str, str]:

@@ -12,6 +12,7 @@ from weights_convert.architectures import Candidate, candidates
 from weights_convert.arguments import count_class_ids, has_no_background, labels_from
 from weights_convert.errors import CheckpointError, ConversionError, error_context, printable
 from weights_convert.find_state_dict import candidate_entries, find_state_dict
+from weights_convert.known_models import is_detector
 from weights_convert.layouts import Layout, find_layout
 from weights_convert.meta import own_meta
 from weights_convert.options import ANY_MODEL, Options
@@ -122,6 +123,10 @@ def _match(contents: Contents, options: Options) -> Match:
         _refuse(named, report)
         _fit(named, {new: tensors[name] for name, (_, new) in new_names.items()}, options, match)
         report.arguments |= layout.arguments
+        names = [name for name, _ in new_names.values()] + report.allowed
+        for glob in options.drop:
+            if not any(fnmatchcase(name, glob) for name in names):
+                raise CheckpointError(f"--drop {glob}: nothing is called so")
         _settle_arguments(match, layout, (options.meta or {}).get("labels_from"))
         if layout.any_trunk and report.model is not None:
             report.model = report.model.replace("_resnet50_", "_resnet_")
@@ -147,7 +152,10 @@ def require_fit(match: Match) -> None:
         remedy = f"--model {ANY_MODEL} converts it leaf by leaf"
         raise ConversionError(f"{report.source}: is none of the models known here ({near}); {remedy}", report)
     if not report.fits:
-        problems = [f"{report.source}: does not fit {report.model}", *report.problems()]
+        heads = {name.split("/")[0] for name in report.missing}
+        only_head = len(report.problems()) == len(report.missing) and len(heads) == 1
+        remedy = f"; --allow-missing '{heads.pop()}/*' converts it without" if only_head else ""
+        problems = [f"{report.source}: does not fit {report.model}{remedy}", *report.problems()]
         raise ConversionError("\n".join(problems), report)
 
 
@@ -229,11 +237,16 @@ def _select(
         elif options.only is not None and not name.startswith(options.only):
             report.dropped[name] = f"not under --only {options.only}"
         elif new in named:
-            raise CheckpointError(f"{origin[new]} and {source} would both become {new}")
+            raise CheckpointError(f"{origin[new]} and {source} would both become {new}", names=(origin[new], source))
         else:
             named[new], origin[new] = tensors[source], source
+    if options.only is not None and not any(name.startswith(options.only) for name, _ in new_names.values()):
+        raise CheckpointError(f"--only {options.only}: nothing begins so")
     if not named:
         raise CheckpointError("nothing is left to convert")
+    for old, new in options.pairs:
+        if not any(name.startswith(old) for name, _ in new_names.values()):
+            raise CheckpointError(f"--rename {old}={new}: nothing begins so")
     return named, origin
 
 
@@ -280,8 +293,11 @@ def _fit(named: Tensors, whole: Tensors, options: Options, match: Match) -> None
     found = sorted(candidates(everything) + candidates(shapes), key=lambda c: c.distance(shapes))
     wanted = [c for c in found if options.model in (None, c.builder)]
     if not wanted and options.model is not None:
-        others = ", ".join(dict.fromkeys(c.builder for c in found)) or "no model known here"
-        raise CheckpointError(f"has not the names of {options.model}, but of {others}")
+        others = list(dict.fromkeys(c.builder for c in found))
+        shown = ", ".join(others) or "no model known here"
+        raise CheckpointError(
+            f"has not the names of {options.model}, but of {shown}{_other_kind(options.model, others)}"
+        )
     if not wanted or (options.model is None and _is_far(wanted[0], everything)):
         report.nearest = list({c.builder: _nearest(c, shapes) for c in reversed(found)}.values())[::-1][:3]
         return
@@ -292,6 +308,14 @@ def _fit(named: Tensors, whole: Tensors, options: Options, match: Match) -> None
     _compare(candidate, shapes, options, report)
     n = sum(shapes.get(name) == shape for name, shape in candidate.shapes.items())
     report.why = f"{n} of the {len(candidate.shapes)} tensors of {candidate.builder} are there, by name and shape"
+
+
+def _other_kind(model: str, others: list[str]) -> str:
+    """Return what to do with the weights of a trunk where a whole was asked for, or the other way round."""
+    kinds = {is_detector(other) for other in others}
+    if is_detector(model) and kinds == {False}:
+        return ": a trunk's weights, which pretrained_backbone takes"
+    return ": a whole detector's weights, not a trunk's" if kinds == {True} and not is_detector(model) else ""
 
 
 def _is_far(candidate: Candidate, shapes: Shapes) -> bool:

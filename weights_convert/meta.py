@@ -53,26 +53,38 @@ def parse_key_values(pairs: Iterable[str]) -> Json:
     """Read options that are given as texts.
 
     Args:
-        pairs (iterable of str): ``KEY=VALUE`` each; a value is JSON, a Python literal, or text. The value of
-            ``label_names`` is names with commas between them, or the name of a data set.
+        pairs (iterable of str): ``KEY=VALUE`` each, or ``@`` and the path of a JSON object. A value is JSON, a Python
+            literal, or text; that of ``label_names`` is names with commas between them, or the name of a data set.
 
     Returns:
         dict: The values by key.
 
     Raises:
-        CheckpointError: if a text has no key or no ``=``.
+        CheckpointError: if a text has no key or no ``=``, or a file is no JSON object.
 
     Example:
         >>> parse_key_values(["min_size=600", "label_names=cat,dog", "rules=chainercv"])
         {'min_size': 600, 'label_names': ['cat', 'dog'], 'rules': 'chainercv'}
     """
-    result = {}
+    result: Json = {}
     for pair in pairs:
+        if pair.startswith("@"):
+            result |= _read_settings(pair[1:])
+            continue
         key, equals, text = pair.partition("=")
         if not equals or not key:
             raise CheckpointError(f"--meta takes KEY=VALUE, got {pair!r}")
         result[key] = _parse_value(key, text)
     return result
+
+
+def _read_settings(path: str) -> Json:
+    sentence = f"--meta @{path}: must be a JSON file that can be read"
+    with translate((OSError, ValueError, RecursionError), sentence), open(path, encoding="utf-8") as file:
+        settings = json.load(file)
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"--meta @{path}: must hold a JSON object, got {type(settings).__name__}")
+    return settings
 
 
 def _parse_value(key: str, text: str) -> Any:

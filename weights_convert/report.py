@@ -33,6 +33,7 @@ class Report:
         refused (dict): ``{name: reason}``: what stands where a tensor should.
         notes (list of str): Numeric steps and anything else a careful reader wants to know.
         nearest (list): ``[builder, number of names that differ, first names that do]``, where the model is not clear.
+        assumed (list of str): What weights cannot say and nobody has said, such as ``"min_size 800"``.
         written (str or None): The file that was written.
     """
 
@@ -53,6 +54,7 @@ class Report:
     refused: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     nearest: list[Any] = field(default_factory=list)
+    assumed: list[str] = field(default_factory=list)
     written: str | None = None
 
     @property
@@ -96,6 +98,7 @@ class Report:
         lines += self._sections()
         for builder, n, first in self.nearest:
             lines.append(f"  nearest     {builder}: {n} names differ, first {', '.join(first)}")
+        lines += [f"  assumed     {', '.join(self.assumed)}"] if self.assumed else []
         return "\n".join(lines + ([f"  written     {self.written}"] if self.written else []))
 
     def _sections(self) -> list[str]:

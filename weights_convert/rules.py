@@ -73,7 +73,7 @@ def rename_each(tensors: Tensors, new_name: Callable[[str], str | None]) -> Tens
     for key, tensor in tensors.items():
         new = new_name(key)
         if new in result:
-            raise CheckpointError(f"{origin[new]} and {key} would both become {new}")
+            raise CheckpointError(f"{origin[new]} and {key} would both become {new}", names=(origin[new], key))
         if new is not None:
             result[new], origin[new] = tensor, key
     return result

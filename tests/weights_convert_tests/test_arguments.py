@@ -1,5 +1,6 @@
 """What follows from shapes agrees with the arguments, and a builder's own rules hold, before anything is written."""
 
+import json
 import re
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import weights_convert
 from chainfpn import models
 from weights_convert import known_models
+from weights_convert.__main__ import main
 from weights_convert.architectures.resnet import Trunk
 from weights_convert.architectures.shapes import linear
 
@@ -25,6 +27,7 @@ def checkpoints(tmp_path_factory):
         "fcos": ("fcos_resnet_fpn", {"n_fg_class": 2}),
         "nine": ("fasterrcnn_resnet_fpn", {"n_fg_class": 1, "head_channels": 8, "anchor_sizes": NINE}),
         "faster": ("fasterrcnn_resnet_fpn", {"n_fg_class": 2, "head_channels": 8}),
+        "group": ("fasterrcnn_resnet_fpn", {"n_fg_class": 2, "head_channels": 8, "norm": "group"}),
     }
     for name, (builder, arguments) in cases.items():
         shapes = known_models.build(builder, SMALL | arguments)
@@ -103,6 +106,39 @@ def test_nine_anchors_are_kept_with_their_sizes(checkpoints, tmp_path):
     assert report.arguments["anchor_sizes"] == NINE
     assert [list(sizes) for sizes in model.rpn.anchor_generator.sizes] == NINE
     assert model.roi_heads.detections_per_img == 20
+
+
+def test_a_trunk_with_group_normalization_needs_no_word(checkpoints, tmp_path):
+    model, report = convert(checkpoints / "group.npz", tmp_path)
+    assert report.arguments["norm"] == "group"
+    assert type(model.backbone.body.bn1).__name__ == "GroupNormalization"
+
+
+def test_what_is_assumed_is_told(checkpoints, tmp_path):
+    _, report = convert(checkpoints / "faster.npz", tmp_path)
+    assert report.assumed == ["min_size 800", "max_size 1333", "no label names"]
+    assert report.to_text().splitlines()[-2] == "  assumed     min_size 800, max_size 1333, no label names"
+    _, report = convert(checkpoints / "faster.npz", tmp_path, min_size=600, label_names=["a", "b"])
+    assert report.assumed == ["max_size 1333"]
+
+
+def test_settings_come_from_a_file(checkpoints, tmp_path):
+    settings = {
+        "box_score_thresh": 0.3,
+        "rpn_nms_thresh": 0.6,
+        "image_mean": [0, 0, 0],
+        "bbox_reg_weights": [1, 1, 2, 2],
+    }
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    assert main([str(checkpoints / "faster.npz"), str(tmp_path / "x.npz"), "--meta", f"@{tmp_path}/settings.json"]) == 0
+    model = models.load(tmp_path / "x.npz")
+    assert (model.roi_heads.score_thresh, model.rpn.nms_thresh) == (0.3, 0.6)
+    assert list(model.preprocess.mean) == [0, 0, 0]
+    (tmp_path / "settings.json").write_text("[1]")
+    with pytest.raises(weights_convert.CheckpointError, match=r"settings\.json: must hold a JSON object, got list"):
+        weights_convert.parse_key_values([f"@{tmp_path}/settings.json"])
+    with pytest.raises(weights_convert.CheckpointError, match="must be a JSON file that can be read"):
+        weights_convert.parse_key_values(["@nowhere.json"])
 
 
 def write_detectron2(path):

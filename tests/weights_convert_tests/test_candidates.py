@@ -79,6 +79,21 @@ def test_what_fits_no_model_is_not_chosen(save):
         save({"netG": odd, "netD": dict(odd)})
 
 
+def test_an_optimizer_alone_is_called_one(save):
+    with pytest.raises(weights_convert.CheckpointError, match="holds the state of an optimizer"):
+        save({"state": {0: {"exp_avg": SCALES}, 1: {"exp_avg": SCALES}}, "param_groups": [{"lr": 0.1}]})
+
+
+def test_a_missing_head_says_how_to_do_without(save):
+    trunk = {name: array for name, array in resnet18().items() if not name.startswith("fc.")}
+    with pytest.raises(
+        weights_convert.ConversionError, match=r"resnet18; --allow-missing 'fc/\*' converts it without\n"
+    ):
+        save(trunk)
+    arrays, _, _ = save(trunk, allow_missing=["fc/*"])
+    assert len(arrays) == 100
+
+
 def test_leaf_by_leaf_nothing_is_left_out(save):
     tree = {"n_averaged": COUNTER, "loss.weight": SCALES, "module.x.weight": SCALES}
     arrays, _, report = save(tree, model="any")

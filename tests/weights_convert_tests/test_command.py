@@ -73,7 +73,10 @@ def test_everything_that_does_not_fit_is_named_at_once(tmp_path, capsys):
         "bad.pth: layer1/0/conv1/W is missing",
         "bad.pth: extra/W is in the file, the model has no place for it",
     ]
-    assert error.value.report.missing == ["layer1/0/conv1/W"]
+    assert error.value.missing == error.value.report.missing == ["layer1/0/conv1/W"]
+    assert (error.value.file, error.value.unexpected) == ("bad.pth", ["extra/W"])
+    assert error.value.misshapen == {"layer2/0/bn1/beta": [[7], [128]]}
+    assert set(error.value.names) == {"layer1/0/conv1/W", "extra/W", "layer2/0/bn1/beta"}
     assert main([str(path)]) == 1
     out, err = capsys.readouterr()
     assert "misshapen   1: layer2/0/bn1/beta: (7,) in the file, (128,) in the model" in out
@@ -180,6 +183,10 @@ def test_an_unknown_model_is_told_with_the_nearest(tmp_path, capsys):
         (["--rename", "fc/W=fc/b"], "would both become fc/b"),
         (["--model", "resnet50"], "has not the names of resnet50, but of resnet18"),
         (["--drop", "*"], "nothing is left to convert"),
+        (["--drop", "zzz*"], "net.pth: --drop zzz*: nothing is called so"),
+        (["--rename", "foo=bar"], "net.pth: --rename foo=bar: nothing begins so"),
+        (["--only", "foo/"], "net.pth: --only foo/: nothing begins so"),
+        (["--model", "fasterrcnn_resnet50_fpn"], "of resnet18: a trunk's weights, which pretrained_backbone takes"),
         (["--entry", "ema"], "has no entry 'ema'"),
     ],
 )

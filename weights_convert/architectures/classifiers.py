@@ -1,5 +1,7 @@
 """ResNet classifiers, and kuangliu's pyramid and RetinaNet, which have names of their own."""
 
+from dataclasses import replace
+
 from weights_convert._typing import AnyShapes, Described
 from weights_convert.architectures.resnet import Trunk, find_trunk
 from weights_convert.architectures.shapes import conv, linear, size_of
@@ -13,8 +15,9 @@ def describe_resnet(shapes: AnyShapes) -> Described:
     trunk = find_trunk(shapes)
     if trunk is None or trunk.name is None or trunk.n_stages != 4:
         return None
+    name, trunk = trunk.name, replace(trunk, statistics=True)
     n_class = size_of(shapes, "fc.weight", default=1000)
-    return trunk.name, {"n_class": n_class}, trunk.shapes() | linear("fc", trunk.channels(4), n_class)
+    return name, {"n_class": n_class}, trunk.shapes() | linear("fc", trunk.channels(4), n_class)
 
 
 def describe_kuangliu_fpn(shapes: AnyShapes) -> Described:

@@ -113,11 +113,12 @@ def describe_rcnn(shapes: AnyShapes) -> Described:
 def _unlike_defaults(trunk: Trunk, stages: list[int], width: int, head: int = 1024) -> Json:
     depth = trunk.depth if trunk.name == f"resnet{trunk.depth}" else trunk.name
     found = {"depth": depth, "stages": stages, "fpn_channels": width, "head_channels": head}
-    return {key: value for key, value in found.items() if value != DEFAULTS[key]}
+    group = {} if trunk.statistics else {"norm": "group"}
+    return {key: value for key, value in found.items() if value != DEFAULTS[key]} | group
 
 
 def _name(kind: str, normed: bool, arguments: Json) -> str:
-    usual = not set(arguments) & {*DEFAULTS, "p6_from_trunk"}
+    usual = not set(arguments) & {*DEFAULTS, "p6_from_trunk", "norm"}
     return f"{kind}_{'resnet50' if usual else 'resnet'}_fpn{'_v2' if normed else ''}"
 
 

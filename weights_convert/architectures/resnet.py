@@ -35,12 +35,14 @@ class Trunk:
         blocks (tuple of int): How many blocks each stage has; one to four stages.
         groups (int): Of the 3x3 in a bottleneck.
         width (int): Channels of the 3x3 in the first stage.
+        statistics (bool): Whether its norms have running statistics, as a batch's have and a group's have not.
     """
 
     kind: str
     blocks: tuple[int, ...]
     groups: int = 1
     width: int = 64
+    statistics: bool = True
 
     @property
     def depth(self) -> int | None:
@@ -64,7 +66,7 @@ class Trunk:
 
     def shapes(self, prefix: str = "") -> Shapes:
         """Return ``{name: shape}`` of every tensor, in torchvision's names."""
-        shapes = conv(f"{prefix}conv1", 3, 64, 7) | norm(f"{prefix}bn1", 64)
+        shapes = conv(f"{prefix}conv1", 3, 64, 7) | norm(f"{prefix}bn1", 64, statistics=self.statistics)
         channels = 64
         for stage, n_blocks in enumerate(self.blocks, 1):
             for i in range(n_blocks):
@@ -80,9 +82,10 @@ class Trunk:
             layers = [(channels, width, 1), (width // self.groups, width, 3), (width, out, 1)]
         shapes: Shapes = {}
         for i, (n_in, n_out, size) in enumerate(layers, 1):
-            shapes |= conv(f"{at}conv{i}", n_in, n_out, size) | norm(f"{at}bn{i}", n_out)
+            shapes |= conv(f"{at}conv{i}", n_in, n_out, size) | norm(f"{at}bn{i}", n_out, statistics=self.statistics)
         if at.endswith(".0.") and (stage > 1 or channels != out):
-            shapes |= conv(f"{at}downsample.0", channels, out, 1) | norm(f"{at}downsample.1", out)
+            shapes |= conv(f"{at}downsample.0", channels, out, 1)
+            shapes |= norm(f"{at}downsample.1", out, statistics=self.statistics)
         return shapes
 
 
@@ -100,10 +103,11 @@ def find_trunk(shapes: AnyShapes, prefix: str = "") -> Trunk | None:
             blocks[stage] = max(blocks.get(stage, 0), int(match[2]) + 1)
     if not blocks or sorted(blocks) != list(range(1, len(blocks) + 1)):
         return None
+    statistics = f"{prefix}bn1.running_mean" in shapes or f"{prefix}bn1.weight" not in shapes
     counts = tuple(blocks[stage] for stage in sorted(blocks))
     if f"{prefix}layer1.0.conv3.weight" not in shapes:
-        return Trunk("basic", counts)
+        return Trunk("basic", counts, statistics=statistics)
     middle = shapes.get(f"{prefix}layer1.0.conv2.weight", (64, 64, 3, 3))
     if len(middle) != 4 or not middle[1] or middle[0] % middle[1]:
         return None
-    return Trunk("bottleneck", counts, middle[0] // middle[1], middle[0])
+    return Trunk("bottleneck", counts, middle[0] // middle[1], middle[0], statistics)

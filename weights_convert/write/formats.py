@@ -61,7 +61,8 @@ def write_checkpoint(
     for name in mapped if to != "npz" else ():
         torch_name = torch_names[name] if torch_names is not None else param_names.to_torch(name)
         if torch_name in names:
-            raise CheckpointError(f"{names[torch_name]} and {name} would both become {torch_name}")
+            both = (names[torch_name], name)
+            raise CheckpointError(f"{both[0]} and {name} would both become {torch_name}", names=both)
         names[torch_name] = name
     shapes = {name: (tuple(mapped[own][1]), mapped[own][2]) for name, own in names.items()}
     with atomic_write(path) as f:
