@@ -211,6 +211,7 @@ def test_each_anchor_of_a_retinanet_gets_a_background():
     assert notes == ["a logit of -100 added for the background of each anchor"]
 
 
+@pytest.mark.slow
 def test_an_mmdetection_retinanet_becomes_a_detector(tmp_path):
     """Built from a file of zeros: P7 without ReLU, P6 from the trunk, and scores that the biases alone decide."""
     from chainfpn import models
@@ -353,6 +354,7 @@ def test_a_detectron2_pickle_converts(protocol, tmp_path):
     np.testing.assert_allclose(converted["backbone/body/conv1/W"], stem, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_chainercv_resnet_gives_the_same_scores_in_our_link(tmp_path):
     import chainer.functions as F
     from chainercv.links import ResNet50

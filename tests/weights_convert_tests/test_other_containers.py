@@ -185,6 +185,7 @@ def peak(code):
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_is_bounded_by_the_tensors(tmp_path):
     n, size = 20, 2_500_000
