@@ -1,7 +1,7 @@
 """Run a program that knows nothing of chainfpn, on a Chainer that works.
 
-python -m chainfpn.compat script.py ARGUMENTS...
-python -m chainfpn.compat -m module ARGUMENTS...
+    python -m chainfpn.compat script.py ARGUMENTS...
+    python -m chainfpn.compat -m module ARGUMENTS...
 
 The Python processes that the program starts have the same Chainer. Without arguments the table of shims is printed,
 as Markdown.
@@ -25,6 +25,9 @@ def main(argv: list[str]) -> None:
     """
     if not argv:
         print(render(), end="")
+        return
+    if argv[0] in ("-h", "--help"):
+        print(__doc__, end="")
         return
     folders = [str(_HERE / "children"), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, folders))

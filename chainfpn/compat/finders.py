@@ -1,5 +1,6 @@
 """The two import finders: one acts on modules as they are loaded, the other has stand-ins for what nobody has."""
 
+import copy
 import functools
 import importlib.machinery
 import sys
@@ -29,6 +30,7 @@ class OnImportFinder:
         others = [finder for finder in sys.meta_path if finder not in (self, STAND_INS)]
         spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
         if spec is not None and spec.loader is not None:
+            spec.loader = copy.copy(spec.loader)  # a zip file's modules share theirs
             for shim in self.shims[name]:
                 real = spec.loader.exec_module
                 spec.loader.exec_module = functools.partial(shim.load, real)  # type: ignore[method-assign]

@@ -20,7 +20,10 @@ def patch(module: types.ModuleType, qualname: str, replace: Mapping[str, str]) -
     for name in qualname.split("."):
         found = vars(found)[name]
     function = inspect.unwrap(getattr(found, "fget", None) or getattr(found, "__func__", found))
-    source = inspect.getsource(function)
+    try:
+        source = inspect.getsource(function)
+    except OSError:  # installed as bytecode alone
+        return
     if not all(old in source for old in replace):
         return
     is_method = source[0].isspace()

@@ -18,6 +18,7 @@ from chainercv.links.model.ssd import multibox_loss
 
 from reference.photographs import photographs
 
+pytestmark = pytest.mark.slow  # all of them together
 N_CLASS = 3
 BBOX = np.array([[10, 20, 80, 90], [30, 5, 60, 70]], dtype=np.float32)
 LABEL = np.array([0, 2], dtype=np.int32)

@@ -61,6 +61,11 @@ def run(*command, folder, **options):
     return done.stdout + done.stderr
 
 
+def test_help_says_how(tmp_path):
+    output = run(sys.executable, "-m", "chainfpn.compat", "--help", folder=tmp_path)
+    assert "python -m chainfpn.compat script.py ARGUMENTS..." in output
+
+
 def test_a_script_runs(program):
     arguments = ["-W", "error", "-m", "chainfpn.compat", "program.py", "-m", "text"]
     assert run(sys.executable, *arguments, folder=program.parent) == "['program.py', '-m', 'text']\n"
@@ -143,6 +148,7 @@ for path in sorted(pathlib.Path({str(EXAMPLES)!r}).glob("*.py")):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["runner", "hook"])
 def test_scripts_like_chainers_examples_run(way, environment, tmp_path):
     (tmp_path / "every.py").write_text(EVERY)

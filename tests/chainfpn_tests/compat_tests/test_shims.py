@@ -4,9 +4,11 @@ import importlib
 import importlib.machinery
 import importlib.util
 import os
+import py_compile
 import sys
 import types
 import warnings
+import zipfile
 
 import pytest
 
@@ -166,6 +168,26 @@ def test_the_top_of_a_module_is_patched(loaded_modules):
 @pytest.mark.parametrize("since", ["Python 99.0", "NumPy 99.0", "no-such-thing 1.0"])
 def test_another_text_or_an_earlier_release_is_not_touched(shop, options, since):
     Patch("shop:sum_of", **options, **WORDS | {"since": since}).enable()
+    assert importlib.import_module(shop).sum_of(3, 1) == 4
+
+
+def test_of_the_modules_of_a_zip_file_only_the_named_one_is_patched(loaded_modules):
+    with zipfile.ZipFile(loaded_modules / "shops.zip", "w") as file:
+        for name in ("shop", "other_shop"):
+            file.writestr(f"{name}.py", SOURCE.replace("missing()", "1"))
+    sys.path.insert(0, str(loaded_modules / "shops.zip"))
+    try:
+        Patch("shop:sum_of", replace={"a - b": "a + b"}, applies=lambda: True, **WORDS).enable()
+        assert importlib.import_module("shop").sum_of(3, 1) == 8
+        assert importlib.import_module("other_shop").sum_of(3, 1) == 4
+    finally:
+        del sys.path[0]
+
+
+def test_a_function_without_its_source_is_not_touched(shop, loaded_modules):
+    py_compile.compile(str(loaded_modules / "shop.py"), str(loaded_modules / "shop.pyc"))
+    (loaded_modules / "shop.py").unlink()
+    Patch("shop:sum_of", replace={"a - b": "a + b"}, applies=lambda: True, **WORDS).enable()
     assert importlib.import_module(shop).sum_of(3, 1) == 4
 
 
