@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: setup test test-fast lint demo bench clean help
+.PHONY: setup wheels test test-fast lint demo bench clean help
 
 setup: $(VENV)/.chainfpn-installed ## make .venv with Chainer, ChainerCV, chainfpn and what the tests need
 
@@ -17,13 +17,17 @@ $(BIN)/python:
 		{ echo "chainfpn needs Python 3.10 or newer; name one: make PYTHON=python3.11 setup" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.chainer-installed: scripts/install_chainer.py | $(BIN)/python
-	$(BIN)/python scripts/install_chainer.py
+$(VENV)/.chainer-installed: chainfpn/install.py | $(BIN)/python
+	$(BIN)/python chainfpn/install.py
 	@touch $@
 
 $(VENV)/.chainfpn-installed: $(VENV)/.chainer-installed setup.cfg pyproject.toml
 	$(PIP) install --quiet --editable '.[cpu,test]'
 	@touch $@
+
+wheels: $(BIN)/python ## fill dist with wheels of chainfpn, Chainer and ChainerCV
+	$(BIN)/python chainfpn/install.py --wheels dist
+	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
 
 test: setup ## run the whole test suite
 	$(PYTEST)

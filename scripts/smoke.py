@@ -15,8 +15,9 @@ import os
 import pathlib
 import tempfile
 
-import install_chainer
 import interpreters
+
+from chainfpn import install
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CHECK = (ROOT / "scripts" / "import_and_forward.py").as_posix()
@@ -61,13 +62,13 @@ def main():
     """Build the wheels once and try every interpreter that was named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pythons", nargs="*", metavar="PYTHON", help="an interpreter; all that are found by default")
-    parser.add_argument("--wheels", type=pathlib.Path, metavar="DIR", help="where install_chainer.py put its wheels")
+    parser.add_argument("--wheels", type=pathlib.Path, metavar="DIR", help="where chainfpn.install put its wheels")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chainfpn-smoke-") as temporary:
         work = pathlib.Path(temporary)
         chainer_wheels = arguments.wheels or work / "chainer"
         if arguments.wheels is None:
-            install_chainer.build(chainer_wheels)
+            install.build(chainer_wheels)
         wheels = [*chainer_wheels.glob("*.whl"), interpreters.build_wheel(ROOT, work)]
         pythons = arguments.pythons or list(interpreters.find_interpreters().values())
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

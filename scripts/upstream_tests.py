@@ -19,8 +19,9 @@ import subprocess
 import tempfile
 import xml.etree.ElementTree
 
-import install_chainer
 import interpreters
+
+from chainfpn import install
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 #: What the tests need besides the two packages.
@@ -124,7 +125,7 @@ def main():
         "--jobs", type=int, default=os.cpu_count(), help="environments at a time (default: %(default)s)"
     )
     parser.add_argument("--processes", type=int, default=1, help="of pytest in each (default: %(default)s)")
-    parser.add_argument("--wheels", type=pathlib.Path, metavar="DIR", help="where install_chainer.py put its wheels")
+    parser.add_argument("--wheels", type=pathlib.Path, metavar="DIR", help="where chainfpn.install put its wheels")
     parser.add_argument("--work", type=pathlib.Path, metavar="DIR", help="keep environments and results here")
     arguments = parser.parse_args()
     checkouts = {suite: getattr(arguments, suite) for suite in SUITES if getattr(arguments, suite)}
@@ -134,7 +135,7 @@ def main():
         work = (arguments.work or pathlib.Path(temporary)).resolve()
         chainer_wheels = arguments.wheels or pathlib.Path(temporary) / "chainer"
         if arguments.wheels is None:
-            install_chainer.build(chainer_wheels)
+            install.build(chainer_wheels)
         wheels = [*chainer_wheels.glob("*.whl"), interpreters.build_wheel(ROOT, pathlib.Path(temporary))]
 
         def run(version, python, numpy):

@@ -48,6 +48,12 @@ def test_the_documented_commands_install_a_working_chainfpn(tmp_path):
     assert run(f"python -I -W error {checkout}/scripts/import_and_forward.py", environment, tmp_path).startswith("ok")
     for command in ("chainfpn", "weights-convert"):
         assert command in run(f"{command} --help", environment, tmp_path)
+    assert "person" in run("chainfpn demo", environment, tmp_path)
+    for name in ("chainer", "chainercv"):
+        (wheel,) = (checkout / "dist").glob(f"{name}-*.whl")
+        with zipfile.ZipFile(wheel) as file:
+            (licence,) = (name for name in file.namelist() if "LICENSE" in name)
+            assert b"Permission is hereby granted" in file.read(licence)
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +80,27 @@ def test_the_wheel_has_the_two_packages_and_nothing_else(wheel):
 @pytest.mark.slow
 def test_the_wheel_is_small(wheel):
     assert wheel.stat().st_size < 12e6
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_converts_and_says_what_is_missing(wheel, tmp_path):
+    venv.create(tmp_path / "venv", with_pip=True)
+    path = f"{tmp_path / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PATH": path}
+    run(f"python -m pip install --quiet --no-deps {wheel} numpy", environment, tmp_path)
+    file = ROOT / "tests" / "earlier_files" / "converted.npz"
+    assert "written" in run(f"weights-convert {file} back.pth", environment, tmp_path)
+    assert (tmp_path / "back.pth").stat().st_size > 10_000
+    assert "--wheels DIR" in run("python -m chainfpn.install --help", environment, tmp_path)
+    sentence = "chainfpn needs chainer, which is not installed; python -m chainfpn.install builds and installs it"
+    for command in ("chainfpn demo", "python -c 'import chainfpn.links'"):
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert done.stderr.rstrip().endswith(sentence)
+        assert "Traceback" not in done.stderr or "python" in command
+
+
+def test_the_description_has_no_link_that_an_index_cannot_follow():
+    text = (ROOT / "docs" / "package.md").read_text(encoding="utf-8")
+    assert "](" not in text
+    assert "<img" not in text

@@ -14,10 +14,7 @@ import subprocess
 import sys
 from typing import Any
 
-import chainer
 import numpy as np
-from chainer.backends import cuda
-from packaging.requirements import Requirement
 
 import chainfpn
 
@@ -52,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def environment_report() -> dict[str, Any]:
     """Return the lines, name to text, and under ``missing`` the pip command for each thing that is not there."""
+    import chainer
+
     optional = {name: _optional_version(module, without) for name, module, _, without in _OPTIONAL}
     missing = {extra: _pip_command(extra) for name, _, extra, _ in _OPTIONAL if optional[name].startswith("none")}
     mpiexec = shutil.which("mpiexec")
@@ -81,6 +80,8 @@ def _optional_version(module: str, without: str) -> str:
 
 
 def _pip_command(extra: str) -> str:
+    from packaging.requirements import Requirement
+
     requirements = map(Requirement, importlib.metadata.requires("chainfpn") or ())
     wanted = [r for r in requirements if r.marker and extra in str(r.marker) and r.marker.evaluate({"extra": extra})]
     names = [f"'{r.name}{r.specifier}'" for r in wanted] or [extra]
@@ -99,6 +100,8 @@ def _threads() -> str:
 
 
 def _gpus() -> str:
+    from chainer.backends import cuda
+
     if not cuda.available:
         return "none that CuPy can use"
     runtime = cuda.cupy.cuda.runtime
@@ -110,6 +113,8 @@ def _gpus() -> str:
 
 
 def _cudnn() -> str:
+    from chainer.backends import cuda
+
     if cuda.cudnn_enabled:
         return str(cuda.cudnn.cudnn.getVersion())
     return "none: Chainer convolves by matrix multiplication on a GPU, slower (CuPy 14 has no cuDNN; CuPy 13 has)"

@@ -1,6 +1,7 @@
 """The ``chainfpn`` command."""
 
 import argparse
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ COMMANDS = {
     "info": info,
 }
 
+#: Those that do not need Chainer.
+_WITHOUT_CHAINER = ("models", "compat")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -35,10 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file name may be anything
     try:
+        if arguments.command not in _WITHOUT_CHAINER:
+            importlib.util.find_spec("chainer")  # which says how to get it where it is missing
         status = arguments.run(arguments)
         sys.stdout.flush()
         return status
-    except CommandError as error:
+    except (CommandError, ModuleNotFoundError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name not in ("chainer", "chainercv"):
+            raise
         print(f"chainfpn {arguments.command}: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:

@@ -8,6 +8,9 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+#: What chainfpn cannot do without, and no index has a wheel of.
+REQUIRED = ("chainer", "chainercv")
+
 
 class OnImportFinder:
     """Stands first in ``sys.meta_path``; finds what the others find, and lets the shims take part in loading it.
@@ -23,11 +26,14 @@ class OnImportFinder:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         """Return the spec that another finder has, if there is a shim for it (the import system's protocol)."""
+        others = [finder for finder in sys.meta_path if finder not in (self, STAND_INS)]
         if name in self.triggers:
+            if name in REQUIRED and not any(finder.find_spec(name, path, target) for finder in others):
+                there = "which is not installed; python -m chainfpn.install builds and installs it"
+                raise ModuleNotFoundError(f"chainfpn needs {name}, {there}", name=name)
             self.triggers[name]()
         if name not in self.shims:
             return None
-        others = [finder for finder in sys.meta_path if finder not in (self, STAND_INS)]
         spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
         if spec is not None and spec.loader is not None:
             spec.loader = copy.copy(spec.loader)  # a zip file's modules share theirs

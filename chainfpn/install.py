@@ -1,13 +1,13 @@
-"""Install Chainer 7.8.1 and ChainerCV 0.13.1 into the Python that runs this script.
+"""Install Chainer 7.8.1 and ChainerCV 0.13.1 into the Python that runs this module.
 
 Neither project publishes a wheel, and neither source distribution builds with today's tools: both
 set-up scripts import ``pkg_resources``, which setuptools 81 dropped, and ChainerCV's also compiles
-a C file that no Python newer than 3.10 accepts. This script builds both in a throw-away virtual
+a C file that no Python newer than 3.10 accepts. This module builds both in a throw-away virtual
 environment with an older setuptools, leaves ChainerCV's C extension out (chainfpn brings its own
 NMS), and installs the two pure-Python wheels with pip. No compiler is needed.
 
-    python scripts/install_chainer.py                  # into this Python
-    python scripts/install_chainer.py --wheels DIR     # only build the wheels, into DIR
+    python -m chainfpn.install                  # into this Python
+    python -m chainfpn.install --wheels DIR     # only build the wheels, into DIR
 """
 
 import argparse
@@ -18,9 +18,13 @@ import sys
 import tarfile
 import tempfile
 import venv
+from collections.abc import Sequence
+from typing import Any
 
 CHAINER = "chainer==7.8.1"
 CHAINERCV = "chainercv==0.13.1"
+#: ChainerCV's licence, which its source distribution lacks and its wheel must have.
+CHAINERCV_LICENCE = pathlib.Path(__file__).parent / "data" / "chainercv_licence.txt"
 #: The newest setuptools that both set-up scripts still understand, and what they import besides.
 BUILD_TOOLS = ("setuptools<74", "wheel", "numpy")
 
@@ -36,7 +40,7 @@ runpy.run_path("setup.py", run_name="__main__")
 """
 
 
-def build(wheels):
+def build(wheels: pathlib.Path) -> None:
     """Build both wheels.
 
     Args:
@@ -56,21 +60,28 @@ def build(wheels):
         (archive,) = work.glob("chainercv-*.tar.gz")
         with tarfile.open(archive) as tar:
             tar.extractall(work, filter="data")
-        run([python, "-W", "ignore", "-c", PURE_SETUP, work / "out"], cwd=work / archive.name.removesuffix(".tar.gz"))
+        source_folder = work / archive.name.removesuffix(".tar.gz")
+        shutil.copy(CHAINERCV_LICENCE, source_folder / "LICENSE")
+        run([python, "-W", "ignore", "-c", PURE_SETUP, work / "out"], cwd=source_folder)
         for wheel in (work / "out").glob("*.whl"):
             shutil.copy(wheel, wheels)
 
 
-def run(command, **options):
-    """Run a command; end this script with its output if it fails."""
+def run(command: Sequence[object], **options: Any) -> None:
+    """Run a command; end this program with its output if it fails.
+
+    Args:
+        command (sequence): The program and its arguments.
+        **options: Of ``subprocess.run``.
+    """
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))}\nended with status {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
-def main():
+def main() -> None:
     """Build the wheels, and install them unless only the files were asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m chainfpn.install", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--wheels", type=pathlib.Path, metavar="DIR", help="only build the two wheels, into DIR")
     wheels = parser.parse_args().wheels
     if wheels is not None:
