@@ -8,6 +8,7 @@ from weights_convert.errors import CheckpointError
 from weights_convert.files import sha256
 from weights_convert.meta import own_meta
 from weights_convert.read.contents import open_checkpoint
+from weights_convert.read.shards import INDEX
 from weights_convert.write import FORMATS, format_of
 
 
@@ -59,7 +60,7 @@ def find_destinations(
         os.makedirs(folder, exist_ok=True)
     pairs = []
     for source in sources:
-        stem, _ = os.path.splitext(source)
+        stem, _ = os.path.splitext(source.removesuffix(INDEX))
         stem = stem if folder is None else os.path.join(folder, os.path.basename(stem))
         pairs.append((source, output or stem + FORMATS[to or "npz"]))
     taken: dict[str, str] = {}

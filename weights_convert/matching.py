@@ -18,6 +18,7 @@ from weights_convert.meta import own_meta
 from weights_convert.options import ANY_MODEL, Options
 from weights_convert.read import npz
 from weights_convert.read.contents import Contents, open_checkpoint
+from weights_convert.read.shards import describe_shard
 from weights_convert.read.tensor import DTYPES, REFUSED_DTYPES, Tensor, Unsupported
 from weights_convert.report import Report
 from weights_convert.rules import rename_each
@@ -110,6 +111,7 @@ def _problems(match: Match | CheckpointError) -> int:
 def _match(contents: Contents, options: Options) -> Match:
     report = Report(contents.source.name, contents.format)
     match = Match(contents, report, own_meta(contents), options.dtype)
+    report.notes += list(filter(None, [describe_shard(contents.source.name)]))
     with error_context(contents.source.name):
         state = find_state_dict(contents, options.entry)
         report.entry = state.entry

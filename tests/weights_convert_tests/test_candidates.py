@@ -1,11 +1,13 @@
 """The model is found as a person would find it: the best of several state dicts, behind any prefix, without strays."""
 
+import json
 import pickle
 
 import numpy as np
 import pytest
 
 import weights_convert
+from weights_convert.__main__ import main
 from weights_convert.architectures.resnet import Trunk
 from weights_convert.architectures.shapes import linear
 
@@ -77,6 +79,51 @@ def test_what_fits_no_model_is_not_chosen(save):
         weights_convert.CheckpointError, match=r"several sets of tensors \(netG, netD\); say which with --entry"
     ):
         save({"netG": odd, "netD": dict(odd)})
+
+
+def write_shards(folder, arrays):
+    """Write two shards and their index."""
+    save_file = pytest.importorskip("safetensors.numpy").save_file
+    names, files = list(arrays), [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    weight_map = {name: files[i > 40] for i, name in enumerate(names)}
+    for file in files:
+        save_file({name: arrays[name] for name in names if weight_map[name] == file}, folder / file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return weight_map
+
+
+def test_shards_are_read_by_their_index(tmp_path):
+    arrays = resnet18(value=1)
+    weight_map = write_shards(tmp_path, arrays)
+    index = tmp_path / "model.safetensors.index.json"
+    found, meta, report = weights_convert.convert_arrays(index)
+    assert (meta["model"], report.format, len(found)) == ("resnet18", "2 shards, safetensors", 102)
+    assert {float(array.flat[0]) for array in found.values()} == {1.0}
+    assert main([str(index)]) == 0
+    assert (tmp_path / "model.npz").exists()
+    shard = tmp_path / weight_map["conv1.weight"]
+    with pytest.raises(weights_convert.ConversionError) as error:
+        weights_convert.convert_arrays(shard)
+    assert "shard 1 of 2: the .index.json beside it is the whole checkpoint" in error.value.report.notes
+
+
+@pytest.mark.parametrize(
+    ("index", "sentence"),
+    [
+        ("{", "the index is not JSON"),
+        ("[]", "the index has no weight_map of names to files"),
+        ('{"weight_map": {"a": "../x.safetensors"}}', "names shards that are no files beside it"),
+        ('{"weight_map": {"a": "x.index.json"}}', "names shards that are no files beside it"),
+        ('{"weight_map": {"a": "gone.safetensors"}}', "gone.safetensors: cannot be read: No such file or directory"),
+        ('{"weight_map": {"a": "model-00001-of-00002.safetensors"}}', "a is not in model-00001-of-00002.safetensors"),
+    ],
+)
+def test_an_index_that_lies_is_refused(tmp_path, index, sentence):
+    write_shards(tmp_path, {"conv1.weight": SCALES})
+    path = tmp_path / "model.safetensors.index.json"
+    path.write_text(index)
+    with pytest.raises(weights_convert.CheckpointError, match=sentence):
+        weights_convert.read_checkpoint(path)
 
 
 def test_an_optimizer_alone_is_called_one(save):

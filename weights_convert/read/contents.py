@@ -5,7 +5,7 @@ from typing import Any
 
 from weights_convert._typing import Json, PathLike
 from weights_convert.errors import CheckpointError, error_context
-from weights_convert.read import npz, safetensors, torch_legacy, torch_tar, torch_zip
+from weights_convert.read import npz, safetensors, shards, torch_legacy, torch_tar, torch_zip
 from weights_convert.read.allow_list import ALLOWED
 from weights_convert.read.numpy_pickle import NumpyArray
 from weights_convert.read.pickle_machine import Machine
@@ -49,7 +49,7 @@ class Contents:
         tree: The object that was saved, with `Tensor` for tensors and inert records for the rest.
         meta (dict or None): ``__meta__`` of an .npz, ``__metadata__`` of a .safetensors.
         refused (str): Why a state dict of this file may be refused, the first reason; empty if there is none.
-        unpacked (int): Bytes of all members of a zip, inflated; 0 for what is no zip.
+        unpacked (int): Bytes of all members of a zip, inflated, or of all shards; 0 for other files.
     """
 
     source: Source
@@ -74,6 +74,11 @@ def open_checkpoint(path: PathLike) -> Contents:
 
 
 def _read(source: Source) -> Contents:
+    if source.name.endswith(shards.INDEX):
+        tensors, parts = shards.read_index(source, open_checkpoint)
+        refused = next((part.refused for part in parts if part.refused), "")
+        size = sum(part.source.size for part in parts)
+        return Contents(source, f"{len(parts)} shards, {parts[0].format}", tensors, refused=refused, unpacked=size)
     head = bytes(source.view[:512])
     if head.startswith(b"PK"):
         members = read_directory(source)
