@@ -44,6 +44,7 @@ SPELLINGS = {
     r"\b(np|numpy)\.NaN\b": r"\1.nan",
     r"\b(np|numpy)\.product\b": r"\1.prod",
     r"\b(np|numpy)\.complex_\b": r"\1.complex128",
+    r"\bnumpy\.fix\b": "numpy.trunc",
     r"\bpytest\.warns\(None\)": "__import__('warnings').catch_warnings(record=True)",
     r"self\.dtype\(self\.pad\)": "numpy.array(self.pad).astype(self.dtype)",  # -1 of an unsigned dtype
     r"float\(scaling \*\* self\.x\.shape\[1\]\)": "float((scaling ** self.x.shape[1]).item())",

@@ -1,7 +1,5 @@
 """What ChainerCV misses of itself: its C extension does not compile on Python 3.11 and later."""
 
-from typing import Any
-
 from chainfpn._typing import Array
 from chainfpn.compat.shims import Module, Patch, WarningFilter
 
@@ -32,10 +30,6 @@ def _nms_gpu_post(mask: Array, n_bbox: int, threads_per_block: int, col_blocks: 
             n_selected += 1
             suppressed |= mask[i]
     return selection, n_selected
-
-
-def _contents() -> dict[str, Any]:
-    return {"_nms_gpu_post": _nms_gpu_post}
 
 
 def _without_metadata() -> bool:
@@ -80,7 +74,7 @@ CHAINERCV = (
         since="Python 3.11 (the shipped C file does not compile)",
         needed_by="chainercv: utils/bbox/non_maximum_suppression",
         stand_in="the same selection in NumPy",
-        contents=_contents,
+        contents=lambda: {"_nms_gpu_post": _nms_gpu_post},
     ),
     WarningFilter(
         "Overriding method",

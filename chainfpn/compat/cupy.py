@@ -6,11 +6,7 @@ import pathlib
 from chainfpn.compat.shims import Library, Setting, WarningFilter
 
 
-def _always():
-    return True
-
-
-def _cupy_without_cudnn():
+def _cupy_without_cudnn() -> bool:
     """Whether CuPy is installed and has no cuDNN bindings (CuPy itself is not imported)."""
     spec = importlib.util.find_spec("cupy")
     if spec is None or spec.submodule_search_locations is None:
@@ -48,7 +44,6 @@ CUPY = (
         needed_by="chainer: _environment_check",
         stand_in="0 unless set: no warning about CuPy's version",
         value="0",
-        applies=_always,
     ),
     Setting(
         "CHAINER_CUDNN",

@@ -16,16 +16,6 @@ def _sctypes(np: Any) -> dict[str, list[type]]:
     }
 
 
-def _system_info() -> dict[str, Any]:
-    """Return the namespace of ``numpy.distutils.system_info``: it knows of no library."""
-
-    def get_info(name: str, notfound_action: int = 0) -> dict[str, Any]:
-        """Return what NumPy was built against: nothing is known any more."""
-        return {}
-
-    return {"get_info": get_info}
-
-
 NUMPY = (
     Attribute(
         "numpy.bool",
@@ -67,6 +57,6 @@ NUMPY = (
         since="Python 3.12; on 3.10 and 3.11 broken by setuptools 74",
         needed_by="chainer: _environment_check (macOS only)",
         stand_in="a get_info that knows of no library",
-        contents=_system_info,
+        contents=lambda: {"get_info": lambda name, notfound_action=0: {}},
     ),
 )

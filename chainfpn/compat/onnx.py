@@ -1,9 +1,11 @@
 """What Chainer's ONNX exporter misses in today's onnx; onnx is not imported until it is asked for."""
 
+from typing import Any
+
 from chainfpn.compat.shims import Module
 
 
-def _mapping():
+def _mapping() -> dict[str, Any]:
     """Return the namespace of ``onnx.mapping``, made with the functions of ``onnx.helper`` that took its place."""
     from onnx import helper
 

@@ -1,13 +1,15 @@
 """What Chainer and ChainerCV miss of setuptools and distutils: a little of ``pkg_resources`` and ``strtobool``."""
 
-import importlib.metadata
 import types
+from typing import Any
 
 from chainfpn.compat.shims import Module
 
 
-def _pkg_resources():
+def _pkg_resources() -> dict[str, Any]:
     """Return the namespace of ``pkg_resources``: only what looks up and checks installed distributions."""
+    import importlib.metadata
+
     from packaging.requirements import Requirement
 
     class ResolutionError(Exception):
@@ -19,7 +21,7 @@ def _pkg_resources():
     class VersionConflict(ResolutionError):
         """A required distribution is installed in another version."""
 
-    def get_distribution(name):
+    def get_distribution(name: str) -> types.SimpleNamespace:
         """Return an object with the ``project_name`` and ``version`` of an installed distribution."""
         try:
             version = importlib.metadata.version(name)
@@ -27,7 +29,7 @@ def _pkg_resources():
             raise DistributionNotFound(name) from None
         return types.SimpleNamespace(project_name=name, version=version)
 
-    def require(*requirements):
+    def require(*requirements: str) -> list[types.SimpleNamespace]:
         """Return the distributions that meet the requirements, given as strings such as ``numpy>=1.10``."""
         found = []
         for requirement in map(Requirement, requirements):
@@ -40,7 +42,7 @@ def _pkg_resources():
     class WorkingSet:
         """The installed distributions."""
 
-        def require(self, *requirements):
+        def require(self, *requirements: str) -> list[types.SimpleNamespace]:
             """Return the distributions that meet the requirements."""
             return require(*requirements)
 
@@ -54,13 +56,13 @@ def _pkg_resources():
     }
 
 
-def _distutils_util():
+def _distutils_util() -> dict[str, Any]:
     """Return the namespace of ``distutils.util``: ``strtobool`` alone."""
     truth = dict.fromkeys(("y", "yes", "t", "true", "on", "1"), 1) | dict.fromkeys(
         ("n", "no", "f", "false", "off", "0"), 0
     )
 
-    def strtobool(val):
+    def strtobool(val: str) -> int:
         """Return 1 for a word that means yes, 0 for one that means no."""
         try:
             return truth[val.lower()]

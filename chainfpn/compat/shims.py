@@ -165,11 +165,11 @@ class Setting(Shim):
 
     Args:
         value (str): Set if the user has not set the variable.
-        applies (callable): Whether the variable is wanted here at all.
+        applies (callable): Whether the variable is wanted here at all; it is by default.
     """
 
     value: str
-    applies: Callable[[], bool]
+    applies: Callable[[], bool] = lambda: True
 
     def enable(self) -> None:
         """Set the variable unless the user has."""

@@ -32,6 +32,12 @@ print(sorted(heavy & set(sys.modules)))
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
+def test_chainer_and_numpy_are_imported_when_they_are_needed():
+    code = "import sys, chainfpn; print([name for name in ('chainer', 'numpy', 'packaging') if name in sys.modules])"
+    done = python(code)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
 def test_a_half_loaded_chainer_is_refused_in_one_sentence():
     code = """
 import sys, types
