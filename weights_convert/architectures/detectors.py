@@ -13,13 +13,14 @@ DEFAULTS: Json = {"depth": 50, "stages": [1, 2, 3, 4], "fpn_channels": 256, "hea
 Pyramid = tuple[Trunk, list[int], int, bool]
 
 
-def fpn(channels: list[int], width: int, normed: bool) -> Shapes:
+def fpn(channels: list[int], width: int, normed: bool, statistics: bool = True) -> Shapes:
     """Return the shapes of a feature pyramid."""
     shapes: Shapes = {}
     for kind, size in (("inner", 1), ("layer", 3)):
         for i, n in enumerate(channels):
             at, n_in = f"backbone.fpn.{kind}_blocks.{i}", n if kind == "inner" else width
-            shapes |= conv_norm(at, n_in, width, size) if normed else conv(at, n_in, width, size, True)
+            layer = conv_norm(at, n_in, width, size, statistics=statistics)
+            shapes |= layer if normed else conv(at, n_in, width, size, True)
     return shapes
 
 
@@ -32,24 +33,25 @@ def rpn(width: int, n_anchors: int, depth: int) -> Shapes:
     return shapes
 
 
-def box_head(width: int, head: int, n_outputs: int, normed: bool) -> Shapes:
+def box_head(width: int, head: int, n_outputs: int, normed: bool, statistics: bool = True) -> Shapes:
     """Return the shapes of the head and the predictor of boxes."""
     at, predictor = "roi_heads.box_head.", "roi_heads.box_predictor."
     shapes = linear(f"{predictor}cls_score", head, n_outputs) | linear(f"{predictor}bbox_pred", head, 4 * n_outputs)
     if not normed:
         return shapes | linear(f"{at}fc6", width * 49, head) | linear(f"{at}fc7", head, head)
     for i in range(4):
-        shapes |= conv_norm(f"{at}{i}", width, width, 3)
+        shapes |= conv_norm(f"{at}{i}", width, width, 3, statistics=statistics)
     return shapes | linear(f"{at}5", width * 49, head)
 
 
-def _mask_head(width: int, n_outputs: int, normed: bool) -> Shapes:
+def _mask_head(width: int, n_outputs: int, normed: bool, statistics: bool) -> Shapes:
     at, predictor = "roi_heads.mask_head.", "roi_heads.mask_predictor."
     shapes = conv(f"{predictor}conv5_mask", 256, 256, 2, True)
     shapes |= conv(f"{predictor}mask_fcn_logits", 256, n_outputs, 1, True)
     for i in range(4):
         n_in = 256 if i else width
-        shapes |= conv_norm(f"{at}{i}", n_in, 256, 3) if normed else conv(f"{at}mask_fcn{i + 1}", n_in, 256, 3, True)
+        layer = conv_norm(f"{at}{i}", n_in, 256, 3, statistics=statistics)
+        shapes |= layer if normed else conv(f"{at}mask_fcn{i + 1}", n_in, 256, 3, True)
     return shapes
 
 
@@ -75,7 +77,7 @@ def _read_pyramid(shapes: AnyShapes) -> Pyramid | None:
 
 
 def _pyramid(trunk: Trunk, stages: list[int], width: int, normed: bool) -> Shapes:
-    return trunk.shapes(_BODY) | fpn([trunk.channels(stage) for stage in stages], width, normed)
+    return trunk.shapes(_BODY) | fpn([trunk.channels(stage) for stage in stages], width, normed, trunk.statistics)
 
 
 def labels(n_outputs: int) -> Json:
@@ -96,11 +98,15 @@ def describe_rcnn(shapes: AnyShapes) -> Described:
     n_outputs = size_of(shapes, "roi_heads.box_predictor.cls_score.weight", default=91)
     n_anchors = size_of(shapes, "rpn.head.cls_logits.weight", default=3)
     rpn_depth = 1 + sum(f"rpn.head.conv.{i}.0.weight" in shapes for i in range(1, 4))
-    expected = _pyramid(*pyramid) | rpn(width, n_anchors, rpn_depth) | box_head(width, head, n_outputs, normed)
+    expected = (
+        _pyramid(*pyramid)
+        | rpn(width, n_anchors, rpn_depth)
+        | box_head(width, head, n_outputs, normed, trunk.statistics)
+    )
     arguments, kind = labels(n_outputs), "fasterrcnn"
     if "mask" in heads:
         kind = "maskrcnn"
-        expected |= _mask_head(width, n_outputs, normed)
+        expected |= _mask_head(width, n_outputs, normed, trunk.statistics)
     elif "keypoint" in heads:
         kind = "keypointrcnn"
         n_keypoints = size_of(shapes, "roi_heads.keypoint_predictor.kps_score_lowres.weight", axis=1, default=17)

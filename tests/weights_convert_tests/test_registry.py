@@ -1,0 +1,43 @@
+"""For every model of the registry: what is recognized in its weights builds the same names and shapes again."""
+
+import chainer
+import numpy as np
+import pytest
+
+from chainfpn.models import MODELS
+from weights_convert import known_models, param_names
+from weights_convert.architectures import recognize
+from weights_convert.arguments import check_arguments
+
+UNUSUAL = {"depth": 34, "stages": [2, 3], "fpn_channels": 64, "n_fg_class": 3}
+
+
+def cases():
+    for name in MODELS:
+        known = known_models.builder_arguments(name)
+        yield name, {}
+        yield name, {key: value for key, value in (("n_class", 7), ("n_fg_class", 5)) if key in known}
+        if "stages" in known:
+            yield name, UNUSUAL | ({"head_channels": 48} if "head_channels" in known else {})
+            yield name, {"depth": "resnext50_32x4d", "n_fg_class": 1, "norm": "group"}
+
+
+@pytest.fixture
+def no_values(monkeypatch):
+    """Make arrays without drawing their values, which no one looks at here."""
+    zeros = lambda initializer, shape, xp, dtype=None, device=None: np.zeros(shape, dtype or np.float32)  # noqa: E731
+    monkeypatch.setattr(chainer.initializers, "generate_array", zeros)
+
+
+def without_counters(shapes):
+    return {name: shape for name, shape in shapes.items() if not name.endswith(("/N", "/num_batches_tracked"))}
+
+
+@pytest.mark.parametrize(("name", "arguments"), [pytest.param(*case, id=f"{case[0]}-{case[1]}") for case in cases()])
+def test_what_is_recognized_builds_the_same_again(name, arguments, no_values):
+    built = without_counters(known_models.build(name, arguments))
+    found = recognize({param_names.to_torch(key): shape for key, shape in built.items()})
+    assert found.compare({param_names.to_torch(key): shape for key, shape in built.items()}) == ([], [], {})
+    if "n_fg_class" not in found.arguments or found.arguments["n_fg_class"]:
+        check_arguments(found.builder, found.arguments, found.arguments, found.shapes)
+    assert without_counters(known_models.build(found.builder, found.arguments)) == built
