@@ -87,3 +87,21 @@ def test_boxes_are_resized_flipped_and_cropped():
     np.testing.assert_array_equal(transforms.resize_bbox(BBOX, (32, 40), (64, 80)), BBOX * 2)
     np.testing.assert_array_equal(transforms.flip_bbox(BBOX, (32, 40), x_flip=True)[0], [1, 31, 9, 39])
     np.testing.assert_array_equal(transforms.crop_bbox(BBOX, slice(2, 10), slice(2, 10))[0], [0, 0, 7, 7])
+
+
+def test_a_network_exported_to_caffe_comes_back(tmp_path):
+    pytest.importorskip("google.protobuf")
+    from chainer.exporters import caffe
+    from chainer.links.caffe import CaffeFunction
+
+    network = chainer.Sequential(
+        chainer.links.Convolution2D(3, 4, 3), chainer.functions.relu, chainer.links.Linear(None, 2)
+    )
+    x = chainer.Variable(IMG[None, :, :8, :8])
+    with chainer.using_config("train", False):
+        expected = network(x)
+        caffe.export(network, [x], str(tmp_path))
+        function = CaffeFunction(str(tmp_path / "chainer_model.caffemodel"))
+        _, _, (output,) = function.layers[-1]
+        (found,) = function(inputs={"data": x}, outputs=[output])
+    np.testing.assert_array_equal(found.array, expected.array)
