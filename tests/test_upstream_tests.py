@@ -55,6 +55,7 @@ def upstream_tests(monkeypatch):
         del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_passed_failed_skipped_and_why(upstream_tests, tmp_path):
     checkout, folder = tmp_path / "checkout", tmp_path / "work"
     folder.mkdir()

@@ -76,6 +76,7 @@ def test_images_get_the_size_of_the_file(name):
             assert x.shape[2:] == tuple(-(-side // 32) * 32 for side in expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DETECTORS)
 def test_the_detector_detects(name):
     model, _, _ = load(name)

@@ -50,6 +50,7 @@ def errors():
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shim", PROBED, ids=lambda shim: shim.name)
 def test_a_chainer_without_the_shim_fails(errors, shim):
     assert errors["with"][shim.name] is None

@@ -11,6 +11,8 @@ import pytest
 
 from reference.processes import mpiexec
 
+pytestmark = pytest.mark.slow  # programs, each of which imports Chainer
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 PROGRAM = """
@@ -148,7 +150,6 @@ for path in sorted(pathlib.Path({str(EXAMPLES)!r}).glob("*.py")):
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", ["runner", "hook"])
 def test_scripts_like_chainers_examples_run(way, environment, tmp_path):
     (tmp_path / "every.py").write_text(EVERY)

@@ -67,6 +67,7 @@ def nvrtc():
     return Nvrtc()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "newest"])
 def test_nvrtc_compiles_every_kernel(nvrtc, architecture):
     known = nvrtc.architectures()

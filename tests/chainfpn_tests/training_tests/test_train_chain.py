@@ -70,6 +70,7 @@ def test_pictures_that_show_nothing(name, dtype):
     assert [path for path, param in model.namedparams() if param.grad is None] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SLIM)
 def test_mixed_precision_is_near_full(name):
     """With the loss scaled, as an optimizer does it; the network is in float16, the losses are in float32."""
