@@ -6,12 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from chainfpn.links.backbones.resnet import DEPTHS, ResNet
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.fpn import BackboneWithFPN, LastLevelP6P7
 from chainfpn.links.group_normalization import GroupNormalization
 from chainfpn.models._options import DenseOptions, PyramidOptions
+from chainfpn.models._record import RESNETS
 from chainfpn.models._trunk_weights import TrunkClassifier
-from chainfpn.models.registry import get_model
 
 #: Normalizations that a builder takes by name.
 NORMS = {"frozen": FrozenBatchNormalization, "batch": BatchNormalization, "group": GroupNormalization}
@@ -41,7 +42,9 @@ def resnet_trunk(options: PyramidOptions, norm: Callable[[int], Any]) -> tuple[A
     Returns:
         tuple: The trunk, and the channels of the stages.
     """
-    trunk = get_model(options.trunk, norm=norm, stride_in_1x1=options.stride_in_1x1)
+    depth, groups, width_per_group = RESNETS[options.trunk]
+    widths = {"groups": groups, "width_per_group": width_per_group}
+    trunk = ResNet(*DEPTHS[depth], **widths, norm=norm, stride_in_1x1=options.stride_in_1x1)
     trunk.pick = tuple(f"layer{stage}" for stage in options.stages)
     trunk.remove_unused()
     return trunk, [trunk.out_channels[stage - 1] for stage in options.stages]
