@@ -43,7 +43,8 @@ def with_methods(name, value):
     """Yield the name of a function or class and itself, and those of the public methods that a class defines."""
     yield name, value
     for key, method in vars(value).items() if inspect.isclass(value) else ():
-        if not key.startswith("_") and inspect.isfunction(unwrapped(method)):
+        function = unwrapped(method)
+        if not key.startswith("_") and inspect.isfunction(function) and function.__name__ == key:  # no field's default
             yield f"{name}.{key}", method
 
 
@@ -124,7 +125,7 @@ def test_what_is_exported_says_what_it_takes_and_gives():
         parameters, result = taken(value)
         if parameters and not says(value, "Args:", ":meth:", *(["Attributes:"] if inspect.isclass(value) else [])):
             lacking.add(name)
-        one_line = not parameters and inspect.getdoc(value).startswith("Return ")
+        one_line = not parameters and says(value, "Return ")
         if result not in (None, "None") and not is_property(value) and not one_line:
             lacking |= set() if says(value, "Returns:", "Yields:") else {name}
     assert lacking == set()
