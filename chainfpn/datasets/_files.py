@@ -3,16 +3,34 @@
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from chainfpn._typing import PathLike
+from chainfpn._typing import Labels, PathLike
+from chainfpn.datasets._left_out import Omission
 
 #: Which images of a data set are meant: their names, or a file with a list of them.
 Names = Sequence[str] | PathLike | None
 
 
 class DataError(ValueError):
-    """A file of a data set that is not there or not what it should be; the message begins with its name."""
+    """A file of a data set that is not there or not what it should be.
+
+    Args:
+        message (str): Begins with the name of the file.
+        reason (str): What images are called that are left out for it, in the plural.
+
+    Attributes:
+        reason (str): As above.
+    """
+
+    def __init__(self, message: str, *, reason: str = "images with an annotation that cannot be read") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    @property
+    def omission(self) -> Omission:
+        """The sentence of those who go on without the image: Omission."""
+        return Omission(str(self), self.reason)
 
 
 def read_text(path: PathLike) -> str:
@@ -92,6 +110,54 @@ def select(files: Sequence[PathLike], *, names: Names = None, without: Names = N
     if not chosen:
         raise DataError("no image is left of the data")
     return chosen
+
+
+def choose_labels(source: PathLike, label_names: Labels | None, known: Iterable[str], default: Labels) -> Labels:
+    """Check the names of labels that were chosen, each of which must be in the data, and once.
+
+    Args:
+        source (str or os.PathLike): The data, for messages.
+        label_names (sequence of str or None): What was chosen.
+        known (iterable of str): What may be chosen.
+        default (sequence of str): What is returned if nothing was chosen.
+
+    Returns:
+        sequence of str: The names.
+
+    Raises:
+        DataError: if one is not in the data, or comes twice, or there is none.
+    """
+    known = list(known)
+    names = list(default if label_names is None else label_names)
+    unknown = [name for name in label_names or () if name not in known]
+    if unknown:
+        raise DataError(f"{source}: has no category {unknown[0]!r}; it has {', '.join(known) or 'none'}")
+    check_unique(source, "names of labels", "name", names, names)
+    if not names:
+        raise DataError(f"{source}: has no category to learn")
+    return names
+
+
+def check_unique(source: PathLike, owners: str, field: str, values: Iterable, shown: Iterable[str]) -> None:
+    """Check that no two things have one value, such as an id.
+
+    Args:
+        source (str or os.PathLike): The file, for messages.
+        owners (str): What has the values, in the plural.
+        field (str): What the value is.
+        values (iterable): The value of each.
+        shown (iterable of str): How each is called.
+
+    Raises:
+        DataError: if two have one.
+    """
+    first: dict = {}
+    for value, name in zip(values, shown, strict=True):
+        if value in first:
+            raise DataError(
+                f"{source}: two of its {owners} have one {field}, {value!r} ({first[value]!r} and {name!r})"
+            )
+        first[value] = name
 
 
 def require_folders(root: PathLike, *folders: str) -> pathlib.Path:

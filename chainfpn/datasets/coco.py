@@ -1,13 +1,15 @@
 """Reader of annotations in COCO's form."""
 
-import json
 import math
 import pathlib
+from typing import Any
 
 import numpy as np
 
 from chainfpn._typing import Array, Labels, PathLike, Size
-from chainfpn.datasets._files import DataError, Names, read_text, select
+from chainfpn.datasets._coco_json import ImageInfo, is_box, is_number, plain_id, read_instances, sound_outline
+from chainfpn.datasets._files import DataError, Names, choose_labels, select
+from chainfpn.datasets._left_out import Omission
 from chainfpn.datasets.detection_dataset import DetectionDataset
 
 
@@ -15,7 +17,8 @@ class COCODataset(DetectionDataset):
     """Images with boxes and masks from an instances JSON and a folder of images.
 
     Examples come in the order of the images' ids, labels count the categories from 0 in the order of theirs. Images
-    without annotations stay in.
+    without annotations stay in. An object without a known category and a box of four numbers is left out, and, where
+    masks are asked for, one without an outline.
 
     Keys: ``img``, ``bbox``, ``label``, ``mask``, ``area``, ``crowded``. Masks need pycocotools.
 
@@ -28,11 +31,12 @@ class COCODataset(DetectionDataset):
         without (sequence of str, str, os.PathLike or None): All images but these.
 
     Attributes:
-        category_ids (tuple of int): Category of each label.
+        category_ids (tuple of int or str): Category of each label.
         image_ids (tuple): Id of the image of each example.
 
     Raises:
-        DataError: if the JSON is not COCO's, the folder is not there, or a name is of no image or category.
+        DataError: if the JSON is not COCO's, the folder is not there, ids or names are not unique, or a name is of no
+            image or category.
 
     Source:
         Lin et al. 2014, cocodataset.org/#format-data.
@@ -51,132 +55,115 @@ class COCODataset(DetectionDataset):
         self.annotations, folder = pathlib.Path(annotations), pathlib.Path(images)
         if not folder.is_dir():
             raise DataError(f"{folder}: is not a folder of images")
-        content = _read(self.annotations)
-        try:
-            categories = sorted(content["categories"], key=lambda category: category["id"])
-            category_ids = {category["name"]: category["id"] for category in categories}
-            infos = sorted(content["images"], key=lambda info: info["id"])
-            infos = [infos[i] for i in select([info["file_name"] for info in infos], names=names, without=without)]
-            self.image_ids = tuple(info["id"] for info in infos)
-            self._sizes = [(info.get("height"), info.get("width")) for info in infos]
-            self._annotations: dict[int, list[dict]] = {image_id: [] for image_id in self.image_ids}
-            for annotation in content["annotations"]:
-                if annotation["image_id"] in self._annotations:
-                    self._annotations[annotation["image_id"]].append(annotation)
-        except KeyError as error:
-            raise DataError(f"{self.annotations}: an entry lacks {error}") from None
-        except (TypeError, AttributeError):
-            raise DataError(f"{self.annotations}: its entries must be JSON objects") from None
-        if len(category_ids) != len(categories):
-            raise DataError(f"{self.annotations}: two of its categories have one name")
-        label_names = tuple(category_ids if label_names is None else label_names)
-        unknown = [name for name in label_names if name not in category_ids]
-        if unknown:
-            raise DataError(f"{self.annotations}: has no category {unknown[0]!r}; it has {', '.join(category_ids)}")
-        super().__init__([folder / info["file_name"] for info in infos], label_names)
-        self.category_ids = tuple(category_ids[name] for name in label_names)
+        category_ids, infos, entries = read_instances(self.annotations)
+        labels = choose_labels(self.annotations, label_names, category_ids, tuple(category_ids))
+        chosen = [infos[i] for i in select([info.file_name for info in infos], names=names, without=without)]
+        super().__init__([folder / info.file_name for info in chosen], labels)
+        self.image_ids = tuple(info.raw_id for info in chosen)
+        self.category_ids = tuple(category_ids[name] for name in self.label_names)
         self.use_crowded = use_crowded
+        self._sizes = [info.size for info in chosen]
         self._labels = {category: label for label, category in enumerate(self.category_ids)}
-        self._known = set(category_ids.values())
+        self._objects: list[list[dict]] = [[] for _ in chosen]
+        self._without_mask: dict[int, set[int]] = {}
+        self._add_objects(entries, {info.id for info in infos}, chosen, set(category_ids.values()))
         self.add_getter(("bbox", "label", "area", "crowded"), self._get_annotations)
         self.add_getter("mask", self._get_mask)
         self.keys = self.DEFAULT_KEYS
 
-    def size(self, i: int) -> Size:
-        """Return the size of an image as the JSON gives it, or else as its file does.
+    def annotated_size(self, i: int) -> Size | None:
+        """Return the size of an image as the JSON gives it: (int, int) or None."""
+        return self._sizes[i]
 
-        Args:
-            i (int): Index of the example.
+    def _add_objects(self, entries: list[dict], listed: set, infos: list[ImageInfo], known: set) -> None:
+        """Give every image its objects; leave out what cannot be understood or was not chosen."""
+        indices = {info.id: i for i, info in enumerate(infos)}
+        for entry in entries:
+            image, category = plain_id(entry["image_id"]), plain_id(entry.get("category_id"))
+            i = indices.get(image) if image is not None else None
+            crowded = entry.get("iscrowd") in (1, "1")
+            if i is None:
+                if image not in listed:
+                    sentence = f"{self.annotations}: object {entry.get('id')!r} is of an image that is not listed"
+                    sentence = f"{sentence}, {entry['image_id']!r}"
+                    self.left_out.add(Omission(sentence, "objects of an image that is not listed"))
+            elif category not in known:
+                rule = f"have a known category, got {entry.get('category_id')!r}"
+                self._leave_out(i, entry, rule, "objects of an unknown category")
+            elif category not in self._labels:
+                self.left_out.counts["objects of other categories"] += 1
+            elif crowded and not self.use_crowded:
+                self.left_out.counts["crowds"] += 1
+            elif not is_box(entry.get("bbox")):
+                rule = f"have a bbox of 4 numbers, got {entry.get('bbox')!r}"
+                self._leave_out(i, entry, rule, "objects without a box of four numbers")
+            else:
+                self._objects[i].append({**entry, "category_id": category, "iscrowd": crowded})
 
-        Returns:
-            (int, int): Height and width.
-        """
-        return super().size(i) if None in self._sizes[i] else self._sizes[i]
-
-    def get_image(self, i: int) -> Array:
-        """Read an image, which must be of the size that the JSON gives."""
-        img = super().get_image(i)
-        if None not in self._sizes[i] and img.shape[1:] != self._sizes[i]:
-            size = "x".join(map(str, self._sizes[i]))
-            raise DataError(f"{self._files[i]}: must be {size} pixels high and wide as annotated, got {img.shape[1:]}")
-        return img
+    def _read(self, i: int, entries: list) -> tuple:
+        """Read, without the objects that have no mask if masks are asked for."""
+        values = super()._read(i, entries)
+        bad = self._without_mask.get(i)
+        if not bad or all(key != "mask" for key, _, _ in entries):
+            return values
+        good = [k for k in range(len(self._objects[i])) if k not in bad]
+        pairs = zip(values, entries, strict=True)
+        return tuple(value if key == "img" else value[good] for value, (key, _, _) in pairs)
 
     def _get_annotations(self, i: int) -> tuple[Array, Array, Array, Array]:
         """Return ``bbox``, ``label``, ``area``, ``crowded``."""
-        entries = self._entries_of(i)
-        bbox = np.array([self._box(i, entry) for entry in entries], dtype=np.float64).reshape(-1, 4)
-        area = [self._area(i, entry, box) for entry, box in zip(entries, bbox, strict=True)]
+        entries = self._objects[i]
+        values = [[float(v) if math.isfinite(v) else math.nan for v in entry["bbox"]] for entry in entries]
+        bbox = np.array(values, dtype=np.float64).reshape(-1, 4)
+        area = [_area(entry, box) for entry, box in zip(entries, bbox, strict=True)]
         bbox[:, 2:] += bbox[:, :2]
         return (
             bbox[:, [1, 0, 3, 2]].astype(np.float32),
             np.array([self._labels[entry["category_id"]] for entry in entries], dtype=np.int32),
             np.array(area, dtype=np.float32),
-            np.array([bool(entry.get("iscrowd")) for entry in entries], dtype=bool),
+            np.array([entry["iscrowd"] for entry in entries], dtype=bool),
         )
 
     def _get_mask(self, i: int) -> Array:
-        height, width = self.size(i)
-        masks = [self._mask(i, entry, height, width) for entry in self._entries_of(i)]
-        return np.stack(masks) if masks else np.zeros((0, height, width), dtype=bool)
+        """Return a mask for each object, empty where the outline is none, which :meth:`_read` leaves out."""
+        size = self.annotated_size(i) or self._frame(i)[0]
+        mask = np.zeros((len(self._objects[i]), *size), dtype=bool)
+        for k, entry in enumerate(self._objects[i]):
+            mask[k] = self._mask(i, k, entry, size)
+        return mask
 
-    def _entries_of(self, i: int) -> list[dict]:
-        """Return the JSON's entries of an example, of the categories and kinds that were chosen."""
-        chosen = []
-        for entry in self._annotations[self.image_ids[i]]:
-            if entry.get("category_id") not in self._known:
-                raise self._error(i, entry, f"have a known category, got {entry.get('category_id')!r}")
-            if entry["category_id"] in self._labels and (self.use_crowded or not entry.get("iscrowd")):
-                chosen.append(entry)
-        return chosen
-
-    def _box(self, i: int, entry: dict) -> list[float]:
-        box = entry.get("bbox")
-        if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, int | float) for v in box):
-            raise self._error(i, entry, f"have a bbox of 4 numbers, got {box!r}")
-        return [float(v) if math.isfinite(v) else math.nan for v in box]
-
-    def _area(self, i: int, entry: dict, box: Array) -> float:
-        area = entry.get("area", box[2] * box[3])
-        if not isinstance(area, int | float):
-            raise self._error(i, entry, f"have a number as its area, got {area!r}")
-        return area
-
-    def _mask(self, i, entry, height, width):
-        from pycocotools import mask as coco_mask
-
-        runs = entry.get("segmentation")
+    def _mask(self, i: int, k: int, entry: dict, size: Size) -> Array | bool:
+        """Return the mask of object k, or False, and note that there is none."""
         try:
-            if isinstance(runs, list):
-                _check_polygons(runs)
-                runs = coco_mask.merge(coco_mask.frPyObjects(runs, height, width))
-            elif isinstance(runs["counts"], list):
-                runs = coco_mask.frPyObjects(runs, height, width)
-            mask = coco_mask.decode(runs)
+            return _draw(sound_outline(entry.get("segmentation")), size)
         except (TypeError, ValueError, KeyError, IndexError) as error:
-            raise self._error(i, entry, f"be outlined by polygons or run lengths ({error})") from None
-        if mask.shape != (height, width):
-            raise self._error(i, entry, f"have a mask of {(height, width)} pixels, got {mask.shape}")
-        return mask.astype(bool)
+            if k not in self._without_mask.setdefault(i, set()):
+                self._without_mask[i].add(k)
+                self._leave_out(i, entry, f"be outlined by polygons or run lengths ({error})", "objects without a mask")
+            return False
 
-    def _error(self, i: int, entry: dict, rule: str) -> DataError:
-        return DataError(f"{self.annotations}: object {entry.get('id')!r} of {self._files[i].name} must {rule}")
-
-
-def _check_polygons(polygons: list) -> None:
-    """Check that every polygon is a flat list of at least three points."""
-    for polygon in polygons:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-            raise ValueError("a polygon is a list x, y, x, y ... of three points or more")
-        if not all(isinstance(value, int | float) for value in polygon):
-            raise ValueError("a polygon is a list of numbers")
+    def _leave_out(self, i: int, entry: dict, rule: str, reason: str) -> None:
+        sentence = f"{self.annotations}: object {entry.get('id')!r} of {self._files[i].name} must {rule}"
+        self.left_out.add(Omission(sentence, reason))
 
 
-def _read(path: pathlib.Path) -> dict:
-    text = read_text(path)
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"{path}: is not JSON ({error})") from None
-    if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
-        raise DataError(f"{path}: must be COCO's instances: a JSON object with images, annotations and categories")
-    return content
+def _area(entry: dict, box: Array) -> float:
+    """Return the area that an object has, or else that of its box."""
+    area: Any = entry.get("area")
+    return area if is_number(area) else box[2] * box[3]
+
+
+def _draw(outline: Any, size: Size) -> Array:
+    """Return the mask of an outline."""
+    from pycocotools import mask as coco_mask
+
+    if outline is None:
+        raise ValueError("there is no polygon of three points or more")
+    if isinstance(outline, list):
+        outline = coco_mask.merge(coco_mask.frPyObjects(outline, *size))
+    elif isinstance(outline["counts"], list):
+        outline = coco_mask.frPyObjects(outline, *size)
+    mask = coco_mask.decode(outline)
+    if mask.shape != tuple(size):
+        raise ValueError(f"the mask must have {tuple(size)} pixels, got {mask.shape}")
+    return mask

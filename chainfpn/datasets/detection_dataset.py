@@ -1,5 +1,6 @@
 """Base of every data set of images with boxes."""
 
+import contextlib
 import operator
 import pathlib
 from collections.abc import Callable, Iterable, Sequence, Sized
@@ -7,14 +8,17 @@ from typing import Any
 
 import numpy as np
 from chainercv.chainer_experimental.datasets.sliceable import GetterDataset
-from PIL import Image
 
 from chainfpn._typing import Array, PathLike, Size
 from chainfpn.datasets._files import DataError
+from chainfpn.datasets._left_out import LeftOut
+from chainfpn.datasets._orientation import read_header, turn_boxes, turn_masks, turned_size
 from chainfpn.images import ImageError, read_image, to_array
 
 #: Key, index of its getter, and its place in what the getter returns, None if that is the value itself.
 _Entry = tuple[str, int, int | None]
+#: What is turned with its image.
+_TURNED = {"bbox": turn_boxes, "mask": turn_masks}
 
 
 class DetectionDataset(GetterDataset):
@@ -22,13 +26,17 @@ class DetectionDataset(GetterDataset):
 
     An example is a tuple of what :attr:`keys` names; nothing is read but what is asked for. Every data set has
 
-    * ``img``: float32, (3, H, W), RGB, 0..255, pixels as they are stored.
+    * ``img``: float32, (3, H, W), RGB, 0..255, upright, as its EXIF orientation says.
     * ``bbox``: float32, (R, 4), yxyx in pixels.
     * ``label``: int32, (R,), from 0.
 
     and some have ``mask``: bool, (R, H, W); ``area``: float32, (R,), in square pixels; ``crowded`` or ``difficult``:
     bool, (R,), ground truth that a detector is neither rewarded nor blamed for. Boxes are what the annotation says,
-    good or bad; :class:`~chainfpn.datasets.ValidatedDataset` sorts them out.
+    good or bad; :class:`~chainfpn.datasets.ValidatedDataset` sorts them out. An object that cannot be understood is
+    left out by the reader, and :attr:`left_out` has the reason.
+
+    Annotations count the pixels as they are stored, unless their size is that of the upright image only; boxes and
+    masks are turned with their image. An image of neither size raises a :class:`DataError`.
 
     Args:
         files (sequence of str or os.PathLike): Image of each example.
@@ -36,6 +44,7 @@ class DetectionDataset(GetterDataset):
 
     Attributes:
         label_names (tuple of str): Names of the labels.
+        left_out (LeftOut): Objects and images that the reader left out so far: ``counts`` by reason, ``omissions``.
     """
 
     #: What an example has unless :attr:`keys` is set.
@@ -45,6 +54,8 @@ class DetectionDataset(GetterDataset):
         super().__init__()
         self._all_keys: list[_Entry] = []
         self._files = [pathlib.Path(file) for file in files]
+        self._headers: dict[int, tuple[Size, int]] = {}
+        self._left_out = LeftOut()
         self.label_names = tuple(label_names)
         self.add_getter("img", self.get_image)
 
@@ -55,6 +66,11 @@ class DetectionDataset(GetterDataset):
     def available_keys(self) -> tuple[str, ...]:
         """Everything that :attr:`keys` may name: tuple of str."""
         return tuple(key for key, _, _ in self._all_keys)
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What the reader left out so far: LeftOut."""
+        return self._left_out
 
     @property
     def keys(self) -> str | tuple[str, ...]:
@@ -94,9 +110,16 @@ class DetectionDataset(GetterDataset):
         return self._read(normalize_index(self, i), self._entries(keys))
 
     def _read(self, i: int, entries: list[_Entry]) -> tuple:
-        """Call the getters, each once."""
+        """Call the getters, each once, and turn boxes and masks with their image."""
         got = {getter: self._getters[getter](i) for getter in dict.fromkeys(getter for _, getter, _ in entries)}
-        return tuple(got[getter] if place is None else got[getter][place] for _, getter, place in entries)
+        values = {key: got[getter] if place is None else got[getter][place] for key, getter, place in entries}
+        turned = values.keys() & _TURNED.keys()
+        if turned:
+            with contextlib.suppress(DataError):  # of the image, which was not asked for
+                size, orientation = self._frame(i)
+                if orientation != 1:
+                    values.update({key: _TURNED[key](values[key], size, orientation) for key in turned})
+        return tuple(values[key] for key, _, _ in entries)
 
     def _entries(self, keys: Sequence[str]) -> list[_Entry]:
         known = {entry[0]: entry for entry in self._all_keys}
@@ -117,7 +140,7 @@ class DetectionDataset(GetterDataset):
         return str(self._files[i])
 
     def size(self, i: int) -> Size:
-        """Return the size of an image without reading its pixels.
+        """Return the size of an image, turned upright, without reading its pixels.
 
         Args:
             i (int): Index of the example.
@@ -126,14 +149,20 @@ class DetectionDataset(GetterDataset):
             (int, int): Height and width.
 
         Raises:
-            DataError: if the file is not an image.
+            DataError: if the file is not an image, or not of the size that the annotation says.
         """
-        try:
-            with Image.open(self._files[i]) as image:
-                return image.height, image.width
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-            self.get_image(i)  # says better what is wrong
-            raise DataError(f"{self._files[i]}: is damaged") from None
+        return turned_size(*self._frame(i))
+
+    def annotated_size(self, i: int) -> Size | None:
+        """Return the size of an image as its annotation has it.
+
+        Args:
+            i (int): Index of the example.
+
+        Returns:
+            (int, int) or None: Height and width; None if it does not say.
+        """
+        return None
 
     def get_image(self, i: int) -> Array:
         """Read an image.
@@ -145,12 +174,32 @@ class DetectionDataset(GetterDataset):
             array: float32, (3, H, W), RGB, 0..255.
 
         Raises:
-            DataError: if the file is not there or not an image.
+            DataError: if the file is not there or not an image, or not of the size that the annotation says.
         """
+        self._frame(i)
         try:
-            return np.ascontiguousarray(to_array(read_image(self._files[i], upright=False)))
+            upright = self._header(i)[1] != 1
+            return np.ascontiguousarray(to_array(read_image(self._files[i], upright=upright)))
         except ImageError as error:
-            raise DataError(str(error)) from None
+            raise DataError(str(error), reason="images that cannot be read") from None
+
+    def _header(self, i: int) -> tuple[Size, int]:
+        """Return the size of an image as stored, and its orientation, which are read once."""
+        if i not in self._headers:
+            self._headers[i] = read_header(self._files[i])
+        return self._headers[i]
+
+    def _frame(self, i: int) -> tuple[Size, int]:
+        """Return the height and width in which annotations count pixels, and the orientation to turn them by."""
+        stored, orientation = self._header(i)
+        annotated = self.annotated_size(i)
+        if annotated in (None, stored):
+            return stored, orientation
+        if annotated == turned_size(stored, orientation):
+            return annotated, 1
+        size, reason = "x".join(map(str, annotated)), "images of another size than annotated"
+        message = f"{self._files[i]}: must be {size} pixels high and wide as annotated, got {stored}"
+        raise DataError(message, reason=reason)
 
 
 def normalize_index(dataset: Sized, i: int) -> int:

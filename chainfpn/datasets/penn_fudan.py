@@ -1,16 +1,18 @@
 """Reader of the Penn-Fudan pedestrians."""
 
+import pathlib
 import re
 
 import numpy as np
 from PIL import Image
 
-from chainfpn._typing import Array, PathLike
+from chainfpn._typing import Array, PathLike, Size
 from chainfpn.datasets._files import DataError, Names, read_text, require_folders, select
 from chainfpn.datasets.detection_dataset import DetectionDataset
 
 #: "Bounding box for object 1 "PASpersonWalking" (Xmin, Ymin) - (Xmax, Ymax) : (160, 182) - (302, 431)"
 _BOX = re.compile(r"\(Xmax, Ymax\) : \((\d+), (\d+)\) - \((\d+), (\d+)\)")
+_SIZE = re.compile(r"^Image size \(X x Y x C\) : (\d+) x (\d+)", re.MULTILINE)
 _COUNT = re.compile(r"^Objects with ground truth : (\d+)", re.MULTILINE)
 
 
@@ -43,9 +45,17 @@ class PennFudanDataset(DetectionDataset):
             self.add_getter("mask", self._get_mask)
         self.keys = self.DEFAULT_KEYS
 
+    def annotated_size(self, i: int) -> Size | None:
+        """Return the size of an image as its annotation has it: (int, int) or None."""
+        match = _SIZE.search(read_text(self._annotation(i))) if self._annotation(i).is_file() else None
+        return (int(match[2]), int(match[1])) if match else None
+
+    def _annotation(self, i: int) -> pathlib.Path:
+        return self.root / "Annotation" / f"{self._files[i].stem}.txt"
+
     def _get_annotations(self, i: int) -> tuple[Array, Array]:
         """Return ``bbox`` and ``label``."""
-        path = self.root / "Annotation" / f"{self._files[i].stem}.txt"
+        path = self._annotation(i)
         text = read_text(path)
         corners, count = _BOX.findall(text), _COUNT.search(text)
         if count is None or int(count[1]) != len(corners):
@@ -62,6 +72,7 @@ class PennFudanDataset(DetectionDataset):
                 index = np.asarray(image)
         except (OSError, SyntaxError, ValueError) as error:
             raise DataError(f"{path}: cannot be read ({error})") from None
-        if index.shape != self.size(i):
-            raise DataError(f"{path}: must be of the size of its image, {self.size(i)}, got {index.shape}")
+        size, _ = self._frame(i)
+        if index.shape != size:
+            raise DataError(f"{path}: must be of the size of its image, {size}, got {index.shape}")
         return index == np.arange(1, n + 1)[:, None, None]

@@ -62,6 +62,9 @@ class ShapesDataset(DetectionDataset):
         normalize_index(self, i)
         return self._size
 
+    def _frame(self, i: int) -> tuple[Size, int]:
+        return self._size, 1
+
     def get_image(self, i: int) -> Array:
         """Draw an image."""
         _, mask, random = self._shapes(i)

@@ -1,6 +1,7 @@
 """Data that a training reads without a stop at broken files."""
 
 import sys
+from collections import Counter
 
 import chainer
 import numpy as np
@@ -8,8 +9,11 @@ import numpy as np
 from chainfpn._attributes import Fixed
 from chainfpn._typing import Report, Size
 from chainfpn.datasets._files import DataError
+from chainfpn.datasets._left_out import LeftOut, Omission
 from chainfpn.datasets.detection_dataset import DetectionDataset, normalize_index
 from chainfpn.errors import InvalidArgument
+
+_NO_AREA = "boxes without an area within the image"
 
 
 class ValidatedDataset(chainer.dataset.DatasetMixin):
@@ -42,7 +46,7 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
         self.dataset = dataset
         self.label_names = dataset.label_names
         self.report = report or _print
-        self._broken: set[int] = set()
+        self._broken: dict[int, str] = {}
         self._broken_boxes: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -62,6 +66,14 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
     def n_broken_boxes(self) -> int:
         """Number of boxes that were dropped so far."""
         return sum(self._broken_boxes.values())
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What the readers left out, and what was found broken so far: LeftOut; its omissions are the readers'."""
+        found = LeftOut([self.dataset.left_out])
+        found.counts.update(self._broken.values())
+        found.counts += Counter({_NO_AREA: self.n_broken_boxes})
+        return found
 
     def get_example(self, i: int) -> tuple:
         """Read an example, or the next one that is sound.
@@ -108,8 +120,8 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
             try:
                 return read(k)
             except DataError as error:
-                self._broken.add(k)
-                self.report(f"{error}: left out")
+                self._broken[k] = error.reason
+                self.report(error.omission)
         raise DataError(f"{self.file_name(i)}: neither this nor any other example of the data can be read")
 
     def _without_bad_boxes(self, i: int, example: tuple) -> tuple:
@@ -122,7 +134,8 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
             self._broken_boxes[i] = int(np.count_nonzero(~good))
             for bb in values["bbox"][~good]:
                 corners = ", ".join(f"{v:g}" for v in bb)
-                self.report(f"{self.file_name(i)}: box ({corners}) has no area within the image: left out")
+                sentence = f"{self.file_name(i)}: box ({corners}) has no area within the image"
+                self.report(Omission(sentence, _NO_AREA))
         values["bbox"] = bbox
         return tuple(value if key == "img" else value[good] for key, value in values.items())
 

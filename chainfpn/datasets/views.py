@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from chainfpn._attributes import Fixed
 from chainfpn._typing import Size
+from chainfpn.datasets._left_out import LeftOut
 from chainfpn.datasets.detection_dataset import DetectionDataset
 from chainfpn.errors import InvalidArgument
 
@@ -20,9 +21,15 @@ class _View(DetectionDataset):
     def __init__(self, places: list[tuple[DetectionDataset, int]], keys: Iterable[str], label_names: tuple) -> None:
         super().__init__([dataset.file_name(i) for dataset, i in places], label_names)
         self._places = places
+        self._sources = list({id(dataset): dataset for dataset, _ in places}.values())
         for key in keys:
             if key not in self.available_keys:
                 self.add_getter(key, None)
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What the readers left out of all the data sets so far: LeftOut."""
+        return LeftOut(dataset.left_out for dataset in self._sources)
 
     def size(self, i: int) -> Size:
         """Return the size of an image: (int, int)."""

@@ -1,15 +1,15 @@
 """Reader of a tree in PASCAL VOC's form."""
 
-import contextlib
 import pathlib
 from collections.abc import Collection
-from xml.etree import ElementTree
 
 import numpy as np
 from chainercv.datasets import voc_bbox_label_names
 
-from chainfpn._typing import Array, Labels, PathLike
-from chainfpn.datasets._files import DataError, Names, read_text, require_folders, select
+from chainfpn._typing import Array, Labels, PathLike, Size
+from chainfpn.datasets._files import DataError, Names, check_unique, choose_labels, read_text, require_folders, select
+from chainfpn.datasets._left_out import Omission
+from chainfpn.datasets._voc_xml import VOCAnnotation, VOCObject, read_annotation
 from chainfpn.datasets.detection_dataset import DetectionDataset
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -19,6 +19,7 @@ class VOCDataset(DetectionDataset):
     """Images with boxes from a tree of JPEGImages, Annotations and ImageSets/Main.
 
     The annotations count pixels from 1 and include the last one: the box is (ymin - 1, xmin - 1, ymax, xmax).
+    An object without a name or such a box is left out, and an image without annotation, unless a split lists it.
 
     Keys: ``img``, ``bbox``, ``label``, ``difficult``.
 
@@ -32,7 +33,8 @@ class VOCDataset(DetectionDataset):
         without (sequence of str, str, os.PathLike or None): All images but these.
 
     Raises:
-        DataError: if a folder, the split or an image is not there.
+        DataError: if a folder, the split or an image is not there, or a label of no object, or there is no
+            object at all.
 
     Source:
         Everingham et al. 2010.
@@ -49,71 +51,94 @@ class VOCDataset(DetectionDataset):
         without: Names = None,
     ) -> None:
         self.root = require_folders(root, "JPEGImages", "Annotations")
-        paths = (self.root / "JPEGImages").iterdir()
-        images = {path.stem: path for path in paths if path.suffix.lower() in _IMAGE_SUFFIXES}
-        annotated = {path.stem for path in (self.root / "Annotations").glob("*.xml")}
-        stems = sorted(images.keys() & annotated) if split is None else self._split(split, images)
+        images = self._images()
+        paths = sorted((self.root / "Annotations").glob("*.xml"))
+        annotations = {path.stem: _attempt(path) for path in paths}
+        stems = sorted(images.keys() & annotations) if split is None else self._split(split, images)
         files = [images[stem] for stem in stems]
         files = [files[i] for i in select(files, names=names, without=without)]
-        super().__init__(files, self._all_names(annotated) if label_names is None else label_names)
+        objects = [entry for found in annotations.values() for entry in _objects(found)]
+        super().__init__(files, self._choose_labels(label_names, {entry.name for entry in objects}))
         self.use_difficult = use_difficult
-        self._only_known = label_names is not None
+        self._found = [annotations.get(path.stem) or _attempt(self._annotation(path.stem)) for path in files]
+        if split is None:
+            self._pair(images, annotations)
+        self._count_left_out()
         self.add_getter(("bbox", "label", "difficult"), self._get_annotations)
         self.keys = self.DEFAULT_KEYS
 
+    def annotated_size(self, i: int) -> Size | None:
+        """Return the size of an image as its annotation has it: (int, int) or None."""
+        found = self._found[i]
+        return None if isinstance(found, DataError) else found.size
+
     def _get_annotations(self, i: int) -> tuple[Array, Array, Array]:
         """Return ``bbox``, ``label``, ``difficult``."""
-        path = self._annotation(self._files[i].stem)
-        bbox, label, difficult = [], [], []
-        for entry in _parse(path).iter("object"):
-            name, is_difficult = _name(entry, path), (entry.findtext("difficult") or "0").strip() == "1"
-            if name not in self.label_names and not self._only_known:
-                raise DataError(f"{path}: has an object with a new name, {name!r}")
-            if name in self.label_names and (self.use_difficult or not is_difficult):
-                bbox.append(_box(entry, path))
-                label.append(self.label_names.index(name))
-                difficult.append(is_difficult)
-        boxes = np.array(bbox, dtype=np.float32).reshape(-1, 4)
-        return boxes, np.array(label, dtype=np.int32), np.array(difficult, dtype=bool)
+        found = self._found[i]
+        if isinstance(found, DataError):
+            raise DataError(str(found), reason=found.reason)
+        objects = [entry for entry in found.objects if entry.name in self.label_names]
+        objects = [entry for entry in objects if self.use_difficult or not entry.difficult]
+        return (
+            np.array([entry.bb for entry in objects], dtype=np.float32).reshape(-1, 4),
+            np.array([self.label_names.index(entry.name) for entry in objects], dtype=np.int32),
+            np.array([entry.difficult for entry in objects], dtype=bool),
+        )
 
     def _annotation(self, stem: str) -> pathlib.Path:
         return self.root / "Annotations" / f"{stem}.xml"
 
+    def _images(self) -> dict[str, pathlib.Path]:
+        """Return the images by their names without suffix, which must be unique."""
+        paths = sorted(path for path in (self.root / "JPEGImages").iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
+        check_unique(self.root, "images", "name", [path.stem for path in paths], [path.name for path in paths])
+        return {path.stem: path for path in paths}
+
     def _split(self, split: str, images: Collection[str]) -> list[str]:
-        """Return the names in a list of ImageSets/Main."""
+        """Return the names in a list of ImageSets/Main, whose lines may end with 1, 0 or -1, of a category's list."""
         path = self.root / "ImageSets" / "Main" / f"{split}.txt"
-        stems = [line.split()[0] for line in read_text(path).splitlines() if line.strip()]
+        lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+        stems = [line if line in images else line.rsplit(None, 1)[0] for line in lines]
         missing = [stem for stem in stems if stem not in images]
         if missing:
             raise DataError(f"{path}: there is no image {missing[0]} in {self.root / 'JPEGImages'}")
+        check_unique(path, "lines", "image", stems, lines)
         return stems
 
-    def _all_names(self, stems: Collection[str]) -> Labels:
-        """Return the names of the labels: VOC's if they will do, else all that occur in annotations."""
-        found: set[str] = set()
-        for path in map(self._annotation, stems):
-            with contextlib.suppress(DataError):  # it is named when it is read as an example
-                found.update([_name(entry, path) for entry in _parse(path).iter("object")])
-        return voc_bbox_label_names if found <= set(voc_bbox_label_names) else sorted(found)
+    def _choose_labels(self, label_names: Labels | None, found: set[str]) -> Labels:
+        """Return the names of the labels: by default VOC's if they will do, else all that occur in annotations."""
+        if label_names is None and not found:
+            raise DataError(f"{self.root}: no annotation has an object, so there is no category to learn")
+        default = voc_bbox_label_names if found <= set(voc_bbox_label_names) else sorted(found)
+        vocs = [name for name in label_names or () if name in voc_bbox_label_names]
+        return choose_labels(self.root, label_names, [*sorted(found), *vocs], default)
+
+    def _pair(self, images: dict[str, pathlib.Path], annotations: Collection[str]) -> None:
+        """Note the images and annotations without each other."""
+        for stem in sorted(images.keys() - annotations):
+            self.left_out.add(Omission(f"{images[stem]}: has no annotation", "images without an annotation"))
+        for stem in sorted(set(annotations) - images.keys()):
+            self.left_out.add(Omission(f"{self._annotation(stem)}: has no image", "annotations without an image"))
+
+    def _count_left_out(self) -> None:
+        """Count the objects that are wrong or were not chosen."""
+        for found in self._found:
+            if not isinstance(found, DataError):
+                self.left_out.extend(found.left_out)
+            for entry in _objects(found):
+                if entry.name not in self.label_names:
+                    self.left_out.counts["objects of other categories"] += 1
+                elif entry.difficult and not self.use_difficult:
+                    self.left_out.counts["difficult objects"] += 1
 
 
-def _parse(path: pathlib.Path) -> ElementTree.Element:
+def _objects(found: VOCAnnotation | DataError) -> list[VOCObject]:
+    return [] if isinstance(found, DataError) else found.objects
+
+
+def _attempt(path: pathlib.Path) -> VOCAnnotation | DataError:
+    """Return an annotation, or the error to raise where its image is read."""
     try:
-        return ElementTree.fromstring(read_text(path))
-    except ElementTree.ParseError as error:
-        raise DataError(f"{path}: is not XML ({error})") from None
-
-
-def _name(entry: ElementTree.Element, path: pathlib.Path) -> str:
-    name = (entry.findtext("name") or "").strip()
-    if not name:
-        raise DataError(f"{path}: has an object without a name")
-    return name
-
-
-def _box(entry: ElementTree.Element, path: pathlib.Path) -> tuple[float, ...]:
-    try:
-        y0, x0, y1, x1 = (float(entry.findtext(f"bndbox/{tag}") or "") for tag in ("ymin", "xmin", "ymax", "xmax"))
-    except ValueError:
-        raise DataError(f"{path}: has an object without a bndbox of xmin, ymin, xmax and ymax") from None
-    return y0 - 1, x0 - 1, y1, x1
+        return read_annotation(path)
+    except DataError as error:
+        return error

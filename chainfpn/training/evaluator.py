@@ -13,6 +13,7 @@ from chainercv.evaluations import eval_detection_voc
 from chainfpn._attributes import Fixed
 from chainfpn._typing import Array, Communicator, Report
 from chainfpn.datasets import DataError, DetectionDataset
+from chainfpn.datasets._left_out import Omission
 from chainfpn.errors import InvalidArgument
 from chainfpn.links import Detector
 from chainfpn.training.coco_evaluation import evaluate_coco, run_lengths
@@ -197,17 +198,19 @@ def evaluate(
             detections = {"bbox": found.bbox, "label": found.label, "score": found.score}
             if masks and found.mask is not None:
                 detections["mask"] = found.mask
-                (ground_truth["mask"],) = dataset.read(i, ("mask",))
+                ground_truth = _read_ground_truth(dataset, i, masks=True)
         except DataError as error:
-            report(f"{error}: left out")
+            report(error.omission)
             continue
         except MemoryError:
-            report(f"{dataset.file_name(i)}: is too large for the memory of the device: left out")
+            sentence = f"{dataset.file_name(i)}: is too large for the memory of the device"
+            report(Omission(sentence, "images too large for the memory"))
             continue
         good = np.isfinite(ground_truth["bbox"]).all(axis=1)
         for bb in ground_truth["bbox"][~good]:
             corners = ", ".join(f"{v:g}" for v in bb)
-            report(f"{dataset.file_name(i)}: box ({corners}) has a coordinate that is no number: left out")
+            sentence = f"{dataset.file_name(i)}: box ({corners}) has a coordinate that is no number"
+            report(Omission(sentence, "boxes with a coordinate that is no number"))
         ground_truth = {key: value[good] for key, value in ground_truth.items()}
         evaluation.add(i, _relabelled(detections, own_labels), _relabelled(ground_truth, gt_labels))
     return evaluation
@@ -255,9 +258,10 @@ def mean(values: Iterable[float]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def _read_ground_truth(dataset: DetectionDataset, i: int) -> dict[str, Array]:
-    """Read all but the image and the masks of an example; what is difficult is called crowded."""
-    keys = [key for key in ("bbox", "label", "area", "crowded", "difficult") if key in dataset.available_keys]
+def _read_ground_truth(dataset: DetectionDataset, i: int, *, masks: bool = False) -> dict[str, Array]:
+    """Read all but the image of an example; what is difficult is called crowded."""
+    keys = ["bbox", "label", "area", "crowded", "difficult", *(["mask"] if masks else [])]
+    keys = [key for key in keys if key in dataset.available_keys]
     values = dataset.read(i, keys)
     return {"crowded" if key == "difficult" else key: value for key, value in zip(keys, values, strict=True)}
 

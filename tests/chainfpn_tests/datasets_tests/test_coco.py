@@ -1,5 +1,6 @@
 import copy
 import json
+import re
 
 import numpy as np
 import pytest
@@ -112,8 +113,33 @@ WRONG = {
     "no id": (lambda c: c["images"][1].pop("id"), "an entry lacks 'id'"),
     "no image": (lambda c: c["annotations"][0].pop("image_id"), "an entry lacks 'image_id'"),
     "no object": (lambda c: c["images"].append(3), "its entries must be JSON objects"),
-    "null": (lambda c: c.update(images=None), "its entries must be JSON objects"),
-    "twins": (lambda c: c["categories"].append({"id": 4, "name": "cup"}), "two of its categories have one name"),
+    "null": (lambda c: c.update(images=None), "images must be a list, got null"),
+    "no annotations": (lambda c: c.update(annotations=None), "annotations must be a list, got null"),
+    "twins": (lambda c: c["categories"].append({"id": 4, "name": "cup"}), "two of its categories have one name, 'cup'"),
+    "one category id": (
+        lambda c: c["categories"].append({"id": "90", "name": "cat"}),
+        r"two of its categories have one id, 90 \('cup' and 'cat'\)",
+    ),
+    "one image id": (
+        lambda c: c["images"].append({"id": 3.0, "file_name": "c.png"}),
+        r"two of its images have one id, 3 \('a\.png' and 'c\.png'\)",
+    ),
+    "one file": (
+        lambda c: c["images"].append({"id": 4, "file_name": "a.png"}),
+        r"two of its images have one file name, 'a\.png' \(3 and 4\)",
+    ),
+    "no category": (lambda c: c.update(categories=[]), "has no category to learn"),
+    "no name": (lambda c: c["categories"][0].update(name=None), "name of a category must be a text, got None"),
+    "an id that is none": (lambda c: c["images"][0].update(id=[1]), r"id must be a whole number or a text, got \[1\]"),
+    "no file": (lambda c: c["images"][0].update(file_name=7), "file_name of an image must be a text, got 7"),
+    "a huge size": (
+        lambda c: c["images"][1].update(height=10**400),
+        r"height of b\.png must be a number of pixels, got 10",
+    ),
+    "a size of words": (
+        lambda c: c["images"][1].update(width="wide"),
+        r"width of b\.png must be a number of pixels, got 'wide'",
+    ),
 }
 
 
@@ -122,6 +148,11 @@ def test_what_is_not_cocos_is_an_error(open_coco, content, damage, message):
     damage(content)
     with pytest.raises(DataError, match=rf"instances\.json: {message}"):
         open_coco()
+
+
+def test_a_category_chosen_twice_is_an_error(open_coco):
+    with pytest.raises(DataError, match="two of its names of labels have one name, 'dog'"):
+        open_coco(label_names=["dog", "cup", "dog"])
 
 
 def test_an_unknown_category_is_an_error(open_coco):
@@ -143,31 +174,93 @@ def test_no_folder_is_an_error(tmp_path):
         COCODataset(tmp_path / "x.json", tmp_path / "nowhere")
 
 
+BOX = "objects without a box of four numbers"
 BAD_OBJECTS = {
-    "box": ("bbox", "bbox", [1, 2, 3], r"must have a bbox of 4 numbers, got \[1, 2, 3\]"),
-    "no box": ("bbox", "bbox", None, "must have a bbox of 4 numbers, got None"),
-    "words": ("bbox", "bbox", ["a", 1, 2, 3], "must have a bbox of 4 numbers"),
-    "area": ("area", "area", "12", "must have a number as its area, got '12'"),
-    "no area": ("bbox", "area", None, "must have a number as its area, got None"),
-    "category": ("label", "category_id", 2, "must have a known category, got 2"),
-    "outline": ("mask", "segmentation", {"runs": []}, "must be outlined by polygons or run lengths"),
-    "no outline": ("mask", "segmentation", None, "must be outlined by polygons or run lengths"),
-    "no polygon": ("mask", "segmentation", [], "must be outlined by polygons or run lengths"),
-    "half a polygon": ("mask", "segmentation", [[1, 2]], "must be outlined by polygons or run lengths"),
-    "words outside": ("mask", "segmentation", ["a"], "must be outlined by polygons or run lengths"),
-    "other size": ("mask", "segmentation", {"size": [2, 2], "counts": [1, 3]}, "must have a mask of "),
+    "box": ("bbox", [1, 2, 3], r"of b\.png must have a bbox of 4 numbers, got \[1, 2, 3\]", BOX),
+    "no box": ("bbox", None, r"of b\.png must have a bbox of 4 numbers, got None", BOX),
+    "words": ("bbox", ["a", 1, 2, 3], r"of b\.png must have a bbox of 4 numbers", BOX),
+    "huge": ("bbox", [1, 2, 3, 10**400], r"of b\.png must have a bbox of 4 numbers", BOX),
+    "category": ("category_id", 2, r"of b\.png must have a known category, got 2", "objects of an unknown category"),
+    "no category": (
+        "category_id",
+        None,
+        r"of b\.png must have a known category, got None",
+        "objects of an unknown category",
+    ),
+    "image": ("image_id", 7, "is of an image that is not listed, 7", "objects of an image that is not listed"),
+    "no image": ("image_id", None, "is of an image that is not listed", "objects of an image that is not listed"),
 }
 
 
-@pytest.mark.parametrize(("key", "entry", "value", "message"), BAD_OBJECTS.values(), ids=BAD_OBJECTS)
-def test_a_bad_object_is_named(open_coco, content, key, entry, value, message):
+@pytest.mark.parametrize(("entry", "value", "message", "reason"), BAD_OBJECTS.values(), ids=BAD_OBJECTS)
+def test_a_bad_object_costs_the_object(open_coco, content, entry, value, message, reason):
     content["annotations"][0][entry] = value
+    dataset = open_coco(use_crowded=True)
+    assert [len(value) for value in dataset.read(0, ("bbox", "label", "area", "mask"))] == [1, 1, 1, 1]
+    assert dataset.left_out.counts == {reason: 1}
+    assert re.search(rf"instances\.json: object 1 {message}.*: left out$", dataset.left_out.omissions[0])
+
+
+OUTLINES = {
+    "none": None,
+    "no polygon": [],
+    "half a polygon": [[1, 2, 4, 2]],
+    "five numbers": [[1, 2, 4, 2, 4]],
+    "words": ["a"],
+    "a word inside": [[1, 2, "4", 2, 4, 6]],
+    "endless": [[1, 2, float("inf"), 2, 4, 6]],
+    "far away": [[1, 2, 1e12, 2, 4, 6]],
+    "no runs": {"runs": []},
+    "other size": {"size": [2, 2], "counts": [1, 3]},
+}
+
+
+@pytest.mark.parametrize("outline", OUTLINES.values(), ids=OUTLINES)
+def test_without_an_outline_an_object_has_a_box_only(open_coco, content, outline):
+    content["annotations"][0]["segmentation"] = outline
+    dataset = open_coco(use_crowded=True)
+    for _ in range(2):
+        np.testing.assert_array_equal(dataset.read(0, ["bbox"])[0], [[2, 1, 6, 4], [0, 0, 1, 8]])
+        bbox, label, mask = dataset.read(0, ("bbox", "label", "mask"))
+        np.testing.assert_array_equal(bbox, [[0, 0, 1, 8]])
+        assert (label.tolist(), mask.shape, mask.sum()) == ([0], (1, 6, 8), 8)
+        assert dataset.left_out.counts == {"objects without a mask": 1}
+    (omission,) = dataset.left_out.omissions
+    assert "instances.json: object 1 of b.png must be outlined by polygons or run lengths (" in omission
+
+
+def test_of_several_polygons_the_sound_ones_are_drawn(open_coco, content):
+    content["annotations"][0]["segmentation"].append([1, 2, 3, 4])
     dataset = open_coco()
-    dataset.keys = key
-    with pytest.raises(DataError, match=rf"instances\.json: object 1 of b\.png {message}"):
-        dataset[0]
-    dataset.keys = "bbox"
-    assert dataset[1].shape == (1, 4)
+    assert dataset.read(0, ["mask"])[0].sum() == 12
+    assert not dataset.left_out.omissions
+
+
+def test_unexpected_types_are_read_as_they_are_meant(open_coco, content):
+    content["images"][1].update(id="2", height="6", width=8.0)
+    content["categories"][0].update(id="18", name=3)
+    content["annotations"][0].update(category_id=18.0, iscrowd="0", area=None)
+    content["annotations"][1].update(image_id="2", iscrowd="1")
+    dataset = open_coco(use_crowded=True)
+    assert (dataset.label_names, dataset.category_ids) == (("person", "3", "cup"), (1, 18, 90))
+    assert dataset.image_ids == ("2", 3, 9)
+    label, area, crowded = dataset.read(0, ("label", "area", "crowded"))
+    assert (label.tolist(), area.tolist(), crowded.tolist()) == ([1, 0], [12, 8], [False, True])
+    assert dataset.size(0) == (6, 8)
+    assert not dataset.left_out.omissions
+
+
+def test_ids_may_be_texts_and_numbers(open_coco, content):
+    content["images"][0]["id"] = content["annotations"][2]["image_id"] = "x9"
+    dataset = open_coco()
+    assert dataset.image_ids == (2, 3, "x9")
+    assert [len(bbox) for bbox in dataset.slice[:, "bbox"]] == [1, 0, 1]
+
+
+def test_what_was_not_asked_for_is_counted(open_coco):
+    assert open_coco(label_names=["dog"]).left_out.counts == {"objects of other categories": 2}
+    assert open_coco().left_out.counts == {"crowds": 1}
+    assert open_coco(names=["a.png"]).left_out.counts == {}
 
 
 def test_an_image_of_another_size_is_named(open_coco, tmp_path):

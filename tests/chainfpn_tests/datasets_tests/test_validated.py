@@ -13,6 +13,10 @@ def test_the_next_sound_example_takes_the_place(penn_fudan):
         assert [len(example[1]) for example in (dataset[0], dataset[1], dataset[2])] == [0, 0, 0]
     assert len(dataset) == 3
     assert dataset.n_broken_images == 2
+    assert dataset.left_out.counts == {
+        "images that cannot be read": 1,
+        "images with an annotation that cannot be read": 1,
+    }
     assert [report.removeprefix(f"{penn_fudan}/") for report in reports] == [
         "PNGImages/b.png: is not an image: left out",
         "Annotation/c.txt: must have as many boxes as it says there are objects, got 0: left out",
@@ -51,6 +55,7 @@ def test_boxes_without_an_area_are_dropped(capsys):
         np.testing.assert_array_equal(label, [0, 3])
         assert (img.shape, mask.shape) == ((3, 32, 32), (2, 32, 32))
     assert (dataset.n_broken_images, dataset.n_broken_boxes) == (0, 4)
+    assert dataset.left_out.counts == {"boxes without an area within the image": 4}
     assert capsys.readouterr().err.splitlines() == [
         f"shapes-0-0: box ({box}) has no area within the image: left out"
         for box in ("5, 5, 5, 9", "nan, 0, 3, 3", "9, 9, 3, 3", "33, 1, 40, 9")

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from chainercv.datasets import voc_bbox_label_names
+from PIL import Image
 
 from chainfpn.datasets import DataError, VOCDataset
 
@@ -48,23 +49,93 @@ def replace(old, new):
 
 BROKEN = {
     "no XML": (replace("</annotation>", ""), "is not XML"),
-    "no box": (replace("ymin", "top"), "has an object without a bndbox of xmin, ymin, xmax and ymax"),
-    "words": (replace("<ymin>2", "<ymin>two"), "has an object without a bndbox of xmin, ymin, xmax and ymax"),
-    "no name": (replace("dog", " "), "has an object without a name"),
-    "new name": (replace("dog", "wolf"), "has an object with a new name, 'wolf'"),
+    "other bytes": (lambda path: path.write_bytes(b"\xff\xfe\xff"), "is not XML"),
+    "unknown encoding": (lambda path: path.write_text('<?xml version="1.0" encoding="x"?><a/>'), "is not XML"),
     "missing": (lambda path: path.unlink(), "cannot be read"),
 }
 
 
 @pytest.mark.parametrize(("damage", "message"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_annotation_is_named(voc, damage, message):
+    path = voc / "Annotations" / "000002.xml"
+    damage(path)
+    (voc / "ImageSets" / "Main" / "val.txt").write_text("000001\n000002\n")
+    dataset = VOCDataset(voc, "val")
+    for _ in range(2):
+        with pytest.raises(DataError, match=rf"000002\.xml: {message}"):
+            dataset[1]
+    assert len(dataset[0][1]) == 1
+
+
+BAD_OBJECTS = {
+    "no box": ("ymin", "top", "an object without a bndbox of xmin", "objects without a box of four numbers"),
+    "words": ("<ymin>2", "<ymin>two", "an object without a bndbox of xmin", "objects without a box of four numbers"),
+    "no bndbox": ("bndbox", "polygon", "an object without a bndbox of xmin", "objects without a box of four numbers"),
+    "no name": ("dog", " ", "an object without a name", "objects without a name"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "message", "reason"), BAD_OBJECTS.values(), ids=BAD_OBJECTS)
+def test_a_bad_object_costs_the_object(voc, old, new, message, reason):
+    path = voc / "Annotations" / "000001.xml"
+    text = path.read_text()
+    good = text[text.index("<object>") : text.index("</object>") + 9]
+    path.write_text(text.replace(good, good + good.replace(old, new)))
     dataset = VOCDataset(voc)
-    damage(voc / "Annotations" / "000001.xml")
-    with pytest.raises(DataError, match=rf"000001\.xml: {message}"):
-        dataset[0]
-    assert len(dataset[1]) == 3
-    if message.startswith("has an object without") or message.startswith("is not"):
-        assert len(VOCDataset(voc)) == 2
+    np.testing.assert_array_equal(dataset[0][1], [[1, 0, 10, 20]])
+    assert dataset.left_out.counts == {reason: 1, "difficult objects": 1, "images without an annotation": 1}
+    assert any(f"000001.xml: has {message}" in omission for omission in dataset.left_out.omissions)
+
+
+def test_what_has_no_partner_is_counted(voc):
+    (voc / "JPEGImages" / "000002.jpg").unlink()
+    dataset = VOCDataset(voc, use_difficult=True)
+    assert len(dataset) == 1
+    assert dataset.left_out.omissions == [
+        f"{voc}/JPEGImages/000003.jpg: has no annotation: left out",
+        f"{voc}/Annotations/000002.xml: has no image: left out",
+    ]
+    assert dataset.left_out.counts == {"images without an annotation": 1, "annotations without an image": 1}
+
+
+def test_labels_must_be_of_objects(voc):
+    with pytest.raises(DataError, match=r"VOC2007: has no category 'Dog'; it has dog, person$"):
+        VOCDataset(voc, label_names=["Dog"])
+    with pytest.raises(DataError, match=r"two of its names of labels have one name, 'dog'"):
+        VOCDataset(voc, label_names=["dog", "dog"])
+    assert VOCDataset(voc, label_names=["person"]).left_out.counts["objects of other categories"] == 1
+    (voc / "Annotations" / "000001.xml").write_text("<annotation/>")
+    with pytest.raises(DataError, match=r"VOC2007: no annotation has an object, so there is no category to learn"):
+        VOCDataset(voc)
+
+
+def test_two_images_of_one_name_are_an_error(voc):
+    Image.new("RGB", (20, 10)).save(voc / "JPEGImages" / "000001.png")
+    with pytest.raises(DataError, match=r"images have one name, '000001' \('000001\.jpg' and '000001\.png'\)"):
+        VOCDataset(voc)
+
+
+def test_the_encoding_is_what_the_xml_declares(voc):
+    path = voc / "Annotations" / "000001.xml"
+    text = '<?xml version="1.0" encoding="ISO-8859-1"?>' + path.read_text().replace("dog", "K\u00e4fer")
+    path.write_bytes(text.encode("latin-1"))
+    assert VOCDataset(voc).label_names == ("K\u00e4fer", "person")
+
+
+def test_a_list_may_have_blanks_in_names_and_a_column_of_a_category(voc):
+    for folder, suffix in (("JPEGImages", "jpg"), ("Annotations", "xml")):
+        (voc / folder / f"000002.{suffix}").rename(voc / folder / f"my photo 1.{suffix}")
+    (voc / "ImageSets" / "Main" / "val.txt").write_text("my photo 1\n000001  -1\n")
+    assert [path[-14:] for path in map(VOCDataset(voc, "val").file_name, (0, 1))] == [
+        "my photo 1.jpg",
+        "ges/000001.jpg",
+    ]
+
+
+def test_a_line_twice_is_an_error(voc):
+    (voc / "ImageSets" / "Main" / "val.txt").write_text("000001\n000002\n000001\n")
+    with pytest.raises(DataError, match=r"val\.txt: two of its lines have one image, '000001'"):
+        VOCDataset(voc, "val")
 
 
 def test_what_is_not_there_is_an_error(voc, tmp_path):

@@ -1,0 +1,175 @@
+"""The JSON of COCO's instances, checked."""
+
+import json
+import math
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from chainfpn._typing import Size
+from chainfpn.datasets._files import DataError, check_unique, read_text
+
+#: Lists of the JSON, and what each of their entries must have.
+_LISTS = {"images": ("id", "file_name"), "categories": ("id", "name"), "annotations": ("image_id",)}
+
+#: A text that is a number, too.
+_NUMBER = re.compile(r"0|[1-9][0-9]{,17}")
+#: No image is as large; drawing a polygon takes memory by its length.
+_MAX_COORDINATE = 1e6
+
+
+class ImageInfo(NamedTuple):
+    """An image: its id as the JSON has it, the same to compare, file, and height and width if they are given."""
+
+    raw_id: Any
+    id: int | str
+    file_name: str
+    size: Size | None
+
+
+class Instances(NamedTuple):
+    """Ids of the categories by name, and the images, both in the order of the ids; and all annotations."""
+
+    category_ids: dict[str, int | str]
+    images: list[ImageInfo]
+    annotations: list[dict]
+
+
+def read_instances(path: pathlib.Path) -> Instances:
+    """Read and check the JSON; annotations are checked one by one later.
+
+    Args:
+        path (pathlib.Path): The file.
+
+    Returns:
+        Instances: Its content.
+
+    Raises:
+        DataError: if it is not COCO's, or ids and names are not unique.
+    """
+    text = read_text(path)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is not JSON ({error})") from None
+    if not isinstance(content, dict) or not _LISTS.keys() <= content.keys():
+        raise DataError(f"{path}: must be COCO's instances: a JSON object with images, annotations and categories")
+    for key, required in _LISTS.items():
+        _check_entries(path, key, content[key], required)
+    images = sorted((_image(path, entry) for entry in content["images"]), key=lambda image: _order(image.id))
+    categories = [(_known_id(path, entry), _name(path, entry)) for entry in content["categories"]]
+    categories.sort(key=lambda pair: _order(pair[0]))
+    _check_unique(path, "images", "file name", [(image.id, image.file_name) for image in images])
+    _check_unique(path, "categories", "name", categories)
+    return Instances({name: key for key, name in categories}, images, content["annotations"])
+
+
+def plain_id(value: Any) -> int | str | None:
+    """Return an id so that it can be compared with others: ``7``, ``7.0`` and ``"7"`` are one.
+
+    Args:
+        value (object): A JSON value.
+
+    Returns:
+        int, str or None: The id; None if it is none.
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str):
+        return int(value) if _NUMBER.fullmatch(value) else value
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def is_box(box: Any) -> bool:
+    """Return whether a JSON value is a list of four numbers: bool."""
+    return isinstance(box, list) and len(box) == 4 and all(map(is_number, box))
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a JSON value is a number that an array can have: bool."""
+    return type(value) is float or (type(value) is int and abs(value) < 2**53)
+
+
+def sound_outline(outline: Any) -> Any:
+    """Return the sound part of the outline of an object: its polygons of three points or more, or its run lengths.
+
+    Args:
+        outline (object): A JSON value.
+
+    Returns:
+        list, dict or None: What pycocotools can draw; None if there is nothing.
+    """
+    if isinstance(outline, dict):
+        return outline if {"size", "counts"} <= outline.keys() else None
+    if not isinstance(outline, list):
+        return None
+    return [polygon for polygon in outline if _is_polygon(polygon)] or None
+
+
+def _is_polygon(polygon: Any) -> bool:
+    """Return whether a JSON value is a list of three points or more that are not beyond all images."""
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        return False
+    return all(is_number(value) and abs(value) < _MAX_COORDINATE for value in polygon)
+
+
+def _check_entries(path: pathlib.Path, key: str, entries: Any, required: Sequence[str]) -> None:
+    """Check that a list of the JSON is one of objects that have certain entries."""
+    if not isinstance(entries, list):
+        raise DataError(f"{path}: {key} must be a list, got {json.dumps(entries)[:80]}")
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise DataError(f"{path}: its entries must be JSON objects, got {json.dumps(entry)[:80]} in {key}")
+        missing = [name for name in required if name not in entry]
+        if missing:
+            raise DataError(f"{path}: an entry lacks {missing[0]!r}")
+
+
+def _check_unique(path: pathlib.Path, owners: str, field: str, pairs: list[tuple]) -> None:
+    """Check ids and names."""
+    ids, names = [key for key, _ in pairs], [name for _, name in pairs]
+    check_unique(path, owners, "id", ids, names)
+    check_unique(path, owners, field, names, ids)
+
+
+def _name(path: pathlib.Path, entry: dict) -> str:
+    """Return the name of a category, which may be a number."""
+    name = entry["name"]
+    if not isinstance(name, str | int | float) or not str(name).strip():
+        raise DataError(f"{path}: name of a category must be a text, got {name!r}")
+    return str(name).strip()
+
+
+def _image(path: pathlib.Path, entry: dict) -> ImageInfo:
+    file_name = entry["file_name"]
+    if not isinstance(file_name, str) or not file_name:
+        raise DataError(f"{path}: file_name of an image must be a text, got {file_name!r}")
+    height, width = (_side(path, entry, key) for key in ("height", "width"))
+    size = (height, width) if height and width else None
+    return ImageInfo(entry["id"], _known_id(path, entry), file_name, size)
+
+
+def _known_id(path: pathlib.Path, entry: dict) -> int | str:
+    """Return the id of an image or category."""
+    key = plain_id(entry["id"])
+    if key is None:
+        raise DataError(f"{path}: id must be a whole number or a text, got {entry['id']!r}")
+    return key
+
+
+def _side(path: pathlib.Path, entry: dict, key: str) -> int:
+    """Return the height or width of an image, 0 if it is not given."""
+    value = entry.get(key)
+    try:
+        number = float(value or 0)
+        if number < 0 or not math.isfinite(number) or number != int(number):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{path}: {key} of {entry['file_name']} must be a number of pixels, got {value!r}") from None
+    return int(number)
+
+
+def _order(key: int | str) -> tuple:
+    """Return what ids are sorted by: numbers first."""
+    return isinstance(key, str), key

@@ -1,0 +1,91 @@
+"""What an image's EXIF orientation does to annotations that count the pixels as they are stored."""
+
+import struct
+import warnings
+
+import numpy as np
+from PIL import Image
+
+from chainfpn._typing import Array, PathLike, Size
+from chainfpn.datasets._files import DataError
+from chainfpn.images import ImageError, read_image
+
+_ORIENTATION_TAG = 0x0112
+#: Orientation to whether rows are reversed, columns are reversed, and then rows and columns exchanged.
+_TURNS = {
+    2: (False, True, False), 3: (True, True, False), 4: (True, False, False), 5: (False, False, True),
+    6: (True, False, True), 7: (True, True, True), 8: (False, True, True),
+}  # fmt: skip
+
+
+def read_header(path: PathLike) -> tuple[Size, int]:
+    """Read the size and the orientation of an image without its pixels.
+
+    Args:
+        path (str or os.PathLike): The file.
+
+    Returns:
+        tuple: Height and width as stored, (int, int), and the EXIF orientation, 1 to 8.
+
+    Raises:
+        DataError: if it is no image.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                orientation = Image.Image.getexif(image).get(_ORIENTATION_TAG)  # that of a PNG would read all pixels
+                return (image.height, image.width), orientation if orientation in _TURNS else 1
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
+        try:
+            read_image(path)  # says better what is wrong
+        except ImageError as error:
+            raise DataError(str(error), reason="images that cannot be read") from None
+        raise DataError(f"{path}: is damaged", reason="images that cannot be read") from None
+
+
+def turned_size(size: Size, orientation: int) -> Size:
+    """Return the size of an image that was turned upright.
+
+    Args:
+        size (int, int): Height and width as stored.
+        orientation (int): The EXIF orientation, 1 to 8.
+
+    Returns:
+        (int, int): Height and width.
+    """
+    return size[::-1] if orientation in _TURNS and _TURNS[orientation][2] else size
+
+
+def turn_boxes(bbox: Array, size: Size, orientation: int) -> Array:
+    """Turn boxes with their image.
+
+    Args:
+        bbox (array): float32, (R, 4), yxyx.
+        size (int, int): Height and width of the image as stored.
+        orientation (int): Its EXIF orientation, 1 to 8.
+
+    Returns:
+        array: float32, (R, 4), yxyx in the upright image.
+    """
+    for axis, reverse in enumerate(_TURNS[orientation][:2]):
+        if reverse:
+            bbox = bbox.copy()
+            bbox[:, [axis, axis + 2]] = size[axis] - bbox[:, [axis + 2, axis]]
+    return bbox[:, [1, 0, 3, 2]] if _TURNS[orientation][2] else bbox
+
+
+def turn_masks(mask: Array, size: Size, orientation: int) -> Array:
+    """Turn masks with their image.
+
+    Args:
+        mask (array): (R, H, W).
+        size (int, int): H and W.
+        orientation (int): The EXIF orientation of the image, 1 to 8.
+
+    Returns:
+        array: (R, H, W) or (R, W, H).
+    """
+    reverse_rows, reverse_columns, exchange = _TURNS[orientation]
+    mask = mask[:, :: -1 if reverse_rows else 1, :: -1 if reverse_columns else 1]
+    return np.ascontiguousarray(mask.transpose(0, 2, 1) if exchange else mask)

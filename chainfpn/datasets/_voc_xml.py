@@ -1,0 +1,71 @@
+"""An annotation in PASCAL VOC's form."""
+
+import math
+import pathlib
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from chainfpn._typing import Size
+from chainfpn.datasets._files import DataError
+from chainfpn.datasets._left_out import LeftOut, Omission
+
+#: The corners of a box in the order of ours, and how many pixels VOC counts them further on.
+_CORNERS = {"ymin": 1, "xmin": 1, "ymax": 0, "xmax": 0}
+
+
+class VOCObject(NamedTuple):
+    """An object: name, box (yxyx) and whether it is difficult."""
+
+    name: str
+    bb: list[float]
+    difficult: bool
+
+
+class VOCAnnotation(NamedTuple):
+    """The size of an image, if it is given, its objects, and what of them was left out."""
+
+    size: Size | None
+    objects: list[VOCObject]
+    left_out: LeftOut
+
+
+def read_annotation(path: pathlib.Path) -> VOCAnnotation:
+    """Read an annotation; an object without a name or a box is left out.
+
+    Args:
+        path (pathlib.Path): The XML, in the encoding that it declares.
+
+    Returns:
+        VOCAnnotation: What it says.
+
+    Raises:
+        DataError: if it cannot be read or is not XML.
+    """
+    try:
+        root = ElementTree.fromstring(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise DataError(f"{path}: is not XML ({error})") from None
+    sides = [_number(root, f"size/{tag}") for tag in ("height", "width")]
+    size = (int(sides[0]), int(sides[1])) if all(1 <= side < 2**31 for side in sides) else None
+    found = VOCAnnotation(size, [], LeftOut())
+    for entry in root.iter("object"):
+        name = (entry.findtext("name") or "").strip()
+        bb = [_number(entry, f"bndbox/{tag}") - offset for tag, offset in _CORNERS.items()]
+        if not name:
+            found.left_out.add(Omission(f"{path}: has an object without a name", "objects without a name"))
+        elif not all(map(math.isfinite, bb)):
+            sentence = f"{path}: has an object without a bndbox of xmin, ymin, xmax and ymax"
+            found.left_out.add(Omission(sentence, "objects without a box of four numbers"))
+        else:
+            found.objects.append(VOCObject(name, bb, (entry.findtext("difficult") or "0").strip() == "1"))
+    return found
+
+
+def _number(entry: ElementTree.Element, tag: str) -> float:
+    """Return a number of an entry, nan if there is none."""
+    try:
+        return float(entry.findtext(tag) or "nan")
+    except ValueError:
+        return math.nan
