@@ -21,6 +21,7 @@ same) or nothing could be done at all; 2 if the command line is wrong.
 
 import argparse
 import contextlib
+import functools
 import json
 import math
 import sys
@@ -71,12 +72,13 @@ def _evaluate(detector, dataset, n, json_file):
     """Evaluate and print; write what was printed to a file, if there is one."""
     from tqdm import tqdm
 
+    from chainfpn.cli.training_data import WarnOnce
     from chainfpn.training.evaluator import evaluate, mean
 
-    def report(message: str) -> None:
-        tqdm.write(message, file=sys.stderr)
-
+    report = WarnOnce(functools.partial(tqdm.write, file=sys.stderr))
     _report_unknown_labels(detector, dataset)
+    for omission in dataset.left_out.omissions:
+        report(omission)
     bar = tqdm(range(n), unit="image", file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
     try:
         evaluation = evaluate(detector, dataset, indices=bar, report=report)

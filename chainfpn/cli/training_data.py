@@ -1,29 +1,44 @@
 """The data of a training: to train with, to validate with, and what of them is left out."""
 
 import argparse
+import functools
 import importlib.util
+import operator
 import sys
+from collections import Counter
 
 import chainermn
 from chainer.datasets import TransformDataset
 
 from chainfpn import datasets
-from chainfpn._typing import Communicator
+from chainfpn._typing import Communicator, Report
 from chainfpn.cli.errors import CommandError
 from chainfpn.datasets import DetectionDataset
 from chainfpn.datasets._files import select
 from weights_convert import few
 
+#: Warnings of one reason that are printed; the rest is counted.
+_MAX_WARNINGS = 20
+
+
+def _print(message: str) -> None:
+    print(message, file=sys.stderr)
+
 
 class WarnOnce:
-    """Print each warning on stderr the first time it comes.
+    """Print each warning on stderr the first time it comes, up to some of one reason.
+
+    Args:
+        write (callable): Prints a line.
 
     Attributes:
         warnings (set of str): The warnings so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, write: Report = _print) -> None:
+        self.write = write
         self.warnings: set[str] = set()
+        self._printed: Counter[str] = Counter()
 
     def __call__(self, message: str) -> None:
         """Print a warning, unless it was printed before.
@@ -31,9 +46,15 @@ class WarnOnce:
         Args:
             message (str): The warning.
         """
-        if message not in self.warnings:
-            self.warnings.add(message)
-            print(message, file=sys.stderr)
+        if message in self.warnings:
+            return
+        self.warnings.add(message)
+        reason = getattr(message, "reason", message)
+        self._printed[reason] += 1
+        if self._printed[reason] <= _MAX_WARNINGS:
+            self.write(message)
+        elif self._printed[reason] == _MAX_WARNINGS + 1:
+            self.write(f"more {reason} are only counted")
 
 
 def open_data(settings: argparse.Namespace) -> tuple[DetectionDataset, DetectionDataset | None]:
@@ -123,7 +144,7 @@ def make_iterator(data: datasets.ValidatedDataset, settings: argparse.Namespace)
 
 
 def left_out(data: datasets.ValidatedDataset, validation: WarnOnce, comm: Communicator) -> str:
-    """Return how much was left out.
+    """Return how much was left out, by reason.
 
     Args:
         data (ValidatedDataset): The data that this process trained with.
@@ -133,13 +154,27 @@ def left_out(data: datasets.ValidatedDataset, validation: WarnOnce, comm: Commun
     Returns:
         str: A sentence about all processes together, empty if nothing was left out.
     """
-    n_images, n_boxes, warnings = data.n_broken_images, data.n_broken_boxes, validation.warnings
+    of_readers, warnings = data.dataset.left_out.counts, validation.warnings
+    found = data.left_out.counts - of_readers
     if comm is not None:
-        n_images, n_boxes = comm.allreduce_obj(n_images), comm.allreduce_obj(n_boxes)
+        found = sum(comm.mpi_comm.allgather(found), Counter())
+        of_readers = functools.reduce(operator.or_, comm.mpi_comm.allgather(of_readers))  # of all data in each
         warnings = set().union(*comm.mpi_comm.allgather(warnings))
-    parts = [f"{n_images} images, {n_boxes} boxes"] if n_images or n_boxes else []
-    parts += [f"{len(warnings)} images or boxes to validate with"] if warnings else []
-    return "left out: " + "; ".join(parts) if parts else ""
+    to_validate_with = Counter(getattr(message, "reason", message) for message in warnings)
+    return reasons({"left out": found + of_readers, "left out to validate with": to_validate_with})
+
+
+def reasons(counts: dict[str, dict[str, int]]) -> str:
+    """Return counts by reason as lines.
+
+    Args:
+        counts (dict of str to dict): How a line begins, and how much has each reason.
+
+    Returns:
+        str: A line for each that has a reason.
+    """
+    lines = [(begin, ", ".join(f"{n} {reason}" for reason, n in found.items())) for begin, found in counts.items()]
+    return "\n".join(f"{begin}: {text}" for begin, text in lines if text)
 
 
 def _open(settings, names, *, use_ignored=False):
@@ -179,6 +214,9 @@ def _joined(settings: argparse.Namespace, *, use_ignored: bool) -> DetectionData
         if part.label_names != parts[0].label_names:
             sides = f"{few(parts[0].label_names)} in {settings.data[0]} and {few(part.label_names)} in {name}"
             raise CommandError(f"--data: all must have the same labels, which --names can choose, got {sides}")
+    if settings.names is not None and tuple(settings.names) != parts[0].label_names:
+        labels = few(parts[0].label_names)
+        raise CommandError(f"--names cannot choose from {settings.data[0]}, whose labels are {labels}")
     return datasets.ConcatDataset(*parts)
 
 

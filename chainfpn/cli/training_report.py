@@ -15,6 +15,7 @@ from chainfpn._typing import PathLike, Report
 from chainfpn.cli.drawing import draw
 from chainfpn.cli.output import complete_file
 from chainfpn.cli.results import save_picture
+from chainfpn.cli.training_classes import class_rows, left_out_lines
 from chainfpn.datasets import DataError, DetectionDataset
 from chainfpn.links import Detector
 
@@ -61,7 +62,7 @@ class Samples(extension.Extension):
             try:
                 (img,) = self.data.read(i, ["img"])
             except DataError as error:
-                self.report(f"{error}: left out")
+                self.report(error.omission)
                 continue
             (detections,) = self.model.detect([img])
             image = Image.fromarray(img.transpose(1, 2, 0).astype("uint8"))
@@ -93,6 +94,7 @@ def write_report(out: pathlib.Path) -> pathlib.Path:
         *(f"<p>{_image(out / name)}</p>" for name in ("losses.png", "ap.png") if (out / name).exists()),
         "<h2>Samples</h2>" if samples else "",
         '<div class="samples">' + "".join(map(_image, samples)) + "</div>",
+        _classes(about["data"]) if "data" in about else "",
         "<h2>Figures</h2>" + _figures(log),
         "<h2>Options</h2>" + _table(about["settings"]),
         "<h2>Versions</h2>" + _table(about["versions"]),
@@ -111,6 +113,15 @@ def _summary(about: dict[str, Any], log: list[dict]) -> str:
     if best is not None:
         text += f" Best average precision at an IoU of 0.5: {best[KEY]:.4f}, after epoch {best['epoch']}."
     return html.escape(text)
+
+
+def _classes(counts: dict[str, Any]) -> str:
+    """Return what there is of each class as a table, and what is left out."""
+    heads, *rows = ([html.escape(cell) for cell in row] for row in class_rows(counts))
+    cells = [f"<th>{name}</th>" + "".join(f'<td class="n">{cell}</td>' for cell in rest) for name, *rest in rows]
+    table = _rows(["".join(f"<th>{head}</th>" for head in heads), *cells])
+    left_out = html.escape(left_out_lines(counts)).replace("\n", "<br>")
+    return f"<h2>Classes</h2>{table}<p>{left_out}</p>"
 
 
 def _figures(log: list[dict]) -> str:

@@ -18,10 +18,12 @@ from chainfpn.cli.detector import choose_device, shortened
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.output import complete_file
 from chainfpn.cli.processes import communicator
+from chainfpn.cli.training_classes import check_classes, class_table, count_classes
 from chainfpn.cli.training_data import WarnOnce, left_out, make_iterator, open_data, share, use_masks
 from chainfpn.cli.training_model import build_chain, build_model
 from chainfpn.cli.training_report import KEY, Samples, write_report
 from chainfpn.cli.training_resume import Stop, resume, to_json
+from chainfpn.datasets._left_out import LeftOut
 from chainfpn.errors import InvalidArgument
 from weights_convert import CheckpointError
 
@@ -69,6 +71,7 @@ def _train(settings: argparse.Namespace, comm: Communicator) -> int:
     if "masks" in model.extra_targets:
         use_masks(train_data, model.meta["model"])
     warn, warn_validation = WarnOnce(), WarnOnce()
+    counts = _count(settings, (train_data, warn), (validation_data, warn_validation)) if first else {}
     valid_data = datasets.ValidatedDataset(share(train_data, settings, comm), report=warn)
     iterator = make_iterator(valid_data, settings)
     if settings.recompute_statistics and not settings.resume:
@@ -96,7 +99,7 @@ def _train(settings: argparse.Namespace, comm: Communicator) -> int:
         resume(snapshot, trainer, settings)
     if first:
         with complete_file(settings.out / "train.json") as file:
-            json.dump(_about(settings, model, train_data, validation_data, comm), file, indent=2)
+            json.dump(_about(settings, model, train_data, counts, comm), file, indent=2)
     with stop.at_signal():
         trainer.run(show_loop_exception_msg=False)
         if stop.requested:
@@ -105,6 +108,20 @@ def _train(settings: argparse.Namespace, comm: Communicator) -> int:
     if first:
         _print_end(settings.out, stop.requested, sentence)
     return 1 if stop.requested else 0
+
+
+def _count(settings, train, validation):
+    """Count what there is of each class at the start of a training, check it, and print it."""
+    if settings.resume and "data" in settings.resume_state:
+        return settings.resume_state["data"]
+    of_training = count_classes(train[0], train[0].left_out, train[1])
+    check_classes(of_training, settings)
+    counts = {"training": of_training, "validation": None}
+    if validation[0] is not None:
+        of_readers = LeftOut() if settings.held_out else validation[0].left_out  # which is that of --data
+        counts["validation"] = count_classes(validation[0], of_readers, validation[1])
+    print(class_table(counts), flush=True)
+    return counts
 
 
 def _ignore(message: str) -> None:
@@ -211,7 +228,7 @@ def _print_epoch(trainer: chainer.training.Trainer) -> None:
     )
 
 
-def _about(settings, model, train_data, validation_data, comm):
+def _about(settings, model, train_data, counts, comm):
     """Return the content of ``train.json``."""
     packages = {"chainfpn": chainfpn, "chainer": chainer, "chainercv": chainercv, "numpy": np}
     versions = {name: package.__version__ for name, package in packages.items()}
@@ -220,6 +237,7 @@ def _about(settings, model, train_data, validation_data, comm):
         "model": model.meta,
         "processes": 1 if comm is None else comm.size,
         "label_names": train_data.label_names,
-        "images": {"training": len(train_data), "validation": 0 if validation_data is None else len(validation_data)},
+        "images": {side: 0 if found is None else found["images"] for side, found in counts.items()},
+        "data": counts,
         "versions": {**versions, "python": platform.python_version()},
     }

@@ -10,6 +10,7 @@ from chainfpn import datasets
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.train import DEFAULTS
 from chainfpn.cli.training_data import WarnOnce, left_out, make_iterator, open_data
+from chainfpn.datasets._left_out import LeftOut, Omission
 
 OBJECT = """<object><name>{}</name><difficult>{}</difficult>
 <bndbox><xmin>1</xmin><ymin>1</ymin><xmax>20</xmax><ymax>30</ymax></bndbox></object>"""
@@ -123,15 +124,39 @@ def test_each_warning_is_printed_once(capsys):
     assert warn.warnings == {"a", "b"}
 
 
+def test_of_one_reason_some_warnings_are_printed_and_all_counted(capsys):
+    warn = WarnOnce()
+    for i in range(30):
+        warn(Omission(f"{i}.png: is bad", "bad images"))
+    warn(Omission("x.png: is odd", "odd images"))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:20] == [f"{i}.png: is bad: left out" for i in range(20)]
+    assert lines[20:] == ["more bad images are only counted", "x.png: is odd: left out"]
+    assert len(warn.warnings) == 31
+
+
+READ, FOUND = "crowds", "images that cannot be read"
+
+
 @pytest.mark.parametrize(
-    ("counts", "warnings", "sentence"),
+    ("of_readers", "found", "warnings", "sentence"),
     [
-        ((0, 0), set(), ""),
-        ((0, 2), set(), "left out: 0 images, 2 boxes"),
-        ((0, 0), {"a"}, "left out: 1 images or boxes to validate with"),
-        ((1, 0), {"a", "b"}, "left out: 1 images, 0 boxes; 2 images or boxes to validate with"),
+        ({}, {}, [], ""),
+        ({READ: 2}, {}, [], "left out: 2 crowds"),
+        ({READ: 2}, {FOUND: 1}, [], "left out: 1 images that cannot be read, 2 crowds"),
+        ({}, {}, [("a", FOUND), ("b", FOUND)], "left out to validate with: 2 images that cannot be read"),
+        ({}, {FOUND: 1}, [("a", READ)], "left out: 1 images that cannot be read\nleft out to validate with: 1 crowds"),
     ],
 )
-def test_what_is_left_out_is_counted(counts, warnings, sentence):
-    data = argparse.Namespace(n_broken_images=counts[0], n_broken_boxes=counts[1])
-    assert left_out(data, argparse.Namespace(warnings=warnings), None) == sentence
+def test_what_is_left_out_is_counted_by_reason(of_readers, found, warnings, sentence):
+    readers, everything = LeftOut(), LeftOut()
+    readers.counts.update(of_readers)
+    everything.counts.update({**of_readers, **found})
+    data = argparse.Namespace(left_out=everything, dataset=argparse.Namespace(left_out=readers))
+    validation = argparse.Namespace(warnings={Omission(*warning) for warning in warnings})
+    assert left_out(data, validation, None) == sentence
+
+
+def test_names_that_choose_nothing_are_refused():
+    with pytest.raises(CommandError, match="--names cannot choose from shapes:2, whose labels are circle, square, tri"):
+        open_data(settings(data=["shapes:2"], names=["circle"]))

@@ -1,0 +1,115 @@
+"""What there is to train with, by class: counted and checked before a training, a table, a part of its page."""
+
+import argparse
+from collections import Counter
+from typing import Any
+
+from chainfpn._typing import Report
+from chainfpn.cli.errors import CommandError
+from chainfpn.cli.training_data import reasons
+from chainfpn.datasets import DataError, DetectionDataset
+from chainfpn.datasets._left_out import LeftOut
+
+#: Heads of the table: those of the data to train with, and of the data to validate with.
+_HEADS = {"training": ("objects", "images"), "validation": ("validation objects", "validation images")}
+_WITHOUT = "(no object)"
+
+
+def count_classes(data: DetectionDataset, left_out: LeftOut, warn: Report) -> dict[str, Any]:
+    """Count the objects of each class and the images that have some.
+
+    Args:
+        data (DetectionDataset): The data.
+        left_out (LeftOut): What the readers left out.
+        warn (callable): Takes a sentence about everything that is wrong with the data.
+
+    Returns:
+        dict: JSON values: ``images`` and ``left_out``, by reason, and ``classes``, with ``objects`` and ``images``
+        of each, the last of which is the number of images without an object.
+    """
+    counts = {name: {"objects": 0, "images": 0} for name in (*data.label_names, _WITHOUT)}
+    keys = [key for key in ("label", "mask") if key in data.keys]  # what has no mask is left out where there are some
+    found, n_images, before = LeftOut([left_out]), 0, set(data.left_out.omissions)
+    for i in range(len(data)):
+        try:
+            data.size(i)  # which is that of the annotation
+            labels, *_ = data.read(i, keys)
+        except DataError as error:
+            found.add(error.omission)
+            continue
+        n_images += 1
+        names = Counter(data.label_names[label] for label in labels) or {_WITHOUT: 0}
+        for name, n_objects in names.items():
+            counts[name]["objects"] += n_objects
+            counts[name]["images"] += 1
+    for omission in data.left_out.omissions:
+        if omission not in before:
+            found.add(omission)
+    for omission in found.omissions:
+        warn(omission)
+    return {"images": n_images, "left_out": dict(found.counts), "classes": counts}
+
+
+def check_classes(counts: dict[str, Any], settings: argparse.Namespace) -> None:
+    """Check that there is something to learn, of every class that was asked for.
+
+    Args:
+        counts (dict): Of the data to train with, by :func:`count_classes`.
+        settings (argparse.Namespace): The options of ``chainfpn train``.
+
+    Raises:
+        CommandError: if there is nothing.
+    """
+    used = [name for name, count in counts["classes"].items() if count["objects"]]
+    if not used:
+        why = reasons({"left out": counts["left_out"]})
+        raise CommandError("--data: has no object to learn from" + (f"; {why}" if why else ""))
+    unused = [name for name in settings.names or () if name not in used]
+    if unused:
+        raise CommandError(f"--names: must be of objects in the data, {', '.join(used)}, got {unused[0]}")
+
+
+def class_rows(counts: dict[str, dict[str, Any] | None]) -> list[tuple[str, ...]]:
+    """Return a table of the classes of a training.
+
+    Args:
+        counts (dict): ``training`` and ``validation`` to what :func:`count_classes` returned, or None.
+
+    Returns:
+        list of tuple: The heads, and a row per class, of text.
+    """
+    sides = {side: found["classes"] for side, found in counts.items() if found is not None}
+    rows = [("class", *(head for side in sides for head in _HEADS[side]))]
+    for name in sides["training"]:
+        found = (classes.get(name, {"objects": 0, "images": 0}) for classes in sides.values())
+        rows.append((name, *(str(count[key]) for count in found for key in ("objects", "images"))))
+    return rows
+
+
+def class_table(counts: dict[str, dict[str, Any] | None]) -> str:
+    """Return what there is to train with as text: a line per class, and what is left out.
+
+    Args:
+        counts (dict): As :func:`class_rows` takes it.
+
+    Returns:
+        str: Lines.
+    """
+    rows = class_rows(counts)
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    cells = ([name.ljust(first), *map(str.rjust, numbers, others)] for name, *numbers in rows)
+    lines = ["  ".join(row) for row in cells]
+    return "\n".join(filter(None, [*lines, left_out_lines(counts)]))
+
+
+def left_out_lines(counts: dict[str, dict[str, Any] | None]) -> str:
+    """Return what is left out, by reason.
+
+    Args:
+        counts (dict): As :func:`class_rows` takes it.
+
+    Returns:
+        str: A line for each kind of data of which something is.
+    """
+    begins = {"training": "left out", "validation": "left out to validate with"}
+    return reasons({begins[side]: found["left_out"] for side, found in counts.items() if found is not None})
