@@ -207,7 +207,7 @@ def test_options_shape_the_detector_and_building_twice_changes_nothing():
     options = {"stages": (2, 3), "fpn_channels": 32, "head_channels": 48, "n_fg_class": 3}
     first = models.fasterrcnn_resnet_fpn(18, **options)
     first.backbone.body.bn1.gamma[:] = 0
-    first.rpn.anchor_generator.sizes = ()
+    first.rpn.anchor_generator.sizes = [[1.0]]
     second = models.fasterrcnn_resnet_fpn(18, **options)
     assert (second.backbone.body.bn1.gamma == 1).all()
     assert second.rpn.anchor_generator.sizes == ((32.0,), (64.0,), (128.0,))
