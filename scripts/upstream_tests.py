@@ -26,7 +26,9 @@ from chainfpn import install
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 #: What the tests need besides the two packages.
 REQUIREMENTS = (
-    *("h5py", "matplotlib", "mock", "onnx", "onnxruntime", "opencv-python-headless", "packaging"),
+    *("h5py", "matplotlib", "mock", "onnxruntime", "opencv-python-headless", "packaging"),
+    # ONNX Runtime for Python 3.10 does not read the files of newer releases
+    *("onnx<1.19; python_version < '3.11'", "onnx; python_version >= '3.11'"),
     *("Pillow", "protobuf", "pycocotools", "pytest", "pytest-xdist", "scipy", "tqdm"),
 )
 #: Folders of each checkout, and the marks of the tests that need what is not here.
@@ -54,7 +56,7 @@ SPELLINGS = {
 Outcome = collections.namedtuple("Outcome", "passed failed skipped why")
 
 
-def test(python, suite, checkout, folder, processes, pairwise):
+def run_suite(python, suite, checkout, folder, processes, pairwise, sample):
     """Run one suite in one environment.
 
     Args:
@@ -64,6 +66,7 @@ def test(python, suite, checkout, folder, processes, pairwise):
         folder (pathlib.Path): Where to work.
         processes (int): Of pytest.
         pairwise (bool): Chainer's own switch for fewer parameters.
+        sample (int): Run one test of so many.
 
     Returns:
         Outcome: Its ``why`` counts the first line of each failure's message.
@@ -89,6 +92,7 @@ def test(python, suite, checkout, folder, processes, pairwise):
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT / "scripts"), os.environ.get("PYTHONPATH")])),
         "CHAINER_TEST_PAIRWISE_PARAMETERIZATION": "always" if pairwise else "never",
         "MPLBACKEND": "Agg",
+        "UPSTREAM_TESTS_SAMPLE": str(sample),
     }
     with open(folder / "output.txt", "w", encoding="utf-8") as output:
         subprocess.run(list(map(str, command)), cwd=folder, env=environment, stdout=output, stderr=output)
@@ -122,6 +126,7 @@ def main():
     parser.add_argument("--python", action="append", metavar="VERSION", help="3.11, say; all that are found by default")
     parser.add_argument("--numpy", choices=["oldest", "newest"], help="both by default")
     parser.add_argument("--pairwise", action="store_true", help="fewer parameters: Chainer's switch for a quick run")
+    parser.add_argument("--sample", type=int, default=1, metavar="N", help="run one test of N")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count(), help="environments at a time (default: %(default)s)"
     )
@@ -148,7 +153,8 @@ def main():
                 folder = work / f"{name}-{suite}"
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
-                outcome = test(executable, suite, checkout, folder, arguments.processes, arguments.pairwise)
+                options = arguments.processes, arguments.pairwise, arguments.sample
+                outcome = run_suite(executable, suite, checkout, folder, *options)
                 yield version, installed, suite, outcome
 
         pythons = interpreters.find_interpreters()

@@ -64,7 +64,7 @@ def test_passed_failed_skipped_and_why(upstream_tests, tmp_path):
     (checkout / "chainer" / "__init__.py").write_text("raise RuntimeError('the installed Chainer is tested')")
     (checkout / "tests" / "chainer_tests" / "test_some.py").write_text(TESTS)
     (checkout / "setup.cfg").write_text(SETTINGS)
-    outcome = upstream_tests.test(sys.executable, "chainer", checkout, folder, processes=1, pairwise=True)
+    outcome = upstream_tests.run_suite(sys.executable, "chainer", checkout, folder, 1, pairwise=True, sample=1)
     assert outcome[:3] == (2, 1, 1), (folder / "output.txt").read_text()
     ((line, count),) = outcome.why.items()
     assert count == 1
