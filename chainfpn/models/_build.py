@@ -115,7 +115,7 @@ def choose(default: DetectorOptions, weights: Weights | None, explicit: Mapping[
     if weights is not None and weights.meta.get("label_names") is not None:
         stored["label_names"] = weights.meta["label_names"]
     stored = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
-    for key in stored.keys() - MODELS[default.name].options:
+    for key in [key for key in stored if key not in MODELS[default.name].options]:
         value = stored.pop(key)
         if value != getattr(default, key, None):
             file = "" if weights is None else weights.file
