@@ -16,12 +16,13 @@ from weights_convert.errors import CheckpointError, error_context
 from weights_convert.find_state_dict import find_state_dict
 from weights_convert.known_models import published_model
 from weights_convert.layouts import find_layout
-from weights_convert.matching import Match, match_checkpoint, require_fit, strip_wrappers
+from weights_convert.matching import Match, match_checkpoint
 from weights_convert.meta import make_meta
 from weights_convert.options import ANY_MODEL, Options
 from weights_convert.read.contents import open_checkpoint
 from weights_convert.read.tensor import Tensor, Unsupported
 from weights_convert.report import Report
+from weights_convert.source_names import strip_wrappers
 from weights_convert.version import __version__
 from weights_convert.write import FORMATS, format_of, write_checkpoint
 
@@ -136,8 +137,8 @@ def convert(
         dst (str or path): Where to write.
         to (str or None): ``"npz"``, ``"pth"`` or ``"safetensors"``; ``None`` goes by the ending of ``dst``.
         compress (bool): Deflate an .npz.
-        check (bool): Read the written file back and compare all of it; compare the source with what torch reads, too,
-            where torch is installed. A file that fails is removed.
+        check (bool): Read the written file back and compare all of it, and the source with what torch reads, where
+            torch is installed. A file that fails is removed.
         model, meta, drop, allow_missing, only, rename, dtype, entry: See `convert_arrays`.
 
     Returns:
@@ -147,8 +148,7 @@ def convert(
         CheckpointError: as `convert_arrays`, or if ``dst`` cannot be written.
         ConversionError: as `convert_arrays`.
     """
-    to = to or format_of(dst)
-    if to not in FORMATS:
+    if (to := to or format_of(dst)) not in FORMATS:
         raise CheckpointError(f"convert: to must be one of {', '.join(FORMATS)}, got {to!r}")
     with _prepare(src, Options(model, meta, drop, allow_missing, only, rename, dtype, entry)) as (match, finish):
         if os.path.exists(dst) and os.path.samefile(src, dst):
@@ -179,7 +179,7 @@ def _check(match: Match, src: PathLike, dst: PathLike, to: str, entry: str | Non
 def _prepare(path: PathLike, options: Options) -> Iterator[tuple[Match, Callable[[], Json]]]:
     """Give the match, and a function that makes ``__meta__``; the source is hashed meanwhile in a thread."""
     match = match_checkpoint(path, options)
-    require_fit(match)
+    match.report.require_fit()
     report, source, known = match.report, match.contents.source, match.meta
     name = None if report.model == ANY_MODEL else report.model
     recognized = report.arguments

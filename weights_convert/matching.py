@@ -1,7 +1,5 @@
 """Match a checkpoint with a model: what becomes of every tensor, decided before any value is read."""
 
-import re
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -10,7 +8,7 @@ from weights_convert import param_names
 from weights_convert._typing import Json, PathLike, Shapes, Tensors
 from weights_convert.architectures import Candidate, candidates
 from weights_convert.arguments import count_class_ids, has_no_background, labels_from
-from weights_convert.errors import CheckpointError, ConversionError, error_context, printable
+from weights_convert.errors import CheckpointError, error_context, printable
 from weights_convert.find_state_dict import candidate_entries, find_state_dict
 from weights_convert.known_models import is_detector
 from weights_convert.layouts import Layout, find_layout
@@ -22,20 +20,7 @@ from weights_convert.read.shards import describe_shard
 from weights_convert.read.tensor import DTYPES, REFUSED_DTYPES, Tensor, Unsupported
 from weights_convert.report import Report
 from weights_convert.rules import rename_each
-
-#: Prefixes that wrappers put before every name: DistributedDataParallel, torch.compile, Lightning.
-_WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "updater/model:main/model/", "updater/model:main/")
-
-#: How a model's own names begin, which tells them from what a wrapper has put before them.
-_ROOT = re.compile(
-    r"(?:^|(?<=[./]))(?:conv1|bn1|layer1|backbone|stem|extractor|encoder_q|base_encoder|features|Conv2d_1a_3x3|toplayer|fpn)[./]"
-)
-
-#: What stands beside the parameters of a model, and is none of its own.
-_STRAYS = (
-    (re.compile(r"(?:.*\.)?(?:n_averaged|num_updates|steps?|global_step|epoch|total_ops|total_params)"), "a counter"),
-    (re.compile(r"(?:.*[._])?(?:loss|losses|criterion|loss_fn|metrics?|accuracy|acc)\..*"), "of a loss or a metric"),
-)
+from weights_convert.source_names import strip_wrappers, without_prefix, without_strays
 
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
 
@@ -75,7 +60,7 @@ class Match:
 def match_checkpoint(path: PathLike, options: Options) -> Match:
     """Read a checkpoint's names and shapes and decide; of several state dicts, the best fit wins.
 
-    Never raises for a misfit: see `require_fit`.
+    Never raises for a misfit: see `Report.require_fit`.
 
     Raises:
         CheckpointError: if the file cannot be read, holds no state dict, or two tensors would get one name.
@@ -141,36 +126,16 @@ def _match(contents: Contents, options: Options) -> Match:
     return match
 
 
-def require_fit(match: Match) -> None:
-    """Raise one error that names everything wrong with a match.
-
-    Raises:
-        ConversionError: if anything is missing, unexpected, misshapen or refused, or no model is known.
-    """
-    report = match.report
-    if report.model is None:
-        nearest = [f"{builder} ({n} names differ, first {', '.join(first)})" for builder, n, first in report.nearest]
-        near = f"nearest: {'; '.join(nearest)}" if nearest else "it has the names of none of them"
-        remedy = f"--model {ANY_MODEL} converts it leaf by leaf"
-        raise ConversionError(f"{report.source}: is none of the models known here ({near}); {remedy}", report)
-    if not report.fits:
-        heads = {name.split("/")[0] for name in report.missing}
-        only_head = len(report.problems()) == len(report.missing) and len(heads) == 1
-        remedy = f"; --allow-missing '{heads.pop()}/*' converts it without" if only_head else ""
-        problems = [f"{report.source}: does not fit {report.model}{remedy}", *report.problems()]
-        raise ConversionError("\n".join(problems), report)
-
-
 def _to_torchvision(tensors: Tensors, match: Match, options: Options) -> tuple[Tensors, Layout, bool]:
     """Return the tensors under torchvision's names, the layout they were in, and whether that is Chainer's."""
     report = match.report
     keep_all = options.model == ANY_MODEL
-    tensors = strip_wrappers(tensors if keep_all else _without_strays(tensors, report))
+    tensors = strip_wrappers(tensors if keep_all else without_strays(tensors, report))
     if any("/" in name for name in tensors):
         tensors = dict(sorted(tensors.items()))  # Chainer saves in an order that changes from run to run
     layout = find_layout(tensors)
     if layout.name == "torchvision":
-        tensors = _without_prefix(tensors, report, keep_all=keep_all)
+        tensors = without_prefix(tensors, report, keep_all=keep_all)
         layout = find_layout(tensors)
     report.layout = layout.name
     is_npz = match.contents.format == npz.FORMAT
@@ -182,40 +147,6 @@ def _to_torchvision(tensors: Tensors, match: Match, options: Options) -> tuple[T
             tensors = rename_each(tensors, match.to_torch)
     tensors = layout.apply(tensors, report, input_kind=(options.meta or {}).get("input"))
     return tensors, layout, is_chainer
-
-
-def _without_strays(tensors: Tensors, report: Report) -> Tensors:
-    """Leave out what is no parameter of the model: counters, losses, metrics, and mmcv's twins of averaged weights."""
-    averaged = {f"ema_{name.replace('.', '_')}" for name in tensors}
-    for name in tensors:
-        reason = next((why for pattern, why in _STRAYS if pattern.fullmatch(name)), "")
-        reason = "averaged, of another tensor (mmcv)" if name in averaged else reason
-        if reason:
-            report.dropped[name] = f"{reason}, not of the model"
-    return {name: tensor for name, tensor in tensors.items() if name not in report.dropped}
-
-
-def _without_prefix(tensors: Tensors, report: Report, *, keep_all: bool) -> Tensors:
-    """Take off what stands before a model's names, such as the attribute a LightningModule keeps its network in."""
-    starts = Counter(name[: match.start()] for name in tensors if (match := _ROOT.search(name)))
-    inside = {start: sum(name.startswith(start) for name in tensors) for start in starts}
-    start = max(inside, key=lambda start: (inside[start], -len(start)), default="")
-    if not start or inside[start] <= len(tensors) // 2 or (keep_all and inside[start] < len(tensors)):
-        return tensors
-    report.dropped |= {name: f"not under {start}, where the model is" for name in tensors if not name.startswith(start)}
-    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
-
-
-def strip_wrappers(tensors: Tensors) -> Tensors:
-    """Take off the prefixes that wrappers put before every name."""
-    stripped = True
-    while stripped:
-        stripped = False
-        for prefix in _WRAPPERS:
-            inside = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-            if inside and (len(inside) == len(tensors) or prefix.startswith("updater/")):
-                tensors, stripped = inside, True
-    return tensors
 
 
 def _npz_names(tensors: Tensors, options: Options, *, keep: bool) -> dict[str, tuple[str, str]]:

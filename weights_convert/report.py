@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weights_convert._typing import Json
+from weights_convert.errors import ConversionError
+from weights_convert.options import ANY_MODEL
 
 _SHOWN = 8
 
@@ -70,6 +72,24 @@ class Report:
         problems += [f"{name} is missing" for name in self.missing]
         problems += [f"{name} is in the file, the model has no place for it" for name in self.unexpected]
         return [f"{self.source}: {problem}" for problem in problems]
+
+    def require_fit(self) -> None:
+        """Raise one error that names everything that is wrong.
+
+        Raises:
+            ConversionError: if anything is missing, unexpected, misshapen or refused, or no model is known.
+        """
+        if self.model is None:
+            nearest = [f"{builder} ({n} names differ, first {', '.join(first)})" for builder, n, first in self.nearest]
+            near = f"nearest: {'; '.join(nearest)}" if nearest else "it has the names of none of them"
+            remedy = f"--model {ANY_MODEL} converts it leaf by leaf"
+            raise ConversionError(f"{self.source}: is none of the models known here ({near}); {remedy}", self)
+        if self.fits:
+            return
+        problems, heads = self.problems(), {name.split("/")[0] for name in self.missing}
+        only_head = len(problems) == len(self.missing) and len(heads) == 1
+        remedy = f"; --allow-missing '{heads.pop()}/*' converts it without" if only_head else ""
+        raise ConversionError("\n".join([f"{self.source}: does not fit {self.model}{remedy}", *problems]), self)
 
     def to_json(self) -> str:
         """Return the report as a JSON object, indented."""
