@@ -220,7 +220,7 @@ def _fit(named: Tensors, whole: Tensors, options: Options, match: Match) -> None
     """Recognize the model by all that the file has, and compare it with what the user wants of it."""
     report = match.report
     if options.model == ANY_MODEL:
-        report.model, report.why = ANY_MODEL, "asked for: every leaf is renamed, no model is compared"
+        report.model, report.why = ANY_MODEL, "asked for: every parameter is renamed, no model is compared"
         return
     shapes, everything = _shapes(named), _shapes(whole)
     found = sorted(candidates(everything) + candidates(shapes), key=lambda c: c.distance(shapes))

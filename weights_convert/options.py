@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from weights_convert._typing import Json
 from weights_convert.errors import CheckpointError
 
-#: The name under which a model that nobody knows is converted leaf by leaf.
+#: The name under which a model that nobody knows is converted parameter by parameter.
 ANY_MODEL = "any"
 
 

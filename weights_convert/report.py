@@ -82,7 +82,7 @@ class Report:
         if self.model is None:
             nearest = [f"{builder} ({n} names differ, first {', '.join(first)})" for builder, n, first in self.nearest]
             near = f"nearest: {'; '.join(nearest)}" if nearest else "it has the names of none of them"
-            remedy = f"--model {ANY_MODEL} converts it leaf by leaf"
+            remedy = f"--model {ANY_MODEL} converts it parameter by parameter"
             raise ConversionError(f"{self.source}: is none of the models known here ({near}); {remedy}", self)
         if self.fits:
             return
@@ -100,7 +100,7 @@ class Report:
         """Return the report as a short text: counts first, at most a few names of each kind."""
         entry = f", entry {self.entry}" if self.entry else ""
         layout = f", names of {self.layout}" if self.layout else ""
-        model = "none of those known here; --model any converts it leaf by leaf"
+        model = "none of those known here; --model any converts it parameter by parameter"
         if self.model:
             model = f"{self.model}({', '.join(f'{key}={_brief(value)}' for key, value in self.arguments.items())})"
         n_values = sum(math.prod(shape) for _, shape, _ in self.mapped.values())

@@ -42,8 +42,8 @@ _PLAIN = {
 
 
 def _plain(names: dict[str, str]) -> list[Rule]:
-    leaves = (("W", "weight"), ("b", "bias"))
-    return [Rule(f"{old}/{ours}$", f"{new}.{torch}") for old, new in names.items() for ours, torch in leaves]
+    params = (("W", "weight"), ("b", "bias"))
+    return [Rule(f"{old}/{ours}$", f"{new}.{torch}") for old, new in names.items() for ours, torch in params]
 
 
 _INPUT = "ChainerCV subtracts the mean (123.1516, 115.9029, 103.0626) from RGB in 0..255 and divides by nothing"
