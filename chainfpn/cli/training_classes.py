@@ -13,6 +13,8 @@ from chainfpn.datasets._left_out import LeftOut
 #: Heads of the table: those of the data to train with, and of the data to validate with.
 _HEADS = {"training": ("objects", "images"), "validation": ("validation objects", "validation images")}
 _WITHOUT = "(no object)"
+#: Of a class that one of both has not.
+_UNKNOWN = {"objects": "-", "images": "-"}
 
 
 def count_classes(data: DetectionDataset, left_out: LeftOut, warn: Report) -> dict[str, Any]:
@@ -80,8 +82,9 @@ def class_rows(counts: dict[str, dict[str, Any] | None]) -> list[tuple[str, ...]
     """
     sides = {side: found["classes"] for side, found in counts.items() if found is not None}
     rows = [("class", *(head for side in sides for head in _HEADS[side]))]
-    for name in sides["training"]:
-        found = (classes.get(name, {"objects": 0, "images": 0}) for classes in sides.values())
+    names = dict.fromkeys(name for classes in sides.values() for name in classes if name != _WITHOUT)
+    for name in (*names, _WITHOUT):
+        found = (classes.get(name, _UNKNOWN) for classes in sides.values())
         rows.append((name, *(str(count[key]) for count in found for key in ("objects", "images"))))
     return rows
 

@@ -100,6 +100,23 @@ def test_what_is_broken_is_reported_counted_and_left_out(tmp_path, capsys, monke
     assert json.loads(pathlib.Path("figures.json").read_text())["broken"] == 2
 
 
+def test_a_bad_object_is_reported_and_its_image_counts(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_detector("person.npz", ("person",))
+    Image.new("RGB", (40, 30)).save("0.png")
+    boxes = ["1 2 3 4", [1, 1, 20, 20]]
+    content = {
+        "images": [{"id": 1, "file_name": "0.png"}],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [{"id": i, "image_id": 1, "category_id": 1, "bbox": box} for i, box in enumerate(boxes)],
+    }
+    pathlib.Path("x.json").write_text(json.dumps(content))
+    assert main(["evaluate", "--data", ".", "--annotations", "x.json", "--weights", "person.npz"]) == 0
+    output, errors = capsys.readouterr()
+    assert errors == "x.json: object 0 of 0.png must have a bbox of 4 numbers, got '1 2 3 4': left out\n"
+    assert output.splitlines()[-1] == "1 images"
+
+
 def test_labels_that_the_detector_does_not_know_are_said(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_detector("square.npz", ("dog", "square"))

@@ -74,9 +74,14 @@ def test_objects_and_images_are_counted(coco, capsys):
         f"{coco}/3.png: must be 48x65 pixels high and wide as annotated, got (48, 64): left out",
     ]
     assert class_table({"training": counts, "validation": None}) + "\n" == TABLE
-    both = class_table({"training": counts, "validation": {**counts, "left_out": {}, "classes": {}}}).splitlines()
+    classes = {"cat": counts["classes"]["cat"], "Dog": {"objects": 3, "images": 1}}
+    both = class_table({"training": counts, "validation": {"left_out": {"crowds": 1}, "classes": classes}}).splitlines()
+    assert [line.split("  ")[0] for line in both[:6]] == ["class", "cat", "dog", "bird", "Dog", "(no object)"]
     assert both[0] == "class        objects  images  validation objects  validation images"
-    assert both[1] == "cat                2       1                   0                  0"
+    assert [line.split()[-4:] for line in both[1:5]] == [
+        ["2", "1", "2", "1"], ["2", "2", "-", "-"], ["0", "0", "-", "-"], ["-", "-", "3", "1"],
+    ]  # fmt: skip
+    assert both[-1] == "left out to validate with: 1 crowds"
 
 
 def test_a_training_counts_objects_with_masks_where_it_needs_them(coco, capsys):
