@@ -114,7 +114,7 @@ def broken_pickles():
         "append to a number": (b"K\x01K\x02a", "appends to a int"),
         "copies": (big_list + copies, "more steps than"),
         "opcodes": (b"N0" * 1_500_000, "empty stack"),
-        "itself": (b"]q\x00h\x00a", "holds a list where a state dict belongs"),
+        "itself": (b"]q\x00h\x00a", "holds no tensors with names"),
         "itself as state dict": (b"}q\x00" + a.text("model") + b"h\x00s", "holds no tensors"),
         "arguments that do not fit": (a.call(a.global_("torch._utils", "_rebuild_tensor_v2")), "do not fit"),
         "array without state": (
