@@ -32,7 +32,9 @@ def test_the_command_trains_evaluates_and_writes_once(tmp_path):
     data = ["--data", "shapes:8", "--validation", "shapes:3:1", "--loss", "box_batch_size_per_image=16"]
     common = ["-m", "chainfpn", "train", "--mpi", *data, *options, "--batch", "2", "--recompute-statistics", "4"]
     done = mpiexec(2, *common, "--epochs", "1", "--out", tmp_path / "run")
-    assert done.stdout.split()[:4] == ["epoch", "1", "step", "2"]
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines[:5]] == ["class", "circle", "square", "triangle", "(no"]
+    assert lines[5][:4] == ["epoch", "1", "step", "2"]
     (entry,) = json.loads((tmp_path / "run" / "log").read_text())
     assert 0 <= entry["validation/main/map"] <= 1
     assert {"snapshot.npz", "snapshot-1.npz", "best.npz", "report.html"} <= set(os.listdir(tmp_path / "run"))
