@@ -12,7 +12,7 @@ _FLOAT32 = "    A_data, B = (x.astype(numpy.promote_types(x.dtype, 'f'), copy=Fa
 CHAINER = (
     Patch(
         "chainer.dataset.convert:_concat_arrays_with_padding",
-        since="NumPy 1.24",
+        since="NumPy 2.0",
         needed_by="chainer: dataset.concat_examples with padding",
         stand_in="a negative padding of unsigned arrays wraps around, as it did; out= by its name",
         replace={
