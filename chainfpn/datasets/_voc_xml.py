@@ -11,6 +11,8 @@ from chainfpn.datasets._left_out import LeftOut, Omission
 
 #: The corners of a box in the order of ours, and how many pixels VOC counts them further on.
 _CORNERS = {"ymin": 1, "xmin": 1, "ymax": 0, "xmax": 0}
+#: What is larger is no number to a float32.
+_MAX_NUMBER = 1e30
 
 
 class VOCObject(NamedTuple):
@@ -55,7 +57,7 @@ def read_annotation(path: pathlib.Path) -> VOCAnnotation:
         bb = [_number(entry, f"bndbox/{tag}") - offset for tag, offset in _CORNERS.items()]
         if not name:
             found.left_out.add(Omission(f"{path}: has an object without a name", "objects without a name"))
-        elif not all(map(math.isfinite, bb)):
+        elif not all(abs(v) < _MAX_NUMBER for v in bb):
             sentence = f"{path}: has an object without a bndbox of xmin, ymin, xmax and ymax"
             found.left_out.add(Omission(sentence, "objects without a box of four numbers"))
         else:

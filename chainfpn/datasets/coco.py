@@ -6,8 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from chainfpn._attributes import Fixed
 from chainfpn._typing import Array, Labels, PathLike, Size
-from chainfpn.datasets._coco_json import ImageInfo, is_box, is_number, plain_id, read_instances, sound_outline
+from chainfpn.datasets._coco_json import (
+    MAX_NUMBER,
+    ImageInfo,
+    is_box,
+    is_number,
+    plain_id,
+    read_instances,
+    sound_outline,
+)
 from chainfpn.datasets._files import DataError, Names, choose_labels, select
 from chainfpn.datasets._left_out import Omission
 from chainfpn.datasets.detection_dataset import DetectionDataset
@@ -41,6 +50,8 @@ class COCODataset(DetectionDataset):
     Source:
         Lin et al. 2014, cocodataset.org/#format-data.
     """
+
+    use_crowded = Fixed()
 
     def __init__(
         self,
@@ -113,7 +124,7 @@ class COCODataset(DetectionDataset):
     def _get_annotations(self, i: int) -> tuple[Array, Array, Array, Array]:
         """Return ``bbox``, ``label``, ``area``, ``crowded``."""
         entries = self._objects[i]
-        values = [[float(v) if math.isfinite(v) else math.nan for v in entry["bbox"]] for entry in entries]
+        values = [[float(v) if abs(v) < MAX_NUMBER else math.nan for v in entry["bbox"]] for entry in entries]
         bbox = np.array(values, dtype=np.float64).reshape(-1, 4)
         area = [_area(entry, box) for entry, box in zip(entries, bbox, strict=True)]
         bbox[:, 2:] += bbox[:, :2]
@@ -150,7 +161,7 @@ class COCODataset(DetectionDataset):
 def _area(entry: dict, box: Array) -> float:
     """Return the area that an object has, or else that of its box."""
     area: Any = entry.get("area")
-    return area if is_number(area) else box[2] * box[3]
+    return area if is_number(area) and abs(area) < MAX_NUMBER else box[2] * box[3]
 
 
 def _draw(outline: Any, size: Size) -> Array:

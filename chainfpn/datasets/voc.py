@@ -6,6 +6,7 @@ from collections.abc import Collection
 import numpy as np
 from chainercv.datasets import voc_bbox_label_names
 
+from chainfpn._attributes import Fixed
 from chainfpn._typing import Array, Labels, PathLike, Size
 from chainfpn.datasets._files import DataError, Names, check_unique, choose_labels, read_text, require_folders, select
 from chainfpn.datasets._left_out import Omission
@@ -39,6 +40,8 @@ class VOCDataset(DetectionDataset):
     Source:
         Everingham et al. 2010.
     """
+
+    use_difficult = Fixed()
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chainfpn.datasets import COCODataset, DataError
+from chainfpn.datasets import COCODataset, DataError, VOCDataset
 
 CONTENT = {
     "images": [
@@ -248,6 +248,19 @@ def test_unexpected_types_are_read_as_they_are_meant(open_coco, content):
     assert (label.tolist(), area.tolist(), crowded.tolist()) == ([1, 0], [12, 8], [False, True])
     assert dataset.size(0) == (6, 8)
     assert not dataset.left_out.omissions
+
+
+def test_a_number_beyond_float32_is_none(open_coco, content):
+    content["annotations"][0].update(bbox=[1, 2, 3, 1e300], area=1e300)
+    bbox, area = open_coco().read(0, ("bbox", "area"))
+    assert np.isnan(bbox).any()
+    assert not np.isinf(area).any()
+
+
+def test_what_was_chosen_cannot_be_chosen_again(open_coco, voc):
+    for dataset, name in ((open_coco(), "use_crowded"), (VOCDataset(voc), "use_difficult")):
+        with pytest.raises(AttributeError, match=name):
+            setattr(dataset, name, True)
 
 
 def test_ids_may_be_texts_and_numbers(open_coco, content):

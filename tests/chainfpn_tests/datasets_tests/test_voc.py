@@ -70,6 +70,7 @@ def test_a_broken_annotation_is_named(voc, damage, message):
 BAD_OBJECTS = {
     "no box": ("ymin", "top", "an object without a bndbox of xmin", "objects without a box of four numbers"),
     "words": ("<ymin>2", "<ymin>two", "an object without a bndbox of xmin", "objects without a box of four numbers"),
+    "huge": ("<ymin>2", "<ymin>1e300", "an object without a bndbox of xmin", "objects without a box of four numbers"),
     "no bndbox": ("bndbox", "polygon", "an object without a bndbox of xmin", "objects without a box of four numbers"),
     "no name": ("dog", " ", "an object without a name", "objects without a name"),
 }
