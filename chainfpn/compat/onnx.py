@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chainfpn.compat.shims import Module
+from chainfpn.compat.shims import Module, WarningFilter
 
 
 def _mapping() -> dict[str, Any]:
@@ -25,5 +25,12 @@ ONNX = (
         needed_by="onnx_chainer: export, context, functions",
         stand_in="its tables, made with onnx.helper",
         contents=_mapping,
+    ),
+    WarningFilter(
+        r".mapping\.\w+. is now deprecated",
+        since="onnx 1.13 (gone in 1.19)",
+        needed_by="onnx_chainer: export, context, functions",
+        category=DeprecationWarning,
+        module="onnx",
     ),
 )

@@ -18,6 +18,7 @@ PROBED = [shim for shim in TABLE if shim not in LIBRARIES + FILTERS]
 
 #: What the filters are for: a message, and where it comes from.
 WARNED = {
+    r".mapping\.\w+. is now deprecated": ("`mapping.NP_TYPE_TO_TENSOR_TYPE` is now deprecated", "onnx_chainer.context"),
     r"unclosed file <_io\.TextIOWrapper name=.*null": (
         "unclosed file <_io.TextIOWrapper name='/dev/null'>",
         "contextlib",
