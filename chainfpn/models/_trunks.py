@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from chainfpn.links.backbones.resnet import DEPTHS, ResNet
@@ -29,7 +29,7 @@ def trunk_norm(options: PyramidOptions, *, frozen: bool) -> Callable[[int], Any]
         callable: Number of channels to a normalization link.
     """
     norm = options.norm or ("frozen" if frozen else "batch")
-    return functools.partial(NORMS[norm], eps=options.norm_eps) if isinstance(norm, str) else norm
+    return partial(NORMS[norm], eps=options.norm_eps) if isinstance(norm, str) else norm
 
 
 def resnet_trunk(options: PyramidOptions, norm: Callable[[int], Any]) -> tuple[Any, list[int]]:
@@ -42,9 +42,9 @@ def resnet_trunk(options: PyramidOptions, norm: Callable[[int], Any]) -> tuple[A
     Returns:
         tuple: The trunk, and the channels of the stages.
     """
-    depth, groups, width_per_group = RESNETS[options.trunk]
-    widths = {"groups": groups, "width_per_group": width_per_group}
-    trunk = ResNet(*DEPTHS[depth], **widths, norm=norm, stride_in_1x1=options.stride_in_1x1)
+    depth, groups, width = RESNETS[options.trunk]
+    inside = partial(ResNet, groups=groups, width_per_group=width, stride_in_1x1=options.stride_in_1x1)
+    trunk = inside(*DEPTHS[depth], norm=norm)
     trunk.pick = tuple(f"layer{stage}" for stage in options.stages)
     trunk.remove_unused()
     return trunk, [trunk.out_channels[stage - 1] for stage in options.stages]
