@@ -135,8 +135,9 @@ def _to_torchvision(tensors: Tensors, match: Match, options: Options) -> tuple[T
         tensors = dict(sorted(tensors.items()))  # Chainer saves in an order that changes from run to run
     layout = find_layout(tensors)
     if layout.name == "torchvision":
-        tensors = without_prefix(tensors, report, keep_all=keep_all)
-        layout = find_layout(tensors)
+        stripped = without_prefix(tensors, report, keep_all=keep_all)
+        layout = layout if stripped.keys() == tensors.keys() else find_layout(stripped)
+        tensors = stripped
     report.layout = layout.name
     is_npz = match.contents.format == npz.FORMAT
     is_chainer = any("/" in name for name in tensors) or (is_npz and not any("." in name for name in tensors))

@@ -42,7 +42,7 @@ class Layout:
 
     def fits(self, names: Iterable[str]) -> bool:
         """Return whether the names have the signature."""
-        return all(any(re.fullmatch(pattern, name) for name in names) for pattern in self.signature)
+        return all(any(map(re.compile(pattern).fullmatch, names)) for pattern in self.signature)
 
     def apply(self, tensors: Tensors, report: Report, *, input_kind: str | None = None) -> Tensors:
         """Return the tensors under torchvision's (older, flat) names.
