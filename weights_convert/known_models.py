@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from chainfpn.models import registry
-from chainfpn.models._record import COCO_CLASS_IDS, URL, WORDS
+from chainfpn.models.registry import COCO_CLASS_IDS, URL, WORDS
 from weights_convert.errors import CheckpointError
 
 __all__ = [

@@ -26,21 +26,25 @@ class OnImportFinder:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         """Return the spec that another finder has, if there is a shim for it (the import system's protocol)."""
-        others = [finder for finder in sys.meta_path if finder not in (self, STAND_INS)]
         if name in self.triggers:
-            if name in REQUIRED and not any(finder.find_spec(name, path, target) for finder in others):
+            if name in REQUIRED and self._find(name, path, target) is None:
                 there = "which is not installed; python -m chainfpn.install builds and installs it"
                 raise ModuleNotFoundError(f"chainfpn needs {name}, {there}", name=name)
             self.triggers[name]()
         if name not in self.shims:
             return None
-        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
+        spec = self._find(name, path, target)
         if spec is not None and spec.loader is not None:
             spec.loader = copy.copy(spec.loader)  # a zip file's modules share theirs
             for shim in self.shims[name]:
                 real = spec.loader.exec_module
                 spec.loader.exec_module = functools.partial(shim.load, real)  # type: ignore[method-assign]
         return spec
+
+    def _find(self, name: str, path: Any, target: Any) -> importlib.machinery.ModuleSpec | None:
+        """Return the spec of the first other finder that has one."""
+        others = (finder for finder in sys.meta_path if finder not in (self, STAND_INS))
+        return next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
 
 
 class StandInFinder:

@@ -49,7 +49,6 @@ def build(
         WeightsError: if the weights do not fit.
         OSError: if they cannot be read.
     """
-    from chainfpn.models._trunks import resnet_classifier
     from chainfpn.models._weights import find_weights
 
     explicit = {**arguments, **arguments["options"]}
@@ -63,6 +62,8 @@ def build(
     weights, trunk = find_weights(pretrained_model, name=default.name), None
     options = choose(default, weights, explicit)
     if backbone is not None:
+        from chainfpn.models._trunks import resnet_classifier
+
         classifier: Callable[[Any], TrunkClassifier] = trunk_classifier or resnet_classifier
         trunk = classifier(options).find(backbone)
         missing = {entry.name for entry in fields(options)} - explicit.keys()

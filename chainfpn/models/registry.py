@@ -22,6 +22,9 @@ from chainfpn.models import (
     ssd,
     vgg,
 )
+from chainfpn.models._record import COCO_CLASS_IDS as COCO_CLASS_IDS
+from chainfpn.models._record import URL as URL
+from chainfpn.models._record import WORDS as WORDS
 from chainfpn.models._record import Model, WeightFile
 
 #: Model by name; the records stand in the file of their builders.
