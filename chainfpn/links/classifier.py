@@ -9,10 +9,10 @@ import numpy as np
 from chainer.backends import cuda
 from chainercv.links import PickableSequentialChain
 
+from chainfpn._imagenet import IMAGENET_MEAN, IMAGENET_STD
 from chainfpn._typing import Array, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions._arguments import invalid_shape
-from chainfpn.links.detectors.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 
 class ClassifierPreprocess(NamedTuple):

@@ -197,8 +197,8 @@ class PyramidOptions(DetectorOptions):
 
         chosen = sizes if self.anchor_sizes is None else self.anchor_sizes
         if len(chosen) != len(sizes):
-            rule = f"{len(sizes)} entries, one per level, got {len(chosen)}"
-            raise ValueError(f"{self.name}: anchor_sizes must have {rule}")
+            rule = f"have {len(sizes)} entries, one per level"
+            raise InvalidArgument(self.name, "anchor_sizes", rule, chosen, got=str(len(chosen)))
         return (kind or AnchorGenerator)(chosen, self.aspect_ratios)
 
 

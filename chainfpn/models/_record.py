@@ -8,11 +8,12 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
+from chainfpn._imagenet import IMAGENET_MEAN, IMAGENET_STD
+
 URL = "https://download.pytorch.org/models/"
 
-#: Mean and standard deviation of the input, per channel, for pixels in 0..1: ImageNet's, what every torchvision trunk
-#: was trained with; Caffe's, which subtracts a mean colour from pixels in 0..255 and divides by nothing.
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+#: Mean and standard deviation of Caffe's input, which subtracts a mean colour from pixels in 0..255 and divides by
+#: nothing, per channel, for pixels in 0..1.
 CAFFE_MEAN, CAFFE_STD = (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)
 
 #: Of the 91 class ids that torchvision's COCO detectors have, the 80 that COCO's categories use.

@@ -8,12 +8,12 @@ import chainer.links as L
 from chainer import initializers
 from chainer.backends import cuda
 
+from chainfpn._imagenet import IMAGENET_MEAN, IMAGENET_STD
 from chainfpn._typing import Size, Variable
 from chainfpn.functions._scale_shift import scale_shift
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.detectors.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 
 class ConvNormReLU(chainer.Chain):

@@ -7,14 +7,11 @@ import chainer
 import numpy as np
 from chainer.backends import cuda
 
+from chainfpn._imagenet import IMAGENET_MEAN, IMAGENET_STD
 from chainfpn._options import CheckedOptions, is_number
 from chainfpn._typing import Array, Arrays, Size
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions import resize_bilinear
-
-#: Statistics of ImageNet, for pixels in 0..1: what every torchvision trunk was trained with.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Preprocess(CheckedOptions):
