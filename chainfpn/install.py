@@ -67,16 +67,21 @@ def build(wheels: pathlib.Path) -> None:
             shutil.copy(wheel, wheels)
 
 
-def run(command: Sequence[object], **options: Any) -> None:
-    """Run a command; end this program with its output if it fails.
+def run(command: Sequence[object], *, silent: bool = False, **options: Any) -> str:
+    """Run a command and return its standard output; end this program with all its output if it fails.
 
     Args:
         command (sequence): The program and its arguments.
+        silent (bool): It fails, too, if it writes to standard error.
         **options: Of ``subprocess.run``.
+
+    Returns:
+        str: What it printed.
     """
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
-    if done.returncode:
+    if done.returncode or (silent and done.stderr):
         sys.exit(f"{' '.join(map(str, command))}\nended with status {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 
+from chainfpn.install import run
+
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 #: The oldest NumPy that has a wheel for a Python, where that is not 1.26.
 OLDEST_NUMPY = {"3.13": "2.1", "3.14": "2.3"}
@@ -33,23 +35,6 @@ def python_version(python):
 def numpy_requirements(version):
     """Return what pip must install for the oldest and the newest NumPy on a Python."""
     return (f"numpy=={OLDEST_NUMPY.get(version, '1.26')}.*", "numpy")
-
-
-def run(command, silent=False, **options):
-    """Run a command and return its standard output; end this script with all its output if it fails.
-
-    Args:
-        command (list): The program and its arguments.
-        silent (bool): It fails, too, if it writes to standard error.
-        **options: Of ``subprocess.run``.
-
-    Returns:
-        str: What it printed.
-    """
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
-    if done.returncode or (silent and done.stderr):
-        sys.exit(f"{' '.join(map(str, command))}\nended with status {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout.strip()
 
 
 def make_environment(python, folder, requirements):

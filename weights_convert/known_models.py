@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from chainfpn.models import registry
-from chainfpn.models.registry import COCO_CLASS_IDS, URL, WORDS
+from chainfpn.models.registry import COCO_CLASS_IDS, IMAGENET_STD, URL, WORDS
 from weights_convert.errors import CheckpointError
 
 __all__ = [
     "COCO_CLASS_IDS",
+    "IMAGENET_STD",
     "URL",
     "build",
     "builder_arguments",

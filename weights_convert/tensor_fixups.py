@@ -8,11 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from weights_convert._typing import Array, Tensors
+from weights_convert.known_models import IMAGENET_STD
 from weights_convert.read.tensor import Tensor, from_array
 from weights_convert.report import Report
-
-#: Standard deviation of torchvision's input, RGB in 0..1; its mean times 255 is what Caffe's models subtract.
-_STD = (0.229, 0.224, 0.225)
 
 #: A logit whose probability is zero in any precision.
 _NEVER = -100
@@ -73,7 +71,7 @@ def fold_caffe_scale(tensors: Tensors, report: Report) -> Tensors:
     Caffe's models see ``255 * image - mean``, torchvision's ``(image - mean / 255) / std``: the first is ``255 * std``
     times the second, channel by channel, and both pad with zeros afterwards.
     """
-    scale = 255 * np.array(_STD, np.float64).reshape(1, 3, 1, 1)
+    scale = 255 * np.array(IMAGENET_STD, np.float64).reshape(1, 3, 1, 1)
     text = "input scale 255 * (0.229, 0.224, 0.225) folded into the first convolution"
     return _replace(tensors, report, text, _stem(tensors), lambda a: (a * scale).astype(a.dtype))
 

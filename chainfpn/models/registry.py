@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from chainfpn._imagenet import IMAGENET_STD as IMAGENET_STD
 from chainfpn.errors import InvalidArgument
 from chainfpn.models import (
     densenet,
