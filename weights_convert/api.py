@@ -96,10 +96,10 @@ def convert_arrays(
         path (str or path): See `read_checkpoint`.
         model (str or None): A builder of `chainfpn.models`; ``None`` recognizes it; ``"any"`` renames without a model.
         meta (dict or None): What weights cannot say, such as ``{"label_names": ["person"], "min_size": 368}``.
-        drop (sequence of str): Globs of .npz names to leave out.
+        drop (sequence of str): Globs of names to leave out, of the file before the model is looked for, or of the .npz.
         allow_missing (sequence of str): Globs of .npz names that the file need not have.
         only (str or None): Keep only .npz names that begin so.
-        rename (sequence of str): ``FROM=TO`` prefixes of .npz names.
+        rename (sequence of str): ``FROM=TO`` prefixes of names, likewise.
         dtype (str or None): ``"float16"`` or ``"float32"`` for all floating-point tensors.
         entry (str or None): See `read_checkpoint`.
 

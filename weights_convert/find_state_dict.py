@@ -24,7 +24,7 @@ _NO_WEIGHTS = ("optim", "scheduler", "scaler", "rng", "callbacks", "hyper", "loo
 _MAX_WRAPS = 6
 #: Lists that are longer hold no state dicts; and no more state dicts of a file are tried than this.
 _MAX_ITEMS = 64
-_MAX_ENTRIES = 6
+_MAX_ENTRIES = 16
 _MAX_NAME = 1000
 _MAX_MODULES = 20_000
 

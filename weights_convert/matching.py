@@ -20,6 +20,7 @@ from weights_convert.read.shards import describe_shard
 from weights_convert.read.tensor import DTYPES, REFUSED_DTYPES, Tensor, Unsupported
 from weights_convert.report import Report
 from weights_convert.rules import rename_each
+from weights_convert.selection import Selection, npz_names
 from weights_convert.source_names import strip_wrappers, without_prefix, without_strays
 
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
@@ -68,7 +69,8 @@ def match_checkpoint(path: PathLike, options: Options) -> Match:
     contents = open_checkpoint(path)
     first = _try(contents, options)
     entries = [] if options.entry or options.model == ANY_MODEL else candidate_entries(contents)
-    others = [] if _problems(first) == 0 or contents.refused else [entry for entry in entries if entry]
+    is_refused = isinstance(first, CheckpointError) and contents.refused
+    others = [] if is_refused or _problems(first) == 0 else [entry for entry in entries if entry]
     best = min([first, *(_try(contents, replace(options, entry=entry)) for entry in others)], key=_problems)
     if isinstance(best, CheckpointError) or (best.report.model is None and isinstance(first, CheckpointError)):
         raise best if isinstance(best, CheckpointError) else first  # type: ignore[misc]
@@ -103,39 +105,42 @@ def _match(contents: Contents, options: Options) -> Match:
         about = {"beside it in the file": state.others, "no tensors, left out": state.not_tensors}
         for text, names in (about | {"left out": state.left_out}).items():
             report.notes += [printable(f"{text}: {', '.join(names[:10])}")] if names else []
-        tensors, layout, is_chainer = _to_torchvision(state.tensors, match, options)
+        selection = Selection(options, report)
+        tensors, layout, is_chainer = _to_torchvision(state.tensors, match, options, selection)
         as_is = options.model == ANY_MODEL and not layout.table
-        new_names = _npz_names(tensors, options, keep=as_is and is_chainer)
-        named, origin = _select(tensors, new_names, options, report)
+        new_names = {name: name for name in tensors} if as_is and is_chainer else npz_names(tensors)
+        whole = _undropped(state.tensors, match, options) if selection.has_dropped else {}
+        whole = whole or {selection.renamed(name)[0]: tensors[source] for source, name in new_names.items()}
+        named, origin = selection.select(tensors, new_names)
         _refuse(named, report)
-        _fit(named, {new: tensors[name] for name, (_, new) in new_names.items()}, options, match)
+        _fit(named, whole, options, match)
         report.arguments |= layout.arguments
-        names = [name for name, _ in new_names.values()] + report.allowed
-        for glob in options.drop:
-            if not any(fnmatchcase(name, glob) for name in names):
-                raise CheckpointError(f"--drop {glob}: nothing is called so")
+        selection.require_use(report.allowed)
         _settle_arguments(match, layout, (options.meta or {}).get("labels_from"))
         if layout.any_trunk and report.model is not None:
             report.model = report.model.replace("_resnet50_", "_resnet_")
         match.tensors = {name: tensor for name, tensor in named.items() if isinstance(tensor, Tensor)}
         for name, tensor in match.tensors.items():
             own = "" if is_chainer or not as_is else tensor.source_name
-            is_new = new_names[origin[name]][0] != name
+            is_new = new_names[origin[name]] != name
             match.torch_names[name] = (not is_new and (own or match.to_torch(name))) or param_names.to_torch(name)
         _describe(match, origin)
     return match
 
 
-def _to_torchvision(tensors: Tensors, match: Match, options: Options) -> tuple[Tensors, Layout, bool]:
+def _to_torchvision(
+    tensors: Tensors, match: Match, options: Options, selection: Selection
+) -> tuple[Tensors, Layout, bool]:
     """Return the tensors under torchvision's names, the layout they were in, and whether that is Chainer's."""
     report = match.report
     keep_all = options.model == ANY_MODEL
-    tensors = strip_wrappers(tensors if keep_all else without_strays(tensors, report))
+    tensors = selection.edit(tensors)
+    tensors = selection.edit(strip_wrappers(tensors if keep_all else without_strays(tensors, report)))
     if any("/" in name for name in tensors):
         tensors = dict(sorted(tensors.items()))  # Chainer saves in an order that changes from run to run
     layout = find_layout(tensors)
     if layout.name == "torchvision":
-        stripped = without_prefix(tensors, report, keep_all=keep_all)
+        stripped = selection.edit(without_prefix(tensors, report, keep_all=keep_all))
         layout = layout if stripped.keys() == tensors.keys() else find_layout(stripped)
         tensors = stripped
     report.layout = layout.name
@@ -150,38 +155,15 @@ def _to_torchvision(tensors: Tensors, match: Match, options: Options) -> tuple[T
     return tensors, layout, is_chainer
 
 
-def _npz_names(tensors: Tensors, options: Options, *, keep: bool) -> dict[str, tuple[str, str]]:
-    """Return ``{torchvision's name: (npz name, npz name after --rename)}``; the first two are the same to ``keep``."""
-    if keep:
-        return {name: (name, options.renamed(name)) for name in tensors}
-    ndims = {name: len(t.shape) if isinstance(t, Tensor) else 0 for name, t in tensors.items()}
-    return {source: (name, options.renamed(name)) for source, name in param_names.to_chainer(ndims).items()}
-
-
-def _select(
-    tensors: Tensors, new_names: dict[str, tuple[str, str]], options: Options, report: Report
-) -> tuple[Tensors, dict[str, str]]:
-    """Return ``({npz name: tensor}, {npz name: torchvision's name})`` of what the user wants."""
-    named: Tensors = {}
-    origin: dict[str, str] = {}
-    for source, (name, new) in new_names.items():
-        glob = next((glob for glob in options.drop if fnmatchcase(name, glob)), None)
-        if glob is not None:
-            report.dropped[name] = f"--drop {glob}"
-        elif options.only is not None and not name.startswith(options.only):
-            report.dropped[name] = f"not under --only {options.only}"
-        elif new in named:
-            raise CheckpointError(f"{origin[new]} and {source} would both become {new}", names=(origin[new], source))
-        else:
-            named[new], origin[new] = tensors[source], source
-    if options.only is not None and not any(name.startswith(options.only) for name, _ in new_names.values()):
-        raise CheckpointError(f"--only {options.only}: nothing begins so")
-    if not named:
-        raise CheckpointError("nothing is left to convert")
-    for old, new in options.pairs:
-        if not any(name.startswith(old) for name, _ in new_names.values()):
-            raise CheckpointError(f"--rename {old}={new}: nothing begins so")
-    return named, origin
+def _undropped(tensors: Tensors, match: Match, options: Options) -> Tensors:
+    """Return all that the file has by its .npz name: what is left out tells of the model, too."""
+    options, report = replace(options, drop=()), Report(match.report.source)
+    selection = Selection(options, report)
+    try:
+        tensors, _, _ = _to_torchvision(tensors, replace(match, report=report), options, selection)
+    except CheckpointError:
+        return {}  # what is left out may be what stands in the way
+    return {selection.renamed(name)[0]: tensors[source] for source, name in npz_names(tensors).items()}
 
 
 def _refuse(named: Tensors, report: Report) -> None:
@@ -232,7 +214,7 @@ def _fit(named: Tensors, whole: Tensors, options: Options, match: Match) -> None
         raise CheckpointError(
             f"has not the names of {options.model}, but of {shown}{_other_kind(options.model, others)}"
         )
-    if not wanted or (options.model is None and _is_far(wanted[0], everything)):
+    if not wanted or (options.model is None and all(_is_far(wanted[0], known) for known in (everything, shapes))):
         report.nearest = list({c.builder: _nearest(c, shapes) for c in reversed(found)}.values())[::-1][:3]
         return
     candidate = wanted[0]

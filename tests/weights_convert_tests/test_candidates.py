@@ -146,3 +146,38 @@ def test_leaf_by_leaf_nothing_is_left_out(save):
     arrays, _, report = save(tree, model="any")
     assert set(arrays) == {"n_averaged", "loss/gamma", "module/x/gamma"}
     assert report.dropped == {}
+
+
+@pytest.mark.parametrize(
+    ("tree", "options"),
+    [
+        (lambda r: r(value=1, prefix="my_"), {"rename": ["my_="]}),
+        (lambda r: {**r(value=1), "prototypes.weight": SCALES}, {"drop": ["prototypes.*"]}),
+        (lambda r: {**r(value=1), "prototypes.weight": SCALES}, {"drop": ["prototypes/gamma"]}),
+        (lambda r: {**r(value=1), "encoder_q.conv1.weight": SCALES}, {"drop": ["encoder_q/*"]}),
+        (lambda r: {**r(value=1), **{f"x.module.{n}.weight": SCALES for n in range(200)}}, {"drop": ["x.module.*"]}),
+        (lambda r: {**r(value=1), "layer1.0.conv1.gamma": SCALES}, {"drop": ["layer1.0.conv1.gamma"]}),
+        (lambda r: {f"module.{n}": a for n, a in {**r(value=1), "head.weight": SCALES}.items()}, {"drop": ["head/*"]}),
+        (lambda r: {n.replace("conv1", "first"): a for n, a in r(value=1).items()}, {"rename": ["first/=conv1/", *(
+            f"layer{stage}.{block}.first=layer{stage}.{block}.conv1" for stage in (1, 2, 3, 4) for block in (0, 1))]}),
+        (lambda r: {n.replace("layer", "stage"): a for n, a in r(value=1).items()}, {"rename": ["stage=layer"]}),
+    ],
+)  # fmt: skip
+def test_what_is_renamed_or_left_out_is_so_before_the_model_is_looked_for(save, tree, options):
+    arrays, meta, report = save(tree(resnet18), **options)
+    assert (meta["model"], report.layout, len(arrays)) == ("resnet18", "torchvision", 102)
+    assert {float(array.flat[0]) for array in arrays.values()} == {1.0}
+
+
+def test_what_is_left_out_still_tells_the_model(save):
+    _, meta, report = save(resnet18(), drop=["layer4/*"])
+    assert (meta["model"], len(report.allowed)) == ("resnet18", 25)
+
+
+def test_a_better_fit_is_taken_beside_what_is_refused(save):
+    tree = {"model": {"x.weight": SCALES, "y.weight": SCALES}, "backup": resnet18(value=1), "optimizer": eval}
+    _, meta, report = save(tree)
+    assert (meta["model"], report.entry) == ("resnet18", "backup")
+    assert "left out: optimizer (names builtins.eval)" in report.notes
+    with pytest.raises(weights_convert.CheckpointError, match=r"builtins\.eval, which has no place in a checkpoint"):
+        save({"model": {"x.weight": SCALES, "f": eval}, "backup": resnet18()})
