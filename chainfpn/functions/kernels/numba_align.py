@@ -5,9 +5,11 @@ import numpy as np
 from chainfpn.functions.kernels.numba_bilinear import allocate_taps, axis_taps, find_runs
 from chainfpn.functions.kernels.numba_common import (
     LANES,
+    ONE,
+    ZERO,
     add_scaled,
     arithmetic,
-    exact,
+    inner_exact,
     pack,
     unpack,
     unpack_bins,
@@ -15,7 +17,7 @@ from chainfpn.functions.kernels.numba_common import (
 )
 
 
-@exact
+@inner_exact
 def _allocate(outsize, map_shape, grid, members):
     """Make the taps of both axes, the first columns of runs of neighbours, a line of columns and the bins."""
     rows = allocate_taps(outsize[0], map_shape[0], grid, members)
@@ -25,11 +27,11 @@ def _allocate(outsize, map_shape, grid, members):
     return rows, columns, np.empty(columns.lines.size + 1, np.int64), line, cells
 
 
-@exact
+@inner_exact
 def _place(grid, r, map_shape, rows, columns, runs):
     """List the taps of a RoI and the runs of its columns; return how many columns and runs there are."""
-    axis_taps(grid, r, 0, map_shape[0], rows)
-    n_columns = axis_taps(grid, r, 1, map_shape[1], columns)
+    axis_taps(grid, r, ZERO, map_shape[0], rows)
+    n_columns = axis_taps(grid, r, ONE, map_shape[1], columns)
     return n_columns, find_runs(columns.lines, n_columns, runs)
 
 
@@ -55,9 +57,9 @@ def align_forward(x, first, window, members, grid, outsize, y):
     column_ends, column_at, column_weight, column_lines = columns
     for r in members:
         _, n_runs = _place(grid, r, x.shape[1:], rows, columns, runs)
-        for k in range(row_ends.max()):
+        for k in range(max(row_ends[0, 1], row_ends[outh - 1, 1])):
             row_at[k] = (row_lines[row_at[k]] - y0) * stride
-        for k in range(column_ends.max()):
+        for k in range(max(column_ends[0, 1], column_ends[outw - 1, 1])):
             column_at[k] *= LANES
         for i in range(outh):
             a, b = row_ends[i, 0], row_ends[i, 1]
@@ -66,7 +68,7 @@ def align_forward(x, first, window, members, grid, outsize, y):
                 weighted_sum(buffer, at, row_at, row_weight, a, b, line, runs[k] * LANES, n)
             for j in range(outw):  # sum over columns
                 a, b = column_ends[j, 0], column_ends[j, 1]
-                weighted_sum(line, 0, column_at, column_weight, a, b, cells, (i * outw + j) * LANES, LANES)
+                weighted_sum(line, ZERO, column_at, column_weight, a, b, cells, (i * outw + j) * LANES, LANES)
         unpack_bins(cells, y[r], first)
 
 

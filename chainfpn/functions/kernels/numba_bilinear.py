@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chainfpn._typing import Array
-from chainfpn.functions.kernels.numba_common import exact
+from chainfpn.functions.kernels.numba_common import ZERO, inner_exact
 
 
 class Taps(NamedTuple):
@@ -28,7 +28,7 @@ class Taps(NamedTuple):
     lines: Array
 
 
-@exact
+@inner_exact
 def bin_taps(start, size, count, b, extent, line, weight, n):
     """Append the taps of a bin to ``line`` and ``weight``, see :class:`Taps`, after the first ``n``, ascending.
 
@@ -67,7 +67,7 @@ def bin_taps(start, size, count, b, extent, line, weight, n):
     return n
 
 
-@exact
+@inner_exact
 def _add_tap(line, weight, first, n, at, w):
     for back in range(1, 3):
         if n - back >= first and line[n - back] == at:
@@ -77,7 +77,7 @@ def _add_tap(line, weight, first, n, at, w):
     return n + 1
 
 
-@exact
+@inner_exact
 def allocate_taps(n_bins, extent, grid, members):
     """Make ``Taps`` with room for ``n_bins`` bins of any of the RoIs ``members`` (int64) on ``extent`` lines."""
     most = 0
@@ -88,7 +88,7 @@ def allocate_taps(n_bins, extent, grid, members):
     return Taps(np.empty((n_bins, 2), np.int64), lines[0], weight, lines[1])
 
 
-@exact
+@inner_exact
 def axis_taps(grid, r, axis, extent, taps):
     """List the taps of all bins of an axis, numbered by the lines they need.
 
@@ -104,7 +104,7 @@ def axis_taps(grid, r, axis, extent, taps):
     ends, line, weight, lines = taps
     start, size, count = grid.start[r, axis], grid.size[r, axis], grid.n[r, axis]
     n_bins = ends.shape[0]
-    n, n_lines = 0, 0
+    n, n_lines = ZERO, ZERO
     for k in range(n_bins):
         b = k if size >= 0 else n_bins - 1 - k
         begin = n
@@ -122,7 +122,7 @@ def axis_taps(grid, r, axis, extent, taps):
     return n_lines
 
 
-@exact
+@inner_exact
 def find_runs(lines, n_lines, begins):
     """Cut ``lines[:n_lines]`` into runs of neighbours; ``begins`` receives their first positions and the end.
 

@@ -11,6 +11,9 @@ import numpy as np
 #: Channels handled together: the fastest of 16, 32 and 64 for roi_align on an AMD Zen 4 (AVX-512).
 LANES = 32
 
+#: For arguments of kernels: a plain 0 is a type of its own to Numba, for which it compiles the callee once more.
+ZERO, ONE = np.int64(0), np.int64(1)
+
 
 def _can_cache():
     """Return whether Numba finds a folder to keep compiled kernels in: beside them, or the user's cache."""
@@ -21,7 +24,7 @@ def _can_cache():
     return True
 
 
-_OPTIONS = {"nogil": True, "cache": _can_cache(), "error_model": "numpy"}
+_OPTIONS = {"nogil": True, "cache": _can_cache(), "error_model": "numpy", "no_cfunc_wrapper": True}
 
 #: Sums may be reordered and fused; NaN and infinity keep their meaning.
 arithmetic = numba.njit(**_OPTIONS, fastmath={"contract", "reassoc", "nsz"})
@@ -30,8 +33,13 @@ arithmetic = numba.njit(**_OPTIONS, fastmath={"contract", "reassoc", "nsz"})
 #: option would be inherited from the calling kernel.)
 exact = numba.njit(**_OPTIONS, fastmath=False)
 
+#: The same for what only other kernels call: without the code that Python would call it by, half is compiled.
+_INNER = {**_OPTIONS, "no_cpython_wrapper": True}
+inner_arithmetic = numba.njit(**_INNER, fastmath={"contract", "reassoc", "nsz"})
+inner_exact = numba.njit(**_INNER, fastmath=False)
 
-@exact
+
+@inner_exact
 def pack(x, first, window):
     """Copy ``x[first:first + LANES]`` (channel, row, column) within the window to a buffer (row, column, lane)."""
     y0, y1, x0, x1 = window
@@ -48,7 +56,7 @@ def pack(x, first, window):
     return buffer
 
 
-@exact
+@inner_exact
 def unpack(buffer, window, first, x):
     """Fill ``x[first:first + LANES]`` from the buffer within the window, with zeros outside it."""
     y0, y1, x0, x1 = window
@@ -66,7 +74,7 @@ def unpack(buffer, window, first, x):
                     row[column] = line[column * LANES + lane]
 
 
-@exact
+@inner_exact
 def unpack_bins(cells, y, first):
     """Write ``cells`` (bin, lane) to as many of ``y[first:first + LANES]`` (channel, bin) as there are."""
     for lane in range(min(LANES, y.shape[0] - first)):
@@ -75,7 +83,7 @@ def unpack_bins(cells, y, first):
             row[b] = cells[b * LANES + lane]
 
 
-@arithmetic
+@inner_arithmetic
 def weighted_sum(source, at, offsets, weights, begin, end, out, first, n):
     """Set ``out[first:][:n]`` to the sum of ``weights[k] * source[at + offsets[k]:][:n]`` over k in [begin, end)."""
     target = out[first : first + n]
@@ -107,7 +115,7 @@ def weighted_sum(source, at, offsets, weights, begin, end, out, first, n):
             target[k] += w * a[k]
 
 
-@arithmetic
+@inner_arithmetic
 def add_scaled(source, weight, out):
     """Add ``weight * source`` to ``out``."""
     for k in range(out.size):

@@ -10,7 +10,7 @@ Source: Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks"
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_common import arithmetic
+from chainfpn.functions.kernels.numba_common import arithmetic, inner_arithmetic
 
 #: The points: 3/4 and 3/2 lose least of the float32 precision among the fractions tried, five times less than 1 and 2.
 P, Q = np.float32(0.75), np.float32(1.5)
@@ -18,7 +18,7 @@ _P2, _Q2, _P3, _Q3 = P**2, Q**2, P**3, Q**3
 _SUM, _PRODUCT = _P2 + _Q2, _P2 * _Q2
 
 
-@arithmetic
+@inner_arithmetic
 def _inputs(a0, a1, a2, a3, a4, a5):
     """Multiply six numbers by B^T."""
     even_p, odd_p = a4 - _Q2 * a2, P * (a3 - _Q2 * a1)
@@ -27,7 +27,7 @@ def _inputs(a0, a1, a2, a3, a4, a5):
     return first, even_p + odd_p, even_p - odd_p, even_q + odd_q, even_q - odd_q, last
 
 
-@arithmetic
+@inner_arithmetic
 def _gradients(a0, a1, a2, a3):
     """Multiply four numbers by A."""
     even_p, odd_p, even_q, odd_q = a0 + _P2 * a2, P * a1 + _P3 * a3, a0 + _Q2 * a2, Q * a1 + _Q3 * a3
@@ -67,7 +67,7 @@ def transform_inputs(x, channels, tile_rows, pad, n_columns, tiles):
                 _inputs_across(columns, tiles[u], c, at)
 
 
-@arithmetic
+@inner_arithmetic
 def _inputs_down(d0, d1, d2, d3, d4, d5, left, width, rows):
     """Apply B^T to six lines of an image."""
     t0, t1, t2 = rows[0, left:], rows[1, left:], rows[2, left:]
@@ -76,7 +76,7 @@ def _inputs_down(d0, d1, d2, d3, d4, d5, left, width, rows):
         t0[i], t1[i], t2[i], t3[i], t4[i], t5[i] = _inputs(d0[i], d1[i], d2[i], d3[i], d4[i], d5[i])
 
 
-@arithmetic
+@inner_arithmetic
 def _deal(row, columns):
     """Deal a line out to the four positions in a tile."""
     c0, c1, c2, c3 = columns[0], columns[1], columns[2], columns[3]
@@ -84,7 +84,7 @@ def _deal(row, columns):
         c0[t], c1[t], c2[t], c3[t] = row[4 * t], row[4 * t + 1], row[4 * t + 2], row[4 * t + 3]
 
 
-@arithmetic
+@inner_arithmetic
 def _inputs_across(columns, tiles, c, at):
     """Apply B^T to the columns of a row of tiles; the last two are the first two of the next tile."""
     n = columns.shape[1] - 1
@@ -119,7 +119,7 @@ def transform_products(tiles, channels, tile_rows, n_columns, y):
                     target[i] = line[i]
 
 
-@arithmetic
+@inner_arithmetic
 def _products_down(tiles, v, o, at, rows):
     """Apply A^T to the columns ``v`` of a row of tiles."""
     n = rows.shape[2]
@@ -134,7 +134,7 @@ def _products_down(tiles, v, o, at, rows):
         y3[t] = _P3 * odd_p + _Q3 * odd_q + m5[t]
 
 
-@arithmetic
+@inner_arithmetic
 def _products_across(row, line):
     """Apply A^T to a row of tiles: (6, tiles) to pixels."""
     m0, m1, m2, m3, m4, m5 = row[0], row[1], row[2], row[3], row[4], row[5]
@@ -173,7 +173,7 @@ def transform_gradients(gy, channels, tile_rows, n_columns, tiles):
                 _gradients_across(columns, tiles[u], o, at)
 
 
-@arithmetic
+@inner_arithmetic
 def _gradients_down(g0, g1, g2, g3, rows):
     """Apply A to four lines of gradients."""
     t0, t1, t2, t3, t4, t5 = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
@@ -181,7 +181,7 @@ def _gradients_down(g0, g1, g2, g3, rows):
         t0[i], t1[i], t2[i], t3[i], t4[i], t5[i] = _gradients(g0[i], g1[i], g2[i], g3[i])
 
 
-@arithmetic
+@inner_arithmetic
 def _gradients_across(columns, tiles, o, at):
     """Apply A to the columns of a row of tiles."""
     n = columns.shape[1]
