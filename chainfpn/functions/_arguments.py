@@ -1,4 +1,4 @@
-"""What the RoI ops ask of their arguments: one sentence for each mistake."""
+"""What images and the arguments of the RoI ops must be: one sentence for each mistake."""
 
 import math
 import numbers
@@ -8,7 +8,7 @@ import chainer
 import numpy as np
 from chainer import backend
 
-from chainfpn._typing import Size, Variable
+from chainfpn._typing import Array, Size, Variable
 from chainfpn.errors import InvalidArgument, InvalidType
 from chainfpn.functions.kernels import compute_dtype
 from chainfpn.functions.kernels.geometry import RoIs
@@ -35,6 +35,25 @@ def check_map(name: str, x: Variable, argument: str = "x") -> None:
         raise InvalidType(name, argument, "float16, float32 or float64", x.dtype, got=str(x.dtype))
     if x.ndim != 4 or 0 in x.shape[2:]:
         raise invalid_shape(name, argument, "(B, C, H, W) with at least one pixel", x.shape)
+
+
+def check_image(name: str, argument: str, img: Array) -> None:
+    """Check an image.
+
+    Args:
+        name (str): The public function, for the message.
+        argument (str): Its name, for the message.
+        img (array): The image.
+
+    Raises:
+        InvalidType: if it is no array.
+        InvalidArgument: if it is not (3, H, W), or has no pixel.
+    """
+    if not isinstance(img, chainer.get_array_types()):
+        rule = "an array (3, H, W), as chainfpn.images.to_array makes of a picture"
+        raise InvalidType(name, argument, rule, img, got=type(img).__name__)
+    if img.ndim != 3 or img.shape[0] != 3 or 0 in img.shape:
+        raise invalid_shape(name, argument, "(3, H, W), not empty", img.shape)
 
 
 def check_outsize(name: str, outsize: int | Size, argument: str = "outsize", *, least: int = 1) -> Size:

@@ -12,7 +12,7 @@ from chainercv.links import PickableSequentialChain
 from chainfpn._imagenet import IMAGENET_MEAN, IMAGENET_STD
 from chainfpn._typing import Array, Variable
 from chainfpn.errors import InvalidArgument
-from chainfpn.functions._arguments import invalid_shape
+from chainfpn.functions._arguments import check_image
 
 
 class ClassifierPreprocess(NamedTuple):
@@ -46,14 +46,14 @@ class ClassifierPreprocess(NamedTuple):
             numpy.ndarray: float32, (3, crop, crop).
 
         Raises:
+            InvalidType: if img is no array.
             ValueError: if img is not (3, H, W) with at least one pixel, or crop is not in 1..resize.
         """
         from PIL import Image
 
         if not 0 < self.crop <= self.resize:
             raise InvalidArgument("ClassifierPreprocess", "crop", f"in 1..resize = {self.resize}", self.crop)
-        if img.ndim != 3 or img.shape[0] != 3 or 0 in img.shape:
-            raise invalid_shape("prepare", "img", "(3, H, W), not empty", img.shape)
+        check_image("prepare", "img", img)
         shorter = min(img.shape[1:])
         height, width = (
             self.resize if side == shorter else int(self.resize * side / shorter) for side in img.shape[1:]
@@ -118,11 +118,11 @@ class Classifier(PickableSequentialChain):
             list of numpy.ndarray: float32, (n_class,), the probability of each class, one array per image.
 
         Raises:
-            ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel; if the last layers
-                were removed.
+            InvalidType: if an image is no array.
+            ValueError: if one is not (3, H, W) with at least one pixel; if the last layers were removed.
         """
         if len(imgs) == 0:
-            raise ValueError("predict: imgs must have at least one image, got none")
+            return []
         x = self.xp.asarray(np.stack([self.prepare(img) for img in imgs]))  # (B, 3, crop, crop)
         with chainer.using_config("train", False), chainer.no_backprop_mode():
             logits = self.logits(x)  # (B, n_class)

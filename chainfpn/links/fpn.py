@@ -7,6 +7,7 @@ import chainer.functions as F
 from chainer import initializers
 
 from chainfpn._typing import Variable
+from chainfpn.errors import InvalidArgument
 from chainfpn.functions import resize_nearest
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.convolution_2d import Convolution2D
@@ -40,6 +41,7 @@ class FPN(chainer.Chain):
         norm: Callable | None = None,
     ) -> None:
         super().__init__()
+        self.in_channels = list(in_channels)
         with self.init_scope():
             self.inner_blocks = chainer.ChainList(*[_block(c, out_channels, 1, norm) for c in in_channels])
             self.layer_blocks = chainer.ChainList(*[_block(out_channels, out_channels, 3, norm) for _ in in_channels])
@@ -53,7 +55,14 @@ class FPN(chainer.Chain):
 
         Returns:
             list of Variable: (B, out_channels, H_l, W_l), finest first, then the extra levels.
+
+        Raises:
+            InvalidArgument: if the number of maps or their channels are not those of ``in_channels``.
         """
+        channels = [h.shape[1] for h in hs]
+        if channels != self.in_channels:
+            rule = f"have maps of {self.in_channels} channels, as in_channels says"
+            raise InvalidArgument("FPN", "hs", rule, hs, got=f"maps of {channels}")
         ps: list[Variable] = []
         top = None
         for h, inner, layer in reversed(list(zip(hs, self.inner_blocks, self.layer_blocks, strict=True))):

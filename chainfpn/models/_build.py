@@ -21,6 +21,11 @@ _TORCHVISION = {
     "num_classes": "n_fg_class, which leaves the background out",
     "num_keypoints": "n_keypoint",
     "trainable_backbone_layers": "chainfpn.training.freeze_backbone",
+    "box_score_thresh": "score_thresh",
+    "box_nms_thresh": "nms_thresh",
+    "box_detections_per_img": "detections_per_img",
+    "norm_layer": "norm",
+    "progress": "nothing: the command shows a bar",
 }
 
 
@@ -60,6 +65,7 @@ def build(
         rule = "None where pretrained_model has the trunk's weights"
         raise InvalidArgument(default.name, "pretrained_backbone", rule, backbone)
     weights, trunk = find_weights(pretrained_model, name=default.name), None
+    _refuse_trunk(weights)
     options = choose(default, weights, explicit)
     if backbone is not None:
         from chainfpn.models._trunks import resnet_classifier
@@ -73,6 +79,16 @@ def build(
     if trunk is not None:
         trunk.load_into(link)
     return link if weights is None else weights.load_into(link)
+
+
+def _refuse_trunk(weights):
+    """Raise a WeightsError if the weights for a detector are those of a classifier."""
+    from chainfpn.models.registry import MODELS
+    from chainfpn.serialization import WeightsError
+
+    model = MODELS.get("" if weights is None else weights.meta.get("model"))
+    if model is not None and model.task == "classification":
+        raise WeightsError(f"{weights.file}: holds the weights of {model.name}; pass it as pretrained_backbone")
 
 
 def check_options(name: str, options: Iterable[str]) -> None:
@@ -90,7 +106,8 @@ def check_options(name: str, options: Iterable[str]) -> None:
     known = MODELS[name].options
     for key in options:
         if key not in known:
-            here = f"here it is {_TORCHVISION[key]}" if key in _TORCHVISION else f"there are {', '.join(sorted(known))}"
+            known_as = {**_TORCHVISION, **({"num_classes": "n_class"} if "n_class" in known else {})}
+            here = f"here it is {known_as[key]}" if key in known_as else f"there are {', '.join(sorted(known))}"
             raise TypeError(f"{name}: there is no option {key!r}; {here}")
 
 

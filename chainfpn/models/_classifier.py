@@ -46,6 +46,10 @@ def build_classifier(
     arguments = {**arguments, **arguments["options"]}
     weights = find_weights(arguments["pretrained_model"], name=name, convert_as=convert_as)
     weights = Weights({}, {}, "") if weights is None else weights
+    if any(key.startswith("backbone/") for key in weights.arrays):
+        model = weights.meta.get("model") or "a detector"
+        way = "chainfpn.models.load builds it, and backbone.body is its trunk"
+        raise WeightsError(f"{weights.file}: holds the weights of {model}, not of {name}; {way}")
     source = weights.meta.get("source", {})
     published = find_weight_file(source.get("sha256"))
     stored = {**(published[1].arguments if published else {}), **weights.arguments}

@@ -45,10 +45,11 @@ def freeze_backbone(detector: chainer.Link, trainable_layers: int) -> None:
     """
     if not 0 <= trainable_layers <= len(_STAGES):
         raise InvalidArgument("freeze_backbone", "trainable_layers", f"in 0..{len(_STAGES)}", trainable_layers)
-    body = getattr(detector.backbone, "body", None)
+    body = getattr(getattr(detector, "backbone", None), "body", None)
     children = {} if body is None else {child.name: child for child in body.children()}
     if "conv1" not in children:
-        rule, got = "have a ResNet as backbone.body", type(body).__name__
+        rule = "have a ResNet as backbone.body"
+        got = f"a {type(detector).__name__} without it; freeze takes any link" if body is None else type(body).__name__
         raise InvalidArgument("freeze_backbone", "detector", rule, detector, got=got)
     frozen = [*_STAGES[trainable_layers:], *(["bn1"] if trainable_layers < len(_STAGES) else [])]
     for name in frozen:

@@ -1,6 +1,7 @@
 """What all detectors share: images in, ChainerCV's lists out."""
 
 import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -86,6 +87,7 @@ class Detector(CheckedOptions, chainer.Chain):
     extra_targets: tuple[str, ...] = ()
     score_thresh: Any
     nms_thresh: Any
+    _range_checked = False
 
     def __init__(
         self, n_fg_class: int, class_ids: Sequence[int] | None = None, label_names: Labels | None = None,
@@ -136,11 +138,22 @@ class Detector(CheckedOptions, chainer.Chain):
             of each image in it.
 
         Raises:
+            TypeError: if an image is no array.
             ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
         """
         dtype = chainer.get_dtype(map_mixed16=np.float16)
         x, sizes = self.preprocess(imgs, np.float64 if dtype == np.float64 else np.float32)
+        self._check_range(imgs[0])
         return self.xp.asarray(x.astype(dtype, copy=False)), sizes
+
+    def _check_range(self, img):
+        """Warn, once, if pixels are in 0..1. A black image does not tell; the first other one does."""
+        if not self._range_checked:
+            largest = float(img.max())
+            self._range_checked = largest > 0
+            if 0 < largest <= 1:
+                got = f"got an image whose largest is {largest:.3g}; multiply by 255"
+                warnings.warn(f"{type(self).__name__}: pixels must be in 0..255, {got}", stacklevel=5)
 
     def forward(self, x: Variable, sizes: Sizes) -> list[RawDetections]:
         """Detect objects in a prepared batch.
@@ -181,9 +194,12 @@ class Detector(CheckedOptions, chainer.Chain):
             list of Detections: One per image, NumPy arrays in pixels of the image.
 
         Raises:
-            ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
+            TypeError: if an image is no array.
+            ValueError: if one is not (3, H, W) with at least one pixel.
         """
         imgs = list(imgs)
+        if not imgs:
+            return []
         with chainer.using_config("train", False), chainer.no_backprop_mode():
             x, sizes = self.prepare(imgs)
             raws = self(x, sizes)
@@ -200,7 +216,8 @@ class Detector(CheckedOptions, chainer.Chain):
             a Mask R-CNN masks, of a Keypoint R-CNN points and point_scores.
 
         Raises:
-            ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
+            TypeError: if an image is no array.
+            ValueError: if one is not (3, H, W) with at least one pixel.
         """
         detections = self.detect(imgs)
         return tuple([getattr(found, field) for found in detections] for field in self.fields)

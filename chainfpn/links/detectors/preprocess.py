@@ -12,6 +12,7 @@ from chainfpn._options import CheckedOptions, is_number
 from chainfpn._typing import Array, Arrays, Size
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions import resize_bilinear
+from chainfpn.functions._arguments import check_image
 
 
 class Preprocess(CheckedOptions):
@@ -85,13 +86,13 @@ class Preprocess(CheckedOptions):
             tuple: The batch, NumPy, dtype (B, 3, H', W'), and the list of (height, width) of each image in it.
 
         Raises:
+            InvalidType: if an image is no array.
             ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
         """
         if len(imgs) == 0:
             raise ValueError("prepare: imgs must have at least one image, got none")
         for i, img in enumerate(imgs):
-            if img.ndim != 3 or img.shape[0] != 3 or 0 in img.shape:
-                raise ValueError(f"prepare: imgs[{i}] must be (3, H, W), not empty, got shape {img.shape}")
+            check_image("prepare", f"imgs[{i}]", img)
         resized, sizes = zip(*(self._prepare(cuda.to_cpu(img), dtype) for img in imgs), strict=True)
         height, width = (
             math.ceil(max(side) / self.size_divisible) * self.size_divisible

@@ -127,8 +127,12 @@ def test_what_is_no_image_is_named(model, shape):
         model.prepare(np.zeros(shape, dtype=np.float32))
 
 
-def test_no_images_and_an_impossible_crop_are_named(model):
-    with pytest.raises(ValueError, match="predict: imgs must have at least one image, got none"):
-        model.predict([])
+def test_no_image_gives_an_empty_list(model):
+    assert model.predict([]) == []
+
+
+def test_a_list_and_an_impossible_crop_are_named(model):
+    with pytest.raises(TypeError, match=r"prepare: img must be an array \(3, H, W\), .*, got list"):
+        model.predict([[[[0.0]]] * 3])
     with pytest.raises(ValueError, match=r"crop must be in 1\.\.resize = 200, got 224"):
         ClassifierPreprocess(resize=200)(np.zeros((3, 9, 9), dtype=np.float32))

@@ -1,8 +1,11 @@
 """What all detectors share, with a detector that finds what it is told to."""
 
+import re
+
 import chainer
 import numpy as np
 import pytest
+from PIL import Image
 
 from chainfpn.links import Detections, Detector, Preprocess, RawDetections
 
@@ -85,9 +88,35 @@ def test_what_is_no_image_is_named(shape):
         Told(n_fg_class=1).predict([_img(5, 5), np.zeros(shape, dtype=np.float32)])
 
 
-def test_no_image_is_said():
+def test_no_image_gives_empty_lists():
+    model = Told(n_fg_class=1)
+    assert model.detect([]) == []
+    assert model.predict([]) == ([], [], [])
     with pytest.raises(ValueError, match="prepare: imgs must have at least one image, got none"):
-        Told(n_fg_class=1).predict([])
+        model.prepare([])
+
+
+@pytest.mark.parametrize("img", [Image.new("RGB", (4, 4)), [[[0.0]]] * 3], ids=["Image", "list"])
+def test_a_picture_or_list_is_refused_with_the_way_to_an_array(img):
+    way = "an array (3, H, W), as chainfpn.images.to_array makes of a picture"
+    with pytest.raises(TypeError, match=re.escape(f"prepare: imgs[0] must be {way}, got {type(img).__name__}")):
+        Told(n_fg_class=1).predict([img])
+
+
+def test_pixels_in_0_to_1_are_warned_of_once():
+    model = Told(n_fg_class=1, preprocess=Preprocess(20, 40))
+    model.predict([0 * _img(9, 9)])  # black tells nothing
+    message = r"Told: pixels must be in 0\.\.255, got an image whose largest is 0\.502; multiply by 255"
+    with pytest.warns(UserWarning, match=message) as record:
+        model.predict([_img(9, 9) / 255])
+    assert record[0].filename == __file__
+    model.predict([_img(9, 9) / 255])
+
+
+def test_pixels_in_0_to_255_are_not_looked_at_again():
+    model = Told(n_fg_class=1, preprocess=Preprocess(20, 40))
+    model.predict([_img(9, 9)])
+    model.predict([_img(9, 9) / 255])
 
 
 def test_the_batch_is_padded_at_the_bottom_and_right():

@@ -1,5 +1,6 @@
 """Pyramids: torchvision's and kuangliu's, from their own files, on maps whose sizes are not halves of each other."""
 
+import re
 import textwrap
 
 import chainer
@@ -76,7 +77,7 @@ def test_p7_without_relu(hs):
 def test_every_map_needs_its_lateral(hs):
     with chainer.using_config("dtype", np.dtype("float64")):
         fpn = FPN(CHANNELS, 5)
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match=r"FPN: hs must have maps of \[4, 6, 8\] channels"):
         fpn(hs[:2])
 
 
@@ -119,3 +120,10 @@ def test_kuangliu(kuangliu, name, align_corners):
 
 def test_the_file_says_which_of_the_two(kuangliu):
     assert len(models.load(kuangliu[0] / "fpn101.pth").layer3) == 2
+
+
+@pytest.mark.parametrize("channels", [[256], [512, 256], [256, 512, 512]])
+def test_maps_that_do_not_fit_are_named(channels):
+    message = re.escape(f"FPN: hs must have maps of [256, 512] channels, as in_channels says, got maps of {channels}")
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        FPN([256, 512], 8)([np.zeros((1, n, 4, 4), np.float32) for n in channels])

@@ -9,7 +9,8 @@ import chainer
 import numpy as np
 import pytest
 
-from chainfpn import errors, models, save_weights
+from chainfpn import WeightsError, errors, models, save_weights
+from chainfpn.data import weights_path
 from chainfpn.models.registry import MODELS
 from reference.classifier_answers import without_initial_values
 
@@ -124,6 +125,27 @@ assert [model.builder.__name__ for model in models.MODELS.values()] == models.li
 def test_an_option_of_another_name_is_named(option, message):
     with pytest.raises(TypeError, match=f"^fasterrcnn_resnet50_fpn: {message}"):
         models.fasterrcnn_resnet50_fpn(**{option: 1})
+
+
+@pytest.mark.parametrize(
+    ("option", "here"), [("num_classes", "n_class$"), ("pretrained", "pretrained_model$"), ("progress", "nothing")]
+)
+def test_an_option_of_torchvisions_classifiers_is_named(option, here):
+    with pytest.raises(TypeError, match=f"^resnet18: there is no option '{option}'; here it is {here}"):
+        models.resnet18(**{option: 1})
+
+
+def test_weights_of_a_detector_are_no_trunk_and_the_other_way_round(tmp_path):
+    message = (
+        r"^person\.npz: holds the weights of fasterrcnn_resnet_fpn, not of resnet50; chainfpn\.models\.load builds"
+    )
+    with pytest.raises(WeightsError, match=message):
+        models.resnet50(pretrained_model=weights_path())
+    save_weights(tmp_path / "trunk.npz", models.resnet18(5))
+    with pytest.raises(
+        WeightsError, match=r"^trunk\.npz: holds the weights of resnet18; pass it as pretrained_backbone$"
+    ):
+        models.fasterrcnn_resnet_fpn(18, 1, pretrained_model=tmp_path / "trunk.npz")
 
 
 def test_the_sides_of_a_batch_are_multiples_of_what_is_asked_for():

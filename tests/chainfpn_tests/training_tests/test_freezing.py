@@ -55,5 +55,9 @@ def test_what_cannot_be_frozen_is_said():
         ValueError, match=r"freeze_backbone: detector must have a ResNet as backbone\.body, got IndexedSequential"
     ):
         freeze_backbone(models.fasterrcnn_mobilenet_v3_large_320_fpn(1), 3)
+    with pytest.raises(
+        ValueError, match=r"have a ResNet as backbone\.body, got a ResNet without it; freeze takes any link"
+    ):
+        freeze_backbone(models.resnet18(1), 3)
     with pytest.raises(ValueError, match=r"freeze: link must have an optimizer: call freeze after optimizer\.setup"):
         freeze_backbone(models.fasterrcnn_resnet_fpn(18, 1, **OPTIONS), 3)
