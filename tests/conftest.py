@@ -5,9 +5,13 @@ import pathlib
 
 import pytest
 
-from chainfpn import compat  # first, so that Chainer imports in every test module
-from reference.processes import mpi  # noqa: F401  (a fixture)
-from reference.torchvision_live import torchvision_live  # noqa: F401  (a fixture)
+from reference import fake_cupy
+
+fake_cupy.install_if_asked()  # first of all, for Chainer takes the CuPy it finds
+
+from chainfpn import compat  # noqa: E402  (second, so that Chainer imports in every test module)
+from reference.processes import mpi  # noqa: E402, F401  (a fixture)
+from reference.torchvision_live import torchvision_live  # noqa: E402, F401  (a fixture)
 
 #: Not for this interpreter: it imports torch.
 collect_ignore = ["reference/kuangliu_networks.py"]
@@ -52,6 +56,8 @@ def pytest_collection_modifyitems(items):
     skips = {}
     if not has_gpu():
         skips["gpu"] = pytest.mark.skip(reason="no CUDA device")
+    if not fake_cupy.is_installed():
+        skips["fake_gpu"] = pytest.mark.skip(reason="not on the fake (CHAINFPN_FAKE_CUPY=14)")
     if os.environ.get("CHAINFPN_NETWORK") != "1":
         skips["network"] = pytest.mark.skip(reason="uses the network: set CHAINFPN_NETWORK=1 to run it")
     for item in items:

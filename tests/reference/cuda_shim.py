@@ -4,6 +4,8 @@ What a shim cannot show: races between threads, and the speed.
 """
 
 import ctypes
+import hashlib
+import os
 import shutil
 import subprocess
 
@@ -89,6 +91,29 @@ def find_compiler():
     return next(filter(None, map(shutil.which, COMPILERS)), None)
 
 
+def compile_library(program, folder):
+    """Compile C++ into a shared library and load it; what the folder has already is not compiled again.
+
+    Args:
+        program (str): C++.
+        folder (pathlib.Path): Where compiled programs are kept, each by its hash.
+
+    Returns:
+        ctypes.CDLL: The library.
+    """
+    folder = folder / hashlib.sha256(program.encode()).hexdigest()[:32]
+    library = folder / "library.so"
+    if not library.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        source, part = folder / "source.cpp", folder / f"{os.getpid()}.so"
+        source.write_text(program, encoding="utf-8")
+        options = ("-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-w")
+        done = subprocess.run([find_compiler(), *options, str(source), "-o", str(part)], capture_output=True, text=True)
+        assert not done.returncode, f"{program}\n{done.stderr}"
+        part.replace(library)  # at once, for other processes compile it, too
+    return ctypes.CDLL(str(library))
+
+
 class CudaShim:
     """CUDA text as a shared library.
 
@@ -103,13 +128,7 @@ class CudaShim:
             f'    if (!std::strcmp(name, "{k}")) return run({k}, grid, block, args), 0;\n' for k in sorted(kernels)
         )
         program = f"{HEADER}{text}{FOOTER}{cases}    return 1;\n}}\n"
-        compiler = find_compiler()
-        command = [compiler, "-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-Wno-unknown-pragmas"]
-        source, library = folder / "cuda_shim.cpp", folder / "cuda_shim.so"
-        source.write_text(program, encoding="utf-8")
-        done = subprocess.run([*command, str(source), "-o", str(library)], capture_output=True, text=True)
-        assert not done.returncode, done.stderr
-        self._library = ctypes.CDLL(str(library))
+        self._library = compile_library(program, folder)
 
     def get_kernel(self, name, device):
         """Return what launches an instance: a stand-in for ``kernels.cuda_ops.get_kernel``."""

@@ -57,7 +57,8 @@ def test_a_map_beyond_32_bit_indices(cupy):
     v = chainer.Variable(x)
     for op in (functions.roi_align, functions.roi_pool):
         y = op(v, rois, roi_indices, 2, 1.0)
-        assert cupy.asnumpy(y.array[0, -1]).tolist() == [[3, 3], [3, 3]]
+        # a bin of roi_align sums 490,000 samples one by one in float32, which gave 2.996 on a card
+        np.testing.assert_allclose(cupy.asnumpy(y.array[0, -1]), np.full((2, 2), 3), rtol=5e-3)
         assert not y.array[0, :-1].any()
 
 
