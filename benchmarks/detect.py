@@ -1,13 +1,15 @@
 """Time one detection, stage by stage, against torchvision, ChainerCV and what the machine can do.
 
-    python benchmarks/detect.py               # print the tables
-    python benchmarks/detect.py --write       # also put them into docs/benchmarks.md
+    python benchmarks/detect.py                                    # print the tables
+    python benchmarks/detect.py --device cuda --precision tf32     # of a GPU; float32 by default
+    python benchmarks/detect.py --write                            # also put them into docs/benchmarks.md
 
 Faster R-CNN with a ResNet-50 and a feature pyramid, torchvision's 91 outputs, on the bundled photograph at 800 pixels.
 chainfpn and torchvision use the same weights and find the same boxes; ChainerCV takes part with its own trunk and
 pyramid of the same kind. All use as many threads as there are cores. Without an interpreter that has torchvision its
 column is left out. The limit is the time that the multiplications of convolutions and linear layers take at the speed
-of a large matrix product (NumPy, float32), measured in the same run.
+of a large matrix product (float32), measured in the same run. On a GPU the image goes there and the boxes come back in
+the measured time; stages are timed in runs of their own, which wait for the device after each.
 """
 
 import argparse
@@ -29,14 +31,12 @@ from chainercv.utils import read_image
 
 from bench_utils import markdown
 from bench_utils.flops import FlopCounter
-from bench_utils.machine import Machine
+from bench_utils.machine import Machine, check_device, run_with_environment
 from chainfpn import models
 from chainfpn._typing import Array, PathLike
 from chainfpn.data import photograph_path
 from reference.random_networks import RANDOM_NETWORKS
 from reference.torchvision_live import find
-
-MIN_SIZE = 800
 
 #: Makes the checkpoint: random weights that find hundreds of things.
 MAKE = RANDOM_NETWORKS + textwrap.dedent(
@@ -54,34 +54,48 @@ MAKE = RANDOM_NETWORKS + textwrap.dedent(
 
 
 class Stopwatch:
-    """Adds up the time inside methods, which it replaces on their instances."""
+    """Adds up the time inside methods, which it replaces on their instances.
 
-    def __init__(self) -> None:
+    Args:
+        wait (callable): Waits for the device.
+    """
+
+    def __init__(self, wait: Callable[[], object] = lambda: None) -> None:
         self.seconds: dict[str, float] = {}
+        self.wait = wait
+        self.by_stage = True
 
     def watch(self, stage: str, part: Any, method: str = "forward") -> None:
         """Let the time inside a method of a part count for a stage."""
         original = getattr(part, method)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
+            if not self.by_stage:
+                return original(*args, **kwargs)
+            self.wait()
             start = time.perf_counter()
             result = original(*args, **kwargs)
+            self.wait()
             self.seconds[stage] = self.seconds.get(stage, 0) + time.perf_counter() - start
             return result
 
         object.__setattr__(part, method, timed)
 
     def run(self, function: Callable[[], object], repeat: int) -> dict[str, list[float]]:
-        """Run once to warm up, then time each run: lists of seconds by stage, and under ``all``."""
-        function()
+        """Run to warm up, then time: lists of seconds by stage, ``staged``, and of undivided runs, ``all``."""
         runs = []
-        for _ in range(repeat):
-            self.seconds = {}
+        for _ in range(repeat + 1):
+            self.seconds, self.by_stage = {}, True
             start = time.perf_counter()
             function()
+            self.seconds["staged"] = time.perf_counter() - start
+            self.by_stage = False
+            start = time.perf_counter()
+            function()
+            self.wait()
             self.seconds["all"] = time.perf_counter() - start
             runs.append(self.seconds)
-        return {stage: [run[stage] for run in runs] for stage in runs[0]}
+        return {stage: [run[stage] for run in runs[1:]] for stage in runs[0]}
 
 
 #: Times torchvision, with the very same stopwatch.
@@ -90,12 +104,18 @@ THEIRS = (
     + inspect.getsource(Stopwatch)
     + textwrap.dedent(
         """
+    import contextlib
     from torchvision.models.detection import fasterrcnn_resnet50_fpn
     torch.set_num_threads(int(inputs["threads"]))
+    device, precision = str(inputs["device"]), str(inputs["precision"])
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    half = torch.autocast(device, torch.float16) if precision == "float16" else contextlib.nullcontext()
     model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=int(inputs["min_size"])).eval()
     model.load_state_dict(torch.load(folder / "detector.pth"))
-    imgs = [torch.from_numpy(inputs["img"] / np.float32(255))]
-    watch = Stopwatch()
+    model.to(device)
+    img = torch.from_numpy(inputs["img"] / np.float32(255))
+    predict = lambda: {name: value.cpu() for name, value in model([img.to(device)])[0].items()}
+    watch = Stopwatch(torch.cuda.synchronize if device == "cuda" else lambda: None)
     watch.watch("prepare", model.transform)
     watch.watch("backbone", model.backbone)
     watch.watch("rpn", model.rpn)
@@ -103,10 +123,10 @@ THEIRS = (
     watch.watch("pool", model.roi_heads.box_roi_pool)
     watch.watch("head", model.roi_heads.box_head)
     watch.watch("head", model.roi_heads.box_predictor)
-    with torch.inference_mode():
-        for stage, seconds in watch.run(lambda: model(imgs), int(inputs["repeat"])).items():
+    with torch.inference_mode(), half:
+        for stage, seconds in watch.run(predict, int(inputs["repeat"])).items():
             outputs[stage] = np.array(seconds)
-        outputs["boxes"] = model(imgs)[0]["boxes"]
+        outputs["boxes"] = predict()["boxes"]
     """
     )
 )
@@ -119,15 +139,23 @@ STAGES = {
     "proposals: decode, NMS": lambda s: s["rpn"] - s["rpn head"],
     "RoI pooling": lambda s: s["pool"],
     "box head": lambda s: s["head"],
-    "detections: decode, NMS": lambda s: s["all"] - s["prepare"] - s["backbone"] - s["rpn"] - s["pool"] - s["head"],
+    "detections: decode, NMS": lambda s: s["staged"] - s["prepare"] - s["backbone"] - s["rpn"] - s["pool"] - s["head"],
     "**all**": lambda s: s["all"],
 }
 
 
-def ours(path: PathLike | None, img: Array, repeat: int) -> tuple[dict[str, list[float]], Array, dict[str, int], Array]:
+def ours(
+    path: PathLike | None, img: Array, min_size: int, repeat: int, machine: Machine, dtype: str
+) -> tuple[dict[str, list[float]], Array, dict[str, int], Array]:
     """Time chainfpn: seconds by stage, boxes, and the layers' operations by stage."""
-    detector = models.fasterrcnn_resnet50_fpn(pretrained_model=path, min_size=MIN_SIZE)
-    watch = Stopwatch()
+    with chainer.using_config("dtype", np.dtype(dtype)):
+        return _ours(path, img, min_size, repeat, machine)
+
+
+def _ours(path, img, min_size, repeat, machine):
+    detector = models.fasterrcnn_resnet50_fpn(pretrained_model=path, min_size=min_size)
+    detector.to_device(machine.chainers_device)
+    watch = Stopwatch(machine.wait)
     watch.watch("prepare", detector, "prepare")
     watch.watch("backbone", detector.backbone)
     watch.watch("rpn", detector.rpn)
@@ -162,48 +190,53 @@ def chainercvs_trunk(x: Array, repeat: int) -> tuple[list[float], int]:
     return seconds, flops.forward
 
 
-def measure(repeat: int) -> str:
+def measure(repeat: int, machine: Machine, precision: str, min_size: int) -> str:
     """Measure everything and return the section as Markdown."""
     img = read_image(str(photograph_path()))
-    machine = Machine()
     live = find()
     load = os.getloadavg()[0]
-    speed = machine.operations()
+    dtype = "float16" if precision == "float16" else "float32"
+    speed = machine.operations(dtype)
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         theirs = None
         path = None
         if live is not None:
-            live.run(MAKE, folder=folder, img=img, min_size=MIN_SIZE)
+            live.run(MAKE, folder=folder, img=img, min_size=min_size)
             path = folder / "detector.pth"
-            theirs = live.run(
-                THEIRS, folder=folder, img=img, min_size=MIN_SIZE, threads=machine.n_threads, repeat=repeat
-            )
+            given = {"img": img, "min_size": min_size, "threads": machine.n_threads, "repeat": repeat}
+            given |= {"device": machine.device, "precision": precision}
+            theirs = live.run(THEIRS, folder=folder, **given)
             boxes = theirs.pop("boxes")
-        seconds, bbox, flops_of, x = ours(path, img, repeat)
-    trunk, trunk_flop = chainercvs_trunk(x, repeat)
-    speed = max(speed, machine.operations())  # before and after, in case the machine had other things to do
+        seconds, bbox, flops_of, x = ours(path, img, min_size, repeat, machine, dtype)
+    speed = max(speed, machine.operations(dtype))  # before and after, in case the machine had other things to do
 
     lines = [
         "| stage | chainfpn, s | torchvision, s | times as fast | limit, s | of the limit |",
         "|---|--:|--:|--:|--:|--:|",
     ]
+    digits = 5 if machine.on_gpu else 3
     for name, row in STAGES.items():
         mine, other = median(row, seconds), theirs and median(row, theirs)
         limit = flops_of[name] / speed if name in flops_of else None
-        cells = [f"{mine:.3f}", other and f"{other:.3f}", other and f"{other / mine:.2f}"]
-        cells += [limit and f"{limit:.3f}", limit and f"{limit / mine:.0%}"]
+        cells = [f"{mine:.{digits}f}", other and f"{other:.{digits}f}", other and f"{other / mine:.2f}"]
+        cells += [limit and f"{limit:.{digits}f}", limit and f"{limit / mine:.0%}"]
         lines.append(f"| {name} | " + " | ".join(cell or "" for cell in cells) + " |")
-    chainercv = statistics.median(trunk)
-    times = chainercv / statistics.median(seconds["backbone"])
+    if not machine.on_gpu:
+        trunk, trunk_flop = chainercvs_trunk(x, repeat)
+        chainercv = statistics.median(trunk)
+        times = chainercv / statistics.median(seconds["backbone"])
+        lines += [
+            "",
+            f"ChainerCV's own trunk and pyramid on the same batch take {chainercv:.3f} s "
+            f"for {trunk_flop / 1e9:.0f} GFLOP; "
+            f"chainfpn's, for {flops_of['trunk and pyramid'] / 1e9:.0f}, are {times:.2f} times as fast.",
+        ]
     lines += [
         "",
-        f"ChainerCV's own trunk and pyramid on the same batch take {chainercv:.3f} s "
-        f"for {trunk_flop / 1e9:.0f} GFLOP; "
-        f"chainfpn's, for {flops_of['trunk and pyramid'] / 1e9:.0f}, are {times:.2f} times as fast.",
-        "",
         f"{len(bbox)} boxes on {x.shape[3]} x {x.shape[2]} pixels; median of {repeat} runs after one to warm up; "
-        f"{machine.name()}; matrix product {speed / 1e9:.0f} GFLOP/s; load average before the run {load:.1f}.",
+        f"{machine.name()}, {precision}; matrix product {speed / 1e9:.0f} GFLOP/s; "
+        f"load average before the run {load:.1f}.",
     ]
     if theirs is not None:
         lines[-1] += f" {agreement(bbox, boxes)}"
@@ -227,12 +260,24 @@ def main() -> None:
     """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="timed runs of each (default: %(default)s)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where all sides run")
+    parser.add_argument(
+        "--precision",
+        choices=["float32", "tf32", "float16"],
+        default="float32",
+        help="of layers (default: %(default)s)",
+    )
+    parser.add_argument("--size", type=int, default=800, metavar="PIXELS", help="shorter side (default: %(default)s)")
     parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{markdown.BENCHMARKS.name}")
     arguments = parser.parse_args()
-    section = measure(arguments.repeat)
+    check_device(parser, arguments.device)
+    if arguments.device == "cpu" and arguments.precision != "float32":
+        parser.error("--precision: is float32 on a CPU")
+    run_with_environment(CUPY_TF32=str(int(arguments.precision == "tf32")))
+    section = measure(arguments.repeat, Machine(arguments.device), arguments.precision, arguments.size)
     print(section)
     if arguments.write:
-        markdown.write("detect.py", section)
+        markdown.write(f"detect.py {arguments.device} {arguments.precision}", section)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import inspect
 import os
 import pathlib
 import statistics
-import sys
 import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -25,11 +24,10 @@ from typing import Any, TypeAlias
 
 import chainfpn  # noqa: F401  # isort: skip
 import numpy as np
-from chainer.backends import cuda
 from chainercv.utils import read_image
 
 from bench_utils import markdown
-from bench_utils.machine import Machine
+from bench_utils.machine import Machine, check_device, run_with_environment
 from bench_utils.training_step import BBOX, STAGES, Laps, Network, Ours, chainers_convolution
 from chainfpn.data import photograph_path
 from reference.random_networks import RANDOM_NETWORKS
@@ -164,11 +162,9 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where all sides run")
     parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{markdown.BENCHMARKS.name}")
     arguments = parser.parse_args()
-    if arguments.device == "cuda" and not cuda.available:
-        parser.error("--device cuda: Chainer sees no CUDA device")
+    check_device(parser, arguments.device)
     wanted = {name: str(arguments.threads) for name in ("OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS")}
-    if any(os.environ.get(name) != value for name, value in wanted.items()):  # they are read when NumPy is imported
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})
+    run_with_environment(**wanted)
     section = measure(arguments)
     print(section)
     if arguments.write:

@@ -20,11 +20,16 @@ def test_only_what_is_between_the_markers_is_replaced(tmp_path):
 @pytest.mark.parametrize(
     ("program", "name"),
     [
-        ("detect.py", "benchmarks.md"),
+        ("detect.py cpu float32", "benchmarks.md"),
+        ("detect.py cuda float32", "benchmarks.md"),
+        ("detect.py cuda tf32", "benchmarks.md"),
+        ("detect.py cuda float16", "benchmarks.md"),
         ("train_step.py cpu", "benchmarks.md"),
         ("train_step.py cuda", "benchmarks.md"),
         ("roi_ops.py cpu", "benchmarks.md"),
         ("roi_ops.py cuda", "benchmarks.md"),
+        ("convolution.py cpu", "benchmarks.md"),
+        ("convolution.py cuda", "benchmarks.md"),
         ("convert.py", "benchmarks.md"),
         ("parity.py classifiers", "models.md"),
         ("parity.py detectors", "models.md"),

@@ -1,10 +1,12 @@
 """What a machine can do, which is the limit of everything that runs on it."""
 
+import argparse
 import itertools
 import os
 import pathlib
 import platform
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -40,16 +42,23 @@ class Machine:
             self.xp.cuda.Device().synchronize()
 
     def best(self, run: Callable[[], object], repeat: int | None = None) -> float:
-        """Return the least seconds of several runs, after one to warm up."""
+        """Return the least seconds of several runs, after one to warm up; a GPU's own, between two events."""
         run()
-        seconds = []
-        for _ in range(repeat or self.repeat):
-            self.wait()
-            start = time.perf_counter()
-            run()
-            self.wait()
-            seconds.append(time.perf_counter() - start)
-        return min(seconds)
+        return min((self._device_time if self.on_gpu else self._wall_time)(run) for _ in range(repeat or self.repeat))
+
+    def _wall_time(self, run):
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+
+    def _device_time(self, run):
+        self.wait()
+        begin, end = (self.xp.cuda.Event() for _ in range(2))
+        begin.record()
+        run()
+        end.record()
+        end.synchronize()
+        return self.xp.cuda.get_elapsed_time(begin, end) / 1000
 
     def copy_bandwidth(self) -> float:
         """Return bytes per second, read and written, of a copy by all threads (or the GPU)."""
@@ -68,10 +77,11 @@ class Machine:
 
         return 2 * source.nbytes / self.best(copy)
 
-    def operations(self) -> float:
-        """Return multiplications and additions per second of a large matrix product, float32."""
-        a = self.xp.asarray(np.random.default_rng(0).random((2048, 2048), dtype=np.float32))
-        return 2 * 2048**3 / self.best(lambda: a @ a)
+    def operations(self, dtype: str = "float32") -> float:
+        """Return multiplications and additions per second of a large matrix product."""
+        n = 8192 if self.on_gpu else 2048
+        a = self.xp.asarray(np.random.default_rng(0).random((n, n), dtype=np.float32).astype(dtype))
+        return 2 * n**3 / self.best(lambda: a @ a)
 
     def name(self) -> str:
         """Name the device, and the versions that were measured."""
@@ -88,3 +98,15 @@ class Machine:
         kernels = os.environ.get("OPENBLAS_CORETYPE")
         versions = f"Python {platform.python_version()}, NumPy {np.__version__}, Numba {numba.__version__}"
         return f"{model}, {threads}, {versions}{f', OPENBLAS_CORETYPE={kernels}' if kernels else ''}"
+
+
+def check_device(parser: argparse.ArgumentParser, device: str) -> None:
+    """End the program where ``--device cuda`` is asked for and Chainer sees none."""
+    if device == "cuda" and not cuda.available:
+        parser.error("--device cuda: Chainer sees no CUDA device")
+
+
+def run_with_environment(**variables: str) -> None:
+    """Start this program anew if a variable has another value: some are only read when a library is imported."""
+    if any(os.environ.get(name) != value for name, value in variables.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **variables})
