@@ -1,7 +1,11 @@
-"""Let every program of this Python environment import Chainer and ChainerCV, without a change to it.
+"""Let all programs here import Chainer and ChainerCV, unchanged.
 
-enable puts one small file, chainfpn_compat.pth, into the environment's site-packages; disable takes it out; status
-tells whether it is there. The file does nothing until Chainer or ChainerCV is imported.
+enable puts a small file, chainfpn_compat.pth, into the environment's
+site-packages; disable takes it out; status tells whether it is there. It does
+nothing until Chainer or ChainerCV is imported.
+
+Example:
+  chainfpn compat enable
 """
 
 import argparse

@@ -1,11 +1,14 @@
 """Look for people in the two bundled photographs with the bundled weights.
 
 Needs no network, no GPU and no files of your own.
+
+Example:
+  chainfpn demo
 """
 
 import argparse
 
-from chainfpn.cli.options import add_out
+from chainfpn.cli.options import add_out, add_quiet
 
 SCORE = 0.5
 
@@ -13,6 +16,7 @@ SCORE = 0.5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_out(parser, "demo")
+    add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ detector is used.
 exit status: 0; 1 if an image could not be read (the others are done all the
 same) or nothing could be done at all; 2 if the command line is wrong.
 
+Example:
   chainfpn detect street.jpg
   chainfpn detect photos/*.jpg --weights fasterrcnn.pth --json found.json
   mpiexec -n 4 chainfpn detect --mpi photos/*.jpg
@@ -16,8 +17,8 @@ same) or nothing could be done at all; 2 if the command line is wrong.
 import argparse
 import pathlib
 
-from chainfpn.cli.errors import CommandError
-from chainfpn.cli.options import add_device, add_json, add_out, add_weights, check_json
+from chainfpn.cli.errors import UsageError
+from chainfpn.cli.options import add_device, add_json, add_out, add_quiet, add_weights, check_json, fraction
 
 DEFAULT_SCORE = 0.5
 
@@ -26,11 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("images", nargs="+", type=pathlib.Path, metavar="IMAGE", help="a photograph")
     add_weights(parser)
-    text = "show only what scores above S, in 0 to 1 (default: %(default)s)"
-    parser.add_argument("--score", type=float, default=DEFAULT_SCORE, metavar="S", help=text)
+    text = "show what scores above S (default: %(default)s)"
+    parser.add_argument("--score", type=fraction, default=DEFAULT_SCORE, metavar="S", help=text)
     add_json(parser, "detections")
     add_out(parser, "detections")
     add_device(parser)
+    add_quiet(parser)
     text = "keep what a checkpoint was converted to beside it, as .npz, and use that the next time"
     parser.add_argument("--cache", action="store_true", help=text)
     parser.add_argument("--mpi", action="store_true", help="share the images with the other processes of mpiexec")
@@ -38,8 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the sub-command; see :mod:`chainfpn.cli.main`."""
-    if not 0 <= arguments.score <= 1:
-        raise CommandError(f"--score must be in 0 to 1, got {arguments.score}")
     check_json(arguments.json, (*arguments.images, arguments.weights), "an image or the weights")
 
     from chainfpn.cli.detection_run import detect_all
@@ -49,11 +49,15 @@ def run(arguments: argparse.Namespace) -> int:
     with communicator(arguments) as comm:
         device = choose_device(arguments.device, comm)
         if arguments.weights is not None:
-            detector = load_detector(arguments.weights, model=arguments.model, cache=arguments.cache)
+            detector = load_detector(pathlib.Path(arguments.weights), model=arguments.model, cache=arguments.cache)
         elif arguments.model is not None or arguments.cache:
-            raise CommandError("--model and --cache need --weights")
+            raise UsageError("--model and --cache need --weights")
         else:
             detector = load_default_detector()
         detector.to_device(device)
-        options = {"score": arguments.score, "out": arguments.out, "json_path": arguments.json}
+        options = {
+            "score": arguments.score,
+            "out": arguments.out,
+            "json_path": arguments.json and pathlib.Path(arguments.json),
+        }
         return detect_all(detector, arguments.images, **options, comm=comm)

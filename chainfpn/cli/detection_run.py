@@ -23,7 +23,7 @@ def detect_all(
     *,
     score: float,
     out: pathlib.Path,
-    json_path: pathlib.Path | None = None,
+    json_path: str | None = None,
     comm: Communicator = None,
 ) -> int:
     """Detect objects in images, print a table, and write pictures and perhaps JSON.

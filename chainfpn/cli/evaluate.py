@@ -1,53 +1,46 @@
 r"""Evaluate a detector on a data set.
 
-Prints VOC's average precision of each label at an IoU of 0.5, and COCO's twelve
-figures, of the boxes and, where there are masks on both sides, of the masks.
-Only labels that both the detector and the data know count.
+Prints VOC's average precision of each label at an IoU of 0.5 and COCO's twelve
+figures, of boxes and masks. docs/datasets.md says what --data can be.
 
-what --data can be:
-  a folder with PNGImages and Annotation      Penn-Fudan
-  a folder with JPEGImages and Annotations    VOC; --split names a list
-  a folder with annotations/instances_*.json  COCO; --split names one of them
-  a folder of images                          with --annotations, COCO's JSON
-  shapes, shapes:N, shapes:N:SEED             N synthetic images
+Example:
+  chainfpn evaluate --data PennFudanPed --list test.json --weights person.npz
+  chainfpn evaluate --data coco --split val2017 --json figures.json \
+      --weights fasterrcnn_resnet50_fpn
 
-exit status: 0; 1 if an image could not be read (the others are done all the
-same) or nothing could be done at all; 2 if the command line is wrong.
-
-  chainfpn evaluate --data pennfudan --names test.json --weights person.npz
-  chainfpn evaluate --data val2017 --annotations instances_val2017.json \
-      --weights fasterrcnn_resnet50_fpn_coco-258fb6c6.pth --json figures.json
+exit status: 0; 1 if an image or anything else could not be read; 2 if the
+command line is wrong.
 """
 
 import argparse
-import contextlib
-import functools
 import json
 import math
-import sys
+import pathlib
 from typing import Any
 
 from chainfpn.cli.errors import CommandError
-from chainfpn.cli.options import add_device, add_json, add_weights, check_json, whole
-from chainfpn.cli.output import complete_file, writing_errors
+from chainfpn.cli.options import add_device, add_json, add_quiet, add_weights, check_json, whole
+from chainfpn.cli.output import open_json, writing_errors
 from chainfpn.errors import InvalidArgument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--data", required=True, metavar="DATA", help="the images and their ground truth, see below")
+    parser.add_argument("--data", required=True, metavar="PATH", help="VOC, COCO or Penn-Fudan, or shapes[:N]")
     add_weights(parser, required=True)
-    parser.add_argument("--annotations", metavar="FILE", help="COCO's JSON of the images in DATA")
-    parser.add_argument("--split", metavar="NAME", help="which part of a VOC or COCO tree")
-    text = "evaluate on these images only: a list of file names, as JSON or one a line"
-    parser.add_argument("--names", metavar="FILE", help=text)
-    parser.add_argument("--limit", type=whole(1), metavar="N", help="evaluate on the first N images only")
+    parser.add_argument("--annotations", metavar="JSON", help="COCO's, if --data is a folder of images")
+    parser.add_argument("--split", metavar="NAME", help="part of a COCO or VOC tree, such as val2017")
+    text = "only these images: file names, JSON or one a line"
+    parser.add_argument("--list", dest="names", metavar="FILE", help=text)
+    parser.add_argument("--limit", type=whole(1), metavar="N", help="only the first N images")
     add_device(parser)
     add_json(parser, "figures")
+    add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the sub-command; see :mod:`chainfpn.cli.main`."""
+    from chainfpn.cli.console import compile_remark, progress, remarks
     from chainfpn.cli.detector import choose_device, load_detector
     from chainfpn.datasets import DataError, open_dataset
 
@@ -58,36 +51,36 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         dataset = open_dataset(arguments.data, **options, use_ignored=True)
     except DataError as error:
-        raise CommandError(str(error)) from error
-    detector = load_detector(arguments.weights, model=arguments.model)
+        raise CommandError(str(error).replace("names: ", "--list: ", 1)) from error
+    detector = load_detector(pathlib.Path(arguments.weights), model=arguments.model)
     detector.to_device(device)
     detector.use_preset("evaluate")
     n = len(dataset) if arguments.limit is None else min(len(dataset), arguments.limit)
-    file = contextlib.nullcontext() if arguments.json is None else complete_file(arguments.json)
-    with writing_errors(arguments.json), file as json_file:
-        return _evaluate(detector, dataset, n, json_file)
+    report = remarks(arguments.quiet)
+    with writing_errors(arguments.json), open_json(arguments) as json_file, compile_remark(report):
+        return _evaluate(detector, dataset, progress(n, "image", quiet=arguments.quiet), json_file, report)
 
 
-def _evaluate(detector, dataset, n, json_file):
+def _evaluate(detector, dataset, bar, json_file, report_remark):
     """Evaluate and print; write what was printed to a file, if there is one."""
-    from tqdm import tqdm
-
+    from chainfpn.cli.console import remark
     from chainfpn.cli.training_data import WarnOnce
     from chainfpn.training.evaluator import evaluate, mean
 
-    report = WarnOnce(functools.partial(tqdm.write, file=sys.stderr))
-    _report_unknown_labels(detector, dataset)
+    report = WarnOnce(remark)
+    _report_unknown_labels(detector, dataset, report_remark)
     for omission in dataset.left_out.omissions:
         report(omission)
-    bar = tqdm(range(n), unit="image", file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+    n = bar.total
     try:
-        evaluation = evaluate(detector, dataset, indices=bar, report=report)
+        with bar:
+            evaluation = evaluate(detector, dataset, indices=_counted(bar), report=report)
     except InvalidArgument as error:
         raise CommandError(error.problem) from error
     if not evaluation.n_images:
         raise CommandError("none of the images could be read")
     ap, n_broken = evaluation.voc(), n - evaluation.n_images
-    voc, coco = {"map": mean(ap.values()), "ap": ap}, _coco(evaluation)
+    voc, coco = {"map": mean(ap.values()), "ap": ap}, _coco(evaluation, report_remark)
     print("\n".join((*_voc_lines(voc), *_coco_lines(coco))))
     print(f"{evaluation.n_images} images" + (f", {n_broken} left out" if n_broken else ""))
     if json_file is not None:
@@ -97,20 +90,27 @@ def _evaluate(detector, dataset, n, json_file):
     return 1 if n_broken else 0
 
 
-def _report_unknown_labels(detector, dataset):
+def _counted(bar):
+    """Go through the indices of all images, and move the bar."""
+    for i in range(bar.total):
+        yield i
+        bar.update()
+
+
+def _report_unknown_labels(detector, dataset, report):
     """Print which labels of the data the detector does not know, for they do not count."""
     known = dataset.label_names if detector.label_names is None else detector.label_names
     unknown = [name for name in dataset.label_names if name not in known]
     if unknown and len(unknown) < len(dataset.label_names):
-        print(f"not counted, for the detector does not know them: {', '.join(unknown)}", file=sys.stderr)
+        report(f"not counted, for the detector does not know them: {', '.join(unknown)}")
 
 
-def _coco(evaluation):
+def _coco(evaluation, report):
     """Compute COCO's figures, or print why there are none."""
     try:
         return evaluation.coco()
     except ImportError:
-        print("no COCO figures: pycocotools is missing; pip install pycocotools", file=sys.stderr)
+        report("no COCO figures: pycocotools is missing; pip install pycocotools")
         return {}
 
 

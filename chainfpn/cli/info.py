@@ -1,6 +1,10 @@
-"""Show what this environment has: versions, processors, libraries, and how to get what is missing.
+"""Show what this environment has, and how to get what is missing.
 
---json prints the same as an object: a text for each line, and under "missing" the command that installs each thing.
+JSON has a text for each line, and under "missing" the command that installs
+each thing.
+
+Example:
+  chainfpn info
 """
 
 import argparse
@@ -17,6 +21,8 @@ from typing import Any
 import numpy as np
 
 import chainfpn
+from chainfpn.cli.options import add_json
+from chainfpn.cli.output import open_json, writing_errors
 
 #: What may be missing: the line, the module, what brings it (an extra of chainfpn, or a package), and what it costs.
 _OPTIONAL = (
@@ -32,18 +38,18 @@ _OPTIONAL = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--json", action="store_true", help="print an object instead of lines")
+    add_json(parser, "report")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report."""
     report = environment_report()
-    if arguments.json:
-        print(json.dumps(report, indent=2))
-        return 0
-    missing = report.pop("missing")
-    for name, text in [*report.items(), *(("missing", command) for command in missing.values())]:
-        print(f"{name:<14}{text}")
+    with writing_errors(arguments.json), open_json(arguments) as file:
+        if file is not None:
+            file.write(json.dumps(report, indent=2) + "\n")
+        missing = report.pop("missing")
+        for name, text in [*report.items(), *(("missing", command) for command in missing.values())]:
+            print(f"{name:<14}{text}")
     return 0
 
 

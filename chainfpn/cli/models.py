@@ -3,15 +3,16 @@
 A model is built by its name, as in chainfpn.models.resnet50(), and its weights
 are loaded with pretrained_model="coco" or the like.
 
-  chainfpn models
+Example:
   chainfpn models --family faster_rcnn
-  chainfpn models --json
 """
 
 import argparse
 import json
 
-from chainfpn.cli.errors import CommandError
+from chainfpn.cli.errors import UsageError
+from chainfpn.cli.options import add_json
+from chainfpn.cli.output import open_json, writing_errors
 from chainfpn.errors import InvalidArgument
 
 _HEADS = ("model", "family", "predict returns", "published weights: figures in percent")
@@ -20,7 +21,7 @@ _HEADS = ("model", "family", "predict returns", "published weights: figures in p
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--family", metavar="F", help="only models of this family, such as faster_rcnn")
-    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    add_json(parser, "models")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -30,14 +31,14 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         records = [MODELS[name] for name in list_models(arguments.family)]
     except InvalidArgument as error:
-        raise CommandError(f"--family must be {error.rule}, got {error.value}") from error
-    if arguments.json:
-        print(json.dumps(list(map(_to_json, records)), indent=1))
-        return 0
+        raise UsageError(f"--family must be {error.rule}, got {error.value}") from error
     rows = [_HEADS, *((model.name, model.family, ", ".join(model.returns), _weights(model)) for model in records)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    with writing_errors(arguments.json), open_json(arguments) as file:
+        if file is not None:
+            file.write(json.dumps(list(map(_to_json, records)), indent=1) + "\n")
+        for row in rows:
+            print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0
 
 

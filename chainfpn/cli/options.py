@@ -5,36 +5,62 @@ import math
 import pathlib
 from collections.abc import Callable, Iterable
 
-from chainfpn.cli.errors import CommandError
+from chainfpn._typing import PathLike
+from chainfpn.cli.errors import UsageError
+
+DEVICE = "where to compute (default: %(default)s)"
 
 
 def add_weights(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
     """Declare ``--weights`` and ``--model``."""
-    text = "an .npz from weights-convert, or a checkpoint (.pth ...), which is converted on the fly"
-    parser.add_argument("--weights", type=pathlib.Path, required=required, metavar="FILE", help=text)
-    parser.add_argument("--model", metavar="NAME", help="name of the model, if the weights do not name it")
+    text = ".npz, .pth ..., or a name of chainfpn models"
+    parser.add_argument("--weights", required=required, metavar="FILE", help=text)
+    parser.add_argument("--model", metavar="NAME", help="the builder, if the file does not name it")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Declare ``--device``."""
-    parser.add_argument("--device", default="cpu", metavar="cpu|cuda:N", help="where to compute (default: %(default)s)")
+    parser.add_argument("--device", type=device, default="cpu", metavar="cpu|cuda:N", help=DEVICE)
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--quiet``."""
+    parser.add_argument("--quiet", action="store_true", help="print errors and warnings only")
 
 
 def add_out(parser: argparse.ArgumentParser, default: str) -> None:
     """Declare ``--out``."""
-    text = "folder of the pictures (default: %(default)s)"
+    text = "folder of what is written (default: %(default)s)"
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(default), metavar="DIR", help=text)
 
 
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:
     """Declare ``--json``."""
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help=f"also write the {what} to FILE, as JSON")
+    text = f"the {what} as JSON, to FILE or printed"
+    parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help=text)
 
 
-def check_json(path: pathlib.Path | None, inputs: Iterable[pathlib.Path | str | None], what: str) -> None:
-    """Raise a CommandError if ``--json`` would replace a file that is read, whether or not it is there yet."""
-    if path is not None and path.resolve() in [pathlib.Path(given).resolve() for given in inputs if given is not None]:
-        raise CommandError(f"--json must not name {what}, got {path}")
+def check_json(path: str | None, inputs: Iterable[PathLike | None], what: str) -> None:
+    """Raise a UsageError if ``--json`` would replace a file that is read, whether or not it is there yet."""
+    read = [pathlib.Path(given).resolve() for given in inputs if given is not None]
+    if path not in (None, "-") and pathlib.Path(path).resolve() in read:
+        raise UsageError(f"--json must not name {what}, got {path}")
+
+
+def device(text: str) -> str:
+    """Check that a text is ``cpu``, ``cuda`` or ``cuda:N``."""
+    kind, _, number = text.partition(":")
+    if text not in ("cpu", "cuda") and not (kind == "cuda" and number.isdecimal()):
+        raise argparse.ArgumentTypeError(f"must be cpu or cuda:N, got {text}")
+    return text
+
+
+def fraction(text: str) -> float:
+    """Parse a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be in 0 to 1, got {text}")
+    return value
 
 
 def whole(least: int, most: int = 2**31) -> Callable[[str], int]:

@@ -1,5 +1,6 @@
 """Files that appear under their names only when they are complete."""
 
+import argparse
 import contextlib
 import errno
 import os
@@ -40,6 +41,36 @@ def complete_file(path: PathLike, mode: str = "w") -> Iterator[Any]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Print nothing on stdout while a block runs."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+@contextlib.contextmanager
+def open_json(arguments: argparse.Namespace) -> Iterator[Any]:
+    """Open what ``--json`` names, see :func:`complete_file`; without a file it is printed in place of the rest.
+
+    Args:
+        arguments (argparse.Namespace): With ``json`` and ``stdout``.
+
+    Yields:
+        file or None: Open for writing; None if there is no ``--json``.
+
+    Raises:
+        OSError: naming the file if it cannot be written.
+    """
+    if arguments.json == "-":
+        with silence():
+            yield arguments.stdout
+    elif arguments.json is None:
+        yield None
+    else:
+        with complete_file(arguments.json) as file:
+            yield file
 
 
 @contextlib.contextmanager

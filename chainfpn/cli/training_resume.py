@@ -10,11 +10,11 @@ from typing import Any
 import chainer
 
 from chainfpn._typing import Communicator
-from chainfpn.cli.errors import CommandError
+from chainfpn.cli.errors import CommandError, UsageError
 from chainfpn.training import Snapshot, load_snapshot
 
 #: What every run is given anew, and is not kept in ``train.json``.
-OF_EACH_RUN = ("command", "run", "out", "resume", "resume_state", "device", "mpi")
+OF_EACH_RUN = ("command", "run", "stdout", "out", "resume", "resume_state", "device", "mpi", "quiet")
 #: What may differ in a resumed training.
 _CHANGEABLE = ("epochs", "evaluate_every", "samples")
 #: Ctrl-C, and what mpiexec and the schedulers of clusters send in its place.
@@ -107,7 +107,7 @@ def resumed_settings(given: dict[str, Any], defaults: dict[str, Any]) -> argpars
     kept = [key for key in given if key not in (*OF_EACH_RUN, *_CHANGEABLE)]
     others = ["--" + key.replace("_", "-") for key in kept if given[key] != saved[key]]
     if others:
-        raise CommandError(f"--resume goes on with the options in {path}, but {', '.join(others)} would change them")
+        raise UsageError(f"--resume goes on with the options in {path}, but {', '.join(others)} would change them")
     return argparse.Namespace(**{**saved, **given, "resume_state": state})
 
 

@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import pathlib
@@ -13,7 +14,8 @@ import chainfpn
 import weights_convert
 from chainfpn import models
 from chainfpn.cli import detector as cli_detector
-from chainfpn.cli.main import main
+from chainfpn.cli.main import COMMANDS, main
+from chainfpn.cli.parser import make_parser
 from chainfpn.data import photograph_path, weights_path
 
 #: Where the person is in the bundled photograph: yxyx.
@@ -52,23 +54,52 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"chainfpn {chainfpn.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["detect"], ["demo"], ["train"]])
-def test_help_fits_a_terminal(command, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=lambda command: " ".join(command))
+def test_help_fits_a_screen_and_has_an_example(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([*command, "--help"])
     output = capsys.readouterr().out
     assert output.startswith("usage: chainfpn ")
     assert max(map(len, output.splitlines())) <= 80
+    assert len(output.splitlines()) <= 56
+    assert f"\nExample:\n  chainfpn {' '.join(command)}" in output
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["nothing"], ["detect"], ["detect", "x.jpg", "--score", "high"], ["demo", "x.jpg"]]
+    ("command", "message"),
+    [
+        ("", "chainfpn: the following arguments are required: COMMAND; chainfpn --help lists the options"),
+        ("nothing", "chainfpn: COMMAND: invalid choice: 'nothing' (choose from "),
+        ("detect", "chainfpn detect: the following arguments are required: IMAGE; chainfpn detect --help lists the"),
+        ("detect x.jpg --score high", "chainfpn detect: --score: invalid fraction value: 'high'; "),
+        ("detect x.jpg --score 1.5", "chainfpn detect: --score: must be in 0 to 1, got 1.5; "),
+        ("detect x.jpg --score nan", "chainfpn detect: --score: must be in 0 to 1, got nan; "),
+        ("detect x.jpg --device gpu", "chainfpn detect: --device: must be cpu or cuda:N, got gpu; "),
+        ("detect x.jpg --device cuda:x", "chainfpn detect: --device: must be cpu or cuda:N, got cuda:x; "),
+        ("detect x.jpg --model resnet18", "chainfpn detect: --model and --cache need --weights; "),
+        ("detect x.jpg --json ./x.jpg", "chainfpn detect: --json must not name an image or the weights, got ./x.jpg; "),
+        ("demo x.jpg", "chainfpn: unrecognized arguments: x.jpg; "),
+        ("train --out x", "chainfpn train: --data is needed, except with --resume; "),
+        ("train --out x --data y --crop 2", "chainfpn train: --crop: must be in 0 to 1, got 2; "),
+        ("models --family yolo", "chainfpn models: --family must be one of alexnet, vgg, "),
+    ],
 )
-def test_wrong_usage_ends_with_status_2(command, capsys):
+def test_wrong_usage_is_one_line_and_status_2(command, message, capsys):
     with pytest.raises(SystemExit, match="2"):
-        main(command)
-    assert capsys.readouterr().err.startswith("usage: chainfpn")
+        main(command.split())
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.startswith(message)
+    assert errors.count("\n") == 1
+
+
+def test_an_option_means_the_same_to_every_command():
+    parsers = make_parser(COMMANDS)[1].values()
+    found = {}
+    for action in itertools.chain(*(parser._actions for parser in parsers)):
+        for option in action.option_strings:
+            value = action.metavar, action.nargs
+            assert found.setdefault(option, value) == value, option
 
 
 def test_without_weights_the_bundled_detector_finds_the_person_and_says_so(photo, capsys):
@@ -123,14 +154,8 @@ WRONG = {
         ["--weights", "resnet.npz"],
         "resnet.npz: holds the weights of a ResNet, which is not a detector",
     ),
-    "score": (["--score", "1.5"], "--score must be in 0 to 1, got 1.5"),
-    "score nan": (["--score", "nan"], "--score must be in 0 to 1, got nan"),
-    "device word": (["--device", "gpu"], "--device must be cpu or cuda:N, got gpu"),
-    "device number": (["--device", "cuda:x"], "--device must be cpu or cuda:N, got cuda:x"),
     "device absent": (["--device", "cuda:99"], "--device cuda:99: "),
-    "json is the image": (["--json", "./photo.jpg"], "--json must not name an image or the weights, got photo.jpg"),
     "json nowhere": (["--json", "no/x.json"], "no/x.json: cannot be written (No such file or directory)"),
-    "model alone": (["--model", "resnet18"], "--model and --cache need --weights"),
     "out is a file": (["--out", "text.npz"], "text.npz: cannot be written (File exists)"),
 }
 
