@@ -2,11 +2,31 @@
 
 import numpy as np
 from chainer import backend
+from chainer.backends import cuda
 
-from chainfpn._typing import Size, Variable
+from chainfpn._typing import Array, Size, Variable
 from chainfpn.functions._arguments import check_map, check_outsize
 from chainfpn.functions._linear_map import separable_map
 from chainfpn.functions.kernels import compute_dtype
+
+#: C++ type that a thread computes in, for each dtype of coordinates.
+REALS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+
+#: Without fused multiply-add the kernels' results are those of the CPU, to the last bit.
+OPTIONS = ("--fmad=false",)
+
+#: ``_sources`` and ``_interpolate`` for a thread of a GPU.
+BILINEAR = """
+typedef %s real;
+struct Source { int low, high; real upper; };
+__device__ Source find_source(int out, int n_in, real scale, bool align_corners) {
+    real at = align_corners ? out * scale : (out + (real)0.5) * scale - (real)0.5;
+    at = at > 0 ? at : 0;
+    const int low = (int)at < n_in - 1 ? (int)at : n_in - 1;
+    return {low, low + 1 < n_in ? low + 1 : n_in - 1, at - low};
+}
+__device__ real interpolate(real low, real high, real upper) { return low * (1 - upper) + high * upper; }
+"""
 
 
 def resize_nearest(x: Variable, size: int | Size) -> Variable:
@@ -33,15 +53,19 @@ def resize_nearest(x: Variable, size: int | Size) -> Variable:
     """
     check_map("resize_nearest", x)
     size = check_outsize("resize_nearest", size, "size")
-    height, width = x.shape[2:]
-    rows, columns = _nearest(size[0], height), _nearest(size[1], width)
+    sides = x.shape[2:]
+
+    def sources():
+        return [_nearest(*sizes) for sizes in zip(size, sides, strict=True)]
 
     def copy(x):
-        xp = backend.get_array_module(x)
-        return x.take(xp.asarray(columns), axis=3).take(xp.asarray(rows), axis=2)  # whole rows last: they copy faster
+        if not isinstance(x, np.ndarray):
+            return _copy_nearest(x, size)
+        rows, columns = sources()
+        return x.take(columns, axis=3).take(rows, axis=2)  # whole rows last: they copy faster
 
     def matrices():
-        return rows[:, None] == np.arange(height), columns[:, None] == np.arange(width)
+        return [source[:, None] == np.arange(n_in) for source, n_in in zip(sources(), sides, strict=True)]
 
     return separable_map("resize_nearest", x, matrices, forward=copy)
 
@@ -51,6 +75,24 @@ def _nearest(n_out, n_in):
     scale = np.float32(n_in) / np.float32(n_out)
     at = np.floor(np.arange(n_out, dtype=np.float32) * scale).astype(np.int64)
     return np.minimum(at, n_in - 1)
+
+
+def _copy_nearest(x, size):
+    """Look up each output pixel on a GPU, as ``_nearest`` does."""
+    y = backend.get_array_module(x).empty((*x.shape[:2], *size), x.dtype)
+    scales = (np.float32(n_in) / np.float32(n_out) for n_in, n_out in zip(x.shape[2:], size, strict=True))
+    cuda.elementwise(
+        "raw T x, int32 height, int32 width, int32 rows, int32 columns, float32 scale_y, float32 scale_x",
+        "T y",
+        """
+        const ptrdiff_t line = i / columns, plane = line / rows;
+        const int row = (int)(line % rows * scale_y), column = (int)(i % columns * scale_x);
+        y = x[(plane * height + (row < height ? row : height - 1)) * width + (column < width ? column : width - 1)];
+        """,
+        "resize_nearest",
+        options=OPTIONS,
+    )(x, *x.shape[2:], *size, *scales, y)
+    return y
 
 
 def resize_bilinear(x: Variable, size: int | Size, *, align_corners: bool = False) -> Variable:
@@ -82,39 +124,70 @@ def resize_bilinear(x: Variable, size: int | Size, *, align_corners: bool = Fals
     size = check_outsize("resize_bilinear", size, "size")
     dtype = compute_dtype(x.dtype)
     sides = x.shape[2:]
-    axes = [_sources(n_out, n_in, align_corners, dtype) for n_out, n_in in zip(size, sides, strict=True)]
+    scales = [source_scale(n_out, n_in, align_corners, dtype) for n_out, n_in in zip(size, sides, strict=True)]
+
+    def sources():
+        return [_sources(*sizes, align_corners) for sizes in zip(size, sides, scales, strict=True)]
 
     def interpolate(x):
+        if not isinstance(x, np.ndarray):
+            return _interpolate_on_gpu(x, size, scales, align_corners)
         y = x.astype(dtype, copy=False)
-        for axis, taps in zip((3, 2), reversed(axes), strict=True):
+        for axis, taps in zip((3, 2), reversed(sources()), strict=True):
             y = _interpolate(y, axis, *taps)
         return y.astype(x.dtype, copy=False)
 
     def matrices():
-        return [_matrix(*taps, n_in) for taps, n_in in zip(axes, sides, strict=True)]
+        return [_matrix(*taps, n_in) for taps, n_in in zip(sources(), sides, strict=True)]
 
     return separable_map("resize_bilinear", x, matrices, forward=interpolate)
 
 
-def _sources(n_out, n_in, align_corners, dtype):
+def source_scale(n_out: int, n_in: int, align_corners: bool, dtype: np.dtype) -> np.floating:
+    """Return the input pixels per output pixel of an axis, of a dtype."""
+    n_in, n_out = (n_in - 1, max(n_out - 1, 1)) if align_corners else (n_in, n_out)
+    return dtype.type(n_in) / dtype.type(n_out)
+
+
+def _sources(n_out, n_in, scale, align_corners):
     """Lower and upper input pixel of each output pixel, and the weight of the upper."""
-    out = np.arange(n_out, dtype=dtype)
-    if align_corners:
-        at = out * (dtype.type(n_in - 1) / dtype.type(max(n_out - 1, 1)))
-    else:
-        at = np.maximum((out + dtype.type(0.5)) * (dtype.type(n_in) / dtype.type(n_out)) - dtype.type(0.5), 0)
+    half = 0 if align_corners else scale.dtype.type(0.5)
+    at = np.maximum((np.arange(n_out, dtype=scale.dtype) + half) * scale - half, 0)
     low = np.minimum(at.astype(np.int64), n_in - 1)
-    return low, np.minimum(low + 1, n_in - 1), at - low.astype(dtype)
+    return low, np.minimum(low + 1, n_in - 1), at - low.astype(scale.dtype)
 
 
 def _interpolate(x, axis, low, high, upper):
-    xp = backend.get_array_module(x)
-    upper = xp.asarray(upper).reshape((-1,) + (1,) * (3 - axis))
-    below, above = x.take(xp.asarray(low), axis=axis), x.take(xp.asarray(high), axis=axis)
+    upper = upper.reshape((-1,) + (1,) * (3 - axis))
+    below, above = x.take(low, axis=axis), x.take(high, axis=axis)
     below *= 1 - upper
     above *= upper
     below += above
     return below
+
+
+def _interpolate_on_gpu(x: Array, size: Size, scales: list[np.floating], align_corners: bool) -> Array:
+    y = backend.get_array_module(x).empty((*x.shape[:2], *size), x.dtype)
+    cuda.elementwise(
+        "raw T x, int32 height, int32 width, int32 rows, int32 columns, "
+        "float64 scale_y, float64 scale_x, bool align_corners",
+        "T y",
+        """
+        const ptrdiff_t line = i / columns, first = line / rows * height * width;
+        const Source row = find_source(line % rows, height, scale_y, align_corners);
+        const Source column = find_source(i % columns, width, scale_x, align_corners);
+        real value[2];
+        for (int k = 0; k < 2; ++k) {
+            const ptrdiff_t start = first + (ptrdiff_t)(k ? row.high : row.low) * width;
+            value[k] = interpolate(x[start + column.low], x[start + column.high], column.upper);
+        }
+        y = interpolate(value[0], value[1], row.upper);
+        """,
+        "resize_bilinear",
+        preamble=BILINEAR % REALS[compute_dtype(x.dtype)],
+        options=OPTIONS,
+    )(x, *x.shape[2:], *size, *map(float, scales), align_corners, y)
+    return y
 
 
 def _matrix(low, high, upper, n_in):

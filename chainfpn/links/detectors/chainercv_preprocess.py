@@ -27,6 +27,8 @@ class ChainerCVPreprocess(Preprocess):
         ChainerCV 0.13 ``FasterRCNN.prepare`` and ``scale_img`` of its FPN, and the mean of its ResNets.
     """
 
+    on_device = False
+
     def __init__(self, min_size: int | Sequence[int] = 800, max_size: int = 1333) -> None:
         super().__init__(min_size, max_size, mean=CHAINERCV_MEAN, std=(1.0, 1.0, 1.0))
 

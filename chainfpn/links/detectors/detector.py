@@ -131,7 +131,7 @@ class Detector(CheckedOptions, chainer.Chain):
         """Normalize, resize and pad images to one batch on the model's device.
 
         Args:
-            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, NumPy or CuPy.
+            imgs (sequence of array): float32 or uint8, (3, H, W), RGB, 0..255, NumPy or CuPy.
 
         Returns:
             tuple: The batch, (B, 3, H', W') in the dtype Chainer is configured for, and the list of (height, width)
@@ -142,9 +142,12 @@ class Detector(CheckedOptions, chainer.Chain):
             ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
         """
         dtype = chainer.get_dtype(map_mixed16=np.float16)
-        x, sizes = self.preprocess(imgs, np.float64 if dtype == np.float64 else np.float32)
+        sent = imgs
+        if self.xp is not np and getattr(self.preprocess, "on_device", False):
+            sent = [self.xp.asarray(img) if isinstance(img, np.ndarray) else img for img in imgs]
+        x, sizes = self.preprocess(sent, np.float64 if dtype == np.float64 else np.float32)
         self._check_range(imgs[0])
-        return self.xp.asarray(x.astype(dtype, copy=False)), sizes
+        return self.device.send(x.astype(dtype, copy=False)), sizes
 
     def _check_range(self, img):
         """Warn, once, if pixels are in 0..1. A black image does not tell; the first other one does."""

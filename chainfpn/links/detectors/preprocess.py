@@ -5,14 +5,15 @@ from collections.abc import Sequence
 
 import chainer
 import numpy as np
+from chainer import backend
 from chainer.backends import cuda
 
 from chainfpn._imagenet import IMAGENET_MEAN, IMAGENET_STD
 from chainfpn._options import CheckedOptions, is_number
 from chainfpn._typing import Array, Arrays, Size
 from chainfpn.errors import InvalidArgument
-from chainfpn.functions import resize_bilinear
 from chainfpn.functions._arguments import check_image
+from chainfpn.functions._resize import BILINEAR, OPTIONS, REALS, resize_bilinear, source_scale
 
 
 class Preprocess(CheckedOptions):
@@ -43,6 +44,9 @@ class Preprocess(CheckedOptions):
     Source:
         torchvision 0.14 ``GeneralizedRCNNTransform``.
     """
+
+    #: Whether images on a GPU stay there; otherwise they go through the CPU.
+    on_device = True
 
     def __init__(
         self, min_size: int | Sequence[int] = 800, max_size: int = 1333, *, mean: Sequence[float] = IMAGENET_MEAN,
@@ -79,11 +83,12 @@ class Preprocess(CheckedOptions):
         """Make the batch.
 
         Args:
-            imgs (sequence of array): float32, (3, H, W), RGB, 0..255, NumPy or CuPy.
+            imgs (sequence of array): float32 or uint8, (3, H, W), RGB, 0..255, NumPy or CuPy.
             dtype (dtype): What to compute in and return: float32 or float64.
 
         Returns:
-            tuple: The batch, NumPy, dtype (B, 3, H', W'), and the list of (height, width) of each image in it.
+            tuple: The batch, dtype (B, 3, H', W'), on the device of the images if ``on_device``, and the list of
+            (height, width) of each image in it.
 
         Raises:
             InvalidType: if an image is no array.
@@ -93,15 +98,24 @@ class Preprocess(CheckedOptions):
             raise ValueError("prepare: imgs must have at least one image, got none")
         for i, img in enumerate(imgs):
             check_image("prepare", f"imgs[{i}]", img)
-        resized, sizes = zip(*(self._prepare(cuda.to_cpu(img), dtype) for img in imgs), strict=True)
-        height, width = (
-            math.ceil(max(side) / self.size_divisible) * self.size_divisible
-            for side in zip(*(img.shape[1:] for img in resized), strict=True)
-        )
-        x = np.zeros((len(imgs), 3, height, width), dtype=dtype)
+        xp = backend.get_array_module(*imgs)
+        if self.on_device and xp is not np:
+            sizes = [self.resized_size(img.shape[1:]) for img in imgs]
+            x = xp.empty((len(imgs), 3, *self._padded(sizes)), dtype)
+            for img, size, out in zip(imgs, sizes, x, strict=True):
+                self._prepare_on_gpu(xp.asarray(img), size, out)
+            return x, sizes
+        resized, returned = zip(*(self._prepare(cuda.to_cpu(img), dtype) for img in imgs), strict=True)
+        x = np.zeros((len(imgs), 3, *self._padded([img.shape[1:] for img in resized])), dtype=dtype)
         for i, img in enumerate(resized):
             x[i, :, : img.shape[1], : img.shape[2]] = img
-        return x, list(sizes)
+        return x, list(returned)
+
+    def _padded(self, sizes):
+        """Return the height and width of a batch."""
+        return tuple(
+            math.ceil(max(side) / self.size_divisible) * self.size_divisible for side in zip(*sizes, strict=True)
+        )
 
     def _prepare(self, img, dtype):
         """Normalize and resize one image; return it with its height and width."""
@@ -109,6 +123,39 @@ class Preprocess(CheckedOptions):
         img = (img.astype(dtype) / dtype(255) - mean) / std
         resized = resize_bilinear(img[None], self.resized_size(img.shape[1:])).array[0]  # (3, H', W')
         return resized, resized.shape[1:]
+
+    def _prepare_on_gpu(self, img, size, out):
+        """Write what ``_prepare`` returns, and zeros beyond it, to (3, H', W'): a thread per pixel."""
+        scales = [
+            float(source_scale(n_out, n_in, False, out.dtype)) for n_out, n_in in zip(size, img.shape[1:], strict=True)
+        ]
+        cuda.elementwise(
+            "raw S img, int32 height, int32 width, int32 rows, int32 columns, float64 scale_y, float64 scale_x, "
+            "float64 mean_0, float64 mean_1, float64 mean_2, float64 std_0, float64 std_1, float64 std_2, int32 stride",
+            "raw T out",
+            """
+            const real mean[] = {(real)mean_0, (real)mean_1, (real)mean_2};
+            const real deviation[] = {(real)std_0, (real)std_1, (real)std_2};
+            const int y = i / stride, x = i % stride;
+            const bool is_padding = y >= rows || x >= columns;
+            const Source row = find_source(y, height, scale_y, false);
+            const Source column = find_source(x, width, scale_x, false);
+            for (int c = 0; c < 3; ++c) {
+                real value[2] = {0, 0};
+                for (int k = 0; k < 2 && !is_padding; ++k) {
+                    const ptrdiff_t start = ((ptrdiff_t)c * height + (k ? row.high : row.low)) * width;
+                    const real low = (img[start + column.low] / (real)255 - mean[c]) / deviation[c];
+                    const real high = (img[start + column.high] / (real)255 - mean[c]) / deviation[c];
+                    value[k] = interpolate(low, high, column.upper);
+                }
+                out[c * _ind.size() + i] = interpolate(value[0], value[1], row.upper);
+            }
+            """,
+            "preprocess",
+            preamble=BILINEAR % REALS[out.dtype],
+            options=OPTIONS,
+        )(img, *img.shape[1:], *size, *scales, *map(float, (*self.mean, *self.std)), out.shape[2], out,
+          size=out[0].size)  # fmt: skip
 
     def resized_size(self, size: Size) -> Size:
         """Return the size an image is resized to.
