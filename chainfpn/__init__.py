@@ -12,16 +12,18 @@ from chainfpn import compat
 compat.enable()
 
 if TYPE_CHECKING:
+    from chainfpn.export import export_onnx
     from chainfpn.serialization import WeightsError, load_weights, read_weights, save_weights, set_weights
 
 __version__ = "0.1.0"
-__all__ = ["WeightsError", "load_weights", "read_weights", "save_weights", "set_weights"]
+__all__ = ["WeightsError", "export_onnx", "load_weights", "read_weights", "save_weights", "set_weights"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: a name of :mod:`chainfpn.serialization`, or a subpackage."""
+    """Import what is asked for: a name of :mod:`chainfpn.serialization`, the exporter, or a subpackage."""
     if name in __all__:
-        return getattr(import_module("chainfpn.serialization"), name)
-    if name in ("boxes", "data", "datasets", "functions", "links", "models", "training"):
+        module = "chainfpn.export" if name == "export_onnx" else "chainfpn.serialization"
+        return getattr(import_module(module), name)
+    if name in ("boxes", "data", "datasets", "export", "functions", "links", "models", "training"):
         return import_module(f"chainfpn.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,7 +20,7 @@ EXPORTING = [
     *PACKAGES,
     *(
         f"chainfpn.{name}"
-        for name in ("boxes", "compat", "data", "datasets", "functions", "links", "models", "training")
+        for name in ("boxes", "compat", "data", "datasets", "export", "functions", "links", "models", "training")
     ),
 ]
 

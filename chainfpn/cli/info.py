@@ -32,7 +32,7 @@ _OPTIONAL = (
     ("pycocotools", "pycocotools", "coco", "no COCO data sets of ChainerCV and no COCO evaluation"),
     ("Matplotlib", "matplotlib", "plot", "no plots"),
     ("ONNX", "onnx", "onnx", "no export to ONNX"),
-    ("ONNX Runtime", "onnxruntime", "onnxruntime", "no ONNX file is run"),
+    ("ONNX Runtime", "onnxruntime", "onnx", "no ONNX file is run, and detectors run on NumPy alone"),
 )
 
 

@@ -1,6 +1,7 @@
 """Linear operations as function nodes: each is its own derivative, so any order of gradient exists."""
 
 from collections.abc import Callable
+from typing import Any
 
 import chainer
 from chainer import backend, function_node
@@ -17,13 +18,14 @@ class LinearMap(function_node.FunctionNode):
         label (str): Name shown in dumps of the graph.
         forward (callable): Tuple of arrays to tuple of arrays.
         transpose (callable): Arrays like the outputs to arrays like the inputs.
+        **options: What else an exporter has to know of the map, kept as ``options``.
     """
 
     label = None
 
-    def __init__(self, label: str, forward: Callable, transpose: Callable) -> None:
+    def __init__(self, label: str, forward: Callable, transpose: Callable, **options: Any) -> None:
         super().__init__()
-        self.label, self._forward, self._transpose = label, forward, transpose
+        self.label, self._forward, self._transpose, self.options = label, forward, transpose, options
 
     def forward(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Apply the map."""
@@ -41,7 +43,7 @@ class LinearMap(function_node.FunctionNode):
         return LinearMap(f"grad of {self.label}", self._transpose, self._forward).apply(filled)
 
 
-def linear_map(label: str, x: Variable, forward: Callable, transpose: Callable) -> Variable:
+def linear_map(label: str, x: Variable, forward: Callable, transpose: Callable, **options: Any) -> Variable:
     """Apply a linear map of one array to a variable.
 
     Args:
@@ -49,11 +51,12 @@ def linear_map(label: str, x: Variable, forward: Callable, transpose: Callable) 
         x (Variable or array): The input.
         forward (callable): Array to array.
         transpose (callable): Array like the output to array like the input.
+        **options: See :class:`LinearMap`.
 
     Returns:
         Variable: ``forward(x)``.
     """
-    return LinearMap(label, lambda xs: (forward(xs[0]),), lambda gys: (transpose(gys[0]),)).apply((x,))[0]
+    return LinearMap(label, lambda xs: (forward(xs[0]),), lambda gys: (transpose(gys[0]),), **options).apply((x,))[0]
 
 
 def linear_roi_op(label: str, kernel: str, x: Variable, p: RoIs) -> Variable:
@@ -96,7 +99,9 @@ def apply_separable(x: Array, rows: Array, columns: Array) -> Array:
     return (rows @ (x.astype(dtype, copy=False) @ columns.T)).astype(x.dtype, copy=False)
 
 
-def separable_map(label: str, x: Variable, matrices: Callable, *, forward: Callable | None = None) -> Variable:
+def separable_map(
+    label: str, x: Variable, matrices: Callable, *, forward: Callable | None = None, **options: Any
+) -> Variable:
     """Apply a matrix to each axis of a variable.
 
     Args:
@@ -104,6 +109,7 @@ def separable_map(label: str, x: Variable, matrices: Callable, *, forward: Calla
         x (Variable or array): (B, C, H, W).
         matrices (callable): Makes the two, NumPy, (outh, H) and (outw, W); called only where they are needed.
         forward (callable or None): A faster way to the same result, array to array.
+        **options: See :class:`LinearMap`.
 
     Returns:
         Variable: dtype of x, (B, C, outh, outw).
@@ -113,4 +119,5 @@ def separable_map(label: str, x: Variable, matrices: Callable, *, forward: Calla
         x,
         forward or (lambda x: apply_separable(x, *matrices())),
         lambda gy: apply_separable(gy, *(matrix.T for matrix in matrices())),
+        **options,
     )

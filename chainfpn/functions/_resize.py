@@ -140,7 +140,7 @@ def resize_bilinear(x: Variable, size: int | Size, *, align_corners: bool = Fals
     def matrices():
         return [_matrix(*taps, n_in) for taps, n_in in zip(sources(), sides, strict=True)]
 
-    return separable_map("resize_bilinear", x, matrices, forward=interpolate)
+    return separable_map("resize_bilinear", x, matrices, forward=interpolate, align_corners=align_corners)
 
 
 def source_scale(n_out: int, n_in: int, align_corners: bool, dtype: np.dtype) -> np.floating:

@@ -1,0 +1,169 @@
+"""The dense parts of models: maps and what the heads predict, without what turns that into detections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import chainer
+
+from chainfpn._typing import Variable
+from chainfpn.export.graph import Graph, Tensor
+from chainfpn.export.trace import Trace, trace
+from chainfpn.export.translate import translate
+from chainfpn.links.detectors.detector import Detector
+from chainfpn.links.detectors.roi_heads import BRANCH_OUTSIZE
+from chainfpn.links.detectors.ssd import SSD
+
+#: Sides of the two traced batches: odd where the other is even, so that rounding down differs from rounding up, and far
+#: enough apart for no level to have the same number of places, or the same side, in both.
+SIZES = (167, 226), (278, 311)
+#: Images of the two batches.
+BATCHES = 2, 1
+
+
+class Part(NamedTuple):
+    """A part of a model that is traced as a whole.
+
+    Attributes:
+        input (str): Name of what goes in.
+        sides (tuple of str): Names of the sides of what goes in, or the sides themselves.
+        function (callable): Variable to a dict of Variables.
+        shapes (pair of shapes): Of the traced batches.
+    """
+
+    input: str
+    sides: tuple[int | str, ...]
+    function: Callable[[Variable], Mapping[str, Variable]]
+    shapes: Sequence[Sequence[int]]
+
+
+def parts_of(model: chainer.Link, sizes: Sequence[tuple[int, int]] | None = None) -> dict[str, Part]:
+    """Take a model apart.
+
+    Args:
+        model (chainer.Link): A classifier, a pyramid, a detector, or any chain that maps (B, C, H, W) to a Variable, a
+            sequence or a dict of them.
+        sizes (pair of (int, int) or None): Heights and widths it is traced at; by default such that there is something
+            left at the coarsest level.
+
+    Returns:
+        dict: Name to part. ``image`` is always there; of detectors of two stages ``box``, and ``mask`` or ``keypoint``
+        if they have such heads.
+    """
+    sizes = _sizes(model) if sizes is None else sizes
+    shapes = [(n, 3, *size) for n, size in zip(BATCHES, sizes, strict=True)]
+    function = _detector_function(model) if isinstance(model, Detector) else _function(model)
+    parts = {"image": Part("x", ("batch", 3, "height", "width"), function, shapes)}
+    if hasattr(model, "roi_heads"):
+        parts |= _heads(model.roi_heads, _channels(model))
+    return parts
+
+
+def _sizes(model):
+    """Return the sizes to trace at: of a model for one size of image this and a slightly larger one."""
+    if not isinstance(model, SSD):
+        return SIZES
+    height, width = model.preprocess.fixed_size
+    return (height, width), (height + 37, width + 54)
+
+
+def _channels(model):
+    """Return the channels of the maps that proposals are pooled from."""
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        return model.backbone(model.xp.zeros((1, 3, 64, 64), "f"))[0].shape[1]
+
+
+def _detector_function(model):
+    """Return what maps a batch to maps and head outputs: ``map.l``, and per level what the family's head predicts."""
+    backbone = model.backbone if hasattr(model, "backbone") else model.fpn
+    head, names = (model.rpn.head, ("logits", "deltas")) if hasattr(model, "rpn") else (model.head, HEAD_OUTPUTS)
+
+    def function(x):
+        hs = backbone(x)
+        outputs = {f"map.{level}": h for level, h in enumerate(hs)}
+        for name, levels in zip(names, head(hs), strict=False):
+            outputs |= {f"{name}.{level}": h for level, h in enumerate(levels)}
+        return outputs
+
+    return function
+
+
+#: What the heads of detectors of one stage predict, in order; centers are FCOS's.
+HEAD_OUTPUTS = ("logits", "deltas", "centers")
+
+
+def _function(model):
+    """Return what maps a batch to named outputs: ``y``, or ``y.0``, ``y.1`` ..., or the names of a dict."""
+
+    def function(x):
+        y = model(x)
+        if isinstance(y, Mapping):
+            return y
+        return {f"y.{i}": part for i, part in enumerate(y)} if isinstance(y, tuple | list) else {"y": y}
+
+    return function
+
+
+def _heads(heads, channels):
+    """Return the parts behind RoI Align."""
+
+    def part(head, predictor, names, side):
+        def function(x):
+            results = predictor(head(x))
+            return dict(zip(names, results if isinstance(results, tuple) else (results,), strict=True))
+
+        shapes = [(n, channels, side, side) for n in (2, 3)]
+        return Part("pooled", ("rois", channels, side, side), function, shapes)
+
+    parts = {"box": part(heads.box_head, heads.box_predictor, ("logits", "deltas"), heads.outsize)}
+    for name in ("mask", "keypoint"):
+        if getattr(heads, f"{name}_head") is not None:
+            head, predictor = getattr(heads, f"{name}_head"), getattr(heads, f"{name}_predictor")
+            parts[name] = part(head, predictor, ("logits",), BRANCH_OUTSIZE)
+    return parts
+
+
+def add_part(graph: Graph, part: Part, x: Tensor, names: Mapping[int, str]) -> tuple[dict[str, Tensor], Trace]:
+    """Add a part to a graph.
+
+    Args:
+        graph (Graph): The graph.
+        part (Part): The part.
+        x (Tensor): What goes in.
+        names (mapping): id of an array to its name in the model.
+
+    Returns:
+        tuple: Name to output, and the trace, for the shapes.
+
+    Raises:
+        ExportError: if it cannot be written as ONNX.
+    """
+    seen = trace(part.function, part.shapes)
+    return translate(graph, seen, [x], names), seen
+
+
+def dense_graph(part: Part, names: Mapping[int, str]) -> Graph:
+    """Return a part as a graph of its own; the arguments are those of :func:`add_part`."""
+    graph = Graph()
+    x = graph.input(part.input, "float32", part.sides)
+    outputs, seen = add_part(graph, part, x, names)
+    for name, tensor in outputs.items():
+        graph.output(name, tensor, _sides(part, name, seen.outputs[name].shapes))
+    return graph
+
+
+def _sides(part, name, shapes):
+    """Name the sides of an output: what is the same in both runs is a number."""
+    sides = []
+    for axis, pair in enumerate(zip(*shapes, strict=True)):
+        if pair[0] == pair[1]:
+            sides.append(pair[0])
+        else:
+            sides.append(part.sides[0] if axis == 0 else f"{name} side {axis}")
+    return sides
+
+
+def array_names(model: chainer.Link) -> dict[int, str]:
+    """Return the names of a model's parameters by the id of their arrays."""
+    return {id(param.array): path.lstrip("/") for path, param in model.namedparams() if param.array is not None}

@@ -1,0 +1,115 @@
+"""Write a model as ONNX files."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import chainer
+
+from chainfpn._options import RULES
+from chainfpn._typing import PathLike, Size
+from chainfpn.errors import InvalidType
+from chainfpn.export._onnx import require_onnx
+from chainfpn.export.dense import array_names, dense_graph, parts_of
+from chainfpn.export.trace import check_float32
+
+
+def export_onnx(model: chainer.Link, path: PathLike, *, sizes: Sequence[Size] | None = None) -> list[pathlib.Path]:
+    """Write a model as ONNX.
+
+    The file holds what the network computes of a prepared batch (B, 3, H, W), any B, H and W: class scores, maps, or
+    maps and what the heads predict. Of a detector of two stages it is several files: ``OUT.onnx`` up to the head of the
+    region proposal network, and ``OUT.box.onnx``, ``OUT.mask.onnx``, ``OUT.keypoint.onnx`` behind RoI Align.
+
+    The operators are those of ONNX's opset 17. Batch normalizations stand in the weights of the convolutions before
+    them. The metadata of the file has the model's name, labels, input statistics and settings, as JSON.
+
+    Args:
+        model (chainer.Link): A classifier, a pyramid, a detector, or any chain that maps (B, 3, H, W) to a Variable, a
+            sequence or a dict of them; on the CPU, float32.
+        path (str or os.PathLike): The file. It appears when it is complete.
+        sizes (pair of (int, int) or None): Heights and widths that the model is run at to see what it does, for a chain
+            that does not take every size; the more they differ, the better.
+
+    Returns:
+        list of pathlib.Path: The files.
+
+    Raises:
+        ExportError: if the model calls a function that has no translation, which is named.
+        ImportError: if onnx is missing.
+        InvalidArgument: if the weights are not float32.
+        InvalidType: if model is no link.
+        OSError: if a file cannot be written.
+
+    Example:
+        >>> from chainfpn import export_onnx, models
+        >>> export_onnx(models.fasterrcnn_resnet50_fpn(pretrained_model="coco"), "faster.onnx")  # doctest: +SKIP
+    """
+    protos = onnx_models(model, sizes=sizes)
+    onnx, path = require_onnx(), pathlib.Path(path)
+    for proto in protos.values():
+        onnx.checker.check_model(proto, full_check=True)
+    paths = [path if name == "image" else path.with_suffix(f".{name}{path.suffix}") for name in protos]
+    for place, proto in zip(paths, protos.values(), strict=True):
+        _write(place, proto.SerializeToString())
+    return paths
+
+
+def onnx_models(model: chainer.Link, *, sizes: Sequence[Size] | None = None) -> dict[str, Any]:
+    """Return a model as ONNX; the arguments are those of :func:`export_onnx`.
+
+    Returns:
+        dict: Name of the part, ``'image'`` first, to onnx.ModelProto.
+    """
+    if not isinstance(model, chainer.Link):
+        raise InvalidType("export_onnx", "model", "a chainer.Link", model)
+    require_onnx()
+    check_float32("export_onnx", model)
+    names = array_names(model)
+    graphs = {name: dense_graph(part, names) for name, part in parts_of(model, sizes).items()}
+    texts = metadata(model, "dense")
+    return {name: graph.model(name, {**texts, "part": name}) for name, graph in graphs.items()}
+
+
+def metadata(model: chainer.Link, form: str) -> dict[str, str]:
+    """Return what a file says of its model.
+
+    Args:
+        model (chainer.Link): The model.
+        form (str): Of the file.
+
+    Returns:
+        dict: ``form``; ``model`` and ``arguments``, by which chainfpn builds it; ``label_names`` and ``class_ids``;
+        ``input``, the numbers of the preprocess; ``settings``, the thresholds and the like of the detector and its
+        parts; all but the first two as JSON.
+    """
+    meta = getattr(model, "meta", {})
+    texts = {"form": form, "model": meta.get("model", type(model).__name__)}
+    values: dict[str, Any] = {"arguments": meta.get("arguments"), "label_names": getattr(model, "label_names", None)}
+    values["class_ids"] = getattr(model, "class_ids", None)
+    values["input"] = _numbers(getattr(model, "preprocess", None), ("mean", "std", "resize", "crop", "max_size"))
+    parts = {"detector": model, "rpn": getattr(model, "rpn", None), "roi_heads": getattr(model, "roi_heads", None)}
+    values["settings"] = {name: numbers for name, part in parts.items() if (numbers := _numbers(part))}
+    return texts | {key: json.dumps(value) for key, value in values.items() if value}
+
+
+def _numbers(part, names=()):
+    """Return the settings among the attributes of a part of a model."""
+    settings = {name: getattr(part, name) for name in (*RULES, *names) if hasattr(part, name)}
+    return {name: list(value) if isinstance(value, tuple | range) else value for name, value in settings.items()}
+
+
+def _write(path, content):
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+    finally:
+        temporary.unlink(missing_ok=True)

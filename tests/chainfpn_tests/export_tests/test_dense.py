@@ -1,0 +1,82 @@
+"""The dense form of every model: what ONNX Runtime computes is what Chainer computes, at sizes that were not traced."""
+
+import chainer
+import onnx
+import onnxruntime
+import pytest
+
+from chainfpn import models
+from chainfpn.export.dense import array_names, dense_graph, parts_of
+from reference.classifier_answers import difference, without_initial_values
+from reference.detector_cases import GAINS
+from reference.seeded_weights import fill_link, seeded_input
+
+#: Quick ones; the others are slow because they are large.
+QUICK = {"resnet18", "densenet121", "squeezenet1_1", "googlenet", "mobilenet_v2", "mobilenet_v3_small"}
+QUICK |= {name for name in models.MODELS if "_resnet_" in name}
+ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in models.MODELS]
+
+#: Operators that what was normalization, ReLU6 and hard sigmoid must not have left behind.
+FOLDED = {"resnet18": {"BatchNormalization"}, "mobilenet_v3_small": {"BatchNormalization", "Clip", "Div"}}
+
+
+def build(name):
+    """Build a model with seeded weights, a small one where the builder takes any."""
+    small = {"depth": 18, "n_fg_class": 3, "fpn_channels": 32} if "_resnet_" in name else {}
+    with without_initial_values():
+        model = models.MODELS[name].builder(**small)
+    fill_link(model, GAINS)
+    return model
+
+
+def session_of(proto):
+    """Load a file's content into ONNX Runtime."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def sizes_of(name):
+    """Return shapes that were not traced, of one image and of two."""
+    if name == "ssd300_vgg16":
+        return [(1, 3, 300, 300)]
+    return [(1, 3, 203, 170), (2, 3, 128, 161)]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_output_is_chainers(name):
+    model = build(name)
+    for kind, part in parts_of(model).items():
+        proto = dense_graph(part, array_names(model)).model(name, {})
+        onnx.checker.check_model(proto, full_check=True)
+        assert not FOLDED.get(name, set()) & {node.op_type for node in proto.graph.node}
+        session = session_of(proto)
+        outputs = [output.name for output in session.get_outputs()]
+        for shape in sizes_of(name) if kind == "image" else [(5, *part.shapes[0][1:])]:
+            x = seeded_input(*shape)
+            with chainer.using_config("train", False), chainer.no_backprop_mode():
+                expected = part.function(x)
+            assert list(expected) == outputs
+            for output, y in zip(outputs, session.run(None, {part.input: x}), strict=True):
+                assert y.shape == expected[output].shape
+                assert difference(y, expected[output].array) < 1e-4, (kind, shape, output)
+
+
+def test_sides_that_follow_from_the_image_are_free():
+    """Names stand for what differs, numbers for what does not."""
+    part = parts_of(models.fasterrcnn_resnet_fpn(depth=18, n_fg_class=3, fpn_channels=32))["image"]
+    graph = dense_graph(part, {}).model("detector", {}).graph
+    sides = {
+        value.name: [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output)
+    }
+    assert sides["x"] == ["batch", 3, "height", "width"]
+    assert sides["map.0"] == ["batch", 32, "map.0 side 2", "map.0 side 3"]
+    assert sides["deltas.4"] == ["batch", "deltas.4 side 1", 4]
+
+
+def test_weights_keep_their_names():
+    model = models.resnet18(n_class=5)
+    (part,) = parts_of(model).values()
+    names = {value.name.partition("#")[0] for value in dense_graph(part, array_names(model)).proto("m").initializer}
+    assert {"conv1/W", "layer4/1/conv2/W", "fc/W", "fc/b"} <= names

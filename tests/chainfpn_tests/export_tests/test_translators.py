@@ -1,0 +1,180 @@
+"""Each function that has a translation, alone in a chain of its own; and what those have that have none."""
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from chainfpn.export import ExportError
+from chainfpn.export.dense import array_names, dense_graph, parts_of
+from chainfpn.functions import adaptive_avg_pool_2d, resize_bilinear, resize_nearest, scale_shift
+from reference.classifier_answers import difference
+from reference.seeded_weights import fill_link, seeded_input
+
+FUNCTIONS = {
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "leaky_relu": F.leaky_relu,
+    "elu": F.elu,
+    "sigmoid": F.sigmoid,
+    "tanh": F.tanh,
+    "hard_sigmoid": F.hard_sigmoid,
+    "softplus": lambda x: F.softplus(x, beta=2.0),
+    "softmax": F.softmax,
+    "log_softmax": F.log_softmax,
+    "exp": F.exp,
+    "log": lambda x: F.log(F.absolute(x) + 1),
+    "sqrt": lambda x: F.sqrt(F.square(x)),
+    "clip": lambda x: F.clip(x, -1.0, 0.5),
+    "power and constants": lambda x: 1 - (2 / (x**2 + 3)) - x * 4 + (-x),
+    "subtract and divide": lambda x: (x - F.relu(x)) / (F.relu(x) + 2),
+    "three terms": lambda x: F.add(x, F.relu(x), F.tanh(x)),
+    "maximum, minimum": lambda x: F.maximum(x, F.minimum(x * 2, x + 1)),
+    "mean": lambda x: F.mean(x, axis=(2, 3)),
+    "mean of all": F.mean,
+    "sum": lambda x: F.sum(x, axis=1, keepdims=True),
+    "max": lambda x: F.max(x, axis=(1, 2)),
+    "min": lambda x: F.min(x, axis=3),
+    "matmul": lambda x: F.matmul(x, x, transb=True),
+    "normalize": lambda x: F.normalize(x, axis=1),
+    "scale": lambda x: F.scale(x, np.array([1, 2, 3], "f")),
+    "bias before": lambda x: F.broadcast_to(F.mean(x, axis=(2, 3), keepdims=True), x.shape) + F.relu(x),
+    "broadcast at last": lambda x: F.broadcast_to(F.mean(x, axis=(2, 3), keepdims=True), x.shape),
+    "scale_shift": lambda x: scale_shift(x, np.array([1, 2, 3], "f"), np.array([0.5, -1, 2], "f")),
+    "reshape": lambda x: F.reshape(x, (len(x), -1)),
+    "reshape to another's shape": lambda x: F.reshape(F.reshape(x, (-1,)), x.shape),
+    "transpose": lambda x: F.transpose(x, (0, 3, 1, 2)),
+    "turned over": F.transpose,
+    "concat": lambda x: F.concat((x, F.relu(x)), axis=2),
+    "split": lambda x: F.concat(F.split_axis(x, [1], axis=1)[::-1], axis=1),
+    "squeeze": lambda x: F.squeeze(F.expand_dims(x, 2), axis=2),
+    "item": lambda x: x[:, 1, 2:, 1:-1:2],
+    "cast": lambda x: F.cast(F.cast(x, "d"), "f"),
+    "max_pooling, incomplete": lambda x: F.max_pooling_2d(x, 3, stride=2),
+    "max_pooling, padded": lambda x: F.max_pooling_2d(x, 3, stride=2, pad=1, cover_all=True),
+    "average_pooling": lambda x: F.average_pooling_2d(x, 3, stride=2, pad=1),
+    "unpooling": lambda x: F.unpooling_2d(x, 2, cover_all=False),
+    "unpooling to a map": lambda x: x + F.unpooling_2d(F.max_pooling_2d(x, 2), 2, outsize=x.shape[2:]),
+    "upsampling": lambda x: _unpooled(x),
+    "resize_images": lambda x: F.resize_images(F.max_pooling_2d(x, 3), x.shape[2:]),
+    "resize_images, half pixels": lambda x: F.resize_images(x, (9, 7), align_corners=False),
+    "resize_nearest": lambda x: resize_nearest(F.max_pooling_2d(x, 2), x.shape[2:]),
+    "resize_bilinear": lambda x: resize_bilinear(F.max_pooling_2d(x, 3), x.shape[2:]),
+    "resize_bilinear, twice": lambda x: resize_bilinear(x, (2 * x.shape[2], 2 * x.shape[3])),
+    "resize_bilinear, corners": lambda x: resize_bilinear(x, (9, 7), align_corners=True),
+    "adaptive_avg_pool_2d": lambda x: adaptive_avg_pool_2d(x, (7, 4)),
+    "lrn": F.local_response_normalization,
+}
+
+
+def _unpooled(x):
+    pooled, indices = F.max_pooling_2d(x, 2, stride=2, return_indices=True)
+    return F.upsampling_2d(F.tanh(pooled), indices, 2, stride=2, outsize=x.shape[2:])
+
+
+#: Layers, each alone.
+LINKS = {
+    "convolution": lambda: L.Convolution2D(3, 4, (3, 5), stride=(2, 1), pad=(0, 2)),
+    "dilated": lambda: L.DilatedConvolution2D(3, 4, 3, pad=2, dilate=2),
+    "grouped": lambda: L.Convolution2D(3, 6, 3, groups=3, nobias=True),
+    "deconvolution": lambda: L.Deconvolution2D(3, 4, 3, stride=2, pad=1),
+    "group normalization": lambda: L.GroupNormalization(3, 3),
+    "convolution, batch normalization": lambda: chainer.Sequential(L.Convolution2D(3, 4, 1), L.BatchNormalization(4)),
+    "deconvolution, batch normalization": lambda: chainer.Sequential(
+        L.Deconvolution2D(3, 4, 2), L.BatchNormalization(4)
+    ),
+    "batch normalization": lambda: L.BatchNormalization(3),
+    "linear": lambda: chainer.Sequential(lambda x: F.mean(x, axis=(2, 3)), L.Linear(3, 5), L.BatchNormalization(5)),
+    "one branch normalized": lambda: _Branches(),
+}
+
+
+class _Branches(chainer.Chain):
+    """A convolution whose output is needed as it is, and normalized."""
+
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.conv, self.bn = L.Convolution2D(3, 4, 3), L.BatchNormalization(4)
+
+    def forward(self, x):
+        h = self.conv(x)
+        return h, self.bn(h)
+
+
+class Chain(chainer.Chain):
+    """A chain of one function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def check(chain):
+    """Compare the chain with its file, at a size that was not traced."""
+    fill_link(chain)
+    (part,) = parts_of(chain, sizes=((18, 23), (29, 32))).values()
+    proto = dense_graph(part, array_names(chain)).model("chain", {})
+    onnx.checker.check_model(proto, full_check=True)
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    x = seeded_input(3, 3, 21, 26)
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        expected = part.function(chainer.Variable(x))
+    for name, y in zip(expected, session.run(None, {"x": x}), strict=True):
+        assert y.shape == expected[name].shape
+        assert difference(y, expected[name].array) < 1e-5
+    return proto
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions(name):
+    check(Chain(FUNCTIONS[name]))
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_links(name):
+    check(LINKS[name]())
+
+
+def test_normalization_stays_where_the_convolution_is_needed_as_it_is():
+    kinds = [node.op_type for node in check(_Branches()).graph.node]
+    assert kinds.count("Conv") == kinds.count("BatchNormalization") == 1
+
+
+def flipped(x):
+    return F.flip(x, 2)
+
+
+#: What cannot be written, and the sentence.
+REFUSED = {
+    "unknown": (flipped, "there is no translation to ONNX of the function Flip"),
+    "array": (lambda x: x + x.array.mean(), "value of AddConstant depends on the size of the image"),
+    "detached": (lambda x: x + chainer.Variable(x.array * 2), "computed outside of functions"),
+    "depends on size": (lambda x: F.relu(x) if x.shape[2] > 20 else x, "functions that are called depend on the size"),
+    "size from nowhere": (lambda x: resize_bilinear(x, (x.shape[2] + 5, 9)), "the size .* follows from that of the"),
+    "shape from nowhere": (lambda x: F.reshape(x, (x.shape[2], x.shape[0], -1)), "the shape .* follows from the size"),
+    "no variable": (lambda x: x.array, "output y is a ndarray, not a Variable"),
+    "pooling by index": (lambda x: F.max_pooling_2d(x, 2, cover_all=False)[[0]], "indexing with more than whole"),
+    "training": (lambda x: F.batch_normalization(x, *np.ones((2, 3), "f")), "belongs to training"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_translation_is_named(name):
+    function, sentence = REFUSED[name]
+    with pytest.raises(ExportError, match=sentence):
+        check(Chain(function))
+
+
+def test_a_function_that_nothing_needs_is_no_obstacle():
+    def function(x):
+        flipped(x)
+        return F.relu(x)
+
+    assert [node.op_type for node in check(Chain(function)).graph.node] == ["Relu", "Identity"]
