@@ -123,7 +123,12 @@ def _cudnn() -> str:
 
     if cuda.cudnn_enabled:
         return str(cuda.cudnn.cudnn.getVersion())
-    return "none: Chainer convolves by matrix multiplication on a GPU, slower (CuPy 14 has no cuDNN; CuPy 13 has)"
+    from chainfpn.functions.kernels import cudnn_graph, gpu_convolution
+
+    problem = gpu_convolution.cudnn_problem() if cuda.available else "CuPy can use no GPU"
+    if problem:
+        return f"none: a GPU convolves by matrix multiplication, slower ({problem})"
+    return f"{cudnn_graph.version()} by its graph API, for chainfpn's convolutions (CuPy has none)"
 
 
 def _first_line(command: list[str]) -> str:

@@ -1,9 +1,9 @@
-"""Two-dimensional convolution that is fast on the CPU."""
+"""Two-dimensional convolution that is fast on the CPU, and on a GPU whose CuPy has no cuDNN."""
 
 import chainer
 import chainer.functions as F
 import numpy as np
-from chainer.backends import intel64
+from chainer.backends import cuda, intel64
 from chainer.functions.connection import convolution_2d as chainers
 
 from chainfpn._typing import Array, Size, Variable
@@ -26,10 +26,12 @@ class Convolution2DFunction(chainers.Convolution2DFunction):
         """Convolve, and add the bias in place."""
         self.retain_inputs((0, 1))
         x, W = inputs[:2]
-        y = kernels.forward(x, W, self.geometry)
+        y = _kernels_for(x).forward(x, W, self.geometry)
         if len(inputs) == 3:
             y += inputs[2][:, None, None]
         return (y,)
+
+    forward_gpu = forward_cpu
 
     def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
         """Return the gradients of the inputs ``indexes``."""
@@ -56,12 +58,22 @@ class ConvolutionGradient(chainer.FunctionNode):
         self.retain_inputs((0, 1))
         a, gy = inputs
         if self.name == "x":
-            return (kernels.input_gradient(gy, a, self.shape, self.geometry),)
-        return (kernels.weight_gradient(a, gy, self.shape, self.dtype, self.geometry),)
+            return (_kernels_for(gy).input_gradient(gy, a, self.shape, self.geometry),)
+        return (_kernels_for(gy).weight_gradient(a, gy, self.shape, self.dtype, self.geometry),)
+
+    forward_gpu = forward_cpu
 
     def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
         """Differentiate once more."""
         return _differentiate(self, self.name, grad_outputs[0], indexes)
+
+
+def _kernels_for(x):
+    if isinstance(x, np.ndarray):
+        return kernels
+    from chainfpn.functions.kernels import gpu_convolution
+
+    return gpu_convolution
 
 
 def _differentiate(node, name, gradient, indexes):
@@ -81,6 +93,13 @@ def _differentiate(node, name, gradient, indexes):
     return tuple(gradients)
 
 
+def _is_ours(arrays):
+    """Return whether Chainer's convolution is the slower one for these arrays."""
+    if all(isinstance(a, np.ndarray) for a in arrays):
+        return not intel64.should_use_ideep(">=auto")
+    return all(isinstance(a, cuda.ndarray) for a in arrays) and not chainer.should_use_cudnn(">=auto")
+
+
 def convolution_2d(
     x: Variable,
     W: Variable,
@@ -91,9 +110,10 @@ def convolution_2d(
     dilate: int | Size = 1,
     groups: int = 1,
 ) -> Variable:
-    """Convolve as ``chainer.functions.convolution_2d`` does, faster on NumPy arrays.
+    """Convolve as ``chainer.functions.convolution_2d`` does, faster on NumPy arrays, and on CuPy's without cuDNN.
 
-    Other arrays, and NumPy's where iDeep is switched on, go to Chainer's function.
+    CuPy 14 has no cuDNN: the graph API of cuDNN 9 computes there, where the library is found, else matrix products.
+    Arrays of a CuPy that has it, ChainerX's, and NumPy's where iDeep is switched on go to Chainer's function.
 
     Args:
         x (Variable or array): float16/32/64, (B, C, H, W). float16 is computed in float32.
@@ -122,7 +142,7 @@ def convolution_2d(
         raise InvalidArgument("convolution_2d", "groups", f"> 0 and divide W's {len(W)} output channels", groups)
     inputs = (x, W) if b is None else (x, W, b)
     arrays = [a.array if isinstance(a, chainer.Variable) else a for a in inputs]
-    if intel64.should_use_ideep(">=auto") or not all(isinstance(a, np.ndarray) for a in arrays):
+    if not _is_ours(arrays):
         return F.convolution_2d(x, W, b, stride, pad, dilate=dilate, groups=groups)
     stride = check_outsize("convolution_2d", stride, "stride")
     pad = check_outsize("convolution_2d", pad, "pad", least=0)

@@ -121,6 +121,10 @@ _RUNTIME = {
 }  # fmt: skip
 
 
+def _no_cublas():
+    raise RuntimeError("no cuBLAS: a stand-in on the CPU")
+
+
 def _empty_pinned(shape, dtype=float, order="C"):
     return np.empty(shape, dtype, order)
 
@@ -131,7 +135,7 @@ _MODULES = {
     "cupy._util": {"PerformanceWarning": UserWarning},
     "cupy.cuda": {
         "Device": Device, "Event": Event, "Stream": Stream, "MemoryPointer": object,
-        "get_current_stream": lambda: Stream.null,
+        "get_current_stream": lambda: Stream.null, "get_cublas_handle": _no_cublas,
     },
     "cupy.cuda.cublas": {},
     "cupy.cuda.runtime": _RUNTIME,

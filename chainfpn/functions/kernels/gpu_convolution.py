@@ -1,0 +1,176 @@
+"""Two-dimensional convolution and its two gradients on CuPy arrays, where CuPy has no cuDNN.
+
+cuDNN's graph API computes what it can. The rest is matrix products of images as they lie in memory, so that every
+result is C-contiguous and a 1x1 convolution lays out no columns; they run on NumPy arrays as well.
+"""
+
+import functools
+import math
+import os
+import warnings
+
+import chainer
+import numpy as np
+from chainer.backends import cuda
+from chainer.utils import conv
+
+from chainfpn._typing import Array
+from chainfpn.functions.kernels import cudnn_graph
+from chainfpn.functions.kernels.convolution import Geometry
+
+#: Bytes of columns laid out at a time, unless one image needs more.
+COLUMN_BYTES = 256 << 20
+#: Plans kept: one for each shape, dtype and kind.
+MAX_PLANS = 4096
+#: The order of a plan's arrays.
+ARRAYS = ("W", "x", "y")
+#: Convolutions that cuDNN failed at.
+_failed: set[tuple] = set()
+
+
+def forward(x: Array, W: Array, geometry: Geometry) -> Array:
+    """Convolve (B, C, H, W) with (O, C / groups, kh, kw) to (B, O, outh, outw), of the dtype of x."""
+    shape = (len(x), len(W), *geometry.outsize(x.shape, W.shape[2:]))
+    y = _by_cudnn("y", {"W": W, "x": x}, shape, x.dtype, geometry)
+    if y is not None:
+        return y
+    weights = _weights(W, geometry.groups)
+    blocks = _blocks(x.shape, W.shape, shape, x.itemsize)
+    parts = [_product(weights, _columns(x[images], W.shape[2:], geometry)) for images in blocks]
+    return _join(parts).reshape(shape).astype(x.dtype, copy=False)
+
+
+def input_gradient(gy: Array, W: Array, x_shape: tuple, geometry: Geometry) -> Array:
+    """Run the transpose of ``forward`` in x: gradients (B, O, outh, outw) to ``x_shape``."""
+    gx = _by_cudnn("x", {"W": W, "y": gy}, x_shape, gy.dtype, geometry)
+    if gx is not None:
+        return gx
+    weights = _weights(W, geometry.groups).swapaxes(-1, -2)
+    gradients = _by_group(cuda.get_array_module(gy).ascontiguousarray(gy), geometry.groups)
+    parts = []
+    for images in _blocks(x_shape, W.shape, gy.shape, gy.itemsize):
+        columns = _product(weights, gradients[images])  # (B, groups, C / groups * kh * kw, outh * outw)
+        columns = columns.reshape(len(columns), x_shape[1], *W.shape[2:], *gy.shape[2:])
+        parts.append(_add_up(columns, x_shape[2:], geometry))
+    return _join(parts).astype(gy.dtype, copy=False)
+
+
+def weight_gradient(x: Array, gy: Array, W_shape: tuple, W_dtype: np.dtype, geometry: Geometry) -> Array:
+    """Run the transpose of ``forward`` in W: gradients (B, O, outh, outw) to ``W_shape``."""
+    gW = _by_cudnn("W", {"x": x, "y": gy}, W_shape, W_dtype, geometry)
+    if gW is not None:
+        return gW
+    gradients = _by_group(cuda.get_array_module(gy).ascontiguousarray(gy), geometry.groups)
+    parts = []
+    for images in _blocks(x.shape, W_shape, gy.shape, x.itemsize):
+        columns = _columns(x[images], W_shape[2:], geometry)
+        parts.append(_product(gradients[images], columns.swapaxes(-1, -2)))
+    gW = _join(parts)
+    return (gW[0] if len(gW) == 1 else gW.sum(axis=0)).reshape(W_shape).astype(W_dtype, copy=False)
+
+
+@functools.cache
+def cudnn_problem() -> str:
+    """Return why cuDNN's graph API does not compute here, or nothing if it does."""
+    try:
+        cudnn_graph.library()
+        cuda.cupy.cuda.get_cublas_handle()  # loads cuBLAS, which cuDNN needs
+        shapes = ((1, 1, 3, 3), (1, 1, 4, 4), (1, 1, 4, 4))
+        geometry = Geometry((1, 1), (1, 1), (1, 1), 1)
+        _plan("y", shapes, "float32", geometry, cuda.cupy.cuda.Device().id, cudnn_graph.ALIGNMENT, False, False)
+    except RuntimeError as error:  # cuDNN's and CuPy's
+        return str(error)
+    return ""
+
+
+def _by_cudnn(name, inputs, shape, dtype, geometry):
+    """Return the array ``name`` of the convolution, computed from the two others by cuDNN; None where it cannot."""
+    xp = cuda.get_array_module(*inputs.values())
+    dtypes = {str(a.dtype) for a in inputs.values()} | {str(dtype)}
+    empty = 0 in shape or any(a.size == 0 for a in inputs.values())
+    if xp is np or empty or len(dtypes) > 1 or not dtypes <= set(cudnn_graph.DTYPES):
+        return None
+    if chainer.config.use_cudnn == "never" or cudnn_problem():
+        return None
+    arrays = {name: xp.empty(shape, dtype), **{n: xp.ascontiguousarray(a) for n, a in inputs.items()}}
+    pointers = tuple(arrays[n].data.ptr for n in ARRAYS)
+    alignment = math.gcd(cudnn_graph.ALIGNMENT, *pointers)
+    shapes = tuple(arrays[n].shape for n in ARRAYS)
+    rules = os.environ.get("CUPY_TF32") == "1", bool(chainer.config.cudnn_deterministic)
+    key = (name, shapes, dtypes.pop(), geometry, arrays[name].device.id, alignment, *rules)
+    if key in _failed:
+        return None
+    try:
+        plan = _plan(*key)
+        workspace = xp.cuda.alloc(plan.workspace)  # the pool gives it to nobody before the stream is past it
+        plan.run(_handle(key[4]), pointers, workspace.ptr)
+    except cudnn_graph.CudnnError as error:
+        _failed.add(key)
+        warnings.warn(f"convolution_2d: matrix products replace cuDNN for {key}: {error}", RuntimeWarning, stacklevel=2)
+        return None
+    return arrays[name]
+
+
+@functools.lru_cache(MAX_PLANS)
+def _plan(name, shapes, dtype, geometry, device, alignment, tf32, deterministic):
+    rules = {"alignment": alignment, "tf32": tf32, "deterministic": deterministic}
+    return cudnn_graph.build(name, shapes, dtype, geometry, _handle(device), **rules)
+
+
+def _handle(device):
+    return cudnn_graph.handle(device, cuda.cupy.cuda.get_current_stream().ptr)
+
+
+def _is_pixelwise(ksize, geometry):
+    """Return whether each output pixel is made of one input pixel."""
+    return tuple(ksize) == (1, 1) and geometry.pad == (0, 0)
+
+
+def _columns(x, ksize, geometry):
+    """Lay out the windows: (B, groups, C / groups * kh * kw, outh * outw), the images themselves where they will do."""
+    sy, sx = geometry.stride
+    if _is_pixelwise(ksize, geometry):
+        columns = cuda.get_array_module(x).ascontiguousarray(x[:, :, ::sy, ::sx])
+    else:
+        dy, dx = geometry.dilate
+        columns = conv.im2col(x, *ksize, sy, sx, *geometry.pad, dy=dy, dx=dx)
+    return _by_group(columns, geometry.groups)
+
+
+def _add_up(columns, size, geometry):
+    """Add the gradients of windows, (B, C, kh, kw, outh, outw), to the pixels under them: (B, C, H, W)."""
+    (sy, sx), (dy, dx), ksize = geometry.stride, geometry.dilate, columns.shape[2:4]
+    if not _is_pixelwise(ksize, geometry):
+        return conv.col2im(columns, sy, sx, *geometry.pad, *size, dy=dy, dx=dx)
+    if geometry.stride == (1, 1):
+        return columns[:, :, 0, 0]
+    gx = cuda.get_array_module(columns).zeros((*columns.shape[:2], *size), columns.dtype)
+    gx[:, :, ::sy, ::sx] = columns[:, :, 0, 0]
+    return gx
+
+
+def _product(a, b):
+    """Multiply stacks of matrices; one pair of them, which is what one image makes, without the stack."""
+    if a.shape[:-2] in ((1,), (1, 1)) and b.shape[:-2] in ((1,), (1, 1)):
+        return a[(0,) * (a.ndim - 2)].dot(b[(0,) * (b.ndim - 2)])[None, None]
+    return cuda.get_array_module(a).matmul(a, b)
+
+
+def _blocks(x_shape, W_shape, y_shape, itemsize):
+    """Cut the batch so that the columns of a block are not too many."""
+    image = x_shape[1] * math.prod(W_shape[2:]) * math.prod(y_shape[2:]) * itemsize
+    step = max(1, COLUMN_BYTES // max(1, image))
+    return [slice(begin, begin + step) for begin in range(0, max(1, x_shape[0]), step)]
+
+
+def _join(parts):
+    return parts[0] if len(parts) == 1 else cuda.get_array_module(*parts).concatenate(parts)
+
+
+def _by_group(a, groups):
+    """Merge the channels of a group with their taps, and rows with columns: (B, groups, C / groups * taps, pixels)."""
+    return a.reshape(len(a), groups, math.prod(a.shape[1:-2]) // groups, math.prod(a.shape[-2:]))
+
+
+def _weights(W, groups):
+    return W.reshape(groups, len(W) // groups, math.prod(W.shape[1:]))

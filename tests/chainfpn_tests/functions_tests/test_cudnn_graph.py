@@ -1,0 +1,210 @@
+"""What cuDNN is asked for and which of its engines is taken, by a library that only notes what it is told."""
+
+import dataclasses
+import gc
+from collections.abc import Sequence
+
+import pytest
+
+from chainfpn.functions.kernels import cudnn_graph
+from chainfpn.functions.kernels.convolution import Geometry
+
+GEOMETRY = Geometry((2, 1), (3, 0), (1, 4), 2)
+SHAPES = ((6, 2, 3, 5), (1, 4, 9, 20), (1, 6, 7, 4))
+HANDLE = 7
+NOT_SUPPORTED = 3000
+
+
+@dataclasses.dataclass
+class Engine:
+    name: str = ""
+    notes: Sequence[int] = ()
+    behavior: Sequence[int] = ()
+    workspace: int = 0
+    fails: bool = False
+
+
+class Library:
+    """cuDNN with these engines, by mode of heuristics, which computes nothing."""
+
+    def __init__(self, best, last=()):
+        self.engines = dict(zip(cudnn_graph.HEURISTICS, (best, last), strict=True))
+        self.alive, self.finalized, self.executed = {}, [], []
+
+    def cudnnGetErrorString(self, status):
+        return b"CUDNN_STATUS_NOT_SUPPORTED"
+
+    def cudnnGetLastErrorString(self, buffer, size):
+        buffer.value = b"for a\n reason"
+
+    def cudnnBackendCreateDescriptor(self, kind, pointer):
+        pointer._obj.value = 1000 + len(self.alive) + len(self.finalized)
+        while pointer._obj.value in self.alive:
+            pointer._obj.value += 1
+        self.alive[pointer._obj.value] = {"kind": kind}
+        return 0
+
+    def cudnnBackendDestroyDescriptor(self, pointer):
+        del self.alive[pointer]
+        return 0
+
+    def cudnnBackendSetAttribute(self, pointer, number, kind, count, values):
+        assert count == len(values)
+        self.alive[pointer][number] = [self.alive.get(v, v) if kind == 15 else v for v in values]
+        return 0
+
+    def cudnnBackendFinalize(self, pointer):
+        self.finalized.append(self.alive[pointer])
+        return NOT_SUPPORTED if self._engine(self.alive[pointer]).fails else 0
+
+    def cudnnBackendGetAttribute(self, pointer, number, kind, most, count, values):
+        descriptor = self.alive[pointer]
+        if number in (cudnn_graph.HEUR_RESULTS, cudnn_graph.CONFIG_ENGINE):
+            is_mode = number == cudnn_graph.HEUR_RESULTS
+            found = self.engines[descriptor[cudnn_graph.HEUR_MODE_ASKED][0]] if is_mode else [descriptor["engine"]]
+            for into, engine in zip(values or (), found, strict=values is not None):
+                self.alive[into]["engine"] = engine
+        else:
+            engine = self._engine(descriptor)
+            lists = {
+                cudnn_graph.ENGINE_NOTES: engine.notes,
+                cudnn_graph.ENGINE_BEHAVIOR: engine.behavior,
+                cudnn_graph.PLAN_WORKSPACE: [engine.workspace],
+            }
+            found = lists[number]
+            values[: len(found)] = found
+        count._obj.value = len(found)
+        return 0 if found or number != cudnn_graph.HEUR_RESULTS else NOT_SUPPORTED
+
+    def cudnnBackendExecute(self, handle, plan, pack):
+        self.executed.append((handle, self._engine(self.alive[plan]).name, self.alive[pack]))
+        return NOT_SUPPORTED if handle != HANDLE else 0
+
+    def _engine(self, descriptor):
+        (config,) = descriptor.get(cudnn_graph.PLAN_CONFIG, [descriptor])
+        return config.get("engine", Engine())
+
+    def made(self, kind):
+        return [d for d in self.finalized if d["kind"] == kind]
+
+
+@pytest.fixture
+def install(monkeypatch):
+    """Give a function that puts a library with these engines in the place of cuDNN."""
+
+    def install(*engines):
+        library = Library(*engines)
+        monkeypatch.setattr(cudnn_graph, "library", lambda: library)
+        return library
+
+    return install
+
+
+def build(name="y", dtype="float32", *, alignment=16, tf32=False, deterministic=False):
+    rules = {"alignment": alignment, "tf32": tf32, "deterministic": deterministic}
+    return cudnn_graph.build(name, SHAPES, dtype, GEOMETRY, HANDLE, **rules)
+
+
+@pytest.mark.parametrize(("name", "kind", "first"), [("y", 10, 700), ("x", 12, 706), ("W", 11, 712)])
+@pytest.mark.parametrize(("dtype", "number", "compute"), [("float16", 2, 0), ("float32", 0, 0), ("float64", 1, 1)])
+def test_the_graph_is_the_convolution(install, name, kind, first, dtype, number, compute):
+    library = install([Engine()])
+    build(name, dtype, alignment=8)
+    tensors = library.made(cudnn_graph.TENSOR)
+    assert [d[cudnn_graph.TENSOR_DIMS] for d in tensors] == [list(shape) for shape in SHAPES]
+    assert [d[cudnn_graph.TENSOR_STRIDES] for d in tensors] == [[30, 15, 5, 1], [720, 180, 20, 1], [168, 28, 4, 1]]
+    assert [d[cudnn_graph.TENSOR_ID] for d in tensors] == [[1], [2], [3]]
+    assert all(d[cudnn_graph.TENSOR_DTYPE] == [number] and d[cudnn_graph.TENSOR_ALIGNMENT] == [8] for d in tensors)
+    (convolution,) = library.made(cudnn_graph.CONVOLUTION)
+    assert convolution == {
+        "kind": cudnn_graph.CONVOLUTION, 100: [compute], 101: [1], 102: [1, 4], 103: [2, 1],
+        104: [3, 0], 105: [3, 0], 106: [2],
+    }  # fmt: skip
+    (operation,) = library.made(kind)
+    assert [operation[first + i] for i in range(6)] == [[1], [0], [convolution], *([t] for t in tensors)]
+    (graph,) = library.made(cudnn_graph.GRAPH)
+    assert graph[cudnn_graph.GRAPH_HANDLE] == [HANDLE]
+    assert graph[cudnn_graph.GRAPH_OPERATIONS] == [operation]
+
+
+TENSOR_CORE = Engine("tensor core", [cudnn_graph.TENSOR_CORE])
+ATOMICS = Engine("atomics", [cudnn_graph.NONDETERMINISTIC])
+HALVES = Engine("halves", [cudnn_graph.DOWN_CONVERT_INPUTS])
+HALF_SUMS = Engine("half sums", [cudnn_graph.REDUCED_PRECISION_REDUCTION])
+COMPILED = Engine("compiled", behavior=[cudnn_graph.RUNTIME_COMPILATION])
+LARGE = Engine("large", workspace=cudnn_graph.WORKSPACE_BYTES + 1)
+FAILING = Engine("failing", fails=True)
+PLAIN = Engine("plain", workspace=cudnn_graph.WORKSPACE_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("engines", "options", "expected"),
+    [
+        ([TENSOR_CORE, PLAIN], {}, "plain"),
+        ([TENSOR_CORE, PLAIN], {"tf32": True}, "tensor core"),
+        ([TENSOR_CORE, PLAIN], {"dtype": "float16"}, "tensor core"),
+        ([TENSOR_CORE, PLAIN], {"dtype": "float64"}, "tensor core"),
+        ([ATOMICS, PLAIN], {}, "atomics"),
+        ([ATOMICS, PLAIN], {"deterministic": True}, "plain"),
+        ([HALVES, HALF_SUMS, PLAIN], {"tf32": True}, "plain"),
+        ([HALF_SUMS, PLAIN], {"dtype": "float16"}, "plain"),
+        ([COMPILED, LARGE, FAILING, PLAIN], {}, "plain"),
+    ],
+)
+def test_the_first_engine_that_keeps_to_the_rules_is_taken(install, engines, options, expected):
+    library = install(engines)
+    build(**options).run(HANDLE, (16, 32, 48), 64)
+    assert [name for _, name, _ in library.executed] == [expected]
+
+
+@pytest.mark.parametrize("best", [[], [TENSOR_CORE, FAILING]])
+def test_engines_that_always_work_come_last(install, best):
+    library = install(best, [PLAIN])
+    build().run(HANDLE, (16, 32, 48), 64)
+    assert [name for _, name, _ in library.executed] == ["plain"]
+
+
+@pytest.mark.parametrize(
+    ("engines", "message"),
+    [
+        ([], "no engine keeps to the rules"),
+        ([ATOMICS], "no engine keeps to the rules"),
+        ([FAILING], "cudnnBackendFinalize: CUDNN_STATUS_NOT_SUPPORTED for a reason"),
+    ],
+)
+def test_where_no_engine_will_do_the_reason_is_said(install, engines, message):
+    install(engines)
+    with pytest.raises(cudnn_graph.CudnnError, match=message):
+        build(deterministic=True)
+
+
+def test_a_run_binds_the_addresses_once(install):
+    library = install([PLAIN])
+    plan = build()
+    for _ in range(2):
+        plan.run(HANDLE, (16, 32, 48), 64)
+    plan.run(HANDLE, (16, 32, 80), 64)
+    packs = [pack for _, _, pack in library.executed]
+    assert [pack[cudnn_graph.PACK_POINTERS] for pack in packs] == [[16, 32, 48], [16, 32, 48], [16, 32, 80]]
+    assert all(p[cudnn_graph.PACK_IDS] == [1, 2, 3] and p[cudnn_graph.PACK_WORKSPACE] == [64] for p in packs)
+    assert packs[0] is packs[1]
+    for address in range(3 * cudnn_graph.MAX_PACKS):
+        plan.run(HANDLE, (16, 32, address), 64)
+    assert len(library.alive) < 2 * cudnn_graph.MAX_PACKS
+    with pytest.raises(cudnn_graph.CudnnError, match="cudnnBackendExecute"):
+        plan.run(HANDLE + 1, (16, 32, 48), 64)
+
+
+def test_descriptors_go_with_their_plan(install):
+    library = install([TENSOR_CORE, PLAIN])
+    plan = build()
+    plan.run(HANDLE, (16, 32, 48), 64)
+    assert library.alive
+    del plan
+    gc.collect()
+    assert not library.alive
+
+
+def test_a_library_that_is_not_there_is_named():
+    with pytest.raises(cudnn_graph.CudnnError, match=r"libcudnn\.so\.0: cannot open shared object file"):
+        cudnn_graph._load("libcudnn.so.0")
