@@ -14,7 +14,7 @@ import numpy as np
 from chainer.utils.conv import get_conv_outsize
 
 from chainfpn._typing import Array, Size
-from chainfpn.functions.kernels import compute_dtype
+from chainfpn.functions.kernels import compute_dtype, threads
 
 #: Bytes of columns made at a time: enough work for a product on several threads, and few enough to stay in the cache.
 BLOCK_BYTES = 8 << 20
@@ -78,8 +78,14 @@ def forward(x: Array, W: Array, geometry: Geometry) -> Array:
     outh, outw = geometry.outsize(x.shape, W.shape[2:])
     y = np.empty((len(x), geometry.groups, len(W) // geometry.groups, outh * outw), dtype)
     weights = _by_group(W.astype(dtype, copy=False), geometry.groups)
-    for image, pixels, columns in _blocks(x.astype(dtype, copy=False), W.shape[2:], geometry):
-        np.matmul(weights, columns, out=y[image, :, :, pixels])
+
+    def multiply(columns: Array, image: int, pixels: slice) -> None:
+        alone = len(x) == 1 and columns.shape[2] == y.shape[3]  # threads without a block share the output channels
+        n_blocks = weights.nbytes / BLOCK_BYTES if alone else 0
+        shares = [(slice(*channels),) for channels in threads.cut(y.shape[2], min(n_blocks, 2))]
+        threads.run(lambda o: np.matmul(weights[:, o], columns, out=y[image, :, o, pixels]), shares)
+
+    _for_blocks(multiply, x.astype(dtype, copy=False), W.shape[2:], geometry)
     return y.reshape(len(x), len(W), outh, outw).astype(x.dtype, copy=False)
 
 
@@ -90,10 +96,11 @@ def weight_gradient(x: Array, gy: Array, W_shape: tuple, W_dtype: np.dtype, geom
     if winograd is not None:
         return winograd.weight_gradient(_prepare(x), _prepare(gy), geometry.pad).astype(W_dtype, copy=False)
     gy = _by_group(gy.astype(dtype, copy=False), geometry.groups, axis=1)
-    gW = None
-    for image, pixels, columns in _blocks(x.astype(dtype, copy=False), W_shape[2:], geometry):
-        part = np.matmul(gy[image, :, :, pixels], columns.swapaxes(1, 2))
-        gW = part if gW is None else np.add(gW, part, out=gW)
+
+    def multiply(columns: Array, image: int, pixels: slice) -> Array:
+        return np.matmul(gy[image, :, :, pixels], columns.swapaxes(1, 2))
+
+    gW = _for_blocks(multiply, x.astype(dtype, copy=False), W_shape[2:], geometry, add_up=True)
     if gW is None:
         gW = np.zeros(W_shape, dtype)
     return gW.reshape(W_shape).astype(W_dtype, copy=False)
@@ -114,72 +121,86 @@ def input_gradient(gy: Array, W: Array, x_shape: tuple, geometry: Geometry) -> A
 
 
 def _scatter(gy, W, x_shape, geometry):
-    """Add the gradient of every window to the pixels under it."""
+    """Add the gradient of every window to the pixels under it; threads share the images and channels."""
     dtype = compute_dtype(gy.dtype)
     (sy, sx), (ph, pw), (dy, dx), groups = geometry
     n_images, n_channels, height, width = x_shape
     outh, outw = gy.shape[2:]
     kh, kw = W.shape[2:]
-    weights = _by_group(W.astype(dtype, copy=False), groups).swapaxes(1, 2)
+    weights = _by_group(W.astype(dtype, copy=False), groups, keep=True)  # (groups, O / groups, C / groups, kh, kw)
     gradients = _by_group(gy.astype(dtype, copy=False), groups, axis=1)
-    gx = np.zeros((n_images, n_channels, height + 2 * ph, width + 2 * pw), dtype)
-    for image in range(n_images):
-        for begin, end in _row_ranges(outh, n_channels * kh * kw * outw * dtype.itemsize):
-            columns = np.matmul(weights, gradients[image, :, :, begin * outw : end * outw])
-            columns = columns.reshape(n_channels, kh, kw, end - begin, outw)
-            for i in range(kh):
-                for j in range(kw):
-                    rows = slice(begin * sy + i * dy, (end - 1) * sy + i * dy + 1, sy)
-                    gx[image, :, rows, j * dx : (outw - 1) * sx + j * dx + 1 : sx] += columns[:, i, j]
+    gx = np.zeros((n_images, groups, n_channels // groups, height + 2 * ph, width + 2 * pw), dtype)
+
+    n_blocks = n_channels * kh * kw * outh * outw * dtype.itemsize / BLOCK_BYTES
+    parts = [slice(*bounds) for bounds in threads.cut(n_channels // groups, min(n_blocks, 2))]
+
+    def multiply(image: int, channels: slice) -> None:
+        mine = weights[:, :, channels].reshape(groups, weights.shape[1], -1).swapaxes(1, 2)
+        for begin, end in threads.cut(outh, n_blocks / len(parts)):
+            columns = np.matmul(mine, gradients[image, :, :, begin * outw : end * outw])
+            columns = columns.reshape(groups, -1, kh, kw, end - begin, outw)
+            for i, j in np.ndindex(kh, kw):
+                rows = slice(begin * sy + i * dy, (end - 1) * sy + i * dy + 1, sy)
+                gx[image, :, channels, rows, j * dx : (outw - 1) * sx + j * dx + 1 : sx] += columns[:, :, i, j]
+
+    threads.run(multiply, list(itertools.product(range(n_images), parts)))
+    gx = gx.reshape(n_images, n_channels, *gx.shape[3:])
     return gx[:, :, ph : ph + height, pw : pw + width].astype(gy.dtype, copy=False)
 
 
-def _blocks(x, ksize, geometry):
-    """Lay out the windows as columns, some output rows at a time.
+def _for_blocks(multiply, x, ksize, geometry, add_up=False):
+    """Lay out the windows as columns, some output rows at a time, and hand them to a product; threads share the blocks.
 
     Args:
+        multiply (callable): Takes (groups, C / groups * kh * kw, pixels), the image, and the slice of output pixels.
         x (array): (B, C, H, W).
         ksize (tuple): Taps of a window, rows and columns.
         geometry (Geometry): Stride, padding, dilation, groups.
-
-    Yields:
-        tuple: Image, slice of its output pixels, and (groups, C / groups * kh * kw, pixels), overwritten by the next.
+        add_up (bool): Return the sum of what it returns, added in a fixed order.
     """
-    (sy, sx), (ph, pw), (dy, dx), groups = geometry
-    n_images, n_channels, height, width = x.shape
-    kh, kw = ksize
-    if tuple(ksize) == geometry.stride == (1, 1) and geometry.pad == (0, 0):
-        for image in range(n_images):
-            yield image, slice(None), np.ascontiguousarray(x[image]).reshape(groups, n_channels // groups, -1)
-        return
+    n_images, n_channels = x.shape[:2]
     outh, outw = geometry.outsize(x.shape, ksize)
-    padded = np.zeros((n_channels, height + 2 * ph, width + 2 * pw), x.dtype) if ph or pw else None
-    ranges = _row_ranges(outh, n_channels * kh * kw * outw * x.dtype.itemsize)
-    buffer = np.empty(n_channels * kh * kw * outw * max(end - begin for begin, end in ranges), x.dtype)
-    for image in range(n_images):
-        source = x[image]
-        if padded is not None:
-            padded[:, ph : ph + height, pw : pw + width] = source
-            source = padded
-        for begin, end in ranges:
-            shape = (n_channels, kh, kw, end - begin, outw)
-            columns = buffer[: math.prod(shape)].reshape(shape)
-            for i in range(kh):
-                rows = slice(begin * sy + i * dy, (end - 1) * sy + i * dy + 1, sy)
-                for j in range(kw):
-                    columns[:, i, j] = source[:, rows, j * dx : (outw - 1) * sx + j * dx + 1 : sx]
-            yield image, slice(begin * outw, end * outw), columns.reshape(groups, -1, (end - begin) * outw)
+    as_it_is = tuple(ksize) == geometry.stride == (1, 1) and geometry.pad == (0, 0)
+    row_numbers = n_channels * math.prod(ksize) * outw
+    ranges = threads.cut(outh, outh * row_numbers * x.itemsize / BLOCK_BYTES)
+    size = 0 if as_it_is else row_numbers * max(end - begin for begin, end in ranges)
+
+    def work(buffer: Array, image: int, rows: tuple[int, int]) -> Array:
+        begin, end = rows
+        columns = x[image, :, begin:end]
+        if not as_it_is:
+            columns = buffer[: row_numbers * (end - begin)].reshape(n_channels, *ksize, end - begin, outw)
+            _lay_out(x[image], begin, geometry, columns)
+        pixels = slice(begin * outw, end * outw)
+        return multiply(columns.reshape(geometry.groups, -1, pixels.stop - pixels.start), image, pixels)
+
+    blocks = list(itertools.product(range(n_images), ranges))
+    return (threads.add_up if add_up else threads.run)(work, blocks, lambda: np.empty(size, x.dtype))
+
+
+def _lay_out(source, begin, geometry, columns):
+    """Copy the windows of output rows from ``begin`` on, (C, H, W) to (C, kh, kw, rows, outw), zeros around it."""
+    (sy, sx), (ph, pw), (dy, dx), _ = geometry
+    kh, kw, n_rows, outw = columns.shape[1:]
+    for i in range(kh):
+        rows, from_rows = _inside(n_rows, begin * sy + i * dy - ph, sy, source.shape[1])
+        for j in range(kw):
+            across, from_columns = _inside(outw, j * dx - pw, sx, source.shape[2])
+            target = columns[:, i, j]
+            target[:, : rows.start] = target[:, rows.stop :] = 0
+            target[:, rows, : across.start] = target[:, rows, across.stop :] = 0
+            target[:, rows, across] = source[:, from_rows, from_columns]
+
+
+def _inside(n, first, step, size):
+    """Return which of ``first + k * step``, k < n, lie in an axis of this size: a slice of k, and one of the axis."""
+    begin = min(max(0, -(first // step)), n)
+    end = max(begin, min(n, -((first - size) // step)))
+    return slice(begin, end), slice(first + begin * step, max(first + (end - 1) * step + 1, 0), step)
 
 
 def _prepare(a):
     return np.ascontiguousarray(a, compute_dtype(a.dtype))
-
-
-def _row_ranges(n_rows, row_bytes):
-    """Cut rows into ranges of about ``BLOCK_BYTES``, as equal as can be."""
-    n_blocks = min(-(-n_rows * row_bytes // BLOCK_BYTES), n_rows)
-    bounds = np.linspace(0, n_rows, n_blocks + 1).astype(int).tolist()
-    return list(itertools.pairwise(bounds))
 
 
 def _by_group(a, groups, *, axis=0, keep=False):

@@ -9,11 +9,10 @@ from functools import partial
 import numpy as np
 
 from chainfpn._typing import Array
-from chainfpn.functions.kernels import geometry, numba_align, numba_max, numba_ps
+from chainfpn.functions.kernels import geometry, numba_align, numba_max, numba_ps, threads
 from chainfpn.functions.kernels.numba_common import LANES
 from chainfpn.functions.kernels.numba_match import match
 from chainfpn.functions.kernels.numba_nms import nms
-from chainfpn.functions.kernels.threads import n_threads, run
 
 __all__ = ["match", "nms"]
 
@@ -58,14 +57,14 @@ def _run_blocks(kernel, maps, roi_indices, bound, *args, chunked):
     """
     n_images, n_channels = maps.shape[:2]
     firsts = range(0, n_channels, LANES)
-    n_chunks = -(-n_threads() // max(n_images * len(firsts), 1)) if chunked else 1
+    n_chunks = -(-threads.N_THREADS // max(n_images * len(firsts), 1)) if chunked else 1
     tasks = []
     for image, members in enumerate(_members(roi_indices, n_images)):
         for part in np.array_split(members, n_chunks):
             if part.size or not chunked:
                 window = bound(part)
                 tasks += [(maps[image], first, window, part, *args) for first in firsts]
-    run(kernel, tasks)
+    threads.run(kernel, tasks)
 
 
 def _run_align(kernel, maps, p, bins, *, chunked):
@@ -77,7 +76,9 @@ def _run_align(kernel, maps, p, bins, *, chunked):
 def _run_bin_rows(kernel, maps, p, where, bins):
     """Call ``kernel(map, row of bins, members, where, bins)`` for all images and rows of bins."""
     images = enumerate(_members(p.roi_indices, len(maps)))
-    run(kernel, [(maps[image], i, members, where, bins) for image, members in images for i in range(p.outsize[0])])
+    threads.run(
+        kernel, [(maps[image], i, members, where, bins) for image, members in images for i in range(p.outsize[0])]
+    )
 
 
 def _ps_bins(x, p):
@@ -168,5 +169,5 @@ def scatter(gy: Array, argmax: Array, roi_indices: Array, x_shape: tuple) -> Arr
     """
     gx = np.zeros(x_shape, gy.dtype)
     arrays, n_channels = (_flat(gy), _flat(argmax), roi_indices), x_shape[1]
-    run(numba_max.scatter, [(*arrays, c, min(c + 4, n_channels), _flat(gx)) for c in range(0, n_channels, 4)])
+    threads.run(numba_max.scatter, [(*arrays, c, min(c + 4, n_channels), _flat(gx)) for c in range(0, n_channels, 4)])
     return gx

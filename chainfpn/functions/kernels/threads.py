@@ -1,43 +1,139 @@
-"""Threads for kernels that release the GIL."""
+"""One level of threads: ours share out blocks of work, and a matrix product stays on the thread that asks for it.
 
+The threads of a BLAS spin while they wait for each other, and wait for whichever thread the system holds up; two
+products at a time, on a thread each, do neither.
+"""
+
+import contextlib
+import functools
+import itertools
+import math
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
-import numba
+import numpy as np
+import threadpoolctl
+
+from chainfpn._typing import Array
 
 
-def n_threads() -> int:
-    """Return how many threads to use: NUMBA_NUM_THREADS, by default the cores this process may run on.
+def _n_cores():
+    """Count the cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    Numba's own threads, which do not survive a fork, are never started.
+
+#: How many threads to use. Numba's own, which do not survive a fork, are never started.
+N_THREADS = int(os.environ.get("NUMBA_NUM_THREADS") or _n_cores())
+
+
+def run(kernel: Callable, tasks: list[tuple], local: Callable[[], Any] | None = None) -> None:
+    """Call ``kernel(*task)`` for each task on several threads, which take them in turn; raise the first error.
+
+    Args:
+        kernel (callable): Releases the GIL.
+        tasks (list of tuple): Its arguments.
+        local (callable or None): Makes what each thread keeps for itself, a buffer say: the first argument.
     """
-    return numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-
-
-def run(kernel: Callable, tasks: list[tuple]) -> None:
-    """Call ``kernel(*task)`` for each task on several threads, which take them in turn; raise the first error."""
-    n_workers = min(n_threads(), len(tasks))
-    if n_workers <= 1:
-        for task in tasks:
-            kernel(*task)
-        return
     errors: list[BaseException] = []
     queue = iter(tasks)
 
-    def work():
+    def work() -> None:
+        own = () if local is None else (local(),)
         for task in queue:  # threads may share the iterator of a list: under the GIL each task is given once
             if errors:
                 return
             try:
-                kernel(*task)
+                kernel(*own, *task)
             except BaseException as error:
                 errors.append(error)
 
-    threads = [threading.Thread(target=work) for _ in range(n_workers - 1)]
-    for thread in threads:
-        thread.start()
-    work()
-    for thread in threads:
-        thread.join()
+    threads = [threading.Thread(target=work) for _ in range(min(N_THREADS, len(tasks)) - 1)]
+    with _blas().on_one_thread():
+        for thread in threads:
+            thread.start()
+        work()
+        for thread in threads:
+            thread.join()
     if errors:
         raise errors[0]
+
+
+def add_up(kernel: Callable, tasks: list[tuple], local: Callable[[], Any]) -> Array:
+    """Return the sum of ``kernel(own, *task)`` over tasks, added in their order however many threads there are.
+
+    Args:
+        kernel (callable): Returns an array, which may be overwritten by the next call on the same thread.
+        tasks (list of tuple): Its arguments.
+        local (callable): Makes what each thread keeps for itself.
+    """
+    turn, n_done, total = threading.Condition(), 0, None
+
+    def work(own: Any, k: int, *task: Any) -> None:
+        nonlocal n_done, total
+        part = None
+        try:
+            part = kernel(own, *task)
+        finally:
+            with turn:
+                turn.wait_for(lambda: n_done == k)
+                if part is not None:
+                    total = part.copy() if total is None else np.add(total, part, out=total)
+                n_done += 1
+                turn.notify_all()
+
+    run(work, [(k, *task) for k, task in enumerate(tasks)], local)
+    return total
+
+
+def cut(n: int, n_blocks: float) -> list[tuple[int, int]]:
+    """Cut rows into ranges that threads share, the same however many threads there are.
+
+    Args:
+        n (int): Rows.
+        n_blocks (float): Ranges that would each fit into the cache; below a quarter there is too little to share.
+
+    Returns:
+        list of (int, int): First row of each range, and last exclusive; an even number of them, or a multiple of four.
+    """
+    few = 1 if n_blocks < 1 / 4 else 2 if n_blocks <= 2 else 4
+    parts = max(1, min(few * math.ceil(n_blocks / few), n))
+    return list(itertools.pairwise(np.linspace(0, n, parts + 1).astype(int).tolist()))
+
+
+class _Blas:
+    """The matrix products of NumPy, whose threads are switched off while anyone asks for it."""
+
+    def __init__(self) -> None:
+        self.n_inside, self.lock, self.limit = 0, threading.Lock(), None
+        self.controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
+
+    @contextlib.contextmanager
+    def on_one_thread(self) -> Iterator[None]:
+        """Let products inside run on one thread each."""
+        with self.lock:
+            self.n_inside += 1
+            if self.n_inside == 1:
+                self.limit = self.controller.limit(limits=1)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.n_inside -= 1
+                self._restore()
+
+    def _restore(self):
+        if self.n_inside == 0 and self.limit is not None:
+            self.limit.restore_original_limits()
+            self.limit = None
+
+    def _forget(self):
+        """Be as new in a process that was forked while threads were at work."""
+        self.n_inside, self.lock = 0, threading.Lock()
+        self._restore()
+
+
+_blas = functools.cache(_Blas)

@@ -74,15 +74,17 @@ def input_gradient(gy: Array, W: Array, pad: Size) -> Array:
 def weight_gradient(x: Array, gy: Array, pad: Size) -> Array:
     """Run the transpose of ``forward`` in W: (B, C, H, W) and (B, O, outh, outw) to (O, C, 3, 3)."""
     n_in, n_out = x.shape[1], gy.shape[1]
-    sums: Array = None
-    for image, n_columns, tile_rows, buffer in _blocks(len(x), gy.shape[2:], n_in + n_out):
+    n_columns, blocks, size = _blocks(len(x), gy.shape[2:], n_in + n_out)
+
+    def multiply(own: tuple[Array, Array], image: int, tile_rows: tuple[int, int]) -> Array:
+        buffer, part = own
         tiles, gradients = _share(buffer, (n_in, n_out), n_columns, tile_rows)
-        inputs = [(x[image], channels, tile_rows, pad, n_columns, tiles) for channels in _shares(n_in)]
-        threads.run(numba_winograd.transform_inputs, inputs)
-        outputs = [(gy[image], channels, tile_rows, n_columns, gradients) for channels in _shares(n_out)]
-        threads.run(numba_winograd.transform_gradients, outputs)
-        part = np.matmul(_flat(gradients), _flat(tiles).swapaxes(1, 2))  # (36, O, C)
-        sums = part if sums is None else np.add(sums, part, out=sums)
+        numba_winograd.transform_inputs(x[image], (0, n_in), tile_rows, pad, n_columns, tiles)
+        numba_winograd.transform_gradients(gy[image], (0, n_out), tile_rows, n_columns, gradients)
+        return np.matmul(_flat(gradients), _flat(tiles).swapaxes(1, 2), out=part)
+
+    shape = (36, n_out, n_in)
+    sums = threads.add_up(multiply, blocks, lambda: (np.empty(size, np.float32), np.empty(shape, np.float32)))
     return np.ascontiguousarray((_WEIGHTS.T @ sums.reshape(36, -1)).T).reshape(n_out, n_in, 3, 3)
 
 
@@ -90,31 +92,30 @@ def _convolve(x, weights, pad):
     """Convolve with transformed weights, (36, O, C)."""
     n_out, n_in = weights.shape[1:]
     y = np.empty((len(x), n_out, *(size + 2 * p - 2 for size, p in zip(x.shape[2:], pad, strict=True))), np.float32)
-    for image, n_columns, tile_rows, buffer in _blocks(len(x), y.shape[2:], n_in + n_out):
+    n_columns, blocks, size = _blocks(len(x), y.shape[2:], n_in + n_out)
+
+    def multiply(buffer: Array, image: int, tile_rows: tuple[int, int]) -> None:
         tiles, products = _share(buffer, (n_in, n_out), n_columns, tile_rows)
-        inputs = [(x[image], channels, tile_rows, pad, n_columns, tiles) for channels in _shares(n_in)]
-        threads.run(numba_winograd.transform_inputs, inputs)
+        numba_winograd.transform_inputs(x[image], (0, n_in), tile_rows, pad, n_columns, tiles)
         np.matmul(weights, _flat(tiles), out=_flat(products))
-        outputs = [(products, channels, tile_rows, n_columns, y[image]) for channels in _shares(n_out)]
-        threads.run(numba_winograd.transform_products, outputs)
+        numba_winograd.transform_products(products, (0, n_out), tile_rows, n_columns, y[image])
+
+    threads.run(multiply, blocks, lambda: np.empty(size, np.float32))
     return y
 
 
 def _blocks(n_images, outsize, n_channels):
-    """Go through the rows of tiles of all images, as many at a time as fit into ``BLOCK_BYTES``.
+    """Cut the rows of tiles of all images into blocks of at most ``BLOCK_BYTES``, and as many as keep threads busy.
 
-    Yields:
-        tuple: Image, tiles in a row, first row of tiles and last exclusive, and a buffer for (36, n_channels,
-        tiles) numbers, overwritten by the next.
+    Returns:
+        tuple: Tiles in a row; a list of images with their first row of tiles and last exclusive; how many numbers the
+        transformed tiles of a block are at most.
     """
     n_rows, n_columns = (-(-size // 4) for size in outsize)
     row_numbers = 36 * n_channels * n_columns
-    n_blocks = min(-(-n_rows * row_numbers * 4 // BLOCK_BYTES), n_rows)
-    bounds = np.linspace(0, n_rows, n_blocks + 1).astype(int)
-    buffer = np.empty(row_numbers * int(np.diff(bounds).max()), np.float32)
-    for image in range(n_images):
-        for tile_rows in itertools.pairwise(bounds.tolist()):
-            yield image, n_columns, tile_rows, buffer
+    ranges = threads.cut(n_rows, n_rows * row_numbers * 4 / BLOCK_BYTES)
+    longest = max(end - begin for begin, end in ranges)
+    return n_columns, list(itertools.product(range(n_images), ranges)), row_numbers * longest
 
 
 def _share(buffer, n_channels, n_columns, tile_rows):
@@ -122,12 +123,6 @@ def _share(buffer, n_channels, n_columns, tile_rows):
     n_tiles = n_columns * (tile_rows[1] - tile_rows[0])
     bounds = [0, *itertools.accumulate(36 * n * n_tiles for n in n_channels)]
     return [buffer[a:b].reshape(6, 6, -1, n_tiles) for a, b in itertools.pairwise(bounds)]
-
-
-def _shares(n_channels):
-    """Split channels into a range for each thread."""
-    bounds = np.linspace(0, n_channels, threads.n_threads() + 1).astype(int).tolist()
-    return [(a, b) for a, b in itertools.pairwise(bounds) if a < b]
 
 
 def _flat(tiles):

@@ -106,10 +106,10 @@ def test_winograd_is_taken_where_it_can_be_and_pays(monkeypatch):
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_winograd_does_not_depend_on_the_number_of_threads(monkeypatch, threads):
-    numba = pytest.importorskip("numba")
+    pytest.importorskip("numba")
     arrays = case_arrays("3x3, Winograd", np.float32)
     expected = with_gradients(convolution_2d, arrays, {"pad": 1})
-    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", threads)
+    monkeypatch.setattr("chainfpn.functions.kernels.threads.N_THREADS", threads)
     for mine, reference in zip(with_gradients(convolution_2d, arrays, {"pad": 1}), expected, strict=True):
         np.testing.assert_array_equal(mine, reference)
 

@@ -1,0 +1,92 @@
+"""Our threads: blocks shared out, sums in a fixed order, products that keep to the thread they are on."""
+
+import functools
+import os
+import time
+
+import numpy as np
+import pytest
+import threadpoolctl
+
+from chainfpn.functions.kernels import threads
+
+
+def n_blas_threads():
+    return [library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+
+
+def test_an_error_in_a_worker_reaches_the_caller():
+    def fail(task):
+        raise ValueError(f"task {task}")
+
+    with pytest.raises(ValueError, match="task"):
+        threads.run(fail, [(k,) for k in range(8)])
+
+
+def test_sums_are_added_in_order_whoever_is_first(monkeypatch):
+    monkeypatch.setattr(threads, "N_THREADS", 4)
+    values = np.float32([1e8, 1, -1e8, 3, 1e8, 7, -1e8])
+    busy = iter([0.02, 0, 0.01, 0, 0.02, 0, 0])
+
+    def kernel(own, k):
+        own[0] = values[k]
+        time.sleep(next(busy))
+        return own
+
+    total = threads.add_up(kernel, [(k,) for k in range(len(values))], lambda: np.empty(1, np.float32))
+    assert total == functools.reduce(np.add, values)
+
+
+def test_an_error_in_a_sum_reaches_the_caller(monkeypatch):
+    monkeypatch.setattr(threads, "N_THREADS", 3)
+
+    def kernel(own, k):
+        if k == 2:
+            raise ValueError("two")
+        return own
+
+    with pytest.raises(ValueError, match="two"):
+        threads.add_up(kernel, [(k,) for k in range(9)], lambda: np.zeros(1))
+
+
+def test_products_have_their_threads_back_afterwards():
+    def n_blas_threads():
+        return [library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+
+    before, inside = n_blas_threads(), []
+
+    def kernel(k):
+        inside.append(n_blas_threads())
+        raise ValueError(k)
+
+    with pytest.raises(ValueError, match="0"):
+        threads.run(kernel, [(0,)])
+    assert n_blas_threads() == before
+    assert inside == [[1] * len(before)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_while_others_multiply_has_all_threads():
+    before = n_blas_threads()
+    answers = []
+
+    def kernel():
+        child = os.fork()
+        if child == 0:
+            os._exit(n_blas_threads() != before)
+        answers.append(os.waitpid(child, 0)[1])
+
+    threads.run(kernel, [()])
+    assert answers == [0]
+
+
+@pytest.mark.parametrize(
+    ("n", "n_blocks", "n_ranges"), [(7, 0, 1), (7, 0.2, 1), (7, 0.3, 2), (50, 2.5, 4), (50, 9, 12), (3, 99, 3)]
+)
+def test_ranges_are_equal_and_depend_on_the_work_alone(n, n_blocks, n_ranges):
+    ranges = threads.cut(n, n_blocks)
+    assert len(ranges) == n_ranges
+    assert [k for begin, end in ranges for k in range(begin, end)] == list(range(n))
+    sizes = [end - begin for begin, end in ranges]
+    assert max(sizes) - min(sizes) <= 1
