@@ -2,10 +2,11 @@
 
 The windows of a few output rows are laid out as the columns of a matrix that stays in the cache, and the product with
 the weights is written where the result belongs: no array is transposed or copied afterwards. Large 3x3 convolutions in
-float32 go to ``winograd``. float16 is computed in float32.
+float32 go to ``winograd``, channels on their own to ``numba_depthwise``. float16 is computed in float32.
 """
 
 import functools
+import importlib
 import itertools
 import math
 from typing import NamedTuple
@@ -40,13 +41,21 @@ class Geometry(NamedTuple):
 @functools.cache
 def _winograd():
     """Import Winograd's algorithm on first use; None where Numba is not installed or cannot be imported."""
+    return _compiled("winograd")
+
+
+def _compiled(name):
     try:
         import numba  # noqa: F401
     except ImportError:
         return None
-    from chainfpn.functions.kernels import winograd
+    return importlib.import_module(f"chainfpn.functions.kernels.{name}")
 
-    return winograd
+
+def _depthwise_for(x_shape, W_shape, geometry, of_weights=False):
+    """Return the compiled kernels for channels on their own where they are faster, otherwise None."""
+    alone = geometry.groups == x_shape[1] > 1 and math.prod(W_shape[2:]) > 1
+    return _compiled("numba_depthwise") if alone and not (of_weights and geometry.stride[1] > 1) else None
 
 
 def _winograd_for(dtype, x_shape, W_shape, geometry, of_weights=False):
@@ -76,6 +85,9 @@ def forward(x: Array, W: Array, geometry: Geometry) -> Array:
     if winograd is not None:
         return winograd.forward(_prepare(x), _prepare(W), geometry.pad).astype(x.dtype, copy=False)
     outh, outw = geometry.outsize(x.shape, W.shape[2:])
+    if depthwise := _depthwise_for(x.shape, W.shape, geometry):
+        y_shape = len(x), len(W), outh, outw
+        return depthwise.forward(_prepare(x), _prepare(W), y_shape, geometry).astype(x.dtype, copy=False)
     y = np.empty((len(x), geometry.groups, len(W) // geometry.groups, outh * outw), dtype)
     weights = _by_group(W.astype(dtype, copy=False), geometry.groups)
 
@@ -95,6 +107,8 @@ def weight_gradient(x: Array, gy: Array, W_shape: tuple, W_dtype: np.dtype, geom
     winograd = _winograd_for(dtype, x.shape, W_shape, geometry, of_weights=True)
     if winograd is not None:
         return winograd.weight_gradient(_prepare(x), _prepare(gy), geometry.pad).astype(W_dtype, copy=False)
+    if depthwise := _depthwise_for(x.shape, W_shape, geometry, of_weights=True):
+        return depthwise.weight_gradient(_prepare(x), _prepare(gy), W_shape, geometry).astype(W_dtype, copy=False)
     gy = _by_group(gy.astype(dtype, copy=False), geometry.groups, axis=1)
 
     def multiply(columns: Array, image: int, pixels: slice) -> Array:
@@ -111,6 +125,8 @@ def input_gradient(gy: Array, W: Array, x_shape: tuple, geometry: Geometry) -> A
     winograd = _winograd_for(compute_dtype(gy.dtype), x_shape, W.shape, geometry)
     if winograd is not None:
         return winograd.input_gradient(_prepare(gy), _prepare(W), geometry.pad).astype(gy.dtype, copy=False)
+    if depthwise := _depthwise_for(x_shape, W.shape, geometry):
+        return depthwise.input_gradient(_prepare(gy), _prepare(W), x_shape, geometry).astype(gy.dtype, copy=False)
     kernel = np.array(W.shape[2:])
     border = np.array(geometry.dilate) * (kernel - 1) - geometry.pad
     if geometry.stride == (1, 1) and border.min() >= 0:

@@ -35,6 +35,7 @@ CASES = {
     "grouped 1x1": ((2, 6, 4, 5), (9, 1, 1), {"groups": 3}),
     "depthwise": ((2, 6, 9, 8), (6, 3, 3), {"pad": 1, "groups": 6}),
     "depthwise, stride 2": ((2, 6, 9, 8), (6, 5, 5), {"stride": 2, "pad": 2, "groups": 6}),
+    "depthwise, uneven": ((1, 5, 9, 12), (5, 3, 2), {"stride": (1, 3), "pad": (2, 0), "dilate": (2, 1), "groups": 5}),
     "depthwise, two each": ((1, 4, 6, 6), (8, 3, 3), {"pad": 1, "groups": 4}),
 }
 TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5, np.float16: 5e-3}
@@ -124,10 +125,14 @@ def test_winograd_loses_little_precision():
     assert np.sqrt(np.mean((y - exact) ** 2)) < 2e-6 * exact.std()
 
 
-def test_without_numba_the_direct_convolution_is_taken(monkeypatch):
+@pytest.mark.parametrize("name", ["3x3, Winograd", "depthwise, stride 2"])
+def test_without_numba_the_direct_convolution_is_taken(name, monkeypatch):
     monkeypatch.setattr(kernels, "_winograd", lambda: None)
-    x, W, b = case_arrays("3x3, Winograd", np.float32)
-    np.testing.assert_allclose(convolution_2d(x, W, b, pad=1).array, F.convolution_2d(x, W, b, pad=1).array, atol=1e-4)
+    monkeypatch.setattr(kernels, "_compiled", lambda module: None)
+    arrays, options = case_arrays(name, np.float32), CASES[name][2]
+    pairs = (with_gradients(function, arrays, options) for function in (convolution_2d, F.convolution_2d))
+    for mine, reference in zip(*pairs, strict=True):
+        np.testing.assert_allclose(mine, reference, atol=1e-4)
 
 
 def test_arrays_may_have_any_layout():
