@@ -29,6 +29,7 @@ class Geometry(NamedTuple):
     dilate: Size
     groups: int
 
+    @functools.lru_cache(4096)  # noqa: B019  (a tuple)
     def outsize(self, x_shape: tuple, ksize: Size) -> Size:
         """Return the rows and columns of the output."""
         axes = zip(x_shape[2:], ksize, self.stride, self.pad, self.dilate, strict=True)

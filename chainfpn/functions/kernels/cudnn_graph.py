@@ -15,8 +15,8 @@ from typing import Any
 from chainfpn.functions.kernels.convolution import Geometry
 
 LIBRARY = "libcudnn.so.9"
-#: cudnnDataType_t.
-DTYPES = {"float32": 0, "float64": 1, "float16": 2}
+#: cudnnDataType_t by the character of a dtype: float32, float64, float16.
+DTYPES = {"f": 0, "d": 1, "e": 2}
 #: The most memory that a plan may ask for, bytes.
 WORKSPACE_BYTES = 256 << 20
 #: Bytes that addresses are multiples of, where they are; engines want no more.
@@ -112,7 +112,7 @@ def handle(device: int, stream: int) -> int:
 
 
 class Plan:
-    """An execution plan of cuDNN for one of the three arrays of a convolution; see :func:`build`.
+    """An execution plan of cuDNN for one of the three arrays of a convolution; see :func:`plans`.
 
     Attributes:
         workspace (int): Bytes of memory that :meth:`run` needs.
@@ -141,7 +141,7 @@ class Plan:
         _check("cudnnBackendExecute", handle, self._plan.pointer, pack.pointer)
 
 
-def build(
+def plans(
     name: str,
     shapes: tuple[tuple[int, ...], ...],
     dtype: str,
@@ -151,13 +151,13 @@ def build(
     alignment: int,
     tf32: bool,
     deterministic: bool,
-) -> Plan:
-    """Return the first plan of cuDNN's heuristics that keeps to the rules.
+) -> Iterator[Plan]:
+    """Yield the plans of cuDNN's heuristics that keep to the rules, the fastest first as far as cuDNN knows.
 
     Args:
         name (str): The array that is computed: ``"y"``, ``"x"`` (its gradient, from W and that of y) or ``"W"``.
         shapes (tuple of tuples): Of W, x and y, all of them C-contiguous.
-        dtype (str): float16, float32 or float64, of all three. Sums are made in float32, or float64.
+        dtype (str): ``"e"``, ``"f"`` or ``"d"``: float16, 32 or 64, of all three. Sums are made in float32, or float64.
         geometry (Geometry): Stride, padding, dilation, groups.
         handle (int): From :func:`handle`.
         alignment (int): Bytes that the addresses are multiples of.
@@ -169,9 +169,9 @@ def build(
     """
     graph = _graph(name, shapes, dtype, geometry, handle, alignment)
     refused = {DOWN_CONVERT_INPUTS, REDUCED_PRECISION_REDUCTION} | ({NONDETERMINISTIC} if deterministic else set())
-    if dtype == "float32" and not tf32:
+    if dtype == "f" and not tf32:
         refused.add(TENSOR_CORE)
-    reason = "no engine keeps to the rules"
+    reason: str | None = "no engine keeps to the rules"
     for config in _configurations(graph):
         (engine,) = config.get_descriptors(CONFIG_ENGINE, ENGINE, 1)
         compiled = RUNTIME_COMPILATION in engine.get(ENGINE_BEHAVIOR, BEHAVIOR, MAX_NOTES)
@@ -183,8 +183,10 @@ def build(
             reason = str(error)
             continue
         if plan.workspace <= WORKSPACE_BYTES:
-            return plan
-    raise CudnnError(reason)
+            reason = None
+            yield plan
+    if reason:
+        raise CudnnError(reason)
 
 
 class _Descriptor:
@@ -232,10 +234,10 @@ def _graph(name, shapes, dtype, geometry, handle, alignment):
             (TENSOR_STRIDES, INT64, *strides),
         )
         arrays.append(_Descriptor(TENSOR, *attributes))
-    wide = dtype == "float64"
+    wide = dtype == "d"
     convolution = _Descriptor(
         CONVOLUTION,
-        (CONV_COMPUTE, DATA_TYPE, DTYPES["float64" if wide else "float32"]),
+        (CONV_COMPUTE, DATA_TYPE, DTYPES["d" if wide else "f"]),
         (CONV_MODE, CONVOLUTION_MODE, CROSS_CORRELATION),
         (CONV_DIMS, INT64, 2),
         (CONV_DILATIONS, INT64, *geometry.dilate),

@@ -22,8 +22,6 @@ from chainfpn.functions.kernels.convolution import Geometry
 COLUMN_BYTES = 256 << 20
 #: Plans kept: one for each shape, dtype and kind.
 MAX_PLANS = 4096
-#: The order of a plan's arrays.
-ARRAYS = ("W", "x", "y")
 #: Convolutions that cuDNN failed at.
 _failed: set[tuple] = set()
 
@@ -31,7 +29,7 @@ _failed: set[tuple] = set()
 def forward(x: Array, W: Array, geometry: Geometry) -> Array:
     """Convolve (B, C, H, W) with (O, C / groups, kh, kw) to (B, O, outh, outw), of the dtype of x."""
     shape = (len(x), len(W), *geometry.outsize(x.shape, W.shape[2:]))
-    y = _by_cudnn("y", {"W": W, "x": x}, shape, x.dtype, geometry)
+    y = _by_cudnn("y", W, x, None, shape, x.dtype, geometry)
     if y is not None:
         return y
     weights = _weights(W, geometry.groups)
@@ -42,7 +40,7 @@ def forward(x: Array, W: Array, geometry: Geometry) -> Array:
 
 def input_gradient(gy: Array, W: Array, x_shape: tuple, geometry: Geometry) -> Array:
     """Run the transpose of ``forward`` in x: gradients (B, O, outh, outw) to ``x_shape``."""
-    gx = _by_cudnn("x", {"W": W, "y": gy}, x_shape, gy.dtype, geometry)
+    gx = _by_cudnn("x", W, None, gy, x_shape, gy.dtype, geometry)
     if gx is not None:
         return gx
     weights = _weights(W, geometry.groups).swapaxes(-1, -2)
@@ -57,7 +55,7 @@ def input_gradient(gy: Array, W: Array, x_shape: tuple, geometry: Geometry) -> A
 
 def weight_gradient(x: Array, gy: Array, W_shape: tuple, W_dtype: np.dtype, geometry: Geometry) -> Array:
     """Run the transpose of ``forward`` in W: gradients (B, O, outh, outw) to ``W_shape``."""
-    gW = _by_cudnn("W", {"x": x, "y": gy}, W_shape, W_dtype, geometry)
+    gW = _by_cudnn("W", None, x, gy, W_shape, W_dtype, geometry)
     if gW is not None:
         return gW
     gradients = _by_group(cuda.get_array_module(gy).ascontiguousarray(gy), geometry.groups)
@@ -77,44 +75,72 @@ def cudnn_problem() -> str:
         cuda.cupy.cuda.get_cublas_handle()  # loads cuBLAS, which cuDNN needs
         shapes = ((1, 1, 3, 3), (1, 1, 4, 4), (1, 1, 4, 4))
         geometry = Geometry((1, 1), (1, 1), (1, 1), 1)
-        _plan("y", shapes, "float32", geometry, cuda.cupy.cuda.Device().id, cudnn_graph.ALIGNMENT, False, False)
+        _plan("y", shapes, "f", geometry, cuda.cupy.cuda.Device().id, cudnn_graph.ALIGNMENT, False, False, False)
     except RuntimeError as error:  # cuDNN's and CuPy's
         return str(error)
     return ""
 
 
-def _by_cudnn(name, inputs, shape, dtype, geometry):
-    """Return the array ``name`` of the convolution, computed from the two others by cuDNN; None where it cannot."""
-    xp = cuda.get_array_module(*inputs.values())
-    dtypes = {str(a.dtype) for a in inputs.values()} | {str(dtype)}
-    empty = 0 in shape or any(a.size == 0 for a in inputs.values())
-    if xp is np or empty or len(dtypes) > 1 or not dtypes <= set(cudnn_graph.DTYPES):
+def _by_cudnn(name, W, x, y, shape, dtype, geometry):
+    """Return the array ``name`` of the convolution, which is None, from the two others; None where cuDNN cannot."""
+    given = [a for a in (W, x, y) if a is not None]
+    dtypes = {np.dtype(dtype).char, *[a.dtype.char for a in given]}
+    empty = 0 in shape or not all(a.size for a in given)
+    if isinstance(given[0], np.ndarray) or empty or len(dtypes) > 1 or not dtypes <= cudnn_graph.DTYPES.keys():
         return None
-    if chainer.config.use_cudnn == "never" or cudnn_problem():
+    config = chainer.config
+    if config.use_cudnn == "never" or cudnn_problem():
         return None
-    arrays = {name: xp.empty(shape, dtype), **{n: xp.ascontiguousarray(a) for n, a in inputs.items()}}
-    pointers = tuple(arrays[n].data.ptr for n in ARRAYS)
+    xp = cuda.cupy
+    result = xp.empty(shape, dtype)
+    arrays = [result if a is None else xp.ascontiguousarray(a) for a in (W, x, y)]
+    pointers = tuple([a.data.ptr for a in arrays])
+    shapes = tuple([a.shape for a in arrays])
     alignment = math.gcd(cudnn_graph.ALIGNMENT, *pointers)
-    shapes = tuple(arrays[n].shape for n in ARRAYS)
-    rules = os.environ.get("CUPY_TF32") == "1", bool(chainer.config.cudnn_deterministic)
-    key = (name, shapes, dtypes.pop(), geometry, arrays[name].device.id, alignment, *rules)
-    if key in _failed:
+    rules = os.environ.get("CUPY_TF32") == "1", bool(config.cudnn_deterministic), bool(config.autotune)
+    device = result.data.device_id
+    key = (name, shapes, dtypes.pop(), geometry, device, alignment, *rules)
+    if _failed and key in _failed:
         return None
     try:
         plan = _plan(*key)
         workspace = xp.cuda.alloc(plan.workspace)  # the pool gives it to nobody before the stream is past it
-        plan.run(_handle(key[4]), pointers, workspace.ptr)
+        plan.run(_handle(device), pointers, workspace.ptr)
     except cudnn_graph.CudnnError as error:
         _failed.add(key)
         warnings.warn(f"convolution_2d: matrix products replace cuDNN for {key}: {error}", RuntimeWarning, stacklevel=2)
         return None
-    return arrays[name]
+    return result
 
 
 @functools.lru_cache(MAX_PLANS)
-def _plan(name, shapes, dtype, geometry, device, alignment, tf32, deterministic):
+def _plan(name, shapes, dtype, geometry, device, alignment, tf32, deterministic, autotune):
     rules = {"alignment": alignment, "tf32": tf32, "deterministic": deterministic}
-    return cudnn_graph.build(name, shapes, dtype, geometry, _handle(device), **rules)
+    plans = cudnn_graph.plans(name, shapes, dtype, geometry, _handle(device), **rules)
+    return _fastest(plans, shapes, dtype, device) if autotune else next(plans)
+
+
+def _fastest(plans, shapes, dtype, device):
+    """Run each plan, and return the one that takes the least time."""
+    xp = cuda.cupy
+    arrays = [xp.zeros(shape, dtype) for shape in shapes]
+    begin, end = xp.cuda.Event(), xp.cuda.Event()
+
+    def duration(plan):
+        workspace = xp.cuda.alloc(plan.workspace)
+        arguments = _handle(device), tuple(a.data.ptr for a in arrays), workspace.ptr
+        try:
+            plan.run(*arguments)  # the first time loads the kernel
+            begin.record()
+            plan.run(*arguments)
+            plan.run(*arguments)
+        except cudnn_graph.CudnnError:
+            return math.inf
+        end.record()
+        end.synchronize()
+        return xp.cuda.get_elapsed_time(begin, end)
+
+    return min(plans, key=duration)
 
 
 def _handle(device):

@@ -100,13 +100,13 @@ def install(monkeypatch):
     return install
 
 
-def build(name="y", dtype="float32", *, alignment=16, tf32=False, deterministic=False):
+def build(name="y", dtype="f", *, alignment=16, tf32=False, deterministic=False):
     rules = {"alignment": alignment, "tf32": tf32, "deterministic": deterministic}
-    return cudnn_graph.build(name, SHAPES, dtype, GEOMETRY, HANDLE, **rules)
+    return next(cudnn_graph.plans(name, SHAPES, dtype, GEOMETRY, HANDLE, **rules))
 
 
 @pytest.mark.parametrize(("name", "kind", "first"), [("y", 10, 700), ("x", 12, 706), ("W", 11, 712)])
-@pytest.mark.parametrize(("dtype", "number", "compute"), [("float16", 2, 0), ("float32", 0, 0), ("float64", 1, 1)])
+@pytest.mark.parametrize(("dtype", "number", "compute"), [("e", 2, 0), ("f", 0, 0), ("d", 1, 1)])
 def test_the_graph_is_the_convolution(install, name, kind, first, dtype, number, compute):
     library = install([Engine()])
     build(name, dtype, alignment=8)
@@ -142,12 +142,12 @@ PLAIN = Engine("plain", workspace=cudnn_graph.WORKSPACE_BYTES)
     [
         ([TENSOR_CORE, PLAIN], {}, "plain"),
         ([TENSOR_CORE, PLAIN], {"tf32": True}, "tensor core"),
-        ([TENSOR_CORE, PLAIN], {"dtype": "float16"}, "tensor core"),
-        ([TENSOR_CORE, PLAIN], {"dtype": "float64"}, "tensor core"),
+        ([TENSOR_CORE, PLAIN], {"dtype": "e"}, "tensor core"),
+        ([TENSOR_CORE, PLAIN], {"dtype": "d"}, "tensor core"),
         ([ATOMICS, PLAIN], {}, "atomics"),
         ([ATOMICS, PLAIN], {"deterministic": True}, "plain"),
         ([HALVES, HALF_SUMS, PLAIN], {"tf32": True}, "plain"),
-        ([HALF_SUMS, PLAIN], {"dtype": "float16"}, "plain"),
+        ([HALF_SUMS, PLAIN], {"dtype": "e"}, "plain"),
         ([COMPILED, LARGE, FAILING, PLAIN], {}, "plain"),
     ],
 )
@@ -155,6 +155,14 @@ def test_the_first_engine_that_keeps_to_the_rules_is_taken(install, engines, opt
     library = install(engines)
     build(**options).run(HANDLE, (16, 32, 48), 64)
     assert [name for _, name, _ in library.executed] == [expected]
+
+
+def test_every_plan_can_be_tried(install):
+    library = install([ATOMICS, LARGE, FAILING, PLAIN], [HALVES, ATOMICS])
+    rules = {"alignment": 16, "tf32": False, "deterministic": False}
+    for plan in cudnn_graph.plans("W", SHAPES, "f", GEOMETRY, HANDLE, **rules):
+        plan.run(HANDLE, (16, 32, 48), 64)
+    assert [name for _, name, _ in library.executed] == ["atomics", "plain", "atomics"]
 
 
 @pytest.mark.parametrize("best", [[], [TENSOR_CORE, FAILING]])

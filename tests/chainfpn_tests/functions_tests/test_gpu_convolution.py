@@ -1,5 +1,7 @@
 """Every way a GPU convolves against the CPU, and the matrix products on NumPy arrays where there is no GPU."""
 
+import types
+
 import chainer
 import numpy as np
 import pytest
@@ -21,8 +23,8 @@ def way(request, monkeypatch):
         pytest.skip(gpu_convolution.cudnn_problem())
     monkeypatch.setattr(_convolution_2d, "_is_ours", lambda arrays: True)
     used = []
-    build = cudnn_graph.build
-    monkeypatch.setattr(cudnn_graph, "build", lambda *args, **rules: used.append(args) or build(*args, **rules))
+    plans = cudnn_graph.plans
+    monkeypatch.setattr(cudnn_graph, "plans", lambda *args, **rules: used.append(args) or plans(*args, **rules))
     gpu_convolution._plan.cache_clear()
     with chainer.using_config("use_cudnn", "never" if request.param == "matrix products" else "auto"):
         yield cupy
@@ -143,6 +145,49 @@ def test_an_array_that_starts_anywhere(way):
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
+class FakePlan:
+    """Takes so many milliseconds; None is what it fails at."""
+
+    workspace = 0
+
+    def __init__(self, milliseconds):
+        self.milliseconds = milliseconds
+
+    def run(self, handle, pointers, workspace):
+        if self.milliseconds is None:
+            raise cudnn_graph.CudnnError("cannot run")
+        FakePlan.clock += self.milliseconds
+
+
+def test_autotune_takes_the_fastest_plan(monkeypatch):
+    class Event:
+        def record(self):
+            self.time = FakePlan.clock
+
+        def synchronize(self):
+            pass
+
+    def zeros(shape, dtype):
+        return types.SimpleNamespace(data=types.SimpleNamespace(ptr=0))
+
+    gpu = types.SimpleNamespace(
+        Event=Event, alloc=lambda size: types.SimpleNamespace(ptr=0), get_elapsed_time=lambda a, b: b.time - a.time
+    )
+    monkeypatch.setattr(cuda, "cupy", types.SimpleNamespace(zeros=zeros, cuda=gpu), raising=False)
+    monkeypatch.setattr(gpu_convolution, "_handle", lambda device: 0)
+    FakePlan.clock = 0
+    plans = [FakePlan(milliseconds) for milliseconds in (3, None, 2, 5)]
+    assert gpu_convolution._fastest(iter(plans), [(1,)] * 3, "f", 0) is plans[2]
+
+
+@pytest.mark.gpu
+def test_autotune_gives_the_same_result(way):
+    x, W, b = (way.asarray(a) for a in case_arrays("3x3", np.float32))
+    expected = cuda.to_cpu(convolution_2d(x, W, b, pad=1).array)
+    with chainer.using_config("autotune", True):
+        np.testing.assert_allclose(cuda.to_cpu(convolution_2d(x, W, b, pad=1).array), expected, atol=1e-5)
+
+
 @pytest.mark.gpu
 def test_what_cudnn_cannot_do_is_done_by_matrix_products(monkeypatch):
     cupy = pytest.importorskip("cupy")
@@ -153,7 +198,7 @@ def test_what_cudnn_cannot_do_is_done_by_matrix_products(monkeypatch):
     monkeypatch.setattr(gpu_convolution, "cudnn_problem", lambda: "")
     monkeypatch.setattr(gpu_convolution, "_handle", lambda device: 0)
     monkeypatch.setattr(gpu_convolution, "_failed", set())
-    monkeypatch.setattr(cudnn_graph, "build", fail)
+    monkeypatch.setattr(cudnn_graph, "plans", fail)
     gpu_convolution._plan.cache_clear()
     x, W, _ = case_arrays("3x3", np.float32)
     geometry = Geometry((1, 1), (1, 1), (1, 1), 1)
