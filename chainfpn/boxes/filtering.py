@@ -133,7 +133,7 @@ def _suppress(name, bbox, score, label, thresh, limit, *, inclusive=False):
     if not len(bbox):
         return best_first
     if label is None:
-        keep = kernels_for(bbox).nms(bbox[best_first], xp.zeros(len(bbox), np.int64), thresh, limit)
+        keep = kernels_for(bbox).nms(bbox[best_first], None, thresh, limit)
         return best_first[keep]
     by_label = xp.argsort(label[best_first], kind="stable")  # each label's boxes together, best first
     order = best_first[by_label]

@@ -2,17 +2,12 @@
 
 import math
 
-import numpy as np
-from chainer import backend
-
 from chainfpn._typing import Array, Size, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions._arguments import check_map, check_roi_arguments
 from chainfpn.functions._linear_map import LinearMap
 from chainfpn.functions.kernels import kernels_for
-
-#: Keeps a RoI of exactly a level's size on that level.
-LEVEL_EPS = 1e-6
+from chainfpn.functions.kernels.geometry import Pyramid
 
 
 def multi_scale_roi_align(
@@ -35,7 +30,7 @@ def multi_scale_roi_align(
     Args:
         xs (list of Variable): float16/32/64, (B, C, H_l, W_l), finest first, all of one dtype.
         rois (array): float32 or dtype of xs, (R', 4), yxyx, input-image pixels; not differentiated.
-        roi_indices (array): int32, (R',), in [0, B).
+        roi_indices (array): int32, (R',), in [0, B), checked as :func:`roi_align` does.
         outsize (int or pair of ints): Rows and columns of bins.
         image_size (pair of ints or list of pairs): Height and width of the batch, or of each image.
         sampling_ratio (int): Samples per bin and axis; -1 or 0 takes ceil(side of the bin in feature pixels).
@@ -53,6 +48,7 @@ def multi_scale_roi_align(
         Lin et al. 2017 (FPN), equation 1; torchvision 0.14 ``MultiScaleRoIAlign``.
 
     Example:
+        >>> import numpy as np
         >>> xs = [np.full((1, 1, side, side), side, np.float32) for side in (64, 32, 16, 8)]
         >>> rois = np.array([[0, 0, 32, 32], [0, 0, 224, 224]], np.float32)
         >>> multi_scale_roi_align(xs, rois, np.zeros(2, np.int32), 1, (256, 256)).array.ravel()
@@ -69,49 +65,16 @@ def multi_scale_roi_align(
     scales = [_scale(name, x, image_size) for x in xs]
     options: dict = {"sampling_ratio": sampling_ratio, "at_least_one": True}
     p = check_roi_arguments(name, xs[0], rois, roi_indices, outsize, scales[0], **options)
-    first, last = (round(-math.log2(scale)) for scale in (scales[0], scales[-1]))
-    xp = backend.get_array_module(xs[0])
-    levels = assign_levels(p.rois, first, last, canonical_scale, canonical_level)
-    shapes, parts = [x.shape for x in xs], []  # parts: which RoIs each level pools, and how
-    for level, scale in enumerate(scales):
-        (here,) = xp.nonzero(levels == level)
-        parts.append((here, p._replace(rois=p.rois[here], roi_indices=p.roi_indices[here], spatial_scale=scale)))
+    pyramid = Pyramid(tuple(scales), canonical_scale, canonical_level)
+    shapes = [x.shape for x in xs]
 
     def forward(xs):
-        y = xp.empty((len(p.rois), xs[0].shape[1], *p.outsize), xs[0].dtype)
-        for x, (here, part) in zip(xs, parts, strict=True):
-            if len(here):
-                y[here] = kernels_for(x).align_forward(x, part)
-        return (y,)
+        return (kernels_for(xs[0]).pyramid_align_forward(xs, p, pyramid),)
 
     def transpose(gys):
-        (gy,) = gys
-        return tuple(
-            kernels_for(gy).align_backward(gy[here], part, shape)
-            for (here, part), shape in zip(parts, shapes, strict=True)
-        )
+        return tuple(kernels_for(gys[0]).pyramid_align_backward(gys[0], p, pyramid, shapes))
 
     return LinearMap(name, forward, transpose).apply(xs)[0]
-
-
-def assign_levels(rois: Array, first: int, last: int, canonical_scale: float = 224, canonical_level: int = 4) -> Array:
-    """Assign each RoI to a level by its area.
-
-    Args:
-        rois (array): float32 or float64, (R', 4), yxyx.
-        first, last (int): The levels there are; level l has scale 2**-l.
-        canonical_scale (float): Side of a RoI that belongs to ``canonical_level``.
-        canonical_level (int): Its level.
-
-    Returns:
-        array: int64, (R',), 0 for ``first``.
-    """
-    xp = backend.get_array_module(rois)
-    area = (rois[:, 2] - rois[:, 0]) * (rois[:, 3] - rois[:, 1])
-    area = xp.where(area > 0, area, xp.ones_like(area))
-    ratio = xp.sqrt(area) / rois.dtype.type(canonical_scale)
-    level = xp.floor(canonical_level + xp.log2(ratio) + rois.dtype.type(LEVEL_EPS))
-    return xp.clip(level, first, last).astype(np.int64) - first
 
 
 def _scale(name, x, image_size):

@@ -28,7 +28,8 @@ def roi_align(
     Args:
         x (Variable): float16/32/64, (B, C, H, W).
         rois (array): float32 or dtype of x, (R', 4), yxyx, input-image pixels; not differentiated.
-        roi_indices (array): int32, (R',), in [0, B).
+        roi_indices (array): int32, (R',), in [0, B). On a GPU only Chainer's debug mode checks them, for the host would
+            wait for the answer; a RoI of no image gives NaN there, and passes no gradient.
         outsize (int or pair of ints): Rows and columns of bins.
         spatial_scale (float): Feature pixels per image pixel, e.g. 1/16.
         sampling_ratio (int): Samples per bin and axis; -1 or 0 takes ceil(side of the bin in feature pixels).

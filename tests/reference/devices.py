@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chainfpn.functions import kernels
-from chainfpn.functions.kernels import cpu_ops, cuda_ops, numpy_engine
+from chainfpn.functions.kernels import cpu_ops, cuda_launch, cuda_ops, numpy_engine
 from reference.cuda_shim import CudaShim, find_compiler
 
 
@@ -15,12 +15,12 @@ def cuda_shim(tmp_path_factory):
         pytest.skip("no C++ compiler")
     instances = [
         f"{kernel}<{scalar}, {index}>"
-        for kernel in cuda_ops.kernel_names()
-        for scalar in cuda_ops.TYPES.values()
+        for kernel in cuda_launch.kernel_names()
+        for scalar in cuda_launch.TYPES.values()
         for index in ("int", "long long")
         if not (kernel.startswith("nms") and scalar == "half16")
     ]
-    return CudaShim(cuda_ops.source(), instances, tmp_path_factory.mktemp("cuda_shim"))
+    return CudaShim(cuda_launch.source(), instances, tmp_path_factory.mktemp("cuda_shim"))
 
 
 #: Where the CUDA text runs.
@@ -38,6 +38,6 @@ def device(request, monkeypatch):
         monkeypatch.setattr(cpu_ops, "engine", lambda: numpy_engine)
     if request.param == "shim":
         shim = request.getfixturevalue("cuda_shim")
-        monkeypatch.setattr(cuda_ops, "get_kernel", shim.get_kernel)
+        monkeypatch.setattr(cuda_launch, "get_kernel", shim.get_kernel)
         monkeypatch.setattr(kernels, "cpu_ops", cuda_ops)
     return np

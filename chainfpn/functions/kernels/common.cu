@@ -36,6 +36,9 @@ __device__ inline float read(half16 v) { return half_to_float(v.bits); }
 __device__ inline void write(half16* to, float v) { to->bits = float_to_half(v); }
 #endif
 
+// Threads of a block, where no kernel says otherwise.
+#define THREADS 256
+
 // One thread takes the elements i, i + number of threads, ...
 #define EACH(I, i, n)                                                                             \
     I i = (I)blockIdx.x * (I)blockDim.x + (I)threadIdx.x, stride_ = (I)gridDim.x * (I)blockDim.x; \

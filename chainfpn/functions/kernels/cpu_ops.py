@@ -59,6 +59,40 @@ ps_pool_forward, ps_pool_backward = _linear("ps_pool_forward"), _linear("ps_pool
 scatter = _linear("scatter")
 
 
+def pyramid_align_forward(xs: list[Array], p: geometry.RoIs, pyramid: geometry.Pyramid) -> Array:
+    """Run multi_scale_roi_align: roi_align of each RoI on its level.
+
+    Args:
+        xs (list of array): (B, C, H_l, W_l).
+        p (geometry.RoIs): The RoIs; their scale is not used.
+        pyramid (geometry.Pyramid): The levels.
+
+    Returns:
+        array: (R', C, outh, outw).
+    """
+    y = np.empty((len(p.rois), xs[0].shape[1], *p.outsize), xs[0].dtype)
+    for x, (here, part) in zip(xs, _by_level(p, pyramid), strict=True):
+        if len(here):
+            y[here] = align_forward(x, part)
+    return y
+
+
+def pyramid_align_backward(gy: Array, p: geometry.RoIs, pyramid: geometry.Pyramid, shapes: list) -> list[Array]:
+    """Run the transpose of ``pyramid_align_forward``; ``shapes`` are those of its maps, and of the results."""
+    parts = zip(_by_level(p, pyramid), shapes, strict=True)
+    return [align_backward(gy[here], part, shape) for (here, part), shape in parts]
+
+
+def _by_level(p, pyramid):
+    """List which RoIs each level pools, and how."""
+    levels = geometry.assign_levels(p.rois, pyramid)
+    places = [np.flatnonzero(levels == level) for level in range(len(pyramid.scales))]
+    return [
+        (here, p._replace(rois=p.rois[here], roi_indices=p.roi_indices[here], spatial_scale=scale))
+        for here, scale in zip(places, pyramid.scales, strict=True)
+    ]
+
+
 def pool_forward(x: Array, p: geometry.RoIs) -> tuple[Array, Array]:
     """Run roi_pool.
 
@@ -84,19 +118,19 @@ def _max(x, windows, roi_indices, lowest):
     return y.astype(x.dtype, copy=False), argmax
 
 
-def nms(boxes: Array, label: Array, thresh: float, limit: int) -> Array:
+def nms(boxes: Array, label: Array | None, thresh: float, limit: int) -> Array:
     """Keep each box that no earlier kept box of its label overlaps by more than ``thresh``.
 
     Args:
         boxes (array): float, (R, 4), yxyx, in groups of one label, best first in each.
-        label (array): int64, (R,).
+        label (array or None): int64, (R,); None is one label for all.
         thresh (float): The largest IoU allowed.
         limit (int): Boxes to keep at most.
 
     Returns:
         array: bool, (R,).
     """
-    boxes = _prepare(boxes)
+    boxes, label = _prepare(boxes), np.zeros(len(boxes), np.int64) if label is None else label
     return engine().nms(boxes, label, round_down(thresh, boxes.dtype), limit)
 
 

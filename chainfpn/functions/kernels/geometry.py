@@ -6,14 +6,19 @@ defined so: a coordinate beyond ``LIMIT`` feature pixels (infinities too) is mov
 samples and only empty bins.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+from chainer import backend
 
 from chainfpn._typing import Array, Size
 
 #: Feature pixels from the origin beyond which coordinates are clipped: far outside every map, safe in int32.
 LIMIT = 2.0**20
+
+#: Keeps a RoI of exactly a level's size on that level.
+LEVEL_EPS = 1e-6
 
 
 class RoIs(NamedTuple):
@@ -36,6 +41,20 @@ class RoIs(NamedTuple):
     sampling_ratio: int = 0
     half_pixel: bool = False
     at_least_one: bool = False
+
+
+class Pyramid(NamedTuple):
+    """The levels of a feature pyramid, and which of them a RoI belongs to, see ``assign_levels``.
+
+    Attributes:
+        scales (tuple of float): Feature pixels per image pixel of each level.
+        canonical_scale (float): Side in image pixels of a RoI that belongs to ``canonical_level``.
+        canonical_level (int): Its level; level l has scale 2**-l.
+    """
+
+    scales: tuple[float, ...]
+    canonical_scale: float = 224
+    canonical_level: int = 4
 
 
 class SampleGrid(NamedTuple):
@@ -62,6 +81,25 @@ class Windows(NamedTuple):
 
     rows: Array
     columns: Array
+
+
+def assign_levels(rois: Array, pyramid: Pyramid) -> Array:
+    """Assign each RoI to a level by its area.
+
+    Args:
+        rois (array): float32 or float64, (R', 4), yxyx.
+        pyramid (Pyramid): The levels there are.
+
+    Returns:
+        array: int64, (R',), 0 for the first.
+    """
+    xp = backend.get_array_module(rois)
+    first, last = (round(-math.log2(scale)) for scale in (pyramid.scales[0], pyramid.scales[-1]))
+    area = (rois[:, 2] - rois[:, 0]) * (rois[:, 3] - rois[:, 1])
+    area = xp.where(area > 0, area, xp.ones_like(area))
+    ratio = xp.sqrt(area) / rois.dtype.type(pyramid.canonical_scale)
+    level = xp.floor(pyramid.canonical_level + xp.log2(ratio) + rois.dtype.type(LEVEL_EPS))
+    return xp.clip(level - first, 0, min(last - first, len(pyramid.scales) - 1)).astype(np.int64)
 
 
 def _feature_coordinates(p, offset):

@@ -1,43 +1,64 @@
 // ps_roi_align: bin (i, j) of output channel c reads input channel (c * outh + i) * outw + j. "channels" are the output's.
+// A block takes SHARE bins and channels of one RoI.
+
+#define SHARE 512
+
+// Call visit(element of the result, plane of the map, row, column, weight) for each pixel that the block reads.
+template <typename T, typename I, typename Visit, typename Done>
+__device__ inline void ps_visit(I task, const Real<T>* rois, const int* roi_indices, I n_images, I channels, int height,
+                                int width, int outh, int outw, Real<T> scale, Real<T> offset, int at_least_one,
+                                int sampling_ratio, Visit visit, Done done) {
+    __shared__ Taps<Real<T>> taps;
+    const int outsize[2] = {outh, outw};
+    const I n = channels * outh * outw, n_shares = (n + SHARE - 1) / SHARE, r = task / n_shares;
+    const I begin = task % n_shares * SHARE, end = n - begin < SHARE ? n : begin + SHARE, image = roi_indices[r];
+    Axis<Real<T>> axes[2];
+    read_axes(rois, r, scale, offset, at_least_one != 0, sampling_ratio, outsize, axes);
+    const bool is_image = image >= 0 && image < n_images;
+    if (!is_image) axes[0].count = axes[1].count = 0;
+    const bool fit = list_all_taps(axes, outh, outw, height, width, &taps);
+    for (I e = begin + (I)threadIdx.x; e < end; e += (I)blockDim.x) {
+        const int i = (int)(e / outw % outh), j = (int)(e % outw);
+        const I plane = ((is_image ? image : 0) * n + e) * height * width;
+        const auto visit_pixel = [&](int row, int column, Real<T> weight) {
+            visit(r * n + e, plane + (I)row * width + column, weight);
+        };
+        if (fit)
+            visit_taps(taps, i, j, outh, outw, visit_pixel);
+        else
+            visit_bin(axes, i, j, height, width, visit_pixel);
+        done(r * n + e, is_image);
+    }
+    __syncthreads();
+}
 
 template <typename T, typename I>
-__global__ void ps_align_forward(const T* x, const Real<T>* rois, const int* roi_indices, I n_rois, I channels, int height,
-                                 int width, int outh, int outw, Real<T> scale, Real<T> offset, int at_least_one,
-                                 int sampling_ratio, T* y) {
+__global__ void ps_align_forward(const T* x, const Real<T>* rois, const int* roi_indices, I n_images, I n_tasks,
+                                 I channels, int height, int width, int outh, int outw, Real<T> scale, Real<T> offset,
+                                 int at_least_one, int sampling_ratio, T* y) {
     typedef Real<T> R;
-    const int outsize[2] = {outh, outw};
-    const I n_bins = (I)outh * outw, plane = (I)height * width;
-    for (EACH(I, index, n_rois * channels * n_bins)) {
-        const int bin = (int)(index % n_bins);
-        const I c = index / n_bins % channels, r = index / n_bins / channels;
-        const T* from = x + (((I)roi_indices[r] * channels + c) * n_bins + bin) * plane;
-        Axis<R> axes[2];
-        read_axes(rois, r, scale, offset, at_least_one != 0, sampling_ratio, outsize, axes);
+    for (I task = blockIdx.x; task < n_tasks; task += gridDim.x) {
         R sum = 0;
-        visit_bin(axes, bin / outw, bin % outw, height, width,
-                  [&](int row, int column, R weight) { sum += weight * read(from[(I)row * width + column]); });
-        write(y + index, sum);
+        ps_visit<T, I>(
+            task, rois, roi_indices, n_images, channels, height, width, outh, outw, scale, offset, at_least_one,
+            sampling_ratio, [&](I, I pixel, R weight) { sum += weight * read(x[pixel]); },
+            [&](I e, bool is_image) {
+                write(y + e, is_image ? sum : sqrt((R)-1));
+                sum = 0;
+            });
     }
 }
 
 // The transpose by atomic addition; gx is zero on entry.
 template <typename T, typename I>
-__global__ void ps_align_backward(const T* gy, const Real<T>* rois, const int* roi_indices, I n_rois, I channels,
-                                  int height, int width, int outh, int outw, Real<T> scale, Real<T> offset,
+__global__ void ps_align_backward(const T* gy, const Real<T>* rois, const int* roi_indices, I n_images, I n_tasks,
+                                  I channels, int height, int width, int outh, int outw, Real<T> scale, Real<T> offset,
                                   int at_least_one, int sampling_ratio, Real<T>* gx) {
-    typedef Real<T> R;
-    const int outsize[2] = {outh, outw};
-    const I n_bins = (I)outh * outw, plane = (I)height * width;
-    for (EACH(I, index, n_rois * channels * n_bins)) {
-        const int bin = (int)(index % n_bins);
-        const I c = index / n_bins % channels, r = index / n_bins / channels;
-        R* to = gx + (((I)roi_indices[r] * channels + c) * n_bins + bin) * plane;
-        Axis<R> axes[2];
-        read_axes(rois, r, scale, offset, at_least_one != 0, sampling_ratio, outsize, axes);
-        const R g = read(gy[index]);
-        visit_bin(axes, bin / outw, bin % outw, height, width,
-                  [&](int row, int column, R weight) { atomicAdd(to + (I)row * width + column, weight * g); });
-    }
+    for (I task = blockIdx.x; task < n_tasks; task += gridDim.x)
+        ps_visit<T, I>(
+            task, rois, roi_indices, n_images, channels, height, width, outh, outw, scale, offset, at_least_one,
+            sampling_ratio, [&](I e, I pixel, Real<T> weight) { atomicAdd(gx + pixel, weight * read(gy[e])); },
+            [](I, bool) {});
 }
 
 // The transpose without atomics: a thread gathers what one pixel gets from its bin, RoI after RoI; see align_gather.

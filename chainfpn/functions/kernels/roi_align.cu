@@ -1,89 +1,158 @@
-// roi_align. A thread pools one bin of CHANNELS channels; neighbouring threads write neighbouring bins.
+// roi_align on packed maps (pyramid.cu), each RoI on its level. A warp takes a bin, its threads the channels.
+
+// Call visit(bin of the block, pixel, weight) for each pixel that a bin of this warp reads, and done(bin) after it.
+template <typename T, typename I, typename Visit, typename Done>
+__device__ inline void visit_task(const Task<I>& task, const Real<T>* rois, int outh, int outw, Real<T> offset,
+                                  int at_least_one, int sampling_ratio, Visit visit, Done done) {
+    __shared__ Taps<Real<T>> taps;
+    const int outsize[2] = {outh, outw};
+    Axis<Real<T>> axes[2];
+    read_axes(rois, task.r, (Real<T>)task.scale, offset, at_least_one != 0, sampling_ratio, outsize, axes);
+    if (!task.is_image) axes[0].count = axes[1].count = 0;
+    const bool fit = list_all_taps(axes, outh, outw, task.height, task.width, &taps);
+    for (int b = (int)threadIdx.x / LANES; b < task.n_bins; b += (int)blockDim.x / LANES) {
+        const int i = (task.bin + b) / outw, j = (task.bin + b) % outw;
+        const auto visit_pixel = [&](int row, int column, Real<T> weight) {
+            visit(b, (I)row * task.width + column, weight);
+        };
+        if (fit)
+            visit_taps(taps, i, j, outh, outw, visit_pixel);
+        else
+            visit_bin(axes, i, j, task.height, task.width, visit_pixel);
+        done(b);
+    }
+    __syncthreads();
+}
 
 template <typename T, typename I>
-__global__ void align_forward(const T* x, const Real<T>* rois, const int* roi_indices, I n_rois, I channels, int height,
-                              int width, int outh, int outw, Real<T> scale, Real<T> offset, int at_least_one,
-                              int sampling_ratio, T* y) {
+__global__ void align_forward(const T* packed, const double* levels, int n_levels, const Real<T>* rois,
+                              const int* roi_indices, I n_images, I n_tasks, I channels, int outh, int outw,
+                              Real<T> offset, int at_least_one, int sampling_ratio, Real<T> canonical_scale,
+                              Real<T> canonical_level, T* y) {
     typedef Real<T> R;
-    const int outsize[2] = {outh, outw};
-    const I n_bins = (I)outh * outw, n_blocks = (channels + CHANNELS - 1) / CHANNELS, plane = (I)height * width;
-    for (EACH(I, index, n_rois * n_blocks * n_bins)) {
-        const int bin = (int)(index % n_bins);
-        const I first = index / n_bins % n_blocks * CHANNELS, r = index / n_bins / n_blocks;
-        const int n = channels - first < CHANNELS ? (int)(channels - first) : CHANNELS;
-        const T* from = x + ((I)roi_indices[r] * channels + first) * plane;
-        Axis<R> axes[2];
-        read_axes(rois, r, scale, offset, at_least_one != 0, sampling_ratio, outsize, axes);
-        R sum[CHANNELS];
-        for (int c = 0; c < CHANNELS; ++c) sum[c] = 0;
-        visit_bin(axes, bin / outw, bin % outw, height, width, [&](int row, int column, R weight) {
-            for (int c = 0; c < CHANNELS; ++c)
-                if (c < n) sum[c] += weight * read(from[c * plane + (I)row * width + column]);
-        });
-        for (int c = 0; c < CHANNELS; ++c)
-            if (c < n) write(y + (r * channels + first + c) * n_bins + bin, sum[c]);
+    __shared__ R stage[TOGETHER * (BINS + 1)];
+    const int n_bins = outh * outw, lane = (int)threadIdx.x % LANES;
+    for (I index = blockIdx.x; index < n_tasks; index += gridDim.x) {
+        const Task<I> task = read_task(index, levels, n_levels, rois, roi_indices, n_images, channels, n_bins, BINS,
+                                       canonical_scale, canonical_level);
+        const T* from[TOGETHER / LANES];
+        R sum[TOGETHER / LANES];
+        EACH_CHANNEL(k) {
+            const int c = clip(lane + k * LANES, 0, task.n_channels - 1);
+            from[k] = packed + task.first * channels + task.channel + c;
+            sum[k] = 0;
+        }
+        visit_task<T, I>(
+            task, rois, outh, outw, offset, at_least_one, sampling_ratio,
+            [&](int, I pixel, R weight) { EACH_CHANNEL(k) sum[k] += weight * read(from[k][pixel * channels]); },
+            [&](int b) {
+                EACH_CHANNEL(k) {
+                    stage[(lane + k * LANES) * (BINS + 1) + b] = task.is_image ? sum[k] : sqrt((R)-1);
+                    sum[k] = 0;
+                }
+            });
+        each_staged(task, channels, n_bins, BINS, [&](int at, I to) { write(y + to, stage[at]); });
     }
 }
 
 // The transpose by atomic addition: fast, its order of summation varies. gx is zero on entry.
 template <typename T, typename I>
-__global__ void align_backward(const T* gy, const Real<T>* rois, const int* roi_indices, I n_rois, I channels, int height,
-                               int width, int outh, int outw, Real<T> scale, Real<T> offset, int at_least_one,
-                               int sampling_ratio, Real<T>* gx) {
+__global__ void align_backward(const T* gy, const double* levels, int n_levels, const Real<T>* rois,
+                               const int* roi_indices, I n_images, I n_tasks, I channels, int outh, int outw,
+                               Real<T> offset, int at_least_one, int sampling_ratio, Real<T> canonical_scale,
+                               Real<T> canonical_level, Real<T>* packed) {
     typedef Real<T> R;
-    const int outsize[2] = {outh, outw};
-    const I n_bins = (I)outh * outw, n_blocks = (channels + CHANNELS - 1) / CHANNELS, plane = (I)height * width;
-    for (EACH(I, index, n_rois * n_blocks * n_bins)) {
-        const int bin = (int)(index % n_bins);
-        const I first = index / n_bins % n_blocks * CHANNELS, r = index / n_bins / n_blocks;
-        const int n = channels - first < CHANNELS ? (int)(channels - first) : CHANNELS;
-        R* to = gx + ((I)roi_indices[r] * channels + first) * plane;
-        Axis<R> axes[2];
-        read_axes(rois, r, scale, offset, at_least_one != 0, sampling_ratio, outsize, axes);
-        R g[CHANNELS];
-        for (int c = 0; c < CHANNELS; ++c) g[c] = c < n ? read(gy[(r * channels + first + c) * n_bins + bin]) : (R)0;
-        visit_bin(axes, bin / outw, bin % outw, height, width, [&](int row, int column, R weight) {
-            for (int c = 0; c < CHANNELS; ++c)
-                if (c < n) atomicAdd(to + c * plane + (I)row * width + column, weight * g[c]);
-        });
+    __shared__ R stage[TOGETHER * (BINS + 1)];
+    const int n_bins = outh * outw, lane = (int)threadIdx.x % LANES;
+    for (I index = blockIdx.x; index < n_tasks; index += gridDim.x) {
+        const Task<I> task = read_task(index, levels, n_levels, rois, roi_indices, n_images, channels, n_bins, BINS,
+                                       canonical_scale, canonical_level);
+        R* to = packed + task.first * channels + task.channel + lane;
+        each_staged(task, channels, n_bins, BINS, [&](int at, I from) { stage[at] = read(gy[from]); });
+        visit_task<T, I>(
+            task, rois, outh, outw, offset, at_least_one, sampling_ratio,
+            [&](int b, I pixel, R weight) {
+                EACH_CHANNEL(k)
+                if (lane + k * LANES < task.n_channels)
+                    atomicAdd(to + pixel * channels + k * LANES, weight * stage[(lane + k * LANES) * (BINS + 1) + b]);
+            },
+            [](int) {});
     }
 }
 
-// The transpose without atomics: a thread gathers what one pixel of CHANNELS channels gets, RoI after RoI.
-// Image b has the RoIs order[ends[b]] ... order[ends[b + 1] - 1].
+// The transpose without atomics: a block gathers what a tile of pixels of a level gets, RoI after RoI; a warp takes a row,
+// its threads the channels. Image b has the RoIs order[ends[b]] ... order[ends[b + 1] - 1]; gy is (R', bins, C).
+#define SIDE 8
+#define NEAR_BINS 16
+
 template <typename T, typename I>
-__global__ void align_gather(const T* gy, const Real<T>* rois, const int* order, const int* ends, I n_images, I channels,
-                             int height, int width, int outh, int outw, Real<T> scale, Real<T> offset, int at_least_one,
-                             int sampling_ratio, T* gx) {
+__global__ void align_gather(const T* gy, const double* levels, int n_levels, const Real<T>* rois, const int* order,
+                             const int* ends, int level, I n_tasks, I channels, int outh, int outw, Real<T> offset,
+                             int at_least_one, int sampling_ratio, Real<T> canonical_scale, Real<T> canonical_level,
+                             Real<T>* packed) {
     typedef Real<T> R;
-    const int outsize[2] = {outh, outw};
-    const I n_bins = (I)outh * outw, n_blocks = (channels + CHANNELS - 1) / CHANNELS, plane = (I)height * width;
-    for (EACH(I, index, n_images * n_blocks * plane)) {
-        const int column = (int)(index % width), row = (int)(index / width % height);
-        const I first = index / plane % n_blocks * CHANNELS, image = index / plane / n_blocks;
-        const int n = channels - first < CHANNELS ? (int)(channels - first) : CHANNELS;
-        R sum[CHANNELS];
-        for (int c = 0; c < CHANNELS; ++c) sum[c] = 0;
-        for (int k = ends[image]; k < ends[image + 1]; ++k) {
-            const I r = order[k];
-            Axis<R> axes[2];
-            read_axes(rois, r, scale, offset, at_least_one != 0, sampling_ratio, outsize, axes);
-            int i_begin, i_end, j_begin, j_end;
-            bin_range(axes[0], row, height, outh, &i_begin, &i_end);
-            bin_range(axes[1], column, width, outw, &j_begin, &j_end);
-            if (j_begin >= j_end) continue;
-            for (int i = i_begin; i < i_end; ++i) {
-                const R over_rows = line_weight(axes[0], i, row, height);
-                if (over_rows == 0) continue;
-                for (int j = j_begin; j < j_end; ++j) {
-                    const R weight = over_rows * line_weight(axes[1], j, column, width);
-                    if (weight == 0) continue;
-                    for (int c = 0; c < CHANNELS; ++c)
-                        if (c < n) sum[c] += weight * read(gy[(r * channels + first + c) * n_bins + i * outw + j]);
-                }
+    __shared__ R weights[2][NEAR_BINS][SIDE];
+    __shared__ bool hits[THREADS];
+    const Level map = read_level(levels, level);
+    const int outsize[2] = {outh, outw}, extents[2] = {map.height, map.width};
+    const int across = (map.width + SIDE - 1) / SIDE, down = (map.height + SIDE - 1) / SIDE;
+    const int thread = (int)threadIdx.x, lane = thread % LANES, warp = thread / LANES;
+    const I n_blocks = (channels + TOGETHER - 1) / TOGETHER;
+    for (I task = blockIdx.x; task < n_tasks; task += gridDim.x) {
+        const int tile[2] = {(int)(task / across % down) * SIDE, (int)(task % across) * SIDE};
+        const I block = task / across / down % n_blocks * TOGETHER, image = task / across / down / n_blocks;
+        Axis<R> axes[2];
+        int begin[2], end[2];
+        const auto reach = [&](I r) {  // which bins of a RoI reach the tile
+            read_axes(rois, r, (R)map.scale, offset, at_least_one != 0, sampling_ratio, outsize, axes);
+            for (int k = 0; k < 2; ++k)
+                bin_range(axes[k], tile[k], tile[k] + SIDE - 1, extents[k], outsize[k], begin + k, end + k);
+            return axes[0].count > 0 && axes[1].count > 0 && begin[0] < end[0] && begin[1] < end[1];
+        };
+        R sum[SIDE][TOGETHER / LANES];
+        for (int q = 0; q < SIDE; ++q) EACH_CHANNEL(k) sum[q][k] = 0;
+        for (int start = ends[image]; start < ends[image + 1]; start += THREADS) {
+            __syncthreads();
+            const bool is_one = start + thread < ends[image + 1];
+            const I own = is_one ? order[start + thread] : 0;
+            hits[thread] =
+                is_one && find_level(rois + own * 4, levels, n_levels, canonical_scale, canonical_level) == level && reach(own);
+            __syncthreads();
+            for (int m = 0; m < THREADS; ++m) {
+                if (!hits[m]) continue;
+                const I r = order[start + m];
+                reach(r);
+                for (int i = begin[0]; i < end[0]; i += NEAR_BINS)
+                    for (int j = begin[1]; j < end[1]; j += NEAR_BINS) {
+                        const int axis = thread / (NEAR_BINS * SIDE), b = thread / SIDE % NEAR_BINS, line = thread % SIDE;
+                        const int bin = (axis == 0 ? i : j) + b;
+                        __syncthreads();
+                        weights[axis][b][line] = 0;
+                        if (axis == 0 && bin < end[0])
+                            weights[0][b][line] = line_weight(axes[0], bin, tile[0] + line, extents[0]);
+                        if (axis == 1 && bin < end[1])
+                            weights[1][b][line] = line_weight(axes[1], bin, tile[1] + line, extents[1]);
+                        __syncthreads();
+                        for (int v = 0; v < NEAR_BINS && i + v < end[0]; ++v) {
+                            const R over_rows = weights[0][v][warp];
+                            if (over_rows == 0) continue;
+                            for (int w = 0; w < NEAR_BINS && j + w < end[1]; ++w) {
+                                const T* from = gy + ((r * outh + i + v) * outw + j + w) * channels + block;
+                                EACH_CHANNEL(k) {
+                                    const R g = lane + k * LANES < channels - block ? read(from[lane + k * LANES]) : (R)0;
+                                    for (int q = 0; q < SIDE; ++q)
+                                        if (weights[1][w][q] != 0) sum[q][k] += over_rows * weights[1][w][q] * g;
+                                }
+                            }
+                        }
+                    }
             }
         }
-        for (int c = 0; c < CHANNELS; ++c)
-            if (c < n) write(gx + (image * channels + first + c) * plane + (I)row * width + column, sum[c]);
+        const I row = tile[0] + warp;
+        for (int q = 0; q < SIDE; ++q)
+            EACH_CHANNEL(k)
+        if (row < map.height && tile[1] + q < map.width && lane + k * LANES < channels - block)
+            packed[((I)map.first + (image * map.height + row) * map.width + tile[1] + q) * channels + block + lane +
+                   k * LANES] = sum[q][k];
     }
 }

@@ -1,8 +1,5 @@
 // Bilinear samples: sample i of bin b on an axis lies at start + b * size + (i + 0.5) * size / count.
 
-// Channels one thread pools: the samples' places are computed once for all of them.
-#define CHANNELS 8
-
 template <typename R>
 struct Axis {
     R start, size;
@@ -76,13 +73,83 @@ __device__ inline void visit_bin(const Axis<R>* axes, int i, int j, int height, 
     }
 }
 
-// The bins of an axis that can read a line: a range that errs on the wide side.
+// Bilinear interpolation is separable: a bin is the sum over rows of the sums over columns. A tap is a line (row or column)
+// and its weight; samples that share a line share its tap. A block lists the taps of a RoI once, in shared memory.
+#define MOST_TAPS 256
+#define MOST_BINS 128
+
 template <typename R>
-__device__ inline void bin_range(const Axis<R>& axis, int line, int extent, int n_bins, int* begin, int* end) {
+struct Tap {
+    int line;
+    R weight;
+};
+
+template <typename R>
+struct Taps {
+    Tap<R> of[2][MOST_TAPS];
+    int count[2][MOST_BINS];
+};
+
+// Taps there is room for, a bin.
+__device__ inline int tap_room(int n_bins) { return MOST_TAPS / n_bins; }
+
+// Whether the taps of all bins of an axis have room.
+template <typename R>
+__device__ inline bool taps_fit(const Axis<R>& axis, int n_bins, int extent) {
+    if (axis.size < 0 || n_bins > MOST_BINS) return false;
+    const int room = tap_room(n_bins);
+    return axis.count <= room / 2 || extent <= room || (axis.size + 3 <= (R)room && axis.count <= MOST_TAPS);
+}
+
+// List the taps of a bin, ascending.
+template <typename R>
+__device__ inline int list_taps(const Axis<R>& axis, int bin, int extent, Tap<R>* taps) {
+    const R base = axis.start + (R)bin * axis.size, share = (R)1 / (R)axis.count;
+    int begin, end, low, n = 0, last = -1;  // last: the line of the highest tap
+    R upper;
+    sample_range(axis, base, (R)-1, (R)extent, &begin, &end);
+    for (int i = begin; i < end; ++i) {
+        if (!place_sample(axis, base, i, extent, &low, &upper)) continue;
+        if (low > last) taps[n].line = last = low, taps[n++].weight = 0;
+        taps[n - 1 - (last - low)].weight += (1 - upper) * share;
+        if (upper == 0) continue;
+        if (low + 1 > last) taps[n].line = last = low + 1, taps[n++].weight = 0;
+        taps[n - 1].weight += upper * share;
+    }
+    return n;
+}
+
+// List the taps of a RoI if they have room; to be called by all threads of a block.
+template <typename R>
+__device__ inline bool list_all_taps(const Axis<R>* axes, int outh, int outw, int height, int width, Taps<R>* taps) {
+    const bool fit = taps_fit(axes[0], outh, height) && taps_fit(axes[1], outw, width);
+    const int bin = (int)threadIdx.x % MOST_BINS, k = (int)threadIdx.x / MOST_BINS;
+    const Axis<R> axis = k == 0 ? axes[0] : axes[1];
+    const int n_bins = k == 0 ? outh : outw;
+    if (fit && k < 2 && bin < n_bins)
+        taps->count[k][bin] = list_taps(axis, bin, k == 0 ? height : width, taps->of[k] + bin * tap_room(n_bins));
+    __syncthreads();
+    return fit;
+}
+
+// As visit_bin, by the taps.
+template <typename R, typename Visit>
+__device__ inline void visit_taps(const Taps<R>& taps, int i, int j, int outh, int outw, Visit visit) {
+    const Tap<R>*rows = taps.of[0] + i * tap_room(outh), *columns = taps.of[1] + j * tap_room(outw);
+    const int n_rows = taps.count[0][i], n_columns = taps.count[1][j];
+    for (int a = 0; a < n_rows; ++a) {
+        const Tap<R> row = rows[a];
+        for (int b = 0; b < n_columns; ++b) visit(row.line, columns[b].line, row.weight * columns[b].weight);
+    }
+}
+
+// The bins of an axis that can read one of some lines: a range that errs on the wide side.
+template <typename R>
+__device__ inline void bin_range(const Axis<R>& axis, int first, int last, int extent, int n_bins, int* begin, int* end) {
     *begin = 0;
     *end = n_bins;
     if (axis.size > 0) {
-        const R low = (R)line - 1, high = line == extent - 1 ? (R)extent : (R)line + 1;
+        const R low = (R)first - 1, high = last >= extent - 1 ? (R)extent : (R)last + 1;
         *begin = (int)clip((low - axis.start) / axis.size - 1, (R)0, (R)n_bins);
         *end = (int)clip((high - axis.start) / axis.size + 2, (R)0, (R)n_bins);
     }

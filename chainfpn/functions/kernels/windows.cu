@@ -34,14 +34,16 @@ __device__ inline void roi_windows(const R* rois, I r, R scale, int i, int j, in
     windows[1] = cut<R>(round_half_away(corners[1]), round_half_away(corners[3]) + last, j, outw, width - margin);
 }
 
-// The maximum of a window and its pixel; the first in row order among equals, -1 and lowest if nothing exceeds lowest.
+// The maximum of a window and its pixel; the first in row order among equals, -1 and lowest if nothing exceeds lowest. A
+// pixel is `step` values behind its neighbour.
 template <typename T, typename I>
-__device__ inline void window_max(const T* from, const Window* windows, int width, Real<T> lowest, T* y, int* argmax) {
+__device__ inline void window_max(const T* from, I step, const Window* windows, int width, Real<T> lowest, T* y,
+                                  int* argmax) {
     Real<T> best = lowest;
     int place = -1;
     for (int row = windows[0].begin; row < windows[0].end; ++row) {
         for (int column = windows[1].begin; column < windows[1].end; ++column) {
-            const Real<T> v = read(from[(I)row * width + column]);
+            const Real<T> v = read(from[((I)row * width + column) * step]);
             if (v > best) {
                 best = v;
                 place = row * width + column;
@@ -53,17 +55,39 @@ __device__ inline void window_max(const T* from, const Window* windows, int widt
     *argmax = place;
 }
 
+// roi_pool on a packed map (pyramid.cu). A warp takes a bin, its threads the channels.
+#define POOL_BINS 32
+
 template <typename T, typename I>
-__global__ void pool_forward(const T* x, const Real<T>* rois, const int* roi_indices, I n_rois, I channels, int height,
-                             int width, int outh, int outw, Real<T> scale, Real<T> lowest, T* y, int* argmax) {
-    const I n_bins = (I)outh * outw, plane = (I)height * width;
-    for (EACH(I, index, n_rois * channels * n_bins)) {
-        const int bin = (int)(index % n_bins);
-        const I c = index / n_bins % channels, r = index / n_bins / channels;
-        Window windows[2];
-        roi_windows(rois, r, scale, bin / outw, bin % outw, outh, outw, height, width, 1, 0, windows);
-        const T* from = x + ((I)roi_indices[r] * channels + c) * plane;
-        window_max<T, I>(from, windows, width, lowest, y + index, argmax + index);
+__global__ void pool_forward(const T* packed, const double* levels, const Real<T>* rois, const int* roi_indices,
+                             I n_images, I n_tasks, I channels, int outh, int outw, Real<T> lowest, T* y, int* argmax) {
+    typedef Real<T> R;
+    __shared__ T stage[TOGETHER * (POOL_BINS + 1)];
+    __shared__ int places[TOGETHER * (POOL_BINS + 1)];
+    const int n_bins = outh * outw, lane = (int)threadIdx.x % LANES;
+    for (I index = blockIdx.x; index < n_tasks; index += gridDim.x) {
+        const Task<I> task =
+            read_task(index, levels, 1, rois, roi_indices, n_images, channels, n_bins, POOL_BINS, (R)1, (R)0);
+        for (int b = (int)threadIdx.x / LANES; b < task.n_bins; b += (int)blockDim.x / LANES) {
+            const int i = (task.bin + b) / outw, j = (task.bin + b) % outw;
+            Window windows[2];
+            roi_windows(rois, task.r, (R)task.scale, i, j, outh, outw, task.height, task.width, 1, 0, windows);
+            EACH_CHANNEL(k) {
+                const int at = (lane + k * LANES) * (POOL_BINS + 1) + b;
+                const int c = clip(lane + k * LANES, 0, task.n_channels - 1);
+                window_max(packed + task.first * channels + task.channel + c, channels, windows, task.width, lowest,
+                           stage + at, places + at);
+                if (task.is_image) continue;
+                write(stage + at, sqrt((R)-1));
+                places[at] = -1;
+            }
+        }
+        __syncthreads();
+        each_staged(task, channels, n_bins, POOL_BINS, [&](int at, I to) {
+            y[to] = stage[at];
+            argmax[to] = places[at];
+        });
+        __syncthreads();
     }
 }
 
@@ -78,7 +102,7 @@ __global__ void adaptive_max_forward(const T* x, I n_planes, int height, int wid
         windows[0].end = (int)(((i + 1) * height + outh - 1) / outh);
         windows[1].begin = (int)(j * width / outw);
         windows[1].end = (int)(((j + 1) * width + outw - 1) / outw);
-        window_max<T, I>(x + index / n_bins * plane, windows, width, lowest, y + index, argmax + index);
+        window_max(x + index / n_bins * plane, (I)1, windows, width, lowest, y + index, argmax + index);
     }
 }
 
@@ -105,43 +129,54 @@ __global__ void scatter_sorted(const T* gy, const long long* pixels, const long 
 }
 
 // ps_roi_pool: bin (i, j) of output channel c reads input channel (c * outh + i) * outw + j. "channels" are the output's.
-template <typename T, typename I>
-__global__ void ps_pool_forward(const T* x, const Real<T>* rois, const int* roi_indices, I n_rois, I channels, int height,
-                                int width, int outh, int outw, Real<T> scale, T* y) {
-    const I n_bins = (I)outh * outw, plane = (I)height * width;
-    for (EACH(I, index, n_rois * channels * n_bins)) {
-        const int bin = (int)(index % n_bins);
-        const I c = index / n_bins % channels, r = index / n_bins / channels;
-        Window rows_columns[2];
-        roi_windows(rois, r, scale, bin / outw, bin % outw, outh, outw, height, width, 0, 1, rows_columns);
-        const Window rows = rows_columns[0], columns = rows_columns[1];
-        const T* from = x + (((I)roi_indices[r] * channels + c) * n_bins + bin) * plane;
-        Real<T> sum = 0;
-        for (int row = rows.begin; row < rows.end; ++row)
-            for (int column = columns.begin; column < columns.end; ++column) sum += read(from[(I)row * width + column]);
+// A block takes SHARE bins and channels of one RoI. Call visit(element of the result, pixel of the map, area) for each
+// pixel, and done(element, area) after them; area is 0 for an empty bin, and -1 for a RoI of no image.
+template <typename T, typename I, typename Visit, typename Done>
+__device__ inline void ps_pool_visit(I task, const Real<T>* rois, const int* roi_indices, I n_images, I channels,
+                                     int height, int width, int outh, int outw, Real<T> scale, Visit visit, Done done) {
+    typedef Real<T> R;
+    const I n = channels * outh * outw, n_shares = (n + SHARE - 1) / SHARE, r = task / n_shares;
+    const I begin = task % n_shares * SHARE, end = n - begin < SHARE ? n : begin + SHARE, image = roi_indices[r];
+    const bool is_image = image >= 0 && image < n_images;
+    for (I e = begin + (I)threadIdx.x; e < end; e += (I)blockDim.x) {
+        Window found[2];
+        roi_windows(rois, r, scale, (int)(e / outw % outh), (int)(e % outw), outh, outw, height, width, 0, 1, found);
+        const Window rows = found[0], columns = found[1];
         const bool empty = rows.end <= rows.begin || columns.end <= columns.begin;
-        const Real<T> area = (Real<T>)(rows.end - rows.begin) * (Real<T>)(columns.end - columns.begin);
-        write(y + index, empty ? (Real<T>)0 : sum / area);
+        const R area = empty ? (R)0 : (R)(rows.end - rows.begin) * (R)(columns.end - columns.begin);
+        const I plane = (image * n + e) * height * width;
+        if (is_image)
+            for (int row = rows.begin; row < rows.end; ++row)
+                for (int column = columns.begin; column < columns.end; ++column)
+                    visit(r * n + e, plane + (I)row * width + column, area);
+        done(r * n + e, is_image ? area : (R)-1);
+    }
+}
+
+template <typename T, typename I>
+__global__ void ps_pool_forward(const T* x, const Real<T>* rois, const int* roi_indices, I n_images, I n_tasks, I channels,
+                                int height, int width, int outh, int outw, Real<T> scale, T* y) {
+    typedef Real<T> R;
+    for (I task = blockIdx.x; task < n_tasks; task += gridDim.x) {
+        R sum = 0;
+        ps_pool_visit<T, I>(
+            task, rois, roi_indices, n_images, channels, height, width, outh, outw, scale,
+            [&](I, I pixel, R) { sum += read(x[pixel]); },
+            [&](I e, R area) {
+                write(y + e, area > 0 ? sum / area : (area == 0 ? (R)0 : sqrt((R)-1)));
+                sum = 0;
+            });
     }
 }
 
 // The transpose by atomic addition; gx is zero on entry.
 template <typename T, typename I>
-__global__ void ps_pool_backward(const T* gy, const Real<T>* rois, const int* roi_indices, I n_rois, I channels,
-                                 int height, int width, int outh, int outw, Real<T> scale, Real<T>* gx) {
-    const I n_bins = (I)outh * outw, plane = (I)height * width;
-    for (EACH(I, index, n_rois * channels * n_bins)) {
-        const int bin = (int)(index % n_bins);
-        const I c = index / n_bins % channels, r = index / n_bins / channels;
-        Window rows_columns[2];
-        roi_windows(rois, r, scale, bin / outw, bin % outw, outh, outw, height, width, 0, 1, rows_columns);
-        const Window rows = rows_columns[0], columns = rows_columns[1];
-        Real<T>* to = gx + (((I)roi_indices[r] * channels + c) * n_bins + bin) * plane;
-        const Real<T> area = (Real<T>)(rows.end - rows.begin) * (Real<T>)(columns.end - columns.begin);
-        for (int row = rows.begin; row < rows.end; ++row)
-            for (int column = columns.begin; column < columns.end; ++column)
-                atomicAdd(to + (I)row * width + column, read(gy[index]) / area);
-    }
+__global__ void ps_pool_backward(const T* gy, const Real<T>* rois, const int* roi_indices, I n_images, I n_tasks,
+                                 I channels, int height, int width, int outh, int outw, Real<T> scale, Real<T>* gx) {
+    for (I task = blockIdx.x; task < n_tasks; task += gridDim.x)
+        ps_pool_visit<T, I>(
+            task, rois, roi_indices, n_images, channels, height, width, outh, outw, scale,
+            [&](I e, I pixel, Real<T> area) { atomicAdd(gx + pixel, read(gy[e]) / area); }, [](I, Real<T>) {});
 }
 
 // The transpose without atomics: a thread gathers what one pixel gets from its bin, RoI after RoI; see align_gather.

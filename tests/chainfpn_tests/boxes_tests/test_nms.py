@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from chainfpn.boxes import batched_nms, nms
-from chainfpn.functions.kernels import cuda_ops, round_down
+from chainfpn.functions.kernels import cuda_launch, cuda_ops, round_down
 from reference import roi_ops as loops
 from reference.devices import CUDA
 
@@ -57,10 +57,43 @@ def test_many_tiles_on_the_device(device):
 
 @pytest.mark.parametrize("device", CUDA, indirect=True)
 def test_64_bit_indices(device, monkeypatch):
-    monkeypatch.setattr(cuda_ops, "INT_LIMIT", 0)
+    monkeypatch.setattr(cuda_launch, "INT_LIMIT", 0)
     bbox, score, label = heaps(600)
     keep = batched_nms(*map(device.asarray, (bbox, score, label)), 0.4)
     np.testing.assert_array_equal(host(keep), loops.nms(bbox, 0.4, score, label))
+
+
+@pytest.mark.parametrize("device", CUDA, indirect=True)
+@pytest.mark.parametrize("limit", [None, 300])
+def test_masks_that_do_not_fit_into_memory_at_once(device, monkeypatch, limit):
+    bbox, score, _ = map(device.asarray, heaps(1500, seed=3))
+    expected = host(nms(bbox, 0.5, score, limit))
+    monkeypatch.setattr(cuda_ops, "MASK_BYTES", 1)
+    np.testing.assert_array_equal(host(nms(bbox, 0.5, score, limit)), expected)
+
+
+@pytest.mark.parametrize("device", CUDA, indirect=True)
+@pytest.mark.parametrize("n_words", [40, cuda_launch.constant("MOST_WORDS") + 2])
+def test_the_scan_marks_what_later_rows_will_drop(device, n_words):
+    n_rows, n = 256, n_words * 64 - 28
+    rng = np.random.RandomState(0)
+    overlap = rng.uniform(0, 1, (n_rows, n_words * 64)) < 0.02
+    overlap[:, :n_rows] &= ~np.tri(n_rows, dtype=bool)
+    overlap[:, n:] = False
+    masks = device.asarray(np.packbits(overlap, axis=1, bitorder="little").view(np.uint64))
+    dropped, keep = device.zeros(n_words + 1, np.uint64), device.zeros(n, bool)
+    rows = (cuda_launch.index(n), cuda_launch.index(0), cuda_launch.index(n_rows), np.int64(90))
+    like = device.zeros(0, np.float32)
+    cuda_launch.launch("nms_scan", like, 1, masks, *rows, dropped, keep, threads=cuda_ops.SCAN_THREADS)
+    gone, kept = np.zeros(n_words * 64, bool), []
+    for row in range(n_rows):
+        if not gone[row] and len(kept) < 90:
+            kept.append(row)
+            gone |= overlap[row]
+    np.testing.assert_array_equal(np.flatnonzero(host(keep)), kept)
+    assert host(dropped)[n_words] == len(kept)
+    found = np.unpackbits(host(dropped)[:n_words].view(np.uint8), bitorder="little").astype(bool)
+    np.testing.assert_array_equal(found[n_rows:], gone[n_rows:])
 
 
 THRESHOLDS = (0.3, 0.5, 0.7)

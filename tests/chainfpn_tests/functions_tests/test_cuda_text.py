@@ -6,7 +6,7 @@ import importlib.metadata
 import numpy as np
 import pytest
 
-from chainfpn.functions.kernels import cuda_ops
+from chainfpn.functions.kernels import cuda_launch
 
 #: Volta to Hopper; the newest the installed NVRTC knows is added.
 ARCHITECTURES = (70, 75, 80, 86, 89, 90)
@@ -75,33 +75,22 @@ def test_nvrtc_compiles_every_kernel(nvrtc, architecture):
         architecture = max(known)
     if architecture not in known:
         pytest.skip(f"this NVRTC compiles for {known}")
-    names = [f"{kernel}<float, int>" for kernel in cuda_ops.kernel_names()]
-    names += [f"{kernel}<half16, int>" for kernel in cuda_ops.kernel_names() if not kernel.startswith("nms")]
-    cubin = nvrtc.compile(cuda_ops.source(), [*cuda_ops.OPTIONS, f"--gpu-architecture=sm_{architecture}"], names)
+    names = [f"{kernel}<float, int>" for kernel in cuda_launch.kernel_names()]
+    names += [f"{kernel}<half16, int>" for kernel in cuda_launch.kernel_names() if not kernel.startswith("nms")]
+    cubin = nvrtc.compile(cuda_launch.source(), [*cuda_launch.OPTIONS, f"--gpu-architecture=sm_{architecture}"], names)
     assert cubin.startswith(b"\x7fELF")
 
 
 def test_nvrtc_compiles_doubles_and_long_indices(nvrtc):
-    names = [f"{kernel}<double, long long>" for kernel in cuda_ops.kernel_names()]
-    assert nvrtc.compile(cuda_ops.source(), [*cuda_ops.OPTIONS, "--gpu-architecture=sm_80"], names)
-
-
-def test_the_constants_are_those_of_the_text():
-    assert f"#define TILE {cuda_ops.TILE}\n" in cuda_ops.source()
-    assert f"#define CHANNELS {cuda_ops.CHANNELS}\n" in cuda_ops.source()
+    names = [f"{kernel}<double, long long>" for kernel in cuda_launch.kernel_names()]
+    assert nvrtc.compile(cuda_launch.source(), [*cuda_launch.OPTIONS, "--gpu-architecture=sm_80"], names)
 
 
 def test_every_kernel_of_the_text_is_listed():
     linear = [f"{op}_{kind}" for op in ("align", "ps_align", "ps_pool") for kind in ("backward", "forward", "gather")]
-    others = [
-        "adaptive_max_forward",
-        "nms_tile",
-        "nms_within_tiles",
-        "pool_forward",
-        "scatter_atomic",
-        "scatter_sorted",
-    ]
-    assert sorted(cuda_ops.kernel_names()) == sorted(linear + others)
+    pyramid = [f"{what}_level" for what in ("clear", "pack", "unpack")]
+    others = ["adaptive_max_forward", "nms_masks", "nms_scan", "pool_forward", "scatter_atomic", "scatter_sorted"]
+    assert sorted(cuda_launch.kernel_names()) == sorted(linear + pyramid + others)
 
 
 def test_the_shim_reads_and_writes_every_half(cuda_shim):
@@ -118,11 +107,13 @@ def test_the_shim_reads_and_writes_every_half(cuda_shim):
 def test_the_shim_rounds_to_half_as_numpy(cuda_shim):
     # one RoI pools the mean of two pixels, which is halfway between halves as often as not
     rng = np.random.RandomState(0)
-    x = rng.randint(0, 2**15 - 2**10, (1, 40000, 1, 2)).astype(np.uint16).view(np.float16)  # every finite one above 0
-    x[0, ::2, 0, 1] = np.nextafter(x[0, ::2, 0, 0], np.float16(0))
-    y, argmax = np.empty((1, 40000, 1, 1), np.float16), np.zeros(1, np.int32)
+    x = rng.randint(0, 2**15 - 2**10, (1, 1, 2, 40000)).astype(np.uint16).view(np.float16)  # every finite one above 0
+    x[0, 0, 0, ::2] = np.nextafter(x[0, 0, 1, ::2], np.float16(0))
+    y, image, levels = np.empty((1, 40000, 1, 1), np.float16), np.zeros(1, np.int32), np.array([1, 2, 0, 1], np.float64)
     one, rois = np.int32(1), np.array([[0, 0, 1, 2]], np.float32)
-    sizes = (one, np.int32(40000), one, np.int32(2), one, one, np.float32(1), np.float32(0.5), one, np.int32(2))
-    cuda_shim.get_kernel("align_forward<half16, int>", -1)((1,), (256,), (x, rois, argmax, *sizes, y))
-    a, b = x[0, :, 0, 0].astype(np.float32), x[0, :, 0, 1].astype(np.float32)
+    n_tasks = -(-40000 // cuda_launch.constant("TOGETHER"))
+    sizes = (one, np.int32(n_tasks), np.int32(40000), one, one, np.float32(0.5), one, np.int32(2), *[np.float32(1)] * 2)
+    launch = cuda_shim.get_kernel("align_forward<half16, int>", -1)
+    launch((n_tasks,), (cuda_launch.constant("THREADS"),), (x, levels, one, rois, image, *sizes, y))
+    a, b = x[0, 0].astype(np.float32)
     np.testing.assert_array_equal(y.ravel(), ((a + b) / 2).astype(np.float16))

@@ -8,12 +8,15 @@ import pytest
 from chainer import gradient_check
 
 from chainfpn import functions
-from chainfpn.functions._multi_scale_roi_align import assign_levels
+from chainfpn.functions.kernels.geometry import Pyramid, assign_levels
 from reference import roi_ops as loops
 
 #: RoI sides around the border between two levels of scales 1/4 ... 1/32.
 LEVEL_OF_SIDE = {1.0: 2, 111.9: 2, 112.0: 3, 223.9: 3, 224.0: 4, 447.9: 4, 448.0: 5, 5000.0: 5}
 
+
+#: The levels that fall on these scales.
+LEVELS = Pyramid((1 / 4, 1 / 8, 1 / 16, 1 / 32))
 
 GRADIENT_CHECK = {"dtype": np.float64, "eps": 1e-4, "atol": 1e-8, "rtol": 1e-7}
 
@@ -33,19 +36,19 @@ def pyramid(dtype=np.float32, levels=4):
 @pytest.mark.parametrize(("side", "level"), LEVEL_OF_SIDE.items())
 def test_the_level_of_a_roi(side, level):
     rois = np.array([[10, 20, 10 + side, 20 + side]], np.float64)
-    assert assign_levels(rois, 2, 5).tolist() == [level - 2]
+    assert assign_levels(rois, LEVELS).tolist() == [level - 2]
 
 
 def test_odd_rois_belong_to_the_finest_level():
     rois = np.array([[5, 5, 5, 5], [9, 0, 1, 300], [np.nan, 0, 500, 500], [0, 0, np.inf, 9]], np.float32)
-    assert assign_levels(rois, 2, 5).tolist() == [0, 0, 0, 3]
+    assert assign_levels(rois, LEVELS).tolist() == [0, 0, 0, 3]
 
 
 def test_each_level_pools_its_rois(device):
     xs, rois, roi_indices = pyramid()
     xs, rois, roi_indices = [device.asarray(x) for x in xs], device.asarray(rois), device.asarray(roi_indices)
     y = host(functions.multi_scale_roi_align(xs, rois, roi_indices, (3, 2), (256, 288)).array)
-    levels = host(assign_levels(rois, 2, 5))
+    levels = host(assign_levels(rois, LEVELS))
     assert set(levels) == {0, 1, 2}
     for level, x in enumerate(xs):
         alone = functions.roi_align(x, rois, roi_indices, (3, 2), 2.0 ** -(level + 2), sampling_ratio=2)
@@ -121,7 +124,7 @@ def test_a_second_derivative_by_one_level_alone():
     (gx,) = chainer.grad([chainer.functions.sum(y * y)], xs[:1], enable_double_backprop=True)
     (ggx,) = chainer.grad([chainer.functions.sum(gx)], xs[:1])
     ones = functions.multi_scale_roi_align([np.ones_like(x.array) for x in xs], rois, roi_indices, 2, (256, 288)).array
-    finest = (assign_levels(rois, 2, 3) == 0)[:, None, None, None]
+    finest = (assign_levels(rois, Pyramid((1 / 4, 1 / 8))) == 0)[:, None, None, None]
     again = functions.multi_scale_roi_align(xs, rois, roi_indices, 2, (256, 288))
     (expected,) = chainer.grad([chainer.functions.sum(again * (2 * ones * finest))], xs[:1])
     np.testing.assert_allclose(ggx.array, expected.array, atol=1e-12)

@@ -8,7 +8,8 @@ import pytest
 from chainer import gradient_check
 
 from chainfpn import functions
-from chainfpn.functions.kernels import cuda_ops
+from chainfpn.functions import _arguments
+from chainfpn.functions.kernels import cuda_launch
 from reference import roi_ops as loops
 from reference.devices import CUDA
 
@@ -155,7 +156,7 @@ class RoIOpTester:
 
     @pytest.mark.parametrize("device", CUDA, indirect=True)
     def test_64_bit_indices(self, device, monkeypatch):
-        monkeypatch.setattr(cuda_ops, "INT_LIMIT", 0)
+        monkeypatch.setattr(cuda_launch, "INT_LIMIT", 0)
         x, rois, roi_indices, gy = self.arguments(np.float32, self.options[0])
         for deterministic in (False, True):
             with chainer.using_config("cudnn_deterministic", deterministic):
@@ -194,6 +195,24 @@ class RoIOpTester:
         _, gx = forward_backward(self.op, device, x, rois, np.ones(len(rois), np.int32), gy)
         assert not gx[0].any()
         assert gx[1].any()
+
+    @pytest.mark.parametrize("device", CUDA, indirect=True)
+    def test_a_roi_of_no_image_reads_nothing(self, device, monkeypatch):
+        monkeypatch.setattr(_arguments, "reads_indices", lambda xp: False)
+        x, rois, roi_indices = arguments(self.channels, np.float32)
+        gy = self.gradient(len(rois), np.float32)
+        wrong = roi_indices.copy()
+        wrong[::3] = [-1, 2, 2**31 - 1, -(2**31)] * 2
+        for deterministic in (False, True):
+            with chainer.using_config("cudnn_deterministic", deterministic):
+                y, gx = forward_backward(self.op, device, x, rois, wrong, gy, **self.options[0])
+                rows = np.arange(len(rois)) % 3 > 0
+                right, right_gx = forward_backward(
+                    self.op, device, x, rois[rows], roi_indices[rows], gy[rows], **self.options[0]
+                )
+            assert np.isnan(y[~rows]).all()
+            np.testing.assert_array_equal(y[rows], right)
+            np.testing.assert_allclose(gx, right_gx, rtol=0, atol=1e-5)
 
     def test_numerical_gradients(self, device):
         rng = np.random.RandomState(2)

@@ -89,7 +89,7 @@ def _line():
     while frame is not None and "chainfpn" not in lines:
         name = frame.f_globals.get("__name__", "")
         package = name.partition(".")[0]
-        if package in ("chainfpn", "chainer") and not name.endswith("kernels.cuda_ops"):
+        if package in ("chainfpn", "chainer") and ".kernels.cuda_" not in name:
             lines.setdefault(package, f"{name}:{frame.f_lineno}")
         frame = frame.f_back
     return " < ".join(lines.values()) or "elsewhere"
