@@ -82,7 +82,7 @@ class ndarray:
 
     @property
     def data(self):
-        return types.SimpleNamespace(ptr=self.host.ctypes.data, device=Device(), mem=self)
+        return types.SimpleNamespace(ptr=self.host.ctypes.data, device=Device(), device_id=0, mem=self)
 
     @property
     def T(self):
