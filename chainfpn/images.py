@@ -3,6 +3,7 @@
 import struct
 import warnings
 import zlib
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -30,15 +31,16 @@ class ImageError(Exception):
     """A file that is not there or is not an image that can be read."""
 
 
-def read_image(path: PathLike, *, upright: bool = True) -> Image.Image:
+def read_image(path: PathLike | BinaryIO, *, upright: bool = True, name: str | None = None) -> Image.Image:
     """Read an image the way a viewer shows it.
 
     Turned upright as its EXIF orientation says; of an animation the first frame. Grey, palette and CMYK images become
     RGB, 16-bit grey is scaled to 8 bits, and what is transparent is laid on white.
 
     Args:
-        path (str or os.PathLike): The file.
+        path (str, os.PathLike or file): The file.
         upright (bool): Whether to heed the EXIF orientation; annotations count pixels as they are stored.
+        name (str or None): What errors call it; ``path`` by default.
 
     Returns:
         PIL.Image.Image: In mode RGB.
@@ -54,9 +56,9 @@ def read_image(path: PathLike, *, upright: bool = True) -> Image.Image:
                 return _to_rgb(ImageOps.exif_transpose(file) if upright else file)
     except tuple(_PROBLEMS) as error:
         problem = next(problem for kind, problem in _PROBLEMS.items() if isinstance(error, kind))
-        raise ImageError(f"{path}: {problem}") from None
+        raise ImageError(f"{name or path}: {problem}") from None
     except _DAMAGE as error:
-        raise ImageError(f"{path}: is damaged ({error})") from error
+        raise ImageError(f"{name or path}: is damaged ({error})") from error
 
 
 def to_array(image: Image.Image) -> Array:

@@ -1,4 +1,4 @@
-"""Look for people in the two bundled photographs with the bundled weights.
+"""Look for people in the bundled photographs.
 
 Needs no network, no GPU and no files of your own.
 
@@ -10,8 +10,6 @@ import argparse
 
 from chainfpn.cli.options import add_out, add_quiet
 
-SCORE = 0.5
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -21,9 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the sub-command; see :mod:`chainfpn.cli.main`."""
-    from chainfpn.cli.detection_run import detect_all
+    from chainfpn.cli.detection_run import RunOptions, detect_all
     from chainfpn.cli.detector import load_detector
+    from chainfpn.cli.sources import Source
     from chainfpn.data import PHOTOGRAPHS, photograph_path, weights_path
 
-    images = [photograph_path(name) for name in PHOTOGRAPHS]
-    return detect_all(load_detector(weights_path()), images, score=SCORE, out=arguments.out)
+    sources = [Source(str(photograph_path(name))) for name in PHOTOGRAPHS]
+    return detect_all(load_detector(weights_path()), sources, RunOptions(arguments.out, quiet=arguments.quiet))

@@ -7,7 +7,8 @@ import chainer
 from chainer.backends import cuda
 
 from chainfpn import WeightsError, models
-from chainfpn._typing import Communicator, PathLike
+from chainfpn._typing import Communicator, PathLike, Report
+from chainfpn.cli.console import remark
 from chainfpn.cli.errors import CommandError
 from chainfpn.links import Detector
 from weights_convert import CheckpointError
@@ -84,13 +85,55 @@ def load_detector(path: pathlib.Path, *, model: str | None = None, cache: bool =
     return detector
 
 
-def load_default_detector() -> Detector:
-    """Build the detector for those who name no weights, and print on stderr which.
+def load_named_detector(
+    weights: str, *, model: str | None = None, cache: bool = False, report: Report = remark
+) -> Detector:
+    """Build the detector of ``--weights``: of a file, or of published weights by their name.
 
-    It is torchvision's of COCO, if its file is at hand or can be downloaded now, and the bundled one of persons if not.
+    Args:
+        weights (str): A path, or a name that ``chainfpn models`` lists, such as ``maskrcnn_resnet50_fpn``.
+        model (str or None): See :func:`load_detector`.
+        cache (bool): See :func:`load_detector`.
+        report (callable): Takes a sentence about what is downloaded.
 
     Returns:
         chainfpn.links.Detector: On the CPU.
+
+    Raises:
+        CommandError: if there is neither such a file nor such a name, or the file is no detector's.
+    """
+    from weights_convert import zoo
+
+    path = pathlib.Path(weights)
+    if not path.exists() and weights in zoo.FILES:
+        path = _fetch(weights, report)
+    elif not path.exists() and not path.suffix and path.name == weights:
+        raise CommandError(f"{weights}: there is no such file, and chainfpn models lists no weights of that name")
+    return load_detector(path, model=model, cache=cache)
+
+
+def _fetch(name: str, report: Report) -> pathlib.Path:
+    """Return the file of published weights, and report where it comes from."""
+    from weights_convert import zoo
+
+    try:
+        if not zoo.is_cached(name):
+            report(f"{name}: downloading to {zoo.home()}")
+        return pathlib.Path(zoo.fetch(name, progress=report is remark and sys.stderr.isatty()))
+    except zoo.ZooError as error:
+        raise CommandError(str(error)) from error
+
+
+def load_default_detector(report: Report = remark) -> tuple[Detector, str]:
+    """Build the detector for those who name no weights.
+
+    It is torchvision's of COCO, if its file is at hand or can be downloaded now, and the bundled one of persons if not.
+
+    Args:
+        report (callable): Takes a sentence about which it is, and why.
+
+    Returns:
+        tuple: The detector, on the CPU, and what it is, in a line.
     """
     from chainfpn.data import weights_path
     from weights_convert import zoo
@@ -100,13 +143,13 @@ def load_default_detector() -> Detector:
             size = zoo.remote_size(DEFAULT_MODEL)
             if size is None:
                 raise zoo.ZooError(f"{DEFAULT_MODEL} of COCO is not in {zoo.home()} and cannot be downloaded now")
-            print(f"no --weights: downloading {DEFAULT_MODEL}, {size / 1e6:.0f} MB, to {zoo.home()}", file=sys.stderr)
+            report(f"no --weights: downloading {DEFAULT_MODEL}, {size / 1e6:.0f} MB, to {zoo.home()}")
         detector = load_detector(pathlib.Path(zoo.fetch(DEFAULT_MODEL, progress=sys.stderr.isatty())))
     except (zoo.ZooError, CommandError) as error:
-        print(f"no --weights: using the bundled person detector, for {error}", file=sys.stderr)
-        return load_detector(weights_path())
-    print(f"no --weights: using {DEFAULT_MODEL}, which torchvision trained on COCO", file=sys.stderr)
-    return detector
+        report(f"no --weights: using the bundled person detector, for {error}")
+        return load_detector(weights_path()), "detector: the bundled one, which knows persons only"
+    report(f"no --weights: using {DEFAULT_MODEL}, which torchvision trained on COCO")
+    return detector, f"detector: torchvision's {DEFAULT_MODEL}, which knows COCO's 80 classes"
 
 
 def _converted(path: pathlib.Path, model: str | None) -> pathlib.Path:

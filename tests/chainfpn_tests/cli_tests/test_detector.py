@@ -1,3 +1,4 @@
+import shutil
 from types import SimpleNamespace
 
 import chainer
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 
 from chainfpn.cli import detector as cli_detector
-from chainfpn.cli.detector import choose_device, load_default_detector, load_detector
+from chainfpn.cli.detector import choose_device, load_default_detector, load_detector, load_named_detector
 from chainfpn.cli.errors import CommandError
 from chainfpn.data import photograph_path, weights_path
 from chainfpn.images import read_image, to_array
@@ -79,7 +80,7 @@ def zoo(monkeypatch):
 
 def test_a_published_detector_that_is_at_hand_is_used(zoo, monkeypatch, capsys):
     monkeypatch.setattr(zoo, "is_cached", lambda name: True)
-    assert load_default_detector().n_fg_class == 1
+    assert load_default_detector()[0].n_fg_class == 1
     assert zoo.asked == [("fetch", "fasterrcnn_resnet50_fpn")]
     message = "no --weights: using fasterrcnn_resnet50_fpn, which torchvision trained on COCO\n"
     assert capsys.readouterr().err == message
@@ -99,7 +100,7 @@ def test_a_download_that_fails_leaves_the_bundled_detector(zoo, monkeypatch, cap
         raise zoo.ZooError("zoo: the connection was cut 3 times")
 
     monkeypatch.setattr(zoo, "fetch", fetch)
-    assert load_default_detector().label_names == ("person",)
+    assert load_default_detector()[0].label_names == ("person",)
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "no --weights: using the bundled person detector, for zoo: the connection was cut 3 times"
 
@@ -107,5 +108,24 @@ def test_a_download_that_fails_leaves_the_bundled_detector(zoo, monkeypatch, cap
 def test_a_kept_file_that_is_damaged_leaves_the_bundled_detector(zoo, monkeypatch, tmp_path, capsys):
     (tmp_path / "x.npz").write_text("no archive")
     monkeypatch.setattr(zoo, "fetch", lambda name, *, progress: str(tmp_path / "x.npz"))
-    assert load_default_detector().label_names == ("person",)
+    assert load_default_detector()[0].label_names == ("person",)
     assert "x.npz: must be an .npz archive, got another kind of file" in capsys.readouterr().err
+
+
+def test_a_published_name_is_fetched(zoo, capsys):
+    assert load_named_detector("maskrcnn_resnet50_fpn_v2").n_fg_class == 1
+    assert zoo.asked == ["at hand", ("fetch", "maskrcnn_resnet50_fpn_v2")]
+    assert capsys.readouterr().err == f"maskrcnn_resnet50_fpn_v2: downloading to {zoo.home()}\n"
+
+
+def test_a_path_goes_before_a_name(zoo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(weights_path(), "fasterrcnn_resnet50_fpn")
+    assert load_named_detector("fasterrcnn_resnet50_fpn").n_fg_class == 1
+    assert zoo.asked == []
+
+
+def test_neither_file_nor_name_is_said():
+    message = "^yolo: there is no such file, and chainfpn models lists no weights of that name$"
+    with pytest.raises(CommandError, match=message):
+        load_named_detector("yolo")

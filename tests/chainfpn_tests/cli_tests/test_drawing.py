@@ -5,7 +5,10 @@ import pytest
 from PIL import Image
 
 from chainfpn.cli import drawing
+from chainfpn.cli.colours import colour_of, shade
 from chainfpn.cli.drawing import draw as draw_detections
+from chainfpn.cli.labels import place_labels
+from chainfpn.cli.overlays import paint_mask, paint_skeleton
 from chainfpn.links import Detections
 
 NAMES = ["person", "a very long name of a thing", "dog"]
@@ -84,31 +87,120 @@ def test_enlarging_has_an_end():
 
 
 def test_letters_grow_with_the_image():
-    sizes = [drawing._style((side, side)).font.size for side in (100, 500, 1000, 4000)]
-    assert sizes[0] == sizes[1] - 1 == 13
-    assert sizes[2] == 28
-    assert sizes[3] == 112
+    sizes = [drawing._style((side, side)).font.size for side in (100, 600, 1000, 4000)]
+    assert sizes == [13, 13, 21, 84]
 
 
-def test_classes_have_colours_of_their_own():
-    colours = [drawing._colour(i) for i in range(80)]
-    assert len(set(colours)) == 80
-    neighbours = [np.abs(np.subtract(a, b)).max() for a, b in itertools.pairwise(colours)]
-    assert min(neighbours) > 100
+def lab(colours):
+    """CIELAB under D65."""
+    linear = np.asarray(colours) / 255
+    linear = np.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4)
+    matrix = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
+    x, y, z = (linear @ np.array(matrix).T / np.array([0.95047, 1, 1.08883])).T
+    x, y, z = (np.where(v > 216 / 24389, np.cbrt(v), (24389 / 27 * v + 16) / 116) for v in (x, y, z))
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
+@pytest.mark.parametrize("space", [np.asarray, lab], ids=["RGB", "CIELAB"])
+def test_no_two_of_80_colours_are_alike(space):
+    colours = space([colour_of(label) for label in range(80)]).astype(float)
+    distances = [np.linalg.norm(a - b) for a, b in itertools.combinations(colours, 2)]
+    assert min(distances) >= 20
 
 
 def test_labels_keep_out_of_each_others_way():
-    """Four boxes at one place have room for four labels: above, at the top, below, at the bottom."""
+    """Four boxes at one place have their labels above and below, on either side."""
     image = Image.new("RGB", (300, 200), "grey")
     bbox = np.array([[60.0, 60.0, 140.0, 200.0]] * 4)
-    picture = np.asarray(draw(image, bbox, [0, 1, 2, 0], [0.9, 0.8, 0.7, 0.6], ["a", "b", "c"]))
-    ys = [np.flatnonzero((picture[:, 66:70] == drawing._colour(i)).all(axis=2).any(axis=1)) for i in range(3)]
-    assert ys[0].min() < 60 <= ys[1].min() < 140 <= ys[2].min()
-    assert ys[0].max() < 140
+    picture = np.asarray(draw(image, bbox, [0, 1, 2, 3], [0.9, 0.8, 0.7, 0.6], ["a", "b", "c", "d"]))
+    places = []
+    for i in range(4):
+        ys, xs = np.nonzero((picture == colour_of(i)).all(axis=2))
+        away = (ys < 60) | (ys >= 140)  # the boxes themselves lie upon each other
+        places.append((ys[away].mean() < 100, xs[away].mean() < 130))
+    assert places == [(True, True), (True, False), (False, True), (False, False)]
+
+
+def test_a_face_is_not_hidden_where_there_is_room_beside_it():
+    image = Image.new("RGB", (100, 100), "grey")
+    picture = draw(image, np.array([[0.0, 30.0, 100.0, 60.0]]), [0], [0.9], NAMES)
+    factor = picture.width // 100
+    inside = np.asarray(picture)[10 * factor : 90 * factor, 32 * factor : 58 * factor]
+    assert (inside == np.asarray(Image.new("RGB", (1, 1), "grey"))).all()
+
+
+def test_a_crowd_keeps_its_faces_and_gets_a_legend():
+    image = Image.new("RGB", (600, 400), "grey")
+    bbox = np.array([[40 * i, 25.0 * j, 40 * i + 38, 25 * j + 24] for i in range(10) for j in range(24)])
+    label = np.arange(240) % 3
+    picture = draw(image, bbox, label, np.linspace(0.99, 0.5, 240), ["person", "dog", "bicycle"])
+    changed = labelled_pixels(picture, image)
+    assert changed.mean() < 0.5
+    assert (np.asarray(picture) == (255, 255, 255)).all(axis=2).sum() > 50  # the legend's letters
+
+
+def test_labels_within_the_picture_and_apart():
+    rng = np.random.RandomState(0)
+    low = rng.randint(0, 250, (60, 2))
+    outlines = [(x, y, x + w, y + h) for (x, y), (w, h) in zip(low, rng.randint(5, 100, (60, 2)), strict=True)]
+    sizes = [(60, 17)] * 60
+    corners = [corner for corner in place_labels(outlines, sizes, (350, 350)) if corner is not None]
+    assert 10 < len(corners) < 60
+    for (x, y), (u, v) in itertools.combinations(corners, 2):
+        assert abs(x - u) >= 60 or abs(y - v) >= 17
+    assert all(0 <= x <= 290 and 0 <= y <= 333 for x, y in corners)
+
+
+def test_a_mask_is_half_transparent_and_ends_at_its_border():
+    picture = Image.new("RGB", (40, 30), "black")
+    mask = np.zeros((15, 20), bool)
+    mask[4:12, 5:15] = True
+    paint_mask(picture, mask, (200, 100, 0), 2)
+    pixels = np.asarray(picture)
+    assert (pixels[8, 10] == (200, 100, 0)).all()
+    np.testing.assert_allclose(pixels[15, 20], (90, 45, 0), atol=2)
+    outside = pixels.copy()
+    outside[8:24, 10:30] = 0
+    assert not outside.any()
+
+
+def test_a_mask_at_the_border_and_an_empty_one():
+    picture = Image.new("RGB", (6, 6), "black")
+    paint_mask(picture, np.zeros((6, 6), bool), (200, 100, 0), 2)
+    assert not np.asarray(picture).any()
+    paint_mask(picture, np.ones((6, 6), bool), (200, 100, 0), 2)
+    assert np.asarray(picture).any(axis=2).all()
+
+
+def test_instances_of_a_class_have_shades():
+    shades = {shade(colour_of(0), i) for i in range(3)}
+    assert len(shades) == 3
+    assert colour_of(0) in shades
+
+
+def test_a_skeleton_joins_what_is_sure():
+    picture = Image.new("RGB", (100, 100), "black")
+    point = np.full((17, 2), 50.0)
+    point[5], point[7], point[9] = (20, 20), (20, 60), (80, 60)
+    score = np.full(17, -1.0)
+    score[[5, 7, 9]] = 5
+    paint_skeleton(picture, point, score, (255, 0, 0), 2)
+    pixels = np.asarray(picture)
+    assert pixels[20, 40].any()
+    assert pixels[50, 60].any()
+    assert not pixels[50, 50].any()  # what is not sure is not there
+
+
+def test_other_keypoints_are_points_only():
+    picture = Image.new("RGB", (100, 100), "black")
+    paint_skeleton(picture, np.array([[20.0, 20], [20, 80]]), np.array([5.0, 5]), (255, 0, 0), 2)
+    pixels = np.asarray(picture)
+    assert (pixels[20, 20] == (255, 0, 0)).all()
+    assert not pixels[20, 50].any()
 
 
 def test_the_best_is_on_top():
-    image = Image.new("RGB", (100, 100), "grey")
+    image = Image.new("RGB", (200, 100), "grey")
     bbox = np.array([[20.0, 20.0, 80.0, 80.0], [20.0, 20.0, 80.0, 80.0]])
     picture = draw(image, bbox, [2, 0], [0.9, 0.8], NAMES)
-    assert picture.getpixel((20, 60)) == drawing._colour(2)
+    assert picture.getpixel((20, 60)) == colour_of(2)

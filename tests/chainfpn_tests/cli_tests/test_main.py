@@ -202,10 +202,7 @@ def test_no_memory_for_the_weights_is_one_sentence(photo, capsys, monkeypatch):
 def test_the_module_runs_as_the_command_does(photo):
     done = chainfpn_command("detect", "nowhere.jpg")
     assert done.returncode == 1
-    assert done.stderr.splitlines() == [
-        bundled().rstrip(),
-        "nowhere.jpg: there is no such file",
-    ]
+    assert done.stderr.splitlines() == ["nowhere.jpg: there is no such file"]  # and nothing was loaded
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text there")
@@ -230,7 +227,8 @@ def test_the_demo_finds_the_person_without_compiled_operators(tmp_path):
     """From nothing: no compiled operators from an earlier run."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
     done = chainfpn_command("demo", "--out", "pictures", cwd=tmp_path, env=environment)
-    assert (done.returncode, done.stderr) == (0, "")
+    remark = "Numba compiles the operators for the CPU, the first time only: 5 to 20 seconds\n"
+    assert (done.returncode, done.stderr) == (0, remark)
     header, astronaut, coffee, last = done.stdout.splitlines()
     assert header.split()[:2] == ["image", "object"]
     values = astronaut.rsplit(maxsplit=6)[1:]

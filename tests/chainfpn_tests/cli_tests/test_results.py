@@ -1,11 +1,10 @@
-import io
-import json
 import pathlib
 
 import pytest
 
 from chainfpn.cli.output import complete_file
-from chainfpn.cli.results import JsonList, Table, picture_paths
+from chainfpn.cli.results import Table, picture_paths, shortened_path
+from chainfpn.cli.sources import Source
 
 FOUND = {"bbox": [14.25, 74.0, 510.0, 379.5], "label": 0, "name": "person", "score": 0.947}
 
@@ -24,14 +23,12 @@ def test_the_table_is_aligned():
     ]
 
 
-@pytest.mark.parametrize("n", [0, 1, 3])
-def test_json_is_a_list_of_the_records(n):
-    records = [record(f"ä{i}.jpg", *[FOUND] * i) for i in range(n)]
-    file = io.StringIO()
-    with JsonList(file) as json_list:
-        for r in records:
-            json_list.add(r)
-    assert json.loads(file.getvalue()) == records
+def test_long_paths_are_shortened(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    assert shortened_path(str(tmp_path / "a" / "b.jpg")) == "a/b.jpg"
+    assert shortened_path("/home/me/b.jpg") == "~/b.jpg"
+    assert shortened_path("/data/" + "x" * 60) == "..." + "x" * 37
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path):
@@ -82,16 +79,19 @@ def test_a_folder_is_not_replaced(tmp_path):
 
 
 def names(out, *images):
-    return list(map(str, picture_paths(pathlib.Path(out), [pathlib.Path(image) for image in images])))
+    return list(map(str, picture_paths(pathlib.Path(out), [Source(str(image)) for image in images])))
 
 
 def test_jpeg_stays_jpeg_and_the_rest_becomes_png():
-    assert names("o", "a.jpg", "b.JPEG", "c.png", "d.webp", "e") == [
+    assert names("o", "a.jpg", "b.JPEG", "c.png", "d.webp", "e", "f.mov", "http://x/y/g.jpg?a=b.png", "stdin") == [
         "o/a_detected.jpg",
         "o/b_detected.JPEG",
         "o/c_detected.png",
         "o/d_detected.png",
         "o/e_detected.png",
+        "o/f_detected.mp4",
+        "o/g_detected.jpg",
+        "o/stdin_detected.png",
     ]
 
 

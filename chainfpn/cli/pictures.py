@@ -1,0 +1,75 @@
+"""The pictures and videos that a run over images writes."""
+
+import pathlib
+from collections.abc import Sequence
+
+from chainfpn.cli.drawing import draw
+from chainfpn.cli.frames import Frame
+from chainfpn.cli.results import picture_paths, save_picture
+from chainfpn.cli.sources import Source
+from chainfpn.cli.video import VideoWriter
+from chainfpn.links import Detections
+
+
+class Pictures:
+    """Draw what was found; a context manager, whose end completes the last video.
+
+    Args:
+        out (pathlib.Path): The folder.
+        sources (sequence of Source): Every source of the run.
+        names (sequence of str): Name of each label.
+        draws (bool): Whether there are pictures at all.
+        keeps (bool): Leave videos that are there already.
+
+    Attributes:
+        written (list of pathlib.Path): The files so far.
+    """
+
+    def __init__(
+        self, out: pathlib.Path, sources: Sequence[Source], names: Sequence[str], *, draws: bool, keeps: bool
+    ) -> None:
+        self._paths, self._names, self._draws = picture_paths(out, sources), names, draws
+        videos = [(path, source.is_video) for path, source in zip(self._paths, sources, strict=True)]
+        self._kept = {path for path, is_video in videos if keeps and is_video and path.exists()}
+        self._video: VideoWriter | None = None
+        self.written: list[pathlib.Path] = []
+
+    def has(self, frame: Frame) -> bool:
+        """Return whether a frame need not be drawn once more for the sake of its video."""
+        return not self._draws or frame.number is None or self._paths[frame.index] in self._kept
+
+    def add(self, frame: Frame, detections: Detections) -> None:
+        """Draw an image.
+
+        Args:
+            frame (Frame): The image.
+            detections (Detections): What was found in it.
+
+        Raises:
+            OSError: if the picture cannot be written.
+        """
+        path = self._paths[frame.index]
+        if not self._draws or path in self._kept or frame.image is None:
+            return
+        if self._video is not None and self._video.path != path:
+            self._close(complete=True)
+        picture = draw(frame.image, detections, self._names)
+        if frame.number is None:
+            save_picture(picture, path)
+            self.written.append(path)
+            return
+        if self._video is None:
+            self._video = VideoWriter(path, frame.rate)
+        self._video.add(picture)
+
+    def __enter__(self) -> "Pictures":
+        return self
+
+    def __exit__(self, kind: type | None, *error: object) -> None:
+        self._close(complete=kind is None)
+
+    def _close(self, *, complete):
+        if self._video is not None:
+            self._video.close(complete=complete)
+            self.written += [self._video.path] if complete else []
+            self._video = None
