@@ -1,17 +1,19 @@
 """Training targets: matching of anchors or proposals with the ground truth, and sampling of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import ModuleType
 
 import numpy as np
 from chainer import backend
+from chainer.backends import cuda
 
 from chainfpn._options import check_iou_thresholds
 from chainfpn._typing import Array
 from chainfpn.boxes.iou import bbox_iou
 from chainfpn.functions.kernels import kernels_for
+from chainfpn.functions.kernels.iou_match import BACKGROUND, IGNORED
 
-#: Instead of the index of a ground truth box: a negative, and a box between the two thresholds.
-BACKGROUND, IGNORED = -1, -2
+__all__ = ["BACKGROUND", "IGNORED", "match", "match_ssd", "offsets", "sample", "sample_batch"]
 
 
 def match(
@@ -57,9 +59,7 @@ def match(
         return xp.full(len(bbox), BACKGROUND, np.int64)
     if not len(bbox):
         return xp.empty(0, np.int64)
-    best, iou, is_low_quality = kernels_for(bbox).match(bbox, gt_bbox, allow_low_quality_matches)
-    matched = xp.where(iou < bg_iou_thresh, BACKGROUND, xp.where(iou < fg_iou_thresh, IGNORED, best))
-    return xp.where(is_low_quality, best, matched) if allow_low_quality_matches else matched
+    return kernels_for(bbox).match(bbox, gt_bbox, fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches)
 
 
 def match_ssd(bbox: Array, gt_bbox: Array, iou_thresh: float) -> Array:
@@ -116,9 +116,59 @@ def sample(
         >>> positive.tolist(), negative.tolist()
         ([0, 2], [1, 5])
     """
-    xp = backend.get_array_module(matched)
-    (positive,), (negative,) = xp.nonzero(matched >= 0), xp.nonzero(matched == BACKGROUND)
-    n_positive = min(len(positive), int(n_sample * positive_fraction))
-    n_negative = min(len(negative), n_sample - n_positive)
-    positive = xp.sort(positive[xp.asarray(permutation(len(positive))[:n_positive])])
-    return positive, xp.sort(negative[xp.asarray(permutation(len(negative))[:n_negative])])
+    positive, negative, *_ = sample_batch(matched, [len(matched)], n_sample, positive_fraction, permutation=permutation)
+    return positive, negative
+
+
+def sample_batch(
+    matched: Array, lengths: Sequence[int], n_sample: int, positive_fraction: float, *, permutation: Callable
+) -> tuple[Array, Array, list[int], list[int]]:
+    """Sample from each image as :func:`sample` does, the positives and then the negatives of an image at a time.
+
+    The host waits for the device once, for the numbers of positives and negatives.
+
+    Args:
+        matched (array): integers, (N,), of all images, the first image's first.
+        lengths (sequence of int): How many each image has.
+        n_sample (int): How many boxes of an image at most.
+        positive_fraction (float): Largest share of positives.
+        permutation (callable): See :func:`sample`.
+
+    Returns:
+        tuple: The positives and the negatives, int64, indices into ``matched``, ascending; and how many of each every
+        image has, two lists of int.
+    """
+    xp, n = backend.get_array_module(matched), len(matched)
+    rank = xp.zeros(2 * n + 1, np.int64)  # of each positive, then of each negative, counted from 1
+    xp.cumsum(xp.concatenate((matched >= 0, matched == BACKGROUND)), out=rank[1:])
+    ends = np.cumsum([0, *lengths, *lengths])
+    before = cuda.to_cpu(rank[xp.asarray(ends)])
+    available, n_images = np.diff(before), len(lengths)
+    ranks: tuple[list, list] = [], []  # of what is drawn, positives and negatives, per image
+    n_positives: list[int] = []
+    n_negatives: list[int] = []
+    for i in range(n_images):
+        n_positives.append(min(int(available[i]), int(n_sample * positive_fraction)))
+        n_negatives.append(min(int(available[n_images + i]), n_sample - n_positives[i]))
+        for part, n_drawn in enumerate((n_positives[i], n_negatives[i])):
+            j = i + part * n_images
+            drawn = np.asarray(permutation(int(available[j]))[:n_drawn])
+            ranks[part].append(np.sort(drawn) + before[j] + 1)
+    n_positive = sum(n_positives)
+    rows = xp.searchsorted(rank[1:], xp.asarray(np.concatenate((*ranks[0], *ranks[1]))))
+    return rows[:n_positive], rows[n_positive:] - n, n_positives, n_negatives
+
+
+def offsets(parts: Sequence[Array], lengths: Sequence[int], xp: ModuleType) -> Array:
+    """Return where the part of each row begins among all parts together.
+
+    Args:
+        parts (sequence of array): One per image.
+        lengths (sequence of int): Rows of each image.
+        xp (module): numpy or cupy.
+
+    Returns:
+        array: int64, (sum of lengths,).
+    """
+    starts = np.cumsum([0, *map(len, parts)])[:-1]
+    return xp.asarray(np.repeat(starts, lengths))

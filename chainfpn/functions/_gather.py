@@ -9,6 +9,7 @@ from chainer import backend
 
 from chainfpn._typing import Array, Variable
 from chainfpn.functions._linear_map import LinearMap
+from chainfpn.functions.kernels import cuda_gather
 
 
 class GatheredInput:
@@ -64,30 +65,44 @@ def gather(xs: list[Variable], rows: Array) -> GatheredInput:
         >>> gather([fine, coarse], np.array([3, 4, 7])).variable.array
         array([3., 4., 7.], dtype=float32)
     """
-    ends = list(itertools.accumulate(x.shape[1] for x in xs))
-    xp = backend.get_array_module(rows)
-    image, anchor = xp.divmod(rows, max(ends[-1], 1))
-    level = xp.searchsorted(xp.asarray(ends), anchor, side="right")
+    shapes = [x.shape for x in xs]
+    if backend.get_array_module(rows) is np:
+        gather_rows, scatter = _by_level(rows, shapes)
+    else:
+
+        def gather_rows(xs):
+            return (cuda_gather.gather(xs, rows),)
+
+        def scatter(gys):
+            return cuda_gather.scatter(gys[0], rows, shapes)
+
+    return GatheredInput("gather", xs, (len(rows), *shapes[0][2:]), gather_rows, scatter)
+
+
+def _by_level(rows, shapes):
+    """Make what gathers and scatters NumPy arrays."""
+    ends = list(itertools.accumulate(shape[1] for shape in shapes))
+    image, anchor = np.divmod(rows, max(ends[-1], 1))
+    level = np.searchsorted(ends, anchor, side="right")
     parts = []  # per level, the rows that are in it, and their places with all images flattened
     for i, (start, end) in enumerate(itertools.pairwise([0, *ends])):
-        (here,) = xp.nonzero(level == i)
+        (here,) = np.nonzero(level == i)
         parts.append((here, image[here] * (end - start) + anchor[here] - start))
-    shapes = [x.shape for x in xs]
 
     def gather_rows(xs):
-        y = xp.empty((len(rows), *shapes[0][2:]), xs[0].dtype)
+        y = np.empty((len(rows), *shapes[0][2:]), xs[0].dtype)
         for x, (here, place) in zip(xs, parts, strict=True):
             y[here] = x.reshape(-1, *x.shape[2:])[place]
         return (y,)
 
     def scatter(gys):
         (gy,) = gys
-        gxs = [xp.zeros((shape[0] * shape[1], *shape[2:]), gy.dtype) for shape in shapes]
+        gxs = [np.zeros((shape[0] * shape[1], *shape[2:]), gy.dtype) for shape in shapes]
         for gx, (here, place) in zip(gxs, parts, strict=True):
-            xp.add.at(gx, place, gy[here])
+            np.add.at(gx, place, gy[here])
         return tuple(gx.reshape(shape) for gx, shape in zip(gxs, shapes, strict=True))
 
-    return GatheredInput("gather", xs, (len(rows), *shapes[0][2:]), gather_rows, scatter)
+    return gather_rows, scatter
 
 
 def gather_class(x: Variable, row: Array, class_id: Array, shape: tuple[int, ...]) -> GatheredInput:

@@ -10,7 +10,7 @@ from chainer import backend, function_node
 from chainfpn._typing import Array, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions._gather import GatheredInput
-from chainfpn.functions.kernels import compute_dtype
+from chainfpn.functions.kernels import compute_dtype, cuda_losses
 
 #: What a loss takes: a variable, an array, or elements of some.
 LossInput: TypeAlias = Variable | GatheredInput
@@ -116,12 +116,14 @@ def cross_entropy(x: LossInput, t: Array, *, divisor: float = 1) -> Variable:
         raise InvalidArgument("cross_entropy", "x", "(R, K) and t (R,)", (x.shape, t.shape), got=got)
 
     def compute(x, with_gradient):
-        xp = backend.get_array_module(x)
-        rows = xp.arange(len(x))
+        if backend.get_array_module(x) is not np:
+            terms, gradient = cuda_losses.cross_entropy(x, t)
+            return terms.sum(dtype=np.float64), gradient
+        rows = np.arange(len(x))
         shifted = x - x.max(axis=1, keepdims=True)
-        power = xp.exp(shifted)
+        power = np.exp(shifted)
         total = power.sum(axis=1)  # (R,)
-        terms = xp.log(total) - shifted[rows, t]
+        terms = np.log(total) - shifted[rows, t]
         if not with_gradient:
             return terms.sum(dtype=np.float64), None
         power /= total[:, None]
@@ -157,11 +159,13 @@ def binary_cross_entropy(x: LossInput, t: Array, *, divisor: float = 1) -> Varia
         raise ValueError(f"binary_cross_entropy: t must have the shape of x {x.shape}, got {t.shape}")
 
     def compute(x, with_gradient):
-        xp = backend.get_array_module(x)
+        if backend.get_array_module(x) is not np:
+            terms, gradient = cuda_losses.binary_cross_entropy(x, t)
+            return terms.sum(dtype="float64"), gradient
         target = t.astype(x.dtype, copy=False)
-        small = xp.exp(-xp.abs(x))  # never overflows
-        terms = xp.maximum(x, 0) - x * target + xp.log1p(small)
-        gradient = xp.where(x >= 0, 1, small) / (1 + small) - target if with_gradient else None
+        small = np.exp(-np.abs(x))  # never overflows
+        terms = np.maximum(x, 0) - x * target + np.log1p(small)
+        gradient = np.where(x >= 0, 1, small) / (1 + small) - target if with_gradient else None
         return terms.sum(dtype="float64"), gradient
 
     return fused_loss("binary_cross_entropy", x, compute, divisor)
@@ -198,12 +202,14 @@ def smooth_l1_loss(x: LossInput, t: Array, *, beta: float = 1.0, divisor: float 
         raise InvalidArgument("smooth_l1_loss", "beta", ">= 0", beta)
 
     def compute(x, with_gradient):
-        xp = backend.get_array_module(x)
+        if backend.get_array_module(x) is not np:
+            terms, gradient = cuda_losses.smooth_l1(x, t, beta)
+            return terms.sum(dtype="float64"), gradient
         difference = x - t.astype(x.dtype, copy=False)
-        size = xp.abs(difference)
+        size = np.abs(difference)
         if beta == 0:
-            return size.sum(dtype="float64"), xp.sign(difference) if with_gradient else None
-        terms = xp.where(size < beta, 0.5 / beta * size * size, size - 0.5 * beta)
-        return terms.sum(dtype="float64"), xp.clip(difference / beta, -1, 1) if with_gradient else None
+            return size.sum(dtype="float64"), np.sign(difference) if with_gradient else None
+        terms = np.where(size < beta, 0.5 / beta * size * size, size - 0.5 * beta)
+        return terms.sum(dtype="float64"), np.clip(difference / beta, -1, 1) if with_gradient else None
 
     return fused_loss("smooth_l1_loss", x, compute, divisor)

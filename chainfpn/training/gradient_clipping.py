@@ -3,9 +3,9 @@
 import math
 
 import chainer
-import numpy as np
 
 from chainfpn._attributes import Checked
+from chainfpn.training._many_arrays import multiply, sum_of_squares
 
 
 class GradientClipping:
@@ -47,11 +47,9 @@ class GradientClipping:
             return
         grads = [param.grad for param in optimizer.target.params() if param.grad is not None]
         scale = optimizer._loss_scale or 1
-        with np.errstate(over="ignore"):  # the norm is then infinite, which is checked
-            norm = math.sqrt(sum(float((grad.astype("float32") ** 2).sum()) for grad in grads)) / scale
+        norm = math.sqrt(sum_of_squares(grads)) / scale
         if not math.isfinite(norm):
             problem = f"the norm of the gradients must be finite, got {norm}"
             raise FloatingPointError(f"GradientClipping: {problem}; the learning rate may be too high")
         if norm > self.max_norm:
-            for grad in grads:
-                grad *= grad.dtype.type(self.max_norm / norm)
+            multiply(grads, self.max_norm / norm)

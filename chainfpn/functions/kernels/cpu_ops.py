@@ -12,6 +12,7 @@ import numpy as np
 
 from chainfpn._typing import Array, Size
 from chainfpn.functions.kernels import compute_dtype, geometry, round_down
+from chainfpn.functions.kernels.iou_match import BACKGROUND, IGNORED, match_dtype
 
 
 @functools.cache
@@ -134,18 +135,22 @@ def nms(boxes: Array, label: Array | None, thresh: float, limit: int) -> Array:
     return engine().nms(boxes, label, round_down(thresh, boxes.dtype), limit)
 
 
-def match(boxes: Array, gt_boxes: Array, low_quality: bool) -> tuple[Array, Array, Array]:
-    """Find the ground-truth box of highest IoU for each box, the first of equals.
+def match(boxes: Array, gt_boxes: Array, fg_iou_thresh: float, bg_iou_thresh: float, low_quality: bool) -> Array:
+    """Match each box with the ground-truth box of highest IoU, the first of equals: see :func:`~chainfpn.boxes.match`.
 
     Args:
         boxes (array): float, (N, 4), yxyx, N > 0.
         gt_boxes (array): float, (R, 4), yxyx, none empty, R > 0.
-        low_quality (bool): Whether the third result is wanted.
+        fg_iou_thresh (float): Smallest IoU of a positive.
+        bg_iou_thresh (float): IoU below which a box is background.
+        low_quality (bool): Whether also those boxes are positive that have the highest IoU of all with some
+            ground-truth box.
 
     Returns:
-        tuple of array: The index of the ground-truth box, int64, (N,); the IoU, (N,); and which boxes have the highest
-        IoU of all with some ground-truth box, bool, (N,), all False if not wanted.
+        array: int64, (N,), the index of the ground-truth box, or ``BACKGROUND``, or ``IGNORED``.
     """
-    dtype = np.result_type(boxes.dtype, gt_boxes.dtype, np.float32)
+    dtype = match_dtype(boxes, gt_boxes)
     boxes, gt_boxes = (np.ascontiguousarray(a.T, dtype) for a in (boxes, gt_boxes))
-    return engine().match(boxes, gt_boxes, low_quality)
+    best, iou, is_low_quality = engine().match(boxes, gt_boxes, low_quality)
+    matched = np.where(iou < bg_iou_thresh, BACKGROUND, np.where(iou < fg_iou_thresh, IGNORED, best))
+    return np.where(is_low_quality, best, matched) if low_quality else matched

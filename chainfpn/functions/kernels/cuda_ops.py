@@ -10,7 +10,7 @@ import numpy as np
 from chainer import backend
 
 from chainfpn._typing import Array, Size
-from chainfpn.functions.kernels import compute_dtype, iou_match, round_down
+from chainfpn.functions.kernels import compute_dtype, round_down
 from chainfpn.functions.kernels.cuda_align import (
     align_backward,
     align_forward,
@@ -20,8 +20,16 @@ from chainfpn.functions.kernels.cuda_align import (
     pyramid_align_forward,
 )
 from chainfpn.functions.kernels.cuda_launch import NO_ARRAY, constant, index, launch, launch_each, on_its_device, real
+from chainfpn.functions.kernels.cuda_match import match
 
-__all__ = ["align_backward", "align_forward", "pool_forward", "pyramid_align_backward", "pyramid_align_forward"]
+__all__ = [
+    "align_backward",
+    "align_forward",
+    "match",
+    "pool_forward",
+    "pyramid_align_backward",
+    "pyramid_align_forward",
+]
 
 #: Bytes of the masks of overlap that NMS holds at once.
 MASK_BYTES = 2**26
@@ -131,12 +139,3 @@ def nms(boxes: Array, label: Array | None, thresh: float, limit: int) -> Array:
         launch("nms_masks", boxes, n_blocks, boxes, label, *part, real(at_most), masks)
         launch("nms_scan", boxes, 1, masks, *part, np.int64(limit), dropped, keep, threads=SCAN_THREADS)
     return keep
-
-
-@on_its_device
-def match(boxes: Array, gt_boxes: Array, low_quality: bool) -> tuple[Array, Array, Array]:
-    """Find the ground-truth box of highest IoU for each box: see ``cpu_ops.match``."""
-    xp = backend.get_array_module(boxes)
-    dtype = np.result_type(boxes.dtype, gt_boxes.dtype, np.float32)
-    boxes, gt_boxes = (xp.ascontiguousarray(a.T, dtype) for a in (boxes, gt_boxes))
-    return iou_match.match(boxes, gt_boxes, low_quality)

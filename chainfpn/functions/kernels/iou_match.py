@@ -5,8 +5,16 @@ from chainer import backend
 
 from chainfpn._typing import Array
 
+#: Instead of the index of a ground truth box: a negative, and a box between the two thresholds.
+BACKGROUND, IGNORED = -1, -2
+
 #: IoUs held at once: the ground truth is taken in blocks.
 BLOCK = 2**22
+
+
+def match_dtype(boxes: Array, gt_boxes: Array) -> np.dtype:
+    """Return the dtype IoUs are computed in: float32, or float64 if either is."""
+    return np.result_type(boxes.dtype, gt_boxes.dtype, np.float32)
 
 
 def iou_matrix(boxes_a: Array, boxes_b: Array) -> Array:

@@ -111,12 +111,11 @@ def project_masks_on_boxes(mask: Array, size: Size, bbox: Array, matched: Array,
     Source:
         torchvision 0.14 ``project_masks_on_boxes``.
     """
-    used, roi_indices = backend.get_array_module(bbox).unique(matched, return_inverse=True)  # (U,), (P,)
-    mask = mask[used].astype(bbox.dtype)[None]  # (1, U, H, W)
+    mask = mask.astype(bbox.dtype)[None]  # (1, R, H, W)
     whole = round(size[0]), round(size[1])  # ChainerCV's sizes are not whole
     if mask.shape[2:] != whole:
         mask = resize_nearest(mask, whole).array
-    return roi_align(mask.transpose(1, 0, 2, 3), bbox, roi_indices.astype(np.int32), side, 1.0).array[:, 0]
+    return roi_align(mask.transpose(1, 0, 2, 3), bbox, matched.astype(np.int32), side, 1.0).array[:, 0]
 
 
 def maskrcnn_loss(logits: Variable, sampled: Sequence[Any], masks: Arrays, sizes: Sizes) -> Variable:
@@ -143,7 +142,7 @@ def maskrcnn_loss(logits: Variable, sampled: Sequence[Any], masks: Arrays, sizes
         if len(image.matched)
     ]
     target = xp.concatenate(targets)  # (P, S, S)
-    class_id = xp.concatenate([image.class_id[image.class_id > 0] for image in sampled])  # (P,)
+    class_id = xp.concatenate([image.class_id[image.positive] for image in sampled])  # (P,)
     found = gather_class(logits, xp.arange(len(class_id)), class_id, logits.shape[2:])  # (P, S, S)
     return binary_cross_entropy(found, target, divisor=target.size)
 

@@ -16,7 +16,7 @@ from chainfpn._options import CheckedOptions, check_iou_thresholds
 from chainfpn._typing import Array, Arrays, Losses, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import batched_nms, clip, remove_small_boxes
-from chainfpn.boxes.matcher import match, sample
+from chainfpn.boxes.matcher import match, offsets, sample_batch
 from chainfpn.functions import multi_scale_roi_align
 from chainfpn.functions._gather import gather_class
 from chainfpn.functions._losses import cross_entropy, smooth_l1_loss
@@ -35,19 +35,21 @@ class SampledProposals(NamedTuple):
     Attributes:
         bbox (array): float, (S, 4), yxyx in pixels of the batch.
         class_id (array): int32, (S,), 0 for background.
+        positive (array): int64, (P,), rows of the positive proposals, ascending.
         matched (array): int64, (P,), index of the ground truth box of each positive proposal.
         target (array): float, (P, 4), deltas from each positive proposal to that box.
     """
 
     bbox: Array
     class_id: Array
+    positive: Array
     matched: Array
     target: Array
 
     @property
     def positive_bbox(self) -> Array:
         """array: The positive proposals, (P, 4)."""
-        return self.bbox[self.class_id > 0]
+        return self.bbox[self.positive]
 
 
 def fastrcnn_loss(logits: Variable, deltas: Variable, sampled: Sequence[SampledProposals]) -> Losses:
@@ -66,7 +68,8 @@ def fastrcnn_loss(logits: Variable, deltas: Variable, sampled: Sequence[SampledP
     """
     xp = backend.get_array_module(sampled[0].class_id)
     class_id = xp.concatenate([image.class_id for image in sampled])  # (S,)
-    (positive,) = xp.nonzero(class_id)
+    starts = np.cumsum([0, *(len(image.class_id) for image in sampled)])[:-1]
+    positive = xp.concatenate([image.positive + start for image, start in zip(sampled, starts, strict=True)])  # (P,)
     target = xp.concatenate([image.target for image in sampled])  # (P, 4)
     found = gather_class(deltas, positive, class_id[positive], (4,))  # (P, 4)
     n_proposals = max(len(logits), 1)
@@ -238,18 +241,31 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         Source:
             Girshick 2015, section 2.3; torchvision 0.14 ``RoIHeads.select_training_samples``.
         """
-        xp, box_coder, images = self.xp, self.box_coder, []
-        for proposal, gt_bbox, gt_class in zip(proposals, gt_bboxes, gt_classes, strict=True):
-            bbox = xp.concatenate((proposal.astype(gt_bbox.dtype, copy=False), gt_bbox))
-            matched = match(bbox, gt_bbox, fg_iou_thresh=self.fg_iou_thresh, bg_iou_thresh=self.bg_iou_thresh)
-            rows = sample(matched, self.batch_size_per_image, self.positive_fraction, permutation=self.permutation)
-            rows = xp.sort(xp.concatenate(rows))  # (S,)
-            bbox, matched = bbox[rows], matched[rows]  # (S, 4), (S,)
-            is_positive, matched = matched >= 0, matched[matched >= 0]  # (S,), (P,)
-            class_id = xp.zeros(len(rows), np.int32)
-            class_id[is_positive] = gt_class[matched]
-            target = box_coder.encode(gt_bbox[matched], bbox[is_positive])  # (P, 4)
-            images.append(SampledProposals(bbox, class_id, matched, target))
+        xp, images = self.xp, []
+        bboxes = [
+            xp.concatenate((proposal.astype(gt_bbox.dtype, copy=False), gt_bbox))
+            for proposal, gt_bbox in zip(proposals, gt_bboxes, strict=True)
+        ]
+        each = [
+            match(bbox, gt_bbox, fg_iou_thresh=self.fg_iou_thresh, bg_iou_thresh=self.bg_iou_thresh)
+            for bbox, gt_bbox in zip(bboxes, gt_bboxes, strict=True)
+        ]
+        bbox, matched = xp.concatenate(bboxes), xp.concatenate(each)  # (R', 4), (R',)
+        positive, negative, n_positives, n_negatives = sample_batch(
+            matched, [*map(len, each)], self.batch_size_per_image, self.positive_fraction, permutation=self.permutation
+        )
+        rows = xp.sort(xp.concatenate((positive, negative)))  # (S,)
+        matched, bbox, positive_bbox = matched[positive], bbox[rows], bbox[positive]  # (P,), (S, 4), (P, 4)
+        gt = matched + offsets(gt_bboxes, n_positives, xp)  # (P,)
+        target = self.box_coder.encode(xp.concatenate(gt_bboxes)[gt], positive_bbox)  # (P, 4)
+        class_id, positive = xp.zeros(len(rows), np.int32), xp.searchsorted(rows, positive)
+        class_id[positive] = xp.concatenate(gt_classes)[gt]
+        start = first = 0
+        for n_positive, n_negative in zip(n_positives, n_negatives, strict=True):
+            s, p = slice(start, start + n_positive + n_negative), slice(first, first + n_positive)
+            image = SampledProposals(bbox[s], class_id[s], positive[p] - start, matched[p], target[p])
+            images.append(image)
+            start, first = s.stop, p.stop
         return images
 
     def detect(self, hs: Variables, proposals: Arrays, sizes: Sizes) -> list[RawDetections]:

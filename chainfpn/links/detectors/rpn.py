@@ -15,7 +15,7 @@ from chainfpn._options import CheckedOptions, check_iou_thresholds
 from chainfpn._typing import Array, Arrays, Losses, Size, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import batched_nms, clip, remove_small_boxes, top_k
-from chainfpn.boxes.matcher import match, sample
+from chainfpn.boxes.matcher import match, offsets, sample_batch
 from chainfpn.functions._gather import gather
 from chainfpn.functions._losses import binary_cross_entropy, smooth_l1_loss
 from chainfpn.links.convolution_2d import Convolution2D
@@ -197,16 +197,17 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         xp = backend.get_array_module(*anchors)
         anchor = xp.concatenate(anchors)  # (N, 4)
         thresholds = {"fg_iou_thresh": self.fg_iou_thresh, "bg_iou_thresh": self.bg_iou_thresh}
-        positives, negatives, targets = [], [], []
-        for i, gt_bbox in enumerate(gt_bboxes):
-            matched = match(anchor, gt_bbox, **thresholds, allow_low_quality_matches=True)  # (N,)
-            positive, negative = sample(
-                matched, self.batch_size_per_image, self.positive_fraction, permutation=self.permutation
-            )
-            targets.append(self.box_coder.encode(gt_bbox[matched[positive]], anchor[positive]))
-            positives.append(positive + i * len(anchor))
-            negatives.append(negative + i * len(anchor))
-        return SampledAnchors(xp.concatenate(positives + negatives), xp.concatenate(targets))  # (S,), (P, 4)
+        each = [match(anchor, gt_bbox, **thresholds, allow_low_quality_matches=True) for gt_bbox in gt_bboxes]
+        positive, negative, n_positives, _ = sample_batch(
+            matched := xp.concatenate(each),  # (B * N,)
+            [len(anchor)] * len(each),
+            self.batch_size_per_image,
+            self.positive_fraction,
+            permutation=self.permutation,
+        )
+        gt_bbox = xp.concatenate(gt_bboxes)[matched[positive] + offsets(gt_bboxes, n_positives, xp)]  # (P, 4)
+        target = self.box_coder.encode(gt_bbox, anchor[positive % len(anchor)])  # (P, 4)
+        return SampledAnchors(xp.concatenate((positive, negative)), target)  # (S,), (P, 4)
 
     @staticmethod
     def compute_loss(logits: Variables, deltas: Variables, sampled: SampledAnchors) -> Losses:

@@ -84,7 +84,7 @@ def note(kind: str, what: str, nbytes: int = 0) -> None:
 
 
 def _line():
-    """Find the innermost line of chainfpn, and the innermost of Chainer if that is further in."""
+    """Find the innermost line of chainfpn that is not in its kernels, and the innermost of Chainer if further in."""
     frame, lines = sys._getframe(2), {}
     while frame is not None and "chainfpn" not in lines:
         name = frame.f_globals.get("__name__", "")

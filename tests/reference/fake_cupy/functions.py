@@ -19,6 +19,8 @@ FREE = {
     "meshgrid", "moveaxis", "ndim", "promote_types", "ravel", "reshape", "result_type", "rollaxis", "shape", "size",
     "split", "squeeze", "swapaxes", "transpose",
 }  # fmt: skip
+#: Products of matrices.
+PRODUCTS = {"dot", "matmul", "tensordot"}
 #: Arguments that are sizes or places, which CuPy takes from the host.
 HOST_ARGUMENTS = {"split"}
 
@@ -46,6 +48,20 @@ def to_host(value, name):
     return value
 
 
+def _numpy_function(name):
+    """Return NumPy's function; a product of float16 is summed in float32, as on a GPU, and so is not slow."""
+    function = getattr(np, name)
+    if name not in PRODUCTS:
+        return function
+
+    def run(*args, **options):
+        if any(x.dtype != np.float16 for x in args[:2]):
+            return function(*args, **options)
+        return function(*(x.astype(np.float32) for x in args[:2]), *args[2:], **options).astype(np.float16)
+
+    return run
+
+
 def _call(name, *args, out=None, **options):
     unknown = set(options) - set(SIGNATURES.get(name) or options)
     if unknown:
@@ -63,7 +79,7 @@ def _call(name, *args, out=None, **options):
     if out is not None:
         options["out"] = to_host(out, name)
     with np.errstate(all="ignore"):
-        result = getattr(np, name)(*args, **options)
+        result = _numpy_function(name)(*args, **options)
     if name in ("empty", "empty_like"):
         return ndarray(result.shape, result.dtype)
     return wrap(result) if out is None else out
@@ -75,6 +91,7 @@ class UFunc:
     def __init__(self, name):
         self.__name__ = name
         self._numpy = getattr(np, name)
+        self._function = _numpy_function(name)
 
     def __call__(self, *args, out=None, **options):
         note(LAUNCH, self.__name__)
@@ -86,8 +103,8 @@ class UFunc:
                 raise TypeError(f"cupy.{self.__name__}: Unsupported type {type(x)}")
         with np.errstate(all="ignore"):
             if out is None:
-                return wrap(self._numpy(*inputs, **options))
-            self._numpy(*inputs, out=to_host(out, self.__name__), **options)
+                return wrap(self._function(*inputs, **options))
+            self._function(*inputs, out=to_host(out, self.__name__), **options)
         return out
 
     def at(self, array, index, value=None):

@@ -28,6 +28,10 @@ struct float16 {{
     float16() {{}}
     float16(float v) : bits(float_to_half(v)) {{}}
     operator float() const {{ return half_to_float(bits); }}
+    float16& operator+=(float v) {{ return *this = *this + v; }}
+    float16& operator-=(float v) {{ return *this = *this - v; }}
+    float16& operator*=(float v) {{ return *this = *this * v; }}
+    float16& operator/=(float v) {{ return *this = *this / v; }}
 }};
 template <typename V>
 struct Raw {{
@@ -44,16 +48,6 @@ template <typename V, typename U>
 V max(V a, U b) {{ return a < (V)b ? (V)b : a; }}
 template <typename V, typename U>
 V min(V a, U b) {{ return (V)b < a ? (V)b : a; }}
-typedef float float32;
-typedef double float64;
-typedef signed char int8;
-typedef short int16;
-typedef int int32;
-typedef long int64;
-typedef unsigned char uint8;
-typedef unsigned short uint16;
-typedef unsigned int uint32;
-typedef unsigned long uint64;
 """
 
 
