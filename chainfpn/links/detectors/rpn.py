@@ -198,12 +198,9 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         anchor = xp.concatenate(anchors)  # (N, 4)
         thresholds = {"fg_iou_thresh": self.fg_iou_thresh, "bg_iou_thresh": self.bg_iou_thresh}
         each = [match(anchor, gt_bbox, **thresholds, allow_low_quality_matches=True) for gt_bbox in gt_bboxes]
+        matched, lengths = xp.concatenate(each), [len(anchor)] * len(each)  # (B * N,)
         positive, negative, n_positives, _ = sample_batch(
-            matched := xp.concatenate(each),  # (B * N,)
-            [len(anchor)] * len(each),
-            self.batch_size_per_image,
-            self.positive_fraction,
-            permutation=self.permutation,
+            matched, lengths, self.batch_size_per_image, self.positive_fraction, permutation=self.permutation
         )
         gt_bbox = xp.concatenate(gt_bboxes)[matched[positive] + offsets(gt_bboxes, n_positives, xp)]  # (P, 4)
         target = self.box_coder.encode(gt_bbox, anchor[positive % len(anchor)])  # (P, 4)
