@@ -49,10 +49,12 @@ TENSOR_ALIGNMENT, TENSOR_DTYPE, TENSOR_DIMS, TENSOR_STRIDES, TENSOR_ID = 900, 90
 PACK_IDS, PACK_POINTERS, PACK_WORKSPACE = 1000, 1001, 1003
 #: The operation that computes an array, and its first attribute. Six follow: alpha, beta, convolution, W, x, y.
 OPERATIONS = {"y": (10, 700), "x": (12, 706), "W": (11, 712)}
+#: What W, x and y are called in a graph.
+IDS = (1, 2, 3)
 
 
 class CudnnError(RuntimeError):
-    """cuDNN is not there, or cannot do what it was asked."""
+    """cuDNN is not there, or cannot do what it was told to."""
 
 
 @functools.cache
@@ -107,8 +109,7 @@ def handle(device: int, stream: int) -> int:
     found = ctypes.c_void_p()
     _check("cudnnCreate", ctypes.byref(found))
     _check("cudnnSetStream", found, stream)
-    assert found.value is not None
-    return found.value
+    return found.value or 0
 
 
 class Plan:
@@ -136,7 +137,7 @@ class Plan:
         if pack is None:
             if len(self._packs) == MAX_PACKS:
                 self._packs.clear()
-            values = (PACK_IDS, INT64, *_IDS), (PACK_POINTERS, POINTER, *pointers), (PACK_WORKSPACE, POINTER, workspace)
+            values = (PACK_IDS, INT64, *IDS), (PACK_POINTERS, POINTER, *pointers), (PACK_WORKSPACE, POINTER, workspace)
             pack = self._packs[pointers, workspace] = _Descriptor(VARIANT_PACK, *values)
         _check("cudnnBackendExecute", handle, self._plan.pointer, pack.pointer)
 
@@ -171,7 +172,7 @@ def plans(
     refused = {DOWN_CONVERT_INPUTS, REDUCED_PRECISION_REDUCTION} | ({NONDETERMINISTIC} if deterministic else set())
     if dtype == "f" and not tf32:
         refused.add(TENSOR_CORE)
-    reason: str | None = "no engine keeps to the rules"
+    reason, n_plans = "no engine keeps to the rules", 0
     for config in _configurations(graph):
         (engine,) = config.get_descriptors(CONFIG_ENGINE, ENGINE, 1)
         compiled = RUNTIME_COMPILATION in engine.get(ENGINE_BEHAVIOR, BEHAVIOR, MAX_NOTES)
@@ -183,9 +184,9 @@ def plans(
             reason = str(error)
             continue
         if plan.workspace <= WORKSPACE_BYTES:
-            reason = None
+            n_plans += 1
             yield plan
-    if reason:
+    if not n_plans:
         raise CudnnError(reason)
 
 
@@ -197,9 +198,10 @@ class _Descriptor:
         _check("cudnnBackendCreateDescriptor", kind, ctypes.byref(found))
         self.pointer = found.value
         weakref.finalize(self, library().cudnnBackendDestroyDescriptor, self.pointer).atexit = False
-        for number, (kind, c_type), *values in attributes:
-            values = [v.pointer if isinstance(v, _Descriptor) else v for v in values]
-            _check("cudnnBackendSetAttribute", self.pointer, number, kind, len(values), (c_type * len(values))(*values))
+        for number, (type_number, c_type), *values in attributes:
+            plain = [v.pointer if isinstance(v, _Descriptor) else v for v in values]
+            array = (c_type * len(plain))(*plain)
+            _check("cudnnBackendSetAttribute", self.pointer, number, type_number, len(plain), array)
         if attributes:
             _check("cudnnBackendFinalize", self.pointer)
 
@@ -218,13 +220,9 @@ class _Descriptor:
         return found
 
 
-#: What the arrays are called in a graph: W, x, y.
-_IDS = (1, 2, 3)
-
-
 def _graph(name, shapes, dtype, geometry, handle, alignment):
     arrays = []
-    for number, shape in zip(_IDS, shapes, strict=True):
+    for number, shape in zip(IDS, shapes, strict=True):
         strides = [shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1]
         attributes = (
             (TENSOR_ID, INT64, number),

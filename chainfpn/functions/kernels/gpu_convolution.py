@@ -59,12 +59,12 @@ def weight_gradient(x: Array, gy: Array, W_shape: tuple, W_dtype: np.dtype, geom
     if gW is not None:
         return gW
     gradients = _by_group(cuda.get_array_module(gy).ascontiguousarray(gy), geometry.groups)
-    parts = []
     for images in _blocks(x.shape, W_shape, gy.shape, x.itemsize):
         columns = _columns(x[images], W_shape[2:], geometry)
-        parts.append(_product(gradients[images], columns.swapaxes(-1, -2)))
-    gW = _join(parts)
-    return (gW[0] if len(gW) == 1 else gW.sum(axis=0)).reshape(W_shape).astype(W_dtype, copy=False)
+        parts = _product(gradients[images], columns.swapaxes(-1, -2))  # a part of each image
+        part = parts[0] if len(parts) == 1 else parts.sum(axis=0)
+        gW = part if gW is None else gW + part
+    return gW.reshape(W_shape).astype(W_dtype, copy=False)
 
 
 @functools.cache
