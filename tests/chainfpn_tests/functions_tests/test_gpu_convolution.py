@@ -123,7 +123,7 @@ def test_the_current_stream_the_precision_and_repetition(way):
         late[...] = way.asarray(x)
         results = [with_gradients_of(way, late, W) for _ in range(3)]
     stream.synchronize()
-    np.testing.assert_allclose(way.asnumpy(results[0][0]), exact, atol=1e-4)  # TF32 is off by 1e-2
+    np.testing.assert_allclose(way.asnumpy(results[0][0]), exact, atol=1e-3)  # TF32 is off by 1e-2
     for again in results[1:]:
         for a, b in zip(again, results[0], strict=True):
             np.testing.assert_array_equal(way.asnumpy(a), way.asnumpy(b))
