@@ -5,8 +5,10 @@ from typing import Any
 
 import chainer
 import chainer.links as L
+from chainer.backends import cuda
 
 from chainfpn._typing import Variable
+from chainfpn.functions._fixed_normalization import Statistics, add_relu, fixed_normalization
 from chainfpn.functions._scale_shift import scale_shift
 
 
@@ -29,6 +31,25 @@ class BatchNormalization(L.BatchNormalization):
 
     def __init__(self, size: int, *, eps: float = 1e-5, decay: float = 0.9) -> None:
         super().__init__(size, eps=eps, decay=decay)
+
+    def forward(self, x: Variable, residual: Variable | None = None, *, relu: bool = False, **kwargs: Any) -> Variable:
+        """Normalize; add and rectify, as :func:`normalize` describes.
+
+        Args:
+            x (Variable): float16/32/64, (B, C, ...).
+            residual (Variable or None): dtype and shape of x, added.
+            relu (bool): Rectify in the end.
+            **kwargs (bool): ``finetune``, as Chainer's.
+
+        Returns:
+            Variable: dtype and shape of x.
+        """
+        is_constant = not chainer.config.train and not chainer.config.enable_backprop
+        if is_constant and isinstance(chainer.as_variable(x).array, cuda.ndarray):
+            gamma, beta = self.gamma.array, self.beta.array  # (C,), (C,)
+            statistics = Statistics(gamma, beta, self.avg_mean, self.avg_var, self.eps, centered=True)
+            return fixed_normalization(x, statistics, residual, relu=relu)  # (B, C, ...)
+        return add_relu(super().forward(x, **kwargs), residual, relu)  # (B, C, ...)
 
     def serialize(self, serializer: chainer.AbstractSerializer) -> None:
         """Read or write the layer, leaving ``N`` as it is where the file has none.
@@ -66,14 +87,37 @@ class FrozenBatchNormalization(chainer.Link):
         for name, value in (("gamma", 1), ("beta", 0), ("avg_mean", 0), ("avg_var", 1)):
             self.add_persistent(name, self.xp.full((size,), value, dtype=dtype))
 
-    def forward(self, x: Variable) -> Variable:
-        """Normalize.
+    def forward(self, x: Variable, residual: Variable | None = None, *, relu: bool = False) -> Variable:
+        """Normalize; add and rectify, as :func:`normalize` describes.
 
         Args:
-            x (Variable): float16/32/64, (B, C, H, W).
+            x (Variable): float16/32/64, (B, C, ...).
+            residual (Variable or None): dtype and shape of x, added.
+            relu (bool): Rectify in the end.
 
         Returns:
-            Variable: dtype of x, (B, C, H, W).
+            Variable: dtype and shape of x.
         """
+        if isinstance(chainer.as_variable(x).array, cuda.ndarray):
+            statistics = Statistics(self.gamma, self.beta, self.avg_mean, self.avg_var, self.eps, centered=False)
+            return fixed_normalization(x, statistics, residual, relu=relu)  # (B, C, ...)
         scale = self.gamma / self.xp.sqrt(self.avg_var + self.avg_var.dtype.type(self.eps))  # (C,)
-        return scale_shift(x, scale, self.beta - self.avg_mean * scale)  # (B, C, H, W)
+        y = scale_shift(x, scale, self.beta - self.avg_mean * scale)  # (B, C, ...)
+        return add_relu(y, residual, relu)  # (B, C, ...)
+
+
+def normalize(norm: Any, x: Variable, residual: Variable | None = None, *, relu: bool = False) -> Variable:
+    """Normalize by a link; add and rectify, in one kernel where the link is one of this file and fixed, on a GPU.
+
+    Args:
+        norm (callable): Any normalization.
+        x (Variable): (B, C, H, W).
+        residual (Variable or None): dtype and shape of x, added.
+        relu (bool): Rectify in the end.
+
+    Returns:
+        Variable: dtype and shape of x.
+    """
+    if isinstance(norm, BatchNormalization | FrozenBatchNormalization):
+        return norm(x, residual, relu=relu)
+    return add_relu(norm(x), residual, relu)

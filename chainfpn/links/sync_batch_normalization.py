@@ -8,6 +8,7 @@ from chainer.backends import cuda
 from chainer.functions.normalization import batch_normalization
 
 from chainfpn._typing import Variable
+from chainfpn.functions._fixed_normalization import add_relu
 from chainfpn.links.batch_normalization import BatchNormalization
 
 
@@ -36,22 +37,25 @@ class SyncBatchNormalization(BatchNormalization):
         super().__init__(size, eps=eps, decay=decay)
         self._sum = lambda x: comm.allreduce(x)  # a function, for a communicator cannot be copied with the link
 
-    def forward(self, x: Variable) -> Variable:
-        """Normalize.
+    def forward(self, x: Variable, residual: Variable | None = None, *, relu: bool = False, **kwargs: Any) -> Variable:
+        """Normalize; add and rectify: see :meth:`BatchNormalization.forward`.
 
         Args:
             x (Variable): float16/32/64, (B, C, ...), of this process.
+            residual (Variable or None): dtype and shape of x, added.
+            relu (bool): Rectify in the end.
+            **kwargs (bool): As :class:`BatchNormalization` takes them, in test mode.
 
         Returns:
             Variable: dtype and shape of x.
         """
         if not chainer.config.train:
-            return super().forward(x)  # (B, C, ...)
+            return super().forward(x, residual, relu=relu, **kwargs)  # (B, C, ...)
         statistics = (None, None) if chainer.config.in_recomputing else (self.avg_mean, self.avg_var)
         node = batch_normalization.BatchNormalization(
             self.eps, *statistics, self.decay, impl_selector=lambda node, inputs: _OverProcesses(self._sum)
         )
-        return node.apply((x, self.gamma, self.beta))[0]  # (B, C, ...)
+        return add_relu(node.apply((x, self.gamma, self.beta))[0], residual, relu)  # (B, C, ...)
 
 
 class _OverProcesses(batch_normalization.GeneralBatchNormalizationImpl):

@@ -10,7 +10,7 @@ import chainer.functions as F
 from chainfpn._typing import Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions._max_pool_2d import max_pool_2d
-from chainfpn.links.batch_normalization import BatchNormalization
+from chainfpn.links.batch_normalization import BatchNormalization, normalize
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.indexed_sequential import IndexedSequential
@@ -52,11 +52,11 @@ class ResidualBlock(chainer.Chain):
             Variable: (B, out_channels, H / stride, W / stride).
         """
         h = x
-        for i in range(1, self.n_convolutions + 1):
-            h = self[f"bn{i}"](self[f"conv{i}"](h))  # (B, C_i, H_i, W_i)
-            h = F.relu(h) if i < self.n_convolutions else h  # (B, C_i, H_i, W_i)
-        h += x if self.downsample is None else self.downsample(x)  # (B, out_channels, H/s, W/s)
-        return F.relu(h)  # (B, out_channels, H/s, W/s)
+        for i in range(1, self.n_convolutions):
+            h = normalize(self[f"bn{i}"], self[f"conv{i}"](h), relu=True)  # (B, C_i, H_i, W_i)
+        h = self[f"conv{self.n_convolutions}"](h)  # (B, out_channels, H/s, W/s)
+        shortcut = x if self.downsample is None else self.downsample(x)  # (B, out_channels, H/s, W/s)
+        return normalize(self.last_norm, h, shortcut, relu=True)  # (B, out_channels, H/s, W/s)
 
 
 def _projection(in_channels, out_channels, stride, norm):

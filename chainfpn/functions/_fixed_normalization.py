@@ -1,0 +1,140 @@
+"""Normalization by fixed statistics on a GPU: with the sum and the ReLU behind it, one kernel."""
+
+import math
+from typing import NamedTuple
+
+import chainer
+import chainer.functions as F
+from chainer import backend
+from chainer.backends import cuda
+
+from chainfpn._typing import Array, Variable
+from chainfpn.functions._linear_map import LinearMap
+from chainfpn.functions._resize import OPTIONS, REALS
+from chainfpn.functions.kernels import compute_dtype
+
+#: Pixels of a map that one thread normalizes, having computed scale and shift of its channel.
+PIXELS = 4
+
+
+class Statistics(NamedTuple):
+    """What a channel is normalized by: arrays, (C,), of one dtype.
+
+    y = (x - mean) * scale + beta if ``centered``, else x * scale + (beta - mean * scale), which is as much but for the
+    rounding; scale = gamma / sqrt(var + eps). They are read at every call, so that a change in place counts.
+    """
+
+    gamma: Array
+    beta: Array
+    mean: Array
+    var: Array
+    eps: float
+    centered: bool
+
+
+class FixedNormalization(chainer.FunctionNode):
+    """Normalize, add what is given beside, and rectify, on a GPU.
+
+    Args:
+        statistics (Statistics): Constants: no gradient reaches them.
+        relu (bool): Whether to rectify.
+    """
+
+    def __init__(self, statistics: Statistics, relu: bool) -> None:
+        super().__init__()
+        self.statistics, self.relu = statistics, relu
+
+    def forward_gpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Compute relu(normalized x + residual)."""
+        x, residual = inputs[0], inputs[-1]
+        xp, n_channels, n_pixels = backend.get_array_module(x), x.shape[1], math.prod(x.shape[2:])
+        lanes = max(-(-n_pixels // PIXELS), 1)
+        y, self._scale = xp.empty(x.shape, x.dtype), xp.empty(n_channels, self.statistics.gamma.dtype)
+        cuda.elementwise(
+            "raw T x, raw T residual, raw U gamma, raw U beta, raw U mean, raw U var, float64 eps, bool centered, "
+            "bool add, bool relu, uint32 n_channels, uint32 n_pixels, uint32 lanes",
+            "raw T y, raw U scale",
+            """
+            const unsigned int plane = (unsigned int)i / lanes, first = (unsigned int)i % lanes, c = plane % n_channels;
+            const real factor = (real)gamma[c] / sqrt((real)var[c] + (real)eps);
+            const real centre = centered ? (real)mean[c] : (real)0;
+            const real shift = centered ? (real)beta[c] : (real)beta[c] - (real)mean[c] * factor;
+            if (plane == c && first == 0) scale[c] = factor;
+            for (unsigned int pixel = first; pixel < n_pixels; pixel += lanes) {
+                const ptrdiff_t at = (ptrdiff_t)plane * n_pixels + pixel;
+                real value = ((real)x[at] - centre) * factor + shift;
+                if (add) value += (real)residual[at];
+                y[at] = relu && value < 0 ? (real)0 : value;
+            }
+            """,
+            "normalize",
+            preamble=_real(x),
+            options=OPTIONS,
+        )(x, residual, *self.statistics, len(inputs) > 1, self.relu, n_channels, n_pixels, lanes, y, self._scale,
+          size=len(x) * n_channels * lanes)  # fmt: skip
+        if self.relu:
+            self.retain_outputs((0,))
+        return (y,)
+
+    def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
+        """Scale what the ReLU lets through; it is linear, so it is itself differentiable."""
+        y = self.get_retained_outputs()[0].array if self.relu else None
+        scale = self._scale.reshape(-1, *(1,) * (grad_outputs[0].ndim - 2))  # (C, 1, ...)
+
+        def forward(gys):
+            (gy,) = gys
+            also = len(self.inputs) > 1
+            return cuda.elementwise(
+                "T gy, T y, U scale, bool relu",
+                "T gx, T gresidual" if also else "T gx",
+                "const T through = relu && !(y > 0) ? (T)0 : gy;"
+                "gx = (real)through * (real)scale;" + also * "gresidual = through;",
+                "normalize_backward",
+                preamble=_real(gy),
+                return_tuple=True,
+            )(gy, gy if y is None else y, scale, self.relu)
+
+        def transpose(ggs):
+            ggy = ggs[0] * scale.astype(ggs[0].dtype, copy=False)
+            ggy = sum(ggs[1:], ggy)
+            return (ggy if y is None else ggy * (y > 0),)
+
+        gradients = LinearMap("gradient of normalization", forward, transpose).apply(grad_outputs)
+        return tuple(gradients[i] for i in indexes)
+
+
+def _real(x):
+    return f"typedef {REALS[compute_dtype(x.dtype)]} real;"
+
+
+def fixed_normalization(
+    x: Variable, statistics: Statistics, residual: Variable | None = None, *, relu: bool = False
+) -> Variable:
+    """Normalize each channel by fixed statistics, add and rectify, on a GPU.
+
+    Args:
+        x (Variable): CuPy, float16/32/64, (B, C, ...). float16 is computed in float32.
+        statistics (Statistics): CuPy arrays.
+        residual (Variable or None): dtype and shape of x.
+        relu (bool): Whether to rectify the sum.
+
+    Returns:
+        Variable: dtype and shape of x.
+    """
+    inputs = (x,) if residual is None else (x, residual)
+    return FixedNormalization(statistics, relu).apply(inputs)[0]
+
+
+def add_relu(h: Variable, residual: Variable | None, relu: bool) -> Variable:
+    """Add and rectify what is normalized already, in steps of their own.
+
+    Args:
+        h (Variable): (B, C, ...).
+        residual (Variable or None): dtype and shape of h.
+        relu (bool): Whether to rectify the sum.
+
+    Returns:
+        Variable: dtype and shape of h.
+    """
+    h = h if residual is None else h + residual
+    return F.relu(h) if relu else h

@@ -1,0 +1,121 @@
+"""Normalization, sum and ReLU as one kernel: the CPU's bits, its gradients, and statistics that may change."""
+
+import chainer
+import chainer.functions as F
+import numpy as np
+import pytest
+from chainer import gradient_check
+
+from chainfpn.functions._fixed_normalization import Statistics, fixed_normalization
+from chainfpn.links import BatchNormalization, FrozenBatchNormalization, GroupNormalization
+from chainfpn.links.backbones.resnet import Bottleneck
+from chainfpn.links.batch_normalization import normalize
+
+pytestmark = pytest.mark.gpu
+
+#: 35 pixels, which are no multiple of what a thread takes; a single one; none at all.
+SHAPES = ((2, 6, 5, 7), (3, 4), (0, 4, 2, 2))
+
+
+@pytest.fixture
+def cupy():
+    return pytest.importorskip("cupy")
+
+
+def _fill(norm):
+    random = np.random.default_rng(1)
+    for name, low in (("gamma", -1), ("beta", -1), ("avg_mean", -1), ("avg_var", 0.1)):
+        value = getattr(norm, name)
+        array = getattr(value, "array", value)
+        array[...] = random.uniform(low, 1, array.shape)
+    return norm
+
+
+def _maps(shape, dtype, n=2):
+    return np.random.default_rng(0).uniform(-1, 1, (n, *shape)).astype(dtype)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("adds", [False, True])
+def test_frozen_normalization_has_the_cpus_bits(cupy, shape, dtype, relu, adds):
+    with chainer.using_config("dtype", dtype):
+        norm = _fill(FrozenBatchNormalization(shape[1]))
+    inputs = _maps(shape, dtype, 1 + adds)
+    expected = norm(*inputs, relu=relu).array
+    norm.to_device("@cupy:0")
+    y = norm(*map(cupy.asarray, inputs), relu=relu).array
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(cupy.asnumpy(y), expected)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float16, 2e-3), (np.float32, 2e-6), (np.float64, 1e-14)])
+def test_fixed_batch_normalization_equals_the_cpus(cupy, dtype, tolerance):
+    norm = _fill(BatchNormalization(6))
+    x, residual = _maps(SHAPES[0], dtype)
+    if dtype == np.float64:
+        with chainer.using_config("dtype", dtype):
+            norm = _fill(BatchNormalization(6))
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        expected = norm(x, residual, relu=True).array
+        norm.to_device("@cupy:0")
+        y = norm(cupy.asarray(x), cupy.asarray(residual), relu=True).array
+    assert y.dtype == dtype
+    np.testing.assert_allclose(cupy.asnumpy(y), expected, rtol=0, atol=tolerance)
+
+
+def test_a_change_in_place_counts(cupy):
+    norm = _fill(FrozenBatchNormalization(6))
+    norm.to_device("@cupy:0")
+    x = cupy.asarray(_maps(SHAPES[0], np.float32, 1)[0])
+    before = norm(x).array
+    norm.gamma[...] = 0
+    norm.beta[...] = 3
+    assert (cupy.asnumpy(norm(x).array) == 3).all()
+    assert not (cupy.asnumpy(before) == 3).any()
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("adds", [False, True])
+def test_gradients(cupy, relu, adds):
+    arrays = [cupy.asarray(np.random.default_rng(2).uniform(0.5, 1.5, 6)) for _ in range(4)]
+    statistics = Statistics(*arrays, eps=1e-5, centered=False)
+    inputs = tuple(map(cupy.asarray, _maps((2, 6, 3, 2), np.float64, 1 + adds)))
+    gy, *ggs = map(cupy.asarray, _maps((2, 6, 3, 2), np.float64, 2 + adds))
+
+    def f(*inputs):
+        return fixed_normalization(inputs[0], statistics, *inputs[1:], relu=relu)
+
+    options = {"atol": 1e-6, "rtol": 1e-6, "dtype": np.float64}
+    gradient_check.check_backward(f, inputs, gy, **options)
+    gradient_check.check_double_backward(f, inputs, gy, tuple(ggs), **options)
+
+
+@pytest.mark.parametrize("norm", [FrozenBatchNormalization, BatchNormalization, GroupNormalization])
+@pytest.mark.parametrize("train", [False, True])
+def test_a_block_and_its_gradient_equal_the_cpus(cupy, norm, train):
+    block = Bottleneck(32, 32, norm=norm)
+    for link in block.links():
+        if hasattr(link, "avg_var"):
+            _fill(link)
+    results = []
+    for device in ("@numpy", "@cupy:0"):
+        block.to_device(device)
+        block.cleargrads()
+        x = chainer.Variable(block.xp.asarray(_maps((1, 32, 5, 6), np.float32, 1)[0]))
+        with chainer.using_config("train", train):
+            y = block(x)
+            F.sum(y * y).backward()
+        gradients = {name: param.grad for name, param in block.namedparams()}
+        results.append({"y": y.array, "x": x.grad, **gradients})
+    expected, found = results
+    for name, array in expected.items():
+        scale = max(np.abs(array).max(), 1)
+        np.testing.assert_allclose(cupy.asnumpy(found[name]) / scale, array / scale, atol=1e-4, rtol=0, err_msg=name)
+
+
+def test_any_normalization_is_summed_and_rectified(cupy):
+    x, residual = map(cupy.asarray, _maps(SHAPES[0], np.float32))
+    y = normalize(lambda x: -x, x, residual, relu=True).array
+    np.testing.assert_array_equal(cupy.asnumpy(y), cupy.asnumpy(F.relu(residual - x).array))
