@@ -8,6 +8,31 @@ import numpy as np
 from chainfpn._typing import Array, Size, Sizes
 from chainfpn.errors import InvalidArgument
 
+#: Shapes of batches whose boxes are kept on a GPU.
+CACHE_SIZE = 8
+
+
+def keep_on_gpu(generator: Any, map_sizes: Sizes, image_size: Size, xp: Any) -> list[Array]:
+    """Make the boxes of all levels, or on a GPU take those that the generator, set as it is, made of the same shapes.
+
+    Args:
+        generator (object): Its ``_make`` makes the boxes.
+        map_sizes, image_size, xp: See :meth:`AnchorGenerator.__call__`.
+
+    Returns:
+        list of array: What ``_make`` returns.
+    """
+    if xp is np:
+        return generator._make(map_sizes, image_size, xp)
+    settings = tuple(value for name, value in vars(generator).items() if name != "_cache")
+    key = (settings, tuple(map(tuple, map_sizes)), tuple(image_size), xp.cuda.Device().id)
+    cache = vars(generator).setdefault("_cache", {})
+    if key not in cache:
+        if len(cache) >= CACHE_SIZE:
+            cache.clear()
+        cache[key] = generator._make(map_sizes, image_size, xp)
+    return list(cache[key])
+
 
 class AnchorGenerator:
     """Place the same boxes at every place of every level.
@@ -78,13 +103,16 @@ class AnchorGenerator:
 
         Returns:
             list of array: float32, (H_l * W_l * A, 4), yxyx in image pixels; row-major, the A anchors of a place next
-            to each other.
+            to each other. Those on a GPU are kept for the next call: they must not be changed in place.
 
         Raises:
             ValueError: if the number of maps is not the number of levels.
         """
         if len(map_sizes) != self.n_levels:
             raise ValueError(f"AnchorGenerator: map_sizes must have {self.n_levels} entries, got {len(map_sizes)}")
+        return keep_on_gpu(self, map_sizes, image_size, xp)
+
+    def _make(self, map_sizes, image_size, xp):
         anchors = []
         strides = self._strides(map_sizes, image_size)
         for (height, width), (stride_y, stride_x), sizes in zip(map_sizes, strides, self.sizes, strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import chainer
 import chainer.functions as F
 from chainer import backend
+from chainer.backends import cuda
 
 from chainfpn._typing import Array, Variable
 from chainfpn.functions.kernels import compute_dtype
@@ -46,6 +47,8 @@ class BoxCoder:
         Returns:
             Variable or array: as deltas, but float32 at least, (R, K, 4), yxyx.
         """
+        if isinstance(deltas, cuda.ndarray):
+            return self._decode_on_gpu(deltas, reference)
         xp, deltas = backend.get_array_module(deltas), _precise(deltas)
         if isinstance(deltas, chainer.Variable):
             exp, stack, at_most = F.exp, F.stack, _at_most
@@ -63,6 +66,33 @@ class BoxCoder:
         half_height = 0.5 * (exp(at_most(deltas[..., 3] / wh, MAX_LOG_SCALE)) * height)
         half_width = 0.5 * (exp(at_most(deltas[..., 2] / ww, MAX_LOG_SCALE)) * width)
         return stack((y - half_height, x - half_width, y + half_height, x + half_width), axis=-1)
+
+    def _decode_on_gpu(self, deltas, reference):
+        """Do the same, a box a thread."""
+        n_boxes = deltas.shape[1] // 4
+        bbox = backend.get_array_module(deltas).empty((len(deltas), n_boxes, 4), compute_dtype(deltas.dtype))
+        cuda.elementwise(
+            "raw T deltas, raw S reference, int32 n_boxes, "
+            "float64 wx, float64 wy, float64 ww, float64 wh, float64 max_log_scale",
+            "raw U bbox",
+            """
+            U corner[4], weight[] = {(U)wx, (U)wy, (U)ww, (U)wh}, delta[4];
+            for (int k = 0; k < 4; ++k) {
+                corner[k] = reference[i / n_boxes * 4 + k];
+                delta[k] = (U)deltas[4 * i + k] / weight[k];
+            }
+            for (int axis = 0; axis < 2; ++axis) {  // y, x
+                const U size = corner[axis + 2] - corner[axis], log_scale = delta[3 - axis], limit = max_log_scale;
+                const U centre = delta[1 - axis] * size + (corner[axis] + (U)0.5 * size);
+                const U half = (U)0.5 * (exp(log_scale > limit ? limit : log_scale) * size);
+                bbox[4 * i + axis] = centre - half;
+                bbox[4 * i + axis + 2] = centre + half;
+            }
+            """,
+            "decode_boxes",
+            options=("--fmad=false",),
+        )(deltas, reference, max(n_boxes, 1), *self.weights, MAX_LOG_SCALE, bbox, size=len(deltas) * n_boxes)
+        return bbox
 
     def encode(self, bbox: Array, reference: Array) -> Array:
         """Describe boxes relative to reference boxes.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainfpn._typing import Array, Size, Sizes
+from chainfpn.boxes.anchors import keep_on_gpu
 from chainfpn.errors import InvalidArgument
 
 
@@ -66,6 +67,9 @@ class DefaultBoxGenerator:
         """Make the boxes of all levels, A_l at each place of level l: see :meth:`AnchorGenerator.__call__`."""
         if len(map_sizes) != self.n_levels:
             raise ValueError(f"DefaultBoxGenerator: map_sizes must have {self.n_levels} entries, got {len(map_sizes)}")
+        return keep_on_gpu(self, map_sizes, image_size, xp)
+
+    def _make(self, map_sizes, image_size, xp):
         image = xp.asarray(image_size, dtype=np.float32)  # (2,)
         boxes = []
         for level, (size, step) in enumerate(zip(map_sizes, self.steps, strict=True)):

@@ -1,13 +1,20 @@
 """Which boxes to keep: inside the image, large enough, best first, and of overlapping ones the best."""
 
+import functools
+import itertools
 import math
 import numbers
+from collections.abc import Sequence
 
 import numpy as np
 from chainer import backend
+from chainer.backends import cuda
 
 from chainfpn._typing import Array, Size
 from chainfpn.functions.kernels import kernels_for
+
+#: ``clip`` for a coordinate; what is no number stays so.
+_CLIP = "template <typename V> __device__ V clip(V x, V limit) { return x < V(0) ? V(0) : x > limit ? limit : x; }"
 
 
 def clip(bbox: Array, size: Size) -> Array:
@@ -23,8 +30,10 @@ def clip(bbox: Array, size: Size) -> Array:
     Source:
         torchvision 0.14 ``clip_boxes_to_image``.
     """
-    xp = backend.get_array_module(bbox)
-    return xp.clip(bbox, 0, xp.asarray((*size, *size), dtype=bbox.dtype))
+    if isinstance(bbox, np.ndarray):
+        return np.clip(bbox, 0, np.asarray((*size, *size), dtype=bbox.dtype))
+    clipped = "y = clip(bbox, i % 2 ? width : height);"
+    return cuda.elementwise("T bbox, T height, T width", "T y", clipped, "clip_boxes", preamble=_CLIP)(bbox, *size)
 
 
 def remove_small_boxes(bbox: Array, min_size: float) -> Array:
@@ -43,6 +52,41 @@ def remove_small_boxes(bbox: Array, min_size: float) -> Array:
     return (bbox[:, 2:] - bbox[:, :2] >= min_size).all(axis=1).nonzero()[0]
 
 
+def find_candidates(
+    bbox: Array, score: Array, size: Size, *, score_thresh: float, min_size: float, inclusive: bool = False
+) -> tuple[Array, ...]:
+    """Find the boxes that are good enough, and in the image large enough: on a GPU the host waits once.
+
+    Args:
+        bbox (array): float, (..., 4), yxyx.
+        score (array): float, (...).
+        size ((int, int)): Height and width of the image that the boxes are clipped to.
+        score_thresh (float): Scores above it are good enough.
+        min_size (float): Smallest side in pixels.
+        inclusive (bool): So are scores equal to it.
+
+    Returns:
+        tuple of array: int64, an index array for each axis of ``score``, row-major.
+    """
+    if isinstance(bbox, np.ndarray):
+        found = np.nonzero(score >= score_thresh if inclusive else score > score_thresh)
+        large = remove_small_boxes(clip(bbox[found], size), min_size)
+        return tuple(index[large] for index in found)
+    keep = cuda.elementwise(
+        "raw T bbox, S score, T height, T width, S score_thresh, T min_size, bool inclusive",
+        "bool keep",
+        """
+        const T rows = clip(bbox[4 * i + 2], height) - clip(bbox[4 * i], height);
+        const T columns = clip(bbox[4 * i + 3], width) - clip(bbox[4 * i + 1], width);
+        const bool passes = score > score_thresh || (inclusive && score == score_thresh);
+        keep = passes && rows >= min_size && columns >= min_size;
+        """,
+        "find_candidates",
+        preamble=_CLIP,
+    )(bbox, score, *size, score_thresh, min_size, inclusive)
+    return keep.nonzero()
+
+
 def top_k(score: Array, k: int) -> Array:
     """Find the k highest scores.
 
@@ -59,6 +103,53 @@ def top_k(score: Array, k: int) -> Array:
     if 0 < k < len(score):
         candidates = np.flatnonzero(score >= np.partition(score, len(score) - k)[len(score) - k])
     return candidates[np.argsort(-score[candidates], kind="stable")[:k]]
+
+
+def top_k_of_each(score: Array, lengths: Sequence[int], k: int) -> tuple[Array, Array]:
+    """Find the k highest scores of each level: on a GPU by one sort, and the host does not wait.
+
+    Args:
+        score (array): float, (N,), level by level.
+        lengths (sequence of int): Numbers of each level.
+        k (int): As for :func:`top_k`.
+
+    Returns:
+        tuple of array: int64, (R,), indices as :func:`top_k` sorts them, level by level; int32, (R,), their levels.
+    """
+    xp, starts = backend.get_array_module(score), list(itertools.accumulate(lengths, initial=0))[:-1]
+    levels = [slice(start, start + n) for start, n in zip(starts, lengths, strict=True)]
+    if xp is np:
+        best = np.concatenate([top_k(score[level], k) + level.start for level in levels])
+        return best, _level_numbers(tuple(lengths), None)[best]
+    level = _level_numbers(tuple(lengths), xp.cuda.Device().id)
+    order = _sort_levels(score, level)
+    best = xp.concatenate([order[at.start : at.start + min(k, n)] for at, n in zip(levels, lengths, strict=True)])
+    return best, level[best]
+
+
+@functools.lru_cache(maxsize=16)
+def _level_numbers(lengths, device):
+    """Return the number of each element's level, int32, (N,), on a GPU if there is a device."""
+    levels = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    return levels if device is None else cuda.to_gpu(levels, device)
+
+
+def _sort_levels(score, level):
+    """Sort on a GPU by level, then by falling score, equal scores in order."""
+    if score.dtype == np.float64:
+        order = (-score).argsort()  # CuPy's only sort is stable
+        return order[level[order].argsort()]
+    keys = cuda.elementwise(
+        "T score, int32 level",
+        "uint64 key",
+        """
+        union { float value; unsigned int bits; } x = {(float)score + 0.f};  // no -0
+        const unsigned int falling = x.bits >> 31 ? x.bits : ~x.bits & 0x7fffffffu;
+        key = (unsigned long long)level << 32 | (x.value != x.value ? 0xffffffffu : falling);
+        """,
+        "level_and_score",
+    )(score, level)
+    return keys.argsort()
 
 
 def nms(bbox: Array, thresh: float, score: Array | None = None, limit: int | None = None) -> Array:

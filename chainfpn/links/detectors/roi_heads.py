@@ -15,7 +15,7 @@ from chainer import backend
 from chainfpn._options import CheckedOptions, check_iou_thresholds
 from chainfpn._typing import Array, Arrays, Losses, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.filtering import batched_nms, clip, remove_small_boxes
+from chainfpn.boxes.filtering import batched_nms, clip, find_candidates
 from chainfpn.boxes.matcher import match, offsets, sample_batch
 from chainfpn.functions import multi_scale_roi_align
 from chainfpn.functions._gather import gather_class
@@ -303,13 +303,13 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         for proposal, size in zip(proposals, sizes, strict=True):
             image = slice(start, start + len(proposal))
             start = image.stop
-            foreground = scores[image, 1:]  # (R, K - 1)
-            passes = foreground >= self.score_thresh if self.inclusive else foreground > self.score_thresh
-            row, class_id = xp.nonzero(passes)
-            class_id = (class_id + 1).astype(np.int32)
-            bbox, score = clip(bboxes[image][row, class_id], size), scores[image][row, class_id]
-            large = remove_small_boxes(bbox, self.min_size)
-            bbox, class_id, score = bbox[large], class_id[large], score[large]
+            row, class_id = find_candidates(
+                bboxes[image, 1:], scores[image, 1:], size,
+                score_thresh=self.score_thresh, min_size=self.min_size, inclusive=self.inclusive,
+            )  # fmt: skip
+            class_id += 1
+            bbox, score = clip(bboxes[image][row, class_id], size), scores[image][row, class_id]  # (R, 4), (R,)
+            class_id = class_id.astype(np.int32)
             keep = batched_nms(bbox, score, class_id, self.nms_thresh, inclusive=self.inclusive)
             keep = keep[: self.detections_per_img]
             detections.append(RawDetections(bbox[keep], class_id[keep], score[keep]))

@@ -14,7 +14,7 @@ from chainer import backend, initializers
 from chainfpn._options import CheckedOptions, check_iou_thresholds
 from chainfpn._typing import Array, Arrays, Losses, Size, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.filtering import batched_nms, clip, remove_small_boxes, top_k
+from chainfpn.boxes.filtering import batched_nms, clip, find_candidates, top_k_of_each
 from chainfpn.boxes.matcher import match, offsets, sample_batch
 from chainfpn.functions._gather import gather
 from chainfpn.functions._losses import binary_cross_entropy, smooth_l1_loss
@@ -259,21 +259,24 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         train = chainer.config.train
         pre_nms_top_n = self.pre_nms_top_n_train if train else self.pre_nms_top_n_test
         post_nms_top_n = self.post_nms_top_n_train if train else self.post_nms_top_n_test
+        xp = backend.get_array_module(*anchors)
+        anchor, lengths = xp.concatenate(anchors), [len(level) for level in anchors]  # (N, 4)
+        scores, all_deltas = (
+            xp.concatenate([level.array for level in levels], axis=1) for levels in (logits, deltas)
+        )  # (B, N), (B, N, 4)
         proposals = []
-        for i, size in enumerate(sizes):
-            bboxes, scores, levels = [], [], []
-            for level, (logit, delta, anchor) in enumerate(zip(logits, deltas, anchors, strict=True)):
-                logit, delta = logit.array[i], delta.array[i]  # (N_l,), (N_l, 4)
-                best = top_k(logit, pre_nms_top_n)  # (R_l,)
-                bboxes.append(self.box_coder.decode(delta[best], anchor[best])[:, 0])
-                scores.append(logit[best])
-                levels.append(self.xp.full(len(best), level, dtype=np.int32))
-            bbox, score, level = (
-                self.xp.concatenate(arrays) for arrays in (bboxes, scores, levels)
-            )  # (R, 4), (R,) x 2
-            bbox = clip(bbox, size)
-            keep = remove_small_boxes(bbox, self.min_size)
-            keep = keep[F.sigmoid(score[keep]).array >= self.score_thresh]
+        for score, delta, size in zip(scores, all_deltas, sizes, strict=True):
+            best, level = top_k_of_each(score, lengths, pre_nms_top_n)  # (R,), (R,)
+            bbox = clip(self.box_coder.decode(delta[best], anchor[best])[:, 0], size)  # (R, 4)
+            score = score[best]  # (R,)
+            (keep,) = find_candidates(
+                bbox,
+                F.sigmoid(score).array,
+                size,
+                score_thresh=self.score_thresh,
+                min_size=self.min_size,
+                inclusive=True,
+            )
             bbox, score, level = bbox[keep], score[keep], level[keep]
             keep = batched_nms(bbox, score, level, self.nms_thresh, inclusive=self.inclusive)[:post_nms_top_n]
             proposals.append(bbox[keep])
