@@ -19,6 +19,7 @@ import sys
 from chainfpn.cli.errors import UsageError
 from chainfpn.cli.options import (
     add_device,
+    add_engine,
     add_json,
     add_out,
     add_quiet,
@@ -47,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--coco", action="store_true", help="as COCO's results; FILE.jsonl is JSON Lines")
     add("--resume", action="store_true", help="leave out the images that are in FILE")
     add_device(parser)
-    add("--cache", action="store_true", help="keep what a .pth was converted to beside it")
+    add_engine(parser)
+    add("--cache", action="store_true", help="keep what the weights became beside them")
     add("--mpi", action="store_true", help="share the work with others of mpiexec")
     add_quiet(parser)
 
@@ -82,7 +84,7 @@ def _check(arguments):
 def _detect(arguments, sources, problems):
     from chainfpn.cli.console import remarks
     from chainfpn.cli.detection_run import RunOptions, detect_all
-    from chainfpn.cli.detector import choose_device, load_default_detector, load_named_detector
+    from chainfpn.cli.detector import choose_device, load_default_detector, load_named_detector, on_engine
     from chainfpn.cli.processes import communicator
 
     title, report = "", remarks(arguments.quiet)
@@ -97,6 +99,7 @@ def _detect(arguments, sources, problems):
             options = {"model": arguments.model, "cache": arguments.cache, "report": report}
             detector = load_named_detector(arguments.weights, **options)
         detector.to_device(device)
+        detector = on_engine(detector, arguments, cache=arguments.weights if arguments.cache else None)
         options = RunOptions(
             arguments.out, arguments.score, arguments.names, arguments.batch, arguments.json, arguments.coco,
             arguments.resume, not arguments.no_pictures, arguments.quiet, arguments.stdout,

@@ -1,5 +1,7 @@
 """The detector that a command works with, and the device."""
 
+import argparse
+import contextlib
 import pathlib
 import sys
 
@@ -68,21 +70,61 @@ def load_detector(path: pathlib.Path, *, model: str | None = None, cache: bool =
     Raises:
         CommandError: if the file cannot be read or is no detector's.
     """
+    detector = load_model(path, model=model, cache=cache)
+    if not hasattr(detector, "detect"):
+        raise CommandError(f"{path}: holds the weights of a {type(detector).__name__}, which is not a detector")
+    return detector
+
+
+def load_model(path: pathlib.Path, *, model: str | None = None, cache: bool = False) -> chainer.Link:
+    """Build the model of a weight file; the arguments are those of :func:`load_detector`.
+
+    Returns:
+        chainer.Link: On the CPU.
+
+    Raises:
+        CommandError: if the file cannot be read.
+    """
     if not path.exists():
         raise CommandError(f"{path}: there is no such file")
     try:
         if cache and path.suffix != ".npz":
             path = _converted(path, model)
-        detector = models.load(path, model=model)
+        return models.load(path, model=model)
     except OSError as error:
         raise CommandError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, TypeError) as error:
         raise CommandError(shortened(error, path)) from error
     except MemoryError:
         raise CommandError(f"{path}: is too large for the memory") from None
-    if not hasattr(detector, "detect"):
-        raise CommandError(f"{path}: holds the weights of a {type(detector).__name__}, which is not a detector")
-    return detector
+
+
+def on_engine(detector: Detector, arguments: argparse.Namespace, *, cache: PathLike | None = None) -> Detector:
+    """Return a detector on the engine and with the threads that a command line asks for.
+
+    Args:
+        detector (chainfpn.links.Detector): The detector, on its device.
+        arguments (argparse.Namespace): With ``engine`` and ``threads``.
+        cache (str, os.PathLike or None): The weight file that exported files are kept beside.
+
+    Returns:
+        chainfpn.links.Detector: The detector.
+
+    Raises:
+        CommandError: if that engine is not to be had.
+    """
+    if arguments.threads is not None:
+        with contextlib.suppress(ImportError):
+            import numba
+
+            numba.set_num_threads(min(arguments.threads, numba.get_num_threads()))
+    beside = pathlib.Path(cache).with_suffix(".onnx") if cache is not None and pathlib.Path(cache).exists() else None
+    try:
+        return detector.to_engine(arguments.engine, threads=arguments.threads, cache=beside)
+    except (ImportError, ValueError) as error:
+        raise CommandError(f"--engine {arguments.engine}: {error}") from error
+    except OSError as error:
+        raise CommandError(f"{error.filename}: cannot be written ({error.strerror})") from error
 
 
 def load_named_detector(
@@ -102,14 +144,19 @@ def load_named_detector(
     Raises:
         CommandError: if there is neither such a file nor such a name, or the file is no detector's.
     """
+    return load_detector(find_weight_file(weights, report), model=model, cache=cache)
+
+
+def find_weight_file(weights: str, report: Report = remark) -> pathlib.Path:
+    """Return the path of a weight file, or of published weights by their name; see :func:`load_named_detector`."""
     from weights_convert import zoo
 
     path = pathlib.Path(weights)
     if not path.exists() and weights in zoo.FILES:
-        path = _fetch(weights, report)
-    elif not path.exists() and not path.suffix and path.name == weights:
+        return _fetch(weights, report)
+    if not path.exists() and not path.suffix and path.name == weights:
         raise CommandError(f"{weights}: there is no such file, and chainfpn models lists no weights of that name")
-    return load_detector(path, model=model, cache=cache)
+    return path
 
 
 def _fetch(name: str, report: Report) -> pathlib.Path:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from chainfpn.cli import compat, demo, detect, evaluate, info, models, train
+from chainfpn.cli import compat, demo, detect, evaluate, export, info, models, train
 from chainfpn.cli.errors import CommandError, UsageError
 from chainfpn.cli.output import silence
 from chainfpn.cli.parser import make_parser
@@ -19,6 +19,7 @@ COMMANDS = {
     "models": models,
     "train": train,
     "evaluate": evaluate,
+    "export": export,
     "compat": compat,
     "info": info,
 }

@@ -23,6 +23,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", type=device, default="cpu", metavar="cpu|cuda:N", help=DEVICE)
 
 
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--engine`` and ``--threads``."""
+    text = "chainer, onnx or auto (default: %(default)s)"
+    parser.add_argument("--engine", choices=("auto", "chainer", "onnx"), default="auto", metavar="NAME", help=text)
+    text = "threads (default: OMP_NUM_THREADS or all)"
+    parser.add_argument("--threads", type=whole(1), metavar="N", help=text)
+
+
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """Declare ``--quiet``."""
     parser.add_argument("--quiet", action="store_true", help="print errors and warnings only")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pathlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import chainer
@@ -16,6 +17,7 @@ from chainfpn._typing import PathLike, Size
 from chainfpn.errors import InvalidType
 from chainfpn.export._onnx import require_onnx
 from chainfpn.export.dense import array_names, dense_graph, parts_of
+from chainfpn.export.graph import as_array
 from chainfpn.export.trace import check_float32
 
 
@@ -51,13 +53,23 @@ def export_onnx(model: chainer.Link, path: PathLike, *, sizes: Sequence[Size] | 
         >>> export_onnx(models.fasterrcnn_resnet50_fpn(pretrained_model="coco"), "faster.onnx")  # doctest: +SKIP
     """
     protos = onnx_models(model, sizes=sizes)
-    onnx, path = require_onnx(), pathlib.Path(path)
+    onnx, paths = require_onnx(), part_paths(protos, pathlib.Path(path))
     for proto in protos.values():
         onnx.checker.check_model(proto, full_check=True)
-    paths = [path if name == "image" else path.with_suffix(f".{name}{path.suffix}") for name in protos]
-    for place, proto in zip(paths, protos.values(), strict=True):
-        _write(place, proto.SerializeToString())
-    return paths
+    for name, proto in protos.items():
+        _write(paths[name], proto.SerializeToString())
+    return [*paths.values()]
+
+
+def part_names(model: chainer.Link) -> list[str]:
+    """Return the names of the parts of a model."""
+    heads = getattr(model, "roi_heads", None)
+    return ["image"] + [name for name in ("box", "mask", "keypoint") if getattr(heads, f"{name}_head", None)]
+
+
+def part_paths(parts: Iterable[str], path: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Return the file of each part of a model, whose first part has the path itself."""
+    return {name: path if name == "image" else path.with_suffix(f".{name}{path.suffix}") for name in parts}
 
 
 def onnx_models(model: chainer.Link, *, sizes: Sequence[Size] | None = None) -> dict[str, Any]:
@@ -84,18 +96,29 @@ def metadata(model: chainer.Link, form: str) -> dict[str, str]:
         form (str): Of the file.
 
     Returns:
-        dict: ``form``; ``model`` and ``arguments``, by which chainfpn builds it; ``label_names`` and ``class_ids``;
-        ``input``, the numbers of the preprocess; ``settings``, the thresholds and the like of the detector and its
-        parts; all but the first two as JSON.
+        dict: ``form``; ``weights``, their hash; ``model`` and ``arguments``, by which chainfpn builds it;
+        ``label_names`` and ``class_ids``; ``input``, the numbers of the preprocess; ``settings``, the thresholds and
+        the like of the detector and its parts; all but the first three as JSON.
     """
     meta = getattr(model, "meta", {})
-    texts = {"form": form, "model": meta.get("model", type(model).__name__)}
+    texts = {"form": form, "model": meta.get("model", type(model).__name__), "weights": weights_digest(model)}
     values: dict[str, Any] = {"arguments": meta.get("arguments"), "label_names": getattr(model, "label_names", None)}
     values["class_ids"] = getattr(model, "class_ids", None)
     values["input"] = _numbers(getattr(model, "preprocess", None), ("mean", "std", "resize", "crop", "max_size"))
     parts = {"detector": model, "rpn": getattr(model, "rpn", None), "roi_heads": getattr(model, "roi_heads", None)}
     values["settings"] = {name: numbers for name, part in parts.items() if (numbers := _numbers(part))}
     return texts | {key: json.dumps(value) for key, value in values.items() if value}
+
+
+def weights_digest(model: chainer.Link) -> str:
+    """Return the SHA-256 of a model's weights and their names, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path, link in sorted(model.namedlinks()):
+        for leaf in sorted(link._params | link._persistent):
+            value = getattr(link, leaf)
+            digest.update(f"{path}/{leaf}".encode())
+            digest.update(as_array(value).tobytes())
+    return digest.hexdigest()
 
 
 def _numbers(part, names=()):

@@ -11,7 +11,7 @@ from chainer import backend
 from chainer.backends import cuda
 
 from chainfpn._options import CheckedOptions
-from chainfpn._typing import Array, Arrays, Labels, Size, Sizes, Variable
+from chainfpn._typing import Array, Arrays, Labels, PathLike, Size, Sizes, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.links.detectors.detections import Detections
 from chainfpn.links.detectors.preprocess import Preprocess
@@ -85,6 +85,8 @@ class Detector(CheckedOptions, chainer.Chain):
     fields: tuple[str, ...] = ("bbox", "label", "score")
     #: Ground truth that the losses take beside boxes and classes, in order.
     extra_targets: tuple[str, ...] = ()
+    #: What computes maps and heads: ``'chainer'``, or ``'onnx'`` (see :meth:`to_engine`).
+    engine = "chainer"
     score_thresh: Any
     nms_thresh: Any
     _range_checked = False
@@ -224,6 +226,34 @@ class Detector(CheckedOptions, chainer.Chain):
         """
         detections = self.detect(imgs)
         return tuple([getattr(found, field) for found in detections] for field in self.fields)
+
+    def to_engine(self, name: str, *, threads: int | None = None, cache: PathLike | None = None) -> "Detector":
+        """Return the detector on another engine, which computes maps and heads; all else stays as it is.
+
+        The engine ``'onnx'`` is ONNX Runtime: on a CPU, in float32, for batches and images of any size, and not for
+        training. It has a copy of the weights as they are now; this detector stays as it is.
+
+        Args:
+            name (str): ``'chainer'``; ``'onnx'``; or ``'auto'``, which is ``'onnx'`` for a detector on a CPU where the
+                extra ``onnx`` is installed, else ``'chainer'``.
+            threads (int or None): Threads of ONNX Runtime; by default ``OMP_NUM_THREADS``, or one for each core.
+            cache (str, os.PathLike or None): Where the exported files are kept and, if they are of these weights,
+                taken from: the first is ``cache`` itself.
+
+        Returns:
+            Detector: Of the same class; this one if it is on that engine already.
+
+        Raises:
+            ImportError: if the extra ``onnx`` is not installed.
+            InvalidArgument: if there is no such engine, or not for a detector on this device or of this dtype.
+
+        Example:
+            >>> from chainfpn import models
+            >>> detector = models.fasterrcnn_resnet50_fpn().to_engine("auto")  # doctest: +SKIP
+        """
+        from chainfpn.export.engine import with_engine
+
+        return with_engine(self, name, threads=threads, cache=cache)
 
     def _postprocess(self, raw: RawDetections, img_size: Size, size: Size) -> Detections:
         """Map the detections of one image to its pixels and labels, on the CPU."""

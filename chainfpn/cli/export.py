@@ -1,0 +1,40 @@
+"""Write a model as ONNX, for ONNX Runtime, OpenVINO and others.
+
+A dense file holds what the network computes of a prepared batch; that of a
+detector of two stages comes in several parts.
+
+Example:
+  chainfpn export fasterrcnn.npz fasterrcnn.onnx
+  chainfpn export detector.pth detector.onnx --model retinanet_resnet50_fpn
+  chainfpn export resnet50 resnet50.onnx
+"""
+
+import argparse
+import pathlib
+
+from chainfpn.cli.errors import CommandError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    text = ".npz, .pth ..., or the name of a model, whose published weights are taken"
+    parser.add_argument("weights", metavar="MODEL", help=text)
+    parser.add_argument("out", type=pathlib.Path, metavar="OUT.onnx", help="the file to write")
+    parser.add_argument("--model", metavar="NAME", help="the builder, if the file does not name it")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the sub-command; see :mod:`chainfpn.cli.main`."""
+    from chainfpn.cli.detector import find_weight_file, load_model
+    from chainfpn.export import export_onnx
+
+    model = load_model(find_weight_file(arguments.weights), model=arguments.model)
+    try:
+        paths = export_onnx(model, arguments.out)
+    except (ImportError, ValueError) as error:
+        raise CommandError(str(error)) from error
+    except OSError as error:
+        raise CommandError(f"{error.filename}: cannot be written ({error.strerror})") from error
+    for path in paths:
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    return 0

@@ -1,0 +1,153 @@
+"""ONNX Runtime as the engine of a detector: it computes maps and heads; all else of ``predict`` stays as it is."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import chainer
+import numpy as np
+
+from chainfpn._typing import PathLike, Variable
+from chainfpn.errors import InvalidArgument
+from chainfpn.export._onnx import require_onnxruntime
+
+#: Engines by name; auto is ONNX Runtime where that is installed and the detector is on a CPU, else Chainer.
+ENGINES = ("auto", "chainer", "onnx")
+
+
+class Maps(list):
+    """The maps of a batch, with what the head predicts from them, which comes with them.
+
+    Attributes:
+        predictions (tuple of list of Variable): Of the head.
+    """
+
+    predictions: tuple[list[Variable], ...]
+
+
+class Session:
+    """A part of a detector in ONNX Runtime, for batches of any size.
+
+    Args:
+        source (str or bytes): A file, or its content.
+        threads (int): How many compute.
+    """
+
+    def __init__(self, source: str | bytes, threads: int) -> None:
+        runtime = require_onnxruntime()
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are not only ours
+        self._session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        (self._input,) = (value.name for value in self._session.get_inputs())
+        self._outputs = [value.name for value in self._session.get_outputs()]
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Mapping: What the file says of itself."""
+        return self._session.get_modelmeta().custom_metadata_map
+
+    def run(self, x: Variable) -> dict[str, Variable]:
+        """Compute.
+
+        Args:
+            x (Variable or array): float32, (B, C, H, W), NumPy.
+
+        Returns:
+            dict: Name of the output to Variable, float32.
+
+        Raises:
+            InvalidArgument: if x is of another dtype or device, or in training.
+        """
+        array = x.array if isinstance(x, chainer.Variable) else x
+        if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+            got = f"{type(array).__module__} {getattr(array, 'dtype', None)}"
+            raise InvalidArgument("engine onnx", "x", "float32 on the CPU", x, got=got)
+        if chainer.config.train:
+            raise InvalidArgument("engine onnx", "chainer.config.train", "False: it cannot be trained", True)
+        outputs = self._session.run(self._outputs, {self._input: np.ascontiguousarray(array)})
+        return {name: chainer.Variable(y, requires_grad=False) for name, y in zip(self._outputs, outputs, strict=True)}
+
+    def maps(self, x: Variable) -> Maps:
+        """Compute the maps of a batch, finest first, and what the head predicts."""
+        levels: dict[str, list[Variable]] = {}
+        for name, y in self.run(x).items():
+            levels.setdefault(name.partition(".")[0], []).append(y)
+        maps = Maps(levels.pop("map"))
+        maps.predictions = tuple(levels.values())
+        return maps
+
+
+def with_engine(detector: Any, name: str, *, threads: int | None = None, cache: PathLike | None = None) -> Any:
+    """Return a detector on an engine; see :meth:`chainfpn.links.Detector.to_engine`."""
+    if name not in ENGINES:
+        raise InvalidArgument("to_engine", "name", f"one of {', '.join(ENGINES)}", name)
+    if threads is not None and threads < 1:
+        raise InvalidArgument("to_engine", "threads", "None or >= 1", threads)
+    if name == "auto":
+        name = "onnx" if detector.xp is np and chainer.get_dtype() == np.float32 and _is_installed() else "chainer"
+    if name == detector.engine:
+        return detector
+    if detector.engine != "chainer":
+        raise InvalidArgument("to_engine", "name", f"{detector.engine}, for the weights are gone", name)
+    if detector.xp is not np:
+        raise InvalidArgument("to_engine", "name", "chainer for a detector on a GPU", name)
+    sessions = _sessions(detector, default_threads() if threads is None else threads, cache)
+    copy = detector.copy(mode="share")
+    copy.engine = name
+    copy.serialize = _refuse_to_save
+    image = sessions.pop("image")
+    _replace(copy, "backbone" if hasattr(copy, "backbone") else "fpn", image.maps)
+    _replace(copy.rpn if hasattr(copy, "rpn") else copy, "head", lambda hs: hs.predictions)
+    for part, session in sessions.items():
+        _replace(copy.roi_heads, f"{part}_head", session.run)
+        _replace(copy.roi_heads, f"{part}_predictor", _predictions)
+    return copy
+
+
+def _predictions(outputs):
+    """Return what a head predicts as its link does: one variable, or several."""
+    return tuple(outputs.values()) if len(outputs) > 1 else outputs["logits"]
+
+
+def _replace(parent, name, function):
+    """Put a function in the place of a link."""
+    if name in getattr(parent, "_children", ()):
+        delattr(parent, name)
+    object.__setattr__(parent, name, function)
+
+
+def _refuse_to_save(serializer):
+    raise InvalidArgument("engine onnx", "model", "a detector on the engine chainer: the weights are gone", "onnx")
+
+
+def _is_installed():
+    """Return whether the packages of the extra are there."""
+    return all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
+
+
+def default_threads() -> int:
+    """Return the number of threads: ``OMP_NUM_THREADS``, or as many as this process may use cores."""
+    requested = os.environ.get("OMP_NUM_THREADS", "")
+    return int(requested) if requested.isdecimal() and int(requested) else len(os.sched_getaffinity(0))
+
+
+def _sessions(detector, threads, cache):
+    """Return the sessions of a detector's parts, from files that are there and of these weights, or made now."""
+    from chainfpn.export.file import export_onnx, onnx_models, part_names, part_paths, weights_digest
+
+    if cache is None:
+        protos = onnx_models(detector)
+        return {name: Session(protos.pop(name).SerializeToString(), threads) for name in [*protos]}
+    digest, paths = weights_digest(detector), part_paths(part_names(detector), pathlib.Path(cache))
+    if all(path.exists() for path in paths.values()):
+        sessions = {name: Session(os.fspath(path), threads) for name, path in paths.items()}
+        if all(session.metadata.get("weights") == digest for session in sessions.values()):
+            return sessions
+    export_onnx(detector, cache)
+    return {name: Session(os.fspath(path), threads) for name, path in paths.items()}

@@ -1,0 +1,54 @@
+"""``chainfpn export``, and ``chainfpn detect --engine``."""
+
+import json
+import sys
+
+import onnx
+import pytest
+
+from chainfpn.cli.main import main
+from chainfpn.data import photograph_path, weights_path
+
+
+def test_a_weight_file_becomes_onnx_files(tmp_path, capsys):
+    out = tmp_path / "person.onnx"
+    assert main(["export", str(weights_path()), str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [str(out), str(tmp_path / "person.box.onnx")]
+    texts = {entry.key: entry.value for entry in onnx.load(out).metadata_props}
+    assert json.loads(texts["label_names"]) == ["person"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["missing.npz", "{folder}/x.onnx"], "chainfpn export: missing.npz: there is no such file"),
+        (["{weights}", "{folder}/missing/x.onnx"], "missing/x.onnx: cannot be written (No such file or directory)"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(arguments, sentence, tmp_path, capsys):
+    places = {"folder": tmp_path, "weights": weights_path()}
+    assert main(["export", *(argument.format(**places) for argument in arguments)]) == 1
+    assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_both_engines_find_the_same(tmp_path, capsys):
+    found = {}
+    for engine in ("chainer", "onnx"):
+        path = tmp_path / f"{engine}.json"
+        options = ["--engine", engine, "--threads", "1", "--json", str(path), "--out", str(tmp_path / engine)]
+        assert main(["detect", str(photograph_path()), "--weights", str(weights_path()), *options]) == 0
+        (record,) = json.loads(path.read_text())
+        found[engine] = record["detections"]
+    assert len(found["onnx"]) == len(found["chainer"]) > 0
+    for one, other in zip(*found.values(), strict=True):
+        assert one["bbox"] == pytest.approx(other["bbox"], abs=0.05)
+        assert one["score"] == pytest.approx(other["score"], abs=1e-4)
+
+
+def test_without_the_extra_the_engine_says_how_to_get_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    arguments = ["detect", str(photograph_path()), "--weights", str(weights_path()), "--out", str(tmp_path)]
+    assert main([*arguments, "--engine", "onnx"]) == 1
+    assert "pip install 'chainfpn[onnx]'" in capsys.readouterr().err

@@ -1,0 +1,170 @@
+"""ONNX Runtime as an engine: what is detected is what Chainer's engine detects, and what it cannot do is said."""
+
+import sys
+
+import chainer
+import numpy as np
+import pytest
+
+import chainfpn
+from chainfpn import models
+from chainfpn.data import weights_path
+from chainfpn.errors import InvalidArgument
+from chainfpn.export import engine
+from chainfpn.links import Preprocess
+from chainfpn.training import TrainChain
+from reference.agreement import disagreement
+from reference.classifier_answers import without_initial_values
+from reference.detector_cases import GAINS
+from reference.photographs import photographs
+from reference.seeded_weights import fill_link
+from reference.slim_detectors import slim_ssd
+
+#: As for bottlenecks: a block adds little to its input.
+BASIC_GAINS = ((r"body/layer\d/\d+/bn2/gamma$", 0.2), *GAINS)
+DETECTORS = (
+    "fasterrcnn_resnet_fpn",
+    "fasterrcnn_resnet_fpn_v2",
+    "maskrcnn_resnet_fpn",
+    "keypointrcnn_resnet_fpn",
+    "retinanet_resnet_fpn",
+    "retinanet_resnet_fpn_v2",
+    "fcos_resnet_fpn",
+)
+
+
+class _Loaded:
+    """Stands in for weights: seeds them."""
+
+    @staticmethod
+    def load_into(link):
+        return link
+
+
+def build(name):
+    """Build a small detector with seeded weights."""
+    with without_initial_values():
+        if name == "ssd":
+            detector = slim_ssd(_Loaded)
+        elif name == "retinanet_kuangliu":
+            detector = models.retinanet_kuangliu(3, image_size=128)
+        else:
+            small = {"depth": 18, "n_fg_class": 3, "fpn_channels": 32, "min_size": 120, "max_size": 200}
+            detector = getattr(models, name)(**small)
+    fill_link(detector, BASIC_GAINS)
+    detector.score_thresh = 0.05
+    if hasattr(detector, "roi_heads"):
+        detector.roi_heads.detections_per_img = 12
+    return detector
+
+
+def check(detector, other, imgs):
+    """Compare what two engines detect."""
+    for found, expected in zip(other.detect(imgs), detector.detect(imgs), strict=True):
+        assert len(expected) > 0
+        assert disagreement(found, expected) == ""
+
+
+@pytest.mark.parametrize("name", [*DETECTORS, "ssd", pytest.param("retinanet_kuangliu", marks=pytest.mark.slow)])
+def test_every_photograph_alone_and_as_a_batch(name):
+    detector, imgs = build(name), [*photographs().values()]
+    other = detector.to_engine("onnx", threads=1)
+    assert type(other) is type(detector)
+    assert (detector.engine, other.engine) == ("chainer", "onnx")
+    check(detector, other, imgs)
+    for img in imgs:
+        check(detector, other, [img])
+
+
+@pytest.fixture(scope="module")
+def detector():
+    """A small Faster R-CNN."""
+    return build("fasterrcnn_resnet_fpn")
+
+
+@pytest.fixture(scope="module")
+def other(detector):
+    """The same on ONNX Runtime."""
+    return detector.to_engine("onnx", threads=1)
+
+
+def test_presets_and_settings_are_its_own(detector, other):
+    other.use_preset("visualize")
+    other.preprocess = Preprocess(96, 160)
+    assert other.score_thresh == 0.7
+    try:
+        (img,) = [*photographs().values()][2:]
+        assert other.prepare([img])[0].shape[2:] == (96, 160)
+        assert detector.prepare([img])[0].shape[2:] == (128, 192)
+        (visible,) = other.detect([img])
+        assert (visible.score > 0.7).all()
+    finally:
+        other.use_preset("evaluate")
+        detector.use_preset("evaluate")
+        other.preprocess = detector.preprocess
+
+
+def test_the_weights_are_a_copy():
+    detector = build("retinanet_resnet_fpn")
+    other, (img,) = detector.to_engine("onnx", threads=1), [*photographs().values()][2:]
+    (before,) = other.detect([img])
+    for param in detector.params():
+        param.array[...] = 0
+    (after,) = other.detect([img])
+    np.testing.assert_array_equal(before.bbox, after.bbox)
+
+
+def test_auto_is_onnx_on_a_cpu_where_it_is_installed(detector, other, monkeypatch):
+    assert other.to_engine("auto") is other
+    assert detector.to_engine("chainer") is detector
+    with chainer.using_config("dtype", np.float16):
+        assert detector.to_engine("auto") is detector
+    monkeypatch.setattr(engine, "_is_installed", lambda: False)
+    assert detector.to_engine("auto") is detector
+
+
+def test_what_it_cannot_do_is_said(detector, other, tmp_path, monkeypatch):
+    with pytest.raises(InvalidArgument, match="to_engine: name must be one of auto, chainer, onnx, got 'tpu'"):
+        detector.to_engine("tpu")
+    with pytest.raises(InvalidArgument, match="to_engine: threads must be None or >= 1, got 0"):
+        detector.to_engine("onnx", threads=0)
+    with pytest.raises(InvalidArgument, match="to_engine: name must be onnx, for the weights are gone, got 'chainer'"):
+        other.to_engine("chainer")
+    (img,) = [*photographs().values()][2:]
+    with (
+        chainer.using_config("dtype", np.float16),
+        pytest.raises(InvalidArgument, match="x must be float32 on the CPU"),
+    ):
+        other.predict([img])
+    with pytest.raises(InvalidArgument, match=r"chainer\.config\.train must be False: it cannot be trained"):
+        TrainChain(other)([img], [np.array([[1, 2, 30, 40]], "f")], [np.array([0], "i")])
+    with pytest.raises(InvalidArgument, match="engine onnx: model must be a detector on the engine chainer"):
+        chainfpn.save_weights(tmp_path / "gone.npz", other)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r"onnxruntime is missing \(.*\); pip install 'chainfpn\[onnx\]'"):
+        detector.to_engine("onnx")
+
+
+def test_exported_files_are_kept_and_used_if_they_are_of_these_weights(tmp_path):
+    detector, (img,) = build("retinanet_resnet_fpn"), [*photographs().values()][2:]
+    path = tmp_path / "detector.onnx"
+    detector.to_engine("onnx", threads=1, cache=path)
+    first = path.stat().st_mtime_ns
+    check(detector, detector.to_engine("onnx", threads=1, cache=path), [img])
+    assert path.stat().st_mtime_ns == first
+    detector.head.regression_head.bbox_reg.b.array[...] += 0.1
+    check(detector, detector.to_engine("onnx", threads=1, cache=path), [img])
+    assert path.stat().st_mtime_ns != first
+
+
+def test_threads_follow_the_variable(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert engine.default_threads() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "all")
+    assert engine.default_threads() >= 1
+
+
+def test_the_bundled_detector_finds_the_same():
+    detector = models.load(weights_path())
+    check(detector, detector.to_engine("onnx", threads=1), [*photographs().values()])
