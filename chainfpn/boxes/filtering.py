@@ -218,26 +218,10 @@ def _suppress(name, bbox, score, label, thresh, limit, *, inclusive=False):
     if inclusive:  # >= thresh is > the number before it, in the precision that IoUs have
         precise = np.promote_types(bbox.dtype, np.float32).type
         thresh = float(np.nextafter(precise(thresh), precise(-np.inf)))
-    xp = backend.get_array_module(bbox)
     limit = len(bbox) if limit is None else min(int(limit), len(bbox))
-    best_first = xp.arange(len(bbox)) if score is None else _descending(xp, score)
     if not len(bbox):
-        return best_first
-    if label is None:
-        keep = kernels_for(bbox).nms(bbox[best_first], None, thresh, limit)
-        return best_first[keep]
-    by_label = xp.argsort(label[best_first], kind="stable")  # each label's boxes together, best first
-    order = best_first[by_label]
-    kept = kernels_for(bbox).nms(bbox[order], label[order].astype(np.int64), thresh, limit)
-    keep = xp.empty(len(bbox), bool)
-    keep[by_label] = kept
-    return best_first[keep]
-
-
-def _descending(xp, score):
-    """Sort by falling score, equal scores in order."""
-    rising = xp.argsort(score[::-1], kind="stable")
-    return (len(score) - 1 - rising)[::-1]
+        return backend.get_array_module(bbox).zeros(0, np.int64)
+    return kernels_for(bbox).suppress(bbox, score, label, thresh, limit)
 
 
 def _check(name, bbox, score, label, thresh, limit):

@@ -30,6 +30,7 @@ HEADER = r"""
 #define __global__
 #define __device__
 #define __shared__ static
+#define __launch_bounds__(...)
 
 namespace {
 struct Dim {
@@ -52,6 +53,7 @@ V atomicOr(V* to, V v) {
 }
 
 int __ffsll(long long v) { return __builtin_ffsll(v); }
+int __popcll(unsigned long long v) { return __builtin_popcountll(v); }
 
 const std::size_t STACK = 1 << 16;
 

@@ -39,6 +39,9 @@ __device__ inline void write(half16* to, float v) { to->bits = float_to_half(v);
 // Threads of a block, where no kernel says otherwise.
 #define THREADS 256
 
+// Blocks that shall find room on a multiprocessor at once, where registers decide on that.
+#define OCCUPANCY(T, blocks) (sizeof(T) > 4 ? 2 : blocks)
+
 // One thread takes the elements i, i + number of threads, ...
 #define EACH(I, i, n)                                                                             \
     I i = (I)blockIdx.x * (I)blockDim.x + (I)threadIdx.x, stride_ = (I)gridDim.x * (I)blockDim.x; \

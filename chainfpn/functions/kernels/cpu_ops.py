@@ -119,20 +119,26 @@ def _max(x, windows, roi_indices, lowest):
     return y.astype(x.dtype, copy=False), argmax
 
 
-def nms(boxes: Array, label: Array | None, thresh: float, limit: int) -> Array:
-    """Keep each box that no earlier kept box of its label overlaps by more than ``thresh``.
+def suppress(boxes: Array, score: Array | None, label: Array | None, thresh: float, limit: int) -> Array:
+    """Find the boxes that no better kept box of their label overlaps by more than ``thresh``.
 
     Args:
-        boxes (array): float, (R, 4), yxyx, in groups of one label, best first in each.
-        label (array or None): int64, (R,); None is one label for all.
+        boxes (array): float, (R, 4), yxyx, R > 0.
+        score (array or None): (R,), equal ones in order; None takes the boxes as sorted, best first.
+        label (array or None): integers, (R,); None is one label for all.
         thresh (float): The largest IoU allowed.
-        limit (int): Boxes to keep at most.
+        limit (int): Boxes to keep at most, of the labels in rising order.
 
     Returns:
-        array: bool, (R,).
+        array: int64, indices of the boxes kept, best first.
     """
-    boxes, label = _prepare(boxes), np.zeros(len(boxes), np.int64) if label is None else label
-    return engine().nms(boxes, label, round_down(thresh, boxes.dtype), limit)
+    n = len(boxes)
+    boxes, label = _prepare(boxes), np.zeros(n, np.int64) if label is None else label.astype(np.int64)
+    best_first = np.arange(n) if score is None else (n - 1 - np.argsort(score[::-1], kind="stable"))[::-1]
+    by_label = np.argsort(label[best_first], kind="stable")  # each label's boxes together, best first
+    order = best_first[by_label]
+    kept = engine().nms(boxes[order], label[order], round_down(thresh, boxes.dtype), limit)
+    return best_first[np.sort(by_label[kept])]
 
 
 def match(boxes: Array, gt_boxes: Array, fg_iou_thresh: float, bg_iou_thresh: float, low_quality: bool) -> Array:

@@ -119,23 +119,24 @@ def scatter(gy: Array, argmax: Array, roi_indices: Array, x_shape: tuple) -> Arr
 
 
 @on_its_device
-def nms(boxes: Array, label: Array | None, thresh: float, limit: int) -> Array:
-    """Keep each box that no earlier kept box of its label overlaps: see ``cpu_ops.nms``.
+def suppress(boxes: Array, score: Array | None, label: Array | None, thresh: float, limit: int) -> Array:
+    """Find the boxes that no better kept box of their label overlaps: see ``cpu_ops.suppress``.
 
-    Two launches for up to 23,000 boxes, two for each ``MASK_BYTES`` of masks beyond; nothing goes to the host.
+    Two launches for up to 23,000 boxes, two for each ``MASK_BYTES`` of masks beyond. One wait, for the number kept.
     """
     xp, n = backend.get_array_module(boxes), len(boxes)
     boxes = xp.ascontiguousarray(boxes, compute_dtype(boxes.dtype))
-    label = NO_ARRAY if label is None else label
     at_most = float(round_down(thresh, boxes.dtype))
+    rising = NO_ARRAY if score is None else xp.argsort(score[::-1], kind="stable")
+    label = NO_ARRAY if label is None else xp.ascontiguousarray(label, np.int64)
     n_words, rows = -(-n // constant("WORD")), constant("THREADS")
     step = max(MASK_BYTES // 8 // n_words // rows, 1) * rows
-    masks = xp.empty((min(n, step), n_words), np.uint64)
-    dropped, keep = xp.zeros(n_words + 1, np.uint64), xp.zeros(n, bool)
+    masks, keep = xp.empty((min(n, step), n_words), np.uint64), xp.empty(limit, np.int64)
+    dropped = xp.zeros(n_words + 1, np.uint64)
     for first in range(0, n, step):
         last = min(first + step, n)
         part = (index(n), index(first), index(last))
         n_blocks = -(-(last - first) // rows) * (n_words - first // constant("WORD"))
-        launch("nms_masks", boxes, n_blocks, boxes, label, *part, real(at_most), masks)
-        launch("nms_scan", boxes, 1, masks, *part, np.int64(limit), dropped, keep, threads=SCAN_THREADS)
-    return keep
+        launch("nms_masks", boxes, n_blocks, boxes, rising, label, *part, real(at_most), masks)
+        launch("nms_scan", boxes, 1, masks, rising, *part, np.int64(limit), dropped, keep, threads=SCAN_THREADS)
+    return keep[: int(dropped[n_words])]

@@ -1,31 +1,40 @@
 // roi_align on packed maps (pyramid.cu), each RoI on its level. A warp takes a bin, its threads the channels.
 
+// The axes of a task's RoI, which has no sample if there is no image.
+template <typename R, typename I>
+__device__ inline void task_axes(const Task<I>& task, const R* rois, int outh, int outw, R offset, int at_least_one,
+                                 int sampling_ratio, Axis<R>* axes) {
+    const int outsize[2] = {outh, outw};
+    read_axes(rois, task.r, (R)task.scale, offset, at_least_one != 0, sampling_ratio, outsize, axes);
+    if (!task.is_image) axes[0].count = axes[1].count = 0;
+}
+
 // Call visit(bin of the block, pixel, weight) for each pixel that a bin of this warp reads, and done(bin) after it.
 template <typename T, typename I, typename Visit, typename Done>
 __device__ inline void visit_task(const Task<I>& task, const Real<T>* rois, int outh, int outw, Real<T> offset,
                                   int at_least_one, int sampling_ratio, Visit visit, Done done) {
     __shared__ Taps<Real<T>> taps;
-    const int outsize[2] = {outh, outw};
     Axis<Real<T>> axes[2];
-    read_axes(rois, task.r, (Real<T>)task.scale, offset, at_least_one != 0, sampling_ratio, outsize, axes);
-    if (!task.is_image) axes[0].count = axes[1].count = 0;
+    task_axes(task, rois, outh, outw, offset, at_least_one, sampling_ratio, axes);
     const bool fit = list_all_taps(axes, outh, outw, task.height, task.width, &taps);
     for (int b = (int)threadIdx.x / LANES; b < task.n_bins; b += (int)blockDim.x / LANES) {
         const int i = (task.bin + b) / outw, j = (task.bin + b) % outw;
         const auto visit_pixel = [&](int row, int column, Real<T> weight) {
             visit(b, (I)row * task.width + column, weight);
         };
-        if (fit)
+        if (fit) {
             visit_taps(taps, i, j, outh, outw, visit_pixel);
-        else
+        } else {  // rare: the axes are read again, rather than kept in registers
+            task_axes(task, rois, outh, outw, offset, at_least_one, sampling_ratio, axes);
             visit_bin(axes, i, j, task.height, task.width, visit_pixel);
+        }
         done(b);
     }
     __syncthreads();
 }
 
 template <typename T, typename I>
-__global__ void align_forward(const T* packed, const double* levels, int n_levels, const Real<T>* rois,
+__launch_bounds__(THREADS, OCCUPANCY(T, 5)) __global__ void align_forward(const T* packed, const double* levels, int n_levels, const Real<T>* rois,
                               const int* roi_indices, I n_images, I n_tasks, I channels, int outh, int outw,
                               Real<T> offset, int at_least_one, int sampling_ratio, Real<T> canonical_scale,
                               Real<T> canonical_level, T* y) {
@@ -35,16 +44,16 @@ __global__ void align_forward(const T* packed, const double* levels, int n_level
     for (I index = blockIdx.x; index < n_tasks; index += gridDim.x) {
         const Task<I> task = read_task(index, levels, n_levels, rois, roi_indices, n_images, channels, n_bins, BINS,
                                        canonical_scale, canonical_level);
-        const T* from[TOGETHER / LANES];
+        const T* from = packed + task.first * channels + task.channel;
+        int place[TOGETHER / LANES];
         R sum[TOGETHER / LANES];
         EACH_CHANNEL(k) {
-            const int c = clip(lane + k * LANES, 0, task.n_channels - 1);
-            from[k] = packed + task.first * channels + task.channel + c;
+            place[k] = clip(lane + k * LANES, 0, task.n_channels - 1);
             sum[k] = 0;
         }
         visit_task<T, I>(
             task, rois, outh, outw, offset, at_least_one, sampling_ratio,
-            [&](int, I pixel, R weight) { EACH_CHANNEL(k) sum[k] += weight * read(from[k][pixel * channels]); },
+            [&](int, I pixel, R weight) { EACH_CHANNEL(k) sum[k] += weight * read(from[pixel * channels + place[k]]); },
             [&](int b) {
                 EACH_CHANNEL(k) {
                     stage[(lane + k * LANES) * (BINS + 1) + b] = task.is_image ? sum[k] : sqrt((R)-1);
@@ -57,7 +66,7 @@ __global__ void align_forward(const T* packed, const double* levels, int n_level
 
 // The transpose by atomic addition: fast, its order of summation varies. gx is zero on entry.
 template <typename T, typename I>
-__global__ void align_backward(const T* gy, const double* levels, int n_levels, const Real<T>* rois,
+__launch_bounds__(THREADS, OCCUPANCY(T, 4)) __global__ void align_backward(const T* gy, const double* levels, int n_levels, const Real<T>* rois,
                                const int* roi_indices, I n_images, I n_tasks, I channels, int outh, int outw,
                                Real<T> offset, int at_least_one, int sampling_ratio, Real<T> canonical_scale,
                                Real<T> canonical_level, Real<T>* packed) {

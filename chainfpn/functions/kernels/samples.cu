@@ -49,7 +49,7 @@ __device__ inline bool place_sample(const Axis<R>& axis, R base, int i, int exte
     return true;
 }
 
-// Call visit(row, column, weight) for each pixel a bin reads; the weights are the mean's.
+// Call visit(row, column, weight) for each pixel a bin reads; the weights are the mean's. For RoIs too large to list taps.
 template <typename R, typename Visit>
 __device__ inline void visit_bin(const Axis<R>* axes, int i, int j, int height, int width, Visit visit) {
     const Axis<R>&rows = axes[0], &columns = axes[1];
@@ -62,6 +62,7 @@ __device__ inline void visit_bin(const Axis<R>* axes, int i, int j, int height, 
     for (int p = y_begin; p < y_end; ++p) {
         if (!place_sample(rows, base_y, p, height, &y, &above)) continue;
         const int y_next = y + 1 < height ? y + 1 : y;
+#pragma unroll 1
         for (int q = x_begin; q < x_end; ++q) {
             if (!place_sample(columns, base_x, q, width, &x, &right)) continue;
             const int x_next = x + 1 < width ? x + 1 : x;

@@ -81,8 +81,8 @@ def test_the_scan_marks_what_later_rows_will_drop(device, n_words):
     overlap[:, :n_rows] &= ~np.tri(n_rows, dtype=bool)
     overlap[:, n:] = False
     masks = device.asarray(np.packbits(overlap, axis=1, bitorder="little").view(np.uint64))
-    dropped, keep = device.zeros(n_words + 1, np.uint64), device.zeros(n, bool)
-    rows = (cuda_launch.index(n), cuda_launch.index(0), cuda_launch.index(n_rows), np.int64(90))
+    dropped, keep = device.zeros(n_words + 1, np.uint64), device.full(n, -1, np.int64)
+    rows = (cuda_launch.NO_ARRAY, cuda_launch.index(n), cuda_launch.index(0), cuda_launch.index(n_rows), np.int64(90))
     like = device.zeros(0, np.float32)
     cuda_launch.launch("nms_scan", like, 1, masks, *rows, dropped, keep, threads=cuda_ops.SCAN_THREADS)
     gone, kept = np.zeros(n_words * 64, bool), []
@@ -90,7 +90,7 @@ def test_the_scan_marks_what_later_rows_will_drop(device, n_words):
         if not gone[row] and len(kept) < 90:
             kept.append(row)
             gone |= overlap[row]
-    np.testing.assert_array_equal(np.flatnonzero(host(keep)), kept)
+    np.testing.assert_array_equal(host(keep)[: len(kept) + 1], [*kept, -1])
     assert host(dropped)[n_words] == len(kept)
     found = np.unpackbits(host(dropped)[:n_words].view(np.uint8), bitorder="little").astype(bool)
     np.testing.assert_array_equal(found[n_rows:], gone[n_rows:])
