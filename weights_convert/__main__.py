@@ -129,7 +129,7 @@ def _tasks(args: argparse.Namespace) -> list[Callable[[], Report]]:
 
 
 def _fetch(name: str) -> Report:
-    path = zoo.fetch(name, progress=sys.stderr.isatty())
+    path = zoo.fetch(name)
     report = weights_convert.inspect(path)
     report.written = path
     return report

@@ -15,6 +15,7 @@ __all__ = [
     "URL",
     "build",
     "builder_arguments",
+    "earlier_files",
     "fingerprints",
     "is_detector",
     "published_files",
@@ -49,6 +50,12 @@ def published_files() -> dict[str, str]:
             if key in WORDS:
                 files[name if WORDS[key] in ("imagenet", "coco") else f"{name}:{WORDS[key]}"] = file.file
     return files
+
+
+def earlier_files() -> dict[str, str]:
+    """Return ``{torchvision's file: the file that it published before with the same weights}``."""
+    models = (model.weights for model in registry.MODELS.values())
+    return {files["IMAGENET1K_V1"].file: files["FIRST"].file for files in models if "FIRST" in files}
 
 
 def published_model(sha256: str) -> tuple[str, Mapping[str, Any]] | None:

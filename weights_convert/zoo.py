@@ -1,20 +1,23 @@
-"""torchvision's published files: download, check, convert, keep."""
+"""torchvision's published files: find or download, check, convert, keep."""
 
 import http.client
 import io
 import os
 import pathlib
+import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from weights_convert import torch_cache
 from weights_convert.api import convert
 from weights_convert.errors import CheckpointError
 from weights_convert.files import sha256
-from weights_convert.known_models import URL, published_files
+from weights_convert.known_models import URL, earlier_files, published_files
 
 try:
     import fcntl
@@ -23,6 +26,8 @@ except ImportError:  # Windows: two processes at once may both download, each in
 
 #: Builder, or builder and word -> file. The eight hex digits at the end of the name are the start of the file's sha256.
 FILES = published_files()
+#: File -> the one that torchvision published before it with the same weights.
+EARLIER = earlier_files()
 
 _PIECE = 1 << 18
 _TRIES = 3
@@ -37,14 +42,20 @@ def home() -> pathlib.Path:
     return pathlib.Path(os.environ.get("CHAINFPN_HOME") or pathlib.Path.home() / ".cache" / "chainfpn")
 
 
-def fetch(name: str, *, progress: bool = False) -> str:
-    """Return the path of torchvision's weights of a builder as an .npz, downloaded and converted if they are not yet.
+def _print(message: str) -> None:
+    print(message, file=sys.stderr)
 
-    A download that was cut goes on where it stopped. Of two processes at once, one downloads and the other waits.
+
+def fetch(name: str, *, progress: bool | None = None, report: Callable[[str], Any] = _print) -> str:
+    """Return the path of torchvision's weights of a builder as an .npz, converted and perhaps downloaded first.
+
+    What PyTorch has downloaded already is taken from its cache, if its hash is right. A download that was cut goes on
+    where it stopped. Of two processes at once, one downloads and the other waits.
 
     Args:
         name (str): A key of `FILES`.
-        progress (bool): Show a bar.
+        progress (bool or None): Show a bar; by default if stderr is a terminal.
+        report (callable): Takes a sentence that says where the file was taken from; stderr by default.
 
     Returns:
         str: The .npz, in `home`.
@@ -53,16 +64,16 @@ def fetch(name: str, *, progress: bool = False) -> str:
         ZooError: if there is no such name, or the file cannot be downloaded, checked or kept; it says what to do.
     """
     file, folder = _file(name), home()
-    npz = folder / f"{file.removesuffix('.pth')}.npz"
-    if npz.exists():
-        return str(npz)
+    kept = [folder / f"{known.removesuffix('.pth')}.npz" for known in _names(file)]
+    for npz in kept:
+        if npz.exists():
+            return str(npz)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _lock(folder / f"{file}.lock"):
+            npz = next((npz for npz in kept if npz.exists()), kept[0])
             if not npz.exists():
-                _obtain(file, folder, progress)
-                convert(folder / file, npz, model=name.partition(":")[0])
-                os.unlink(folder / file)
+                npz = _convert(name, file, folder, _is_watched() if progress is None else progress, report)
     except OSError as error:
         if isinstance(error, ZooError):
             raise
@@ -80,7 +91,32 @@ def is_cached(name: str) -> bool:
         bool: Whether the file is in `home`, converted or not.
     """
     file = _file(name)
-    return any((home() / found).exists() for found in (f"{file.removesuffix('.pth')}.npz", file))
+    kept = (f"{known.removesuffix('.pth')}.npz" for known in _names(file))
+    return any((home() / found).exists() for found in (*kept, file)) or _at_torch(file, check=False) is not None
+
+
+def _names(file: str) -> list[str]:
+    return [file, *([EARLIER[file]] if file in EARLIER else [])]
+
+
+def _at_torch(file: str, *, check: bool = True) -> pathlib.Path | None:
+    return torch_cache.find(_names(file), check=check)
+
+
+def _convert(name: str, file: str, folder: pathlib.Path, progress: bool, report: Callable[[str], Any]) -> pathlib.Path:
+    """Convert the file, from PyTorch's cache or else downloaded, and return the .npz."""
+    model, found = name.partition(":")[0], None if (folder / file).exists() else _at_torch(file)
+    if found is not None:
+        npz = folder / f"{found.stem}.npz"
+        convert(found, npz, model=model)
+        report(f"{name}: taken from {found}, whose hash is right; kept as {npz}")
+        return npz
+    npz = folder / f"{file.removesuffix('.pth')}.npz"
+    downloaded = _obtain(file, folder, progress)
+    convert(folder / file, npz, model=model)
+    os.unlink(folder / file)
+    report(f"{name}: {f'downloaded from {_url(file)}' if downloaded else 'taken from ' + file}; kept as {npz}")
+    return npz
 
 
 def remote_size(name: str, *, timeout: float = 1.5) -> int | None:
@@ -117,8 +153,8 @@ def _lock(path: pathlib.Path) -> Iterator[None]:
         yield
 
 
-def _obtain(file: str, folder: pathlib.Path, progress: bool) -> None:
-    """Put the published file into the folder, unless somebody has put it there by hand, and check it."""
+def _obtain(file: str, folder: pathlib.Path, progress: bool) -> bool:
+    """Put the published file into the folder, unless somebody has put it there by hand; check it; return if it was."""
     path, part = folder / file, folder / f"{file}.part"
     by_hand = path.exists()
     if not by_hand:
@@ -131,6 +167,7 @@ def _obtain(file: str, folder: pathlib.Path, progress: bool) -> None:
         raise ZooError(f"zoo: {file} has sha256 {found[:8]}..., not {wanted}...; {remedy}")
     if not by_hand:
         os.replace(part, path)
+    return not by_hand
 
 
 def _file(name: str) -> str:
@@ -199,7 +236,22 @@ def _bar(progress: bool, url: str, have: int, total: int) -> Iterator[Callable[[
     if not progress:
         yield lambda n: None
         return
-    from tqdm import tqdm
+    begin, start = time.monotonic(), have
+    file = url.rpartition("/")[2]
 
-    with tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=url.rpartition("/")[2]) as bar:
-        yield bar.update
+    def advance(n: int) -> None:
+        nonlocal have
+        have += n
+        rate = (have - start) / max(time.monotonic() - begin, 1e-3)
+        left = max(total - have, 0) / max(rate, 1)
+        amount = f"{have / 1e6:.1f} of {total / 1e6:.1f} MB, {rate / 1e6:.1f} MB/s"
+        print(f"\r{file}: {amount}, {left // 60:.0f}:{left % 60:02.0f} left ", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield advance
+    finally:
+        print(file=sys.stderr)
+
+
+def _is_watched() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()

@@ -166,9 +166,14 @@ def _fetch(name: str, report: Report) -> pathlib.Path:
     try:
         if not zoo.is_cached(name):
             report(f"{name}: downloading to {zoo.home()}")
-        return pathlib.Path(zoo.fetch(name, progress=report is remark and sys.stderr.isatty()))
+        return pathlib.Path(zoo.fetch(name, progress=_shows(report), report=report))
     except zoo.ZooError as error:
         raise CommandError(str(error)) from error
+
+
+def _shows(report: Report) -> bool:
+    """Return whether a download shows a bar: to those who see remarks on a terminal."""
+    return report is remark and sys.stderr.isatty()
 
 
 def load_default_detector(report: Report = remark) -> tuple[Detector, str]:
@@ -191,7 +196,8 @@ def load_default_detector(report: Report = remark) -> tuple[Detector, str]:
             if size is None:
                 raise zoo.ZooError(f"{DEFAULT_MODEL} of COCO is not in {zoo.home()} and cannot be downloaded now")
             report(f"no --weights: downloading {DEFAULT_MODEL}, {size / 1e6:.0f} MB, to {zoo.home()}")
-        detector = load_detector(pathlib.Path(zoo.fetch(DEFAULT_MODEL, progress=sys.stderr.isatty())))
+        path = zoo.fetch(DEFAULT_MODEL, progress=_shows(report), report=report)
+        detector = load_detector(pathlib.Path(path))
     except (zoo.ZooError, CommandError) as error:
         report(f"no --weights: using the bundled person detector, for {error}")
         return load_detector(weights_path()), "detector: the bundled one, which knows persons only"

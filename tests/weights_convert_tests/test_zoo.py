@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 
-from weights_convert import known_models, zoo
+from weights_convert import known_models, torch_cache, zoo
 from weights_convert.__main__ import main
 from weights_convert.architectures import mobilenet
 from weights_convert.architectures.resnet import NAMED
@@ -56,6 +57,8 @@ def server(published, tmp_path, monkeypatch):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("CHAINFPN_ZOO_URL", f"http://127.0.0.1:{server.server_port}/models/")
     monkeypatch.setenv("CHAINFPN_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("TORCH_MODEL_ZOO", str(tmp_path / "model_zoo"))
     monkeypatch.setitem(zoo.FILES, "resnet18", f"resnet18-{hashlib.sha256(published).hexdigest()[:8]}.pth")
     yield server
     server.shutdown()
@@ -205,4 +208,59 @@ def test_another_file_of_a_builder_goes_by_a_word(server, published, monkeypatch
 
 def test_a_bar_is_shown_where_somebody_looks(server, capfd):
     zoo.fetch("resnet18", progress=True)
-    assert zoo.FILES["resnet18"] in capfd.readouterr().err
+    size = len(server.content) / 1e6
+    bar = capfd.readouterr().err.split("\r")[-1].splitlines()[0]
+    assert re.fullmatch(rf"{zoo.FILES['resnet18']}: {size:.1f} of {size:.1f} MB, \d+\.\d MB/s, 0:00 left ", bar)
+
+
+def put(folder, name, content):
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
+@pytest.mark.parametrize("folder", ["torch/hub/checkpoints", "torch/checkpoints", "torch/models", "model_zoo"])
+def test_what_torch_has_downloaded_is_taken_and_left_there(folder, server, tmp_path, capsys):
+    path = put(tmp_path / folder, zoo.FILES["resnet18"], server.content)
+    assert zoo.is_cached("resnet18")
+    npz = zoo.fetch("resnet18")
+    assert capsys.readouterr().err == f"resnet18: taken from {path}, whose hash is right; kept as {npz}\n"
+    assert zoo.fetch("resnet18") == npz  # and says nothing
+    assert capsys.readouterr().err == ""
+    assert server.requests == []
+    assert path.read_bytes() == server.content
+    assert home_files(tmp_path) == [os.path.basename(npz)]
+
+
+def test_a_file_of_an_earlier_name_is_taken(server, tmp_path, monkeypatch, capsys):
+    earlier = zoo.FILES["resnet18"]
+    monkeypatch.setitem(zoo.FILES, "resnet18", "resnet18-f37072fd.pth")
+    monkeypatch.setitem(zoo.EARLIER, "resnet18-f37072fd.pth", earlier)
+    path = put(tmp_path / "torch" / "hub" / "checkpoints", earlier, server.content)
+    npz = zoo.fetch("resnet18")
+    assert os.path.basename(npz) == earlier.replace(".pth", ".npz")
+    assert f"taken from {path}" in capsys.readouterr().err
+    assert zoo.fetch("resnet18") == npz
+    assert server.requests == []
+
+
+def test_a_file_of_another_hash_is_passed_over(server, tmp_path, capsys):
+    put(tmp_path / "torch" / "hub" / "checkpoints", zoo.FILES["resnet18"], b"cut")
+    npz = zoo.fetch("resnet18")
+    address = f"{os.environ['CHAINFPN_ZOO_URL']}{zoo.FILES['resnet18']}"
+    assert capsys.readouterr().err == f"resnet18: downloaded from {address}; kept as {npz}\n"
+
+
+def test_earlier_names_are_those_of_the_first_files():
+    assert zoo.EARLIER["resnet50-0676ba61.pth"] == "resnet50-19c8e357.pth"
+    assert zoo.EARLIER.keys() <= set(zoo.FILES.values())
+
+
+def test_torchs_folders_are_those_of_its_variables(monkeypatch, tmp_path):
+    for name in ("TORCH_HOME", "TORCH_MODEL_ZOO", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert torch_cache.folders()[0] == tmp_path / ".cache" / "torch" / "hub" / "checkpoints"
+    assert torch_cache.folders()[-1] == tmp_path / ".torch" / "models"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert str(torch_cache.folders()[1]) == "/cache/torch/checkpoints"

@@ -12,6 +12,8 @@ from weights_convert import zoo
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("CHAINFPN_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("TORCH_MODEL_ZOO", str(tmp_path / "model_zoo"))
     return tmp_path
 
 

@@ -73,7 +73,7 @@ def zoo(monkeypatch):
     asked = []
     monkeypatch.setattr(zoo, "is_cached", lambda name: asked.append("at hand") or False)
     monkeypatch.setattr(zoo, "remote_size", lambda name: asked.append("size") or 167502836)
-    monkeypatch.setattr(zoo, "fetch", lambda name, *, progress: asked.append(("fetch", name)) or str(weights_path()))
+    monkeypatch.setattr(zoo, "fetch", lambda name, **options: asked.append(("fetch", name)) or str(weights_path()))
     monkeypatch.setattr(zoo, "asked", asked, raising=False)
     return zoo
 
@@ -96,7 +96,7 @@ def test_a_download_is_announced_with_its_size(zoo, capsys):
 
 
 def test_a_download_that_fails_leaves_the_bundled_detector(zoo, monkeypatch, capsys):
-    def fetch(name, *, progress):
+    def fetch(name, **options):
         raise zoo.ZooError("zoo: the connection was cut 3 times")
 
     monkeypatch.setattr(zoo, "fetch", fetch)
@@ -107,7 +107,7 @@ def test_a_download_that_fails_leaves_the_bundled_detector(zoo, monkeypatch, cap
 
 def test_a_kept_file_that_is_damaged_leaves_the_bundled_detector(zoo, monkeypatch, tmp_path, capsys):
     (tmp_path / "x.npz").write_text("no archive")
-    monkeypatch.setattr(zoo, "fetch", lambda name, *, progress: str(tmp_path / "x.npz"))
+    monkeypatch.setattr(zoo, "fetch", lambda name, **options: str(tmp_path / "x.npz"))
     assert load_default_detector()[0].label_names == ("person",)
     assert "x.npz: must be an .npz archive, got another kind of file" in capsys.readouterr().err
 

@@ -1,3 +1,4 @@
+import hashlib
 import itertools
 import json
 import os
@@ -17,6 +18,7 @@ from chainfpn.cli import detector as cli_detector
 from chainfpn.cli.main import COMMANDS, main
 from chainfpn.cli.parser import make_parser
 from chainfpn.data import photograph_path, weights_path
+from weights_convert import zoo
 
 #: Where the person is in the bundled photograph: yxyx.
 PERSON = (0, 84, 511, 346)
@@ -238,3 +240,33 @@ def test_the_demo_finds_the_person_without_compiled_operators(tmp_path):
     assert last == "2 pictures written to pictures"
     for name in ("astronaut", "coffee"):
         assert (tmp_path / "pictures" / f"{name}_detected.jpg").stat().st_size > 10_000
+
+
+def test_published_weights_are_fetched_by_their_name(photo, checkpoint, server, monkeypatch, capsys):
+    """From a server on the loopback, once."""
+    digest = hashlib.sha256(pathlib.Path(checkpoint).read_bytes()).hexdigest()
+    file = f"fasterrcnn-{digest[:8]}.pth"
+    os.rename(checkpoint, file)
+    monkeypatch.setenv("CHAINFPN_ZOO_URL", server)
+    monkeypatch.setitem(zoo.FILES, "fasterrcnn_resnet_fpn", file)
+    command = ["detect", photo, "--weights", "fasterrcnn_resnet_fpn"]
+    assert main(command) == 0
+    output, errors = capsys.readouterr()
+    assert output.splitlines()[-1] == "picture written to detections/photo_detected.jpg"
+    kept = zoo.home() / file.replace(".pth", ".npz")
+    assert errors.splitlines() == [
+        f"fasterrcnn_resnet_fpn: downloading to {zoo.home()}",
+        f"fasterrcnn_resnet_fpn: downloaded from {server}/{file}; kept as {kept}",
+    ]
+    os.unlink(file)
+    assert main([*command, "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_picture_of_an_address_and_the_bundled_detector_on_the_table(photo, server, capsys):
+    os.rename(photo, "remote.jpg")
+    assert main(["detect", f"{server}/remote.jpg", "nowhere.jpg"]) == 1
+    output, errors = capsys.readouterr()
+    assert output.splitlines()[0] == "detector: the bundled one, which knows persons only"
+    assert output.splitlines()[-1] == "picture written to detections/remote_detected.jpg"
+    assert errors == f"nowhere.jpg: there is no such file\n{bundled()}"

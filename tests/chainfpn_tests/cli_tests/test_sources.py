@@ -1,9 +1,6 @@
-import functools
-import http.server
 import io
 import pathlib
 import shutil
-import threading
 from types import SimpleNamespace
 
 import pytest
@@ -78,23 +75,6 @@ def test_standard_input_is_an_image(monkeypatch):
     ((source,), _) = find_sources(["-"])
     assert source.name == "stdin"
     assert source.read().size == (512, 512)
-
-
-@pytest.fixture
-def server(tmp_path):
-    """A server on the loopback for the files of a folder: its address."""
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
-
-    handler = functools.partial(Handler, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
-        thread = threading.Thread(target=served.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{served.server_port}"
-        served.shutdown()
-        thread.join()
 
 
 def test_an_address_is_fetched(server, tmp_path):
