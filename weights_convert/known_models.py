@@ -16,7 +16,7 @@ __all__ = [
     "build",
     "builder_arguments",
     "earlier_files",
-    "fingerprints",
+    "head_roots",
     "is_detector",
     "published_files",
     "published_model",
@@ -26,7 +26,12 @@ __all__ = [
 _NOT_ARGUMENTS = {"pretrained_model", "pretrained_backbone", "label_names"}
 
 #: What a classifier is built with, but its weights are none the wiser for.
-_OF_CLASSIFIERS = {"dropout", "drop_rate", "width_mult", "norm", "replace_stride_with_dilation", "zero_init_residual"}
+_OF_CLASSIFIERS = {
+    "dropout", "drop_rate", "width_mult", "norm", "replace_stride_with_dilation", "zero_init_residual", "n_stages",
+}  # fmt: skip
+
+#: Where classifiers have auxiliary heads.
+_AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 
 def builder_arguments(name: str) -> frozenset[str]:
@@ -35,6 +40,12 @@ def builder_arguments(name: str) -> frozenset[str]:
     if "n_class" in found:
         found -= _OF_CLASSIFIERS
     return found - ({"stride_in_1x1"} if "mobilenet" in name else set())  # it has no such convolution
+
+
+def head_roots(name: str) -> tuple[str, ...]:
+    """Return how names of the heads of a classifier begin, torch's; of another model there are none."""
+    head = registry.MODELS[name].head
+    return () if head is None else (head.partition(".")[0] + ".", *_AUXILIARY)
 
 
 def is_detector(name: str) -> bool:
@@ -62,12 +73,6 @@ def published_model(sha256: str) -> tuple[str, Mapping[str, Any]] | None:
     """Return the builder, and its arguments, of torchvision's published file of a hash."""
     found = registry.find_weight_file(sha256)
     return None if found is None else (found[0].name, found[1].arguments)
-
-
-def fingerprints() -> dict[str, tuple[int, str]]:
-    """Return ``{builder: (checksum of names and shapes, where they do not count)}``."""
-    models = registry.MODELS.items()
-    return {name: (m.fingerprint, m.head) for name, m in models if m.fingerprint is not None and m.head is not None}
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> dict[str, tuple[int, ...]] | None:

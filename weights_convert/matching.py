@@ -10,7 +10,7 @@ from weights_convert.architectures import Candidate, candidates
 from weights_convert.arguments import count_class_ids, has_no_background, labels_from
 from weights_convert.errors import CheckpointError, error_context, printable
 from weights_convert.find_state_dict import candidate_entries, find_state_dict
-from weights_convert.known_models import is_detector
+from weights_convert.known_models import head_roots, is_detector
 from weights_convert.layouts import Layout, find_layout
 from weights_convert.meta import own_meta
 from weights_convert.options import ANY_MODEL, Options
@@ -221,7 +221,8 @@ def _fit(named: Tensors, whole: Tensors, options: Options, match: Match) -> None
     match.shapes = candidate.shapes
     report.model, report.arguments = candidate.builder, candidate.arguments
     report.ambiguous_with = sorted({c.builder for c in found if c.shapes == candidate.shapes} - {candidate.builder})
-    _compare(candidate, shapes, options, report)
+    for name in _compare(candidate, shapes, options, report):
+        named.pop(name)
     n = sum(shapes.get(name) == shape for name, shape in candidate.shapes.items())
     report.why = f"{n} of the {len(candidate.shapes)} tensors of {candidate.builder} are there, by name and shape"
 
@@ -245,7 +246,8 @@ def _nearest(candidate: Candidate, shapes: Shapes) -> list[object]:
     return [candidate.builder, sum(map(len, kinds.values())), first]
 
 
-def _compare(candidate: Candidate, shapes: Shapes, options: Options, report: Report) -> None:
+def _compare(candidate: Candidate, shapes: Shapes, options: Options, report: Report) -> list[str]:
+    """Report what does not fit, and return the names of another head than the model's, which is left out."""
     missing, unexpected, misshapen = candidate.compare(shapes)
     chainer = param_names.to_chainer({name: len(shape) for name, shape in candidate.shapes.items()})
     only = ("",) if options.only is None else (options.only, options.renamed(options.only))
@@ -253,8 +255,11 @@ def _compare(candidate: Candidate, shapes: Shapes, options: Options, report: Rep
         allowed = any(fnmatchcase(name, glob) for glob in (*options.allow_missing, *options.drop))
         (report.allowed if allowed or not name.startswith(only) else report.missing).append(name)
     there = param_names.to_chainer({name: len(shape) for name, shape in shapes.items()})
-    report.unexpected = [there[name] for name in unexpected]
+    heads = [there[name] for name in unexpected if name.startswith(head_roots(candidate.builder) or "\0")]
+    report.dropped |= dict.fromkeys(heads, f"of another head than that of {candidate.builder}")
+    report.unexpected = [there[name] for name in unexpected if there[name] not in heads]
     report.misshapen = {there[name]: [list(a), list(b)] for name, (a, b) in misshapen.items()}
+    return heads
 
 
 def _describe(match: Match, origin: dict[str, str]) -> None:

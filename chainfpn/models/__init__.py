@@ -3,21 +3,22 @@
 Importing this package needs no Chainer: a builder imports its links when it is called.
 
 Every builder takes the number of classes (``n_class`` of a classifier, by default as many as the weights have or else
-1000; ``n_fg_class`` of a detector, background excluded, by default COCO's 80 on torchvision's 91 class ids) and
-``pretrained_model`` (str, os.PathLike or None): a word for torchvision's weights, such as ``'imagenet'``,
-``'imagenet_v2'`` or ``'coco'``, or the path of an .npz or of a checkpoint to convert on the fly. Its other options are
-keywords, which a TypedDict beside it describes; what is left out is what ``__meta__`` of the weights says, and if there
-is nothing, the default. :meth:`~chainfpn.models.registry.Model.options` has their names.
+1000, 0 for a trunk without a head; ``n_fg_class`` of a detector, background excluded, by default COCO's 80 on
+torchvision's 91 class ids) and ``pretrained_model`` (str, os.PathLike or None): a word for torchvision's weights, such
+as ``'imagenet'``, ``'imagenet_v2'`` or ``'coco'``, or the path of an .npz or of a checkpoint to convert on the fly. Its
+other options are keywords, which a TypedDict beside it describes; what is left out is what ``__meta__`` of the weights
+says, and if there is nothing, the default. :meth:`~chainfpn.models.registry.Model.options` has their names.
 
-A classifier maps (B, 3, H, W) to (B, n_class) class scores, or to what its ``pick`` names; a pyramid to its levels; a
-detector is called with a prepared batch, or through ``detect`` and ``predict``. A builder raises TypeError if there is
-no such option, ValueError if one is out of its range, WeightsError if the weights do not fit, and OSError if they
-cannot be read or fetched.
+A classifier maps (B, 3, H, W) to (B, n_class) class scores, without a head to its last map, or to what its ``pick``
+names; a pyramid to its levels; a detector is called with a prepared batch, or through ``detect`` and ``predict``. A
+builder raises TypeError if there is no such option, ValueError if one is out of its range, WeightsError if the weights
+do not fit, and OSError if they cannot be read or fetched.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from chainfpn.models._record import COCO_CLASS_IDS
+from chainfpn.models.backbone import *  # noqa: F403
 from chainfpn.models.densenet import *  # noqa: F403
 from chainfpn.models.faster_rcnn import *  # noqa: F403
 from chainfpn.models.fcos import *  # noqa: F403

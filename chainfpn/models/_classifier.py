@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from chainer import Link
+
 from chainfpn.links.classifier import Classifier, ClassifierPreprocess
 from chainfpn.models._build import check_options
 from chainfpn.models._weights import Weights, find_weights, resolve_label_names
@@ -18,7 +20,7 @@ def build_classifier(
     arguments: Mapping[str, Any],
     defaults: Mapping[str, Any],
     *,
-    convert_as: str | None = "any",
+    last_layer: Callable[[Mapping[str, Any]], str] | None = None,
     auxiliary: tuple[str, ...] = (),
 ) -> Any:
     """Build a classifier and load its weights.
@@ -31,7 +33,8 @@ def build_classifier(
         make (callable): Makes the link from ``n_class`` and a value for every option.
         arguments (mapping): The builder's arguments, ``options`` among them; None stands for nothing.
         defaults (mapping): Every option and its default.
-        convert_as (str or None): See :func:`~chainfpn.models._weights.find_weights`.
+        last_layer (callable or None): Options to the layer that a model without a head ends in; by default the last
+            one with weights before the head.
         auxiliary (tuple of str): Beginnings of the names of auxiliary heads, which ``aux_logits`` switches.
 
     Returns:
@@ -44,7 +47,7 @@ def build_classifier(
     """
     check_options(name, arguments["options"])
     arguments = {**arguments, **arguments["options"]}
-    weights = find_weights(arguments["pretrained_model"], name=name, convert_as=convert_as)
+    weights = find_weights(arguments["pretrained_model"], name=name, any_names=last_layer is None)
     weights = Weights({}, {}, "") if weights is None else weights
     if any(key.startswith("backbone/") for key in weights.arrays):
         model = weights.meta.get("model") or "a detector"
@@ -55,14 +58,18 @@ def build_classifier(
     stored = {**(published[1].arguments if published else {}), **weights.arguments}
     if weights.arrays and auxiliary:
         stored.setdefault("aux_logits", any(key.startswith(auxiliary) for key in weights.arrays))
+    n_class = _n_class(weights.arrays) if arguments["n_class"] is None else arguments["n_class"]
+    if n_class == 0 and auxiliary:
+        stored["aux_logits"] = False
     options = {
         key: next(
             value for value in (arguments.get(key), stored.get(key), default) if value is not None or value is default
         )
         for key, default in defaults.items()
     }
-    n_class = _n_class(weights.arrays) if arguments["n_class"] is None else arguments["n_class"]
-    link: Any = make(n_class, **options)
+    link: Any = make(n_class or 1, **options)
+    if n_class == 0:
+        _remove_head(link, last_layer and last_layer(options))
     if weights.arrays:
         without = auxiliary if auxiliary and not options["aux_logits"] else ("\0",)
         arrays = {key: array for key, array in weights.arrays.items() if not key.startswith(without)}
@@ -82,7 +89,14 @@ def build_classifier(
     return link
 
 
+def _remove_head(link: Any, last: str | None) -> None:
+    """Let a classifier end in its last map, or in the layer of a name."""
+    link.n_class, layers = 0, [name for name in link.layer_names if isinstance(link[name], Link)]
+    link.pick = last or layers[-2]
+    link.remove_unused()
+
+
 def _n_class(arrays: Mapping[str, Any]) -> int:
-    """Return the number of classes that weights have: the last layer is ``fc``, or the last ``classifier``."""
+    """Return the number of classes that weights have: the last layer is ``fc``, or the last ``classifier``, or none."""
     heads = [name for name in arrays if name.startswith(("fc/", "classifier/")) and name.endswith("/b")]
-    return arrays[max(heads)].size if heads else 1000
+    return arrays[max(heads)].size if heads else 0 if arrays else 1000

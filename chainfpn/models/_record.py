@@ -95,9 +95,7 @@ class Model:
         returns (tuple of str): What ``predict`` returns.
         weights (mapping): torchvision's name of published weights to the file.
         twin (str or None): The same model in torchvision.
-        fingerprint (int or None): CRC-32 of the names and shapes that tell the model's checkpoints from others, where
-            the converter knows it by these alone.
-        head (str or None): Where these names do not count, for they depend on the number of classes.
+        head (str or None): Where the last layer of a classifier is, in torch's names.
     """
 
     name: str
@@ -106,7 +104,6 @@ class Model:
     returns: tuple[str, ...]
     weights: Mapping[str, WeightFile]
     twin: str | None
-    fingerprint: int | None = None
     head: str | None = None
 
     @property
@@ -172,11 +169,10 @@ def classifiers(
     weights: Mapping[str, Mapping[str, WeightFile]],
     *,
     head: str = "fc",
-    fingerprints: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[Model, ...]:
-    """Return the records of torchvision's classifiers of a family, from their weights and fingerprints by name."""
+    """Return the records of torchvision's classifiers of a family, from their weights by name."""
     return tuple(
-        Model(name, family, module, ("scores",), files, f"torchvision.models.{name}", fingerprints.get(name), head)
+        Model(name, family, module, ("scores",), files, f"torchvision.models.{name}", head)
         for name, files in weights.items()
     )
 
@@ -186,13 +182,9 @@ def detectors(
     module: str,
     weights: Mapping[str, Mapping[str, WeightFile]],
     returns: tuple[str, ...] = BOXES,
-    *,
-    fingerprint: int | None = None,
-    head: str | None = None,
 ) -> tuple[Model, ...]:
     """Return the records of a family of detectors; torchvision has those that it publishes weights for."""
     twin = "torchvision.models.detection."
     return tuple(
-        Model(name, family, module, returns, files, twin + name if files else None, fingerprint, head)
-        for name, files in weights.items()
+        Model(name, family, module, returns, files, twin + name if files else None) for name, files in weights.items()
     )

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from chainfpn.models._types import Pretrained
 from chainfpn.models._weights import Weights, find_weights
-from chainfpn.serialization import set_weights
+from chainfpn.models.registry import MODELS
+from chainfpn.serialization import WeightsError, set_weights
 
 #: Options of a detector that its trunk's weights may ask for.
-_OPTIONS = ("norm_eps", "stride_in_1x1")
+_OPTIONS = ("norm_eps", "stride_in_1x1", "norm")
 
 
 class TrunkClassifier(NamedTuple):
@@ -46,18 +47,26 @@ class TrunkClassifier(NamedTuple):
         """
         if not (pretrained_backbone is None or isinstance(pretrained_backbone, Weights)):
             pretrained_backbone = self.words.get(os.fspath(pretrained_backbone), pretrained_backbone)
-        weights = find_weights(
-            pretrained_backbone, name=self.builder, words=self.words.values(), convert_as="any"
-        ) or Weights({}, {}, "")
+        weights = find_weights(pretrained_backbone, name=self.builder, words=self.words.values(), any_names=True)
+        weights = weights or Weights({}, {}, "")
+        model = str(weights.meta.get("model"))
+        if model in MODELS and MODELS[model].task == "detection":
+            raise WeightsError(f"{weights.file}: is of a whole detector, {model}, which pretrained_model takes")
+        places, left_out = self.places, self.left_out
+        if any(name.startswith("body/") for name in weights.arrays):  # with its pyramid
+            places, left_out = {"": self.places.get("", "").removesuffix("body/")}, ()
         arrays = {
-            self._place(name): array for name, array in weights.arrays.items() if not name.startswith(self.left_out)
+            _place(name, places): array
+            for name, array in weights.arrays.items()
+            if not name.startswith(left_out or "\0")
         }
-        return TrunkWeights(weights._replace(arrays=arrays), tuple(self.places.values()))
+        return TrunkWeights(weights._replace(arrays=arrays), tuple(places.values()))
 
-    def _place(self, name: str) -> str:
-        """Return the detector's name for one of the classifier's."""
-        start = next((start for start in self.places if name.startswith(start)), None)
-        return name if start is None else self.places[start] + name[len(start) :]
+
+def _place(name: str, places: Mapping[str, str]) -> str:
+    """Return the detector's name for one of the classifier's."""
+    start = next((start for start in places if name.startswith(start)), None)
+    return name if start is None else places[start] + name[len(start) :]
 
 
 class TrunkWeights(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from chainfpn.errors import InvalidArgument
 from chainfpn.links.backbones.resnet import DEPTHS, ResNet
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.fpn import BackboneWithFPN, LastLevelP6P7
@@ -13,9 +14,31 @@ from chainfpn.links.group_normalization import GroupNormalization
 from chainfpn.models._options import DenseOptions, PyramidOptions
 from chainfpn.models._record import RESNETS
 from chainfpn.models._trunk_weights import TrunkClassifier
+from chainfpn.models._types import Norm
 
 #: Normalizations that a builder takes by name.
 NORMS = {"frozen": FrozenBatchNormalization, "batch": BatchNormalization, "group": GroupNormalization}
+
+
+def find_norm(name: str, norm: str | Norm, **options: Any) -> Callable[[int], Any]:
+    """Return what makes a normalization link for a number of channels.
+
+    Args:
+        name (str): The builder.
+        norm (str or callable): A key of :data:`NORMS`, or what makes the link.
+        **options: Of the link that goes by a name.
+
+    Returns:
+        callable: Number of channels to a normalization link.
+
+    Raises:
+        InvalidArgument: if there is no normalization of that name.
+    """
+    if callable(norm):
+        return norm
+    if norm not in NORMS:
+        raise InvalidArgument(name, "norm", f"callable or one of {', '.join(NORMS)}", norm)
+    return partial(NORMS[norm], **options)
 
 
 def trunk_norm(options: PyramidOptions, *, frozen: bool) -> Callable[[int], Any]:
@@ -28,8 +51,7 @@ def trunk_norm(options: PyramidOptions, *, frozen: bool) -> Callable[[int], Any]
     Returns:
         callable: Number of channels to a normalization link.
     """
-    norm = options.norm or ("frozen" if frozen else "batch")
-    return partial(NORMS[norm], eps=options.norm_eps) if isinstance(norm, str) else norm
+    return find_norm(options.name, options.norm or ("frozen" if frozen else "batch"), eps=options.norm_eps)
 
 
 def resnet_trunk(options: PyramidOptions, norm: Callable[[int], Any]) -> tuple[Any, list[int]]:

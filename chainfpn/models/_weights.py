@@ -10,7 +10,7 @@ from chainfpn.models._record import WORDS
 from chainfpn.models._types import LabelNames, Pretrained
 from chainfpn.models.registry import MODELS
 from chainfpn.serialization import WeightsError, read_weights, set_weights
-from weights_convert import convert_arrays, needs_conversion, rename_former_arguments, zoo
+from weights_convert import ConversionError, convert_arrays, needs_conversion, rename_former_arguments, zoo
 
 
 class Weights(NamedTuple):
@@ -32,7 +32,7 @@ class Weights(NamedTuple):
 
 
 def find_weights(
-    pretrained_model: Pretrained, *, name: str | None, words: Iterable[str] = (), convert_as: str | None = None
+    pretrained_model: Pretrained, *, name: str | None, words: Iterable[str] = (), any_names: bool = False
 ) -> Weights | None:
     """Read what a builder's ``pretrained_model`` names.
 
@@ -42,8 +42,8 @@ def find_weights(
             ChainerCV's, ...), which is converted on the fly; or weights that have been read already.
         name (str or None): The builder, which is the name of its weights in the zoo and the converter.
         words (iterable of str): Words for published weights besides those of the builder's record.
-        convert_as (str or None): What the converter takes a checkpoint for; it finds out for itself if None, and
-            renames parameter by parameter, leaving it to the link what must be there, if ``'any'``.
+        any_names (bool): Convert a checkpoint that is of no known model parameter by parameter, and leave it to the
+            link what must be there.
 
     Returns:
         Weights or None: None if no weights were asked for.
@@ -61,7 +61,12 @@ def find_weights(
         arrays, meta = read_weights(path)
         if meta or not needs_conversion(arrays):
             return Weights(arrays, meta, os.path.basename(path))
-    arrays, meta, _ = convert_arrays(path, model=convert_as)
+    try:
+        arrays, meta, _ = convert_arrays(path)
+    except ConversionError:
+        if not any_names:
+            raise
+        arrays, meta, _ = convert_arrays(path, model="any")
     return Weights(arrays, meta, os.path.basename(path))
 
 

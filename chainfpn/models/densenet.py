@@ -24,12 +24,6 @@ RECORDS = classifiers(
         "densenet201": {V1: imagenet("densenet201-c1103571", 76.896), FIRST: imagenet("densenet201-4c113574")},
     },
     head="classifier",
-    fingerprints={
-        "densenet121": 0x4FF44D47,
-        "densenet161": 0x7A6ABE26,
-        "densenet169": 0x83F3F0AE,
-        "densenet201": 0xAF706771,
-    },
 )
 __all__ = [model.name for model in RECORDS]
 

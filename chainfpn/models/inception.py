@@ -19,7 +19,6 @@ RECORDS = (
         "googlenet",
         __name__,
         {"googlenet": {V1: imagenet("googlenet-1378be20", 69.778, eps=1e-3, transform_input=True, aux_logits=False)}},
-        fingerprints={"googlenet": 0xBDC8D397},
     ),
     *classifiers(
         "inception",
@@ -32,7 +31,6 @@ RECORDS = (
                 FIRST: imagenet("inception_v3_google-1a9a5a14", eps=1e-3, resize=342, crop=299, transform_input=True),
             }
         },
-        fingerprints={"inception_v3": 0xBAC1C987},
     ),
 )
 __all__ = [model.name for model in RECORDS]

@@ -26,7 +26,6 @@ RECORDS = (
             }
         },
         head="classifier.1",
-        fingerprints={"mobilenet_v2": 0x74602498},
     ),
     *classifiers(
         "mobilenet",
@@ -39,7 +38,6 @@ RECORDS = (
             "mobilenet_v3_small": {V1: imagenet("mobilenet_v3_small-047dcff4", 67.668, eps=1e-3)},
         },
         head="classifier.3",
-        fingerprints={"mobilenet_v3_large": 0x8A3FC797, "mobilenet_v3_small": 0x08644D7D},
     ),
 )
 __all__ = [model.name for model in RECORDS]

@@ -9,6 +9,7 @@ from typing import Any
 from chainfpn._imagenet import IMAGENET_STD as IMAGENET_STD
 from chainfpn.errors import InvalidArgument
 from chainfpn.models import (
+    backbone,
     densenet,
     faster_rcnn,
     fcos,
@@ -40,6 +41,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             inception,
             mobilenet,
             kuangliu,
+            backbone,
             faster_rcnn,
             mask_rcnn,
             keypoint_rcnn,

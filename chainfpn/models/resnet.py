@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from chainfpn.models._record import FIRST, RESNETS, V1, V2, classifiers, imagenet
@@ -64,13 +63,16 @@ class ResNetArguments(TypedDict, total=False):
         replace_stride_with_dilation (sequence of bool): See :class:`~chainfpn.links.ResNet`.
         zero_init_residual (bool): See :class:`~chainfpn.links.ResNet`.
         stride_in_1x1 (bool): See :class:`~chainfpn.links.ResNet`; False by default.
-        norm (callable): Number of channels to the normalization link; batch normalization by default.
+        norm (str, callable): ``'batch'``, ``'frozen'`` or ``'group'`` normalization, or number of channels to the
+            normalization link; batch normalization by default.
+        n_stages (int): Stages, 4 by default; fewer without a head only (``n_class`` 0).
     """
 
     replace_stride_with_dilation: Sequence[bool]
     zero_init_residual: bool
     stride_in_1x1: bool
-    norm: Norm
+    norm: str | Norm
+    n_stages: int
 
 
 def resnet18(
@@ -145,15 +147,26 @@ def wide_resnet101_2(
 
 def _build(name: str, arguments: Mapping[str, Any]) -> Any:
     from chainfpn.links.backbones.resnet import DEPTHS, ResNet
-    from chainfpn.links.batch_normalization import BatchNormalization
     from chainfpn.models._classifier import build_classifier
+    from chainfpn.models._trunks import find_norm
 
     depth, groups, width_per_group = RESNETS[name]
-    make = partial(ResNet, *DEPTHS[depth], groups=groups, width_per_group=width_per_group)
+
+    def make(n_class: int, *, norm: Any, n_stages: int, **options: Any) -> ResNet:
+        return ResNet(
+            *DEPTHS[depth],
+            n_class,
+            groups=groups,
+            width_per_group=width_per_group,
+            norm=find_norm(name, norm),
+            **options,
+        )
+
     defaults = {
         "replace_stride_with_dilation": (False, False, False),
         "zero_init_residual": False,
         "stride_in_1x1": False,
-        "norm": BatchNormalization,
+        "norm": "batch",
+        "n_stages": 4,
     }
-    return build_classifier(name, make, arguments, defaults, convert_as=None)
+    return build_classifier(name, make, arguments, defaults, last_layer=lambda options: f"layer{options['n_stages']}")

@@ -28,7 +28,6 @@ RECORDS = classifiers(
         },
     },
     head="classifier.1",
-    fingerprints={"squeezenet1_0": 0x4A193C8D, "squeezenet1_1": 0x4F9CCB21},
 )
 __all__ = [model.name for model in RECORDS]
 

@@ -29,8 +29,6 @@ RECORDS = (
         "ssd",
         __name__,
         {"ssdlite320_mobilenet_v3_large": {COCO_V1: _LITE_COCO}},
-        fingerprint=0x31ED8E7F,
-        head="head.classification_head",
     ),
 )
 __all__ = [model.name for model in RECORDS]

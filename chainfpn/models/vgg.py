@@ -26,7 +26,6 @@ RECORDS = (
             }
         },
         head="classifier.6",
-        fingerprints={"alexnet": 0xCA4EEE4D},
     ),
     *classifiers(
         "vgg",
@@ -47,16 +46,6 @@ RECORDS = (
             "vgg19_bn": {V1: imagenet("vgg19_bn-c79401a0", 74.218)},
         },
         head="classifier.6",
-        fingerprints={
-            "vgg11": 0x522D6443,
-            "vgg11_bn": 0x59D59556,
-            "vgg13": 0x08FC394E,
-            "vgg13_bn": 0x3A536A7F,
-            "vgg16": 0xB3DF0278,
-            "vgg16_bn": 0xC70FBEBB,
-            "vgg19": 0xEBAE549A,
-            "vgg19_bn": 0x403AC865,
-        },
     ),
 )
 __all__ = [model.name for model in RECORDS]

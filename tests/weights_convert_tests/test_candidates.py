@@ -8,6 +8,7 @@ import pytest
 
 import weights_convert
 from weights_convert.__main__ import main
+from weights_convert.architectures import detectors
 from weights_convert.architectures.resnet import Trunk
 from weights_convert.architectures.shapes import linear
 
@@ -16,6 +17,13 @@ def resnet18(n_class=5, value=0.0, prefix=""):
     """Return a ResNet-18 of one value, as arrays by torch's names."""
     shapes = Trunk("basic", (2, 2, 2, 2)).shapes() | linear("fc", 512, n_class)
     return {f"{prefix}{name}": np.full(shape, value, "f2") for name, shape in shapes.items()}
+
+
+def faster_rcnn_shapes():
+    """Return the shapes of a small Faster R-CNN."""
+    shapes = {f"backbone.body.{name}": shape for name, shape in Trunk("basic", (2, 2, 2, 2)).shapes().items()}
+    shapes |= detectors.fpn([64, 128, 256, 512], 32, False) | detectors.rpn(32, 3, 1)
+    return shapes | detectors.box_head(32, 8, 3, False)
 
 
 @pytest.fixture
@@ -46,7 +54,7 @@ COUNTER, SCALES = np.array(3), np.ones(3, "f4")
          "state_dict", {"loss.weight": "of a loss or a metric, not of the model",
                         "val_acc.total": "of a loss or a metric, not of the model"}),
         (lambda r: {**r(value=1, prefix="net.encoder."), "net.projector.weight": SCALES}, "",
-         {"projector.weight": "not under encoder., where the model is"}),
+         {"projector.weight": "head of the pre-training, no classes in it"}),
         (lambda r: {**r(value=1), **{f"ema_{k.replace('.', '_')}": v for k, v in r().items()}}, "", None),
         (lambda r: {"state_dict": {"odd.weight": SCALES}, "backup": r(value=1), "optimizer": {"m": r()}}, "backup", {}),
         (lambda r: {"a": {"x.weight": SCALES, "y.weight": SCALES}, "b": r(value=1)}, "b", {}),
@@ -131,14 +139,21 @@ def test_an_optimizer_alone_is_called_one(save):
         save({"state": {0: {"exp_avg": SCALES}, 1: {"exp_avg": SCALES}}, "param_groups": [{"lr": 0.1}]})
 
 
-def test_a_missing_head_says_how_to_do_without(save):
+@pytest.mark.parametrize("options", [{}, {"allow_missing": ["fc/*"]}, {"model": "resnet18"}])
+def test_a_trunk_needs_no_flags(save, options):
     trunk = {name: array for name, array in resnet18().items() if not name.startswith("fc.")}
-    with pytest.raises(
-        weights_convert.ConversionError, match=r"resnet18; --allow-missing 'fc/\*' converts it without\n"
-    ):
-        save(trunk)
-    arrays, _, _ = save(trunk, allow_missing=["fc/*"])
-    assert len(arrays) == 100
+    arrays, meta, _ = save(trunk, **options)
+    assert (meta["model"], meta["arguments"], len(arrays)) == ("resnet18", {"n_class": 0}, 100)
+
+
+def test_a_missing_part_says_how_to_do_without(save):
+    shapes = faster_rcnn_shapes()
+    present = {name: np.zeros(shape, "f2") for name, shape in shapes.items() if not name.startswith("rpn.")}
+    with pytest.raises(weights_convert.ConversionError, match=r"_fpn; --allow-missing 'rpn/\*' converts it without\n"):
+        save(present)
+    arrays, _, report = save(present, allow_missing=["rpn/*"])
+    assert len(arrays) == len(present)
+    assert len(report.allowed) == 6
 
 
 def test_leaf_by_leaf_nothing_is_left_out(save):
@@ -170,8 +185,11 @@ def test_what_is_renamed_or_left_out_is_so_before_the_model_is_looked_for(save, 
 
 
 def test_what_is_left_out_still_tells_the_model(save):
+    _, meta, report = save(resnet18(), drop=["layer1/*"])
+    assert (meta["model"], len(report.allowed)) == ("resnet18", 20)
     _, meta, report = save(resnet18(), drop=["layer4/*"])
-    assert (meta["model"], len(report.allowed)) == ("resnet18", 25)
+    assert meta["arguments"] == {"n_class": 0, "n_stages": 3}
+    assert report.dropped["fc/W"] == "of another head than that of resnet18"
 
 
 def test_a_better_fit_is_taken_beside_what_is_refused(save):

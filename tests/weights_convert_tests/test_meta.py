@@ -14,7 +14,15 @@ from weights_convert.write.safetensors import write_safetensors
 #: Which weights to take, and what has an entry of its own.
 OTHERS = {"pretrained_model", "pretrained_backbone", "label_names"}
 #: What a classifier is built with, but its weights are none the wiser for.
-OF_CLASSIFIERS = {"dropout", "drop_rate", "width_mult", "norm", "replace_stride_with_dilation", "zero_init_residual"}
+OF_CLASSIFIERS = {
+    "dropout",
+    "drop_rate",
+    "width_mult",
+    "norm",
+    "replace_stride_with_dilation",
+    "zero_init_residual",
+    "n_stages",
+}
 
 
 @pytest.mark.parametrize("name", models.MODELS)

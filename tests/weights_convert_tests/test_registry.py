@@ -9,7 +9,7 @@ from weights_convert import known_models, param_names
 from weights_convert.architectures import recognize
 from weights_convert.arguments import check_arguments
 
-UNUSUAL = {"depth": 34, "stages": [2, 3], "fpn_channels": 64, "n_fg_class": 3}
+UNUSUAL = {"depth": 34, "stages": [2, 3], "fpn_channels": 64}
 
 
 def cases():
@@ -17,8 +17,18 @@ def cases():
         known = known_models.builder_arguments(name)
         yield name, {}
         yield name, {key: value for key, value in (("n_class", 7), ("n_fg_class", 5)) if key in known}
-        if "stages" in known:
-            yield name, UNUSUAL | ({"head_channels": 48} if "head_channels" in known else {})
+        if "n_class" in known:
+            yield name, {"n_class": 0}
+        if MODELS[name].family == "resnet":
+            yield name, {"n_class": 0, "n_stages": 2}
+            yield name, {"n_class": 3, "norm": "group"}
+        if name == "resnet_fpn_backbone":
+            for extra in ("pool", "p6p7"):
+                yield name, UNUSUAL | {"extra_levels": extra}
+            yield name, {"depth": 34, "extra_levels": "p6p7", "p6_from_trunk": True}
+            yield name, {"depth": 18, "fpn_norm": True, "stages": [1, 2, 3]}
+        elif "stages" in known:
+            yield name, UNUSUAL | {"n_fg_class": 3} | ({"head_channels": 48} if "head_channels" in known else {})
             yield name, {"depth": "resnext50_32x4d", "n_fg_class": 1, "norm": "group"}
 
 

@@ -81,6 +81,11 @@ MODELS = {
         "ssd300_vgg16",
         {"n_fg_class": 4},
     ),
+    "ssdlite": (
+        "detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=5)",
+        "ssdlite320_mobilenet_v3_large",
+        {"n_fg_class": 4, "reduced_tail": False},
+    ),
 }
 
 #: Only the names and shapes of these are written, for speed: each tensor repeats one zero by a stride of 0.

@@ -3,18 +3,20 @@
 from dataclasses import dataclass
 
 from weights_convert._typing import AnyShapes, Json, Shape, Shapes
-from weights_convert.architectures import classifiers, detectors, fingerprints, mobilenet, ssd
+from weights_convert.architectures import classifiers, detectors, mobilenet, networks, ssd
 
 _FAMILIES = (
-    fingerprints.describe_by_fingerprint,
     detectors.describe_rcnn,
     mobilenet.describe_mobilenet_rcnn,
     mobilenet.describe_mobilenet_320_rcnn,
     detectors.describe_one_stage,
+    detectors.describe_backbone,
     ssd.describe_ssd,
+    ssd.describe_ssdlite,
     classifiers.describe_kuangliu_fpn,
     classifiers.describe_kuangliu_retinanet,
     classifiers.describe_resnet,
+    networks.describe_network,
 )
 
 #: What may be there or not: counters that Chainer keeps by itself.

@@ -1,8 +1,9 @@
 """ResNet classifiers, and kuangliu's pyramid and RetinaNet, which have names of their own."""
 
-from dataclasses import replace
+from functools import partial
 
-from weights_convert._typing import AnyShapes, Described
+from weights_convert._typing import AnyShapes, Described, Json
+from weights_convert.architectures.networks import head_classes
 from weights_convert.architectures.resnet import Trunk, find_trunk
 from weights_convert.architectures.shapes import conv, linear, size_of
 
@@ -11,13 +12,16 @@ _KUANGLIU: dict[tuple[int, ...], str] = {(3, 4, 6, 3): "fpn50", (2, 2, 2, 2): "f
 
 
 def describe_resnet(shapes: AnyShapes) -> Described:
-    """Return ``(builder, arguments, expected shapes)`` of a ResNet classifier, or ``None``."""
+    """Return ``(builder, arguments, expected shapes)`` of a ResNet classifier, or of its trunk, or ``None``."""
     trunk = find_trunk(shapes)
-    if trunk is None or trunk.name is None or trunk.n_stages != 4:
+    if trunk is None or trunk.name is None:
         return None
-    name, trunk = trunk.name, replace(trunk, statistics=True)
-    n_class = size_of(shapes, "fc.weight", default=1000)
-    return name, {"n_class": n_class}, trunk.shapes() | linear("fc", trunk.channels(4), n_class)
+    head = partial(linear, "fc", trunk.channels(4))
+    n_class = head_classes(shapes, head) if trunk.n_stages == 4 else 0
+    arguments: Json = {"n_class": n_class}
+    arguments |= {} if trunk.n_stages == 4 else {"n_stages": trunk.n_stages}
+    arguments |= {} if trunk.statistics else {"norm": "group"}
+    return trunk.name, arguments, trunk.shapes() | (head(n_class) if n_class else {})
 
 
 def describe_kuangliu_fpn(shapes: AnyShapes) -> Described:

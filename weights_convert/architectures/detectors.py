@@ -168,3 +168,21 @@ def _one_stage_head(kind: str, last: str, width: int, n_out: int, fcos: bool, no
         else:
             shapes |= conv(f"{at}conv.{2 * i}", width, width, 3, True)
     return shapes
+
+
+def describe_backbone(shapes: AnyShapes) -> Described:
+    """Return ``(builder, arguments, expected shapes)`` of a ResNet with its pyramid alone, or ``None``."""
+    inside = {f"backbone.{name}": shape for name, shape in shapes.items() if name.startswith(("body.", "fpn."))}
+    pyramid = _read_pyramid(inside)
+    if pyramid is None or not any(name.startswith("backbone.fpn.inner_blocks.") for name in inside):
+        return None
+    trunk, stages, width, normed = pyramid
+    expected, arguments = _pyramid(*pyramid), _unlike_defaults(trunk, stages, width)
+    arguments |= {"fpn_norm": True} if normed else {}
+    if "backbone.fpn.extra_blocks.p6.weight" in inside:
+        last = trunk.channels(stages[-1])
+        p6 = size_of(inside, "backbone.fpn.extra_blocks.p6.weight", axis=1)
+        expected |= conv("backbone.fpn.extra_blocks.p6", last if p6 == last else width, width, 3, True)
+        expected |= conv("backbone.fpn.extra_blocks.p7", width, width, 3, True)
+        arguments |= {"extra_levels": "p6p7"} | ({"p6_from_trunk": True} if p6 == last else {})
+    return "resnet_fpn_backbone", arguments, {name.removeprefix("backbone."): s for name, s in expected.items()}

@@ -1,20 +1,74 @@
-"""torchvision's Faster R-CNN on MobileNetV3: the trunk's shapes, and the detector."""
+"""MobileNetV2 and V3: the shapes of their ``features``; and torchvision's Faster R-CNN on MobileNetV3-Large."""
+
+from collections.abc import Sequence
 
 from weights_convert._typing import AnyShapes, Described, Shapes
 from weights_convert.architectures.detectors import box_head, fpn, labels, rpn
-from weights_convert.architectures.shapes import conv, conv_norm, size_of
+from weights_convert.architectures.shapes import conv, conv_norm, norm, size_of
 
 _BODY = "backbone.body."
 
-#: Of each block of MobileNetV3-Large: kernel, widened channels, channels out, squeezed channels (0: none).
-_BLOCKS = (
-    (3, 16, 16, 0), (3, 64, 24, 0), (3, 72, 24, 0), (5, 72, 40, 24), (5, 120, 40, 32), (5, 120, 40, 32),
-    (3, 240, 80, 0), (3, 200, 80, 0), (3, 184, 80, 0), (3, 184, 80, 0), (3, 480, 112, 120), (3, 672, 112, 168),
-    (5, 672, 160, 168), (5, 960, 160, 240), (5, 960, 160, 240),
+#: Of each stage of MobileNetV2: expansion, channels, blocks.
+_STAGES = ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1))
+
+Block = tuple[int, int, int, bool]
+
+#: Of each block of MobileNetV3-Large: kernel, widened channels, channels out, whether its channels are weighed.
+LARGE: tuple[Block, ...] = (
+    (3, 16, 16, False), (3, 64, 24, False), (3, 72, 24, False), (5, 72, 40, True), *((5, 120, 40, True),) * 2,
+    (3, 240, 80, False), (3, 200, 80, False), *((3, 184, 80, False),) * 2, (3, 480, 112, True), (3, 672, 112, True),
+    (5, 672, 160, True), *((5, 960, 160, True),) * 2,
+)  # fmt: skip
+
+#: The same of MobileNetV3-Small.
+SMALL: tuple[Block, ...] = (
+    (3, 16, 16, True), (3, 72, 24, False), (3, 88, 24, False), (5, 96, 40, True), *((5, 240, 40, True),) * 2,
+    (5, 120, 48, True), (5, 144, 48, True), (5, 288, 96, True), *((5, 576, 96, True),) * 2,
 )  # fmt: skip
 
 #: The two detectors have the same tensors; a file is taken for the first unless its hash or --model says more.
 BUILDERS = ("fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn")
+
+
+def mobilenet_v2() -> Shapes:
+    """Return the shapes of MobileNetV2's features."""
+    shapes, n_in, i = conv_norm("features.0", 3, 32, 3), 32, 0
+    for expansion, n_out, n in _STAGES:
+        for _ in range(n):
+            i += 1
+            at, width, last = f"features.{i}.conv.", n_in * expansion, 1 if expansion == 1 else 2
+            shapes |= conv_norm(f"{at}0", n_in, width, 1) if expansion > 1 else {}
+            shapes |= conv_norm(f"{at}{last - 1}", 1, width, 3)
+            shapes |= conv(f"{at}{last}", width, n_out, 1) | norm(f"{at}{last + 1}", n_out)
+            n_in = n_out
+    return shapes | conv_norm("features.18", n_in, 1280, 1)
+
+
+def mobilenet_v3(blocks: Sequence[Block], prefix: str = "features.") -> Shapes:
+    """Return the shapes of a MobileNetV3's features, see `LARGE` and `SMALL`."""
+    shapes, n_in = conv_norm(f"{prefix}0", 3, 16, 3), 16
+    for i, block in enumerate(blocks, 1):
+        shapes |= inverted_residual(f"{prefix}{i}.block.", n_in, block)
+        n_in = block[2]
+    return shapes | conv_norm(f"{prefix}{len(blocks) + 1}", n_in, 6 * n_in, 1)
+
+
+def inverted_residual(at: str, n_in: int, block: Block) -> Shapes:
+    """Return the shapes of one block of a MobileNetV3."""
+    size, width, n_out, weighed = block
+    first = 0 if width == n_in else 1  # a block that does not widen begins with its depthwise convolution
+    shapes = conv_norm(f"{at}0", n_in, width, 1) if first else {}
+    shapes |= conv_norm(f"{at}{first}", 1, width, size)
+    if weighed:
+        squeezed = _divisible_by_8(width // 4)
+        shapes |= conv(f"{at}{first + 1}.fc1", width, squeezed, 1, True)
+        shapes |= conv(f"{at}{first + 1}.fc2", squeezed, width, 1, True)
+    return shapes | conv_norm(f"{at}{first + 1 + weighed}", width, n_out, 1)
+
+
+def _divisible_by_8(channels: int) -> int:
+    rounded = max(8, (channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 def describe_mobilenet_rcnn(shapes: AnyShapes, builder: str = BUILDERS[0]) -> Described:
@@ -22,27 +76,10 @@ def describe_mobilenet_rcnn(shapes: AnyShapes, builder: str = BUILDERS[0]) -> De
     if f"{_BODY}1.block.0.0.weight" not in shapes or "roi_heads.box_predictor.cls_score.weight" not in shapes:
         return None
     n_outputs = size_of(shapes, "roi_heads.box_predictor.cls_score.weight", default=91)
-    expected = _trunk() | fpn([160, 960], 256, False) | rpn(256, 15, 1) | box_head(256, 1024, n_outputs, False)
-    return builder, labels(n_outputs), expected
+    expected = mobilenet_v3(LARGE, _BODY) | fpn([160, 960], 256, False) | rpn(256, 15, 1)
+    return builder, labels(n_outputs), expected | box_head(256, 1024, n_outputs, False)
 
 
 def describe_mobilenet_320_rcnn(shapes: AnyShapes) -> Described:
     """Return the same for the detector that sees images of 320 pixels, which has the same tensors."""
     return describe_mobilenet_rcnn(shapes, BUILDERS[1])
-
-
-def _trunk() -> Shapes:
-    shapes, n_in = conv_norm(f"{_BODY}0", 3, 16, 3), 16
-    for i, (size, width, n_out, squeezed) in enumerate(_BLOCKS, 1):
-        at = f"{_BODY}{i}.block."
-        first = 0 if width == n_in else 1  # a block that does not widen begins with its depthwise convolution
-        last = first + (2 if squeezed else 1)
-        if first:
-            shapes |= conv_norm(f"{at}0", n_in, width, 1)
-        shapes |= conv_norm(f"{at}{first}", 1, width, size)
-        if squeezed:
-            shapes |= conv(f"{at}{first + 1}.fc1", width, squeezed, 1, True)
-            shapes |= conv(f"{at}{first + 1}.fc2", squeezed, width, 1, True)
-        shapes |= conv_norm(f"{at}{last}", width, n_out, 1)
-        n_in = n_out
-    return shapes | conv_norm(f"{_BODY}16", n_in, 960, 1)

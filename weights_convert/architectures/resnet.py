@@ -47,13 +47,17 @@ class Trunk:
     @property
     def depth(self) -> int | None:
         """The depth in its name, of the whole network where stages are cut; ``None`` if no network has these blocks."""
+        return next(iter(self._depths), None)
+
+    @property
+    def _depths(self) -> list[int]:
         n = len(self.blocks)
-        return next((d for (kind, b), d in _DEPTHS.items() if kind == self.kind and b[:n] == self.blocks), None)
+        return [depth for (kind, b), depth in _DEPTHS.items() if kind == self.kind and b[:n] == self.blocks]
 
     @property
     def name(self) -> str | None:
         """The builder's name, or ``None`` for a network that has none."""
-        return NAMED.get((self.depth, self.groups, self.width))
+        return next((NAMED[key] for d in self._depths if (key := (d, self.groups, self.width)) in NAMED), None)
 
     @property
     def n_stages(self) -> int:

@@ -3,9 +3,10 @@
 from weights_convert._typing import AnyShapes, Shapes
 
 
-def conv(name: str, n_in: int, n_out: int, size: int, bias: bool = False) -> Shapes:
+def conv(name: str, n_in: int, n_out: int, size: int | tuple[int, int], bias: bool = False) -> Shapes:
     """Return the shapes of a convolution."""
-    return {f"{name}.weight": (n_out, n_in, size, size)} | ({f"{name}.bias": (n_out,)} if bias else {})
+    kernel = (size, size) if isinstance(size, int) else size
+    return {f"{name}.weight": (n_out, n_in, *kernel)} | ({f"{name}.bias": (n_out,)} if bias else {})
 
 
 def linear(name: str, n_in: int, n_out: int) -> Shapes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from weights_convert.layouts import _chainercv, _detectron2, _kuangliu, _mmdetection, _pretraining
+from weights_convert.layouts import _chainercv, _detectron2, _kuangliu, _mmdetection, _trunks
 from weights_convert.layouts.layout import Layout
 
 __all__ = ["LAYOUTS", "Layout", "find_layout"]
@@ -19,17 +19,13 @@ LAYOUTS = (
     _mmdetection.RETINANET,
     _kuangliu.FPN,
     _kuangliu.RETINANET,
-    _pretraining.MOCO,
-    _pretraining.MOCO_V3,
-    _pretraining.DINO,
-    _pretraining.SWAV,
-    _pretraining.BARLOW_TWINS,
     Layout("timm ResNet-D", (r"conv1\.0\.weight", r"layer2\.0\.downsample\.1\.weight"), differs=(_RESNET_D,)),
     Layout("torchvision", ()),
 )
 
 
 def find_layout(names: Iterable[str]) -> Layout:
-    """Return the first `Layout` whose signature the names have."""
+    """Return the first `Layout` whose signature the names have, or that of a trunk with what stands beside it."""
     names = list(names)
-    return next(layout for layout in LAYOUTS if layout.fits(names))
+    layout = next(layout for layout in LAYOUTS if layout.fits(names))
+    return layout if layout.signature else _trunks.find_trunk_layout(names) or layout

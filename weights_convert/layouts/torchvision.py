@@ -6,12 +6,12 @@ Models whose FPN or heads have norms (the V2 detectors) keep them: there ``.0`` 
 
 from weights_convert.rules import Rule
 
-_FPN_NORM = r"backbone\.fpn\.(?:inner|layer)_blocks\.\d+\.1\."
+_FPN_NORM = r"(?:backbone\.)?fpn\.(?:inner|layer)_blocks\.\d+\.1\."
 _MASK_NORM = r"roi_heads\.mask_head\.\d+\.1\."
 
 #: Newer spellings -> older, flat ones.
 FLATTEN = (
-    Rule(r"(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.0\.", r"\1.", unless=_FPN_NORM),
+    Rule(r"((?:backbone\.)?fpn\.(?:inner|layer)_blocks\.\d+)\.0\.", r"\1.", unless=_FPN_NORM),
     Rule(r"(.*denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),  # as the published DenseNets are spelled
     Rule(r"rpn\.head\.conv\.0\.0\.", r"rpn.head.conv.", unless=r"rpn\.head\.conv\.1\."),
     *(

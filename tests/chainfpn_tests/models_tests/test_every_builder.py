@@ -16,7 +16,7 @@ from reference.seeded_weights import fill_link, seeded_input
 
 #: Quick ones; the others are slow because they are large.
 QUICK = {"resnet18", "densenet121", "squeezenet1_1", "googlenet", "mobilenet_v2", "mobilenet_v3_small"}
-QUICK |= {name for name in models.MODELS if "_resnet_" in name}
+QUICK |= {name for name in models.MODELS if "_resnet_" in name or name == "resnet_fpn_backbone"}
 ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in models.MODELS]
 
 #: Sides of the images that are larger than others', for nothing would be left of them.

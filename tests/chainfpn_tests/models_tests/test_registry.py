@@ -25,6 +25,7 @@ UNUSUAL = {
     "inception": {"n_class": 5, "aux_logits": False, "transform_input": True},
     "mobilenet": {"n_class": 5, "width_mult": 0.5},
     "kuangliu_fpn": {"align_corners": True},
+    "fpn_backbone": {"depth": 18, "stages": (2, 3), "fpn_channels": 32, "norm": "group", "extra_levels": "p6p7"},
     "kuangliu_retinanet": {"n_fg_class": 3, "label_names": ("a", "b", "c"), "image_size": 64},
     "ssd": {"n_fg_class": 2, "class_ids": (2, 5), "topk_candidates": 7, "image_mean": (0.5, 0.5, 0.5)},
 }

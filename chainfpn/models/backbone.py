@@ -1,0 +1,96 @@
+"""A ResNet and its feature pyramid alone: the backbone of torchvision's detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
+
+from chainfpn.errors import InvalidArgument
+from chainfpn.models._build import build
+from chainfpn.models._options import DenseOptions
+from chainfpn.models._record import Model
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from chainfpn.links.fpn import BackboneWithFPN
+    from chainfpn.models._trunk_weights import TrunkClassifier
+    from chainfpn.models._types import Norm, Pretrained
+
+_TWIN = "torchvision.models.detection.backbone_utils.resnet_fpn_backbone"
+RECORDS = (Model("resnet_fpn_backbone", "fpn_backbone", __name__, ("maps",), {}, _TWIN),)
+__all__ = [model.name for model in RECORDS]
+
+#: What may follow the levels of the pyramid.
+EXTRA_LEVELS = ("pool", "p6p7", "none")
+
+
+class BackboneArguments(TypedDict, total=False):
+    """Options of a backbone, see :class:`BackboneOptions`.
+
+    Attributes:
+        pretrained_backbone (str, os.PathLike): Weights of the trunk alone, see the detectors' option.
+    """
+
+    pretrained_backbone: Pretrained
+    stages: Sequence[int]
+    fpn_channels: int
+    norm: str | Norm
+    norm_eps: float
+    stride_in_1x1: bool
+    fpn_norm: bool
+    extra_levels: str
+    p6_from_trunk: bool
+    p7_relu: bool
+
+
+@dataclass(frozen=True)
+class BackboneOptions(DenseOptions):
+    """Options of a backbone, and torchvision's values.
+
+    Attributes:
+        fpn_norm (bool): Normalize the pyramid, too, as the second versions of torchvision's detectors do.
+        extra_levels (str): What follows the pyramid: ``'pool'``, every second pixel of the coarsest level, as detectors
+            of two stages have it; ``'p6p7'``, two convolutions, as detectors of one stage have it; or ``'none'``.
+    """
+
+    n_fg_class: int | None = 0
+    stages: Sequence[int] = (1, 2, 3, 4)
+    fpn_norm: bool = False
+    extra_levels: str = "pool"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.extra_levels not in EXTRA_LEVELS:
+            raise InvalidArgument(self.name, "extra_levels", f"one of {', '.join(EXTRA_LEVELS)}", self.extra_levels)
+
+
+def resnet_fpn_backbone(
+    depth: int | str | None = None, pretrained_model: Pretrained = None, **options: Unpack[BackboneArguments]
+) -> BackboneWithFPN:
+    """Build torchvision's ``resnet_fpn_backbone``, on any ResNet: what ``detector.backbone`` is.
+
+    Options: :class:`BackboneArguments`. Source: Lin et al. 2017; torchvision 0.14.
+    """
+    return build(BackboneOptions("resnet_fpn_backbone"), locals(), _assemble, trunk_classifier=_trunk_classifier)
+
+
+def _assemble(options: BackboneOptions) -> BackboneWithFPN:
+    from chainfpn.links.fpn import BackboneWithFPN, max_pool_level
+    from chainfpn.models._trunks import dense_backbone, resnet_trunk, trunk_norm
+
+    if options.extra_levels == "p6p7":
+        return dense_backbone(options)
+    norm = trunk_norm(options, frozen=not options.fpn_norm)
+    trunk, channels = resnet_trunk(options, norm)
+    extra = max_pool_level if options.extra_levels == "pool" else None
+    return BackboneWithFPN(
+        trunk, channels, options.fpn_channels, extra_blocks=extra, norm=norm if options.fpn_norm else None
+    )
+
+
+def _trunk_classifier(options: BackboneOptions) -> TrunkClassifier:
+    from chainfpn.models._trunks import resnet_classifier
+
+    return resnet_classifier(options)._replace(places={"": "body/"})
