@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from chainfpn.cli import compat, demo, detect, evaluate, export, info, models, train
+from chainfpn.cli import compat, demo, detect, evaluate, export, features, info, models, train
 from chainfpn.cli.errors import CommandError, UsageError
 from chainfpn.cli.output import silence
 from chainfpn.cli.parser import make_parser
@@ -16,6 +16,7 @@ from chainfpn.cli.parser import make_parser
 COMMANDS = {
     "detect": detect,
     "demo": demo,
+    "features": features,
     "models": models,
     "train": train,
     "evaluate": evaluate,
