@@ -16,6 +16,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 def environment_report() -> dict[str, Any]:
     """Return the lines, name to text, and under ``missing`` the pip command for each thing that is not there."""
     import chainer
+    import chainercv
 
     optional = {name: _optional_version(module, without) for name, module, _, without in _OPTIONAL}
     missing = {extra: _pip_command(extra) for name, _, extra, _ in _OPTIONAL if optional[name].startswith("none")}
@@ -64,7 +66,7 @@ def environment_report() -> dict[str, Any]:
         "chainfpn": chainfpn.__version__,
         "Python": f"{platform.python_version()}, {sys.executable}, {platform.platform()}",
         "Chainer": chainer.__version__,
-        "ChainerCV": importlib.metadata.version("chainercv"),
+        "ChainerCV": chainercv.__version__,
         "NumPy": f"{np.__version__}, {_blas()}",
         "CPU": f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} cores, {_threads()}",
         **optional,
@@ -88,7 +90,10 @@ def _optional_version(module: str, without: str) -> str:
 def _pip_command(extra: str) -> str:
     from packaging.requirements import Requirement
 
-    requirements = map(Requirement, importlib.metadata.requires("chainfpn") or ())
+    try:
+        requirements = map(Requirement, importlib.metadata.requires("chainfpn") or ())
+    except importlib.metadata.PackageNotFoundError:  # a source tree that is not installed
+        return f"python -m pip install --editable '{Path(chainfpn.__file__).parents[1]}[{extra}]'"
     wanted = [r for r in requirements if r.marker and extra in str(r.marker) and r.marker.evaluate({"extra": extra})]
     names = [f"'{r.name}{r.specifier}'" for r in wanted] or [extra]
     return " ".join(["python -m pip install", *names])

@@ -8,6 +8,7 @@ import ctypes
 import functools
 import glob
 import importlib.util
+import os
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -59,7 +60,7 @@ class CudnnError(RuntimeError):
 
 @functools.cache
 def library() -> ctypes.PyDLL:
-    """Load cuDNN 9: the one of the process or of the system, else that of NVIDIA's wheel.
+    """Load cuDNN 9: that of the process, else that of NVIDIA's wheel, which PyTorch shares, else that of the system.
 
     It keeps the interpreter's lock, which makes a call cheap and keeps two threads from running one plan at once.
 
@@ -85,15 +86,20 @@ def _load(name):
     spec = importlib.util.find_spec("nvidia")
     folders = (spec.submodule_search_locations if spec else None) or ()
     wheels = [path for folder in folders for path in glob.glob(f"{glob.escape(folder)}/*/lib/{name}")]
+    reasons: list[str] = []
+    places = ((name, os.RTLD_NOLOAD), *((path, 0) for path in (*wheels, name)))
+    found = next(filter(None, (_open(*place, reasons) for place in places)), None)
+    if found is None:
+        raise CudnnError("; ".join(reasons[1:]))
+    return found
+
+
+def _open(path, mode, reasons):
     try:
-        return ctypes.PyDLL(name)
+        return ctypes.PyDLL(path, mode)
     except OSError as error:
-        if not wheels:
-            raise CudnnError(str(error)) from error
-    try:
-        return ctypes.PyDLL(wheels[0])
-    except OSError as error:
-        raise CudnnError(str(error)) from error
+        reasons.append(str(error))
+        return None
 
 
 def version() -> str:

@@ -1,8 +1,10 @@
 """``chainfpn info``."""
 
 import importlib
+import importlib.metadata
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,3 +59,14 @@ def test_a_library_that_does_not_load_says_why(monkeypatch):
 
     monkeypatch.setattr(importlib, "import_module", fail)
     assert info.environment_report()["Numba"].endswith("slower (numba: libmissing.so.1 not found)")
+
+
+def test_a_source_tree_that_is_not_installed_has_commands_too(monkeypatch, without):
+    def find(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    without("numba")
+    monkeypatch.setattr(importlib.metadata, "distribution", find)
+    command = info.environment_report()["missing"]["cpu"]
+    folder = command.removeprefix("python -m pip install --editable '").removesuffix("[cpu]'")
+    assert (Path(folder) / "setup.cfg").is_file()

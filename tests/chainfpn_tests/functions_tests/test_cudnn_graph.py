@@ -1,8 +1,11 @@
 """What cuDNN is asked for and which of its engines is taken, by a library that only notes what it is told."""
 
+import ctypes
 import dataclasses
 import gc
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -216,3 +219,28 @@ def test_descriptors_go_with_their_plan(install):
 def test_a_library_that_is_not_there_is_named():
     with pytest.raises(cudnn_graph.CudnnError, match=r"libcudnn\.so\.0: cannot open shared object file"):
         cudnn_graph._load("libcudnn.so.0")
+
+
+@pytest.mark.parametrize("places", [["process", "wheel", "system"], ["wheel", "system"], ["system"]])
+def test_the_library_of_the_process_goes_before_the_wheels_and_that_before_the_systems(places, monkeypatch, tmp_path):
+    wheel = tmp_path / "nvidia" / "cudnn" / "lib" / cudnn_graph.LIBRARY
+    wheel.parent.mkdir(parents=True)
+    wheel.touch()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def open_library(path, mode):
+        place = "process" if mode & os.RTLD_NOLOAD else "wheel" if path == str(wheel) else "system"
+        if place not in places:
+            raise OSError(f"{path}: not there")
+        return place
+
+    monkeypatch.setattr(ctypes, "PyDLL", open_library)
+    assert cudnn_graph._load(cudnn_graph.LIBRARY) == places[0]
+
+
+def test_a_library_that_is_loaded_is_not_loaded_again(monkeypatch):
+    path = next(part for part in Path("/proc/self/maps").read_text().split() if "/libc.so" in part)
+    modes, load = [], ctypes.PyDLL
+    monkeypatch.setattr(ctypes, "PyDLL", lambda path, mode: modes.append(mode) or load(path, mode))
+    assert cudnn_graph._load(path.rpartition("/")[2]).getpid() == os.getpid()
+    assert modes == [os.RTLD_NOLOAD]
