@@ -26,7 +26,7 @@ from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.dense_detector import DenseDetector
 from chainfpn.links.detectors.detections import DetectedObject, Detections
-from chainfpn.links.detectors.detector import Detector, RawDetections
+from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead, conv_box_head
 from chainfpn.links.detectors.fcos import FCOS, FCOSHead
 from chainfpn.links.detectors.keypoint_head import KeypointRCNNPredictor, keypoint_head
@@ -34,6 +34,7 @@ from chainfpn.links.detectors.keypoint_rcnn import KeypointRCNN
 from chainfpn.links.detectors.mask_head import MaskHead, MaskRCNNPredictor
 from chainfpn.links.detectors.mask_rcnn import MaskRCNN
 from chainfpn.links.detectors.preprocess import Preprocess
+from chainfpn.links.detectors.raw_detections import RawDetections
 from chainfpn.links.detectors.retinanet import RetinaNet, RetinaNetHead
 from chainfpn.links.detectors.roi_heads import RoIHeads
 from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead

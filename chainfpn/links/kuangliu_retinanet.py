@@ -11,7 +11,8 @@ from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import nms
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.dense_detector import cls_conv, conv3x3, conv_tower, flatten_anchors
-from chainfpn.links.detectors.detector import Detector, RawDetections
+from chainfpn.links.detectors.detector import Detector
+from chainfpn.links.detectors.raw_detections import RawDetections
 from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.kuangliu_fpn import KuangliuPyramid
 

@@ -17,7 +17,8 @@ from chainfpn._typing import Array, Arrays, Labels, Losses, Norm, Size, Sizes, V
 from chainfpn.boxes.filtering import batched_nms, clip, top_k
 from chainfpn.functions._focal_loss import sigmoid_focal_loss
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.detectors.detector import Detector, RawDetections
+from chainfpn.links.detectors.detector import Detector
+from chainfpn.links.detectors.raw_detections import RawDetections
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 #: Confidence with which a fresh network calls everything foreground.

@@ -1,54 +1,18 @@
 """What all detectors share: images in, ChainerCV's lists out."""
 
-import itertools
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import chainer
 import numpy as np
-from chainer import backend
-from chainer.backends import cuda
 
 from chainfpn._options import CheckedOptions
 from chainfpn._typing import Array, Arrays, Labels, PathLike, Size, Sizes, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.links.detectors.detections import Detections
 from chainfpn.links.detectors.preprocess import Preprocess
-
-
-class RawDetections(NamedTuple):
-    """What the network finds in one image of a batch, on its device.
-
-    Attributes:
-        bbox (array): float, (R, 4), yxyx in pixels of the batch.
-        class_id (array): int32, (R,), index of the network's output.
-        score (array): float, (R,), descending.
-        mask (array or None): float, (R, S, S), probability of each cell of a grid over the box, of a Mask R-CNN.
-        point (array or None): float, (R, K, 2), yx, of a Keypoint R-CNN.
-        point_score (array or None): float, (R, K), of a Keypoint R-CNN.
-    """
-
-    bbox: Array
-    class_id: Array
-    score: Array
-    mask: Array | None = None
-    point: Array | None = None
-    point_score: Array | None = None
-
-
-def split_by_image(array: Array, detections: Sequence[RawDetections]) -> list[Array]:
-    """Split what was predicted for all detections of a batch.
-
-    Args:
-        array (array): (R', ...), the first image's first.
-        detections (sequence of RawDetections): Per image.
-
-    Returns:
-        list of array: Per image, (R, ...).
-    """
-    ends = itertools.accumulate(len(found.bbox) for found in detections)
-    return backend.get_array_module(array).split(array, list(ends)[:-1])
+from chainfpn.links.detectors.raw_detections import RawDetections, download
 
 
 class Detector(CheckedOptions, chainer.Chain):
@@ -207,7 +171,7 @@ class Detector(CheckedOptions, chainer.Chain):
             return []
         with chainer.using_config("train", False), chainer.no_backprop_mode():
             x, sizes = self.prepare(imgs)
-            raws = self(x, sizes)
+            raws = download(self(x, sizes))
         return [self._postprocess(raw, img.shape[1:], size) for raw, img, size in zip(raws, imgs, sizes, strict=True)]
 
     def predict(self, imgs: Arrays) -> tuple[list[Array], ...]:
@@ -257,10 +221,10 @@ class Detector(CheckedOptions, chainer.Chain):
 
     def _postprocess(self, raw: RawDetections, img_size: Size, size: Size) -> Detections:
         """Map the detections of one image to its pixels and labels, on the CPU."""
-        label = self._labels(cuda.to_cpu(raw.class_id))
+        label = self._labels(raw.class_id)
         named = label >= 0
-        bbox, score = (cuda.to_cpu(array)[named].astype(np.float32, copy=False) for array in (raw.bbox, raw.score))
-        extras = (None if array is None else cuda.to_cpu(array)[named] for array in raw[3:])
+        bbox, score = (array[named].astype(np.float32, copy=False) for array in (raw.bbox, raw.score))
+        extras = (None if array is None else array[named] for array in raw[3:])
         return Detections(bbox * scale(to=img_size, of=size), label[named], score, *extras)
 
     def _labels(self, class_id):

@@ -20,7 +20,7 @@ from chainfpn.functions import resize_bilinear
 from chainfpn.functions._gather import gather_class
 from chainfpn.functions._losses import cross_entropy
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.detectors.detector import RawDetections, split_by_image
+from chainfpn.links.detectors.raw_detections import RawDetections, split_by_image
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 

@@ -20,9 +20,9 @@ from chainfpn.boxes.matcher import match, offsets, sample_batch
 from chainfpn.functions import multi_scale_roi_align
 from chainfpn.functions._gather import gather_class
 from chainfpn.functions._losses import cross_entropy, smooth_l1_loss
-from chainfpn.links.detectors.detector import RawDetections
 from chainfpn.links.detectors.keypoint_head import keypointrcnn_inference, keypointrcnn_loss
 from chainfpn.links.detectors.mask_head import maskrcnn_inference, maskrcnn_loss
+from chainfpn.links.detectors.raw_detections import RawDetections
 from chainfpn.links.detectors.rpn import BETA
 
 #: Side of the grid that boxes are pooled to for masks and keypoints.

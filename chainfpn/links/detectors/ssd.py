@@ -22,7 +22,7 @@ from chainfpn.functions._gather import gather
 from chainfpn.functions._losses import cross_entropy, smooth_l1_loss
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.dense_detector import DenseDetector, flatten_anchors
-from chainfpn.links.detectors.detector import RawDetections
+from chainfpn.links.detectors.raw_detections import RawDetections
 
 
 class SSDScoringHead(chainer.Chain):

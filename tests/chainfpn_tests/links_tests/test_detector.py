@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from chainfpn.links import Detections, Detector, Preprocess, RawDetections
+from chainfpn.links.detectors.raw_detections import download
 
 
 class Told(Detector):
@@ -184,3 +185,26 @@ def test_each_of_several_sizes_is_checked():
         with pytest.raises(ValueError, match="Preprocess: train_sizes must be > 0 and <= max_size, got "):
             preprocess.train_sizes = sizes
     assert preprocess.train_sizes == (16,)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("n_found", [(2, 0, 3), (0,)])
+def test_detections_of_a_batch_come_from_a_gpu_in_one_copy(n_found):
+    cupy = pytest.importorskip("cupy")
+    random = np.random.default_rng(0)
+    expected = [
+        RawDetections(
+            random.uniform(0, 9, (n, 4)).astype(np.float32),
+            random.integers(1, 91, n).astype(np.int32),
+            random.uniform(0, 1, n).astype(np.float16),
+            point=random.uniform(0, 9, (n, 5, 2)).astype(np.float32),
+        )
+        for n in n_found
+    ]
+    on_gpu = [RawDetections(*(None if a is None else cupy.asarray(a) for a in found)) for found in expected]
+    for found, wanted in zip(download(on_gpu), expected, strict=True):
+        for array, other in zip(found, wanted, strict=True):
+            assert type(array) is type(other)
+            if other is not None:
+                assert array.dtype == other.dtype
+                np.testing.assert_array_equal(array, other)
