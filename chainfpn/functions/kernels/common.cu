@@ -40,7 +40,7 @@ __device__ inline void write(half16* to, float v) { to->bits = float_to_half(v);
 #define THREADS 256
 
 // Blocks that shall find room on a multiprocessor at once, where registers decide on that.
-#define OCCUPANCY(T, blocks) (sizeof(T) > 4 ? 2 : blocks)
+#define OCCUPANCY(T) (sizeof(T) > 4 ? 2 : 4)
 
 // One thread takes the elements i, i + number of threads, ...
 #define EACH(I, i, n)                                                                             \

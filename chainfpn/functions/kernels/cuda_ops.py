@@ -77,8 +77,10 @@ def _position_sensitive(name, arguments):
         gy = xp.ascontiguousarray(gy)
         if chainer.config.cudnn_deterministic:
             gx = xp.empty(x_shape, gy.dtype)
-            maps = (index(n_images), index(channels), *map(np.int32, x_shape[2:]), *arguments(p))
-            launch_each(f"{name}_gather", gy, gx.size, gy, p.rois, *by_image(p, n_images), *maps, gx)
+            tiles = -(-x_shape[2] // constant("TILE_ROWS")) * -(-x_shape[3] // constant("LANES"))
+            n_tasks = n_images * x_shape[1] * tiles
+            maps = (index(n_tasks), index(channels), *map(np.int32, x_shape[2:]), *arguments(p))
+            launch(f"{name}_gather", gy, n_tasks, gy, p.rois, *by_image(p, n_images), *maps, gx)
             return gx
         gx = xp.zeros(x_shape, compute_dtype(gy.dtype))
         return run(f"{name}_backward", gy, p, gy, channels, x_shape, gx).astype(gy.dtype, copy=False)

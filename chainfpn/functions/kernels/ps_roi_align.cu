@@ -33,7 +33,7 @@ __device__ inline void ps_visit(I task, const Real<T>* rois, const int* roi_indi
 }
 
 template <typename T, typename I>
-__global__ void ps_align_forward(const T* x, const Real<T>* rois, const int* roi_indices, I n_images, I n_tasks,
+__launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void ps_align_forward(const T* x, const Real<T>* rois, const int* roi_indices, I n_images, I n_tasks,
                                  I channels, int height, int width, int outh, int outw, Real<T> scale, Real<T> offset,
                                  int at_least_one, int sampling_ratio, T* y) {
     typedef Real<T> R;
@@ -51,7 +51,7 @@ __global__ void ps_align_forward(const T* x, const Real<T>* rois, const int* roi
 
 // The transpose by atomic addition; gx is zero on entry.
 template <typename T, typename I>
-__global__ void ps_align_backward(const T* gy, const Real<T>* rois, const int* roi_indices, I n_images, I n_tasks,
+__launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void ps_align_backward(const T* gy, const Real<T>* rois, const int* roi_indices, I n_images, I n_tasks,
                                   I channels, int height, int width, int outh, int outw, Real<T> scale, Real<T> offset,
                                   int at_least_one, int sampling_ratio, Real<T>* gx) {
     for (I task = blockIdx.x; task < n_tasks; task += gridDim.x)
@@ -61,28 +61,34 @@ __global__ void ps_align_backward(const T* gy, const Real<T>* rois, const int* r
             [](I, bool) {});
 }
 
-// The transpose without atomics: a thread gathers what one pixel gets from its bin, RoI after RoI; see align_gather.
+// The transpose without atomics: a block gathers what a tile of a plane gets from its bin, RoI after RoI; see align_gather.
 template <typename T, typename I>
-__global__ void ps_align_gather(const T* gy, const Real<T>* rois, const int* order, const int* ends, I n_images,
-                                I channels, int height, int width, int outh, int outw, Real<T> scale, Real<T> offset,
+__global__ void ps_align_gather(const T* gy, const Real<T>* rois, const int* order, const int* ends, I n_tasks, I channels,
+                                int height, int width, int outh, int outw, Real<T> scale, Real<T> offset,
                                 int at_least_one, int sampling_ratio, T* gx) {
     typedef Real<T> R;
     const int outsize[2] = {outh, outw};
-    const I n_bins = (I)outh * outw, plane = (I)height * width;
-    for (EACH(I, index, n_images * channels * n_bins * plane)) {
-        const int column = (int)(index % width), row = (int)(index / width % height);
-        const int bin = (int)(index / plane % n_bins);
-        const I c = index / plane / n_bins % channels, image = index / plane / n_bins / channels;
+    const I n = channels * outh * outw;
+    for (I task = blockIdx.x; task < n_tasks; task += gridDim.x) {
+        const Tile<I> tile = read_tile(task, height, width);
+        const I image = tile.plane / n, e = tile.plane % n;
+        const int i = (int)(e / outw % outh), j = (int)(e % outw);
+        Axis<R> axes[2];
         R sum = 0;
-        for (int k = ends[image]; k < ends[image + 1]; ++k) {
-            const I r = order[k];
-            Axis<R> axes[2];
+        const auto reaches = [&](I r) {
             read_axes(rois, r, scale, offset, at_least_one != 0, sampling_ratio, outsize, axes);
-            const R over_rows = line_weight(axes[0], bin / outw, row, height);
-            if (over_rows == 0) continue;
-            const R weight = over_rows * line_weight(axes[1], bin % outw, column, width);
-            if (weight != 0) sum += weight * read(gy[(r * channels + c) * n_bins + bin]);
-        }
-        write(gx + index, sum);
+            int begin[2], end[2];
+            bin_range(axes[0], tile.row, tile.row + TILE_ROWS - 1, height, outh, begin, end);
+            bin_range(axes[1], tile.column, tile.column + LANES - 1, width, outw, begin + 1, end + 1);
+            return begin[0] <= i && i < end[0] && begin[1] <= j && j < end[1];
+        };
+        each_hit(order, ends[image], ends[image + 1], reaches, [&](I r) {
+            read_axes(rois, r, scale, offset, at_least_one != 0, sampling_ratio, outsize, axes);
+            const R over_rows = tile.is_pixel ? line_weight(axes[0], i, tile.y, height) : (R)0;
+            if (over_rows == 0) return;
+            const R weight = over_rows * line_weight(axes[1], j, tile.x, width);
+            if (weight != 0) sum += weight * read(gy[r * n + e]);
+        });
+        if (tile.is_pixel) write(gx + (tile.plane * height + tile.y) * width + tile.x, sum);
     }
 }

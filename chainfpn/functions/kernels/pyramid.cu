@@ -130,3 +130,41 @@ __device__ inline void each_staged(const Task<I>& task, I channels, int n_bins, 
         move(c * (together + 1) + b, start + (I)c * n_bins + b);
     }
 }
+
+// Call add(RoI) for each of the RoIs order[begin] ... order[end - 1] that passes a test, in order; a thread tests one.
+template <typename Test, typename Add>
+__device__ inline void each_hit(const int* order, int begin, int end, Test test, Add add) {
+    __shared__ bool hits[THREADS];
+    const int thread = (int)threadIdx.x;
+    for (int start = begin; start < end; start += THREADS) {
+        __syncthreads();
+        hits[thread] = start + thread < end && test(order[start + thread]);
+        __syncthreads();
+        for (int m = 0; m < THREADS; ++m)
+            if (hits[m]) add(order[start + m]);
+    }
+}
+
+// A tile of one plane: a row for each warp, a column for each of its threads.
+#define TILE_ROWS 8
+
+template <typename I>
+struct Tile {
+    I plane;
+    int row, column;  // of the tile
+    int y, x;         // of this thread
+    bool is_pixel;
+};
+
+template <typename I>
+__device__ inline Tile<I> read_tile(I task, int height, int width) {
+    const int across = (width + LANES - 1) / LANES, down = (height + TILE_ROWS - 1) / TILE_ROWS;
+    Tile<I> tile;
+    tile.plane = task / across / down;
+    tile.row = (int)(task / across % down) * TILE_ROWS;
+    tile.column = (int)(task % across) * LANES;
+    tile.y = tile.row + (int)threadIdx.x / LANES;
+    tile.x = tile.column + (int)threadIdx.x % LANES;
+    tile.is_pixel = tile.y < height && tile.x < width;
+    return tile;
+}

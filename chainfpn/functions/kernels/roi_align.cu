@@ -34,7 +34,7 @@ __device__ inline void visit_task(const Task<I>& task, const Real<T>* rois, int 
 }
 
 template <typename T, typename I>
-__launch_bounds__(THREADS, OCCUPANCY(T, 5)) __global__ void align_forward(const T* packed, const double* levels, int n_levels, const Real<T>* rois,
+__launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void align_forward(const T* packed, const double* levels, int n_levels, const Real<T>* rois,
                               const int* roi_indices, I n_images, I n_tasks, I channels, int outh, int outw,
                               Real<T> offset, int at_least_one, int sampling_ratio, Real<T> canonical_scale,
                               Real<T> canonical_level, T* y) {
@@ -66,7 +66,7 @@ __launch_bounds__(THREADS, OCCUPANCY(T, 5)) __global__ void align_forward(const 
 
 // The transpose by atomic addition: fast, its order of summation varies. gx is zero on entry.
 template <typename T, typename I>
-__launch_bounds__(THREADS, OCCUPANCY(T, 4)) __global__ void align_backward(const T* gy, const double* levels, int n_levels, const Real<T>* rois,
+__launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void align_backward(const T* gy, const double* levels, int n_levels, const Real<T>* rois,
                                const int* roi_indices, I n_images, I n_tasks, I channels, int outh, int outw,
                                Real<T> offset, int at_least_one, int sampling_ratio, Real<T> canonical_scale,
                                Real<T> canonical_level, Real<T>* packed) {
@@ -101,7 +101,6 @@ __global__ void align_gather(const T* gy, const double* levels, int n_levels, co
                              Real<T>* packed) {
     typedef Real<T> R;
     __shared__ R weights[2][NEAR_BINS][SIDE];
-    __shared__ bool hits[THREADS];
     const Level map = read_level(levels, level);
     const int outsize[2] = {outh, outw}, extents[2] = {map.height, map.width};
     const int across = (map.width + SIDE - 1) / SIDE, down = (map.height + SIDE - 1) / SIDE;
@@ -120,43 +119,36 @@ __global__ void align_gather(const T* gy, const double* levels, int n_levels, co
         };
         R sum[SIDE][TOGETHER / LANES];
         for (int q = 0; q < SIDE; ++q) EACH_CHANNEL(k) sum[q][k] = 0;
-        for (int start = ends[image]; start < ends[image + 1]; start += THREADS) {
-            __syncthreads();
-            const bool is_one = start + thread < ends[image + 1];
-            const I own = is_one ? order[start + thread] : 0;
-            hits[thread] =
-                is_one && find_level(rois + own * 4, levels, n_levels, canonical_scale, canonical_level) == level && reach(own);
-            __syncthreads();
-            for (int m = 0; m < THREADS; ++m) {
-                if (!hits[m]) continue;
-                const I r = order[start + m];
-                reach(r);
-                for (int i = begin[0]; i < end[0]; i += NEAR_BINS)
-                    for (int j = begin[1]; j < end[1]; j += NEAR_BINS) {
-                        const int axis = thread / (NEAR_BINS * SIDE), b = thread / SIDE % NEAR_BINS, line = thread % SIDE;
-                        const int bin = (axis == 0 ? i : j) + b;
-                        __syncthreads();
-                        weights[axis][b][line] = 0;
-                        if (axis == 0 && bin < end[0])
-                            weights[0][b][line] = line_weight(axes[0], bin, tile[0] + line, extents[0]);
-                        if (axis == 1 && bin < end[1])
-                            weights[1][b][line] = line_weight(axes[1], bin, tile[1] + line, extents[1]);
-                        __syncthreads();
-                        for (int v = 0; v < NEAR_BINS && i + v < end[0]; ++v) {
-                            const R over_rows = weights[0][v][warp];
-                            if (over_rows == 0) continue;
-                            for (int w = 0; w < NEAR_BINS && j + w < end[1]; ++w) {
-                                const T* from = gy + ((r * outh + i + v) * outw + j + w) * channels + block;
-                                EACH_CHANNEL(k) {
-                                    const R g = lane + k * LANES < channels - block ? read(from[lane + k * LANES]) : (R)0;
-                                    for (int q = 0; q < SIDE; ++q)
-                                        if (weights[1][w][q] != 0) sum[q][k] += over_rows * weights[1][w][q] * g;
-                                }
+        const auto is_here = [&](I r) {
+            return find_level(rois + r * 4, levels, n_levels, canonical_scale, canonical_level) == level && reach(r);
+        };
+        each_hit(order, ends[image], ends[image + 1], is_here, [&](I r) {
+            reach(r);
+            for (int i = begin[0]; i < end[0]; i += NEAR_BINS)
+                for (int j = begin[1]; j < end[1]; j += NEAR_BINS) {
+                    const int axis = thread / (NEAR_BINS * SIDE), b = thread / SIDE % NEAR_BINS, line = thread % SIDE;
+                    const int bin = (axis == 0 ? i : j) + b;
+                    __syncthreads();
+                    weights[axis][b][line] = 0;
+                    if (axis == 0 && bin < end[0])
+                        weights[0][b][line] = line_weight(axes[0], bin, tile[0] + line, extents[0]);
+                    if (axis == 1 && bin < end[1])
+                        weights[1][b][line] = line_weight(axes[1], bin, tile[1] + line, extents[1]);
+                    __syncthreads();
+                    for (int v = 0; v < NEAR_BINS && i + v < end[0]; ++v) {
+                        const R over_rows = weights[0][v][warp];
+                        if (over_rows == 0) continue;
+                        for (int w = 0; w < NEAR_BINS && j + w < end[1]; ++w) {
+                            const T* from = gy + ((r * outh + i + v) * outw + j + w) * channels + block;
+                            EACH_CHANNEL(k) {
+                                const R g = lane + k * LANES < channels - block ? read(from[lane + k * LANES]) : (R)0;
+                                for (int q = 0; q < SIDE; ++q)
+                                    if (weights[1][w][q] != 0) sum[q][k] += over_rows * weights[1][w][q] * g;
                             }
                         }
                     }
-            }
-        }
+                }
+        });
         const I row = tile[0] + warp;
         for (int q = 0; q < SIDE; ++q)
             EACH_CHANNEL(k)

@@ -179,25 +179,29 @@ __global__ void ps_pool_backward(const T* gy, const Real<T>* rois, const int* ro
             [&](I e, I pixel, Real<T> area) { atomicAdd(gx + pixel, read(gy[e]) / area); }, [](I, Real<T>) {});
 }
 
-// The transpose without atomics: a thread gathers what one pixel gets from its bin, RoI after RoI; see align_gather.
+// The transpose without atomics: a block gathers what a tile of a plane gets from its bin, RoI after RoI; see align_gather.
 template <typename T, typename I>
-__global__ void ps_pool_gather(const T* gy, const Real<T>* rois, const int* order, const int* ends, I n_images, I channels,
+__global__ void ps_pool_gather(const T* gy, const Real<T>* rois, const int* order, const int* ends, I n_tasks, I channels,
                                int height, int width, int outh, int outw, Real<T> scale, T* gx) {
-    const I n_bins = (I)outh * outw, plane = (I)height * width;
-    for (EACH(I, index, n_images * channels * n_bins * plane)) {
-        const int column = (int)(index % width), row = (int)(index / width % height);
-        const int bin = (int)(index / plane % n_bins);
-        const I c = index / plane / n_bins % channels, image = index / plane / n_bins / channels;
-        Real<T> sum = 0;
-        for (int k = ends[image]; k < ends[image + 1]; ++k) {
-            const I r = order[k];
-            Window windows[2];
-            roi_windows(rois, r, scale, bin / outw, bin % outw, outh, outw, height, width, 0, 1, windows);
-            if (row < windows[0].begin || row >= windows[0].end || column < windows[1].begin || column >= windows[1].end)
-                continue;
-            const Real<T> area = (Real<T>)(windows[0].end - windows[0].begin) * (Real<T>)(windows[1].end - windows[1].begin);
-            sum += read(gy[(r * channels + c) * n_bins + bin]) / area;
-        }
-        write(gx + index, sum);
+    typedef Real<T> R;
+    const I n = channels * outh * outw;
+    for (I task = blockIdx.x; task < n_tasks; task += gridDim.x) {
+        const Tile<I> tile = read_tile(task, height, width);
+        const I image = tile.plane / n, e = tile.plane % n;
+        const int i = (int)(e / outw % outh), j = (int)(e % outw);
+        Window found[2];
+        R sum = 0;
+        const auto reaches = [&](I r) {
+            roi_windows(rois, r, scale, i, j, outh, outw, height, width, 0, 1, found);
+            return found[0].begin < tile.row + TILE_ROWS && tile.row < found[0].end &&
+                   found[1].begin < tile.column + LANES && tile.column < found[1].end;
+        };
+        each_hit(order, ends[image], ends[image + 1], reaches, [&](I r) {
+            roi_windows(rois, r, scale, i, j, outh, outw, height, width, 0, 1, found);
+            const Window rows = found[0], columns = found[1];
+            if (tile.y < rows.begin || tile.y >= rows.end || tile.x < columns.begin || tile.x >= columns.end) return;
+            sum += read(gy[r * n + e]) / ((R)(rows.end - rows.begin) * (R)(columns.end - columns.begin));
+        });
+        if (tile.is_pixel) write(gx + (tile.plane * height + tile.y) * width + tile.x, sum);
     }
 }
