@@ -9,7 +9,7 @@ from chainer import gradient_check
 from chainer.backends import cuda
 
 from chainfpn.functions import _convolution_2d, convolution_2d
-from chainfpn.functions.kernels import cudnn_graph, gpu_convolution
+from chainfpn.functions.kernels import cublas, cudnn_graph, gpu_convolution
 from chainfpn.functions.kernels.convolution import Geometry
 from chainfpn_tests.functions_tests.test_convolution_2d import CASES, TOLERANCE, case_arrays, with_gradients
 from reference import fake_cupy
@@ -110,6 +110,27 @@ def test_gradients_on_a_gpu_are_numeric_gradients(name, way):
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("name", "dtype", "tf32", "expected"),
+    [
+        ("1x1", np.float32, "0", 4),
+        ("1x1, every second pixel", np.float32, "0", 4),
+        ("1x1", np.float32, "1", 0),
+        ("1x1", np.float64, "0", 0),
+        ("1x1, padded", np.float32, "0", 0),
+        ("grouped 1x1", np.float32, "0", 0),
+        ("3x3", np.float32, "0", 0),
+    ],
+)
+def test_cublas_alone_makes_the_gradients_of_pixels(name, dtype, tf32, expected, way, monkeypatch):
+    products, multiply = [], cublas.multiply
+    monkeypatch.setattr(cublas, "multiply", lambda *a, **options: products.append(a) or multiply(*a, **options))
+    monkeypatch.setenv("CUPY_TF32", tf32)
+    with_gradients_of(way, *map(way.asarray, case_arrays(name, dtype)[:2]), **CASES[name][2])
+    assert len(products) == expected  # two for each of two images
+
+
+@pytest.mark.gpu
 @pytest.mark.skipif(fake_cupy.is_installed(), reason="a stand-in has neither streams nor precisions")
 def test_the_current_stream_the_precision_and_repetition(way):
     rng = np.random.default_rng(0)
@@ -121,7 +142,7 @@ def test_the_current_stream_the_precision_and_repetition(way):
         for _ in range(200):  # keeps the stream busy, so that another would read zeros
             late[...] = 0
         late[...] = way.asarray(x)
-        results = [with_gradients_of(way, late, W) for _ in range(3)]
+        results = [with_gradients_of(way, late, W, pad=1) for _ in range(3)]
     stream.synchronize()
     np.testing.assert_allclose(way.asnumpy(results[0][0]), exact, atol=1e-3)  # TF32 is off by 1e-2
     for again in results[1:]:
@@ -129,9 +150,9 @@ def test_the_current_stream_the_precision_and_repetition(way):
             np.testing.assert_array_equal(way.asnumpy(a), way.asnumpy(b))
 
 
-def with_gradients_of(xp, x, W):
+def with_gradients_of(xp, x, W, **options):
     variables = chainer.Variable(x), chainer.Variable(W)
-    y = convolution_2d(*variables, pad=1)
+    y = convolution_2d(*variables, **options)
     return [y.array, *(g.array for g in chainer.grad([y], variables, [chainer.Variable(xp.ones_like(y.array))]))]
 
 

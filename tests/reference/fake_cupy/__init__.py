@@ -23,7 +23,7 @@ import types
 
 import numpy as np
 
-from reference.fake_cupy import functions, kernels
+from reference.fake_cupy import cublas, functions, kernels
 from reference.fake_cupy.arrays import Device, ndarray
 from reference.fake_cupy.counting import SYNC, count, note
 from reference.fake_cupy.names import VARIABLE, VERSION
@@ -121,10 +121,6 @@ _RUNTIME = {
 }  # fmt: skip
 
 
-def _no_cublas():
-    raise RuntimeError("no cuBLAS: a stand-in on the CPU")
-
-
 def _empty_pinned(shape, dtype=float, order="C"):
     return np.empty(shape, dtype, order)
 
@@ -135,9 +131,9 @@ _MODULES = {
     "cupy._util": {"PerformanceWarning": UserWarning},
     "cupy.cuda": {
         "Device": Device, "Event": Event, "Stream": Stream, "MemoryPointer": object,
-        "get_current_stream": lambda: Stream.null, "get_cublas_handle": _no_cublas,
+        "get_current_stream": lambda: Stream.null, "get_cublas_handle": lambda: 1,
     },
-    "cupy.cuda.cublas": {},
+    "cupy.cuda.cublas": {"sgemm": cublas.sgemm},
     "cupy.cuda.runtime": _RUNTIME,
     "cupyx": {"rsqrt": functions.rsqrt, "scatter_add": functions.scatter_add, "empty_pinned": _empty_pinned},
     "cupyx.scipy": {},
