@@ -18,8 +18,8 @@ from chainfpn.functions.kernels.convolution import Geometry
 LIBRARY = "libcudnn.so.9"
 #: cudnnDataType_t by the character of a dtype: float32, float64, float16.
 DTYPES = {"f": 0, "d": 1, "e": 2}
-#: The most memory that a plan may ask for, bytes.
-WORKSPACE_BYTES = 256 << 20
+#: The most memory that a plan may ask for, bytes. Winograd's algorithm keeps maps transformed, 2.25 times their size.
+WORKSPACE_BYTES = 1 << 30
 #: Bytes that addresses are multiples of, where they are; engines want no more.
 ALIGNMENT = 16
 CROSS_CORRELATION = 1
@@ -158,6 +158,7 @@ def plans(
     alignment: int,
     tf32: bool,
     deterministic: bool,
+    most: int = WORKSPACE_BYTES,
 ) -> Iterator[Plan]:
     """Yield the plans of cuDNN's heuristics that keep to the rules, the fastest first as far as cuDNN knows.
 
@@ -170,6 +171,7 @@ def plans(
         alignment (int): Bytes that the addresses are multiples of.
         tf32 (bool): May float32 be rounded to TF32?
         deterministic (bool): Must each run give the same bits?
+        most (int): The most bytes of memory that a plan may want.
 
     Raises:
         CudnnError: if there is none.
@@ -189,7 +191,7 @@ def plans(
         except CudnnError as error:
             reason = str(error)
             continue
-        if plan.workspace <= WORKSPACE_BYTES:
+        if plan.workspace <= most:
             n_plans += 1
             yield plan
     if not n_plans:

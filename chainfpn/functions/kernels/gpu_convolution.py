@@ -22,6 +22,8 @@ from chainfpn.functions.kernels.convolution import Geometry
 COLUMN_BYTES = 256 << 20
 #: Images at most whose 1x1 gradients are products one after the other.
 MAX_PIXELWISE_IMAGES = 8
+#: Bytes that cuDNN may ask for where memory is short.
+LITTLE_BYTES = 16 << 20
 #: Plans kept: one for each shape, dtype and kind.
 MAX_PLANS = 4096
 #: Convolutions that cuDNN failed at.
@@ -109,9 +111,8 @@ def _by_cudnn(name, W, x, y, shape, dtype, geometry):
     if _failed and key in _failed:
         return None
     try:
-        plan = _plan(*key)
-        workspace = xp.cuda.alloc(plan.workspace)  # the pool gives it to nobody before the stream is past it
-        plan.run(_handle(device), pointers, workspace.ptr)
+        plan, workspace = _plan_with_memory(key)
+        plan.run(_handle(device), pointers, workspace.ptr)  # the pool gives it to nobody before the stream is past it
     except cudnn_graph.CudnnError as error:
         _failed.add(key)
         warnings.warn(f"convolution_2d: matrix products replace cuDNN for {key}: {error}", RuntimeWarning, stacklevel=2)
@@ -119,9 +120,21 @@ def _by_cudnn(name, W, x, y, shape, dtype, geometry):
     return result
 
 
+def _plan_with_memory(key):
+    """Return a plan and the memory it wants; where there is little, a plan that wants little."""
+    plan = _plan(*key)
+    try:
+        return plan, cuda.cupy.cuda.alloc(plan.workspace)
+    except MemoryError:
+        plan = _plan(*key, most=LITTLE_BYTES)
+        return plan, cuda.cupy.cuda.alloc(plan.workspace)
+
+
 @functools.lru_cache(MAX_PLANS)
-def _plan(name, shapes, dtype, geometry, device, alignment, tf32, deterministic, autotune):
-    rules = {"alignment": alignment, "tf32": tf32, "deterministic": deterministic}
+def _plan(
+    name, shapes, dtype, geometry, device, alignment, tf32, deterministic, autotune, most=cudnn_graph.WORKSPACE_BYTES
+):
+    rules = {"alignment": alignment, "tf32": tf32, "deterministic": deterministic, "most": most}
     plans = cudnn_graph.plans(name, shapes, dtype, geometry, _handle(device), **rules)
     return _fastest(plans, shapes, dtype, device) if autotune else next(plans)
 
@@ -133,14 +146,14 @@ def _fastest(plans, shapes, dtype, device):
     begin, end = xp.cuda.Event(), xp.cuda.Event()
 
     def duration(plan):
-        workspace = xp.cuda.alloc(plan.workspace)
-        arguments = _handle(device), tuple(a.data.ptr for a in arrays), workspace.ptr
         try:
+            workspace = xp.cuda.alloc(plan.workspace)
+            arguments = _handle(device), tuple(a.data.ptr for a in arrays), workspace.ptr
             plan.run(*arguments)  # the first time loads the kernel
             begin.record()
             plan.run(*arguments)
             plan.run(*arguments)
-        except cudnn_graph.CudnnError:
+        except (cudnn_graph.CudnnError, MemoryError):
             return math.inf
         end.record()
         end.synchronize()

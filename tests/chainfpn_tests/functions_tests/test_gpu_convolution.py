@@ -201,6 +201,25 @@ def test_autotune_takes_the_fastest_plan(monkeypatch):
     assert gpu_convolution._fastest(iter(plans), [(1,)] * 3, "f", 0) is plans[2]
 
 
+def test_where_memory_is_short_a_plan_wants_little(monkeypatch):
+    def alloc(size):
+        if size > gpu_convolution.LITTLE_BYTES:
+            raise MemoryError(size)
+        return size
+
+    def plans(*args, most, **rules):
+        yield types.SimpleNamespace(workspace=most)
+
+    monkeypatch.setattr(cuda, "cupy", types.SimpleNamespace(cuda=types.SimpleNamespace(alloc=alloc)), raising=False)
+    monkeypatch.setattr(gpu_convolution, "_handle", lambda device: 0)
+    monkeypatch.setattr(cudnn_graph, "plans", plans)
+    key = ("y", ((1,),) * 3, "f", Geometry((1, 1), (1, 1), (1, 1), 1), 0, 16, False, False, False)
+    gpu_convolution._plan.cache_clear()
+    plan, memory = gpu_convolution._plan_with_memory(key)
+    gpu_convolution._plan.cache_clear()
+    assert plan.workspace == memory == gpu_convolution.LITTLE_BYTES
+
+
 @pytest.mark.gpu
 def test_autotune_gives_the_same_result(way):
     x, W, b = (way.asarray(a) for a in case_arrays("3x3", np.float32))
