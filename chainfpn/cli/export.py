@@ -1,12 +1,13 @@
 """Write a model as ONNX, for ONNX Runtime, OpenVINO and others.
 
-A dense file holds what the network computes of a prepared batch; that of a
-detector of two stages comes in several parts.
+End to end, a detector takes an image (3, H, W) of 0..255 and gives what predict
+finds in it. Dense, a model gives what the network computes of a prepared batch;
+that of a detector of two stages comes in several parts.
 
 Example:
   chainfpn export fasterrcnn.npz fasterrcnn.onnx
   chainfpn export detector.pth detector.onnx --model retinanet_resnet50_fpn
-  chainfpn export resnet50 resnet50.onnx
+  chainfpn export fcos_resnet50_fpn fcos.onnx --form dense
 """
 
 import argparse
@@ -20,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = ".npz, .pth ..., or the name of a model, whose published weights are taken"
     parser.add_argument("weights", metavar="MODEL", help=text)
     parser.add_argument("out", type=pathlib.Path, metavar="OUT.onnx", help="the file to write")
+    text = "end_to_end, a detector's default, or dense"
+    parser.add_argument("--form", choices=("dense", "end_to_end"), metavar="FORM", help=text)
     parser.add_argument("--model", metavar="NAME", help="the builder, if the file does not name it")
 
 
@@ -30,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     model = load_model(find_weight_file(arguments.weights), model=arguments.model)
     try:
-        paths = export_onnx(model, arguments.out)
+        paths = export_onnx(model, arguments.out, form=arguments.form)
     except (ImportError, ValueError) as error:
         raise CommandError(str(error)) from error
     except OSError as error:

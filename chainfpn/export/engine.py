@@ -142,12 +142,12 @@ def _sessions(detector, threads, cache):
     from chainfpn.export.file import export_onnx, onnx_models, part_names, part_paths, weights_digest
 
     if cache is None:
-        protos = onnx_models(detector)
+        protos = onnx_models(detector, form="dense")
         return {name: Session(protos.pop(name).SerializeToString(), threads) for name in [*protos]}
     digest, paths = weights_digest(detector), part_paths(part_names(detector), pathlib.Path(cache))
     if all(path.exists() for path in paths.values()):
         sessions = {name: Session(os.fspath(path), threads) for name, path in paths.items()}
         if all(session.metadata.get("weights") == digest for session in sessions.values()):
             return sessions
-    export_onnx(detector, cache)
+    export_onnx(detector, cache, form="dense")
     return {name: Session(os.fspath(path), threads) for name, path in paths.items()}

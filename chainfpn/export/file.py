@@ -14,19 +14,28 @@ import chainer
 
 from chainfpn._options import RULES
 from chainfpn._typing import PathLike, Size
-from chainfpn.errors import InvalidType
+from chainfpn.errors import InvalidArgument, InvalidType
 from chainfpn.export._onnx import require_onnx
 from chainfpn.export.dense import array_names, dense_graph, parts_of
+from chainfpn.export.end_to_end import end_to_end_graph
 from chainfpn.export.graph import as_array
 from chainfpn.export.trace import check_float32
+from chainfpn.links.detectors.detector import Detector
+
+#: What a file may hold.
+FORMS = ("dense", "end_to_end")
 
 
-def export_onnx(model: chainer.Link, path: PathLike, *, sizes: Sequence[Size] | None = None) -> list[pathlib.Path]:
+def export_onnx(
+    model: chainer.Link, path: PathLike, *, form: str | None = None, sizes: Sequence[Size] | None = None
+) -> list[pathlib.Path]:
     """Write a model as ONNX.
 
-    The file holds what the network computes of a prepared batch (B, 3, H, W), any B, H and W: class scores, maps, or
-    maps and what the heads predict. Of a detector of two stages it is several files: ``OUT.onnx`` up to the head of the
+    *Dense* is what the network computes of a prepared batch (B, 3, H, W), any B, H and W: class scores, maps, or maps
+    and what the heads predict. Of a detector of two stages it is several files: ``OUT.onnx`` up to the head of the
     region proposal network, and ``OUT.box.onnx``, ``OUT.mask.onnx``, ``OUT.keypoint.onnx`` behind RoI Align.
+    *End to end*, of detectors only, takes one image, float32 (3, H, W), RGB, 0..255, of any size, and gives what
+    ``predict`` finds in it with the thresholds that are set now.
 
     The operators are those of ONNX's opset 17. Batch normalizations stand in the weights of the convolutions before
     them. The metadata of the file has the model's name, labels, input statistics and settings, as JSON.
@@ -35,6 +44,7 @@ def export_onnx(model: chainer.Link, path: PathLike, *, sizes: Sequence[Size] | 
         model (chainer.Link): A classifier, a pyramid, a detector, or any chain that maps (B, 3, H, W) to a Variable, a
             sequence or a dict of them; on the CPU, float32.
         path (str or os.PathLike): The file. It appears when it is complete.
+        form (str or None): ``'dense'`` or ``'end_to_end'``; by default end to end of a detector, else dense.
         sizes (pair of (int, int) or None): Heights and widths that the model is run at to see what it does, for a chain
             that does not take every size; the more they differ, the better.
 
@@ -44,7 +54,7 @@ def export_onnx(model: chainer.Link, path: PathLike, *, sizes: Sequence[Size] | 
     Raises:
         ExportError: if the model calls a function that has no translation, which is named.
         ImportError: if onnx is missing.
-        InvalidArgument: if the weights are not float32.
+        InvalidArgument: if form is another word, or does not go with the model; or the weights are not float32.
         InvalidType: if model is no link.
         OSError: if a file cannot be written.
 
@@ -52,7 +62,7 @@ def export_onnx(model: chainer.Link, path: PathLike, *, sizes: Sequence[Size] | 
         >>> from chainfpn import export_onnx, models
         >>> export_onnx(models.fasterrcnn_resnet50_fpn(pretrained_model="coco"), "faster.onnx")  # doctest: +SKIP
     """
-    protos = onnx_models(model, sizes=sizes)
+    protos = onnx_models(model, form=form, sizes=sizes)
     onnx, paths = require_onnx(), part_paths(protos, pathlib.Path(path))
     for proto in protos.values():
         onnx.checker.check_model(proto, full_check=True)
@@ -72,7 +82,7 @@ def part_paths(parts: Iterable[str], path: pathlib.Path) -> dict[str, pathlib.Pa
     return {name: path if name == "image" else path.with_suffix(f".{name}{path.suffix}") for name in parts}
 
 
-def onnx_models(model: chainer.Link, *, sizes: Sequence[Size] | None = None) -> dict[str, Any]:
+def onnx_models(model: chainer.Link, *, form: str | None = None, sizes: Sequence[Size] | None = None) -> dict[str, Any]:
     """Return a model as ONNX; the arguments are those of :func:`export_onnx`.
 
     Returns:
@@ -80,11 +90,20 @@ def onnx_models(model: chainer.Link, *, sizes: Sequence[Size] | None = None) -> 
     """
     if not isinstance(model, chainer.Link):
         raise InvalidType("export_onnx", "model", "a chainer.Link", model)
+    if form is None:
+        form = "end_to_end" if isinstance(model, Detector) else "dense"
+    if form not in FORMS:
+        raise InvalidArgument("export_onnx", "form", f"one of {', '.join(FORMS)}", form)
+    if form == "end_to_end" and not isinstance(model, Detector):
+        raise InvalidArgument("export_onnx", "form", "dense for what is no detector", form)
     require_onnx()
     check_float32("export_onnx", model)
     names = array_names(model)
-    graphs = {name: dense_graph(part, names) for name, part in parts_of(model, sizes).items()}
-    texts = metadata(model, "dense")
+    if form == "end_to_end":
+        graphs = {"image": end_to_end_graph(model, names)}
+    else:
+        graphs = {name: dense_graph(part, names) for name, part in parts_of(model, sizes).items()}
+    texts = metadata(model, form)
     return {name: graph.model(name, {**texts, "part": name}) for name, graph in graphs.items()}
 
 

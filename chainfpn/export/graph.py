@@ -173,7 +173,7 @@ class Graph:
             return value.name
         if isinstance(value, list):
             value = np.array(value, np.int64)
-        return self.constant(np.array(value, dtype) if np.isscalar(value) else value).name
+        return self.constant(np.array(value, dtype) if type(value) in (bool, int, float) else value).name
 
     def concat(self, parts: Sequence[Any], axis: int = 0) -> Tensor:
         """Join tensors, or sides of a shape given as tensors (n,) and lists of int."""

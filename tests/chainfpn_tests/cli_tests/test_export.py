@@ -10,11 +10,14 @@ from chainfpn.cli.main import main
 from chainfpn.data import photograph_path, weights_path
 
 
-def test_a_weight_file_becomes_onnx_files(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("form", "names"), [("dense", ["person.onnx", "person.box.onnx"]), ("end_to_end", ["person.onnx"])]
+)
+def test_a_weight_file_becomes_onnx_files(form, names, tmp_path, capsys):
     out = tmp_path / "person.onnx"
-    assert main(["export", str(weights_path()), str(out)]) == 0
+    assert main(["export", str(weights_path()), str(out), "--form", form]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.partition(":")[0] for line in lines] == [str(out), str(tmp_path / "person.box.onnx")]
+    assert [line.partition(":")[0] for line in lines] == [str(tmp_path / name) for name in names]
     texts = {entry.key: entry.value for entry in onnx.load(out).metadata_props}
     assert json.loads(texts["label_names"]) == ["person"]
 

@@ -14,48 +14,8 @@ from chainfpn.export import engine
 from chainfpn.links import Preprocess
 from chainfpn.training import TrainChain
 from reference.agreement import disagreement
-from reference.classifier_answers import without_initial_values
-from reference.detector_cases import GAINS
 from reference.photographs import photographs
-from reference.seeded_weights import fill_link
-from reference.slim_detectors import slim_ssd
-
-#: As for bottlenecks: a block adds little to its input.
-BASIC_GAINS = ((r"body/layer\d/\d+/bn2/gamma$", 0.2), *GAINS)
-DETECTORS = (
-    "fasterrcnn_resnet_fpn",
-    "fasterrcnn_resnet_fpn_v2",
-    "maskrcnn_resnet_fpn",
-    "keypointrcnn_resnet_fpn",
-    "retinanet_resnet_fpn",
-    "retinanet_resnet_fpn_v2",
-    "fcos_resnet_fpn",
-)
-
-
-class _Loaded:
-    """Stands in for weights: seeds them."""
-
-    @staticmethod
-    def load_into(link):
-        return link
-
-
-def build(name):
-    """Build a small detector with seeded weights."""
-    with without_initial_values():
-        if name == "ssd":
-            detector = slim_ssd(_Loaded)
-        elif name == "retinanet_kuangliu":
-            detector = models.retinanet_kuangliu(3, image_size=128)
-        else:
-            small = {"depth": 18, "n_fg_class": 3, "fpn_channels": 32, "min_size": 120, "max_size": 200}
-            detector = getattr(models, name)(**small)
-    fill_link(detector, BASIC_GAINS)
-    detector.score_thresh = 0.05
-    if hasattr(detector, "roi_heads"):
-        detector.roi_heads.detections_per_img = 12
-    return detector
+from reference.small_detectors import SMALL, build_small
 
 
 def check(detector, other, imgs):
@@ -65,9 +25,11 @@ def check(detector, other, imgs):
         assert disagreement(found, expected) == ""
 
 
-@pytest.mark.parametrize("name", [*DETECTORS, "ssd", pytest.param("retinanet_kuangliu", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "retinanet_kuangliu" else name for name in SMALL]
+)
 def test_every_photograph_alone_and_as_a_batch(name):
-    detector, imgs = build(name), [*photographs().values()]
+    detector, imgs = build_small(name), [*photographs().values()]
     other = detector.to_engine("onnx", threads=1)
     assert type(other) is type(detector)
     assert (detector.engine, other.engine) == ("chainer", "onnx")
@@ -79,7 +41,7 @@ def test_every_photograph_alone_and_as_a_batch(name):
 @pytest.fixture(scope="module")
 def detector():
     """A small Faster R-CNN."""
-    return build("fasterrcnn_resnet_fpn")
+    return build_small("fasterrcnn_resnet_fpn")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +67,7 @@ def test_presets_and_settings_are_its_own(detector, other):
 
 
 def test_the_weights_are_a_copy():
-    detector = build("retinanet_resnet_fpn")
+    detector = build_small("retinanet_resnet_fpn")
     other, (img,) = detector.to_engine("onnx", threads=1), [*photographs().values()][2:]
     (before,) = other.detect([img])
     for param in detector.params():
@@ -147,7 +109,7 @@ def test_what_it_cannot_do_is_said(detector, other, tmp_path, monkeypatch):
 
 
 def test_exported_files_are_kept_and_used_if_they_are_of_these_weights(tmp_path):
-    detector, (img,) = build("retinanet_resnet_fpn"), [*photographs().values()][2:]
+    detector, (img,) = build_small("retinanet_resnet_fpn"), [*photographs().values()][2:]
     path = tmp_path / "detector.onnx"
     detector.to_engine("onnx", threads=1, cache=path)
     first = path.stat().st_mtime_ns

@@ -31,7 +31,7 @@ def texts(path):
 
 
 def test_a_detector_of_two_stages_is_several_files(detector, tmp_path):
-    paths = chainfpn.export_onnx(detector, tmp_path / "mask.onnx")
+    paths = chainfpn.export_onnx(detector, tmp_path / "mask.onnx", form="dense")
     assert [path.name for path in paths] == ["mask.onnx", "mask.box.onnx", "mask.mask.onnx"]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     said = [texts(path) for path in paths]

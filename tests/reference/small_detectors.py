@@ -1,0 +1,55 @@
+"""Small detectors of every family with seeded weights, which find something in any photograph."""
+
+from chainfpn import models
+from reference.classifier_answers import without_initial_values
+from reference.detector_cases import GAINS
+from reference.seeded_weights import fill_link
+from reference.slim_detectors import slim_ssd
+
+#: As for bottlenecks: a block adds little to its input.
+BASIC_GAINS = ((r"body/layer\d/\d+/bn2/gamma$", 0.2), *GAINS)
+#: The detectors, by builder or as ``build_small`` calls them.
+SMALL = (
+    "fasterrcnn_resnet_fpn",
+    "fasterrcnn_resnet_fpn_v2",
+    "maskrcnn_resnet_fpn",
+    "keypointrcnn_resnet_fpn",
+    "retinanet_resnet_fpn",
+    "retinanet_resnet_fpn_v2",
+    "fcos_resnet_fpn",
+    "ssd",
+    "retinanet_kuangliu",
+)
+
+
+class _Loaded:
+    """Stands in for weights, which are seeded later."""
+
+    @staticmethod
+    def load_into(link):
+        return link
+
+
+def build_small(name):
+    """Build a small detector.
+
+    Args:
+        name (str): One of ``SMALL``.
+
+    Returns:
+        chainfpn.links.Detector: With few detections of two stages, and some of one.
+    """
+    with without_initial_values():
+        if name == "ssd":
+            detector = slim_ssd(_Loaded)
+        elif name == "retinanet_kuangliu":
+            detector = models.retinanet_kuangliu(3, image_size=128)
+        else:
+            small = {"depth": 18, "n_fg_class": 3, "fpn_channels": 32, "min_size": 120, "max_size": 200}
+            detector = getattr(models, name)(**small)
+    fill_link(detector, BASIC_GAINS)
+    if name != "retinanet_kuangliu":  # which scores a thousand boxes almost alike
+        detector.score_thresh = 0.05
+    if hasattr(detector, "roi_heads"):
+        detector.roi_heads.detections_per_img = 12
+    return detector
