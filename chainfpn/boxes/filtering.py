@@ -5,6 +5,7 @@ import itertools
 import math
 import numbers
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from chainer import backend
@@ -118,37 +119,66 @@ def top_k_of_each(score: Array, lengths: Sequence[int], k: int) -> tuple[Array, 
     """
     xp, starts = backend.get_array_module(score), list(itertools.accumulate(lengths, initial=0))[:-1]
     levels = [slice(start, start + n) for start, n in zip(starts, lengths, strict=True)]
+    level = level_numbers(lengths, xp)
     if xp is np:
-        best = np.concatenate([top_k(score[level], k) + level.start for level in levels])
-        return best, _level_numbers(tuple(lengths), None)[best]
-    level = _level_numbers(tuple(lengths), xp.cuda.Device().id)
-    order = _sort_levels(score, level)
+        best = np.concatenate([top_k(score[at], k) + at.start for at in levels])
+        return best, level[best]
+    order = _sort_groups(score, level)
     best = xp.concatenate([order[at.start : at.start + min(k, n)] for at, n in zip(levels, lengths, strict=True)])
     return best, level[best]
 
 
+def best_of_each(group: Array, score: Array, k: int) -> Array:
+    """Find the k highest scores of each group: on a GPU the host waits once.
+
+    Args:
+        group (array): integers >= 0, (R',), ascending.
+        score (array): float, (R',).
+        k (int): How many of a group; all of them if there are fewer.
+
+    Returns:
+        array: int64, (R,), indices by group, then by descending score; among equals the earlier comes first.
+    """
+    xp = backend.get_array_module(score)
+    order = _sort_groups(score, group)
+    rank = xp.arange(len(group)) - xp.searchsorted(group, group)  # group[order] equals group
+    return order[rank < k]
+
+
+def level_numbers(lengths: Sequence[int], xp: Any) -> Array:
+    """Return the number of each element's level.
+
+    Args:
+        lengths (sequence of int): Elements of each level.
+        xp (module): numpy or cupy, on whose device the array is kept for the next call: it must not be changed.
+
+    Returns:
+        array: int32, (N,).
+    """
+    return _level_numbers(tuple(lengths), None if xp is np else xp.cuda.Device().id)
+
+
 @functools.lru_cache(maxsize=16)
 def _level_numbers(lengths, device):
-    """Return the number of each element's level, int32, (N,), on a GPU if there is a device."""
     levels = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     return levels if device is None else cuda.to_gpu(levels, device)
 
 
-def _sort_levels(score, level):
-    """Sort on a GPU by level, then by falling score, equal scores in order."""
-    if score.dtype == np.float64:
-        order = (-score).argsort()  # CuPy's only sort is stable
-        return order[level[order].argsort()]
+def _sort_groups(score, group):
+    """Sort by group, then by falling score, equal scores in order."""
+    if isinstance(score, np.ndarray) or score.dtype == np.float64:
+        order = (-score).argsort(kind="stable")
+        return order[group[order].argsort(kind="stable")]
     keys = cuda.elementwise(
-        "T score, int32 level",
+        "T score, S group",
         "uint64 key",
         """
         union { float value; unsigned int bits; } x = {(float)score + 0.f};  // no -0
         const unsigned int falling = x.bits >> 31 ? x.bits : ~x.bits & 0x7fffffffu;
-        key = (unsigned long long)level << 32 | (x.value != x.value ? 0xffffffffu : falling);
+        key = (unsigned long long)group << 32 | (x.value != x.value ? 0xffffffffu : falling);
         """,
-        "level_and_score",
-    )(score, level)
+        "group_and_score",
+    )(score, group)
     return keys.argsort()
 
 

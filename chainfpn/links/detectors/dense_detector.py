@@ -4,6 +4,7 @@ Shapes: B images, C channels, H_l and W_l the size of level l, A anchors a place
 those of all levels, R boxes of an image, K classes.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from chainer import initializers
 
 from chainfpn._typing import Array, Arrays, Labels, Losses, Norm, Size, Sizes, Variable, Variables
-from chainfpn.boxes.filtering import batched_nms, clip, top_k
+from chainfpn.boxes.filtering import batched_nms, best_of_each, clip, level_numbers, top_k
 from chainfpn.functions._focal_loss import sigmoid_focal_loss
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.detector import Detector
@@ -215,16 +216,29 @@ class DenseDetector(Detector):
         Source:
             torchvision 0.14 ``RetinaNet.postprocess_detections``.
         """
-        xp = self.xp
-        bboxes, class_ids, kept_scores = [], [], []
-        for score, delta, anchor in zip(scores, deltas, anchors, strict=True):
-            n_classes, score = score.shape[1], score.ravel()  # (N_l * K,)
-            (candidates,) = xp.nonzero(score > self.score_thresh)
-            candidates = candidates[top_k(score[candidates], self.topk_candidates)]  # (R_l,)
-            row, class_id = xp.divmod(candidates, n_classes)
-            bboxes.append(clip(self.box_coder.decode(delta[row], anchor[row])[:, 0], size))  # (R_l, 4)
-            class_ids.append(class_id.astype(np.int32))
-            kept_scores.append(score[candidates])
-        bbox, class_id, score = (xp.concatenate(arrays) for arrays in (bboxes, class_ids, kept_scores))
+        candidates, score = self._find_candidates(scores)  # (R,), (R,)
+        row, class_id = self.xp.divmod(candidates, scores[0].shape[1])
+        delta, anchor = (self.xp.concatenate(levels)[row] for levels in (deltas, anchors))  # (R, 4), (R, 4)
+        bbox, class_id = clip(self.box_coder.decode(delta, anchor)[:, 0], size), class_id.astype(np.int32)
         keep = batched_nms(bbox, score, class_id, self.nms_thresh)[: self.detections_per_img]
         return RawDetections(bbox[keep], class_id[keep], score[keep])
+
+    def _find_candidates(self, scores):
+        """Find of each level the best scores above the threshold: indices into those of all levels, (N * K,), and them.
+
+        On a GPU the host waits for them once, or twice if some level may have too many.
+        """
+        xp, lengths = self.xp, [level.size for level in scores]
+        if xp is np:
+            parts = []
+            for score, start in zip(map(np.ravel, scores), itertools.accumulate(lengths, initial=0), strict=False):
+                (found,) = np.nonzero(score > self.score_thresh)
+                found = found[top_k(score[found], self.topk_candidates)]
+                parts.append((found + start, score[found]))
+            return map(np.concatenate, zip(*parts, strict=True))
+        score = xp.concatenate([level.ravel() for level in scores])
+        (found,) = xp.nonzero(score > self.score_thresh)
+        if len(found) > self.topk_candidates:
+            level = level_numbers([len(level) for level in scores], xp)[found // scores[0].shape[1]]
+            found = found[best_of_each(level, score[found], self.topk_candidates)]
+        return found, score[found]

@@ -16,7 +16,7 @@ from chainer import backend, initializers
 
 from chainfpn._typing import Array, Arrays, Labels, Losses, Size, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.filtering import batched_nms, clip, top_k
+from chainfpn.boxes.filtering import batched_nms, best_of_each, clip, top_k
 from chainfpn.boxes.matcher import match_ssd
 from chainfpn.functions._gather import gather
 from chainfpn.functions._losses import cross_entropy, smooth_l1_loss
@@ -189,7 +189,7 @@ class SSD(DenseDetector):
         class_id, row = xp.nonzero(self.score_thresh < score[:, 1:].T)  # (R',), class by class
         class_id += 1
         score = score[row, class_id]
-        best = _best_of_each(class_id, score, self.topk_candidates)  # (R,)
+        best = best_of_each(class_id, score, self.topk_candidates)  # (R,)
         row, class_id, score = row[best], class_id[best].astype(np.int32), score[best]
         bbox = clip(self.box_coder.decode(delta[row], anchor[row])[:, 0], size)  # (R, 4)
         keep = batched_nms(bbox, score, class_id, self.nms_thresh)[: self.detections_per_img]
@@ -202,12 +202,3 @@ def _background_loss(logit):
     logit = logit.astype(np.promote_types(logit.dtype, np.float32), copy=False)
     highest = logit.max(axis=1)
     return xp.log(xp.exp(logit - highest[:, None]).sum(axis=1)) + highest - logit[:, 0]
-
-
-def _best_of_each(class_id, score, k):
-    """Find the k highest scores of each class: indices, (R,), of (R',) candidates that are sorted by class."""
-    xp = backend.get_array_module(score)
-    order = xp.argsort(-score, kind="stable")
-    order = order[xp.argsort(class_id[order], kind="stable")]  # by class, then by falling score
-    rank = xp.arange(len(class_id)) - xp.searchsorted(class_id, class_id)  # class_id[order] equals class_id
-    return order[rank < k]
