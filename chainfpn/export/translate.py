@@ -36,6 +36,11 @@ class Layer(NamedTuple):
         W = (self.W.astype(np.float64) * scale.reshape(over)).astype(self.W.dtype)
         return self._replace(W=W, b=(self.b * scale + shift).astype(self.W.dtype))
 
+    def put(self, graph: Graph) -> Tensor:
+        """Put the layer into the graph as it is now."""
+        W, b = graph.constant(self.W, self.name), graph.constant(self.b, self.name.removesuffix("W") + "b")
+        return self.emit(W, b)
+
 
 class Expanded(NamedTuple):
     """A tensor that is broadcast, which arithmetic does by itself.
@@ -137,8 +142,7 @@ def tensor_of(graph: Graph, value: Value, names: Mapping[int, str]) -> Tensor:
     if isinstance(result, Tensor):
         return result
     if isinstance(result, Layer):
-        weights = graph.constant(result.W, result.name)
-        value.result = result.emit(weights, graph.constant(result.b, result.name.removesuffix("W") + "b"))
+        value.result = result.put(graph)
     elif isinstance(result, Expanded):
         value.result = result.emit()
     elif value.constant and (result is None or isinstance(result, ExportError)):

@@ -1,17 +1,20 @@
-"""Normalization by fixed statistics on a GPU: with the sum and the ReLU behind it, one kernel."""
+"""Normalization by fixed statistics: with the sum and the ReLU behind it, one kernel."""
 
+import functools
 import math
 from typing import NamedTuple
 
 import chainer
 import chainer.functions as F
+import numpy as np
 from chainer import backend
-from chainer.backends import cuda
+from chainer.backends import cuda, intel64
+from chainer.utils import type_check
 
 from chainfpn._typing import Array, Variable
 from chainfpn.functions._linear_map import LinearMap
 from chainfpn.functions._resize import OPTIONS, REALS
-from chainfpn.functions.kernels import compute_dtype
+from chainfpn.functions.kernels import compute_dtype, import_compiled
 
 #: Pixels of a map that one thread normalizes, having computed scale and shift of its channel.
 PIXELS = 4
@@ -33,7 +36,7 @@ class Statistics(NamedTuple):
 
 
 class FixedNormalization(chainer.FunctionNode):
-    """Normalize, add what is given beside, and rectify, on a GPU.
+    """Normalize, add what is given beside, and rectify: one kernel, which Numba compiles for a CPU if it is there.
 
     Args:
         statistics (Statistics): Constants: no gradient reaches them.
@@ -43,6 +46,32 @@ class FixedNormalization(chainer.FunctionNode):
     def __init__(self, statistics: Statistics, relu: bool) -> None:
         super().__init__()
         self.statistics, self.relu = statistics, relu
+
+    def check_type_forward(self, in_types: type_check.TypeInfoTuple) -> None:
+        """Require (B, C, ...) floats, statistics of C channels, and as much to add."""
+        x_type = in_types[0]
+        n_channels = len(self.statistics.gamma)
+        type_check.expect(x_type.dtype.kind == "f", x_type.ndim >= 2, x_type.shape[1] == n_channels)
+        if type_check.eval(in_types.size()) > 1:
+            type_check.expect(in_types[1].dtype == x_type.dtype, in_types[1].shape == x_type.shape)
+
+    def forward_cpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Compute relu(normalized x + residual), in the dtype of x."""
+        x, residual = inputs[0], inputs[1] if len(inputs) > 1 else None
+        gamma, beta, mean, var, eps, centered = self.statistics
+        self._scale = gamma / np.sqrt(var + var.dtype.type(eps))  # (C,)
+        centre, shift = (mean, beta) if centered else (np.zeros_like(mean), beta - mean * self._scale)  # (C,), (C,)
+        centre, scale, shift = (a.astype(x.dtype, copy=False) for a in (centre, self._scale, shift))
+        if (compiled := _compiled()) and x.dtype != np.float16:
+            y = compiled.forward(x, residual, centre, scale, shift, self.relu)
+        else:
+            over = (slice(None),) + (None,) * (x.ndim - 2)
+            y = (x - centre[over]) * scale[over] + shift[over]  # (B, C, ...)
+            y = y if residual is None else y + residual  # (B, C, ...)
+            y = np.maximum(y, 0) if self.relu else y  # (B, C, ...)
+        if self.relu:
+            self.retain_outputs((0,))
+        return (y,)
 
     def forward_gpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Compute relu(normalized x + residual)."""
@@ -84,6 +113,10 @@ class FixedNormalization(chainer.FunctionNode):
         def forward(gys):
             (gy,) = gys
             also = len(self.inputs) > 1
+            if isinstance(gy, np.ndarray):
+                through = gy if y is None else gy * (y > 0)
+                gx = through * scale.astype(gy.dtype, copy=False)
+                return (gx, through) if also else (gx,)
             return cuda.elementwise(
                 "T gy, T y, U scale, bool relu",
                 "T gx, T gresidual" if also else "T gx",
@@ -103,6 +136,12 @@ class FixedNormalization(chainer.FunctionNode):
         return tuple(gradients[i] for i in indexes)
 
 
+@functools.cache
+def _compiled():
+    """Import the compiled kernel on first use; None without Numba."""
+    return import_compiled("numba_normalize")
+
+
 def _real(x):
     return f"typedef {REALS[compute_dtype(x.dtype)]} real;"
 
@@ -110,11 +149,11 @@ def _real(x):
 def fixed_normalization(
     x: Variable, statistics: Statistics, residual: Variable | None = None, *, relu: bool = False
 ) -> Variable:
-    """Normalize each channel by fixed statistics, add and rectify, on a GPU.
+    """Normalize each channel by fixed statistics, add and rectify.
 
     Args:
-        x (Variable): CuPy, float16/32/64, (B, C, ...). float16 is computed in float32.
-        statistics (Statistics): CuPy arrays.
+        x (Variable): float16/32/64, (B, C, ...). A GPU computes float16 in float32.
+        statistics (Statistics): On the device of x.
         residual (Variable or None): dtype and shape of x.
         relu (bool): Whether to rectify the sum.
 
@@ -123,6 +162,12 @@ def fixed_normalization(
     """
     inputs = (x,) if residual is None else (x, residual)
     return FixedNormalization(statistics, relu).apply(inputs)[0]
+
+
+def is_one_kernel(x: Variable | Array) -> bool:
+    """Return whether :func:`fixed_normalization` knows the kind of array: NumPy's, if iDeep is off, and CuPy's."""
+    array = x.array if isinstance(x, chainer.Variable) else x
+    return isinstance(array, cuda.ndarray) or (isinstance(array, np.ndarray) and not intel64.should_use_ideep(">=auto"))
 
 
 def add_relu(h: Variable, residual: Variable | None, relu: bool) -> Variable:

@@ -5,10 +5,9 @@ from typing import Any
 
 import chainer
 import chainer.links as L
-from chainer.backends import cuda
 
 from chainfpn._typing import Variable
-from chainfpn.functions._fixed_normalization import Statistics, add_relu, fixed_normalization
+from chainfpn.functions._fixed_normalization import Statistics, add_relu, fixed_normalization, is_one_kernel
 from chainfpn.functions._scale_shift import scale_shift
 
 
@@ -45,7 +44,7 @@ class BatchNormalization(L.BatchNormalization):
             Variable: dtype and shape of x.
         """
         is_constant = not chainer.config.train and not chainer.config.enable_backprop
-        if is_constant and isinstance(chainer.as_variable(x).array, cuda.ndarray):
+        if is_constant and is_one_kernel(x):
             gamma, beta = self.gamma.array, self.beta.array  # (C,), (C,)
             statistics = Statistics(gamma, beta, self.avg_mean, self.avg_var, self.eps, centered=True)
             return fixed_normalization(x, statistics, residual, relu=relu)  # (B, C, ...)
@@ -98,7 +97,7 @@ class FrozenBatchNormalization(chainer.Link):
         Returns:
             Variable: dtype and shape of x.
         """
-        if isinstance(chainer.as_variable(x).array, cuda.ndarray):
+        if is_one_kernel(x):
             statistics = Statistics(self.gamma, self.beta, self.avg_mean, self.avg_var, self.eps, centered=False)
             return fixed_normalization(x, statistics, residual, relu=relu)  # (B, C, ...)
         scale = self.gamma / self.xp.sqrt(self.avg_var + self.avg_var.dtype.type(self.eps))  # (C,)
@@ -107,7 +106,7 @@ class FrozenBatchNormalization(chainer.Link):
 
 
 def normalize(norm: Any, x: Variable, residual: Variable | None = None, *, relu: bool = False) -> Variable:
-    """Normalize by a link; add and rectify, in one kernel where the link is one of this file and fixed, on a GPU.
+    """Normalize by a link; add and rectify, in one kernel where the link is one of this file and fixed.
 
     Args:
         norm (callable): Any normalization.

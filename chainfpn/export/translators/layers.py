@@ -11,6 +11,7 @@ from chainer.functions.normalization.local_response_normalization import LocalRe
 
 from chainfpn.export.trace import ExportError
 from chainfpn.export.translate import Layer, Site, Translated
+from chainfpn.functions._fixed_normalization import FixedNormalization
 from chainfpn.functions._scale_shift import ScaleShift
 
 
@@ -89,6 +90,18 @@ def scale_shift(site: Site) -> Translated:
     return _affine(site, site.same("scale").astype(np.float64), site.same("shift").astype(np.float64))
 
 
+def fixed_normalization(site: Site) -> Translated:
+    """Normalize by known statistics, add, rectify."""
+    gamma, beta, mean, var = (a.astype(np.float64) for a in site.function.statistics[:4])
+    scale = gamma / np.sqrt(var + site.function.statistics.eps)
+    y = _affine(site, scale, beta - mean * scale)
+    adds = len(site.call.inputs) > 1
+    if isinstance(y, Layer) and (adds or site.same("relu")):
+        y = y.put(site.graph)
+    y = y + site.tensor(1) if adds else y
+    return site.graph.op("Relu", y) if site.same("relu") else y
+
+
 def batch_normalization(site: Site) -> Translated:
     """Refuse to normalize by the statistics of the batch."""
     raise ExportError("batch normalization by the statistics of the batch belongs to training")
@@ -124,6 +137,7 @@ TRANSLATORS = {
     LinearFunction: linear,
     FixedBatchNormalization: fixed_batch_normalization,
     BatchNormalization: batch_normalization,
+    FixedNormalization: fixed_normalization,
     ScaleShift: scale_shift,
     GroupNormalization: group_normalization,
     NormalizeL2: normalize_l2,

@@ -1,5 +1,6 @@
 """Kernels: CUDA code (.cu), its compiled CPU counterparts (Numba) and the NumPy fallback."""
 
+import importlib
 from types import ModuleType
 
 import numpy as np
@@ -23,6 +24,15 @@ def kernels_for(x: Array) -> ModuleType:
     from chainfpn.functions.kernels import cuda_ops
 
     return cuda_ops
+
+
+def import_compiled(name: str) -> ModuleType | None:
+    """Return a module of this package that Numba compiles; None where Numba is not installed or cannot be imported."""
+    try:
+        import numba  # noqa: F401
+    except ImportError:
+        return None
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def compute_dtype(dtype: np.dtype) -> np.dtype:

@@ -6,7 +6,6 @@ float32 go to ``winograd``, channels on their own to ``numba_depthwise``. float1
 """
 
 import functools
-import importlib
 import itertools
 import math
 from typing import NamedTuple
@@ -15,7 +14,7 @@ import numpy as np
 from chainer.utils.conv import get_conv_outsize
 
 from chainfpn._typing import Array, Size
-from chainfpn.functions.kernels import compute_dtype, threads
+from chainfpn.functions.kernels import compute_dtype, import_compiled, threads
 
 #: Bytes of columns made at a time: enough work for a product on several threads, and few enough to stay in the cache.
 BLOCK_BYTES = 8 << 20
@@ -42,21 +41,13 @@ class Geometry(NamedTuple):
 @functools.cache
 def _winograd():
     """Import Winograd's algorithm on first use; None where Numba is not installed or cannot be imported."""
-    return _compiled("winograd")
-
-
-def _compiled(name):
-    try:
-        import numba  # noqa: F401
-    except ImportError:
-        return None
-    return importlib.import_module(f"chainfpn.functions.kernels.{name}")
+    return import_compiled("winograd")
 
 
 def _depthwise_for(x_shape, W_shape, geometry, of_weights=False):
     """Return the compiled kernels for channels on their own where they are faster, otherwise None."""
     alone = geometry.groups == x_shape[1] > 1 and math.prod(W_shape[2:]) > 1
-    return _compiled("numba_depthwise") if alone and not (of_weights and geometry.stride[1] > 1) else None
+    return import_compiled("numba_depthwise") if alone and not (of_weights and geometry.stride[1] > 1) else None
 
 
 def _winograd_for(dtype, x_shape, W_shape, geometry, of_weights=False):
