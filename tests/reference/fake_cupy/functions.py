@@ -54,10 +54,14 @@ def _numpy_function(name):
     if name not in PRODUCTS:
         return function
 
-    def run(*args, **options):
-        if any(x.dtype != np.float16 for x in args[:2]):
-            return function(*args, **options)
-        return function(*(x.astype(np.float32) for x in args[:2]), *args[2:], **options).astype(np.float16)
+    def run(a, b, *args, out=None, **options):
+        if a.dtype == b.dtype == np.float16:
+            y = function(a.astype(np.float32), b.astype(np.float32), *args, **options).astype(np.float16)
+        else:
+            y = function(a, b, *args, **options)
+        if out is not None:
+            out[...] = y
+        return y
 
     return run
 

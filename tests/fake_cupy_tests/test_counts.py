@@ -1,0 +1,67 @@
+"""How often a detector makes the GPU start something and the host wait; nothing large comes back.
+
+The numbers depend on the network and the number of images, hardly on their size, so that small images do.
+"""
+
+import numpy as np
+import pytest
+from chainer import optimizer_hooks, optimizers
+
+from chainfpn import models
+from chainfpn.training import GradientClipping, TrainChain
+from reference import fake_cupy
+
+pytestmark = pytest.mark.fake_gpu
+
+SIZE = 128, 160
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Return a Faster R-CNN on a whole ResNet-50."""
+    np.random.seed(0)
+    model = models.fasterrcnn_resnet_fpn(50, n_fg_class=3, min_size=SIZE[0], max_size=SIZE[1])
+    model.score_thresh = 0.0
+    model.to_device("@cupy:0")
+    return model
+
+
+@pytest.fixture
+def img():
+    return np.random.default_rng(0).uniform(0, 255, (3, *SIZE)).astype(np.float32)
+
+
+def test_predict(model, img):
+    model.predict([img])
+    with fake_cupy.count() as counts:
+        (bbox,), _, _ = model.predict([img])
+    assert len(bbox) > 50
+    assert counts.launches <= 1000, counts.table("launch")
+    assert counts.syncs <= 9, counts.table("sync")
+    assert counts.largest_download <= 100 * 4 * 4, counts.table("sync")
+
+
+@pytest.mark.parametrize(("n_img", "launches"), [(1, 1650), (2, 1900)])
+def test_a_training_step(model, img, n_img, launches):
+    chain = TrainChain(model)
+    chain.to_device("@cupy:0")
+    optimizer = optimizers.MomentumSGD(1e-4).setup(chain)
+    optimizer.add_hook(GradientClipping(10))
+    optimizer.add_hook(optimizer_hooks.WeightDecay(1e-4))
+    bboxes, labels = [np.array([[10, 10, 60, 70], [30, 50, 120, 150]], np.float32)], [np.array([1, 2], np.int32)]
+    batch = [img] * n_img, bboxes * n_img, labels * n_img
+    optimizer.update(chain, *batch)
+    with fake_cupy.count() as counts:
+        optimizer.update(chain, *batch)
+    assert counts.syncs <= 15, counts.table("sync")
+    assert counts.launches <= launches, counts.table("launch")
+    assert counts.largest_download <= 64, counts.table("sync")
+
+
+def test_clipping_waits_once_for_any_number_of_parameters(model):
+    optimizer = optimizers.SGD().setup(model)
+    for param in model.params():
+        param.grad = param.xp.ones_like(param.array)
+    with fake_cupy.count() as counts:
+        GradientClipping(1)(optimizer)
+    assert (counts.launches, counts.syncs) == (3, 1), counts.table("launch")
