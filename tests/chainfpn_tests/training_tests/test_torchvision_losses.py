@@ -1,7 +1,5 @@
 """Losses and gradients of every detector beside torchvision's, from the same weights and with the same draws."""
 
-import re
-
 import chainer
 import numpy as np
 import pytest
@@ -9,23 +7,8 @@ import pytest
 from chainfpn.models._weights import find_weights
 from reference.random_networks import RANDOM_NETWORKS
 from reference.slim_detectors import SLIM, SLIM_DETECTORS, as_inputs, marks, pictures, reported_by
+from reference.torchvision_names import LOSSES, find_parameter
 from reference.training import train_chain
-
-#: torchvision's names of the losses.
-NAMES = {
-    "loss_objectness": "rpn_objectness",
-    "loss_rpn_box_reg": "rpn_box",
-    "loss_classifier": "roi_class",
-    "loss_box_reg": "roi_box",
-    "loss_mask": "mask",
-    "loss_keypoint": "keypoint",
-    "classification": "class",
-    "bbox_regression": "box",
-    "bbox_ctrness": "centerness",
-}
-
-#: Leaves of a Chainer link, and torch's names for them.
-LEAVES = {"W": "weight", "b": "bias", "gamma": "weight", "beta": "bias"}
 
 CODE = """
 {theirs}
@@ -74,10 +57,12 @@ def test_losses_and_gradients_are_torchvisions(theirs, dtype):
         loss, reported = reported_by(chain, truth)
         chain.cleargrads()
         loss.backward()
-    reference = {f"loss/{o}": float(expected[prefix + t]) for t, o in NAMES.items() if prefix + t in expected}
+    reference = {f"loss/{o}": float(expected[prefix + t]) for t, o in LOSSES.items() if prefix + t in expected}
     assert min(reference.values()) > 1e-3
     assert reported == pytest.approx({**reference, "loss": sum(reference.values())}, rel=loss_tolerance)
-    grads = {path: (param.grad, _theirs(expected, f"{prefix}grad ", path)) for path, param in model.namedparams()}
+    grads = {
+        path: (param.grad, find_parameter(expected, f"{prefix}grad ", path)) for path, param in model.namedparams()
+    }
     largest = max(np.abs(theirs).max() for _, theirs in grads.values())
     if dtype == "float64":
         wrong = {
@@ -89,13 +74,3 @@ def test_losses_and_gradients_are_torchvisions(theirs, dtype):
     else:
         ours, theirs = (np.concatenate([pair[i].ravel() for pair in grads.values()]) for i in (0, 1))
         assert np.linalg.norm(ours - theirs) < 0.02 * np.linalg.norm(theirs)
-
-
-def _theirs(expected, prefix, path):
-    """Find the array of a parameter; torchvision nests some convolutions once or twice more."""
-    stem, _, leaf = path.strip("/").replace("/", ".").rpartition(".")
-    if f"{prefix}{stem}.weight" not in expected:  # its newer names: towers are counted without ReLUs, mask_fcn1 is 0
-        stem = re.sub(r"conv\.([246])$", lambda match: f"conv.{int(match[1]) // 2}", stem)
-        stem = re.sub(r"mask_fcn(\d)$", lambda match: str(int(match[1]) - 1), stem)
-    (name,) = {f"{prefix}{stem}{nested}.{LEAVES[leaf]}" for nested in ("", ".0", ".0.0")} & expected.keys()
-    return expected[name]
