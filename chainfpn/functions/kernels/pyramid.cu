@@ -105,8 +105,9 @@ __device__ inline Task<I> read_task(I task, const double* levels, int n_levels, 
                                     R canonical_level) {
     const I n_groups = (n_bins + together - 1) / together, n_blocks = (channels + TOGETHER - 1) / TOGETHER;
     Task<I> found;
-    found.bin = (int)(task % n_groups) * together;
-    found.n_bins = n_bins - found.bin < together ? n_bins - found.bin : together;
+    const int group = (n_bins + (int)n_groups - 1) / (int)n_groups;  // as many bins in each
+    found.bin = (int)(task % n_groups) * group;
+    found.n_bins = n_bins - found.bin < group ? n_bins - found.bin : group;
     found.channel = task / n_groups % n_blocks * TOGETHER;
     found.n_channels = channels - found.channel < TOGETHER ? (int)(channels - found.channel) : TOGETHER;
     found.r = task / n_groups / n_blocks;

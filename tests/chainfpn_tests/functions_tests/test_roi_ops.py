@@ -297,6 +297,26 @@ class TestRoIAlignOfManyChannels(RoIOpTester):
     options = ({"sampling_ratio": 2},)
 
 
+@pytest.mark.parametrize("device", CUDA, indirect=True)
+@pytest.mark.parametrize("outsize", [(17, 9), (2, 130)])
+@pytest.mark.parametrize("name", ["roi_align", "roi_pool"])
+def test_more_bins_than_a_block_takes(device, name, outsize):
+    x, rois, roi_indices = (a[:5] for a in arguments(3, np.float32))
+    gy = np.random.RandomState(1).uniform(-1, 1, (5, 3, *outsize)).astype(np.float32)
+    options = {"sampling_ratio": 2} if name == "roi_align" else {}
+    expected = getattr(loops, name)(x, gy, rois, roi_indices, outsize, SCALE, **options)
+    for deterministic in (False, True):
+        variable = chainer.Variable(device.asarray(x))
+        with chainer.using_config("cudnn_deterministic", deterministic):
+            y = getattr(functions, name)(
+                variable, device.asarray(rois), device.asarray(roi_indices), outsize, SCALE, **options
+            )
+            y.grad = device.asarray(gy)
+            y.backward()
+        for found, a in zip((y.array, variable.grad), expected, strict=True):
+            np.testing.assert_allclose(chainer.backends.cuda.to_cpu(found), a, rtol=1e-5, atol=1e-5)
+
+
 class TestRoIPool(RoIOpTester):
     name = "roi_pool"
 
