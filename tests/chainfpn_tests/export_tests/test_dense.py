@@ -62,7 +62,7 @@ def test_every_output_is_chainers(name):
             assert list(expected) == outputs
             for output, y in zip(outputs, session.run(None, {part.input: x}), strict=True):
                 assert y.shape == expected[output].shape
-                assert difference(y, expected[output].array) < 1e-4, (kind, shape, output)
+                assert difference(y, expected[output].array) < TOLERANCE, (kind, shape, output)
 
 
 def test_sides_that_follow_from_the_image_are_free():
