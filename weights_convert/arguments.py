@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from weights_convert._typing import Json, Shape, Shapes
-from weights_convert.architectures.detectors import DEFAULTS
 from weights_convert.errors import CheckpointError
-from weights_convert.known_models import build, builder_arguments, is_detector
+from weights_convert.known_models import build, builder_arguments, check_values, defaults, is_detector
 
 #: Arguments that shapes tell in full.
-_TOLD_BY_SHAPES = ("depth", "stages", "fpn_channels", "head_channels", "n_keypoint", "n_class")
-
-#: How names of numbers end, the rule, and its largest value.
-_RANGES = {"norm_eps": ("a number >= 0", float("inf")), "_thresh": ("a number in 0 to 1", 1.0)}
+_TOLD_BY_SHAPES = (
+    "depth", "stages", "fpn_channels", "head_channels", "n_keypoint", "n_class", "mask_layers",
+    "mask_dim_reduced", "keypoint_layers", "reduced_tail", "fpn_norm",
+)  # fmt: skip
 
 #: Where labels begin in torchvision's detectors of one stage, which have no background.
 LABELS_FROM = (0, 1)
@@ -70,16 +69,15 @@ def check_arguments(model: str, arguments: Json, recognized: Json, shapes: Shape
     Raises:
         CheckpointError: naming the first argument that the weights contradict.
     """
-    defaults = DEFAULTS | ({"stages": [2, 3, 4]} if has_no_background(model) else {})
+    default = defaults(model)
     for key in _TOLD_BY_SHAPES:
-        told = recognized.get(key, defaults.get(key))
+        told = recognized.get(key, getattr(default, key, None))
         if key in arguments and told is not None and _plain(arguments[key]) != _plain(told):
-            raise CheckpointError(f"--meta {key} must be what the weights say, {told}, got {arguments[key]!r}")
-    for key, value in arguments.items():
-        rule, most = next((_RANGES[end] for end in _RANGES if key.endswith(end)), ("", 0.0))
-        if rule and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most):
-            raise CheckpointError(f"--meta {key} must be {rule}, got {value!r}")
+            raise CheckpointError(f"--meta {key} must be what the weights say, {_plain(told)}, got {arguments[key]!r}")
+    if (arguments.get("norm") == "group") != (recognized.get("norm") == "group"):
+        raise CheckpointError(f"--meta norm must go with the statistics in the weights, got {arguments.get('norm')!r}")
     _check_labels(arguments, count_class_ids(shapes))
+    check_values(model, arguments)
     _check_anchors(model, arguments, _n_anchors(shapes))
 
 
@@ -111,9 +109,7 @@ def _check_anchors(model: str, arguments: Json, n_anchors: int | None) -> None:
         return
     sizes, ratios = arguments.get("anchor_sizes"), arguments.get("aspect_ratios", (0.5, 1.0, 2.0))
     usual = 3 if model.startswith("retinanet") else 5 if "mobilenet" in model else 1
-    if not isinstance(ratios, (list, tuple)) or not isinstance(sizes or [], (list, tuple)):
-        raise CheckpointError(f"anchor_sizes and aspect_ratios must be sequences, got {sizes!r:.40} and {ratios!r:.40}")
-    counts = {len(level) if isinstance(level, (list, tuple)) else 1 for level in sizes or [[0] * usual]}
+    counts = {len(level) for level in sizes or [[0] * usual]}
     if {count * len(ratios) for count in counts} != {n_anchors}:
         found = " or ".join(str(count * len(ratios)) for count in sorted(counts))
         way = "--meta anchor_sizes (a list per level) and aspect_ratios must say which"
@@ -124,9 +120,8 @@ def assumptions(model: str | None, meta: Json) -> list[str]:
     """Return what a detector will do that neither its weights nor its ``__meta__`` say."""
     if model is None or not is_detector(model):
         return []
-    sizes = {"min_size": 320 if "_320_" in model else 800, "max_size": 640 if "_320_" in model else 1333}
-    known = builder_arguments(model)
-    found = [f"{key} {value}" for key, value in sizes.items() if key in known and key not in meta["arguments"]]
+    known, default = builder_arguments(model) - meta["arguments"].keys(), defaults(model)
+    found = [f"{key} {getattr(default, key)}" for key in ("min_size", "max_size") if key in known]
     return found + ([] if meta.get("label_names") else ["no label names"])
 
 

@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from chainfpn.errors import InvalidArgument
 from chainfpn.models import registry
+from chainfpn.models._build import choose
+from chainfpn.models._option_rules import check_option
 from chainfpn.models.registry import COCO_CLASS_IDS, IMAGENET_STD, URL, WORDS
 from weights_convert.errors import CheckpointError
 
@@ -15,6 +18,8 @@ __all__ = [
     "URL",
     "build",
     "builder_arguments",
+    "check_values",
+    "defaults",
     "earlier_files",
     "head_roots",
     "is_detector",
@@ -73,6 +78,28 @@ def published_model(sha256: str) -> tuple[str, Mapping[str, Any]] | None:
     """Return the builder, and its arguments, of torchvision's published file of a hash."""
     found = registry.find_weight_file(sha256)
     return None if found is None else (found[0].name, found[1].arguments)
+
+
+def check_values(name: str, arguments: Mapping[str, Any]) -> None:
+    """Check a builder's arguments by its own rules.
+
+    Raises:
+        CheckpointError: if it would refuse one, in its words.
+    """
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
+    try:
+        if (default := registry.MODELS[name].default_options) is not None:
+            choose(default, None, values)
+        else:
+            for key, value in values.items():
+                check_option(name, key, value)
+    except InvalidArgument as error:
+        raise CheckpointError(f"--meta {error.problem}") from error
+
+
+def defaults(name: str) -> Any:
+    """Return the default of every option of a detector, as attributes."""
+    return registry.MODELS[name].default_options
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> dict[str, tuple[int, ...]] | None:

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from chainfpn.errors import InvalidArgument
+from chainfpn.models._option_rules import check_option, check_settings
 from chainfpn.models._options import DetectorOptions
 
 if TYPE_CHECKING:
@@ -123,11 +124,11 @@ def choose(default: DetectorOptions, weights: Weights | None, explicit: Mapping[
         DetectorOptions: The options.
 
     Raises:
+        InvalidArgument: if an option is out of its range.
         WeightsError: if the weights want an option to differ from its default that the caller could not pass either:
             they are of another model.
     """
     from chainfpn.models.registry import MODELS
-    from chainfpn.serialization import WeightsError
 
     stored = {} if weights is None else dict(weights.arguments)
     if weights is not None and weights.meta.get("label_names") is not None:
@@ -136,10 +137,15 @@ def choose(default: DetectorOptions, weights: Weights | None, explicit: Mapping[
     for key in [key for key in stored if key not in MODELS[default.name].options]:
         value = stored.pop(key)
         if value != getattr(default, key, None):
+            from chainfpn.serialization import WeightsError
+
             file = "" if weights is None else weights.file
             raise WeightsError(f"{file}: its model has {key} {value!r}, which this builder has not")
     chosen, shaping = {**stored, **explicit}, {entry.name for entry in fields(default)}
+    for key, value in chosen.items():
+        check_option(default.name, key, value)
     settings = {key: chosen.pop(key) for key in chosen.keys() - shaping}
+    check_settings(default.name, settings)
     return replace(default, **chosen, settings={**default.settings, **settings})
 
 

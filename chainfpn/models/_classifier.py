@@ -7,8 +7,10 @@ from typing import Any
 
 from chainer import Link
 
+from chainfpn.errors import InvalidArgument
 from chainfpn.links.classifier import Classifier, ClassifierPreprocess
 from chainfpn.models._build import check_options
+from chainfpn.models._option_rules import check_option
 from chainfpn.models._weights import Weights, find_weights, resolve_label_names
 from chainfpn.models.registry import find_weight_file
 from chainfpn.serialization import WeightsError
@@ -42,6 +44,7 @@ def build_classifier(
 
     Raises:
         TypeError: if there is no option of a name.
+        InvalidArgument: if an option is out of its range.
         WeightsError: naming everything that does not fit.
         OSError: if the weights cannot be read or fetched.
     """
@@ -67,6 +70,10 @@ def build_classifier(
         )
         for key, default in defaults.items()
     }
+    for key, value in (("n_class", n_class), *options.items()):
+        check_option(name, key, value)
+    if n_class and options.get("n_stages", 4) != 4:
+        raise InvalidArgument(name, "n_stages", "4 where n_class is not 0", options["n_stages"])
     link: Any = make(n_class or 1, **options)
     if n_class == 0:
         _remove_head(link, last_layer and last_layer(options))

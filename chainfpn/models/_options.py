@@ -166,8 +166,20 @@ class PyramidOptions(DetectorOptions):
         stages = tuple(self.stages)
         if not stages or stages != tuple(range(stages[0], stages[-1] + 1)) or not 1 <= stages[0] <= stages[-1] <= 4:
             raise InvalidArgument(self.name, "stages", "consecutive numbers in 1 to 4", stages)
+        _check_sides(self)
+        self._check_anchors()
         if not (self.norm is None or callable(self.norm) or self.norm in NORMS):
             raise InvalidArgument(self.name, "norm", f"callable or one of {', '.join(NORMS)}", self.norm)
+
+    @property
+    def n_levels(self) -> int:
+        """Levels of the pyramid, a coarser one by pooling among them."""
+        return len(self.stages) + 1
+
+    def _check_anchors(self) -> None:
+        if self.anchor_sizes is not None and len(self.anchor_sizes) != self.n_levels:
+            rule, n = f"have {self.n_levels} entries, one per level", len(self.anchor_sizes)
+            raise InvalidArgument(self.name, "anchor_sizes", rule, self.anchor_sizes, got=str(n))
 
     @property
     def trunk(self) -> str:
@@ -189,17 +201,17 @@ class PyramidOptions(DetectorOptions):
 
         Returns:
             AnchorGenerator: Of as many levels as sizes.
-
-        Raises:
-            InvalidArgument: if ``anchor_sizes`` has not an entry per level.
         """
         from chainfpn.boxes.anchors import AnchorGenerator
 
-        chosen = sizes if self.anchor_sizes is None else self.anchor_sizes
-        if len(chosen) != len(sizes):
-            rule = f"have {len(sizes)} entries, one per level"
-            raise InvalidArgument(self.name, "anchor_sizes", rule, chosen, got=str(len(chosen)))
-        return (kind or AnchorGenerator)(chosen, self.aspect_ratios)
+        return (kind or AnchorGenerator)(sizes if self.anchor_sizes is None else self.anchor_sizes, self.aspect_ratios)
+
+
+def _check_sides(options: PyramidOptions) -> None:
+    sides = tuple(options.min_size) if isinstance(options.min_size, Sequence) else (options.min_size,)
+    if max(sides) > options.max_size:
+        got = f"{options.min_size} and {options.max_size}"
+        raise InvalidArgument(options.name, "min_size", "> 0 and <= max_size", options.min_size, got=got)
 
 
 @dataclass(frozen=True)
@@ -214,3 +226,8 @@ class DenseOptions(PyramidOptions):
     stages: Sequence[int] = (2, 3, 4)
     p6_from_trunk: bool = False
     p7_relu: bool = True
+
+    @property
+    def n_levels(self) -> int:
+        """Levels of the pyramid, P6 and P7 among them."""
+        return len(self.stages) + 2

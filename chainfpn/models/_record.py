@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chainfpn._imagenet import IMAGENET_MEAN, IMAGENET_STD
+
+if TYPE_CHECKING:
+    from chainfpn.models._options import DetectorOptions
 
 URL = "https://download.pytorch.org/models/"
 
@@ -120,6 +123,11 @@ class Model:
             typed_dict = annotations["options"].removeprefix("Unpack[").removesuffix("]")
             names |= vars(import_module(self.module))[typed_dict].__optional_keys__
         return frozenset(names)
+
+    @property
+    def default_options(self) -> DetectorOptions | None:
+        """Every option's default; None of a classifier, whose link has them, and of kuangliu's pyramids."""
+        return getattr(import_module(self.module), "DEFAULTS", {}).get(self.name)
 
     @property
     def task(self) -> str:

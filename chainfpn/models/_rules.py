@@ -10,7 +10,6 @@ import numpy as np
 
 from chainfpn.boxes.anchors import AnchorGenerator
 from chainfpn.boxes.chainercv_anchors import ChainerCVAnchorGenerator
-from chainfpn.errors import InvalidArgument
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.mask_head import paste_masks
 from chainfpn.links.detectors.preprocess import Preprocess
@@ -47,21 +46,3 @@ RULES = {
         functools.partial(paste_masks, rounded=True),
     ),
 }
-
-
-def find_rules(name: str, rules: str) -> Rules:
-    """Return the rules that go by a name.
-
-    Args:
-        name (str): The builder.
-        rules (str): ``'torchvision'`` or ``'chainercv'``.
-
-    Returns:
-        Rules: The rules.
-
-    Raises:
-        InvalidArgument: if rules is another word.
-    """
-    if rules not in RULES:
-        raise InvalidArgument(name, "rules", f"one of {', '.join(RULES)}", rules)
-    return RULES[rules]

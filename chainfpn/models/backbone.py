@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from chainfpn.errors import InvalidArgument
 from chainfpn.models._build import build
 from chainfpn.models._options import DenseOptions
 from chainfpn.models._record import Model
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 _TWIN = "torchvision.models.detection.backbone_utils.resnet_fpn_backbone"
 RECORDS = (Model("resnet_fpn_backbone", "fpn_backbone", __name__, ("maps",), {}, _TWIN),)
 __all__ = [model.name for model in RECORDS]
-
-#: What may follow the levels of the pyramid.
-EXTRA_LEVELS = ("pool", "p6p7", "none")
 
 
 class BackboneArguments(TypedDict, total=False):
@@ -60,10 +56,9 @@ class BackboneOptions(DenseOptions):
     fpn_norm: bool = False
     extra_levels: str = "pool"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.extra_levels not in EXTRA_LEVELS:
-            raise InvalidArgument(self.name, "extra_levels", f"one of {', '.join(EXTRA_LEVELS)}", self.extra_levels)
+
+#: Every option's default, by builder.
+DEFAULTS = {options.name: options for options in (BackboneOptions("resnet_fpn_backbone"),)}
 
 
 def resnet_fpn_backbone(
@@ -73,7 +68,7 @@ def resnet_fpn_backbone(
 
     Options: :class:`BackboneArguments`. Source: Lin et al. 2017; torchvision 0.14.
     """
-    return build(BackboneOptions("resnet_fpn_backbone"), locals(), _assemble, trunk_classifier=_trunk_classifier)
+    return build(DEFAULTS["resnet_fpn_backbone"], locals(), _assemble, trunk_classifier=_trunk_classifier)
 
 
 def _assemble(options: BackboneOptions) -> BackboneWithFPN:

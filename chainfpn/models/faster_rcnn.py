@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from chainfpn.links.detectors.faster_rcnn import FasterRCNN
     from chainfpn.models._trunk_weights import TrunkClassifier
-    from chainfpn.models._types import Norm, Pretrained
+    from chainfpn.models._types import AnchorSizes, Norm, Pretrained
 
 RECORDS = detectors(
     "faster_rcnn",
@@ -135,10 +135,10 @@ def assemble_rcnn(
     from chainfpn.links.detectors.roi_heads import RoIHeads
     from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
     from chainfpn.links.fpn import BackboneWithFPN, max_pool_level
-    from chainfpn.models._rules import find_rules
+    from chainfpn.models._rules import RULES
     from chainfpn.models._trunks import resnet_trunk, trunk_norm
 
-    rules, channels = find_rules(options.name, options.rules), options.fpn_channels
+    rules, channels = RULES[options.rules], options.fpn_channels
     norm = trunk_norm(options, frozen=False) if v2 else None
     body, in_channels = (trunk or resnet_trunk)(options, norm or trunk_norm(options, frozen=True))
     sizes = [(32 * 2**level,) for level in range(len(in_channels) + 1)]
@@ -174,13 +174,28 @@ _MOBILENET = {"rpn_score_thresh": 0.05}
 _MOBILENET_320 = {**_MOBILENET, "rpn_pre_nms_top_n_test": 150, "rpn_post_nms_top_n_test": 150}
 
 
+@dataclass(frozen=True)
+class MobileNetOptions(RCNNOptions):
+    """Options of the detectors on a MobileNet, whose pyramid has three levels."""
+
+    anchor_sizes: AnchorSizes = _MOBILENET_ANCHORS
+
+    @property
+    def n_levels(self) -> int:
+        """Levels of the pyramid."""
+        return 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stride_in_1x1:
+            raise InvalidArgument(self.name, "stride_in_1x1", "False for a MobileNet", self.stride_in_1x1)
+
+
 def _build_mobilenet(default: RCNNOptions, arguments: dict[str, Any]) -> FasterRCNN:
     """Build on MobileNetV3-Large: its first block with stride 32, and its last layer."""
     from chainfpn.models.mobilenet import mobilenet_v3_large
 
     def trunk(options: RCNNOptions, norm: Norm) -> tuple[Any, list[int]]:
-        if options.stride_in_1x1:
-            raise InvalidArgument(options.name, "stride_in_1x1", "False for a MobileNet", options.stride_in_1x1)
         body = mobilenet_v3_large(norm=norm).features
         body.pick = ("13", "16")
         return body, [160, 960]
@@ -197,6 +212,20 @@ def _mobilenet_classifier(options: RCNNOptions) -> TrunkClassifier:
     return TrunkClassifier("mobilenet_v3_large", {"features/": "backbone/body/"}, ("classifier/",))
 
 
+#: Every option's default, by builder.
+DEFAULTS = {
+    options.name: options
+    for options in (
+        RCNNOptions("fasterrcnn_resnet50_fpn"),
+        RCNNOptions("fasterrcnn_resnet50_fpn_v2"),
+        RCNNOptions("fasterrcnn_resnet_fpn"),
+        RCNNOptions("fasterrcnn_resnet_fpn_v2"),
+        MobileNetOptions("fasterrcnn_mobilenet_v3_large_fpn", settings=_MOBILENET),
+        MobileNetOptions("fasterrcnn_mobilenet_v3_large_320_fpn", min_size=320, max_size=640, settings=_MOBILENET_320),
+    )
+}
+
+
 def fasterrcnn_resnet50_fpn(
     n_fg_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[FasterRCNNArguments]
 ) -> FasterRCNN:
@@ -204,7 +233,7 @@ def fasterrcnn_resnet50_fpn(
 
     Options: :class:`FasterRCNNArguments`. Source: Lin et al. 2017; torchvision 0.14.
     """
-    return build(RCNNOptions("fasterrcnn_resnet50_fpn"), locals(), assemble_rcnn)
+    return build(DEFAULTS["fasterrcnn_resnet50_fpn"], locals(), assemble_rcnn)
 
 
 def fasterrcnn_resnet50_fpn_v2(
@@ -214,7 +243,7 @@ def fasterrcnn_resnet50_fpn_v2(
 
     Options: :class:`FasterRCNNArguments`. Source: Li et al. 2021; torchvision 0.14.
     """
-    return build(RCNNOptions("fasterrcnn_resnet50_fpn_v2"), locals(), assemble_rcnn_v2)
+    return build(DEFAULTS["fasterrcnn_resnet50_fpn_v2"], locals(), assemble_rcnn_v2)
 
 
 def fasterrcnn_resnet_fpn(
@@ -225,7 +254,7 @@ def fasterrcnn_resnet_fpn(
 
     Options: :class:`AnyFasterRCNNArguments`. Source: Lin et al. 2017; torchvision 0.14.
     """
-    return build(RCNNOptions("fasterrcnn_resnet_fpn"), locals(), assemble_rcnn)
+    return build(DEFAULTS["fasterrcnn_resnet_fpn"], locals(), assemble_rcnn)
 
 
 def fasterrcnn_resnet_fpn_v2(
@@ -236,7 +265,7 @@ def fasterrcnn_resnet_fpn_v2(
 
     Options: :class:`AnyFasterRCNNArguments`. Source: Lin et al. 2017; torchvision 0.14.
     """
-    return build(RCNNOptions("fasterrcnn_resnet_fpn_v2"), locals(), assemble_rcnn_v2)
+    return build(DEFAULTS["fasterrcnn_resnet_fpn_v2"], locals(), assemble_rcnn_v2)
 
 
 def fasterrcnn_mobilenet_v3_large_fpn(
@@ -246,9 +275,7 @@ def fasterrcnn_mobilenet_v3_large_fpn(
 
     Options: :class:`FasterRCNNArguments`. Source: Howard et al. 2019; torchvision 0.14.
     """
-    return _build_mobilenet(
-        RCNNOptions("fasterrcnn_mobilenet_v3_large_fpn", anchor_sizes=_MOBILENET_ANCHORS, settings=_MOBILENET), locals()
-    )
+    return _build_mobilenet(DEFAULTS["fasterrcnn_mobilenet_v3_large_fpn"], locals())
 
 
 def fasterrcnn_mobilenet_v3_large_320_fpn(
@@ -259,12 +286,6 @@ def fasterrcnn_mobilenet_v3_large_320_fpn(
     Options: :class:`FasterRCNNArguments`. Source: Howard et al. 2019; torchvision 0.14.
     """
     return _build_mobilenet(
-        RCNNOptions(
-            "fasterrcnn_mobilenet_v3_large_320_fpn",
-            anchor_sizes=_MOBILENET_ANCHORS,
-            min_size=320,
-            max_size=640,
-            settings=_MOBILENET_320,
-        ),
+        DEFAULTS["fasterrcnn_mobilenet_v3_large_320_fpn"],
         locals(),
     )

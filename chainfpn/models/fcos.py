@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
+from chainfpn.errors import InvalidArgument
 from chainfpn.models._build import build
 from chainfpn.models._options import AnyResNetArguments, DenseOptions, PyramidArguments
 from chainfpn.models._record import COCO_V1, coco, detectors
@@ -59,6 +60,23 @@ class FCOSOptions(DenseOptions):
 
     aspect_ratios: Sequence[float] = (1.0,)
 
+    def _check_anchors(self) -> None:
+        super()._check_anchors()
+        n_anchors = len(self.aspect_ratios) * (1 if self.anchor_sizes is None else len(self.anchor_sizes[0]))
+        if n_anchors != 1:
+            rule = "those of one anchor a position"
+            raise InvalidArgument(self.name, "aspect_ratios", rule, self.aspect_ratios, got=f"{n_anchors} anchors")
+
+
+#: Every option's default, by builder.
+DEFAULTS = {
+    options.name: options
+    for options in (
+        FCOSOptions("fcos_resnet50_fpn"),
+        FCOSOptions("fcos_resnet_fpn"),
+    )
+}
+
 
 def _assemble(options: FCOSOptions) -> FCOS:
     from chainfpn.links.detectors.fcos import FCOS, FCOSHead
@@ -66,8 +84,6 @@ def _assemble(options: FCOSOptions) -> FCOS:
 
     strides = [(2 ** (options.stages[0] + 1 + level),) for level in range(len(options.stages) + 2)]
     anchors = options.anchor_generator(strides)
-    if anchors.n_anchors != 1:
-        raise ValueError(f"{options.name}: there must be one anchor per position, got {anchors.n_anchors}")
     return FCOS(
         dense_backbone(options),
         FCOSHead(options.fpn_channels, options.n_class_id),
@@ -84,7 +100,7 @@ def fcos_resnet50_fpn(
 
     Options: :class:`FCOSArguments`. Source: Tian et al. 2019; torchvision 0.14.
     """
-    return build(FCOSOptions("fcos_resnet50_fpn"), locals(), _assemble)
+    return build(DEFAULTS["fcos_resnet50_fpn"], locals(), _assemble)
 
 
 def fcos_resnet_fpn(
@@ -95,4 +111,4 @@ def fcos_resnet_fpn(
 
     Options: :class:`AnyFCOSArguments`. Source: Tian et al. 2019; torchvision 0.14.
     """
-    return build(FCOSOptions("fcos_resnet_fpn"), locals(), _assemble)
+    return build(DEFAULTS["fcos_resnet_fpn"], locals(), _assemble)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ class AnyKeypointRCNNArguments(AnyFasterRCNNArguments, total=False):
     """Options of Keypoint R-CNN on any ResNet, see :class:`KeypointOptions`."""
 
     n_keypoint: int
+    keypoint_layers: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,23 @@ class KeypointOptions(RCNNOptions):
 
     Attributes:
         n_keypoint (int): Keypoints of each object.
+        keypoint_layers (sequence of int): Channels of each convolution of the keypoint head.
     """
 
     n_fg_class: int | None = 1
     n_keypoint: int = 17
+    keypoint_layers: Sequence[int] = (512,) * 8
     min_size: Sizes = (640, 672, 704, 736, 768, 800)
+
+
+#: Every option's default, by builder.
+DEFAULTS = {
+    options.name: options
+    for options in (
+        KeypointOptions("keypointrcnn_resnet50_fpn"),
+        KeypointOptions("keypointrcnn_resnet_fpn"),
+    )
+}
 
 
 def _assemble(options: KeypointOptions) -> KeypointRCNN:
@@ -60,8 +74,8 @@ def _assemble(options: KeypointOptions) -> KeypointRCNN:
 
     def branch(norm: Norm) -> dict[str, Any]:
         return {
-            "keypoint_head": keypoint_head(options.fpn_channels),
-            "keypoint_predictor": KeypointRCNNPredictor(512, options.n_keypoint),
+            "keypoint_head": keypoint_head(options.fpn_channels, options.keypoint_layers),
+            "keypoint_predictor": KeypointRCNNPredictor(options.keypoint_layers[-1], options.n_keypoint),
         }
 
     if options.n_fg_class == 1 and options.label_names is None:
@@ -76,7 +90,7 @@ def keypointrcnn_resnet50_fpn(
 
     Options: :class:`KeypointRCNNArguments`. Source: He et al. 2017, section 5; torchvision 0.14.
     """
-    return build(KeypointOptions("keypointrcnn_resnet50_fpn"), locals(), _assemble)
+    return build(DEFAULTS["keypointrcnn_resnet50_fpn"], locals(), _assemble)
 
 
 def keypointrcnn_resnet_fpn(
@@ -87,4 +101,4 @@ def keypointrcnn_resnet_fpn(
 
     Options: :class:`AnyKeypointRCNNArguments`. Source: He et al. 2017, section 5; torchvision 0.14.
     """
-    return build(KeypointOptions("keypointrcnn_resnet_fpn"), locals(), _assemble)
+    return build(DEFAULTS["keypointrcnn_resnet_fpn"], locals(), _assemble)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chainfpn.models._build import build
+from chainfpn.models._option_rules import check_option
 from chainfpn.models._options import DetectorArguments, DetectorOptions
 from chainfpn.models._record import Model, detectors
 
@@ -60,6 +61,7 @@ def _build_fpn(
     weights = find_weights(pretrained_model, name=name)
     if align_corners is None:
         align_corners = weights is not None and weights.arguments.get("align_corners", False)
+    check_option(name, "align_corners", align_corners)
     link = KuangliuFPN(n_blocks, align_corners=align_corners)
     link.meta = {"model": name, "arguments": {"align_corners": True} if align_corners else {}}
     return link if weights is None else weights.load_into(link)
@@ -86,6 +88,10 @@ class KuangliuRetinaNetOptions(DetectorOptions):
     image_size: int = 600
 
 
+#: Every option's default, by builder.
+DEFAULTS = {options.name: options for options in (KuangliuRetinaNetOptions("retinanet_kuangliu"),)}
+
+
 def retinanet_kuangliu(
     n_fg_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[KuangliuRetinaNetArguments]
 ) -> KuangliuRetinaNet:
@@ -93,9 +99,7 @@ def retinanet_kuangliu(
 
     Options: :class:`KuangliuRetinaNetArguments`. Source: Lin et al. 2017 (RetinaNet); kuangliu/pytorch-retinanet.
     """
-    return build(
-        KuangliuRetinaNetOptions("retinanet_kuangliu"), locals(), _assemble, trunk_classifier=_trunk_classifier
-    )
+    return build(DEFAULTS["retinanet_kuangliu"], locals(), _assemble, trunk_classifier=_trunk_classifier)
 
 
 def _assemble(options: KuangliuRetinaNetOptions) -> KuangliuRetinaNet:

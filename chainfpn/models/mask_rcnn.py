@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chainfpn.models._build import build
@@ -29,23 +31,55 @@ RECORDS = detectors(
 __all__ = [model.name for model in RECORDS]
 
 
-def _assemble(options: RCNNOptions, *, v2: bool = False) -> MaskRCNN:
+class AnyMaskRCNNArguments(AnyFasterRCNNArguments, total=False):
+    """Options of Mask R-CNN on any ResNet, see :class:`MaskOptions`."""
+
+    mask_layers: Sequence[int]
+    mask_dim_reduced: int
+
+
+@dataclass(frozen=True)
+class MaskOptions(RCNNOptions):
+    """Options of Mask R-CNN, and torchvision's values.
+
+    Attributes:
+        mask_layers (sequence of int): Channels of each convolution of the mask head.
+        mask_dim_reduced (int): Channels of the deconvolution behind them.
+    """
+
+    mask_layers: Sequence[int] = (256, 256, 256, 256)
+    mask_dim_reduced: int = 256
+
+
+#: Every option's default, by builder.
+DEFAULTS = {
+    options.name: options
+    for options in (
+        MaskOptions("maskrcnn_resnet50_fpn"),
+        MaskOptions("maskrcnn_resnet50_fpn_v2"),
+        MaskOptions("maskrcnn_resnet_fpn"),
+        MaskOptions("maskrcnn_resnet_fpn_v2"),
+    )
+}
+
+
+def _assemble(options: MaskOptions, *, v2: bool = False) -> MaskRCNN:
     from chainfpn.links.detectors.mask_head import MaskHead, MaskRCNNPredictor
     from chainfpn.links.detectors.mask_rcnn import MaskRCNN
-    from chainfpn.models._rules import find_rules
+    from chainfpn.models._rules import RULES
 
     def branch(norm: Norm) -> dict[str, Any]:
         return {
-            "mask_head": MaskHead(options.fpn_channels, norm=norm),
-            "mask_predictor": MaskRCNNPredictor(256, options.n_class_id),
+            "mask_head": MaskHead(options.fpn_channels, options.mask_layers, norm=norm),
+            "mask_predictor": MaskRCNNPredictor(options.mask_layers[-1], options.n_class_id, options.mask_dim_reduced),
         }
 
     detector = assemble_rcnn(options, v2=v2, link=MaskRCNN, branch=branch)
-    detector.paste = find_rules(options.name, options.rules).paste
+    detector.paste = RULES[options.rules].paste
     return detector
 
 
-def _assemble_v2(options: RCNNOptions) -> MaskRCNN:
+def _assemble_v2(options: MaskOptions) -> MaskRCNN:
     return _assemble(options, v2=True)
 
 
@@ -56,7 +90,7 @@ def maskrcnn_resnet50_fpn(
 
     Options: :class:`FasterRCNNArguments`. Source: He et al. 2017; torchvision 0.14.
     """
-    return build(RCNNOptions("maskrcnn_resnet50_fpn"), locals(), _assemble)
+    return build(DEFAULTS["maskrcnn_resnet50_fpn"], locals(), _assemble)
 
 
 def maskrcnn_resnet50_fpn_v2(
@@ -66,26 +100,26 @@ def maskrcnn_resnet50_fpn_v2(
 
     Options: :class:`FasterRCNNArguments`. Source: Li et al. 2021; torchvision 0.14.
     """
-    return build(RCNNOptions("maskrcnn_resnet50_fpn_v2"), locals(), _assemble_v2)
+    return build(DEFAULTS["maskrcnn_resnet50_fpn_v2"], locals(), _assemble_v2)
 
 
 def maskrcnn_resnet_fpn(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None,
-    **options: Unpack[AnyFasterRCNNArguments],
+    **options: Unpack[AnyMaskRCNNArguments],
 ) -> MaskRCNN:  # fmt: skip
     """Build Mask R-CNN on any ResNet, any of its stages, any width of pyramid and head.
 
-    Options: :class:`AnyFasterRCNNArguments`. Source: He et al. 2017; torchvision 0.14.
+    Options: :class:`AnyMaskRCNNArguments`. Source: He et al. 2017; torchvision 0.14.
     """
-    return build(RCNNOptions("maskrcnn_resnet_fpn"), locals(), _assemble)
+    return build(DEFAULTS["maskrcnn_resnet_fpn"], locals(), _assemble)
 
 
 def maskrcnn_resnet_fpn_v2(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None,
-    **options: Unpack[AnyFasterRCNNArguments],
+    **options: Unpack[AnyMaskRCNNArguments],
 ) -> MaskRCNN:  # fmt: skip
     """Build Mask R-CNN on any ResNet, with batch normalization, not frozen, everywhere and deeper heads.
 
-    Options: :class:`AnyFasterRCNNArguments`. Source: He et al. 2017; torchvision 0.14.
+    Options: :class:`AnyMaskRCNNArguments`. Source: He et al. 2017; torchvision 0.14.
     """
-    return build(RCNNOptions("maskrcnn_resnet_fpn_v2"), locals(), _assemble_v2)
+    return build(DEFAULTS["maskrcnn_resnet_fpn_v2"], locals(), _assemble_v2)

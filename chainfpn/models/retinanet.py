@@ -60,6 +60,18 @@ class AnyRetinaNetArguments(AnyResNetArguments, RetinaNetSettings, total=False):
     p7_relu: bool
 
 
+#: Every option's default, by builder.
+DEFAULTS = {
+    options.name: options
+    for options in (
+        DenseOptions("retinanet_resnet50_fpn"),
+        DenseOptions("retinanet_resnet50_fpn_v2", p6_from_trunk=True),
+        DenseOptions("retinanet_resnet_fpn"),
+        DenseOptions("retinanet_resnet_fpn_v2", p6_from_trunk=True),
+    )
+}
+
+
 def _assemble(options: DenseOptions, *, v2: bool = False) -> RetinaNet:
     from chainfpn.links.detectors.retinanet import RetinaNet, RetinaNetHead
     from chainfpn.links.group_normalization import GroupNormalization
@@ -89,7 +101,7 @@ def retinanet_resnet50_fpn(
 
     Options: :class:`RetinaNetArguments`. Source: Lin et al. 2017 (RetinaNet); torchvision 0.14.
     """
-    return build(DenseOptions("retinanet_resnet50_fpn"), locals(), _assemble)
+    return build(DEFAULTS["retinanet_resnet50_fpn"], locals(), _assemble)
 
 
 def retinanet_resnet50_fpn_v2(
@@ -99,7 +111,7 @@ def retinanet_resnet50_fpn_v2(
 
     Options: :class:`RetinaNetArguments`. Source: Zhang et al. 2019; torchvision 0.14.
     """
-    return build(DenseOptions("retinanet_resnet50_fpn_v2", p6_from_trunk=True), locals(), _assemble_v2)
+    return build(DEFAULTS["retinanet_resnet50_fpn_v2"], locals(), _assemble_v2)
 
 
 def retinanet_resnet_fpn(
@@ -110,7 +122,7 @@ def retinanet_resnet_fpn(
 
     Options: :class:`AnyRetinaNetArguments`. Source: Lin et al. 2017 (RetinaNet); torchvision 0.14.
     """
-    return build(DenseOptions("retinanet_resnet_fpn"), locals(), _assemble)
+    return build(DEFAULTS["retinanet_resnet_fpn"], locals(), _assemble)
 
 
 def retinanet_resnet_fpn_v2(
@@ -121,4 +133,4 @@ def retinanet_resnet_fpn_v2(
 
     Options: :class:`AnyRetinaNetArguments`. Source: Lin et al. 2017 (RetinaNet); torchvision 0.14.
     """
-    return build(DenseOptions("retinanet_resnet_fpn_v2", p6_from_trunk=True), locals(), _assemble_v2)
+    return build(DEFAULTS["retinanet_resnet_fpn_v2"], locals(), _assemble_v2)

@@ -68,6 +68,28 @@ class SSDLiteArguments(SSDArguments, total=False):
     reduced_tail: bool
 
 
+@dataclass(frozen=True)
+class SSDLiteOptions(DetectorOptions):
+    """Options of SSDLite.
+
+    Attributes:
+        reduced_tail (bool): See :class:`~chainfpn.links.detectors.ssdlite.SSDLiteMobileNetV3`.
+        norm_eps (float): Epsilon of the batch normalizations.
+    """
+
+    reduced_tail: bool = True
+    norm_eps: float = 1e-3
+
+
+_LITE = {"score_thresh": 0.001, "nms_thresh": 0.55, "detections_per_img": 300, "topk_candidates": 300}
+
+#: Every option's default, by builder.
+DEFAULTS = {
+    "ssd300_vgg16": DetectorOptions("ssd300_vgg16"),
+    "ssdlite320_mobilenet_v3_large": SSDLiteOptions("ssdlite320_mobilenet_v3_large", settings=_LITE),
+}
+
+
 def ssd300_vgg16(
     n_fg_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[SSDArguments]
 ) -> SSD:
@@ -75,7 +97,7 @@ def ssd300_vgg16(
 
     Options: :class:`SSDArguments`. Source: Liu et al. 2016 (SSD); torchvision 0.14.
     """
-    return build(DetectorOptions("ssd300_vgg16"), locals(), _assemble, trunk_classifier=_trunk_classifier)
+    return build(DEFAULTS["ssd300_vgg16"], locals(), _assemble, trunk_classifier=_trunk_classifier)
 
 
 def _assemble(options: DetectorOptions) -> SSD:
@@ -105,19 +127,6 @@ def _trunk_classifier(options: DetectorOptions) -> TrunkClassifier:
     return TrunkClassifier("vgg16", places, ("classifier/",), {"imagenet": "imagenet_features"})
 
 
-@dataclass(frozen=True)
-class SSDLiteOptions(DetectorOptions):
-    """Options of SSDLite.
-
-    Attributes:
-        reduced_tail (bool): See :class:`~chainfpn.links.detectors.ssdlite.SSDLiteMobileNetV3`.
-        norm_eps (float): Epsilon of the batch normalizations.
-    """
-
-    reduced_tail: bool = True
-    norm_eps: float = 1e-3
-
-
 def ssdlite320_mobilenet_v3_large(
     n_fg_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[SSDLiteArguments]
 ) -> SSD:
@@ -127,11 +136,9 @@ def ssdlite320_mobilenet_v3_large(
     """
     arguments = {**locals()}
     arguments["options"] = {"reduced_tail": options.get("pretrained_backbone") is None, **options}
-    default = SSDLiteOptions("ssdlite320_mobilenet_v3_large", settings=_LITE)
-    return build(default, arguments, _assemble_lite, trunk_classifier=_lite_trunk_classifier)
-
-
-_LITE = {"score_thresh": 0.001, "nms_thresh": 0.55, "detections_per_img": 300, "topk_candidates": 300}
+    return build(
+        DEFAULTS["ssdlite320_mobilenet_v3_large"], arguments, _assemble_lite, trunk_classifier=_lite_trunk_classifier
+    )
 
 
 def _assemble_lite(options: SSDLiteOptions) -> SSD:

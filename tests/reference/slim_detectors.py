@@ -215,7 +215,7 @@ def slim_mask_rcnn_v2(pretrained_model, **options):
 def _with_slim_masks(model, norm=None):
     del model.roi_heads.mask_head, model.roi_heads.mask_predictor
     with model.roi_heads.init_scope():
-        model.roi_heads.mask_head = MaskHead(FPN_CHANNELS, 16, norm=norm)
+        model.roi_heads.mask_head = MaskHead(FPN_CHANNELS, (16,) * 4, norm=norm)
         model.roi_heads.mask_predictor = MaskRCNNPredictor(16, N_OUTPUT, 16)
     return model
 
@@ -225,7 +225,7 @@ def slim_keypoint_rcnn(pretrained_model, **options):
     model = models.keypointrcnn_resnet_fpn(**options)
     del model.roi_heads.keypoint_head, model.roi_heads.keypoint_predictor
     with model.roi_heads.init_scope():
-        model.roi_heads.keypoint_head = keypoint_head(FPN_CHANNELS, 16, n_layers=3)
+        model.roi_heads.keypoint_head = keypoint_head(FPN_CHANNELS, (16,) * 3)
         model.roi_heads.keypoint_predictor = KeypointRCNNPredictor(16, N_KEYPOINT)
     return pretrained_model.load_into(model)
 

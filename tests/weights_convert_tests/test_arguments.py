@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import weights_convert
-from chainfpn import models
+from chainfpn import errors, models
+from chainfpn._options import RULES
+from chainfpn.models._option_rules import OPTIONS
 from weights_convert import known_models
 from weights_convert.__main__ import main
 from weights_convert.architectures.resnet import Trunk
@@ -85,21 +87,77 @@ def test_where_labels_begin_is_told_and_can_be_said(checkpoints, tmp_path, name,
         ("faster", {"class_ids": [1]}, "class_ids must be n_fg_class = 2 whole numbers, got [1]"),
         ("faster", {"depth": 50}, "--meta depth must be what the weights say, 18, got 50"),
         ("faster", {"stages": [2, 3, 4]}, "--meta stages must be what the weights say, [1, 2, 3, 4], got [2, 3, 4]"),
-        ("faster", {"min_size": -3}, "min_size must be > 0 and <= max_size, got -3"),
+        ("faster", {"min_size": -3}, "--meta min_size must be > 0 and <= max_size, got -3"),
         ("faster", {"min_size": "abc"}, "min_size must be"),
-        ("faster", {"aspect_ratios": 7}, "anchor_sizes and aspect_ratios must be sequences"),
-        ("faster", {"norm_eps": -1}, "norm_eps must be"),
-        ("faster", {"box_score_thresh": 2}, "score_thresh must be"),
+        ("faster", {"aspect_ratios": 7}, "--meta aspect_ratios must be numbers > 0, not empty, got 7"),
+        ("faster", {"norm_eps": -1}, "--meta norm_eps must be a number >= 0, got -1"),
+        ("faster", {"box_score_thresh": 2}, "--meta box_score_thresh must be in 0 to 1, got 2"),
         ("faster", {"anchor_sizes": [[32]]}, "anchor_sizes must have 5 entries"),
+        ("faster", {"rpn_bg_iou_thresh": 0.8}, "--meta bg_iou_thresh must be <= fg_iou_thresh, got 0.8 and 0.7"),
+        ("faster", {"image_std": [1, 1]}, "--meta image_std must be three numbers, got"),
+        ("faster", {"norm": "group"}, "--meta norm must go with the statistics in the weights, got 'group'"),
+        ("group", {"norm": "batch"}, "--meta norm must go with the statistics in the weights, got 'batch'"),
         ("nine", {}, "the weights have 9 anchors a place, not 3; --meta anchor_sizes (a list per level) and"),
         ("nine", {"anchor_sizes": [[32]] * 5}, "the weights have 9 anchors a place, not 3"),
         ("three", {"aspect_ratios": [1.0]}, "the weights have 9 anchors a place, not 3"),
     ],
 )  # fmt: skip
-def test_what_does_not_go_with_the_weights_is_not_written(checkpoints, tmp_path, name, meta, sentence):
+def test_what_does_not_go_with_the_weights_is_not_written(checkpoints, tmp_path, monkeypatch, name, meta, sentence):
+    monkeypatch.setattr(weights_convert.arguments, "build", lambda *args: None)  # as where Chainer is not installed
     with pytest.raises(weights_convert.CheckpointError, match=re.escape(sentence)):
         weights_convert.convert(checkpoints / f"{name}.npz", tmp_path / "x.npz", meta=meta)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("builder", "option", "value"),
+    [
+        ("fasterrcnn_resnet50_fpn", "min_size", -3),
+        ("fasterrcnn_resnet50_fpn", "min_size", "abc"),
+        ("fasterrcnn_resnet50_fpn", "min_size", 2000),
+        ("fasterrcnn_resnet50_fpn", "max_size", 0),
+        ("fasterrcnn_resnet50_fpn", "aspect_ratios", 7),
+        ("fasterrcnn_resnet50_fpn", "norm_eps", -1),
+        ("fasterrcnn_resnet50_fpn", "box_score_thresh", 2),
+        ("fasterrcnn_resnet50_fpn", "anchor_sizes", [[32]]),
+        ("fasterrcnn_resnet50_fpn", "anchor_sizes", [[0]] * 5),
+        ("fasterrcnn_resnet50_fpn", "rpn_bg_iou_thresh", 0.9),
+        ("fasterrcnn_resnet50_fpn", "image_mean", [0.5]),
+        ("fasterrcnn_resnet50_fpn", "stride_in_1x1", 1),
+        ("fasterrcnn_mobilenet_v3_large_fpn", "anchor_sizes", [[32] * 5] * 5),
+        ("maskrcnn_resnet_fpn", "mask_layers", []),
+        ("keypointrcnn_resnet50_fpn", "n_keypoint", 0),
+        ("keypointrcnn_resnet50_fpn", "n_fg_class", 0),
+        ("retinanet_resnet50_fpn", "detections_per_img", 0),
+        ("fcos_resnet50_fpn", "aspect_ratios", [0.5, 1.0]),
+        ("fcos_resnet50_fpn", "center_sampling_radius", 0),
+        ("ssd300_vgg16", "iou_thresh", 1.5),
+        ("ssdlite320_mobilenet_v3_large", "norm_eps", float("inf")),
+        ("fpn50", "align_corners", "no"),
+        ("retinanet_kuangliu", "image_size", 0),
+        ("resnet_fpn_backbone", "extra_levels", "p6"),
+        ("resnet18", "stride_in_1x1", "yes"),
+        ("resnet18", "n_stages", 5),
+        ("resnet18", "n_class", -1),
+        ("mobilenet_v2", "dropout", 2),
+        ("mobilenet_v2", "width_mult", 0),
+    ],
+)
+def test_a_builder_and_the_converter_refuse_the_same_by_one_rule(builder, option, value):
+    value = tuple(value) if isinstance(value, list) else value
+    with pytest.raises(errors.InvalidArgument) as refused:
+        models.get_model(builder, **{option: value})
+    with pytest.raises(weights_convert.CheckpointError) as error:
+        known_models.check_values(builder, {option: value})
+    assert str(error.value) == f"--meta {refused.value.problem}"
+
+
+def test_every_argument_has_a_rule():
+    free = {"depth", "stages", "norm", "replace_stride_with_dilation"}  # checked by the options themselves
+    for name in models.MODELS:
+        for option in known_models.builder_arguments(name) - free:
+            attribute = re.sub("^(rpn|box|image)_", "", option)
+            assert option in OPTIONS or attribute in RULES, (name, option)
 
 
 def test_nine_anchors_are_kept_with_their_sizes(checkpoints, tmp_path):

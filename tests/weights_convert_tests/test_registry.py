@@ -30,6 +30,15 @@ def cases():
         elif "stages" in known:
             yield name, UNUSUAL | {"n_fg_class": 3} | ({"head_channels": 48} if "head_channels" in known else {})
             yield name, {"depth": "resnext50_32x4d", "n_fg_class": 1, "norm": "group"}
+        if "mask_layers" in known:
+            yield name, {"n_fg_class": 2, "mask_layers": [32, 64, 16], "mask_dim_reduced": 48}
+        if "keypoint_layers" in known:
+            yield name, {"n_fg_class": 2, "keypoint_layers": [32, 64, 16], "n_keypoint": 5}
+        if "reduced_tail" in known:
+            yield name, {"reduced_tail": False}
+        if "anchor_sizes" in known and "stages" in known and not name.startswith("fcos"):
+            levels = MODELS[name].default_options.n_levels
+            yield name, {"n_fg_class": 1, "anchor_sizes": [[16, 32]] * levels}
 
 
 @pytest.fixture
@@ -48,6 +57,9 @@ def test_what_is_recognized_builds_the_same_again(name, arguments, no_values):
     built = without_counters(known_models.build(name, arguments))
     found = recognize({param_names.to_torch(key): shape for key, shape in built.items()})
     assert found.compare({param_names.to_torch(key): shape for key, shape in built.items()}) == ([], [], {})
-    if "n_fg_class" not in found.arguments or found.arguments["n_fg_class"]:
-        check_arguments(found.builder, found.arguments, found.arguments, found.shapes)
-    assert without_counters(known_models.build(found.builder, found.arguments)) == built
+    told = found.arguments | {key: arguments[key] for key in ("anchor_sizes",) if key in arguments}
+    if found.arguments.get("n_fg_class") == 0:  # a RetinaNet or FCOS of one class id, whose label it is
+        told |= {"n_fg_class": 1, "class_ids": [0]}
+    else:
+        check_arguments(found.builder, told, found.arguments, found.shapes)
+    assert without_counters(known_models.build(found.builder, told)) == built

@@ -1,5 +1,8 @@
 """torchvision's detectors on a ResNet pyramid: the shapes of every tensor, and from shapes back to arguments."""
 
+from collections.abc import Callable
+from itertools import pairwise, takewhile
+
 from weights_convert._typing import AnyShapes, Described, Json, Shapes
 from weights_convert.architectures.resnet import Trunk, find_trunk
 from weights_convert.architectures.shapes import conv, conv_norm, linear, norm, size_of
@@ -9,6 +12,12 @@ _BODY = "backbone.body."
 
 #: What a default builder has; arguments equal to these are left out of ``__meta__``.
 DEFAULTS: Json = {"depth": 50, "stages": [1, 2, 3, 4], "fpn_channels": 256, "head_channels": 1024}
+
+#: Other arguments that only the builders on any ResNet take.
+_ONLY_ANY = ("p6_from_trunk", "norm", "mask_layers", "mask_dim_reduced", "keypoint_layers")
+
+#: No head has more layers.
+_MOST_LAYERS = 32
 
 Pyramid = tuple[Trunk, list[int], int, bool]
 
@@ -44,23 +53,30 @@ def box_head(width: int, head: int, n_outputs: int, normed: bool, statistics: bo
     return shapes | linear(f"{at}5", width * 49, head)
 
 
-def _mask_head(width: int, n_outputs: int, normed: bool, statistics: bool) -> Shapes:
+def _mask_head(width: int, n_outputs: int, normed: bool, statistics: bool, layers: list[int], reduced: int) -> Shapes:
     at, predictor = "roi_heads.mask_head.", "roi_heads.mask_predictor."
-    shapes = conv(f"{predictor}conv5_mask", 256, 256, 2, True)
-    shapes |= conv(f"{predictor}mask_fcn_logits", 256, n_outputs, 1, True)
-    for i in range(4):
-        n_in = 256 if i else width
-        layer = conv_norm(f"{at}{i}", n_in, 256, 3, statistics=statistics)
-        shapes |= layer if normed else conv(f"{at}mask_fcn{i + 1}", n_in, 256, 3, True)
+    shapes: Shapes = {f"{predictor}conv5_mask.weight": (layers[-1], reduced, 2, 2)}
+    shapes |= {f"{predictor}conv5_mask.bias": (reduced,)} | conv(
+        f"{predictor}mask_fcn_logits", reduced, n_outputs, 1, True
+    )
+    for i, (n_in, n_out) in enumerate(pairwise([width, *layers])):
+        layer = conv_norm(f"{at}{i}", n_in, n_out, 3, statistics=statistics)
+        shapes |= layer if normed else conv(f"{at}mask_fcn{i + 1}", n_in, n_out, 3, True)
     return shapes
 
 
-def _keypoint_head(width: int, n_keypoints: int) -> Shapes:
+def _keypoint_head(width: int, n_keypoints: int, layers: list[int]) -> Shapes:
     name = "roi_heads.keypoint_predictor.kps_score_lowres"
-    shapes: Shapes = {f"{name}.weight": (512, n_keypoints, 4, 4), f"{name}.bias": (n_keypoints,)}
-    for i in range(8):
-        shapes |= conv(f"roi_heads.keypoint_head.{2 * i}", 512 if i else width, 512, 3, True)
+    shapes: Shapes = {f"{name}.weight": (layers[-1], n_keypoints, 4, 4), f"{name}.bias": (n_keypoints,)}
+    for i, (n_in, n_out) in enumerate(pairwise([width, *layers])):
+        shapes |= conv(f"roi_heads.keypoint_head.{2 * i}", n_in, n_out, 3, True)
     return shapes
+
+
+def _widths(shapes: AnyShapes, name: Callable[[int], str], default: list[int]) -> list[int]:
+    """Return the channels out of layers that are numbered, as many as there are."""
+    found = list(takewhile(bool, (size_of(shapes, name(i)) for i in range(_MOST_LAYERS))))
+    return found or default
 
 
 def _read_pyramid(shapes: AnyShapes) -> Pyramid | None:
@@ -97,7 +113,7 @@ def describe_rcnn(shapes: AnyShapes) -> Described:
     head = size_of(shapes, "roi_heads.box_head.fc6.weight", "roi_heads.box_head.5.weight", default=1024)
     n_outputs = size_of(shapes, "roi_heads.box_predictor.cls_score.weight", default=91)
     n_anchors = size_of(shapes, "rpn.head.cls_logits.weight", default=3)
-    rpn_depth = 1 + sum(f"rpn.head.conv.{i}.0.weight" in shapes for i in range(1, 4))
+    rpn_depth = 2 if normed else 1
     expected = (
         _pyramid(*pyramid)
         | rpn(width, n_anchors, rpn_depth)
@@ -105,12 +121,18 @@ def describe_rcnn(shapes: AnyShapes) -> Described:
     )
     arguments, kind = labels(n_outputs), "fasterrcnn"
     if "mask" in heads:
-        kind = "maskrcnn"
-        expected |= _mask_head(width, n_outputs, normed, trunk.statistics)
+        kind, at = "maskrcnn", "roi_heads.mask_head."
+        layers = _widths(shapes, lambda i: f"{at}{i}.0.weight" if normed else f"{at}mask_fcn{i + 1}.weight", [256] * 4)
+        reduced = size_of(shapes, "roi_heads.mask_predictor.conv5_mask.weight", axis=1, default=256)
+        expected |= _mask_head(width, n_outputs, normed, trunk.statistics, layers, reduced)
+        arguments |= {"mask_layers": layers} if layers != [256] * 4 else {}
+        arguments |= {"mask_dim_reduced": reduced} if reduced != 256 else {}
     elif "keypoint" in heads:
         kind = "keypointrcnn"
         n_keypoints = size_of(shapes, "roi_heads.keypoint_predictor.kps_score_lowres.weight", axis=1, default=17)
-        expected |= _keypoint_head(width, n_keypoints)
+        layers = _widths(shapes, lambda i: f"roi_heads.keypoint_head.{2 * i}.weight", [512] * 8)
+        expected |= _keypoint_head(width, n_keypoints, layers)
+        arguments |= {"keypoint_layers": layers} if layers != [512] * 8 else {}
         arguments |= {"n_keypoint": n_keypoints} if n_keypoints != 17 else {}
     arguments |= _unlike_defaults(trunk, stages, width, head)
     return _name(kind, normed, arguments), arguments, expected
@@ -124,7 +146,7 @@ def _unlike_defaults(trunk: Trunk, stages: list[int], width: int, head: int = 10
 
 
 def _name(kind: str, normed: bool, arguments: Json) -> str:
-    usual = not set(arguments) & {*DEFAULTS, "p6_from_trunk", "norm"}
+    usual = not set(arguments) & {*DEFAULTS, *_ONLY_ANY}
     return f"{kind}_{'resnet50' if usual else 'resnet'}_fpn{'_v2' if normed else ''}"
 
 

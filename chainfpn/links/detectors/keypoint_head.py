@@ -24,26 +24,25 @@ from chainfpn.links.detectors.raw_detections import RawDetections, split_by_imag
 from chainfpn.links.indexed_sequential import IndexedSequential
 
 
-def keypoint_head(in_channels: int, channels: int = 512, n_layers: int = 8) -> IndexedSequential:
+def keypoint_head(in_channels: int, layers: Sequence[int] = (512,) * 8) -> IndexedSequential:
     """Make the convolutions of the branch: 3x3, each followed by ReLU.
 
     Args:
         in_channels (int): Channels of the pyramid.
-        channels (int): Channels of the convolutions.
-        n_layers (int): How many there are.
+        layers (sequence of int): Channels of each convolution.
 
     Returns:
-        IndexedSequential: (R', in_channels, 14, 14) to (R', channels, 14, 14).
+        IndexedSequential: (R', in_channels, 14, 14) to (R', layers[-1], 14, 14).
 
     Source:
         He et al. 2017, section 5; torchvision 0.14 ``KeypointRCNNHeads``.
     """
-    layers = []
-    for _ in range(n_layers):
+    links = []
+    for channels in layers:
         kaiming = initializers.HeNormal(fan_option="fan_out")
-        layers += [Convolution2D(in_channels, channels, 3, pad=1, initialW=kaiming), F.relu]
+        links += [Convolution2D(in_channels, channels, 3, pad=1, initialW=kaiming), F.relu]
         in_channels = channels
-    return IndexedSequential(*layers)
+    return IndexedSequential(*links)
 
 
 class KeypointRCNNPredictor(chainer.Chain):

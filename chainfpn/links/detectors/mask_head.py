@@ -24,14 +24,14 @@ from chainfpn.links.indexed_sequential import IndexedSequential
 
 
 class MaskHead(chainer.Chain):
-    """Four 3x3 convolutions over a pooled box.
+    """3x3 convolutions over a pooled box.
 
-    Without normalization the children are ``mask_fcn1`` ... ``mask_fcn4``, with it ``0`` ... ``3``: torchvision's two
+    Without normalization the children are ``mask_fcn1``, ``mask_fcn2`` ..., with it ``0``, ``1`` ...: torchvision's two
     spellings.
 
     Args:
         in_channels (int): Channels of the pyramid.
-        channels (int): Channels of the convolutions.
+        layers (sequence of int): Channels of each convolution.
         norm (callable or None): Makes a normalization link for a number of channels; the convolutions then have no
             bias.
 
@@ -39,11 +39,11 @@ class MaskHead(chainer.Chain):
         He et al. 2017, figure 4 right; torchvision 0.14 ``MaskRCNNHeads``.
     """
 
-    def __init__(self, in_channels: int, channels: int = 256, *, norm: Norm | None = None) -> None:
+    def __init__(self, in_channels: int, layers: Sequence[int] = (256,) * 4, *, norm: Norm | None = None) -> None:
         super().__init__()
-        self.names = [str(i) if norm else f"mask_fcn{i + 1}" for i in range(4)]
+        self.names = [str(i) if norm else f"mask_fcn{i + 1}" for i in range(len(layers))]
         with self.init_scope():
-            for name in self.names:
+            for name, channels in zip(self.names, layers, strict=True):
                 convolution = Convolution2D(
                     in_channels, channels, 3, pad=1, nobias=norm is not None, initialW=_kaiming()
                 )
