@@ -1,7 +1,8 @@
 """Train a slim detector for five steps, alone or with others, and write its parameters: ``five_steps.py FILE BATCH``.
 
 Every process takes its part of each batch of four images; nothing is random. With a third argument, ``batch``, the
-trunk has batch normalization, over all processes, and everything is float64.
+trunk has batch normalization, over all processes, and everything is float64. A fourth, ``pure_nccl``, has each process
+train on a GPU.
 """
 
 import sys
@@ -20,9 +21,9 @@ from chainfpn.training import GradientClipping, TrainChain, multi_node_optimizer
 SLIM = {"stages": (1, 2), "fpn_channels": 8, "head_channels": 8, "min_size": 64, "max_size": 64}
 
 
-def main(path, batch, norm="frozen"):
+def main(path, batch, norm="frozen", communicator="naive"):
     """Train."""
-    comm = chainermn.create_communicator("naive")
+    comm = chainermn.create_communicator(communicator)
     np.random.seed(comm.rank)  # what the first process has drawn must become everyone's
     data = datasets.ShapesDataset(20, 64)
     if norm == "batch":
@@ -32,6 +33,10 @@ def main(path, batch, norm="frozen"):
     model.roi_heads.batch_size_per_image, model.rpn.batch_size_per_image = 16, 32
     model.roi_heads.permutation = model.rpn.permutation = np.arange
     chain = TrainChain(model)
+    if communicator == "pure_nccl":
+        device = chainer.get_device(f"@cupy:{comm.intra_rank}")
+        device.use()
+        chain.to_device(device)
     optimizer = multi_node_optimizer(chainer.optimizers.MomentumSGD(0.01), chain, comm)
     optimizer.add_hook(GradientClipping(10))
     optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(1e-4))
