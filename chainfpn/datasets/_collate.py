@@ -4,7 +4,7 @@ import chainer
 
 
 @chainer.dataset.converter()
-def collate(batch: list[tuple], device: chainer.backend.Device | None) -> tuple[list, ...]:
+def collate(batch: list[tuple], device: chainer.backend.Device | None = None) -> tuple[list, ...]:
     """Turn a batch of examples into one list per key.
 
     Everything stays where it is, on the CPU: images are of different sizes, and the detector's preprocess brings

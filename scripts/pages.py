@@ -1,0 +1,132 @@
+"""Run the commands and snippets of a page of the documentation, as someone would who types them in a bare clone.
+
+Blocks of a page run in order, in the folder of a clone:
+
+* ``console``: lines that start with ``$`` are commands; what follows must be what they print, if there is any
+  (``...`` stands for anything);
+* ``python``: one program per page, or an interactive session if it starts with ``>>>``.
+
+Other languages are for reading. A block behind ``<!-- not run: REASON -->`` is left out, and listed with its reason.
+"""
+
+import doctest
+import os
+import pathlib
+import re
+import subprocess
+import sys
+from typing import Any, NamedTuple
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+BLOCK = re.compile(
+    r"^(?:<!-- not run: (?P<reason>.+?) -->\n+)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+
+
+class Block(NamedTuple):
+    """One fenced block of a page.
+
+    Attributes:
+        language (str): What follows the fence.
+        code (str): The lines.
+        line (int): Where they begin.
+        reason (str or None): Why they are not run.
+    """
+
+    language: str
+    code: str
+    line: int
+    reason: str | None
+
+
+class Mismatch(Exception):
+    """A command that fails, or prints something else than the page says."""
+
+
+def blocks(page: pathlib.Path) -> list[Block]:
+    """Find the fenced blocks of a page."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(match["language"], match["code"], text.count("\n", 0, match.start("code")), match["reason"])
+        for match in BLOCK.finditer(text)
+    ]
+
+
+def commands(code: str) -> list[list[str]]:
+    """Split a console block into pairs: a command, and what it is said to print."""
+    result: list[list[str]] = []
+    for line in code.splitlines():
+        if line.startswith("$ "):
+            result.append([line[2:], ""])
+        elif result and result[-1][0].endswith("\\"):
+            result[-1][0] += "\n" + line
+        elif result:
+            result[-1][1] += line + "\n"
+    return result
+
+
+def copy_clone(folder: pathlib.Path) -> None:
+    """Make a folder look like a bare clone, by links to what git keeps; new files go into the folder itself."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in {line.partition("/")[0] for line in listed.splitlines()}:
+        (folder / name).symlink_to(ROOT / name)
+
+
+def run_page(page: pathlib.Path) -> list[str]:
+    """Run a page in the current folder, which looks like a clone.
+
+    Args:
+        page (pathlib.Path): The page.
+
+    Returns:
+        list of str: What was left out, and why.
+
+    Raises:
+        Mismatch: if a command fails or prints something else.
+    """
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    left_out = []
+    for block in blocks(page):
+        where = f"{page.name}:{block.line}"
+        if block.reason is not None:
+            left_out.append(f"{where}: {block.reason}")
+        elif block.language == "console":
+            run_console(block.code)
+        elif block.language == "python":
+            run_python(block.code, namespace, where)
+    return left_out
+
+
+def run_console(code: str) -> None:
+    """Run the commands of a block as a shell would, with those of this environment first."""
+    scripts = os.path.dirname(sys.executable)
+    environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
+    for command, expected in commands(code):
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise Mismatch(f"{command}\n{done.stdout}")
+        if expected and not doctest.OutputChecker().check_output(expected, done.stdout, doctest.ELLIPSIS):
+            raise Mismatch(f"{command}\nprints\n{done.stdout}\nnot\n{expected}")
+
+
+def run_python(code: str, namespace: dict[str, Any], name: str) -> None:
+    """Run a block in the namespace of its page."""
+    if not code.startswith(">>>"):
+        exec(compile(code, name, "exec"), namespace)
+        return
+    examples = doctest.DocTestParser().get_doctest(code, namespace, name, name, 0)
+    said: list[str] = []
+    failed, _ = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(examples, out=said.append, clear_globs=False)
+    namespace.update(examples.globs)
+    if failed:
+        raise Mismatch("".join(said))
+
+
+if __name__ == "__main__":
+    for path in sys.argv[1:]:
+        print(
+            path, *(f"  not run: {reason}" for reason in run_page(pathlib.Path(path).resolve())), sep="\n", flush=True
+        )
