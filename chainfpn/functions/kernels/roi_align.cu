@@ -81,30 +81,61 @@ __launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void align_backward(const T*
         visit_task<T, I>(
             task, rois, outh, outw, offset, at_least_one, sampling_ratio,
             [&](int b, I pixel, R weight) {
-                EACH_CHANNEL(k)
-                if (lane + k * LANES < task.n_channels)
+                EACH_CHANNEL(k) if (lane + k * LANES < task.n_channels)
                     atomicAdd(to + pixel * channels + k * LANES, weight * stage[(lane + k * LANES) * (BINS + 1) + b]);
             },
             [](int) {});
     }
 }
 
-// The transpose without atomics: a block gathers what a tile of pixels of a level gets, RoI after RoI; a warp takes a row,
-// its threads the channels. Image b has the RoIs order[ends[b]] ... order[ends[b + 1] - 1]; gy is (R', bins, C).
+// Sides of a tile of pixels, and bins whose weights are held at once.
 #define SIDE 8
 #define NEAR_BINS 16
 
+// Add what a RoI gives to the pixels of this warp's row of a tile: bins begin to end of each axis, NEAR_BINS at a time.
+template <typename T, typename I>
+__device__ inline void add_roi(const T* gy, const Axis<Real<T>>* axes, const int* begin, const int* end, const int* tile,
+                               const int* extents, int outw, I channels, int n_channels,
+                               Real<T> (&sum)[SIDE][TOGETHER / LANES]) {
+    typedef Real<T> R;
+    __shared__ R weights[2][NEAR_BINS][SIDE];
+    const int thread = (int)threadIdx.x, lane = thread % LANES, warp = thread / LANES;
+    const int axis = thread / (NEAR_BINS * SIDE), b = thread / SIDE % NEAR_BINS, line = thread % SIDE;
+    for (int i = begin[0]; i < end[0]; i += NEAR_BINS)
+        for (int j = begin[1]; j < end[1]; j += NEAR_BINS) {
+            __syncthreads();
+            weights[axis][b][line] = 0;
+            if (axis == 0 && i + b < end[0])
+                weights[0][b][line] = line_weight(axes[0], i + b, tile[0] + line, extents[0]);
+            if (axis == 1 && j + b < end[1])
+                weights[1][b][line] = line_weight(axes[1], j + b, tile[1] + line, extents[1]);
+            __syncthreads();
+            for (int v = 0; v < NEAR_BINS && i + v < end[0]; ++v) {
+                const R over_rows = weights[0][v][warp];
+                if (over_rows == 0) continue;
+                for (int w = 0; w < NEAR_BINS && j + w < end[1]; ++w)
+                    EACH_CHANNEL(k) {
+                        const int c = lane + k * LANES;
+                        const R g = c < n_channels ? read(gy[((I)(i + v) * outw + j + w) * channels + c]) : (R)0;
+                        for (int q = 0; q < SIDE; ++q)
+                            if (weights[1][w][q] != 0) sum[q][k] += over_rows * weights[1][w][q] * g;
+                    }
+            }
+        }
+}
+
+// The transpose without atomics: a block gathers what a tile of pixels of a level gets, RoI after RoI; a warp takes a row,
+// its threads the channels. Image b has the RoIs order[ends[b]] ... order[ends[b + 1] - 1]; gy is (R', bins, C).
 template <typename T, typename I>
 __global__ void align_gather(const T* gy, const double* levels, int n_levels, const Real<T>* rois, const int* order,
                              const int* ends, int level, I n_tasks, I channels, int outh, int outw, Real<T> offset,
                              int at_least_one, int sampling_ratio, Real<T> canonical_scale, Real<T> canonical_level,
                              Real<T>* packed) {
     typedef Real<T> R;
-    __shared__ R weights[2][NEAR_BINS][SIDE];
     const Level map = read_level(levels, level);
     const int outsize[2] = {outh, outw}, extents[2] = {map.height, map.width};
     const int across = (map.width + SIDE - 1) / SIDE, down = (map.height + SIDE - 1) / SIDE;
-    const int thread = (int)threadIdx.x, lane = thread % LANES, warp = thread / LANES;
+    const int lane = (int)threadIdx.x % LANES, warp = (int)threadIdx.x / LANES;
     const I n_blocks = (channels + TOGETHER - 1) / TOGETHER;
     for (I task = blockIdx.x; task < n_tasks; task += gridDim.x) {
         const int tile[2] = {(int)(task / across % down) * SIDE, (int)(task % across) * SIDE};
@@ -117,6 +148,7 @@ __global__ void align_gather(const T* gy, const double* levels, int n_levels, co
                 bin_range(axes[k], tile[k], tile[k] + SIDE - 1, extents[k], outsize[k], begin + k, end + k);
             return axes[0].count > 0 && axes[1].count > 0 && begin[0] < end[0] && begin[1] < end[1];
         };
+        const int n_channels = channels - block < TOGETHER ? (int)(channels - block) : TOGETHER;
         R sum[SIDE][TOGETHER / LANES];
         for (int q = 0; q < SIDE; ++q) EACH_CHANNEL(k) sum[q][k] = 0;
         const auto is_here = [&](I r) {
@@ -124,36 +156,14 @@ __global__ void align_gather(const T* gy, const double* levels, int n_levels, co
         };
         each_hit(order, ends[image], ends[image + 1], is_here, [&](I r) {
             reach(r);
-            for (int i = begin[0]; i < end[0]; i += NEAR_BINS)
-                for (int j = begin[1]; j < end[1]; j += NEAR_BINS) {
-                    const int axis = thread / (NEAR_BINS * SIDE), b = thread / SIDE % NEAR_BINS, line = thread % SIDE;
-                    const int bin = (axis == 0 ? i : j) + b;
-                    __syncthreads();
-                    weights[axis][b][line] = 0;
-                    if (axis == 0 && bin < end[0])
-                        weights[0][b][line] = line_weight(axes[0], bin, tile[0] + line, extents[0]);
-                    if (axis == 1 && bin < end[1])
-                        weights[1][b][line] = line_weight(axes[1], bin, tile[1] + line, extents[1]);
-                    __syncthreads();
-                    for (int v = 0; v < NEAR_BINS && i + v < end[0]; ++v) {
-                        const R over_rows = weights[0][v][warp];
-                        if (over_rows == 0) continue;
-                        for (int w = 0; w < NEAR_BINS && j + w < end[1]; ++w) {
-                            const T* from = gy + ((r * outh + i + v) * outw + j + w) * channels + block;
-                            EACH_CHANNEL(k) {
-                                const R g = lane + k * LANES < channels - block ? read(from[lane + k * LANES]) : (R)0;
-                                for (int q = 0; q < SIDE; ++q)
-                                    if (weights[1][w][q] != 0) sum[q][k] += over_rows * weights[1][w][q] * g;
-                            }
-                        }
-                    }
-                }
+            const T* from = gy + r * outh * outw * channels + block;
+            add_roi(from, axes, begin, end, tile, extents, outw, channels, n_channels, sum);
         });
         const I row = tile[0] + warp;
-        for (int q = 0; q < SIDE; ++q)
-            EACH_CHANNEL(k)
-        if (row < map.height && tile[1] + q < map.width && lane + k * LANES < channels - block)
-            packed[((I)map.first + (image * map.height + row) * map.width + tile[1] + q) * channels + block + lane +
-                   k * LANES] = sum[q][k];
+        R* to = packed + ((I)map.first + (image * map.height + row) * map.width + tile[1]) * channels + block + lane;
+        for (int q = 0; q < SIDE; ++q) {
+            const bool is_pixel = row < map.height && tile[1] + q < map.width;
+            EACH_CHANNEL(k) if (is_pixel && lane + k * LANES < n_channels) to[q * channels + k * LANES] = sum[q][k];
+        }
     }
 }
