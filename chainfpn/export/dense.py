@@ -17,7 +17,7 @@ from chainfpn.links.detectors.ssd import SSD
 
 #: Sides of the two traced batches: odd where the other is even, so that rounding down differs from rounding up, and far
 #: enough apart for no level to have the same number of places, or the same side, in both.
-SIZES = (167, 226), (278, 311)
+SIZES = (103, 110), (150, 135)
 #: Images of the two batches.
 BATCHES = 2, 1
 
@@ -71,7 +71,7 @@ def _sizes(model):
 def _channels(model):
     """Return the channels of the maps that proposals are pooled from."""
     with chainer.using_config("train", False), chainer.no_backprop_mode():
-        return model.backbone(model.xp.zeros((1, 3, 64, 64), "f"))[0].shape[1]
+        return model.backbone(model.xp.zeros((1, 3, 32, 32), "f"))[0].shape[1]
 
 
 def _detector_function(model):
