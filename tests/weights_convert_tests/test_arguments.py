@@ -3,7 +3,6 @@
 import json
 import re
 
-import chainer
 import numpy as np
 import pytest
 
@@ -227,39 +226,3 @@ def test_a_basic_block_has_no_stride_in_a_1x1_and_the_input_is_the_users_word(tm
     assert not any("BGR" in note for note in report.notes)
     model, _ = convert(tmp_path / "d2.npz", tmp_path, input="caffe")
     np.testing.assert_allclose(model.conv1.W.array, stem[:, ::-1] * scale, rtol=1e-6)
-
-
-WRITE_ONE_CLASS = """
-from torchvision.models.detection import RetinaNet
-from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
-from torchvision.ops.feature_pyramid_network import LastLevelP6P7
-torch.manual_seed(0)
-for n in (1, 2):
-    blocks = LastLevelP6P7(256, 256)
-    body = resnet_fpn_backbone(backbone_name="resnet18", weights=None, returned_layers=[2, 3, 4], extra_blocks=blocks)
-    net = RetinaNet(body, num_classes=n, min_size=96, max_size=160).double().eval()
-    torch.nn.init.normal_(net.head.classification_head.cls_logits.weight, std=0.05)
-    torch.nn.init.zeros_(net.head.classification_head.cls_logits.bias)
-    torch.save(net.state_dict(), folder / f"{n}.pth")
-    with torch.no_grad():
-        found = net([torch.from_numpy(img / 255) for img in np.load(folder / "imgs.npy")])
-    for i, detections in enumerate(found):
-        outputs.update({f"{n}.{i}.{key}": value for key, value in detections.items()})
-"""
-
-
-def test_labels_from_0_are_those_of_torchvision(torchvision_live, tmp_path):
-    imgs = np.random.default_rng(0).integers(0, 256, (2, 3, 96, 128)).astype("f8")
-    np.save(tmp_path / "imgs.npy", imgs)
-    expected = torchvision_live.run(WRITE_ONE_CLASS, folder=tmp_path)
-    for n, meta in ((1, {}), (2, {"labels_from": 0})):
-        meta |= {"min_size": 96, "max_size": 160}
-        weights_convert.convert(tmp_path / f"{n}.pth", tmp_path / f"{n}.npz", meta=meta)
-        with chainer.using_config("dtype", np.dtype("float64")):
-            found = models.load(tmp_path / f"{n}.npz").predict(list(imgs))
-        for i, (bbox, label, score) in enumerate(zip(*found, strict=True)):
-            theirs = {key: expected[f"{n}.{i}.{key}"] for key in ("boxes", "labels", "scores")}
-            assert len(bbox) == len(theirs["boxes"]) > 50
-            np.testing.assert_array_equal(label, theirs["labels"])
-            np.testing.assert_allclose(score, theirs["scores"], rtol=1e-5)
-            np.testing.assert_allclose(bbox[:, [1, 0, 3, 2]], theirs["boxes"], atol=1e-3)
