@@ -11,7 +11,7 @@ import numpy as np
 from chainfpn.boxes.anchors import AnchorGenerator
 from chainfpn.boxes.chainercv_anchors import ChainerCVAnchorGenerator
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
-from chainfpn.links.detectors.mask_head import paste_masks
+from chainfpn.links.detectors.paste_masks import paste_masks
 from chainfpn.links.detectors.preprocess import Preprocess
 
 

@@ -12,7 +12,7 @@ from chainfpn.export.end_to_end.boxes import rows_of
 from chainfpn.export.end_to_end.two_stage import pool
 from chainfpn.export.graph import Graph, Tensor
 from chainfpn.export.trace import ExportError
-from chainfpn.links.detectors.mask_head import paste_masks
+from chainfpn.links.detectors.paste_masks import paste_masks
 from chainfpn.links.detectors.roi_heads import BRANCH_OUTSIZE
 
 
@@ -64,7 +64,7 @@ def _for_each(n: Tensor, function: Callable[[Graph, Tensor], list[tuple[Tensor, 
 
 
 def paste(detector: Any, mask: Tensor, bbox: Tensor, image_size: Tensor) -> Tensor:
-    """Paste masks into the image; see :func:`chainfpn.links.detectors.mask_head.paste_masks`.
+    """Paste masks into the image; see :func:`chainfpn.links.detectors.paste_masks.paste_masks`.
 
     Args:
         detector (MaskRCNN): How masks are pasted.

@@ -6,6 +6,7 @@ from typing import Any
 
 import chainer
 import numpy as np
+from chainer import backend
 
 from chainfpn._options import CheckedOptions
 from chainfpn._typing import Array, Arrays, Labels, PathLike, Size, Sizes, Variable
@@ -224,7 +225,7 @@ class Detector(CheckedOptions, chainer.Chain):
         label = self._labels(raw.class_id)
         named = label >= 0
         bbox, score = (array[named].astype(np.float32, copy=False) for array in (raw.bbox, raw.score))
-        extras = (None if array is None else array[named] for array in raw[3:])
+        extras = (array if array is None or named.all() else _take(array, named) for array in raw[3:])
         return Detections(bbox * scale(to=img_size, of=size), label[named], score, *extras)
 
     def _labels(self, class_id):
@@ -232,6 +233,11 @@ class Detector(CheckedOptions, chainer.Chain):
         table = np.full(max(self.class_ids, default=0) + 1, -1, dtype=np.int32)
         table[list(self.class_ids)] = np.arange(self.n_fg_class)
         return np.where(class_id < len(table), table[np.minimum(class_id, len(table) - 1)], np.int32(-1))
+
+
+def _take(array, named):
+    """Take the rows of an array on any device that a NumPy mask names."""
+    return array[backend.get_array_module(array).asarray(np.flatnonzero(named))]
 
 
 def scale(*, to: Size, of: Size) -> Array:

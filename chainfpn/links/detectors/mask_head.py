@@ -1,4 +1,4 @@
-"""The mask branch: a small probability map per box and class, its targets and loss, and how it is pasted.
+"""The mask branch: a small probability map per box and class, its targets and loss.
 
 Shapes: R boxes of an image, R' boxes of a batch, K classes with the background, P positive proposals, S cells a side.
 """
@@ -13,7 +13,6 @@ import numpy as np
 from chainer import backend, initializers
 
 from chainfpn._typing import Array, Arrays, Norm, Size, Sizes, Variable
-from chainfpn.functions import resize_bilinear
 from chainfpn.functions._gather import gather_class
 from chainfpn.functions._losses import binary_cross_entropy
 from chainfpn.functions._resize import resize_nearest
@@ -165,40 +164,6 @@ def maskrcnn_inference(logits: Array, detections: Sequence[RawDetections]) -> li
         found._replace(mask=F.sigmoid(logit[xp.arange(len(logit)), found.class_id]).array)
         for found, logit in zip(detections, split_by_image(logits, detections), strict=True)
     ]
-
-
-def paste_masks(mask: Array, bbox: Array, size: Size, *, rounded: bool = False) -> Array:
-    """Paste the mask of each box into the image.
-
-    A border of zeros is put around the grid, the box grown by as much and rounded towards zero to whole pixels, and the
-    grid resized bilinearly to it, the last pixel included.
-
-    Args:
-        mask (array): float, (R, S, S), probabilities.
-        bbox (array): float, (R, 4), yxyx in pixels of the image.
-        size ((int, int)): Height and width of the image.
-        rounded (bool): Round the box to the nearest pixels instead, and leave the last one out.
-
-    Returns:
-        array: bool, (R, H, W), where the probability is above 0.5.
-
-    Source:
-        torchvision 0.14 ``paste_masks_in_image``; rounded, ChainerCV 0.13 ``segm_to_mask``.
-    """
-    pasted = np.zeros((len(mask), *size), dtype=bool)
-    mask = np.pad(mask, ((0, 0), (1, 1), (1, 1)))  # (R, S + 2, S + 2)
-    growth = bbox.dtype.type(mask.shape[1] / (mask.shape[1] - 2))
-    half = (bbox[:, 2:] - bbox[:, :2]) * bbox.dtype.type(0.5) * growth
-    centre = (bbox[:, 2:] + bbox[:, :2]) * bbox.dtype.type(0.5)
-    corners = np.concatenate((centre - half, centre + half), axis=1)  # (R, 4)
-    corners = (np.round(corners) if rounded else corners).astype(np.int64)
-    corners[:, 2:] += not rounded  # one behind the last pixel
-    for over, grid, (top, left, bottom, right) in zip(pasted, mask, corners, strict=True):
-        height, width = max(bottom - top, 1), max(right - left, 1)
-        resized = resize_bilinear(grid[None, None], (int(height), int(width))).array[0, 0]  # (height, width)
-        y0, x0, y1, x1 = max(top, 0), max(left, 0), min(bottom, size[0]), min(right, size[1])
-        over[y0:y1, x0:x1] = resized[y0 - top : y1 - top, x0 - left : x1 - left] > 0.5
-    return pasted
 
 
 def _kaiming():

@@ -8,7 +8,7 @@ from chainer.backends import cuda
 from chainfpn._typing import Arrays, Sizes
 from chainfpn.links.detectors.detector import check_shape
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN
-from chainfpn.links.detectors.mask_head import paste_masks
+from chainfpn.links.detectors.paste_masks import paste_masks
 
 
 class MaskRCNN(FasterRCNN):

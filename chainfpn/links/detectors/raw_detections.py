@@ -52,11 +52,13 @@ def download(detections: Sequence[RawDetections]) -> list[RawDetections]:
         detections (sequence of RawDetections): Per image.
 
     Returns:
-        list of RawDetections: The same as NumPy arrays.
+        list of RawDetections: The same as NumPy arrays, but for masks, which are pasted where they are.
     """
     xp = backend.get_array_module(*(found.bbox for found in detections))
     if xp is np:
         return list(detections)
+    masks = [found.mask for found in detections]
+    detections = [found._replace(mask=None) for found in detections]
     dtype = np.result_type(np.float32, detections[0].bbox.dtype, detections[0].score.dtype)
     widths = [math.prod(array.shape[1:]) for array in detections[0] if array is not None]
     ends = list(itertools.accumulate(widths))
@@ -66,7 +68,8 @@ def download(detections: Sequence[RawDetections]) -> list[RawDetections]:
         for column, array in zip(xp.split(rows, ends[:-1], axis=1), arrays, strict=True):
             column[...] = array.reshape(column.shape)
     images = split_by_image(packed.get(), detections)
-    return [_unpack(rows, ends, found) for rows, found in zip(images, detections, strict=True)]
+    unpacked = (_unpack(rows, ends, found) for rows, found in zip(images, detections, strict=True))
+    return [found._replace(mask=mask) for found, mask in zip(unpacked, masks, strict=True)]
 
 
 def _unpack(rows, ends, found):
