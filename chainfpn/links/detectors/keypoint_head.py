@@ -13,13 +13,13 @@ import chainer.functions as F
 import chainer.links as L
 import numpy as np
 from chainer import backend, initializers
-from chainer.backends import cuda
 
 from chainfpn._typing import Array, Arrays, Variable
 from chainfpn.functions import resize_bilinear
 from chainfpn.functions._gather import gather_class
 from chainfpn.functions._losses import cross_entropy
 from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.detectors.keypoint_peaks import find_peaks
 from chainfpn.links.detectors.raw_detections import RawDetections, split_by_image
 from chainfpn.links.indexed_sequential import IndexedSequential
 
@@ -143,21 +143,22 @@ def keypointrcnn_inference(logits: Array, detections: Sequence[RawDetections]) -
     Source:
         torchvision 0.14 ``keypointrcnn_inference``.
     """
-    xp, completed = backend.get_array_module(logits), []
-    for found, heat in zip(detections, split_by_image(logits, detections), strict=True):
-        precise = np.promote_types(heat.dtype, np.float32)  # a peak needs more digits than float16 has
-        heat, bbox = (cuda.to_cpu(array).astype(precise, copy=False) for array in (heat, found.bbox))
-        point, score = heatmaps_to_keypoints(heat, bbox)  # (R, K, 2), (R, K)
-        completed.append(found._replace(point=xp.asarray(point), point_score=xp.asarray(score)))
-    return completed
+    xp = backend.get_array_module(logits)
+    point, score = heatmaps_to_keypoints(logits, xp.concatenate([found.bbox for found in detections]))
+    return [
+        found._replace(point=points, point_score=scores)
+        for found, points, scores in zip(
+            detections, split_by_image(point, detections), split_by_image(score, detections), strict=True
+        )
+    ]
 
 
 def heatmaps_to_keypoints(heat: Array, bbox: Array) -> tuple[Array, Array]:
     """Find the peak of each heat map, enlarged bicubically to the pixels of its box.
 
     Args:
-        heat (array): float, (R, K, S, S), numpy.
-        bbox (array): float, (R, 4), yxyx, numpy.
+        heat (array): float, (R, K, S, S). float16 is computed in float32: a peak needs more digits.
+        bbox (array): float, (R, 4), yxyx.
 
     Returns:
         tuple of array: The points, (R, K, 2), yx, at centres of pixels, and their logits, (R, K).
@@ -165,6 +166,11 @@ def heatmaps_to_keypoints(heat: Array, bbox: Array) -> tuple[Array, Array]:
     Source:
         torchvision 0.14 ``heatmaps_to_keypoints``.
     """
+    precise = np.promote_types(heat.dtype, np.float32)
+    bbox = bbox.astype(precise, copy=False)
+    if not isinstance(heat, np.ndarray):
+        return find_peaks(heat, bbox)
+    heat = heat.astype(precise, copy=False)
     n_keypoint, side = heat.shape[1:3]
     point, score = np.zeros((*heat.shape[:2], 2), heat.dtype), np.zeros(heat.shape[:2], heat.dtype)
     keypoints = np.arange(n_keypoint)

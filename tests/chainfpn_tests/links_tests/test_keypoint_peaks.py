@@ -1,0 +1,38 @@
+"""The peaks of heat maps: a GPU finds the CPU's."""
+
+import numpy as np
+import pytest
+
+from chainfpn.links.detectors.keypoint_head import heatmaps_to_keypoints
+
+#: Less and more pixels than there are cells, a border cell's peak, a box of no whole pixel.
+BBOX = np.array([(3, 5, 60.5, 33), (0, 0, 9.5, 200.1), (7, 7, 7.2, 7.4), (1, 2, 151, 77)], np.float32)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float16, 1e-4), (np.float32, 1e-4), (np.float64, 1e-10)])
+def test_a_gpu_finds_the_cpus_peaks(dtype, tolerance):
+    cupy = pytest.importorskip("cupy")
+    heat = np.random.default_rng(0).uniform(-1, 1, (4, 3, 14, 14)).astype(dtype)
+    heat[0, 0, 0, 0] = heat[1, 1, 13, 5] = 9
+    expected = heatmaps_to_keypoints(heat, BBOX)
+    found = heatmaps_to_keypoints(cupy.asarray(heat), cupy.asarray(BBOX))
+    for array, wanted in zip(found, expected, strict=True):
+        assert array.dtype == wanted.dtype == np.promote_types(dtype, np.float32)
+        np.testing.assert_allclose(cupy.asnumpy(array), wanted, rtol=0, atol=tolerance)
+
+
+@pytest.mark.gpu
+def test_of_equal_peaks_a_gpu_takes_the_first():
+    cupy = pytest.importorskip("cupy")
+    heat = np.zeros((1, 1, 14, 14), np.float32)
+    box = np.array([[0, 0, 300, 100]], np.float32)
+    point, score = heatmaps_to_keypoints(cupy.asarray(heat), cupy.asarray(box))
+    assert (cupy.asnumpy(point).tolist(), cupy.asnumpy(score).tolist()) == ([[[0.5, 0.5]]], [[0]])
+
+
+@pytest.mark.gpu
+def test_no_box_has_no_peak():
+    cupy = pytest.importorskip("cupy")
+    point, score = heatmaps_to_keypoints(cupy.zeros((0, 3, 14, 14), np.float32), cupy.zeros((0, 4), np.float32))
+    assert (point.shape, score.shape) == ((0, 3, 2), (0, 3))
