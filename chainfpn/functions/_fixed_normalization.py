@@ -85,15 +85,15 @@ class FixedNormalization(chainer.FunctionNode):
             "raw T y, raw U scale",
             """
             const unsigned int plane = (unsigned int)i / lanes, first = (unsigned int)i % lanes, c = plane % n_channels;
-            const real factor = (real)gamma[c] / sqrt((real)var[c] + (real)eps);
-            const real centre = centered ? (real)mean[c] : (real)0;
-            const real shift = centered ? (real)beta[c] : (real)beta[c] - (real)mean[c] * factor;
+            const Real factor = (Real)gamma[c] / sqrt((Real)var[c] + (Real)eps);
+            const Real centre = centered ? (Real)mean[c] : (Real)0;
+            const Real shift = centered ? (Real)beta[c] : (Real)beta[c] - (Real)mean[c] * factor;
             if (plane == c && first == 0) scale[c] = factor;
             for (unsigned int pixel = first; pixel < n_pixels; pixel += lanes) {
                 const ptrdiff_t at = (ptrdiff_t)plane * n_pixels + pixel;
-                real value = ((real)x[at] - centre) * factor + shift;
-                if (add) value += (real)residual[at];
-                y[at] = relu && value < 0 ? (real)0 : value;
+                Real value = ((Real)x[at] - centre) * factor + shift;
+                if (add) value += (Real)residual[at];
+                y[at] = relu && value < 0 ? (Real)0 : value;
             }
             """,
             "normalize",
@@ -121,7 +121,7 @@ class FixedNormalization(chainer.FunctionNode):
                 "T gy, T y, U scale, bool relu",
                 "T gx, T gresidual" if also else "T gx",
                 "const T through = relu && !(y > 0) ? (T)0 : gy;"
-                "gx = (real)through * (real)scale;" + also * "gresidual = through;",
+                "gx = (Real)through * (Real)scale;" + also * "gresidual = through;",
                 "normalize_backward",
                 preamble=_real(gy),
                 return_tuple=True,
@@ -143,7 +143,7 @@ def _compiled():
 
 
 def _real(x):
-    return f"typedef {REALS[compute_dtype(x.dtype)]} real;"
+    return f"typedef {REALS[compute_dtype(x.dtype)]} Real;"
 
 
 def fixed_normalization(

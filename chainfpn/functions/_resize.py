@@ -17,15 +17,15 @@ OPTIONS = ("--fmad=false",)
 
 #: ``_sources`` and ``_interpolate`` for a thread of a GPU.
 BILINEAR = """
-typedef %s real;
-struct Source { int low, high; real upper; };
-__device__ Source find_source(int out, int n_in, real scale, bool align_corners) {
-    real at = align_corners ? out * scale : (out + (real)0.5) * scale - (real)0.5;
+typedef %s Real;
+struct Source { int low, high; Real upper; };
+__device__ Source find_source(int out, int n_in, Real scale, bool align_corners) {
+    Real at = align_corners ? out * scale : (out + (Real)0.5) * scale - (Real)0.5;
     at = at > 0 ? at : 0;
     const int low = (int)at < n_in - 1 ? (int)at : n_in - 1;
     return {low, low + 1 < n_in ? low + 1 : n_in - 1, at - low};
 }
-__device__ real interpolate(real low, real high, real upper) { return low * (1 - upper) + high * upper; }
+__device__ Real interpolate(Real low, Real high, Real upper) { return low * (1 - upper) + high * upper; }
 """
 
 
@@ -176,7 +176,7 @@ def _interpolate_on_gpu(x: Array, size: Size, scales: list[np.floating], align_c
         const ptrdiff_t line = i / columns, first = line / rows * height * width;
         const Source row = find_source(line % rows, height, scale_y, align_corners);
         const Source column = find_source(i % columns, width, scale_x, align_corners);
-        real value[2];
+        Real value[2];
         for (int k = 0; k < 2; ++k) {
             const ptrdiff_t start = first + (ptrdiff_t)(k ? row.high : row.low) * width;
             value[k] = interpolate(x[start + column.low], x[start + column.high], column.upper);

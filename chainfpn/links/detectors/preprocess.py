@@ -134,18 +134,18 @@ class Preprocess(CheckedOptions):
             "float64 mean_0, float64 mean_1, float64 mean_2, float64 std_0, float64 std_1, float64 std_2, int32 stride",
             "raw T out",
             """
-            const real mean[] = {(real)mean_0, (real)mean_1, (real)mean_2};
-            const real deviation[] = {(real)std_0, (real)std_1, (real)std_2};
+            const Real mean[] = {(Real)mean_0, (Real)mean_1, (Real)mean_2};
+            const Real deviation[] = {(Real)std_0, (Real)std_1, (Real)std_2};
             const int y = i / stride, x = i % stride;
             const bool is_padding = y >= rows || x >= columns;
             const Source row = find_source(y, height, scale_y, false);
             const Source column = find_source(x, width, scale_x, false);
             for (int c = 0; c < 3; ++c) {
-                real value[2] = {0, 0};
+                Real value[2] = {0, 0};
                 for (int k = 0; k < 2 && !is_padding; ++k) {
                     const ptrdiff_t start = ((ptrdiff_t)c * height + (k ? row.high : row.low)) * width;
-                    const real low = (img[start + column.low] / (real)255 - mean[c]) / deviation[c];
-                    const real high = (img[start + column.high] / (real)255 - mean[c]) / deviation[c];
+                    const Real low = (img[start + column.low] / (Real)255 - mean[c]) / deviation[c];
+                    const Real high = (img[start + column.high] / (Real)255 - mean[c]) / deviation[c];
                     value[k] = interpolate(low, high, column.upper);
                 }
                 out[c * _ind.size() + i] = interpolate(value[0], value[1], row.upper);
