@@ -11,23 +11,23 @@ SHARES = 64
 
 #: The pixels of a box, and four taps of a cubic enlargement (Keys, a = -0.75) with the border repeated outwards.
 _PREAMBLE = """
-typedef %s real;
-struct Side { real size; int n; };
-__device__ Side get_side(real low, real high) {
-    const real size = high - low > 1 ? high - low : (real)1;
+typedef %s Real;
+struct Side { Real size; int n; };
+__device__ Side get_side(Real low, Real high) {
+    const Real size = high - low > 1 ? high - low : (Real)1;
     return {size, (int)ceil(size)};
 }
-struct Taps { int index[4]; real weight[4]; };
+struct Taps { int index[4]; Real weight[4]; };
 __device__ Taps get_taps(int out, int n_in, int n_out) {
     const double at = (out + 0.5) * ((double)n_in / n_out) - 0.5;
     const int first = (int)floor(at);
     Taps taps;
     for (int k = 0; k < 4; ++k) {
         const int index = first + k - 1;
-        const real d = (real)fabs(at - index);
+        const Real d = (Real)fabs(at - index);
         taps.index[k] = index < 0 ? 0 : index < n_in ? index : n_in - 1;
-        taps.weight[k] = d <= 1 ? ((real)1.25 * d - (real)2.25) * d * d + 1
-                                : (((real)-0.75 * d + (real)3.75) * d - 6) * d + 3;
+        taps.weight[k] = d <= 1 ? ((Real)1.25 * d - (Real)2.25) * d * d + 1
+                                : (((Real)-0.75 * d + (Real)3.75) * d - 6) * d + 3;
     }
     return taps;
 }
@@ -60,11 +60,11 @@ def find_peaks(heat: Array, bbox: Array) -> tuple[Array, Array]:
             const Taps rows = get_taps(y, side, height);
             for (int x = 0; x < width; ++x) {
                 const Taps columns = get_taps(x, side, width);
-                real sum = 0;
+                Real sum = 0;
                 for (int u = 0; u < 4; ++u) {
-                    real column = 0;
+                    Real column = 0;
                     for (int v = 0; v < 4; ++v)
-                        column += rows.weight[v] * (real)heat[(map * side + rows.index[v]) * side + columns.index[u]];
+                        column += rows.weight[v] * (Real)heat[(map * side + rows.index[v]) * side + columns.index[u]];
                     sum += columns.weight[u] * column;
                 }
                 if (place < 0 || sum > peak) {
@@ -93,8 +93,8 @@ def find_peaks(heat: Array, bbox: Array) -> tuple[Array, Array]:
         const Side rows = get_side(bbox[box], bbox[box + 2]), columns = get_side(bbox[box + 1], bbox[box + 3]);
         const int place = places[i * shares + best];
         score = peaks[i * shares + best];
-        point[2 * i] = (place / columns.n + (real)0.5) * (rows.size / rows.n) + bbox[box];
-        point[2 * i + 1] = (place % columns.n + (real)0.5) * (columns.size / columns.n) + bbox[box + 1];
+        point[2 * i] = (place / columns.n + (Real)0.5) * (rows.size / rows.n) + bbox[box];
+        point[2 * i + 1] = (place % columns.n + (Real)0.5) * (columns.size / columns.n) + bbox[box + 1];
         """,
         "peaks",
         preamble=preamble,

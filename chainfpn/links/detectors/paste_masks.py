@@ -68,19 +68,19 @@ def _paste_on_gpu(mask, sides, first, shape):
         }
         const ptrdiff_t at = 7 * box, pixel = i - (box ? boxes[at - 1] : 0);
         const int y = boxes[at + 2] + pixel / boxes[at + 5], x = boxes[at + 3] + pixel % boxes[at + 5], n = side + 2;
-        const Source row = find_source(y, n, (real)n / (real)boxes[at], false);
-        const Source column = find_source(x, n, (real)n / (real)boxes[at + 1], false);
-        real value[2];
+        const Source row = find_source(y, n, (Real)n / (Real)boxes[at], false);
+        const Source column = find_source(x, n, (Real)n / (Real)boxes[at + 1], false);
+        Real value[2];
         for (int k = 0; k < 2; ++k) {
-            real ends[2];
+            Real ends[2];
             for (int l = 0; l < 2; ++l) {
                 const int v = (k ? row.high : row.low) - 1, u = (l ? column.high : column.low) - 1;
                 const bool is_border = v < 0 || u < 0 || v >= side || u >= side;
-                ends[l] = is_border ? (real)0 : (real)mask[((ptrdiff_t)box * side + v) * side + u];
+                ends[l] = is_border ? (Real)0 : (Real)mask[((ptrdiff_t)box * side + v) * side + u];
             }
             value[k] = interpolate(ends[0], ends[1], column.upper);
         }
-        inside = interpolate(value[0], value[1], row.upper) > (real)0.5;
+        inside = interpolate(value[0], value[1], row.upper) > (Real)0.5;
         """,
         "paste_masks",
         preamble=BILINEAR % REALS[compute_dtype(mask.dtype)],
