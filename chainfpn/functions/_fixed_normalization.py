@@ -1,6 +1,5 @@
 """Normalization by fixed statistics: with the sum and the ReLU behind it, one kernel."""
 
-import functools
 import math
 from typing import NamedTuple
 
@@ -62,7 +61,7 @@ class FixedNormalization(chainer.FunctionNode):
         self._scale = gamma / np.sqrt(var + var.dtype.type(eps))  # (C,)
         centre, shift = (mean, beta) if centered else (np.zeros_like(mean), beta - mean * self._scale)  # (C,), (C,)
         centre, scale, shift = (a.astype(x.dtype, copy=False) for a in (centre, self._scale, shift))
-        if (compiled := _compiled()) and x.dtype != np.float16:
+        if (compiled := import_compiled("numba_normalize")) and x.dtype != np.float16:
             y = compiled.forward(x, residual, centre, scale, shift, self.relu)
         else:
             over = (slice(None),) + (None,) * (x.ndim - 2)
@@ -134,12 +133,6 @@ class FixedNormalization(chainer.FunctionNode):
 
         gradients = LinearMap("gradient of normalization", forward, transpose).apply(grad_outputs)
         return tuple(gradients[i] for i in indexes)
-
-
-@functools.cache
-def _compiled():
-    """Import the compiled kernel on first use; None without Numba."""
-    return import_compiled("numba_normalize")
 
 
 def _real(x):

@@ -7,7 +7,7 @@ from chainer.backends import cuda
 from chainfpn._typing import Array, Size, Variable
 from chainfpn.functions._arguments import check_map, check_outsize
 from chainfpn.functions._linear_map import separable_map
-from chainfpn.functions.kernels import compute_dtype
+from chainfpn.functions.kernels import compute_dtype, import_compiled
 
 #: C++ type that a thread computes in, for each dtype of coordinates.
 REALS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
@@ -62,6 +62,8 @@ def resize_nearest(x: Variable, size: int | Size) -> Variable:
         if not isinstance(x, np.ndarray):
             return _copy_nearest(x, size)
         rows, columns = sources()
+        if (compiled := import_compiled("numba_nearest")) and x.dtype != np.float16:
+            return compiled.resize(x, rows, columns)
         return x.take(columns, axis=3).take(rows, axis=2)  # whole rows last: they copy faster
 
     def matrices():

@@ -1,5 +1,6 @@
 """Kernels: CUDA code (.cu), its compiled CPU counterparts (Numba) and the NumPy fallback."""
 
+import functools
 import importlib
 from types import ModuleType
 
@@ -26,6 +27,7 @@ def kernels_for(x: Array) -> ModuleType:
     return cuda_ops
 
 
+@functools.cache
 def import_compiled(name: str) -> ModuleType | None:
     """Return a module of this package that Numba compiles; None where Numba is not installed or cannot be imported."""
     try:

@@ -38,9 +38,8 @@ class Geometry(NamedTuple):
         return size
 
 
-@functools.cache
 def _winograd():
-    """Import Winograd's algorithm on first use; None where Numba is not installed or cannot be imported."""
+    """Return the module with Winograd's algorithm; None without Numba."""
     return import_compiled("winograd")
 
 

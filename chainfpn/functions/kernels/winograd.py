@@ -17,6 +17,9 @@ from chainfpn.functions.kernels.numba_winograd import P, Q
 #: gradients: it must be large enough to be worth that, and small enough to stay in the cache.
 BLOCK_BYTES = 8 << 20
 
+#: Bytes of transformed weights made at a time.
+WEIGHT_BYTES = 1 << 20
+
 #: Below these the direct convolution was faster (AMD Zen 5, one thread); tiles for a result and for a weight gradient.
 MIN_CHANNELS, MIN_TILES, MIN_TILES_OF_WEIGHTS = 16, 40, 64
 
@@ -59,15 +62,12 @@ def forward(x: Array, W: Array, pad: Size) -> Array:
     Returns:
         array: float32, (B, O, H + 2 * pad - 2, W + 2 * pad - 2).
     """
-    n_out, n_in = W.shape[:2]
-    weights = (_WEIGHTS @ W.reshape(-1, 9).T).reshape(36, n_out, n_in)
-    return _convolve(x, weights, pad)
+    return _convolve(x, _transform_weights(W, _WEIGHTS), pad)
 
 
 def input_gradient(gy: Array, W: Array, pad: Size) -> Array:
     """Run the transpose of ``forward`` in x, by a convolution with the turned weights."""
-    n_out, n_in = W.shape[:2]
-    weights = (_TURNED_WEIGHTS @ W.reshape(-1, 9).T).reshape(36, n_out, n_in)
+    weights = _transform_weights(W, _TURNED_WEIGHTS)
     return _convolve(gy, weights.swapaxes(1, 2), (2 - pad[0], 2 - pad[1]))
 
 
@@ -86,6 +86,17 @@ def weight_gradient(x: Array, gy: Array, pad: Size) -> Array:
     shape = (36, n_out, n_in)
     sums = threads.add_up(multiply, blocks, lambda: (np.empty(size, np.float32), np.empty(shape, np.float32)))
     return np.ascontiguousarray((_WEIGHTS.T @ sums.reshape(36, -1)).T).reshape(n_out, n_in, 3, 3)
+
+
+def _transform_weights(W, matrix):
+    """Transform (O, C, 3, 3) to (36, O, C); threads share the output channels."""
+    weights = np.empty((36, *W.shape[:2]), np.float32)
+
+    def multiply(begin: int, end: int) -> None:
+        weights[:, begin:end] = (matrix @ W[begin:end].reshape(-1, 9).T).reshape(36, end - begin, -1)
+
+    threads.run(multiply, threads.cut(len(W), weights.nbytes / WEIGHT_BYTES))
+    return weights
 
 
 def _convolve(x, weights, pad):

@@ -19,7 +19,7 @@ def compiled(request, monkeypatch):
     if request.param:
         pytest.importorskip("numba")
     else:
-        monkeypatch.setattr(_fixed_normalization, "_compiled", lambda: None)
+        monkeypatch.setattr(_fixed_normalization, "import_compiled", lambda name: None)
 
 
 def _fill(norm):
