@@ -130,7 +130,6 @@ def _allowed() -> dict[tuple[str, str], Any]:
     functions: dict[str, Any] = {f"builtins.{name}": function for name, function in _CONTAINERS.items()}
     functions |= {f"torch._utils.{name}": function for name, function in _REBUILD.items()}
     data_only = [f"{module}.{name}" for module, names in _DATA_ONLY.items() for name in names.split()]
-    functions |= {name: _record(name) for name in data_only}
     functions |= {
         "torch._tensor._rebuild_from_type": _from_type,
         "torch._tensor._rebuild_from_type_v2": _from_type,
@@ -151,6 +150,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
         functions[f"{core}.multiarray.scalar"] = scalar
         functions[f"{core}.numeric._frombuffer"] = from_buffer
     table: dict[Any, Any] = {tuple(name.rsplit(".", 1)): Rebuilder(name, f) for name, f in functions.items()}
+    table |= {tuple(name.rsplit(".", 1)): Rebuilder(name, _record(name), keeps=True) for name in data_only}
     table |= {(m, f"{p}Storage"): StorageType(dtype) for p, dtype in STORAGES.items() for m in ("torch", "torch.cuda")}
     table |= {("torch.storage", name): StorageType(None) for name in ("UntypedStorage", "_UntypedStorage")}
     table |= {("torch", name): DtypeName(name) for name in (*DTYPES, *REFUSED_DTYPES)}

@@ -14,12 +14,13 @@ class Rebuilder:
     Args:
         name (str): The name in the pickle, for errors.
         function (callable): Takes the pickled arguments, gives an inert value.
+        keeps (bool): Whether all that it is given is in that value.
     """
 
-    __slots__ = ("_function", "name")
+    __slots__ = ("_function", "keeps", "name")
 
-    def __init__(self, name: str, function: Callable[..., Any]) -> None:
-        self.name, self._function = name, function
+    def __init__(self, name: str, function: Callable[..., Any], *, keeps: bool = False) -> None:
+        self.name, self.keeps, self._function = name, keeps, function
 
     def rebuild(self, args: tuple[Any, ...]) -> Any:
         """Return what the pickled call stands for."""
