@@ -15,7 +15,6 @@ NAMED = {
     "builtin": "__builtin__.max",
     "partial": "__builtin__.max",
     "regular expression": "re._compile",
-    "logger": "logging.getLogger",
     "Callback": "_operator.lt",
 }
 
