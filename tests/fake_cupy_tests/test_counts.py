@@ -38,23 +38,22 @@ def test_predict(model, img):
     assert len(bbox) > 50
     assert counts.launches <= 1000, counts.table("launch")
     assert counts.syncs <= 9, counts.table("sync")
-    assert counts.largest_download <= 100 * 4 * 4, counts.table("sync")
+    assert counts.largest_download <= 100 * 6 * 4, counts.table("sync")
 
 
-@pytest.mark.parametrize(("n_img", "launches"), [(1, 1650), (2, 1900)])
-def test_a_training_step(model, img, n_img, launches):
+def test_a_training_step(model, img):
     chain = TrainChain(model)
     chain.to_device("@cupy:0")
     optimizer = optimizers.MomentumSGD(1e-4).setup(chain)
     optimizer.add_hook(GradientClipping(10))
     optimizer.add_hook(optimizer_hooks.WeightDecay(1e-4))
     bboxes, labels = [np.array([[10, 10, 60, 70], [30, 50, 120, 150]], np.float32)], [np.array([1, 2], np.int32)]
-    batch = [img] * n_img, bboxes * n_img, labels * n_img
+    batch = [img], bboxes, labels
     optimizer.update(chain, *batch)
     with fake_cupy.count() as counts:
         optimizer.update(chain, *batch)
     assert counts.syncs <= 15, counts.table("sync")
-    assert counts.launches <= launches, counts.table("launch")
+    assert counts.launches <= 1650, counts.table("launch")
     assert counts.largest_download <= 64, counts.table("sync")
 
 

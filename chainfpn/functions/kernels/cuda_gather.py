@@ -59,7 +59,7 @@ def _kernel(name, n_levels, inputs, outputs, statement):
     def each(text):
         return ", ".join(text.format(level) for level in range(n_levels)) if "{}" in text else text
 
-    parameters = f"raw I rows, int64 width, int64 n_all, {each('int64 n{}')}, {each(inputs)}"
+    parameters = f"raw U rows, int64 width, int64 n_all, {each('int64 n{}')}, {each(inputs)}"
     code = "const long long row = rows[i / width], image = row / n_all;\nlong long anchor = row % n_all;\n"
     for level in range(n_levels):
         place = f"const long long place = (image * n{level} + anchor) * width + i % width;"

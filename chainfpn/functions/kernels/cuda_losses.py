@@ -11,7 +11,7 @@ def binary_cross_entropy(x: Array, t: Array) -> tuple[Array, Array]:
         "T x, U t",
         "T term, T gradient",
         """
-        const T target = t, small = exp(-abs(x));
+        const T target = t, small = exp(-fabs(x));
         term = max(x, (T)0) - x * target + log1p(small);
         gradient = (x >= 0 ? 1 : small) / (1 + small) - target;
         """,
@@ -22,11 +22,11 @@ def binary_cross_entropy(x: Array, t: Array) -> tuple[Array, Array]:
 def smooth_l1(x: Array, t: Array, beta: float) -> tuple[Array, Array]:
     """Compute the terms and the gradient of ``functions.smooth_l1_loss``, in one launch."""
     return cuda.elementwise(
-        "T x, U t, T beta, T square, T half",
+        "T x, U t, T beta, T square, T shift",
         "T term, T gradient",
         """
-        const T difference = x - (T)t, size = abs(difference);
-        term = size < beta ? square * size * size : size - half;
+        const T difference = x - (T)t, size = fabs(difference);
+        term = size < beta ? square * size * size : size - shift;
         gradient = size < beta ? difference / beta : (T)((difference > 0) - (difference < 0));
         """,
         "smooth_l1",
