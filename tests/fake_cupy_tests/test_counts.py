@@ -36,8 +36,8 @@ def test_predict(model, img):
     with fake_cupy.count() as counts:
         (bbox,), _, _ = model.predict([img])
     assert len(bbox) > 50
-    assert counts.launches <= 1000, counts.table("launch")
-    assert counts.syncs <= 9, counts.table("sync")
+    assert counts.launches <= 400, counts.table("launch")
+    assert counts.syncs <= 5, counts.table("sync")
     assert counts.largest_download <= 100 * 6 * 4, counts.table("sync")
 
 
@@ -53,7 +53,7 @@ def test_a_training_step(model, img):
     with fake_cupy.count() as counts:
         optimizer.update(chain, *batch)
     assert counts.syncs <= 15, counts.table("sync")
-    assert counts.launches <= 1650, counts.table("launch")
+    assert counts.launches <= 1000, counts.table("launch")
     assert counts.largest_download <= 64, counts.table("sync")
 
 
