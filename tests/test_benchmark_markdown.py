@@ -24,6 +24,7 @@ def test_only_what_is_between_the_markers_is_replaced(tmp_path):
         ("detect.py cuda float32", "benchmarks.md"),
         ("detect.py cuda tf32", "benchmarks.md"),
         ("detect.py cuda float16", "benchmarks.md"),
+        ("engines.py", "benchmarks.md"),
         ("train_step.py cpu", "benchmarks.md"),
         ("train_step.py cuda", "benchmarks.md"),
         ("roi_ops.py cpu", "benchmarks.md"),

@@ -62,9 +62,10 @@ def _resized_size(size, preprocess):
         return graph.constant(np.array(preprocess.fixed_size, np.int64))
     sides = preprocess.min_size
     min_size = sides if np.isscalar(sides) else sides[-1]
+    pair = [size.gather([axis]).cast(np.float32) for axis in (0, 1)]  # OpenVINO reduces a shape to another number
     factors = [  # not 1 / x times a limit, which ONNX Runtime turns into limit / x: another number in float32
-        graph.op("Reciprocal", graph.op(kind, size.cast(np.float32), keepdims=1)) * float(limit)
-        for kind, limit in (("ReduceMin", min_size), ("ReduceMax", preprocess.max_size))
+        graph.op("Reciprocal", graph.op(kind, *pair)) * float(limit)
+        for kind, limit in (("Min", min_size), ("Max", preprocess.max_size))
     ]
     scaled = size.cast(np.float64) * graph.op("Min", *factors).cast(np.float64)
     return graph.op("Max", graph.op("Floor", scaled), 1.0).cast(np.int64)

@@ -1,0 +1,38 @@
+"""The parts of the benchmark of engines that do not take minutes."""
+
+import os
+import subprocess
+
+import engines
+
+
+def test_a_run_warms_up_and_is_timed():
+    calls = []
+    wall, cpu = engines.timed(lambda: calls.append(sum(range(10_000))), 3)
+    assert len(calls) == 4
+    assert len(wall) == len(cpu) == 3
+    assert min(wall) > 0
+
+
+def test_busy_processes_end_with_the_block():
+    before = _children()
+    with engines.busy():
+        assert len(_children() - before) == engines.N_BUSY
+    assert _children() == before
+
+
+def _children():
+    lines = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True
+    ).stdout
+    return {line for line in lines.splitlines() if "while True" in line}
+
+
+def test_the_table_has_a_line_for_each_contender_and_no_figure_where_none_was_measured(monkeypatch, tmp_path):
+    figures = {"wall": 2.0, "cpu": 3.0, "peak": 100.0}
+    monkeypatch.setattr(engines, "measured", lambda name, folder, threads, repeat: figures)
+    monkeypatch.setattr(engines, "N_BUSY", 0)
+    lines = engines.measure_detectors(tmp_path, None, 1)
+    assert lines[2] == "| chainfpn, engine onnx | 2.00 | 2.00 |  | 3.00 | 2.00 | 3.00 | 100 |"
+    assert lines[-1] == "| ChainerCV | 2.00 |  |  | 3.00 |  |  | 100 |"
+    assert engines.measure_classifiers(tmp_path, None, 1)[2] == "| resnet50, 1 | 2000.0 | 2000.0 |  |  |"
