@@ -24,6 +24,9 @@ class Statistics(NamedTuple):
 
     y = (x - mean) * scale + beta if ``centered``, else x * scale + (beta - mean * scale), which is as much but for the
     rounding; scale = gamma / sqrt(var + eps). They are read at every call, so that a change in place counts.
+
+    With ``n_together``, on a GPU, so many channels of an image share a mean and a variance, (B * C / n_together,), and
+    there is no gradient.
     """
 
     gamma: Array
@@ -32,6 +35,7 @@ class Statistics(NamedTuple):
     var: Array
     eps: float
     centered: bool
+    n_together: int = 0
 
 
 class FixedNormalization(chainer.FunctionNode):
@@ -57,7 +61,7 @@ class FixedNormalization(chainer.FunctionNode):
     def forward_cpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Compute relu(normalized x + residual), in the dtype of x."""
         x, residual = inputs[0], inputs[1] if len(inputs) > 1 else None
-        gamma, beta, mean, var, eps, centered = self.statistics
+        gamma, beta, mean, var, eps, centered, _ = self.statistics
         self._scale = gamma / np.sqrt(var + var.dtype.type(eps))  # (C,)
         centre, shift = (mean, beta) if centered else (np.zeros_like(mean), beta - mean * self._scale)  # (C,), (C,)
         centre, scale, shift = (a.astype(x.dtype, copy=False) for a in (centre, self._scale, shift))
@@ -80,13 +84,14 @@ class FixedNormalization(chainer.FunctionNode):
         y, self._scale = xp.empty(x.shape, x.dtype), xp.empty(n_channels, self.statistics.gamma.dtype)
         cuda.elementwise(
             "raw T x, raw T residual, raw U gamma, raw U beta, raw U mean, raw U var, float64 eps, bool centered, "
-            "bool add, bool relu, uint32 n_channels, uint32 n_pixels, uint32 lanes",
+            "uint32 n_together, bool add, bool relu, uint32 n_channels, uint32 n_pixels, uint32 lanes",
             "raw T y, raw U scale",
             """
             const unsigned int plane = (unsigned int)i / lanes, first = (unsigned int)i % lanes, c = plane % n_channels;
-            const Real factor = (Real)gamma[c] / sqrt((Real)var[c] + (Real)eps);
-            const Real centre = centered ? (Real)mean[c] : (Real)0;
-            const Real shift = centered ? (Real)beta[c] : (Real)beta[c] - (Real)mean[c] * factor;
+            const unsigned int group = n_together ? plane / n_together : c;
+            const Real factor = (Real)gamma[c] / sqrt((Real)var[group] + (Real)eps);
+            const Real centre = centered ? (Real)mean[group] : (Real)0;
+            const Real shift = centered ? (Real)beta[c] : (Real)beta[c] - (Real)mean[group] * factor;
             if (plane == c && first == 0) scale[c] = factor;
             for (unsigned int pixel = first; pixel < n_pixels; pixel += lanes) {
                 const ptrdiff_t at = (ptrdiff_t)plane * n_pixels + pixel;

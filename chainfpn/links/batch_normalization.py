@@ -32,7 +32,7 @@ class BatchNormalization(L.BatchNormalization):
         super().__init__(size, eps=eps, decay=decay)
 
     def forward(self, x: Variable, residual: Variable | None = None, *, relu: bool = False, **kwargs: Any) -> Variable:
-        """Normalize; add and rectify, as :func:`normalize` describes.
+        """Normalize; add and rectify, as :func:`~chainfpn.links.layers.normalize` describes.
 
         Args:
             x (Variable): float16/32/64, (B, C, ...).
@@ -87,7 +87,7 @@ class FrozenBatchNormalization(chainer.Link):
             self.add_persistent(name, self.xp.full((size,), value, dtype=dtype))
 
     def forward(self, x: Variable, residual: Variable | None = None, *, relu: bool = False) -> Variable:
-        """Normalize; add and rectify, as :func:`normalize` describes.
+        """Normalize; add and rectify, as :func:`~chainfpn.links.layers.normalize` describes.
 
         Args:
             x (Variable): float16/32/64, (B, C, ...).
@@ -103,20 +103,3 @@ class FrozenBatchNormalization(chainer.Link):
         scale = self.gamma / self.xp.sqrt(self.avg_var + self.avg_var.dtype.type(self.eps))  # (C,)
         y = scale_shift(x, scale, self.beta - self.avg_mean * scale)  # (B, C, ...)
         return add_relu(y, residual, relu)  # (B, C, ...)
-
-
-def normalize(norm: Any, x: Variable, residual: Variable | None = None, *, relu: bool = False) -> Variable:
-    """Normalize by a link; add and rectify, in one kernel where the link is one of this file and fixed.
-
-    Args:
-        norm (callable): Any normalization.
-        x (Variable): (B, C, H, W).
-        residual (Variable or None): dtype and shape of x, added.
-        relu (bool): Rectify in the end.
-
-    Returns:
-        Variable: dtype and shape of x.
-    """
-    if isinstance(norm, BatchNormalization | FrozenBatchNormalization):
-        return norm(x, residual, relu=relu)
-    return add_relu(norm(x), residual, relu)

@@ -7,12 +7,12 @@ import chainer
 import chainer.functions as F
 import numpy as np
 from chainer.backends import cuda
-from chainercv.links import PickableSequentialChain
 
 from chainfpn._imagenet import IMAGENET_MEAN, IMAGENET_STD
 from chainfpn._typing import Array, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions._arguments import check_image
+from chainfpn.links.layers import SequentialChain, run_layers
 
 
 class ClassifierPreprocess(NamedTuple):
@@ -66,7 +66,7 @@ class ClassifierPreprocess(NamedTuple):
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (3, crop, crop)
 
 
-class Classifier(PickableSequentialChain):
+class Classifier(SequentialChain):
     """Layers from a batch of images to class scores; any of them can be picked.
 
     Subclasses register their layers in order and set ``n_class``. Calling a classifier gives what ``pick`` names: a
@@ -104,8 +104,8 @@ class Classifier(PickableSequentialChain):
         Returns:
             Variable: (B, n_class).
         """
-        for name in self.layer_names:
-            x = self[name](x)  # (B, C, H', W'), or (B, D) once the maps are averaged
+        for _, h in run_layers(self, self.layer_names, x):  # (B, C, H', W'), or (B, D) once the maps are averaged
+            x = h
         return x
 
     def predict(self, imgs: Sequence[Array]) -> list[Array]:

@@ -1,8 +1,15 @@
 """Group normalization as torchvision's detectors use it."""
 
-import chainer.links as L
+import math
 
+import chainer
+import chainer.links as L
+import numpy as np
+from chainer.backends import cuda
+
+from chainfpn._typing import Variable
 from chainfpn.errors import InvalidArgument
+from chainfpn.functions._fixed_normalization import Statistics, add_relu, fixed_normalization
 
 
 class GroupNormalization(L.GroupNormalization):
@@ -27,3 +34,31 @@ class GroupNormalization(L.GroupNormalization):
         if size % groups:
             raise InvalidArgument("GroupNormalization", "size", f"a multiple of groups = {groups}", size)
         super().__init__(groups, size, eps=eps)
+
+    def forward(self, x: Variable, residual: Variable | None = None, *, relu: bool = False) -> Variable:
+        """Normalize; add and rectify, as :func:`~chainfpn.links.layers.normalize` describes.
+
+        Args:
+            x (Variable): float16/32/64, (B, C, ...).
+            residual (Variable or None): dtype and shape of x, added.
+            relu (bool): Rectify in the end.
+
+        Returns:
+            Variable: dtype and shape of x.
+        """
+        array = chainer.as_variable(x).array
+        if not chainer.config.enable_backprop and isinstance(array, cuda.ndarray):
+            return fixed_normalization(x, self._statistics(array), residual, relu=relu)  # (B, C, ...)
+        return add_relu(super().forward(x), residual, relu)  # (B, C, ...)
+
+    def _statistics(self, x):
+        """Compute the mean and variance of each group of an image, in the precision of gamma at least."""
+        dtype = np.promote_types(x.dtype, self.gamma.dtype)
+        gamma, beta = (param.array.astype(dtype, copy=False) for param in (self.gamma, self.beta))
+        groups = x.reshape(len(x) * self.groups, math.prod(x.shape[1:]) // self.groups)
+        mean = groups.mean(axis=1, dtype=dtype)
+        squares = cuda.reduce(
+            "T x, U mean", "U sum", "((U)x - mean) * ((U)x - mean)", "a + b", "sum = a", "0", "sum_of_squares"
+        )(groups, mean[:, None], axis=1)
+        var = squares / dtype.type(max(groups.shape[1], 1))
+        return Statistics(gamma, beta, mean, var, self.eps, centered=True, n_together=x.shape[1] // self.groups)

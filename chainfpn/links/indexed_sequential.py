@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from chainercv.links import PickableSequentialChain
+from chainfpn.links.layers import SequentialChain
 
 
-class IndexedSequential(PickableSequentialChain):
+class IndexedSequential(SequentialChain):
     """Apply layers in turn; a layer's name is its position, functions counted.
 
     ``chainer.Sequential`` numbers only its links, and from the third on in an order that is not theirs;

@@ -7,9 +7,9 @@ import pytest
 from chainer import gradient_check
 
 from chainfpn.functions._fixed_normalization import Statistics, fixed_normalization
-from chainfpn.links import BatchNormalization, FrozenBatchNormalization, GroupNormalization
+from chainfpn.links import BatchNormalization, FrozenBatchNormalization, GroupNormalization, IndexedSequential
 from chainfpn.links.backbones.resnet import Bottleneck
-from chainfpn.links.batch_normalization import normalize
+from chainfpn.links.layers import normalize
 
 pytestmark = pytest.mark.gpu
 
@@ -63,6 +63,36 @@ def test_fixed_batch_normalization_equals_the_cpus(cupy, dtype, tolerance):
         y = norm(cupy.asarray(x), cupy.asarray(residual), relu=True).array
     assert y.dtype == dtype
     np.testing.assert_allclose(cupy.asnumpy(y), expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float16, 4e-3), (np.float32, 2e-6), (np.float64, 1e-14)])
+@pytest.mark.parametrize("relu", [False, True])
+def test_group_normalization_equals_the_cpus(cupy, dtype, tolerance, relu):
+    with chainer.using_config("dtype", chainer.mixed16 if dtype == np.float16 else dtype):
+        norm = GroupNormalization(6, groups=3)
+    for param in norm.params():
+        param.array[...] = np.random.default_rng(1).uniform(-1, 1, param.shape)
+    (x,) = _maps((4, 6, 5, 7), dtype, 1)
+    with chainer.no_backprop_mode():
+        expected = norm(x, relu=relu).array
+        norm.to_device("@cupy:0")
+        y = norm(cupy.asarray(x), relu=relu).array
+    assert y.dtype == dtype
+    np.testing.assert_allclose(cupy.asnumpy(y), expected, rtol=0, atol=tolerance)
+
+
+def test_a_sequence_of_layers_rectifies_in_the_same_kernel(cupy):
+    layers = IndexedSequential(_fill(BatchNormalization(6)), F.relu, _fill(FrozenBatchNormalization(6)), F.relu)
+    x = _maps(SHAPES[0], np.float32, 1)[0]
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        expected = layers(x).array
+        layers.to_device("@cupy:0")
+        y = layers(cupy.asarray(x)).array
+        layers.pick = ("2", "3")
+        picked, last = layers(cupy.asarray(x))
+    np.testing.assert_allclose(cupy.asnumpy(y), expected, rtol=0, atol=2e-6)
+    np.testing.assert_array_equal(cupy.asnumpy(last.array), cupy.asnumpy(y))
+    assert (cupy.asnumpy(picked.array) < 0).any()
 
 
 def test_a_change_in_place_counts(cupy):

@@ -1,0 +1,77 @@
+"""Layers one after another, of which a normalization, the sum and the ReLU behind it are one call."""
+
+import itertools
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import chainer.functions as F
+from chainercv.links import PickableSequentialChain
+
+from chainfpn._typing import Variable
+from chainfpn.functions._fixed_normalization import add_relu
+from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
+from chainfpn.links.group_normalization import GroupNormalization
+
+#: What takes a residual and ``relu``: on a GPU, without gradients or with fixed statistics, all is one kernel.
+_NORMALIZATIONS = (BatchNormalization, FrozenBatchNormalization, GroupNormalization)
+
+
+def normalize(norm: Any, x: Variable, residual: Variable | None = None, *, relu: bool = False) -> Variable:
+    """Normalize by a link; add and rectify.
+
+    Args:
+        norm (callable): Any normalization.
+        x (Variable): (B, C, H, W).
+        residual (Variable or None): dtype and shape of x, added.
+        relu (bool): Rectify in the end.
+
+    Returns:
+        Variable: dtype and shape of x.
+    """
+    if isinstance(norm, _NORMALIZATIONS):
+        return norm(x, residual, relu=relu)
+    return add_relu(norm(x), residual, relu)
+
+
+def run_layers(
+    chain: Any, names: Sequence[str], x: Variable, pick: Collection[str] = ()
+) -> Iterator[tuple[str, Variable]]:
+    """Apply layers in turn.
+
+    Args:
+        chain (chainer.Chain): It has them.
+        names (sequence of str): Their names.
+        x (Variable): The input.
+        pick (collection of str): Layers whose output is wanted: a normalization that is not among them may be rectified
+            already if a ReLU follows.
+
+    Yields:
+        tuple: The name of each layer, and its output.
+    """
+    is_rectified = False
+    for name, following in itertools.zip_longest(names, names[1:]):
+        if not is_rectified:
+            layer = chain[name]
+            is_rectified = following is not None and chain[following] is F.relu and name not in pick
+            x = normalize(layer, x, relu=True) if is_rectified else layer(x)
+        else:
+            is_rectified = False
+        yield name, x
+
+
+class SequentialChain(PickableSequentialChain):
+    """ChainerCV's sequence of layers that can be picked, run by :func:`run_layers`."""
+
+    def forward(self, x: Variable) -> Variable:
+        """Apply the layers up to the last that is picked.
+
+        Args:
+            x (Variable): The input.
+
+        Returns:
+            Variable or tuple of Variable: The output of the layer that ``pick`` names, or of each; by default the last.
+        """
+        pick = (self.layer_names[-1],) if self._pick is None else self._pick
+        names = self.layer_names[: max(map(self.layer_names.index, pick)) + 1]
+        outputs = {name: h for name, h in run_layers(self, names, x, pick) if name in pick}
+        return tuple(outputs[name] for name in pick) if self._return_tuple else outputs[pick[0]]
