@@ -12,6 +12,7 @@ from weights_convert import files
 from weights_convert._typing import Array, Json, PathLike
 from weights_convert.arguments import assumptions, check_arguments, check_by_building
 from weights_convert.check import check_against_torch, check_written
+from weights_convert.destinations import may_replace
 from weights_convert.errors import CheckpointError, error_context
 from weights_convert.find_state_dict import find_state_dict
 from weights_convert.known_models import published_model
@@ -121,6 +122,7 @@ def convert(
     to: str | None = None,
     compress: bool = False,
     check: bool = False,
+    force: bool = False,
     model: str | None = None,
     meta: Json | None = None,
     drop: Iterable[str] = (),
@@ -139,17 +141,22 @@ def convert(
         compress (bool): Deflate an .npz.
         check (bool): Read the written file back and compare all of it, and the source with what torch reads, where
             torch is installed. A file that fails is removed.
+        force (bool): Replace a file that was not converted from this source, too.
         model, meta, drop, allow_missing, only, rename, dtype, entry: See `convert_arrays`.
 
     Returns:
         Report: What was mapped, dropped and allowed to be missing.
 
     Raises:
-        CheckpointError: as `convert_arrays`, or if ``dst`` cannot be written.
+        CheckpointError: as `convert_arrays`, or if ``dst`` cannot be written or must not be replaced.
         ConversionError: as `convert_arrays`.
     """
     if (to := to or format_of(dst)) not in FORMATS:
         raise CheckpointError(f"convert: to must be one of {', '.join(FORMATS)}, got {to!r}")
+    if not force and not may_replace(dst, src):
+        raise CheckpointError(
+            f"{os.fspath(dst)}: exists and was not converted from {os.fspath(src)}; force replaces it"
+        )
     with _prepare(src, Options(model, meta, drop, allow_missing, only, rename, dtype, entry)) as (match, finish):
         if os.path.exists(dst) and os.path.samefile(src, dst):
             raise CheckpointError(f"{dst}: is the source itself")

@@ -32,6 +32,22 @@ def is_conversion_of(path: PathLike, source: PathLike) -> bool:
     return bool(source_hash) and source_hash == sha256(source)
 
 
+def may_replace(path: PathLike, source: PathLike) -> bool:
+    """Return whether nothing is lost if a file is converted to a path.
+
+    Args:
+        path (str or path): Where it would go.
+        source (str or path): The file.
+
+    Returns:
+        bool: Whether there is no file, or one that was converted from this source. Where either is no regular file, or
+        both are one, it is said by whoever opens them.
+    """
+    if not os.path.isfile(path) or not os.path.isfile(source) or os.path.samefile(source, path):
+        return True
+    return is_conversion_of(path, source)
+
+
 def find_destinations(
     paths: Sequence[str], *, output: str | None, folder: str | None, to: str | None, force: bool
 ) -> list[tuple[str, str]]:
@@ -74,8 +90,6 @@ def find_destinations(
 def _check(source: str, destination: str, to: str | None, force: bool) -> None:
     if to is None:
         format_of(destination)  # which refuses an ending that it does not know
-    if force or not os.path.isfile(destination) or not os.path.isfile(source) or os.path.samefile(source, destination):
-        return  # what is wrong with those is said by whoever opens them
-    if not is_conversion_of(destination, source):
+    if not force and not may_replace(destination, source):
         ways = "-o/--output names another file, --out a folder for any number of sources, --force replaces it"
         raise CheckpointError(f"{destination}: exists and was not converted from {source}; {ways}")

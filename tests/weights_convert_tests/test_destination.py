@@ -48,6 +48,19 @@ def test_two_sources_are_not_written_over_each_other(folder, capsys):
     assert (folder / "b.pth").read_bytes() != before
 
 
+def test_from_python_a_file_is_replaced_by_its_own_source_only(folder):
+    weights_convert.convert("a.pth", "x.npz", model="any")
+    weights_convert.convert("a.pth", "x.npz", model="any")
+    before = (folder / "x.npz").read_bytes()
+    with pytest.raises(weights_convert.CheckpointError, match=r"x\.npz: exists and was not converted from b\.pth;"):
+        weights_convert.convert("b.pth", "x.npz", model="any")
+    with pytest.raises(weights_convert.CheckpointError, match=r"b\.pth: exists and was not converted from x\.npz;"):
+        weights_convert.convert("x.npz", "b.pth", model="any")
+    assert (folder / "x.npz").read_bytes() == before
+    weights_convert.convert("b.pth", "x.npz", model="any", force=True)
+    assert value("x.npz") == 1
+
+
 def test_any_number_of_sources_goes_beside_them_or_into_a_folder(folder, capsys):
     np.savez("c.npz", **{"fc/W": np.full((2, 2), 2, "f4")})
     weights_convert.convert("c.npz", "c.pth", model="any")
