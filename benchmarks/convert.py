@@ -1,6 +1,7 @@
 """How fast, and in how much memory, is a 168 MB detector converted? Against ``torch.load`` and ``numpy.savez``.
 
     python benchmarks/convert.py                 # print the table
+    python benchmarks/convert.py --zip64         # a file of 4.6 GB as well: 14 GB of disk, 10 GB of memory
     python benchmarks/convert.py --write         # also put it into docs/benchmarks.md
 
 Faster R-CNN with a ResNet-50 and a feature pyramid, in both serialisations of torch. Both sides run in processes of
@@ -31,6 +32,12 @@ torch.save(net.state_dict(), sys.argv[1])
 torch.save(net.state_dict(), sys.argv[2], _use_new_zipfile_serialization=False)
 """
 
+MAKE_LARGE = """
+import sys, torch
+values = torch.rand(50_000_000)
+torch.save({f"layer{i}.weight": values + i for i in range(23)}, sys.argv[1])
+"""
+
 TORCH = """
 import sys, time, numpy, torch
 start = time.perf_counter()
@@ -41,7 +48,7 @@ numpy.savez(sys.argv[2], **{name: tensor.numpy() for name, tensor in state.items
 OURS = """
 import sys, time, weights_convert
 start = time.perf_counter()
-weights_convert.convert(sys.argv[1], sys.argv[2])
+weights_convert.convert(sys.argv[1], sys.argv[2], model=sys.argv[3] or None, force=True)
 """
 
 INSPECT = """
@@ -70,27 +77,35 @@ def run(python: str, code: str, *arguments: object, path: str | None = None) -> 
     return seconds, megabytes
 
 
-def measure(torch: str, repeats: int) -> str:
+def compare(kind: str, torch: str, file: pathlib.Path, repeats: int, model: str = "") -> list[str]:
+    """Return the rows of one file."""
+    here, rows = str(ROOT), []
+    for _ in range(repeats):  # in turns, so that a busy machine is busy for both
+        theirs = run(torch, TORCH, file, file.with_name("theirs.npz"))
+        rows.append((*theirs, *run(sys.executable, OURS, file, file.with_name("ours.npz"), model, path=here)))
+    theirs, their_peak, ours, our_peak = (statistics.median(column) for column in zip(*rows, strict=True))
+    seconds, peak = run(sys.executable, INSPECT, file, path=here)
+    share = our_peak / their_peak
+    return [
+        f"| {kind}: time | {theirs:.2f} s | {ours:.2f} s | {theirs / ours:.2f}x as fast |",
+        f"| {kind}: peak memory | {their_peak:.0f} MB | {our_peak:.0f} MB | {share:.2f}x as much |",
+        f"| {kind}: `--inspect` | | {seconds:.2f} s, {peak:.0f} MB in all | |",
+    ]
+
+
+def measure(torch: str, repeats: int, *, zip64: bool) -> str:
     """Return the table in Markdown."""
-    here = str(ROOT)
     lines = ["| | torch.load + numpy.savez | weights-convert | ratio |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         files = {"zip": folder / "zip.pth", "legacy stream": folder / "legacy.pth"}
         subprocess.run([torch, "-W", "ignore", "-c", MAKE, *map(str, files.values())], check=True, capture_output=True)
         for kind, file in files.items():
-            rows = []
-            for _ in range(repeats):  # in turns, so that a busy machine is busy for both
-                theirs = run(torch, TORCH, file, folder / "theirs.npz")
-                rows.append((*theirs, *run(sys.executable, OURS, file, folder / "ours.npz", path=here)))
-            theirs, their_peak, ours, our_peak = (statistics.median(column) for column in zip(*rows, strict=True))
-            seconds, peak = run(sys.executable, INSPECT, file, path=here)
-            share = our_peak / their_peak
-            lines += [
-                f"| {kind}: time | {theirs:.2f} s | {ours:.2f} s | {theirs / ours:.2f}x as fast |",
-                f"| {kind}: peak memory | {their_peak:.0f} MB | {our_peak:.0f} MB | {share:.2f}x as much |",
-                f"| {kind}: `--inspect` | | {seconds:.2f} s, {peak:.0f} MB in all | |",
-            ]
+            lines += compare(kind, torch, file, repeats)
+        if zip64:
+            large = folder / "large.pth"
+            subprocess.run([torch, "-W", "ignore", "-c", MAKE_LARGE, str(large)], check=True, capture_output=True)
+            lines += compare("4.6 GB, ZIP64, once", torch, large, 1, "any")
     return "\n".join([f"{os.cpu_count()} cores, Python {platform.python_version()}, medians of {repeats}.", "", *lines])
 
 
@@ -98,12 +113,13 @@ def main() -> None:
     """Measure, print, and write the page if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--zip64", action="store_true", help="measure a file of 4.6 GB, too")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     arguments = parser.parse_args()
     live = find()
     if live is None:
         raise SystemExit("no interpreter with torchvision found: name one by CHAINFPN_TORCHVISION_PYTHON")
-    table = measure(live.python, arguments.repeats)
+    table = measure(live.python, arguments.repeats, zip64=arguments.zip64)
     print(table)
     if arguments.write:
         markdown.write("convert.py", table)

@@ -154,9 +154,7 @@ def convert(
     if (to := to or format_of(dst)) not in FORMATS:
         raise CheckpointError(f"convert: to must be one of {', '.join(FORMATS)}, got {to!r}")
     if not force and not may_replace(dst, src):
-        raise CheckpointError(
-            f"{os.fspath(dst)}: exists and was not converted from {os.fspath(src)}; force replaces it"
-        )
+        raise CheckpointError(f"{dst}: exists and was not converted from {src}; force=True replaces it")
     with _prepare(src, Options(model, meta, drop, allow_missing, only, rename, dtype, entry)) as (match, finish):
         if os.path.exists(dst) and os.path.samefile(src, dst):
             raise CheckpointError(f"{dst}: is the source itself")

@@ -8,6 +8,7 @@ import pytest
 
 import weights_convert
 from chainfpn import models, save_weights
+from chainfpn.links.group_normalization import GroupNormalization
 from weights_convert.architectures import detectors
 from weights_convert.architectures.networks import NETWORKS
 from weights_convert.architectures.resnet import Trunk
@@ -116,6 +117,16 @@ def test_a_part_is_a_model_again(name, folder, tmp_path):
     if "n_class" in report.arguments and not report.arguments["n_class"]:
         with pytest.raises(ValueError, match="predict: the layers must end in 0 class scores"):
             link.predict([np.zeros((3, 75, 75), "f4")])
+
+
+def test_a_trunk_with_group_normalization_needs_no_word(folder, tmp_path):
+    detector = models.fasterrcnn_resnet_fpn(18, 1, head_channels=8, pretrained_backbone=folder / "group.pth")
+    assert type(detector.backbone.body.bn1) is GroupNormalization
+    assert detector.meta["arguments"]["norm"] == "group"
+    classifier = models.resnet18(pretrained_model=folder / "group.pth")
+    assert type(classifier.layer4[1].bn2) is GroupNormalization
+    save_weights(tmp_path / "group.npz", classifier)
+    assert type(models.load(tmp_path / "group.npz").bn1) is GroupNormalization
 
 
 WRITE_VALUES = """
