@@ -5,11 +5,7 @@ import re
 import pytest
 from pages import BLOCK, ROOT, blocks, copy_clone, run_page
 
-PAGES = [
-    path
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
-    if path.exists()
-]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 LANGUAGES = {"console", "python"}
 READ_ONLY = {"", "text", "json", "ini", "toml", "diff", "mermaid"}
 

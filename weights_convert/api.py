@@ -8,6 +8,7 @@ from threading import Event
 
 import numpy as np
 
+from chainfpn import __version__
 from weights_convert import files
 from weights_convert._typing import Array, Json, PathLike
 from weights_convert.arguments import assumptions, check_arguments, check_by_building
@@ -24,7 +25,6 @@ from weights_convert.read.contents import open_checkpoint
 from weights_convert.read.tensor import Tensor, Unsupported
 from weights_convert.report import Report
 from weights_convert.source_names import strip_wrappers
-from weights_convert.version import __version__
 from weights_convert.write import FORMATS, format_of, write_checkpoint
 
 
