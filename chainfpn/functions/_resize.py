@@ -15,7 +15,7 @@ REALS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 #: Without fused multiply-add the kernels' results are those of the CPU, to the last bit.
 OPTIONS = ("--fmad=false",)
 
-#: ``_sources`` and ``_interpolate`` for a thread of a GPU.
+#: ``find_sources`` and ``_interpolate`` for a thread of a GPU.
 BILINEAR = """
 typedef %s Real;
 struct Source { int low, high; Real upper; };
@@ -129,7 +129,7 @@ def resize_bilinear(x: Variable, size: int | Size, *, align_corners: bool = Fals
     scales = [source_scale(n_out, n_in, align_corners, dtype) for n_out, n_in in zip(size, sides, strict=True)]
 
     def sources():
-        return [_sources(*sizes, align_corners) for sizes in zip(size, sides, scales, strict=True)]
+        return [find_sources(*sizes, align_corners) for sizes in zip(size, sides, scales, strict=True)]
 
     def interpolate(x):
         if not isinstance(x, np.ndarray):
@@ -151,8 +151,8 @@ def source_scale(n_out: int, n_in: int, align_corners: bool, dtype: np.dtype) ->
     return dtype.type(n_in) / dtype.type(n_out)
 
 
-def _sources(n_out, n_in, scale, align_corners):
-    """Lower and upper input pixel of each output pixel, and the weight of the upper."""
+def find_sources(n_out: int, n_in: int, scale: np.floating, align_corners: bool) -> tuple[Array, Array, Array]:
+    """Return lower and upper input pixel of each output pixel of an axis, and the weight of the upper."""
     half = 0 if align_corners else scale.dtype.type(0.5)
     at = np.maximum((np.arange(n_out, dtype=scale.dtype) + half) * scale - half, 0)
     low = np.minimum(at.astype(np.int64), n_in - 1)

@@ -13,7 +13,8 @@ from chainfpn._options import CheckedOptions, is_number
 from chainfpn._typing import Array, Arrays, Size
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions._arguments import check_image
-from chainfpn.functions._resize import BILINEAR, OPTIONS, REALS, resize_bilinear, source_scale
+from chainfpn.functions._resize import BILINEAR, OPTIONS, REALS, find_sources, resize_bilinear, source_scale
+from chainfpn.functions.kernels import import_compiled
 
 
 class Preprocess(CheckedOptions):
@@ -99,11 +100,15 @@ class Preprocess(CheckedOptions):
         for i, img in enumerate(imgs):
             check_image("prepare", f"imgs[{i}]", img)
         xp = backend.get_array_module(*imgs)
-        if self.on_device and xp is not np:
+        compiled = import_compiled("numba_preprocess") if xp is np else None
+        if self.on_device and (xp is not np or compiled):
             sizes = [self.resized_size(img.shape[1:]) for img in imgs]
             x = xp.empty((len(imgs), 3, *self._padded(sizes)), dtype)
             for img, size, out in zip(imgs, sizes, x, strict=True):
-                self._prepare_on_gpu(xp.asarray(img), size, out)
+                if compiled is None:
+                    self._prepare_on_gpu(xp.asarray(img), size, out)
+                else:
+                    self._prepare_compiled(compiled.prepare, img, size, out)
             return x, sizes
         resized, returned = zip(*(self._prepare(cuda.to_cpu(img), dtype) for img in imgs), strict=True)
         x = np.zeros((len(imgs), 3, *self._padded([img.shape[1:] for img in resized])), dtype=dtype)
@@ -123,6 +128,16 @@ class Preprocess(CheckedOptions):
         img = (img.astype(dtype) / dtype(255) - mean) / std
         resized = resize_bilinear(img[None], self.resized_size(img.shape[1:])).array[0]  # (3, H', W')
         return resized, resized.shape[1:]
+
+    def _prepare_compiled(self, prepare, img, size, out):
+        """Write what ``_prepare`` returns, and zeros beyond it, to (3, H', W'): one pass over the image."""
+        kind = out.dtype
+        axes = [
+            find_sources(n_out, n_in, source_scale(n_out, n_in, False, kind), False)
+            for n_out, n_in in zip(size, img.shape[1:], strict=True)
+        ]
+        pixels = img if img.dtype == np.uint8 else img.astype(kind, copy=False)
+        prepare(pixels, np.array(self.mean, kind), np.array(self.std, kind), *axes, out)
 
     def _prepare_on_gpu(self, img, size, out):
         """Write what ``_prepare`` returns, and zeros beyond it, to (3, H', W'): a thread per pixel."""

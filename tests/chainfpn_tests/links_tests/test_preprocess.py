@@ -1,53 +1,31 @@
-"""Preprocess on a GPU: the bits of the CPU, and images that stay where they are."""
+"""Images are prepared in one compiled pass, to the very bits that NumPy gives."""
 
-import chainer
 import numpy as np
 import pytest
 
-from chainfpn.links import ChainerCVPreprocess, Preprocess
-from chainfpn.links.detectors.detector import Detector
+from chainfpn.links import Preprocess
+from chainfpn.links.detectors import preprocess as module
 
-pytestmark = pytest.mark.gpu
-
-#: Larger and smaller than the batch, and as large; a float, an integer.
-SHAPES_AND_DTYPES = (((3, 70, 91), np.float32), ((3, 64, 64), np.float32), ((3, 300, 200), np.uint8))
-
-
-def _imgs():
-    random = np.random.default_rng(0)
-    return [random.uniform(0, 255, shape).astype(dtype) for shape, dtype in SHAPES_AND_DTYPES]
+#: Preprocesses that enlarge, reduce, and stretch.
+PREPROCESSES = {
+    "larger": Preprocess(300, 500),
+    "smaller": Preprocess(48, 90, size_divisible=8),
+    "fixed": Preprocess(fixed_size=(61, 59), size_divisible=1),
+}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(
-    "options", [{"min_size": 64, "max_size": 100}, {"fixed_size": (50, 77)}, {"fixed_size": (7, 300)}]
-)
-def test_the_batch_of_a_gpu_is_the_cpus(dtype, options):
-    cupy = pytest.importorskip("cupy")
-    preprocess = Preprocess(**options)
-    expected, sizes = preprocess(_imgs(), dtype)
-    x, found = preprocess([cupy.asarray(img) for img in _imgs()], dtype)
-    assert isinstance(x, cupy.ndarray)
-    assert (found, x.dtype) == (sizes, expected.dtype)
-    np.testing.assert_array_equal(cupy.asnumpy(x), expected)
-
-
-def test_views_are_prepared_like_arrays_of_their_own():
-    cupy = pytest.importorskip("cupy")
-    (img, *_), preprocess = _imgs(), Preprocess(64, 100)
-    flipped = cupy.asarray(img)[:, ::-1, ::2]
-    np.testing.assert_array_equal(cupy.asnumpy(preprocess([flipped])[0]), preprocess([img[:, ::-1, ::2]])[0])
-
-
-@pytest.mark.parametrize("preprocess", [Preprocess(64, 100), ChainerCVPreprocess(64, 100)])
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_a_detector_prepares_on_its_device(preprocess, dtype):
-    cupy = pytest.importorskip("cupy")
-    model = Detector(3, preprocess=preprocess)
-    with chainer.using_config("dtype", dtype):
-        expected, _ = model.prepare(_imgs())
-        model.to_device("@cupy:0")
-        for imgs in (_imgs(), [cupy.asarray(img) for img in _imgs()]):
-            x, _ = model.prepare(imgs)
-            assert isinstance(x, cupy.ndarray)
-            np.testing.assert_array_equal(cupy.asnumpy(x), expected)
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+@pytest.mark.parametrize("name", PREPROCESSES)
+def test_the_compiled_pass_has_numpys_bits(name, kind, dtype, monkeypatch):
+    random = np.random.default_rng(0)
+    sizes = (120, 160), (321, 97), (1, 1), (17, 99)
+    imgs = [random.uniform(0, 255, (3, *size)).astype(kind) for size in sizes]
+    imgs.append(imgs[0].transpose(0, 2, 1))  # not contiguous
+    assert module.import_compiled("numba_preprocess") is not None
+    compiled, compiled_sizes = PREPROCESSES[name](imgs, dtype)
+    monkeypatch.setattr(module, "import_compiled", lambda name: None)
+    plain, plain_sizes = PREPROCESSES[name](imgs, dtype)
+    assert compiled.dtype == plain.dtype == dtype
+    assert [tuple(size) for size in compiled_sizes] == [tuple(size) for size in plain_sizes]
+    np.testing.assert_array_equal(compiled, plain)
