@@ -15,9 +15,9 @@ from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.detectors.roi_heads import BRANCH_OUTSIZE
 from chainfpn.links.detectors.ssd import SSD
 
-#: Sides of the two traced batches: odd where the other is even, so that rounding down differs from rounding up, and far
-#: enough apart for no level to have the same number of places, or the same side, in both.
-SIZES = (103, 110), (150, 135)
+#: Sides of the two traced batches, the smallest for which at every level down to 1/128 no side is the same in both, nor
+#: is the number of places; and for which halving rounds up somewhere, so that no map is twice as large as the next.
+SIZES = (97, 98), (130, 129)
 #: Images of the two batches.
 BATCHES = 2, 1
 
@@ -65,7 +65,7 @@ def _sizes(model):
     if not isinstance(model, SSD):
         return SIZES
     height, width = model.preprocess.fixed_size
-    return (height, width), (height + 37, width + 54)
+    return (height, width), (height + height // 2 + 37, width + width // 2 + 55)
 
 
 def _channels(model):
