@@ -66,6 +66,13 @@ def test_kernels_compute(cupy, x):
     np.testing.assert_array_equal(swapped.get(), [5, 4, 3, 2, 1, 0])
 
 
+@pytest.mark.parametrize("name", ["real", "imag", "conj", "arg", "complex", "float16"])
+def test_names_of_cupys_headers_are_taken(cupy, x, name):
+    kernel = cupy.ElementwiseKernel("T x", "T y", "y = x", "taken", preamble=f"typedef float {name};")
+    with pytest.raises(AssertionError, match="error: "):
+        kernel(x)
+
+
 def test_half_precision_in_kernels(cupy):
     x = cupy.asarray(np.array([0.1, 65504, -2e-8], np.float16))
     y = cupy.ElementwiseKernel("T x", "T y", "y = x * T(0.5)", "halved")(x)

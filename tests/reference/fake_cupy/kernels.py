@@ -20,9 +20,21 @@ TYPES = {
     "e": "float16", "f": "float", "d": "double",
 }  # fmt: skip
 
-#: What CuPy puts ahead of every kernel, so far as it is used.
+#: What CuPy puts ahead of every kernel, so far as it is used, or would meet a name of ours.
 PRELUDE = f"""{cuda_shim.HEADER}
 using namespace std;
+template <typename V>
+struct complex {{
+    V x, y;
+}};
+template <typename V>
+V real(complex<V> z) {{ return z.x; }}
+template <typename V>
+V imag(complex<V> z) {{ return z.y; }}
+template <typename V>
+V arg(complex<V> z) {{ return atan2(z.y, z.x); }}
+template <typename V>
+complex<V> conj(complex<V> z) {{ return {{z.x, -z.y}}; }}
 struct float16 {{
     unsigned short bits;
     float16() {{}}
