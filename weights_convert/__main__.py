@@ -20,8 +20,9 @@ from weights_convert.write import FORMATS
 
 _EXAMPLES = """examples:
   weights-convert fasterrcnn_resnet50_fpn_coco-258fb6c6.pth
-  weights-convert mine.pth mine.npz --meta label_names=cat,dog --meta min_size=600
-  weights-convert mine.npz back.pth          weights-convert unknown.pth --inspect
+  weights-convert mine.pth mine.npz --meta label_names=cat,dog
+  weights-convert mine.npz back.pth
+  weights-convert unknown.pth --inspect
 """
 
 
@@ -29,12 +30,13 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     parser = argparse.ArgumentParser(
         prog="weights-convert",
-        description="Convert PyTorch checkpoints for Chainer, and back. Needs no PyTorch, executes nothing.",
+        usage="weights-convert SRC ... [options]",
+        description="Convert PyTorch checkpoints for Chainer, and back, without PyTorch.",
         epilog=_EXAMPLES,
-        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=32, width=100),
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=26, width=79),
     )
     add = parser.add_argument
-    add("paths", nargs="*", metavar="SRC", help=".pth .pt .ckpt .safetensors .pkl .npz; a second one is written (DST)")
+    add("paths", nargs="*", metavar="SRC", help=".pth .safetensors .pkl .npz ...; a second one is DST")
     add("-o", "--output", metavar="FILE", help="DST; default: SRC with the new ending")
     add("--out", metavar="DIR", help="write there; for any number of SRC")
     add("--force", action="store_true", help="replace what was not converted from SRC, too")
@@ -48,10 +50,10 @@ def make_parser() -> argparse.ArgumentParser:
     add("--dtype", choices=("float16", "float32"), help="store floating-point tensors so")
     add("--compress", action="store_true", help="deflate the .npz")
     add("--to", choices=tuple(FORMATS), help="format of DST; default: by its ending")
-    add("--check", action="store_true", help="compare with what torch reads, where torch is installed")
+    add("--check", action="store_true", help="compare with what torch reads")
     add("--inspect", action="store_true", help="say what SRC is and write nothing")
     add("--json", action="store_true", help="print the whole report as JSON")
-    add("--zoo", metavar="NAME", help="download and convert torchvision's own file instead of SRC")
+    add("--zoo", metavar="NAME", help="get and convert torchvision's own file")
     add("--version", action="version", version=f"weights-convert {weights_convert.__version__}")
     return parser
 

@@ -219,7 +219,7 @@ def test_bad_files_are_one_sentence(tmp_path, capsys):
 def test_help_fits_a_screen():
     lines = make_parser().format_help().splitlines()
     assert len(lines) <= 40
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 80
 
 
 def test_meta_values_are_read_as_what_they_look_like(checkpoint, tmp_path):

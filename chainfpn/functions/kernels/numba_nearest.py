@@ -29,7 +29,9 @@ def _copy(x, rows, columns, y, begin, end):
         for i in range(len(rows)):
             line, out = x[plane, rows[i]], y[plane, i]
             if i and rows[i] == rows[i - 1]:
-                out[:] = y[plane, i - 1]
+                above = y[plane, i - 1]
+                for j in range(len(columns)):  # out[:] = above brings in what formats its errors: 2 s to compile
+                    out[j] = above[j]
             else:
                 for j in range(len(columns)):
                     out[j] = line[columns[j]]
