@@ -138,10 +138,10 @@ def _to_torchvision(
     tensors = selection.edit(strip_wrappers(tensors if keep_all else without_strays(tensors, report)))
     if any("/" in name for name in tensors):
         tensors = dict(sorted(tensors.items()))  # Chainer saves in an order that changes from run to run
-    layout = find_layout(tensors)
+    layout = find_layout(tensors, trunks=not keep_all)
     if layout.name == "torchvision":
         stripped = selection.edit(without_prefix(tensors, report, keep_all=keep_all))
-        layout = layout if stripped.keys() == tensors.keys() else find_layout(stripped)
+        layout = layout if stripped.keys() == tensors.keys() else find_layout(stripped, trunks=not keep_all)
         tensors = stripped
     report.layout = layout.name
     is_npz = match.contents.format == npz.FORMAT

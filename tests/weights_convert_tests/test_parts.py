@@ -283,6 +283,12 @@ def test_what_is_no_head_of_a_pretraining_is_not_left_out(names, tmp_path):
         weights_convert.convert(path, tmp_path / "y.npz")
 
 
+def test_parameter_by_parameter_nothing_is_left_out(tmp_path):
+    for method, arrays in PRETRAINED.items():
+        found, _, report = weights_convert.convert_arrays(write(tmp_path / "x.npz", arrays), model="any")
+        assert (len(found), report.dropped) == (len(arrays), {}), method
+
+
 def test_two_networks_of_which_none_follows_the_other_are_not_guessed(tmp_path):
     path = write(tmp_path / "x.npz", {**renamed("left."), **renamed("right."), **beside("head.weight")})
     with pytest.raises(weights_convert.ConversionError):

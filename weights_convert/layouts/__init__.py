@@ -24,8 +24,13 @@ LAYOUTS = (
 )
 
 
-def find_layout(names: Iterable[str]) -> Layout:
-    """Return the first `Layout` whose signature the names have, or that of a trunk with what stands beside it."""
+def find_layout(names: Iterable[str], *, trunks: bool = True) -> Layout:
+    """Return the first `Layout` whose signature the names have.
+
+    Args:
+        names (iterable of str): Those in the file.
+        trunks (bool): Look for a trunk with what stands beside it, too, which is left out.
+    """
     names = list(names)
     layout = next(layout for layout in LAYOUTS if layout.fits(names))
-    return layout if layout.signature else _trunks.find_trunk_layout(names) or layout
+    return (None if layout.signature or not trunks else _trunks.find_trunk_layout(names)) or layout
