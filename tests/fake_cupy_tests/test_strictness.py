@@ -38,13 +38,23 @@ REFUSED = {
     "two dtypes for one type": lambda cupy, x: cupy.ElementwiseKernel("T x, T y", "T z", "z = x + y")(
         x, x.astype(np.float64)
     ),
+    "a type that only a number has": lambda cupy, x: cupy.ElementwiseKernel("T x, S n", "T y", "y = x * n")(x, 2),
+    "a kernel of unknown size": lambda cupy, x: cupy.ElementwiseKernel("raw T x", "raw T y", "y[i] = x[i]")(x, x),
+    "a size beside an array that tells it": lambda cupy, x: cupy.ElementwiseKernel("T x", "T y", "y = x")(x, size=6),
+    "a result of another shape": lambda cupy, x: cupy.ElementwiseKernel("T x", "T y", "y = x")(x, x[:1]),
 }
 
 
 @pytest.mark.parametrize("attempt", REFUSED.values(), ids=REFUSED)
 def test_what_cupy_refuses(cupy, x, attempt):
-    with pytest.raises((TypeError, ValueError, IndexError)):
+    with pytest.raises((TypeError, ValueError, LookupError)):
         attempt(cupy, x)
+
+
+@pytest.mark.parametrize("parameter", ["T x", "raw T x"])
+def test_an_input_is_only_read(cupy, x, parameter):
+    with pytest.raises(AssertionError, match="read-only|assign"):
+        cupy.ElementwiseKernel(parameter, "T y", f"x{'[i]' * ('raw' in parameter)} = 1")(x, x.copy())
 
 
 @pytest.mark.parametrize("name", ["putmask_", "unstack", "float_power_", "vecdot"])
@@ -58,7 +68,7 @@ def test_fresh_memory_is_no_number(cupy):
 
 
 def test_kernels_compute(cupy, x):
-    scaled = cupy.ElementwiseKernel("T x, S factor", "T y", "y = x * factor", "scaled")(x, 2)
+    scaled = cupy.ElementwiseKernel("T x, T factor", "T y", "y = x * factor", "scaled")(x, 2)
     np.testing.assert_array_equal(scaled.get(), [[0, 2, 4], [6, 8, 10]])
     largest = cupy.ReductionKernel("T x", "T y", "x", "max(a, b)", "y = a", "-1", "largest")
     np.testing.assert_array_equal(largest(x, axis=0).get(), [3, 4, 5])
@@ -66,7 +76,7 @@ def test_kernels_compute(cupy, x):
     np.testing.assert_array_equal(swapped.get(), [5, 4, 3, 2, 1, 0])
 
 
-@pytest.mark.parametrize("name", ["real", "imag", "conj", "arg", "complex", "float16"])
+@pytest.mark.parametrize("name", ["real", "imag", "conj", "arg", "norm", "complex", "float16"])
 def test_names_of_cupys_headers_are_taken(cupy, x, name):
     kernel = cupy.ElementwiseKernel("T x", "T y", "y = x", "taken", preamble=f"typedef float {name};")
     with pytest.raises(AssertionError, match="error: "):

@@ -21,20 +21,10 @@ TYPES = {
 }  # fmt: skip
 
 #: What CuPy puts ahead of every kernel, so far as it is used, or would meet a name of ours.
-PRELUDE = f"""{cuda_shim.HEADER}
+PRELUDE = f"""#include <complex>
+{cuda_shim.HEADER}
 using namespace std;
-template <typename V>
-struct complex {{
-    V x, y;
-}};
-template <typename V>
-V real(complex<V> z) {{ return z.x; }}
-template <typename V>
-V imag(complex<V> z) {{ return z.y; }}
-template <typename V>
-V arg(complex<V> z) {{ return atan2(z.y, z.x); }}
-template <typename V>
-complex<V> conj(complex<V> z) {{ return {{z.x, -z.y}}; }}
+using std::arg, std::complex, std::conj, std::imag, std::norm, std::real;
 struct float16 {{
     unsigned short bits;
     float16() {{}}
@@ -98,9 +88,9 @@ class _Kernel:
                 expected = types.setdefault(p.type, a.dtype) if p.is_template else np.dtype(p.type)
                 if expected != a.dtype:
                     raise TypeError(f"{self.name}: Type is mismatched. {p.name} must be {expected}, got {a.dtype}")
-        for p, a in zip(parameters, args, strict=True):
+        for p in parameters:
             if p.is_template and p.type not in types:
-                types[p.type] = np.dtype(type(a))
+                raise KeyError(f"{self.name}: no array tells what {p.type} is")
         return types
 
     def _dtype(self, p, types):
@@ -114,12 +104,12 @@ class _Kernel:
         return _compile(f"{head}\n{body}\n}}\n").kernel
 
     def _argument(self, k, p, types, is_array):
-        """Return what declares the k-th argument ahead of the loop."""
-        ctype, k = TYPES[self._dtype(p, types).char], 2 * k
+        """Return what declares the k-th argument ahead of the loop; what is only read cannot be written to."""
+        ctype, k = "const " * (p in self.inputs) + TYPES[self._dtype(p, types).char], 2 * k
         if p.raw:
             return f"Raw<{ctype}> {p.name}{{({ctype}*)args[{k}], *(long*)args[{k + 1}]}};\n"
         if not is_array:
-            return f"const {ctype} {p.name} = *({ctype}*)args[{k}];\n"
+            return f"{ctype} {p.name} = *({ctype}*)args[{k}];\n"
         return f"{ctype}* _{p.name} = ({ctype}*)args[{k}];\n"
 
 
@@ -150,10 +140,14 @@ class ElementwiseKernel(_Kernel):
         given = parameters[: len(args)]
         types = self._bind(given, args)
         shapes = [a.shape for p, a in zip(given, args, strict=True) if isinstance(a, ndarray) and not p.raw]
+        if (size is None) == (not shapes):
+            raise ValueError(f"{self.name}: size must be given if all arrays are raw, and only then")
         shape = np.broadcast_shapes(*shapes) if size is None else (size,)
         if len(args) == len(self.inputs):
             args = [*args, *(ndarray(shape, self._dtype(p, types)) for p in self.outputs)]
         outputs, arrays, copies, ahead, each = args[len(self.inputs) :], [], [], "", ""
+        if any(a.shape != shape for p, a in zip(self.outputs, outputs, strict=True) if not p.raw):
+            raise ValueError(f"{self.name}: Out shape is mismatched")
         for k, (p, a) in enumerate(zip(parameters, args, strict=True)):
             is_output, ctype = k >= len(self.inputs), TYPES[self._dtype(p, types).char]
             if isinstance(a, ndarray):
