@@ -167,8 +167,9 @@ def _level_numbers(lengths, device):
 def _sort_groups(score, group):
     """Sort by group, then by falling score, equal scores in order."""
     if isinstance(score, np.ndarray) or score.dtype == np.float64:
-        order = (-score).argsort(kind="stable")
-        return order[group[order].argsort(kind="stable")]
+        xp = backend.get_array_module(score)
+        order = xp.argsort(-score, kind="stable")
+        return order[xp.argsort(group[order], kind="stable")]
     keys = cuda.elementwise(
         "T score, S group",
         "uint64 key",

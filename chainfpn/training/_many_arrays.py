@@ -36,8 +36,8 @@ def sum_of_squares(arrays: Sequence[Array]) -> float:
         with cuda.get_device_from_array(first):
             chunks = _chunks(group)
             sums = cuda.cupy.empty(chunks[1].size * THREADS, np.promote_types(first.dtype, np.float32))
-            inputs, operation = "raw T first, raw int64 address, raw int64 length", f"{_LOOP}y += (S)x[j] * (S)x[j];"
-            cuda.elementwise(inputs, "S y", f"y = 0;{operation}", "sum_of_squares")(first, *chunks, sums)
+            inputs, operation = "raw T first, raw int64 address, raw int64 length", f"{_LOOP}sum += (S)x[j] * (S)x[j];"
+            cuda.elementwise(inputs, "S y", f"S sum = 0;{operation}y = sum", "sum_of_squares")(first, *chunks, sums)
             total += float(sums.sum(dtype=np.float64))
     return total
 

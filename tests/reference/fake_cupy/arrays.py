@@ -237,6 +237,9 @@ class ndarray:
     def swapaxes(self, a, b):
         return wrap(self.host.swapaxes(a, b))
 
+    def argsort(self, axis=-1):  # before CuPy 14 only the function knows ``kind``
+        return _cupy().argsort(self, axis)
+
     def squeeze(self, axis=None):
         return wrap(self.host.squeeze(axis))
 

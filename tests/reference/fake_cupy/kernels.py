@@ -21,10 +21,20 @@ TYPES = {
 }  # fmt: skip
 
 #: What CuPy puts ahead of every kernel, so far as it is used, or would meet a name of ours.
-PRELUDE = f"""#include <complex>
-{cuda_shim.HEADER}
+PRELUDE = f"""{cuda_shim.HEADER}
 using namespace std;
-using std::arg, std::complex, std::conj, std::imag, std::norm, std::real;
+template <typename V>
+struct complex {{
+    V x, y;
+}};
+template <typename V>
+V real(complex<V> z) {{ return z.x; }}
+template <typename V>
+V imag(complex<V> z) {{ return z.y; }}
+template <typename V>
+V arg(complex<V> z) {{ return atan2(z.y, z.x); }}
+template <typename V>
+complex<V> conj(complex<V> z) {{ return {{z.x, -z.y}}; }}
 struct float16 {{
     unsigned short bits;
     float16() {{}}
