@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from chainfpn.boxes import AnchorGenerator
+from chainfpn.boxes import AnchorGenerator, DefaultBoxGenerator
+from chainfpn.boxes.anchors import CACHE_SIZE
 
 
 def test_one_anchor_by_hand():
@@ -48,3 +49,28 @@ def test_a_size_that_is_none_is_named(sizes, ratios, name):
 def test_a_missing_map_is_named():
     with pytest.raises(ValueError, match="AnchorGenerator: map_sizes must have 2 entries, got 1"):
         AnchorGenerator([[32], [64]], [1])([(2, 2)], (32, 32), np)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("make", "change"),
+    [
+        (lambda: AnchorGenerator([[32], [64]], [0.5, 1]), {"sizes": [[8], [16]]}),
+        (lambda: DefaultBoxGenerator([[2], [2]], [0.2, 0.4, 0.6], [8, 16]), {"steps": (4, 8)}),
+    ],
+)
+def test_a_gpu_keeps_the_anchors_of_a_shape_until_a_setting_changes(make, change):
+    cupy = pytest.importorskip("cupy")
+    generator, maps, image = make(), [(4, 5), (2, 3)], (32, 40)
+    anchors = generator(maps, image, cupy)
+    again = generator(maps, image, cupy)
+    assert all(a is b for a, b in zip(anchors, again, strict=True))
+    for width in range(1, CACHE_SIZE + 3):  # other shapes, more than are kept
+        other = [(4, width), (2, 1)]
+        for ours, cpus in zip(generator(other, image, cupy), generator(other, image, np), strict=True):
+            np.testing.assert_allclose(ours.get(), cpus, rtol=1e-6)
+    for name, value in change.items():
+        setattr(generator, name, value)
+    for ours, cpus in zip(generator(maps, image, cupy), generator(maps, image, np), strict=True):
+        np.testing.assert_allclose(ours.get(), cpus, rtol=1e-6)
+    assert not np.array_equal(generator(maps, image, cupy)[0].get(), anchors[0].get())
