@@ -7,8 +7,6 @@ import numpy as np
 
 from chainfpn.errors import InvalidArgument
 from chainfpn.models import registry
-from chainfpn.models._build import choose
-from chainfpn.models._option_rules import check_option
 from chainfpn.models.registry import COCO_CLASS_IDS, IMAGENET_STD, URL, WORDS
 from weights_convert.errors import CheckpointError
 
@@ -88,11 +86,7 @@ def check_values(name: str, arguments: Mapping[str, Any]) -> None:
     """
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
     try:
-        if (default := registry.MODELS[name].default_options) is not None:
-            choose(default, None, values)
-        else:
-            for key, value in values.items():
-                check_option(name, key, value)
+        registry.MODELS[name].check_options(values)
     except InvalidArgument as error:
         raise CheckpointError(f"--meta {error.problem}") from error
 

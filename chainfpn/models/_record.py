@@ -129,6 +129,24 @@ class Model:
         """Every option's default; None of a classifier, whose link has them, and of kuangliu's pyramids."""
         return getattr(import_module(self.module), "DEFAULTS", {}).get(self.name)
 
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Check options by the builder's own rules, without building and without Chainer.
+
+        Args:
+            options (mapping): Names, all of the builder's, to values.
+
+        Raises:
+            InvalidArgument: if one is out of its range.
+        """
+        from chainfpn.models._build import choose
+        from chainfpn.models._option_rules import check_option
+
+        if self.default_options is not None:
+            choose(self.default_options, None, options)
+        else:
+            for name, value in options.items():
+                check_option(self.name, name, value)
+
     @property
     def task(self) -> str:
         """``'classification'``, ``'features'`` or ``'detection'``."""
