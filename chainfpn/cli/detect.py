@@ -99,7 +99,7 @@ def _detect(arguments, sources, problems):
             options = {"model": arguments.model, "cache": arguments.cache, "report": report}
             detector = load_named_detector(arguments.weights, **options)
         detector.to_device(device)
-        detector = on_engine(detector, arguments, cache=arguments.weights if arguments.cache else None)
+        detector = on_engine(detector, arguments, cache=arguments.weights if arguments.cache else None, comm=comm)
         options = RunOptions(
             arguments.out, arguments.score, arguments.names, arguments.batch, arguments.json, arguments.coco,
             arguments.resume, not arguments.no_pictures, arguments.quiet, arguments.stdout,

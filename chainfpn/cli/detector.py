@@ -1,7 +1,6 @@
 """The detector that a command works with, and the device."""
 
 import argparse
-import contextlib
 import pathlib
 import sys
 
@@ -99,13 +98,16 @@ def load_model(path: pathlib.Path, *, model: str | None = None, cache: bool = Fa
         raise CommandError(f"{path}: is too large for the memory") from None
 
 
-def on_engine(detector: Detector, arguments: argparse.Namespace, *, cache: PathLike | None = None) -> Detector:
+def on_engine(
+    detector: Detector, arguments: argparse.Namespace, *, cache: PathLike | None = None, comm: Communicator = None
+) -> Detector:
     """Return a detector on the engine and with the threads that a command line asks for.
 
     Args:
         detector (chainfpn.links.Detector): The detector, on its device.
         arguments (argparse.Namespace): With ``engine`` and ``threads``.
         cache (str, os.PathLike or None): The weight file that exported files are kept beside.
+        comm (chainermn.CommunicatorBase or None): The processes, which share the cores of a machine.
 
     Returns:
         chainfpn.links.Detector: The detector.
@@ -113,14 +115,17 @@ def on_engine(detector: Detector, arguments: argparse.Namespace, *, cache: PathL
     Raises:
         CommandError: if that engine is not to be had.
     """
-    if arguments.threads is not None:
-        with contextlib.suppress(ImportError):
-            import numba
+    from chainfpn.export.engine import default_threads
+    from chainfpn.functions.kernels import threads
 
-            numba.set_num_threads(min(arguments.threads, numba.get_num_threads()))
+    n_threads = arguments.threads
+    if n_threads is None and comm is not None:
+        n_threads = max(1, default_threads() // comm.intra_size)
+    if arguments.threads is not None:
+        threads.N_THREADS = arguments.threads
     beside = pathlib.Path(cache).with_suffix(".onnx") if cache is not None and pathlib.Path(cache).exists() else None
     try:
-        return detector.to_engine(arguments.engine, threads=arguments.threads, cache=beside)
+        return detector.to_engine(arguments.engine, threads=n_threads, cache=beside)
     except (ImportError, ValueError) as error:
         raise CommandError(f"--engine {arguments.engine}: {error}") from error
     except OSError as error:

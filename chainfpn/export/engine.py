@@ -14,6 +14,7 @@ import numpy as np
 from chainfpn._typing import PathLike, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.export._onnx import require_onnxruntime
+from chainfpn.functions.kernels import threads as kernel_threads
 
 #: Engines by name; auto is ONNX Runtime where that is installed and the detector is on a CPU, else Chainer.
 ENGINES = ("auto", "chainer", "onnx")
@@ -132,9 +133,9 @@ def _is_installed():
 
 
 def default_threads() -> int:
-    """Return the number of threads: ``OMP_NUM_THREADS``, or as many as this process may use cores."""
+    """Return the number of threads: ``OMP_NUM_THREADS``, or as many as the operators here use."""
     requested = os.environ.get("OMP_NUM_THREADS", "")
-    return int(requested) if requested.isdecimal() and int(requested) else len(os.sched_getaffinity(0))
+    return int(requested) if requested.isdecimal() and int(requested) else kernel_threads.N_THREADS
 
 
 def _sessions(detector, threads, cache):

@@ -8,6 +8,7 @@ import pytest
 
 from chainfpn.cli.main import main
 from chainfpn.data import photograph_path, weights_path
+from chainfpn.functions.kernels import threads
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,8 @@ def test_what_cannot_be_done_is_one_sentence(arguments, sentence, tmp_path, caps
     assert not list(tmp_path.iterdir())
 
 
-def test_both_engines_find_the_same(tmp_path, capsys):
+def test_both_engines_find_the_same(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(threads, "N_THREADS", 2)  # which --threads changes
     found = {}
     for engine in ("chainer", "onnx"):
         path = tmp_path / f"{engine}.json"
@@ -44,6 +46,7 @@ def test_both_engines_find_the_same(tmp_path, capsys):
         assert main(["detect", str(photograph_path()), "--weights", str(weights_path()), *options]) == 0
         (record,) = json.loads(path.read_text())
         found[engine] = record["detections"]
+    assert threads.N_THREADS == 1
     assert len(found["onnx"]) == len(found["chainer"]) > 0
     for one, other in zip(*found.values(), strict=True):
         assert one["bbox"] == pytest.approx(other["bbox"], abs=0.05)
