@@ -1,6 +1,7 @@
 """A training from its options: data, model, optimizer, trainer, files."""
 
 import argparse
+import contextlib
 import json
 import pathlib
 import platform
@@ -14,6 +15,7 @@ from chainer.training import extensions
 import chainfpn
 from chainfpn import datasets, training
 from chainfpn._typing import Communicator
+from chainfpn.cli.console import compile_remark, remark
 from chainfpn.cli.detector import choose_device, shortened
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.output import complete_file
@@ -46,9 +48,12 @@ def train(settings: argparse.Namespace) -> int:
         CommandError: if it cannot be done.
     """
     dtype = chainer.mixed16 if settings.dtype == "mixed16" else np.dtype(settings.dtype)
-    with communicator(settings, nccl=settings.device.startswith("cuda")) as comm, chainer.using_config("dtype", dtype):
+    on_gpu = settings.device.startswith("cuda")
+    told = contextlib.nullcontext() if on_gpu or settings.quiet else compile_remark(remark)
+    with communicator(settings, nccl=on_gpu) as comm, chainer.using_config("dtype", dtype):
         try:
-            return _train(settings, comm)
+            with told:
+                return _train(settings, comm)
         except (chainfpn.WeightsError, CheckpointError) as error:
             raise CommandError(shortened(error)) from error
         except (datasets.DataError, FloatingPointError) as error:

@@ -4,6 +4,18 @@ import threading
 
 import pytest
 
+from chainfpn import datasets, models, training
+from chainfpn.data import photograph_path, weights_path
+from chainfpn.images import read_image, to_array
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_operators():
+    """Numba has compiled what detections and trainings need, so that no command says that it does."""
+    models.load(weights_path()).predict([to_array(read_image(photograph_path()))])
+    chain = training.TrainChain(models.fasterrcnn_resnet_fpn(18, 3, min_size=64, max_size=64))
+    chain(*datasets.collate(datasets.ShapesDataset(2, 64)[:])).backward()
+
 
 @pytest.fixture(autouse=True)
 def offline(tmp_path_factory, monkeypatch):

@@ -242,6 +242,13 @@ def test_the_demo_finds_the_person_without_compiled_operators(tmp_path):
         assert (tmp_path / "pictures" / f"{name}_detected.jpg").stat().st_size > 10_000
 
 
+def test_what_was_found_before_a_pipe_is_closed_is_in_the_json(photo):
+    command = f"{sys.executable} -m chainfpn detect {photo} {photo} --json found.json | head -3"
+    subprocess.run(["bash", "-c", command], capture_output=True, check=True)
+    records = json.loads(pathlib.Path("found.json").read_text())
+    assert [record["file"] for record in records][:1] == ["photo.jpg"]
+
+
 def test_published_weights_are_fetched_by_their_name(photo, checkpoint, server, monkeypatch, capsys):
     """From a server on the loopback, once."""
     digest = hashlib.sha256(pathlib.Path(checkpoint).read_bytes()).hexdigest()
