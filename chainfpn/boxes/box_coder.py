@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import chainer
 import chainer.functions as F
+import numpy as np
 from chainer import backend
 from chainer.backends import cuda
 
@@ -104,14 +105,36 @@ class BoxCoder:
         Returns:
             array: dtype of bbox, (R, 4): dx, dy, dw, dh.
         """
-        xp = backend.get_array_module(bbox)
         reference = reference.astype(bbox.dtype, copy=False)
+        if backend.get_array_module(bbox) is not np:
+            return self._encode_on_gpu(bbox, reference)
         ref_size = reference[:, 2:] - reference[:, :2]  # (R, 2): height, width
         size = bbox[:, 2:] - bbox[:, :2]
         shift = ((bbox[:, :2] + 0.5 * size) - (reference[:, :2] + 0.5 * ref_size)) / ref_size
-        scale = xp.log(size / ref_size)
+        scale = np.log(size / ref_size)
         wx, wy, ww, wh = self.weights
-        return xp.stack((wx * shift[:, 1], wy * shift[:, 0], ww * scale[:, 1], wh * scale[:, 0]), axis=1)
+        return np.stack((wx * shift[:, 1], wy * shift[:, 0], ww * scale[:, 1], wh * scale[:, 0]), axis=1)
+
+    def _encode_on_gpu(self, bbox, reference):
+        """Do the same, a box a thread."""
+        deltas = backend.get_array_module(bbox).empty(bbox.shape, bbox.dtype)
+        cuda.elementwise(
+            "raw T bbox, raw T reference, T wx, T wy, T ww, T wh",
+            "raw T deltas",
+            """
+            const T weight[] = {wx, wy, ww, wh};
+            for (int axis = 0; axis < 2; ++axis) {  // y, x
+                const T low = bbox[4 * i + axis], size = bbox[4 * i + axis + 2] - low;
+                const T ref_low = reference[4 * i + axis], ref_size = reference[4 * i + axis + 2] - ref_low;
+                const T shift = ((low + (T)0.5 * size) - (ref_low + (T)0.5 * ref_size)) / ref_size;
+                deltas[4 * i + 1 - axis] = weight[1 - axis] * shift;
+                deltas[4 * i + 3 - axis] = weight[3 - axis] * log(size / ref_size);
+            }
+            """,
+            "encode_boxes",
+            options=("--fmad=false",),
+        )(bbox, reference, *self.weights, deltas, size=len(bbox))
+        return deltas
 
 
 def _precise(deltas):

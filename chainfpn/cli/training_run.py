@@ -167,8 +167,7 @@ def _optimizer(chain: chainer.Chain, settings: argparse.Namespace, comm: Communi
     """Set up stochastic gradient descent with its hooks, and freeze what is not trained."""
     optimizer = chainer.optimizers.MomentumSGD(lr=settings.lr)
     if settings.dtype == "mixed16":
-        optimizer.use_fp32_update()
-        optimizer.loss_scaling()
+        training.use_mixed_precision(optimizer)
     if comm is None:
         optimizer.setup(chain)
     else:

@@ -6,7 +6,7 @@ from chainer.backends import cuda
 
 from chainfpn._typing import Array, Size, Variable
 from chainfpn.functions._arguments import check_map, check_outsize
-from chainfpn.functions._linear_map import separable_map
+from chainfpn.functions._linear_map import apply_separable, linear_map, separable_map
 from chainfpn.functions.kernels import compute_dtype, import_compiled
 
 #: C++ type that a thread computes in, for each dtype of coordinates.
@@ -26,6 +26,21 @@ __device__ Source find_source(int out, int n_in, Real scale, bool align_corners)
     return {low, low + 1 < n_in ? low + 1 : n_in - 1, at - low};
 }
 __device__ Real interpolate(Real low, Real high, Real upper) { return low * (1 - upper) + high * upper; }
+"""
+
+#: The output pixels that copy an input pixel, found as ``_nearest`` finds that.
+OUTPUTS = """
+typedef %s Real;
+struct Outputs { int first, end; };
+__device__ int find_first(int in, int n_out, float scale) {
+    int out = (int)(in / scale);
+    while (out > 0 && (int)((out - 1) * scale) >= in) --out;
+    while (out < n_out && (int)(out * scale) < in) ++out;
+    return out;
+}
+__device__ Outputs find_outputs(int in, int n_in, int n_out, float scale) {
+    return {find_first(in, n_out, scale), in + 1 < n_in ? find_first(in + 1, n_out, scale) : n_out};
+}
 """
 
 
@@ -69,7 +84,12 @@ def resize_nearest(x: Variable, size: int | Size) -> Variable:
     def matrices():
         return [source[:, None] == np.arange(n_in) for source, n_in in zip(sources(), sides, strict=True)]
 
-    return separable_map("resize_nearest", x, matrices, forward=copy)
+    def add(gy):
+        if not isinstance(gy, np.ndarray):
+            return _sum_nearest(gy, sides)
+        return apply_separable(gy, *(matrix.T for matrix in matrices()))
+
+    return linear_map("resize_nearest", x, copy, add)
 
 
 def _nearest(n_out, n_in):
@@ -95,6 +115,30 @@ def _copy_nearest(x, size):
         options=OPTIONS,
     )(x, *x.shape[2:], *size, *scales, y)
     return y
+
+
+def _sum_nearest(gy, size):
+    """Sum the output pixels of each input pixel on a GPU: the transpose of ``_copy_nearest``."""
+    gx = backend.get_array_module(gy).empty((*gy.shape[:2], *size), gy.dtype)
+    scales = (np.float32(n_in) / np.float32(n_out) for n_in, n_out in zip(size, gy.shape[2:], strict=True))
+    cuda.elementwise(
+        "raw T gy, int32 height, int32 width, int32 rows, int32 columns, float32 scale_y, float32 scale_x",
+        "T gx",
+        """
+        const ptrdiff_t line = i / width, plane = line / height;
+        const Outputs vertical = find_outputs(line % height, height, rows, scale_y);
+        const Outputs horizontal = find_outputs(i % width, width, columns, scale_x);
+        Real sum = 0;
+        for (int row = vertical.first; row < vertical.end; ++row)
+            for (int column = horizontal.first; column < horizontal.end; ++column)
+                sum += gy[(plane * rows + row) * columns + column];
+        gx = sum;
+        """,
+        "sum_nearest",
+        options=OPTIONS,
+        preamble=OUTPUTS % REALS[compute_dtype(gy.dtype)],
+    )(gy, *size, *gy.shape[2:], *scales, gx)
+    return gx
 
 
 def resize_bilinear(x: Variable, size: int | Size, *, align_corners: bool = False) -> Variable:

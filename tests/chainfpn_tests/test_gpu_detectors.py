@@ -13,7 +13,7 @@ from chainer.backends import cuda
 
 import chainfpn
 from chainfpn.datasets import ShapesDataset
-from chainfpn.training import GradientClipping
+from chainfpn.training import GradientClipping, use_mixed_precision
 from chainfpn.training.evaluator import evaluate
 from reference.slim_detectors import SLIM, marks, pictures, reported_by
 from reference.training import train_chain
@@ -97,8 +97,7 @@ def test_a_step_in_mixed_precision(name):
     _, expected = reported_by(*_set_up(name, "@cupy:0")[::2])
     with chainer.using_config("dtype", chainer.mixed16):
         chain, optimizer, truth = _set_up(name, "@cupy:0")
-        optimizer.use_fp32_update()
-        optimizer.loss_scaling()
+        use_mixed_precision(optimizer)
         before = _on_the_host(chain)
         _, reported = reported_by(chain, truth)
         optimizer.update(chain, *truth)
