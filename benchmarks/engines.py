@@ -10,7 +10,6 @@ Contenders that are not installed are left out.
 """
 
 import argparse
-import contextlib
 import importlib.util
 import inspect
 import json
@@ -23,7 +22,7 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import chainfpn  # isort: skip
@@ -32,6 +31,7 @@ import numpy as np
 from chainercv.utils import read_image
 
 from bench_utils import markdown
+from bench_utils.busy import N_BUSY, busy
 from bench_utils.machine import Machine
 from chainfpn import models
 from chainfpn.data import photograph_path
@@ -40,7 +40,6 @@ from reference.torchvision_live import find
 
 #: Classifiers, and images a batch.
 CLASSIFIERS, BATCHES = ("resnet50", "mobilenet_v3_large"), (1, 8)
-N_BUSY = 4
 
 MIN_SIZE = 800
 
@@ -209,18 +208,6 @@ def theirs(live: Any, folder: pathlib.Path, threads: int, repeat: int, **inputs:
     """Time torchvision."""
     seconds = live.run(THEIRS, folder=folder, threads=threads, repeat=repeat, min_size=MIN_SIZE, **inputs)
     return {key: float(np.median(value)) for key, value in seconds.items()}
-
-
-@contextlib.contextmanager
-def busy() -> Iterator[None]:
-    """Keep processes busy inside."""
-    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(N_BUSY)]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 def measure_detectors(folder: pathlib.Path, live: Any, repeat: int) -> list[str]:

@@ -1,9 +1,11 @@
 """The parts of the benchmark of engines that do not take minutes."""
 
+import contextlib
 import os
 import subprocess
 
 import engines
+from bench_utils.busy import N_BUSY, busy
 
 
 def test_a_run_warms_up_and_is_timed():
@@ -16,8 +18,8 @@ def test_a_run_warms_up_and_is_timed():
 
 def test_busy_processes_end_with_the_block():
     before = _children()
-    with engines.busy():
-        assert len(_children() - before) == engines.N_BUSY
+    with busy():
+        assert len(_children() - before) == N_BUSY
     assert _children() == before
 
 
@@ -31,7 +33,7 @@ def _children():
 def test_the_table_has_a_line_for_each_contender_and_no_figure_where_none_was_measured(monkeypatch, tmp_path):
     figures = {"wall": 2.0, "cpu": 3.0, "peak": 100.0}
     monkeypatch.setattr(engines, "measured", lambda name, folder, threads, repeat: figures)
-    monkeypatch.setattr(engines, "N_BUSY", 0)
+    monkeypatch.setattr(engines, "busy", contextlib.nullcontext)
     lines = engines.measure_detectors(tmp_path, None, 1)
     assert lines[2] == "| chainfpn, engine onnx | 2.00 | 2.00 |  | 3.00 | 2.00 | 3.00 | 100 |"
     assert lines[-1] == "| ChainerCV | 2.00 |  |  | 3.00 |  |  | 100 |"

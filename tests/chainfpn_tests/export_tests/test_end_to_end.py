@@ -137,3 +137,19 @@ def test_what_has_no_end_to_end_form_is_said(tmp_path):
     with pytest.raises(InvalidArgument, match="form must be one of dense, end_to_end, got 'sparse'"):
         chainfpn.export_onnx(classifier, path, form="sparse")
     assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["maskrcnn_resnet_fpn", "keypointrcnn_resnet_fpn", "fcos_resnet_fpn", "ssd"])
+def test_openvino_finds_the_same(name, tmp_path):
+    """Where it is installed; no extra brings it."""
+    openvino = pytest.importorskip("openvino")
+    detector, core = build_small(name), openvino.Core()
+    (path,) = chainfpn.export_onnx(detector, tmp_path / "detector.onnx")
+    options = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    model = core.compile_model(core.read_model(str(path)), "CPU", options)
+    for img in photographs().values():
+        outputs = {name: array for output, array in model(img).items() for name in output.names}
+        others = (outputs.get(name) for name in ("masks", "points", "point_scores"))
+        found = Detections(*(outputs[name] for name in BOXES), *others)
+        (expected,) = detector.detect([img])
+        assert disagreement(found, expected) == ""
