@@ -69,9 +69,12 @@ def commands(code: str) -> list[list[str]]:
 
 
 def copy_clone(folder: pathlib.Path) -> None:
-    """Make a folder look like a bare clone, by links to what git keeps; new files go into the folder itself."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in {line.partition("/")[0] for line in listed.splitlines()}:
+    """Make a folder look like a bare clone, by links to what git keeps; new files go into the folder itself.
+
+    Of an unpacked source distribution, which git does not know, everything is linked.
+    """
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout
+    for name in {line.partition("/")[0] for line in listed.splitlines() or os.listdir(ROOT)}:
         (folder / name).symlink_to(ROOT / name)
 
 
