@@ -206,7 +206,8 @@ def _fit(named: Tensors, whole: Tensors, options: Options, match: Match) -> None
         report.model, report.why = ANY_MODEL, "asked for: every parameter is renamed, no model is compared"
         return
     shapes, everything = _shapes(named), _shapes(whole)
-    found = sorted(candidates(everything) + candidates(shapes), key=lambda c: c.distance(shapes))
+    found = candidates(shapes) if shapes == everything else candidates(everything) + candidates(shapes)
+    found = sorted(found, key=lambda candidate: candidate.distance(shapes))
     wanted = [c for c in found if options.model in (None, c.builder)]
     if not wanted and options.model is not None:
         others = list(dict.fromkeys(c.builder for c in found))

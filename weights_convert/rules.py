@@ -42,7 +42,8 @@ def rename(tensors: Tensors, table: Sequence[Rule], report: Report, *, keep_unma
     Raises:
         CheckpointError: if two tensors end up under one name.
     """
-    active = [r for r in table if not (r.unless and any(re.match(r.unless, key) for key in tensors))]
+    resting = {u for u in {rule.unless for rule in table} - {""} if any(re.match(u, key) for key in tensors)}
+    active = [rule for rule in table if rule.unless not in resting]
 
     def rename_one(key: str) -> str | None:
         for rule in active:

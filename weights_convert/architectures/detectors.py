@@ -17,7 +17,7 @@ DEFAULTS: Json = {"depth": 50, "stages": [1, 2, 3, 4], "fpn_channels": 256, "hea
 _ONLY_ANY = ("p6_from_trunk", "norm", "mask_layers", "mask_dim_reduced", "keypoint_layers")
 
 #: No head has more layers.
-_MOST_LAYERS = 32
+_MOST_LAYERS = 16
 
 Pyramid = tuple[Trunk, list[int], int, bool]
 

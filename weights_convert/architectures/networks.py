@@ -1,7 +1,7 @@
 """torchvision's classifiers that are no ResNets, with their own head, another, or none."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 from weights_convert._typing import AnyShapes, Described, Shapes
@@ -70,8 +70,8 @@ def describe_network(shapes: AnyShapes) -> Described:
         return None
     found = {name for name in shapes if not name.endswith(_COUNTERS)}
     distances = {}
-    for name, network in NETWORKS.items():
-        features = network.features()
+    for name in NETWORKS:
+        features = _features(name)
         wrong = sum(shapes.get(key) != shape for key, shape in features.items())
         unknown = sum(key.startswith("features.") for key in found - features.keys())
         distances[name] = (wrong + unknown) / len(features)
@@ -81,7 +81,12 @@ def describe_network(shapes: AnyShapes) -> Described:
     auxiliary = network.auxiliary(n_class)
     has_auxiliary = n_class > 0 and all(shapes.get(key) == shape for key, shape in auxiliary.items())
     head = network.head(n_class) if n_class else {}
-    return builder, {"n_class": n_class}, network.features() | head | (auxiliary if has_auxiliary else {})
+    return builder, {"n_class": n_class}, _features(builder) | head | (auxiliary if has_auxiliary else {})
+
+
+@cache
+def _features(name: str) -> Shapes:
+    return NETWORKS[name].features()
 
 
 def head_classes(shapes: AnyShapes, head: Callable[[int], Shapes]) -> int:

@@ -16,7 +16,7 @@ FLATTEN = (
     Rule(r"rpn\.head\.conv\.0\.0\.", r"rpn.head.conv.", unless=r"rpn\.head\.conv\.1\."),
     *(
         Rule(rf"roi_heads\.mask_head\.{i}\.0\.", f"roi_heads.mask_head.mask_fcn{i + 1}.", unless=_MASK_NORM)
-        for i in range(32)
+        for i in range(8)
     ),
     *(
         Rule(
