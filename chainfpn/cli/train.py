@@ -68,6 +68,8 @@ OPTIONS = {
     "run": {
         "out": _option(None, "DIR", pathlib.Path, "folder of what is written", required=True),
         "resume": _option(False, text="go on in --out, with its options", action="store_true"),
+        "force": _option(False, text="remove the training that is in --out first", action="store_true"),
+        "snapshot_every": _option(10, "N", real("> 0"), "minutes; also after the first step and every epoch"),
         "device": _option("cpu", "cpu|cuda:N", device, "where to compute"),
         "mpi": _option(False, text="share the work with others of mpiexec", action="store_true"),
         "evaluate_every": _option(1, "N", whole(1), "epochs"),
@@ -89,13 +91,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the sub-command; see :mod:`chainfpn.cli.main`."""
     given = vars(arguments)
-    if given.get("resume"):
+    if "resume" in given and "force" in given:
+        raise UsageError("--resume and --force must not be given together")
+    if "resume" in given:
         from chainfpn.cli.training_resume import resumed_settings
 
         settings = resumed_settings(given, DEFAULTS)
-    elif (arguments.out / "train.json").exists():
+    elif (arguments.out / "train.json").exists() and "force" not in given:
         raise CommandError(
-            f"{arguments.out}: has a training already; --resume goes on with it, or choose another --out"
+            f"{arguments.out}: has a training already; --resume goes on with it, --force removes it, or choose another"
+            " --out"
         )
     else:
         settings = argparse.Namespace(**{**DEFAULTS, **given}, resume_state=None)

@@ -1,6 +1,8 @@
 """What there is to train with, by class: counted and checked before a training, a table, a part of its page."""
 
 import argparse
+import hashlib
+import pathlib
 from collections import Counter
 from typing import Any
 
@@ -27,18 +29,24 @@ def count_classes(data: DetectionDataset, left_out: LeftOut, warn: Report) -> di
 
     Returns:
         dict: JSON values: ``images`` and ``left_out``, by reason, and ``classes``, with ``objects`` and ``images``
-        of each, the last of which is the number of images without an object.
+        of each, the last of which is the number of images without an object; and ``sha256`` of names, sizes, boxes
+        and labels, by which data are known again that lie elsewhere.
     """
     counts = {name: {"objects": 0, "images": 0} for name in (*data.label_names, _WITHOUT)}
-    keys = [key for key in ("label", "mask") if key in data.keys]  # what has no mask is left out where there are some
+    keys = [
+        key for key in ("label", "bbox", "mask") if key in data.keys
+    ]  # what has no mask is left out where there are some
     found, n_images, before = LeftOut([left_out]), 0, set(data.left_out.omissions)
+    content = hashlib.sha256("\n".join(data.label_names).encode())
     for i in range(len(data)):
+        content.update(pathlib.PurePath(data.file_name(i)).name.encode())
         try:
-            data.size(i)  # which is that of the annotation
-            labels, *_ = data.read(i, keys)
+            size = data.size(i)  # which is that of the annotation
+            labels, bbox, *_ = data.read(i, keys)
         except DataError as error:
             found.add(error.omission)
             continue
+        content.update(repr((size, labels.tolist(), bbox.tolist())).encode())
         n_images += 1
         names = Counter(data.label_names[label] for label in labels) or {_WITHOUT: 0}
         for name, n_objects in names.items():
@@ -49,7 +57,8 @@ def count_classes(data: DetectionDataset, left_out: LeftOut, warn: Report) -> di
             found.add(omission)
     for omission in found.omissions:
         warn(omission)
-    return {"images": n_images, "left_out": dict(found.counts), "classes": counts}
+    left_out_counts = dict(found.counts)
+    return {"images": n_images, "left_out": left_out_counts, "classes": counts, "sha256": content.hexdigest()}
 
 
 def check_classes(counts: dict[str, Any], settings: argparse.Namespace) -> None:
@@ -69,6 +78,26 @@ def check_classes(counts: dict[str, Any], settings: argparse.Namespace) -> None:
     unused = [name for name in settings.names or () if name not in used]
     if unused:
         raise CommandError(f"--names: must be of objects in the data, {', '.join(used)}, got {unused[0]}")
+
+
+def check_same(counts: dict[str, Any], saved: dict[str, Any]) -> None:
+    """Check that a training that is resumed has the data that it began with, wherever they lie now.
+
+    Args:
+        counts (dict): ``training`` and ``validation`` to what :func:`count_classes` returned, or None.
+        saved (dict): The same, of the start.
+
+    Raises:
+        CommandError: if there are other images, boxes or labels.
+    """
+    for side, options in (("training", "--data"), ("validation", "--validation or --held-out")):
+        found, former = counts[side] or {}, saved[side] or {}
+        if former.get("sha256") != found.get("sha256"):
+            sizes = " and ".join(str(count.get("images", 0)) for count in (former, found))
+            raise CommandError(
+                f"--resume: {options} must have the content that the training began with (names, sizes, boxes and"
+                f" labels); images then and now: {sizes}"
+            )
 
 
 def class_rows(counts: dict[str, dict[str, Any] | None]) -> list[tuple[str, ...]]:

@@ -3,20 +3,25 @@
 import argparse
 import contextlib
 import json
+import pathlib
 import signal
 from collections.abc import Iterator
 from typing import Any
 
 import chainer
 
+from chainfpn import read_weights
 from chainfpn._typing import Communicator
 from chainfpn.cli.errors import CommandError, UsageError
 from chainfpn.training import Snapshot, load_snapshot
 
 #: What every run is given anew, and is not kept in ``train.json``.
-OF_EACH_RUN = ("command", "run", "stdout", "out", "resume", "resume_state", "device", "mpi", "quiet")
-#: What may differ in a resumed training.
-_CHANGEABLE = ("epochs", "evaluate_every", "samples")
+OF_EACH_RUN = ("command", "run", "stdout", "out", "resume", "resume_state", "force", "device", "mpi", "quiet")
+#: What may differ in a resumed training without a word, and what from there on.
+_CHANGEABLE = ("epochs", "evaluate_every", "samples", "snapshot_every")
+_FROM_HERE_ON = ("lr", "warm_up", "schedule", "weight_decay", "clip")
+#: Where the data lie, which may differ if they are the same.
+_DATA = ("data", "annotations", "split", "held_out", "validation", "validation_annotations", "validation_split")
 #: Ctrl-C, and what mpiexec and the schedulers of clusters send in its place.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -91,7 +96,8 @@ def resumed_settings(given: dict[str, Any], defaults: dict[str, Any]) -> argpars
         defaults (dict): Every option and its default.
 
     Returns:
-        argparse.Namespace: Every option, and ``resume_state``, the content of ``train.json``.
+        argparse.Namespace: Every option, and ``resume_state``, the content of ``train.json``, or None if there is no
+        snapshot yet, so that the training begins at its first step.
 
     Raises:
         CommandError: if there is no training, or it had other options.
@@ -104,11 +110,19 @@ def resumed_settings(given: dict[str, Any], defaults: dict[str, Any]) -> argpars
         raise CommandError(f"{path}: cannot be read ({error.strerror}); --resume needs a training in --out") from None
     except (ValueError, KeyError, TypeError):
         raise CommandError(f"{path}: is not what a training wrote") from None
-    kept = [key for key in given if key not in (*OF_EACH_RUN, *_CHANGEABLE)]
+    kept = [key for key in given if key not in _changeable(state)]
     others = ["--" + key.replace("_", "-") for key in kept if given[key] != saved[key]]
     if others:
         raise UsageError(f"--resume goes on with the options in {path}, but {', '.join(others)} would change them")
-    return argparse.Namespace(**{**saved, **given, "resume_state": state})
+    begun = any(given["out"].glob("snapshot.npz*"))
+    return argparse.Namespace(**{**saved, **given, "resume_state": state if begun else None})
+
+
+def _changeable(state: dict[str, Any]) -> tuple[str, ...]:
+    """Return the options that may differ from those in ``train.json``."""
+    counts = [count for count in state.get("data", {}).values() if count is not None]
+    is_known = bool(counts) and all("sha256" in count for count in counts)
+    return *OF_EACH_RUN, *_CHANGEABLE, *_FROM_HERE_ON, *(_DATA if is_known else ())
 
 
 def resume(snapshot: Snapshot, trainer: chainer.training.Trainer, settings: argparse.Namespace) -> None:
@@ -131,15 +145,39 @@ def resume(snapshot: Snapshot, trainer: chainer.training.Trainer, settings: argp
         raise CommandError(
             f"--resume: the training had {n_saved} processes and must have as many now, not {n_processes}"
         )
-    load_snapshot(snapshot.path, trainer)
-    if comm is not None:
-        iterations = sorted(set(comm.mpi_comm.allgather(trainer.updater.iteration)))
-        if len(iterations) > 1:
-            steps = " and ".join(map(str, iterations))
-            raise CommandError(f"--resume: the snapshots of all processes must be of one step, got steps {steps}")
-    done, saved = trainer.updater.epoch, state["settings"].get("epochs", n_epochs)
+    load_snapshot(snapshot.path if comm is None else _common_file(snapshot), trainer)
+    done = trainer.updater.epoch
     if n_epochs < done:
         raise CommandError(f"--epochs must be at least the number of those that are done, {done}, got {n_epochs}")
-    if n_epochs != saved and settings.schedule != "constant" and (comm is None or comm.rank == 0):
+    if comm is None or comm.rank == 0:
+        _print_changes(settings, state["settings"])
+
+
+def _common_file(snapshot: Snapshot) -> pathlib.Path:
+    """Return the file of this process, of the last step that all have one of.
+
+    They may have been killed while one after the other put a complete file in the place of the one before.
+    """
+    steps = {}
+    for path in (snapshot.path, snapshot.complete_path):
+        if path.exists():
+            arrays, _ = read_weights(path, whole_snapshot=True)
+            steps[int(arrays.get("updater/iteration", 0))] = path
+    of_all = snapshot.comm.mpi_comm.allgather(sorted(steps))
+    common = set(of_all[0]).intersection(*of_all[1:])
+    if not common:
+        shown = " and ".join(map(str, sorted({step for one in of_all for step in one[-1:]})))
+        raise CommandError(f"--resume: the snapshots of all processes must be of one step, got steps {shown}")
+    return steps[max(common)]
+
+
+def _print_changes(settings: argparse.Namespace, saved: dict[str, Any]) -> None:
+    """Print what is different from here on."""
+    n_epochs, before = settings.epochs, saved.get("epochs", settings.epochs)
+    if n_epochs != before and settings.schedule != "constant":
         schedule = f"the {settings.schedule} schedule is that of {n_epochs} epochs"
-        print(f"--epochs {n_epochs} instead of {saved}: from here on {schedule}")
+        print(f"--epochs {n_epochs} instead of {before}: from here on {schedule}")
+    for key in _FROM_HERE_ON:
+        now, before = getattr(settings, key), saved.get(key, getattr(settings, key))
+        if now != before:
+            print(f"--{key.replace('_', '-')} {now} instead of {before} from here on")

@@ -20,8 +20,9 @@ from chainfpn.cli.detector import choose_device, shortened
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.output import complete_file
 from chainfpn.cli.processes import communicator
-from chainfpn.cli.training_classes import check_classes, class_table, count_classes
+from chainfpn.cli.training_classes import check_classes, check_same, class_table, count_classes
 from chainfpn.cli.training_data import WarnOnce, left_out, make_iterator, open_data, share, use_masks
+from chainfpn.cli.training_folder import own_folder
 from chainfpn.cli.training_model import build_chain, build_model
 from chainfpn.cli.training_report import KEY, Samples, write_report
 from chainfpn.cli.training_resume import Stop, resume, to_json
@@ -31,8 +32,6 @@ from weights_convert import CheckpointError
 
 #: Images that statistics of batch normalization are computed on at a time.
 _STATISTICS_BATCH = 8
-#: What a training writes, but for the pictures in ``samples``.
-_FILES = ("train.json", "log", "losses.png", "ap.png", "best.npz", "last.npz", "snapshot.npz", "report.html")
 
 
 def train(settings: argparse.Namespace) -> int:
@@ -67,8 +66,17 @@ def train(settings: argparse.Namespace) -> int:
 def _train(settings: argparse.Namespace, comm: Communicator) -> int:
     first = comm is None or comm.rank == 0
     np.random.seed(settings.seed)
-    train_data, validation_data = open_data(settings)
-    _make_folder(settings.out)
+    data = open_data(settings)
+    if not first:
+        return _train_in_folder(settings, comm, *data)
+    with own_folder(settings.out, empty=settings.resume_state is None):
+        if settings.resume and settings.resume_state is None:
+            print(f"{settings.out}: has no snapshot yet; the training begins at step 0")
+        return _train_in_folder(settings, comm, *data)
+
+
+def _train_in_folder(settings, comm, train_data, validation_data):
+    first = comm is None or comm.rank == 0
     device = choose_device(settings.device, comm)
     model = build_model(settings, train_data.label_names, log=print if first else _ignore, comm=comm)
     chain = build_chain(model, settings.loss)
@@ -79,7 +87,7 @@ def _train(settings: argparse.Namespace, comm: Communicator) -> int:
     counts = _count(settings, (train_data, warn), (validation_data, warn_validation)) if first else {}
     valid_data = datasets.ValidatedDataset(share(train_data, settings, comm), report=warn)
     iterator = make_iterator(valid_data, settings)
-    if settings.recompute_statistics and not settings.resume:
+    if settings.recompute_statistics and settings.resume_state is None:
         _recompute_statistics(model, valid_data, settings, comm)
     optimizer = _optimizer(chain, settings, comm)
     if comm is not None:
@@ -87,25 +95,18 @@ def _train(settings: argparse.Namespace, comm: Communicator) -> int:
     updater = chainer.training.updaters.StandardUpdater(iterator, optimizer, converter=datasets.collate, device=device)
     stop = Stop(settings.epochs, comm)
     trainer = chainer.training.Trainer(updater, stop, settings.out)
-    schedule = _schedule(settings, len(iterator.dataset) * settings.epochs // settings.batch)
-    for extension in (training.LearningRate(schedule), training.RandomState(), training.MixedPrecisionState(optimizer)):
-        trainer.extend(extension)
-    for extension in () if comm is None else (training.AverageLosses(comm), training.AverageStatistics(model, comm)):
-        trainer.extend(extension)
-    if validation_data is not None:
-        evaluator = _evaluator(validation_data, model, warn_validation, comm)
-        trainer.extend(evaluator, trigger=(settings.evaluate_every, "epoch"))
+    _extend_all(trainer, model, settings, comm, (validation_data, warn_validation))
     snapshot = training.Snapshot(settings.out / "snapshot.npz", comm=comm)
-    trainer.extend(snapshot)
+    trainer.extend(snapshot, trigger=training.SnapshotTrigger(60 * settings.snapshot_every, comm=comm))
     if first:
         sampled = (train_data, warn) if validation_data is None else (validation_data, warn_validation)
         _extend(trainer, model, settings, *sampled)
-    if settings.resume:
+    if settings.resume_state is not None:
         resume(snapshot, trainer, settings)
     if first:
         with complete_file(settings.out / "train.json") as file:
             json.dump(_about(settings, model, train_data, counts, comm), file, indent=2)
-    with stop.at_signal():
+    with stop.at_signal(), _loss_errors(updater, iterator, valid_data):
         trainer.run(show_loop_exception_msg=False)
         if stop.requested:
             snapshot(trainer)
@@ -115,17 +116,43 @@ def _train(settings: argparse.Namespace, comm: Communicator) -> int:
     return 1 if stop.requested else 0
 
 
+def _extend_all(trainer, model, settings, comm, validation):
+    """Add what all processes do."""
+    optimizer, iterator = trainer.updater.get_optimizer("main"), trainer.updater.get_iterator("main")
+    schedule = _schedule(settings, len(iterator.dataset) * settings.epochs // settings.batch)
+    for extension in (training.LearningRate(schedule), training.RandomState(), training.MixedPrecisionState(optimizer)):
+        trainer.extend(extension)
+    for extension in () if comm is None else (training.AverageLosses(comm), training.AverageStatistics(model, comm)):
+        trainer.extend(extension)
+    if validation[0] is not None:
+        trainer.extend(_evaluator(*validation, model, comm), trigger=(settings.evaluate_every, "epoch"))
+
+
+@contextlib.contextmanager
+def _loss_errors(updater, iterator, data):
+    """Say of which step and images a loss was that is not finite."""
+    try:
+        yield
+    except FloatingPointError as error:
+        files = dict.fromkeys(data.file_name(data.sound_index(int(i))) for i in iterator.indices)
+        where = f"step {updater.iteration + 1} of {', '.join(files)}"
+        again = "go on before that step with --resume --lr LR"
+        raise CommandError(f"{where}: {error}; {again}") from error
+
+
 def _count(settings, train, validation):
-    """Count what there is of each class at the start of a training, check it, and print it."""
-    if settings.resume and "data" in settings.resume_state:
-        return settings.resume_state["data"]
+    """Count what there is of each class, check it, and print it at the start of a training."""
     of_training = count_classes(train[0], train[0].left_out, train[1])
     check_classes(of_training, settings)
     counts = {"training": of_training, "validation": None}
     if validation[0] is not None:
         of_readers = LeftOut() if settings.held_out else validation[0].left_out  # which is that of --data
         counts["validation"] = count_classes(validation[0], of_readers, validation[1])
-    print(class_table(counts), flush=True)
+    saved = None if settings.resume_state is None else settings.resume_state.get("data")
+    if saved is None:
+        print(class_table(counts), flush=True)
+    elif "sha256" in saved["training"]:
+        check_same(counts, saved)
     return counts
 
 
@@ -140,14 +167,6 @@ def _print_end(out: pathlib.Path, stopped: bool, sentence: str) -> None:
     if sentence:
         print(sentence)
     print(f"report: {write_report(out)}")
-
-
-def _make_folder(out: pathlib.Path) -> None:
-    """Make the folder, and find out now what could not be written after the first epoch."""
-    out.mkdir(parents=True, exist_ok=True)
-    for name in _FILES:
-        if (out / name).is_dir():
-            raise CommandError(f"{out / name}: is a folder and cannot be written")
 
 
 def _recompute_statistics(model, data, settings, comm):
@@ -193,7 +212,7 @@ def _schedule(settings: argparse.Namespace, n_iterations: int) -> training.Sched
     return training.warm_up(schedule, settings.warm_up)
 
 
-def _evaluator(data, model, report, comm):
+def _evaluator(data, report, model, comm):
     try:
         return training.DetectionEvaluator(data, model, report=report, comm=comm)
     except InvalidArgument as error:

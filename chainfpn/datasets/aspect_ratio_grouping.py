@@ -35,6 +35,7 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
         epoch (int): How often as many examples as the data set has were returned.
         is_new_epoch (bool): Whether the last batch completed an epoch.
         repeat (bool): True.
+        indices (array): int, (batch_size,), the examples of the last batch; empty before the first.
 
     Raises:
         ValueError: if batch_size < 1, the data set is empty, or groups has not one entry per example.
@@ -59,6 +60,7 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
 
     def reset(self) -> None:
         """Begin anew."""
+        self.indices = np.zeros(0, dtype=int)
         self._n_returned = 0
         self._previous_n_returned = -1
         self._order = self._new_order()
@@ -67,10 +69,10 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
         self._waiting = np.full((self.groups.max() + 1, self.batch_size), -1)
 
     def __next__(self) -> list:
-        indices = self._next_indices()
+        self.indices = self._next_indices()
         self._previous_n_returned = self._n_returned
         self._n_returned += self.batch_size
-        return [self.dataset[int(i)] for i in indices]
+        return [self.dataset[int(i)] for i in self.indices]
 
     @property
     def epoch(self) -> int:

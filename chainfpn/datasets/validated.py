@@ -111,6 +111,17 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
         """
         return self.dataset.file_name(i)
 
+    def sound_index(self, i: int) -> int:
+        """Return which example is read in the place of one: itself, or, once it was found broken, the next one.
+
+        Args:
+            i (int): Which example.
+
+        Returns:
+            int: Index of the example.
+        """
+        return self._from(i, lambda k: k)
+
     def _from(self, i, read):
         """Return what can be read first of examples i, i + 1 and so on, round to i - 1."""
         i = normalize_index(self, i)

@@ -23,6 +23,7 @@ from chainfpn.training.schedules import warm_up as warm_up
 from chainfpn.training.snapshot import MixedPrecisionState as MixedPrecisionState
 from chainfpn.training.snapshot import RandomState as RandomState
 from chainfpn.training.snapshot import Snapshot as Snapshot
+from chainfpn.training.snapshot import SnapshotTrigger as SnapshotTrigger
 from chainfpn.training.snapshot import load_snapshot as load_snapshot
 from chainfpn.training.snapshot import save_snapshot as save_snapshot
 from chainfpn.training.statistics import recompute_statistics as recompute_statistics

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import time
 
 import chainer
 import numpy as np
@@ -16,7 +17,7 @@ _FORMER = {"KeepWeights": "BestWeights", "Curves": "PlotMetrics"}
 
 
 class Snapshot(extension.Extension):
-    """Write the trainer's state at the end of every epoch, always to the same file.
+    """Write the trainer's state at the end of every epoch, or as a trigger says, always to the same file.
 
     Unlike Chainer's extension of this kind it never leaves half a file under the name. Of several processes each writes
     its own; the new files take the place of the old ones when all are complete.
@@ -27,6 +28,7 @@ class Snapshot(extension.Extension):
 
     Attributes:
         path (pathlib.Path): The file of this process.
+        complete_path (pathlib.Path): Its name until those of all processes are complete.
     """
 
     name = "Snapshot"
@@ -36,6 +38,7 @@ class Snapshot(extension.Extension):
     def __init__(self, path: PathLike, *, comm: Communicator = None) -> None:
         path = pathlib.Path(path)
         self.path = path.with_stem(f"{path.stem}-{comm.rank}") if comm is not None and comm.rank else path
+        self.complete_path = self.path.with_name(f"{self.path.name}.part")
         self.comm = comm
 
     def __call__(self, trainer: chainer.training.Trainer) -> None:
@@ -47,10 +50,39 @@ class Snapshot(extension.Extension):
         if self.comm is None:
             save_snapshot(self.path, trainer)
             return
-        complete = self.path.with_name(f"{self.path.name}.part")
-        save_snapshot(complete, trainer)
+        save_snapshot(self.complete_path, trainer)
         self.comm.mpi_comm.barrier()
-        complete.replace(self.path)
+        self.complete_path.replace(self.path)
+
+
+class SnapshotTrigger:
+    """Trigger after the first step, at the end of each epoch, and whenever some time has passed.
+
+    Args:
+        seconds (float): The time.
+        comm (chainermn.CommunicatorBase or None): The processes, which all trigger when the first one does.
+    """
+
+    def __init__(self, seconds: float, *, comm: Communicator = None) -> None:
+        self.seconds, self.comm = seconds, comm
+        self._last = -float("inf")
+
+    def __call__(self, trainer: chainer.training.Trainer) -> bool:
+        """Decide after a step.
+
+        Args:
+            trainer (chainer.training.Trainer): The trainer.
+
+        Returns:
+            bool: Whether to write a snapshot.
+        """
+        due = time.monotonic() - self._last >= self.seconds
+        if self.comm is not None:
+            due = self.comm.bcast_obj(due)
+        due = due or trainer.updater.is_new_epoch
+        if due:
+            self._last = time.monotonic()
+        return due
 
 
 class StateExtension(extension.Extension):

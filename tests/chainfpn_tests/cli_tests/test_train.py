@@ -205,7 +205,8 @@ def test_what_no_training_wrote_is_not_resumed(text, tmp_path, capsys):
 def test_a_second_training_is_not_mixed_with_the_first(out, capsys):
     before = sorted((path.name, path.stat().st_mtime_ns) for path in out.iterdir())
     assert main(["train", *DATA, *SLIM, "--out", str(out)]) == 1
-    message = f"chainfpn train: {out}: has a training already; --resume goes on with it, or choose another --out\n"
+    message = f"chainfpn train: {out}: has a training already; --resume goes on with it, --force removes it, or"
+    message += " choose another --out\n"
     assert capsys.readouterr().err == message
     assert sorted((path.name, path.stat().st_mtime_ns) for path in out.iterdir()) == before
 

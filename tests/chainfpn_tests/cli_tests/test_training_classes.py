@@ -67,6 +67,7 @@ left out: 1 objects of an unknown category, 1 objects without a box of four numb
 def test_objects_and_images_are_counted(coco, capsys):
     data = ConcatDataset(open_dataset(coco, annotations=coco / "x.json"))
     counts = count_classes(data, data.left_out, WarnOnce())
+    assert len(counts.pop("sha256")) == 64
     assert counts == EXPECTED
     assert capsys.readouterr().err.splitlines() == [
         f"{coco}/x.json: object 4 of 1.png must have a known category, got 7: left out",
