@@ -13,6 +13,7 @@ from chainer.datasets import TransformDataset
 from chainfpn import datasets
 from chainfpn._typing import Communicator, Report
 from chainfpn.cli.errors import CommandError
+from chainfpn.cli.training_optimizer import batch_size
 from chainfpn.datasets import DetectionDataset
 from chainfpn.datasets._files import select
 from weights_convert import few
@@ -127,8 +128,10 @@ def make_iterator(data: datasets.ValidatedDataset, settings: argparse.Namespace)
     Raises:
         CommandError: if there are not enough images for one, or nothing to paste.
     """
-    if len(data) < settings.batch:
-        raise CommandError(f"--batch must be at most the number of images, {len(data)}, got {settings.batch}")
+    n_images = batch_size(settings)
+    if len(data) < n_images:
+        option = "--batch" if settings.accumulate == 1 else "--batch times --accumulate"
+        raise CommandError(f"{option} must be at most the number of images, {len(data)}, got {n_images}")
     groups = datasets.orientation_groups(data)
     if not settings.no_augment:
         transforms: list = [
@@ -140,7 +143,7 @@ def make_iterator(data: datasets.ValidatedDataset, settings: argparse.Namespace)
             paste = datasets.RandomPaste(_sources(settings), data.label_names, probability=settings.paste)
             transforms.insert(0, paste)
         data = TransformDataset(data, datasets.Compose(*transforms))
-    return datasets.AspectRatioGroupedIterator(data, settings.batch, groups)
+    return datasets.AspectRatioGroupedIterator(data, n_images, groups)
 
 
 def left_out(data: datasets.ValidatedDataset, validation: WarnOnce, comm: Communicator) -> str:

@@ -19,7 +19,7 @@ from chainfpn.training import Snapshot, load_snapshot
 OF_EACH_RUN = ("command", "run", "stdout", "out", "resume", "resume_state", "force", "device", "mpi", "quiet")
 #: What may differ in a resumed training without a word, and what from there on.
 _CHANGEABLE = ("epochs", "evaluate_every", "samples", "snapshot_every")
-_FROM_HERE_ON = ("lr", "warm_up", "schedule", "weight_decay", "clip")
+_FROM_HERE_ON = ("lr", "lr_batch", "warm_up", "schedule", "milestones", "weight_decay", "clip")
 #: Where the data lie, which may differ if they are the same.
 _DATA = ("data", "annotations", "split", "held_out", "validation", "validation_annotations", "validation_split")
 #: Ctrl-C, and what mpiexec and the schedulers of clusters send in its place.

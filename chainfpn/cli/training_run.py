@@ -24,6 +24,7 @@ from chainfpn.cli.training_classes import check_classes, check_same, class_table
 from chainfpn.cli.training_data import WarnOnce, left_out, make_iterator, open_data, share, use_masks
 from chainfpn.cli.training_folder import own_folder
 from chainfpn.cli.training_model import build_chain, build_model
+from chainfpn.cli.training_optimizer import make_optimizer, make_schedule
 from chainfpn.cli.training_report import KEY, Samples, write_report
 from chainfpn.cli.training_resume import Stop, resume, to_json
 from chainfpn.datasets._left_out import LeftOut
@@ -89,10 +90,10 @@ def _train_in_folder(settings, comm, train_data, validation_data):
     iterator = make_iterator(valid_data, settings)
     if settings.recompute_statistics and settings.resume_state is None:
         _recompute_statistics(model, valid_data, settings, comm)
-    optimizer = _optimizer(chain, settings, comm)
+    optimizer = make_optimizer(chain, settings, comm)
     if comm is not None:
         np.random.seed(settings.seed + comm.rank)
-    updater = chainer.training.updaters.StandardUpdater(iterator, optimizer, converter=datasets.collate, device=device)
+    updater = training.AccumulatingUpdater(iterator, optimizer, n_parts=settings.accumulate, device=device)
     stop = Stop(settings.epochs, comm)
     trainer = chainer.training.Trainer(updater, stop, settings.out)
     _extend_all(trainer, model, settings, comm, (validation_data, warn_validation))
@@ -119,7 +120,7 @@ def _train_in_folder(settings, comm, train_data, validation_data):
 def _extend_all(trainer, model, settings, comm, validation):
     """Add what all processes do."""
     optimizer, iterator = trainer.updater.get_optimizer("main"), trainer.updater.get_iterator("main")
-    schedule = _schedule(settings, len(iterator.dataset) * settings.epochs // settings.batch)
+    schedule = make_schedule(settings, len(iterator.dataset), comm)
     for extension in (training.LearningRate(schedule), training.RandomState(), training.MixedPrecisionState(optimizer)):
         trainer.extend(extension)
     for extension in () if comm is None else (training.AverageLosses(comm), training.AverageStatistics(model, comm)):
@@ -180,36 +181,6 @@ def _recompute_statistics(model, data, settings, comm):
         raise CommandError(f"--recompute-statistics: {model.meta['model']} has no batch normalization in its trunk")
     if comm is not None:
         training.average_statistics(model, comm)
-
-
-def _optimizer(chain: chainer.Chain, settings: argparse.Namespace, comm: Communicator) -> chainer.Optimizer:
-    """Set up stochastic gradient descent with its hooks, and freeze what is not trained."""
-    optimizer = chainer.optimizers.MomentumSGD(lr=settings.lr)
-    if settings.dtype == "mixed16":
-        training.use_mixed_precision(optimizer)
-    if comm is None:
-        optimizer.setup(chain)
-    else:
-        optimizer = training.multi_node_optimizer(optimizer, chain, comm)
-    optimizer.add_hook(training.GradientClipping(settings.clip))
-    optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(settings.weight_decay))
-    if settings.trainable_layers is not None:
-        try:
-            training.freeze_backbone(chain.model, settings.trainable_layers)
-        except ValueError as error:
-            raise CommandError(f"--trainable-layers: {error}") from error
-    return optimizer
-
-
-def _schedule(settings: argparse.Namespace, n_iterations: int) -> training.Schedule:
-    """Return the learning rate of each step."""
-    if settings.schedule == "cosine":
-        schedule = training.cosine_schedule(settings.lr, n_iterations, final=0.02)
-    elif settings.schedule == "step":
-        schedule = training.step_schedule(settings.lr, [n_iterations * 2 // 3, n_iterations * 8 // 9])
-    else:
-        schedule = training.step_schedule(settings.lr, [])
-    return training.warm_up(schedule, settings.warm_up)
 
 
 def _evaluator(data, report, model, comm):

@@ -1,5 +1,6 @@
 """Training: a detector's losses as a chain, and what a trainer needs around it."""
 
+from chainfpn.training.accumulation import AccumulatingUpdater as AccumulatingUpdater
 from chainfpn.training.best_weights import BestWeights as BestWeights
 from chainfpn.training.coco_evaluation import evaluate_coco as evaluate_coco
 from chainfpn.training.evaluator import DetectionEvaluator as DetectionEvaluator

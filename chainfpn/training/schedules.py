@@ -91,7 +91,8 @@ def warm_up(schedule: Schedule, n_iterations: int, *, start: float = 1e-3) -> Sc
 class LearningRate(extension.Extension):
     """Set the learning rate before every update, as a function of the updates done.
 
-    It has no state of its own: a training that is resumed goes on where it was.
+    It has no state of its own: a training that is resumed goes on where it was. Adam's ``alpha`` stays, and ``eta`` is
+    set, which multiplies both its step and its weight decay.
 
     Args:
         schedule (callable): Number of updates done to learning rate.
@@ -119,4 +120,8 @@ class LearningRate(extension.Extension):
             trainer (chainer.training.Trainer): The trainer.
         """
         optimizer = self.optimizer or trainer.updater.get_optimizer("main")
-        optimizer.lr = self.schedule(trainer.updater.iteration)
+        rate = self.schedule(trainer.updater.iteration)
+        if hasattr(optimizer, "alpha"):
+            optimizer.eta = rate / optimizer.alpha if optimizer.alpha else 1.0
+        else:
+            optimizer.lr = rate

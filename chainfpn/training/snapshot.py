@@ -78,7 +78,7 @@ class SnapshotTrigger:
         """
         due = time.monotonic() - self._last >= self.seconds
         if self.comm is not None:
-            due = self.comm.bcast_obj(due)
+            due = self.comm.bcast_obj(due if self.comm.rank == 0 else None)
         due = due or trainer.updater.is_new_epoch
         if due:
             self._last = time.monotonic()

@@ -1,0 +1,86 @@
+"""The options of ``chainfpn train``."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from chainfpn.cli.options import amounts, device, fraction, numbers, pair, real, whole, words
+
+
+def _option(
+    default: Any = None, metavar: str | None = None, kind: Callable | None = None, text: str = "", **more: Any
+) -> dict[str, Any]:
+    """Return what argparse takes of an option, with its default, if it has one, in the help text."""
+    if default not in (None, [], False):
+        shown = ",".join(map(str, default)) if isinstance(default, list) else default
+        text = f"{text} (default: {shown})" if text else f"default: {shown}"
+    options = {"metavar": metavar, "type": kind, "help": text, **more}
+    return {"default": default, **{key: value for key, value in options.items() if value is not None}}
+
+
+#: Group to its options, each by the name that it has in ``train.json``.
+OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "data": {
+        "data": _option(None, "PATH", text="VOC, COCO, Penn-Fudan, shapes[:N]; repeatable", action="append"),
+        "annotations": _option(None, "JSON", text="COCO's, if --data is a folder of images"),
+        "split": _option(None, "NAME", text="part of a COCO or VOC tree: train2017"),
+        "names": _option(None, "A,B", words, "only these classes, in this order"),
+        "held_out": _option(None, "FILE", text="images of --data to validate with only"),
+        "validation": _option(None, "PATH", text="other data to validate with"),
+        "validation_annotations": _option(None, "JSON", text="its annotations"),
+        "validation_split": _option(None, "NAME", text="its part"),
+    },
+    "model": {
+        "model": _option(None, "NAME", text="the builder (default: fasterrcnn_resnet_fpn)"),
+        "set": _option([], "KEY=VALUE", pair, "its options, such as depth=18", action="append"),
+        "weights": _option(None, "FILE", text="a trunk or a whole detector, .pth or .npz"),
+        "trainable_layers": _option(None, "N", int, "stages of a ResNet that are trained, 0 to 5"),
+    },
+    "training": {
+        "epochs": _option(10, "N", whole(1)),
+        "batch": _option(2, "N", whole(1), "images per process and step"),
+        "lr": _option(0.005, "LR", real(">= 0"), "learning rate"),
+        "warm_up": _option(200, "N", whole(0), "steps until --lr is reached"),
+        "schedule": _option("cosine", "NAME", text="cosine, step or constant", choices=("cosine", "step", "constant")),
+        "weight_decay": _option(1e-4, "W", real(">= 0")),
+        "clip": _option(10.0, "NORM", real("> 0"), "limit of the gradients' norm"),
+        "loss": _option([], "KEY=VALUE", pair, "options of the losses, as torchvision's", action="append"),
+        "train_sizes": _option(None, "N,N", numbers, "shorter sides to draw from"),
+        "crop": _option(0.0, "P", fraction, "how often a part of an image is shown"),
+        "paste": _option(0.0, "P", fraction, "how often objects are pasted in; needs masks"),
+        "no_augment": _option(False, text="show every image whole and as it is", action="store_true"),
+        "dtype": _option("float32", "NAME", text="float32 or mixed16", choices=("float32", "mixed16")),
+    },
+    "run": {
+        "out": _option(None, "DIR", pathlib.Path, "folder of what is written", required=True),
+        "resume": _option(False, text="go on in --out, with its options", action="store_true"),
+        "force": _option(False, text="remove the training that is in --out first", action="store_true"),
+        "device": _option("cpu", "cpu|cuda:N", device, "where to compute"),
+        "mpi": _option(False, text="share the work with others of mpiexec", action="store_true"),
+        "quiet": _option(False, text="print errors and warnings only", action="store_true"),
+    },
+}
+#: The same of what ``--help`` does not list, and ``--help-all`` does.
+MORE_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "more of the training": {
+        "recompute_statistics": _option(0, "N", whole(0), "of batch normalization, first, on N images"),
+        "photometric": _option([0.2, 0.2, 0.2, 0.02], "B,C,S,H", amounts, "amounts"),
+        "seed": _option(0, "N", whole(0)),
+    },
+    "optimizer": {
+        "optimizer": _option("momentum", "NAME", text="momentum, adam, adamw", choices=("momentum", "adam", "adamw")),
+        "momentum": _option(0.9, "M", fraction),
+        "decay_weights_only": _option(False, text="no decay of biases and normalizations", action="store_true"),
+        "milestones": _option(None, "E,E", numbers, "epochs after which --schedule step falls"),
+        "lr_batch": _option(None, "N", whole(1), "images a step that --lr is meant for, to scale it"),
+        "accumulate": _option(1, "N", whole(1), "batches whose gradients make a step"),
+    },
+    "how often": {
+        "evaluate_every": _option(1, "N", whole(1), "epochs"),
+        "snapshot_every": _option(10, "N", real("> 0"), "minutes; also after the first step and every epoch"),
+        "samples": _option(6, "N", whole(0), "pictures drawn"),
+    },
+}
+DEFAULTS: dict[str, Any] = {
+    key: how["default"] for group in (*OPTIONS.values(), *MORE_OPTIONS.values()) for key, how in group.items()
+}
