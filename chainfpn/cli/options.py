@@ -4,6 +4,7 @@ import argparse
 import math
 import pathlib
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from chainfpn._typing import PathLike
 from chainfpn.cli.errors import UsageError
@@ -71,6 +72,14 @@ def fraction(text: str) -> float:
     return value
 
 
+def decay(text: str) -> float:
+    """Parse a number from 0 up to, but not, 1."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be >= 0 and < 1, got {text}")
+    return value
+
+
 def whole(least: int, most: int = 2**31) -> Callable[[str], int]:
     """Return the type of whole numbers from ``least`` to ``most``."""
 
@@ -93,6 +102,16 @@ def real(rule: str) -> Callable[[str], float]:
         return value
 
     return number
+
+
+def every(number: Callable[[str], float]) -> Callable[[str], float | str]:
+    """Return the type of intervals: numbers of a type, of epochs, say, or ``'500steps'``, which stay texts."""
+    return lambda text: f"{whole(1)(text[:-5])}steps" if text.endswith("steps") else number(text)
+
+
+def interval(value: float | str) -> tuple[Any, str | None]:
+    """Return an interval's number and, where it is one of steps, ``'steps'``; see :func:`every`."""
+    return (int(value.removesuffix("steps")), "steps") if isinstance(value, str) else (value, None)
 
 
 def numbers(text: str) -> list[int]:

@@ -31,6 +31,11 @@ def _add(parser: argparse.ArgumentParser, groups: dict[str, dict[str, dict[str, 
             group.add_argument("--" + key.replace("_", "-"), **{**how, "default": argparse.SUPPRESS, **same})
 
 
+def _declare(parser: argparse.ArgumentParser) -> None:
+    """Declare what a file of options may have."""
+    _add(parser, {**OPTIONS, **MORE_OPTIONS}, required=False)
+
+
 class _HelpAll(argparse.Action):
     """Print every option, and end."""
 
@@ -44,13 +49,17 @@ class _HelpAll(argparse.Action):
 def run(arguments: argparse.Namespace) -> int:
     """Run the sub-command; see :mod:`chainfpn.cli.main`."""
     given = vars(arguments)
+    if "config" in given and "resume" not in given:
+        from chainfpn.cli.training_config import read_config
+
+        given = {**read_config(given["config"], _declare), **given}
     if "resume" in given and "force" in given:
         raise UsageError("--resume and --force must not be given together")
     if "resume" in given:
         from chainfpn.cli.training_resume import resumed_settings
 
         settings = resumed_settings(given, DEFAULTS)
-    elif (arguments.out / "train.json").exists() and "force" not in given:
+    elif (arguments.out / "train.json").exists() and not {"force", "dry_run"} & given.keys():
         raise CommandError(
             f"{arguments.out}: has a training already; --resume goes on with it, --force removes it, or choose another"
             " --out"
@@ -61,6 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--data is needed, except with --resume")
     if settings.held_out is not None and settings.validation is not None:
         raise UsageError("--held-out and --validation must not be given together")
+    if settings.overfit is not None and (settings.held_out is not None or settings.validation is not None):
+        raise UsageError("--overfit validates with what it trains with, not with --held-out or --validation")
+    if settings.patience is not None and (settings.held_out, settings.validation, settings.overfit) == (None,) * 3:
+        raise UsageError("--patience needs --validation, --held-out or --overfit")
     for name in ("annotations", "split"):
         if settings.validation is None and getattr(settings, f"validation_{name}") is not None:
             raise UsageError(f"--validation-{name} needs --validation")

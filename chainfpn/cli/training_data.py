@@ -74,6 +74,9 @@ def open_data(settings: argparse.Namespace) -> tuple[DetectionDataset, Detection
         DataError: if there is nothing of the kind.
     """
     data = _joined(settings, use_ignored=False)
+    if settings.overfit is not None:
+        few_images = datasets.Subset(data, range(min(settings.overfit, len(data))))
+        return few_images, few_images
     if settings.validation is not None:
         options = {"annotations": settings.validation_annotations, "split": settings.validation_split}
         return data, datasets.open_dataset(settings.validation, **options, use_ignored=True)
@@ -133,7 +136,7 @@ def make_iterator(data: datasets.ValidatedDataset, settings: argparse.Namespace)
         option = "--batch" if settings.accumulate == 1 else "--batch times --accumulate"
         raise CommandError(f"{option} must be at most the number of images, {len(data)}, got {n_images}")
     groups = datasets.orientation_groups(data)
-    if not settings.no_augment:
+    if not settings.no_augment and settings.overfit is None:
         transforms: list = [
             datasets.RandomCrop(probability=settings.crop),
             datasets.RandomFlip(),

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from chainfpn.cli.options import amounts, device, fraction, numbers, pair, real, whole, words
+from chainfpn.cli.options import amounts, decay, device, every, fraction, numbers, pair, real, whole, words
 
 
 def _option(
@@ -42,8 +42,6 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "lr": _option(0.005, "LR", real(">= 0"), "learning rate"),
         "warm_up": _option(200, "N", whole(0), "steps until --lr is reached"),
         "schedule": _option("cosine", "NAME", text="cosine, step or constant", choices=("cosine", "step", "constant")),
-        "weight_decay": _option(1e-4, "W", real(">= 0")),
-        "clip": _option(10.0, "NORM", real("> 0"), "limit of the gradients' norm"),
         "loss": _option([], "KEY=VALUE", pair, "options of the losses, as torchvision's", action="append"),
         "train_sizes": _option(None, "N,N", numbers, "shorter sides to draw from"),
         "crop": _option(0.0, "P", fraction, "how often a part of an image is shown"),
@@ -54,6 +52,9 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "run": {
         "out": _option(None, "DIR", pathlib.Path, "folder of what is written", required=True),
         "resume": _option(False, text="go on in --out, with its options", action="store_true"),
+        "config": _option(None, "FILE", pathlib.Path, "options, such as a train.json; others here go first"),
+        "dry_run": _option(False, text="only check all and compute one loss", action="store_true"),
+        "overfit": _option(None, "N", whole(1), "learn N images by heart, to check data and options"),
         "force": _option(False, text="remove the training that is in --out first", action="store_true"),
         "device": _option("cpu", "cpu|cuda:N", device, "where to compute"),
         "mpi": _option(False, text="share the work with others of mpiexec", action="store_true"),
@@ -70,14 +71,21 @@ MORE_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "optimizer": {
         "optimizer": _option("momentum", "NAME", text="momentum, adam, adamw", choices=("momentum", "adam", "adamw")),
         "momentum": _option(0.9, "M", fraction),
+        "weight_decay": _option(1e-4, "W", real(">= 0")),
+        "clip": _option(10.0, "NORM", real("> 0"), "limit of the gradients' norm"),
         "decay_weights_only": _option(False, text="no decay of biases and normalizations", action="store_true"),
         "milestones": _option(None, "E,E", numbers, "epochs after which --schedule step falls"),
         "lr_batch": _option(None, "N", whole(1), "images a step that --lr is meant for, to scale it"),
+        "ema": _option(None, "DECAY", decay, "average the weights: 0.9998"),
         "accumulate": _option(1, "N", whole(1), "batches whose gradients make a step"),
     },
     "how often": {
-        "evaluate_every": _option(1, "N", whole(1), "epochs"),
-        "snapshot_every": _option(10, "N", real("> 0"), "minutes; also after the first step and every epoch"),
+        "evaluate_every": _option(1, "N", every(whole(1)), "epochs, or 500steps"),
+        "snapshot_every": _option(10, "N", every(real("> 0")), "minutes, or 500steps; also the 1st, and epochs"),
+        "keep": _option(1, "N", whole(1), "snapshots"),
+        "log_every": _option(20, "N", whole(1), "steps to a line"),
+        "time_limit": _option(None, "MIN", real("> 0"), "minutes until it is saved and stopped"),
+        "patience": _option(None, "N", whole(1), "evaluations without a better AP until the end"),
         "samples": _option(6, "N", whole(0), "pictures drawn"),
     },
 }

@@ -2,23 +2,40 @@
 
 import argparse
 import contextlib
+import errno
 import json
+import os
 import pathlib
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import chainer
+import numpy as np
 
 from chainfpn import read_weights
 from chainfpn._typing import Communicator
 from chainfpn.cli.errors import CommandError, UsageError
-from chainfpn.training import Snapshot, load_snapshot
+from chainfpn.training import EarlyStopping, Snapshot, load_snapshot
 
 #: What every run is given anew, and is not kept in ``train.json``.
-OF_EACH_RUN = ("command", "run", "stdout", "out", "resume", "resume_state", "force", "device", "mpi", "quiet")
+OF_EACH_RUN = (
+    "command",
+    "run",
+    "stdout",
+    "out",
+    "resume",
+    "resume_state",
+    "force",
+    "config",
+    "dry_run",
+    "device",
+    "mpi",
+    "quiet",
+)
 #: What may differ in a resumed training without a word, and what from there on.
-_CHANGEABLE = ("epochs", "evaluate_every", "samples", "snapshot_every")
+_CHANGEABLE = ("epochs", "evaluate_every", "samples", "snapshot_every", "log_every", "keep", "time_limit")
 _FROM_HERE_ON = ("lr", "lr_batch", "warm_up", "schedule", "milestones", "weight_decay", "clip")
 #: Where the data lie, which may differ if they are the same.
 _DATA = ("data", "annotations", "split", "held_out", "validation", "validation_annotations", "validation_split")
@@ -27,21 +44,32 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """End a training after its last epoch, or after the step during which Ctrl-C or SIGTERM came.
+    """End a training after its last epoch, or after the step during which Ctrl-C or SIGTERM came or its time was up.
 
     The second Ctrl-C ends the program at once; more of SIGTERM, which mpiexec may send several times, is ignored.
 
     Args:
         n_epochs (int): After how many epochs.
         comm (chainermn.CommunicatorBase or None): The processes, which all stop at the same step.
+        minutes (float or None): After which time.
+        early (EarlyStopping or None): Ends the training when it is exhausted, which the first process alone may know.
 
     Attributes:
-        requested (bool): Whether a signal has come to any of them.
+        requested (bool): Whether a signal has come to any of them, or the time is up.
+        ended_early (bool): Whether the training is at its end, for it has not become better.
     """
 
-    def __init__(self, n_epochs: int, comm: Communicator) -> None:
-        self.n_epochs, self.comm = n_epochs, comm
-        self.requested = False
+    def __init__(
+        self,
+        n_epochs: int,
+        comm: Communicator,
+        *,
+        minutes: float | None = None,
+        early: EarlyStopping | None = None,
+    ) -> None:
+        self.n_epochs, self.comm, self.early = n_epochs, comm, early
+        self._deadline = float("inf") if minutes is None else time.monotonic() + 60 * minutes
+        self.requested = self.ended_early = False
 
     def __call__(self, trainer: chainer.training.Trainer) -> bool:
         """Decide before a step whether to stop.
@@ -52,9 +80,12 @@ class Stop:
         Returns:
             bool: Whether to.
         """
+        self.requested |= time.monotonic() >= self._deadline
+        self.ended_early = self.early is not None and self.early.exhausted
         if self.comm is not None:
-            self.requested = self.comm.allreduce_obj(int(self.requested)) > 0
-        return self.requested or trainer.updater.epoch >= self.n_epochs
+            flags = self.comm.allreduce_obj(np.array([self.requested, self.ended_early], dtype=int))
+            self.requested, self.ended_early = (flags > 0).tolist()
+        return self.requested or self.ended_early or trainer.updater.epoch >= self.n_epochs
 
     def get_training_length(self) -> tuple[int, str]:
         """Return the length of the training, for ``ProgressBar``."""
@@ -163,6 +194,8 @@ def _common_file(snapshot: Snapshot) -> pathlib.Path:
         if path.exists():
             arrays, _ = read_weights(path, whole_snapshot=True)
             steps[int(arrays.get("updater/iteration", 0))] = path
+    if not steps:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(snapshot.path))
     of_all = snapshot.comm.mpi_comm.allgather(sorted(steps))
     common = set(of_all[0]).intersection(*of_all[1:])
     if not common:

@@ -3,14 +3,15 @@
 import argparse
 import contextlib
 import json
+import math
 import pathlib
 import platform
 import sys
+import time
 
 import chainer
 import chainercv
 import numpy as np
-from chainer.training import extensions
 
 import chainfpn
 from chainfpn import datasets, training
@@ -18,17 +19,18 @@ from chainfpn._typing import Communicator
 from chainfpn.cli.console import compile_remark, remark
 from chainfpn.cli.detector import choose_device, shortened
 from chainfpn.cli.errors import CommandError
+from chainfpn.cli.options import interval
 from chainfpn.cli.output import complete_file
 from chainfpn.cli.processes import communicator
 from chainfpn.cli.training_classes import check_classes, check_same, class_table, count_classes
 from chainfpn.cli.training_data import WarnOnce, left_out, make_iterator, open_data, share, use_masks
 from chainfpn.cli.training_folder import own_folder
 from chainfpn.cli.training_model import build_chain, build_model
-from chainfpn.cli.training_optimizer import make_optimizer, make_schedule
-from chainfpn.cli.training_report import KEY, Samples, write_report
+from chainfpn.cli.training_optimizer import make_optimizer
+from chainfpn.cli.training_report import KEY, write_report
 from chainfpn.cli.training_resume import Stop, resume, to_json
+from chainfpn.cli.training_shown import extend_all, extend_first
 from chainfpn.datasets._left_out import LeftOut
-from chainfpn.errors import InvalidArgument
 from weights_convert import CheckpointError
 
 #: Images that statistics of batch normalization are computed on at a time.
@@ -68,7 +70,7 @@ def _train(settings: argparse.Namespace, comm: Communicator) -> int:
     first = comm is None or comm.rank == 0
     np.random.seed(settings.seed)
     data = open_data(settings)
-    if not first:
+    if not first or settings.dry_run:
         return _train_in_folder(settings, comm, *data)
     with own_folder(settings.out, empty=settings.resume_state is None):
         if settings.resume and settings.resume_state is None:
@@ -90,18 +92,24 @@ def _train_in_folder(settings, comm, train_data, validation_data):
     iterator = make_iterator(valid_data, settings)
     if settings.recompute_statistics and settings.resume_state is None:
         _recompute_statistics(model, valid_data, settings, comm)
+    if settings.dry_run:
+        return _print_losses(chain, iterator) if first else 0
+    averages = None if settings.ema is None else training.AveragedWeights(model, settings.ema)
     optimizer = make_optimizer(chain, settings, comm)
     if comm is not None:
         np.random.seed(settings.seed + comm.rank)
     updater = training.AccumulatingUpdater(iterator, optimizer, n_parts=settings.accumulate, device=device)
-    stop = Stop(settings.epochs, comm)
+    early = None if settings.patience is None else training.EarlyStopping(KEY, settings.patience)
+    stop = Stop(settings.epochs, comm, minutes=settings.time_limit, early=early)
     trainer = chainer.training.Trainer(updater, stop, settings.out)
-    _extend_all(trainer, model, settings, comm, (validation_data, warn_validation))
-    snapshot = training.Snapshot(settings.out / "snapshot.npz", comm=comm)
-    trainer.extend(snapshot, trigger=training.SnapshotTrigger(60 * settings.snapshot_every, comm=comm))
+    extend_all(trainer, model, averages, settings, comm, (validation_data, warn_validation))
+    if early is not None:
+        trainer.extend(early)
+    snapshot = _add_snapshot(trainer, settings, comm)
     if first:
+        shown = model if averages is None else averages.averaged
         sampled = (train_data, warn) if validation_data is None else (validation_data, warn_validation)
-        _extend(trainer, model, settings, *sampled)
+        extend_first(trainer, shown, settings, comm, sampled)
     if settings.resume_state is not None:
         resume(snapshot, trainer, settings)
     if first:
@@ -109,24 +117,14 @@ def _train_in_folder(settings, comm, train_data, validation_data):
             json.dump(_about(settings, model, train_data, counts, comm), file, indent=2)
     with stop.at_signal(), _loss_errors(updater, iterator, valid_data):
         trainer.run(show_loop_exception_msg=False)
-        if stop.requested:
+        if stop.requested and updater.iteration:  # before the first step the optimizer has nothing to save
             snapshot(trainer)
     sentence = left_out(valid_data, warn_validation, comm)
     if first:
+        if stop.ended_early:
+            print(f"no better AP in {settings.patience} evaluations: ended")
         _print_end(settings.out, stop.requested, sentence)
     return 1 if stop.requested else 0
-
-
-def _extend_all(trainer, model, settings, comm, validation):
-    """Add what all processes do."""
-    optimizer, iterator = trainer.updater.get_optimizer("main"), trainer.updater.get_iterator("main")
-    schedule = make_schedule(settings, len(iterator.dataset), comm)
-    for extension in (training.LearningRate(schedule), training.RandomState(), training.MixedPrecisionState(optimizer)):
-        trainer.extend(extension)
-    for extension in () if comm is None else (training.AverageLosses(comm), training.AverageStatistics(model, comm)):
-        trainer.extend(extension)
-    if validation[0] is not None:
-        trainer.extend(_evaluator(*validation, model, comm), trigger=(settings.evaluate_every, "epoch"))
 
 
 @contextlib.contextmanager
@@ -157,6 +155,27 @@ def _count(settings, train, validation):
     return counts
 
 
+def _add_snapshot(trainer, settings, comm):
+    n, unit = interval(settings.snapshot_every)
+    snapshot = training.Snapshot(settings.out / "snapshot.npz", comm=comm, keep=settings.keep)
+    seconds, n_steps = (math.inf, n) if unit == "steps" else (60 * n, None)
+    trainer.extend(snapshot, trigger=training.SnapshotTrigger(seconds, n_steps=n_steps, comm=comm))
+    return snapshot
+
+
+def _print_losses(chain, iterator):
+    """Compute the loss of a batch, as a training would begin with it, and print its parts."""
+    observation: dict = {}
+    reporter = chainer.Reporter()
+    reporter.add_observer("main", chain)
+    with reporter.scope(observation):
+        begin = time.perf_counter()
+        chain(*datasets.collate(next(iterator))).backward()
+    print("  ".join(f"{name.removeprefix('main/')} {float(value):.4f}" for name, value in observation.items()))
+    print(f"a step of {iterator.batch_size} images takes {time.perf_counter() - begin:.2f} s; nothing was written")
+    return 0
+
+
 def _ignore(message: str) -> None:
     """Take the messages of all processes but the first."""
 
@@ -181,45 +200,6 @@ def _recompute_statistics(model, data, settings, comm):
         raise CommandError(f"--recompute-statistics: {model.meta['model']} has no batch normalization in its trunk")
     if comm is not None:
         training.average_statistics(model, comm)
-
-
-def _evaluator(data, report, model, comm):
-    try:
-        return training.DetectionEvaluator(data, model, report=report, comm=comm)
-    except InvalidArgument as error:
-        raise CommandError(f"--validation: {error.problem}") from error
-
-
-def _extend(trainer, model, settings, sampled, report):
-    """Add what is shown and written by one process only."""
-    trainer.extend(extensions.LogReport())
-    trainer.extend(_print_epoch, trigger=(1, "epoch"), priority=-10)
-    if sys.stderr.isatty():
-        trainer.extend(extensions.ProgressBar(update_interval=10))
-    trainer.extend(training.BestWeights(model, settings.out, key=KEY, meta={"settings": to_json(settings)}))
-    try:
-        trainer.extend(training.PlotMetrics(settings.out))
-    except ImportError:
-        print("no curves will be drawn: matplotlib is missing; pip install matplotlib", file=sys.stderr)
-    if settings.samples:
-        trainer.extend(Samples(model, sampled, settings.out, n=settings.samples, report=report))
-    if settings.validation is None and settings.held_out is None:
-        print(
-            "no data to validate with (--validation, --held-out): no AP and no best.npz will be written, and the"
-            " samples are of images trained with",
-            file=sys.stderr,
-        )
-
-
-def _print_epoch(trainer: chainer.training.Trainer) -> None:
-    """Print a line about the epoch that has ended."""
-    entry = trainer.get_extension("LogReport").log[-1]
-    ap = f"  AP50 {entry[KEY]:.4f}" if KEY in entry else ""
-    print(
-        f"epoch {entry['epoch']}  step {entry['iteration']}  loss {entry['main/loss']:.4f}{ap}"
-        f"  {entry['elapsed_time']:.0f} s",
-        flush=True,
-    )
 
 
 def _about(settings, model, train_data, counts, comm):

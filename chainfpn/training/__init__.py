@@ -1,8 +1,10 @@
 """Training: a detector's losses as a chain, and what a trainer needs around it."""
 
 from chainfpn.training.accumulation import AccumulatingUpdater as AccumulatingUpdater
+from chainfpn.training.averaged_weights import AveragedWeights as AveragedWeights
 from chainfpn.training.best_weights import BestWeights as BestWeights
 from chainfpn.training.coco_evaluation import evaluate_coco as evaluate_coco
+from chainfpn.training.early_stopping import EarlyStopping as EarlyStopping
 from chainfpn.training.evaluator import DetectionEvaluator as DetectionEvaluator
 from chainfpn.training.evaluator import Evaluation as Evaluation
 from chainfpn.training.evaluator import evaluate as evaluate
@@ -28,4 +30,5 @@ from chainfpn.training.snapshot import SnapshotTrigger as SnapshotTrigger
 from chainfpn.training.snapshot import load_snapshot as load_snapshot
 from chainfpn.training.snapshot import save_snapshot as save_snapshot
 from chainfpn.training.statistics import recompute_statistics as recompute_statistics
+from chainfpn.training.step_log import StepLog as StepLog
 from chainfpn.training.train_chain import TrainChain as TrainChain

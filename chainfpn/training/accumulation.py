@@ -54,7 +54,8 @@ class AccumulatingUpdater(StandardUpdater):
             optimizer.update(optimizer.target, *collate(examples, self.input_device))
             return
         optimizer.target.cleargrads()
-        size, observations = len(examples) // self.n_parts, []
+        size = len(examples) // self.n_parts
+        observations: list[dict] = []
         for start in range(0, len(examples), size):
             observations.append({})
             with chainer.reporter.report_scope(observations[-1]):

@@ -25,6 +25,7 @@ class Snapshot(extension.Extension):
     Args:
         path (str or os.PathLike): The file; the process of rank 1 writes ``NAME-1.npz`` for ``NAME.npz``.
         comm (chainermn.CommunicatorBase or None): The processes, all of which must have this extension.
+        keep (int): How many of the last files are there; all but the last are called ``NAME_STEP.npz``.
 
     Attributes:
         path (pathlib.Path): The file of this process.
@@ -35,11 +36,12 @@ class Snapshot(extension.Extension):
     trigger = 1, "epoch"
     priority = -100  # after everything that has a state
 
-    def __init__(self, path: PathLike, *, comm: Communicator = None) -> None:
-        path = pathlib.Path(path)
+    def __init__(self, path: PathLike, *, comm: Communicator = None, keep: int = 1) -> None:
+        path, self.keep = pathlib.Path(path), keep
         self.path = path.with_stem(f"{path.stem}-{comm.rank}") if comm is not None and comm.rank else path
         self.complete_path = self.path.with_name(f"{self.path.name}.part")
         self.comm = comm
+        self._step: int | None = None
 
     def __call__(self, trainer: chainer.training.Trainer) -> None:
         """Write the file.
@@ -47,24 +49,40 @@ class Snapshot(extension.Extension):
         Args:
             trainer (chainer.training.Trainer): The trainer.
         """
+        if self.keep > 1:
+            self._move_former()
         if self.comm is None:
             save_snapshot(self.path, trainer)
-            return
-        save_snapshot(self.complete_path, trainer)
-        self.comm.mpi_comm.barrier()
-        self.complete_path.replace(self.path)
+        else:
+            save_snapshot(self.complete_path, trainer)
+            self.comm.mpi_comm.barrier()
+            self.complete_path.replace(self.path)
+        if self.keep > 1:
+            self._step = trainer.updater.iteration
+
+    def _move_former(self) -> None:
+        """Give the last file a second name, which it keeps, and remove the oldest ones."""
+        if self._step is not None and self.path.exists():
+            former = self.path.with_stem(f"{self.path.stem}_{self._step}")
+            former.unlink(missing_ok=True)
+            os.link(self.path, former)
+        suffixes = {path: path.stem.rpartition("_")[2] for path in self.path.parent.glob(f"{self.path.stem}_*.npz")}
+        files = {path: int(step) for path, step in suffixes.items() if step.isdecimal()}
+        for path in sorted(files, key=files.__getitem__, reverse=True)[self.keep - 1 :]:
+            path.unlink()
 
 
 class SnapshotTrigger:
-    """Trigger after the first step, at the end of each epoch, and whenever some time has passed.
+    """Trigger after the first step, at the end of each epoch, and whenever some time has passed, or so many steps.
 
     Args:
         seconds (float): The time.
+        n_steps (int or None): Steps, in the place of the time.
         comm (chainermn.CommunicatorBase or None): The processes, which all trigger when the first one does.
     """
 
-    def __init__(self, seconds: float, *, comm: Communicator = None) -> None:
-        self.seconds, self.comm = seconds, comm
+    def __init__(self, seconds: float, *, n_steps: int | None = None, comm: Communicator = None) -> None:
+        self.seconds, self.n_steps, self.comm = seconds, n_steps, comm
         self._last = -float("inf")
 
     def __call__(self, trainer: chainer.training.Trainer) -> bool:
@@ -77,7 +95,9 @@ class SnapshotTrigger:
             bool: Whether to write a snapshot.
         """
         due = time.monotonic() - self._last >= self.seconds
-        if self.comm is not None:
+        if self.n_steps is not None:
+            due = trainer.updater.iteration % self.n_steps == 0 or self._last < 0
+        elif self.comm is not None:
             due = self.comm.bcast_obj(due if self.comm.rank == 0 else None)
         due = due or trainer.updater.is_new_epoch
         if due:
