@@ -5,7 +5,7 @@ import re
 import pytest
 from pages import BLOCK, ROOT, blocks, copy_clone, run_page
 
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [path for folder in ("", "docs", "examples") for path in sorted((ROOT / folder).glob("*.md"))]
 LANGUAGES = {"console", "python"}
 READ_ONLY = {"", "text", "json", "ini", "toml", "diff", "mermaid"}
 
