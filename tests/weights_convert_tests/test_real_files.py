@@ -154,7 +154,7 @@ def test_check_compares_with_torch_where_it_is_installed(torchvision_live, tmp_p
         torch.save({"model": net.state_dict(), "epoch": 1}, folder / "a.pth")
         torch.save(net, folder / "whole.pth")
         for name in ("a.pth", "whole.pth"):
-            report = weights_convert.convert(folder / name, folder / "x.npz", check=True)
+            report = weights_convert.convert(folder / name, folder / "x.npz", check=True, force=True)
             outputs[name] = np.array("; ".join(report.notes))
     """
     outputs = torchvision_live.run(code, folder=tmp_path, root=np.array(root))

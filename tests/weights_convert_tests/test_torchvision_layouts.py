@@ -84,7 +84,7 @@ MODELS = {
     "ssdlite": (
         "detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=5)",
         "ssdlite320_mobilenet_v3_large",
-        {"n_fg_class": 4, "reduced_tail": False},
+        {"n_fg_class": 4},
     ),
 }
 
