@@ -49,7 +49,7 @@ def theirs(request, torchvision_live, tmp_path_factory):
     code = RANDOM_NETWORKS + SLIM_DETECTORS + CODE.format(theirs=slim.theirs, spread=slim.spread)
     device = np.array("cpu" if fake_cupy.is_installed() else "cuda")
     expected = torchvision_live.run(code, folder, device=device, **as_inputs(imgs, bboxes, labels, **others))
-    weights = find_weights(folder / "weights.pth", name=None, convert_as="any")
+    weights = find_weights(folder / "weights.pth", name=None, any_names=True)
     return slim, weights, (imgs, bboxes, labels, *others.values()), expected
 
 

@@ -36,7 +36,7 @@ def theirs(request, torchvision_live, tmp_path_factory):
     others = {name: values for name, values in marks(imgs, bboxes).items() if name in slim.others}
     code = RANDOM_NETWORKS + SLIM_DETECTORS + CODE.format(theirs=slim.theirs, spread=slim.spread)
     expected = torchvision_live.run(code, folder=folder, **as_inputs(imgs, bboxes, labels, **others))
-    weights = find_weights(folder / "weights.pth", name=None, convert_as="any")
+    weights = find_weights(folder / "weights.pth", name=None, any_names=True)
     return slim, weights, (imgs, bboxes, labels, *others.values()), expected
 
 

@@ -235,7 +235,7 @@ def test_twenty_steps_of_sgd_are_torchvisions(torchvision_live, tmp_path):
     """The same weights, order of pictures and draws give the same losses."""
     slim, truth = SLIM["faster_rcnn"], pictures(5)
     expected = torchvision_live.run(RANDOM_NETWORKS + SLIM_DETECTORS + SGD, folder=tmp_path, **as_inputs(*truth))
-    weights = find_weights(tmp_path / "weights.pth", name=None, convert_as="any")
+    weights = find_weights(tmp_path / "weights.pth", name=None, any_names=True)
     chain = train_chain(slim.builder(pretrained_model=weights, **slim.options), **slim.training, permutation=np.arange)
     optimizer = chainer.optimizers.MomentumSGD(lr=LR, momentum=MOMENTUM).setup(chain)
     optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(DECAY))
