@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from chainfpn.cli import compat, demo, detect, evaluate, export, features, info, models, train
+from chainfpn.cli import compat, data, demo, detect, evaluate, export, features, info, models, train
 from chainfpn.cli.errors import CommandError, UsageError
 from chainfpn.cli.output import silence
 from chainfpn.cli.parser import make_parser
@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": demo,
     "features": features,
     "models": models,
+    "data": data,
     "train": train,
     "evaluate": evaluate,
     "export": export,

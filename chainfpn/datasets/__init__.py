@@ -7,6 +7,7 @@ from chainfpn.datasets._open_dataset import open_dataset as open_dataset
 from chainfpn.datasets.aspect_ratio_grouping import AspectRatioGroupedIterator as AspectRatioGroupedIterator
 from chainfpn.datasets.aspect_ratio_grouping import orientation_groups as orientation_groups
 from chainfpn.datasets.coco import COCODataset as COCODataset
+from chainfpn.datasets.csv_boxes import CSVDataset as CSVDataset
 from chainfpn.datasets.detection_dataset import DetectionDataset as DetectionDataset
 from chainfpn.datasets.penn_fudan import PennFudanDataset as PennFudanDataset
 from chainfpn.datasets.photometric import RandomPhotometric as RandomPhotometric
@@ -20,3 +21,4 @@ from chainfpn.datasets.validated import ValidatedDataset as ValidatedDataset
 from chainfpn.datasets.views import ConcatDataset as ConcatDataset
 from chainfpn.datasets.views import Subset as Subset
 from chainfpn.datasets.voc import VOCDataset as VOCDataset
+from chainfpn.datasets.yolo import YOLODataset as YOLODataset

@@ -11,6 +11,9 @@ from chainfpn.datasets._left_out import Omission
 #: Which images of a data set are meant: their names, or a file with a list of them.
 Names = Sequence[str] | PathLike | None
 
+#: How the names of images end.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+
 
 class DataError(ValueError):
     """A file of a data set that is not there or not what it should be.

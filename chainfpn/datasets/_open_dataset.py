@@ -5,6 +5,7 @@ import re
 
 from chainfpn._typing import Labels, PathLike
 from chainfpn.datasets._files import DataError, Names
+from chainfpn.datasets._layouts import open_layout
 from chainfpn.datasets.coco import COCODataset
 from chainfpn.datasets.detection_dataset import DetectionDataset
 from chainfpn.datasets.penn_fudan import PennFudanDataset
@@ -32,9 +33,16 @@ def open_dataset(
     data                                                  is
     ====================================================  ======================================================
     a folder, with ``annotations``                        COCO's JSON for the images of the folder
-    a folder with annotations/instances_SPLIT.json        COCO; the images are in SPLIT or images/SPLIT
     a folder with PNGImages and Annotation                Penn-Fudan
     a folder with JPEGImages and Annotations              VOC; the split is a list of ImageSets/Main, or all
+    a folder with annotations/instances_SPLIT.json        COCO; the images are in SPLIT, images/SPLIT or images
+    a folder with SPLIT/_annotations.coco.json            COCO, as Roboflow exports it
+    a JSON file, or a folder with one                     COCO; the images are beside it, in images or train
+    a yaml, or a folder with one                          YOLO; the split is train, val or test
+    a folder with images and classes.txt                  YOLO, the texts in labels or beside the images
+    a CSV file, or a folder with one                      a box a line
+    a folder with images and XML beside them              VOC's XML, as labelImg writes it
+    a folder with images and annotations, of XML          the same
     ``'shapes'``, ``'shapes:N'``, ``'shapes:N:SEED'``     N synthetic images
     ====================================================  ======================================================
 
@@ -72,14 +80,7 @@ def open_dataset(
         return PennFudanDataset(path, **options)
     if (path / "JPEGImages").is_dir() and (path / "Annotations").is_dir():
         return VOCDataset(path, use_difficult=use_ignored, **options)
-    instances = sorted((path / "annotations").glob("instances_*.json"))
-    if instances:
-        files = _coco_split(path, instances, options.pop("split", None))
-        return COCODataset(*files, use_crowded=use_ignored, **options)
-    raise DataError(
-        f"{path}: must be a folder with PNGImages and Annotation (Penn-Fudan), JPEGImages and Annotations (VOC) or "
-        "annotations/instances_*.json (COCO), or a folder of images with a COCO JSON named beside it"
-    )
+    return open_layout(path, use_ignored=use_ignored, **options)
 
 
 def _reject(path: pathlib.Path, kind: str, options: dict, *names: str) -> None:
@@ -87,16 +88,3 @@ def _reject(path: pathlib.Path, kind: str, options: dict, *names: str) -> None:
     for name in names:
         if name in options:
             raise DataError(f"{path}: {kind} cannot be chosen from by {name}")
-
-
-def _coco_split(path: pathlib.Path, instances: list[pathlib.Path], split: str | None) -> tuple[PathLike, PathLike]:
-    """Return the annotations and the folder of images of a split of a COCO tree."""
-    splits = {file.stem.removeprefix("instances_"): file for file in instances}
-    if split is None and len(splits) == 1:
-        (split,) = splits
-    if split not in splits:
-        raise DataError(f"{path}: split must be one of {', '.join(splits)}, got {split}")
-    for images in (path / split, path / "images" / split):
-        if images.is_dir():
-            return splits[split], images
-    raise DataError(f"{path}: has neither a folder {split} nor images/{split}")

@@ -69,7 +69,7 @@ class COCODataset(DetectionDataset):
         category_ids, infos, entries = read_instances(self.annotations)
         labels = choose_labels(self.annotations, label_names, category_ids, tuple(category_ids))
         chosen = [infos[i] for i in select([info.file_name for info in infos], names=names, without=without)]
-        super().__init__([folder / info.file_name for info in chosen], labels)
+        super().__init__(_locate(folder, [info.file_name for info in chosen]), labels)
         self.image_ids = tuple(info.raw_id for info in chosen)
         self.category_ids = tuple(category_ids[name] for name in self.label_names)
         self.use_crowded = use_crowded
@@ -156,6 +156,19 @@ class COCODataset(DetectionDataset):
     def _leave_out(self, i: int, entry: dict, rule: str, reason: str) -> None:
         sentence = f"{self.annotations}: object {entry.get('id')!r} of {self._files[i].name} must {rule}"
         self.left_out.add(Omission(sentence, reason))
+
+
+def _locate(folder: pathlib.Path, names: list[str]) -> list[pathlib.Path]:
+    """Return the paths of images; names that another system or tool wrote may have backslashes or its own folders."""
+    paths = [folder / name for name in names]
+    if paths and paths[0].exists() and not any("\\" in name for name in names):
+        return paths
+    found = []
+    for path, name in zip(paths, names, strict=True):
+        plain = name.replace("\\", "/")
+        candidates = (path, folder / plain, folder / pathlib.PurePosixPath(plain).name)
+        found.append(next((candidate for candidate in candidates if candidate.exists()), path))
+    return found
 
 
 def _area(entry: dict, box: Array) -> float:

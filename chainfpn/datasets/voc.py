@@ -8,16 +8,23 @@ from chainercv.datasets import voc_bbox_label_names
 
 from chainfpn._attributes import Fixed
 from chainfpn._typing import Array, Labels, PathLike, Size
-from chainfpn.datasets._files import DataError, Names, check_unique, choose_labels, read_text, require_folders, select
+from chainfpn.datasets._files import (
+    IMAGE_SUFFIXES,
+    DataError,
+    Names,
+    check_unique,
+    choose_labels,
+    read_text,
+    require_folders,
+    select,
+)
 from chainfpn.datasets._left_out import Omission
 from chainfpn.datasets._voc_xml import VOCAnnotation, VOCObject, read_annotation
 from chainfpn.datasets.detection_dataset import DetectionDataset
 
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-
 
 class VOCDataset(DetectionDataset):
-    """Images with boxes from a tree of JPEGImages, Annotations and ImageSets/Main.
+    """Images with boxes from a tree of JPEGImages, Annotations and ImageSets/Main, or from XML beside images.
 
     The annotations count pixels from 1 and include the last one: the box is (ymin - 1, xmin - 1, ymax, xmax).
     An object without a name or such a box is left out, and an image without annotation, unless a split lists it.
@@ -32,6 +39,8 @@ class VOCDataset(DetectionDataset):
         use_difficult (bool): Keep annotations that are marked as difficult.
         names (sequence of str, str, os.PathLike or None): Only these images: their names, or a file with a list.
         without (sequence of str, str, os.PathLike or None): All images but these.
+        images (str): Folder of the images in the root; ``'.'`` is the root itself.
+        annotations (str): Folder of the XML.
 
     Raises:
         DataError: if a folder, the split or an image is not there, or a label of no object, or there is no
@@ -52,20 +61,23 @@ class VOCDataset(DetectionDataset):
         use_difficult: bool = False,
         names: Names = None,
         without: Names = None,
+        images: str = "JPEGImages",
+        annotations: str = "Annotations",
     ) -> None:
-        self.root = require_folders(root, "JPEGImages", "Annotations")
-        images = self._images()
-        paths = sorted((self.root / "Annotations").glob("*.xml"))
-        annotations = {path.stem: _attempt(path) for path in paths}
-        stems = sorted(images.keys() & annotations) if split is None else self._split(split, images)
-        files = [images[stem] for stem in stems]
+        self.root = require_folders(root, images, annotations)
+        self._folders = self.root / images, self.root / annotations
+        found = self._images()
+        paths = sorted(self._folders[1].glob("*.xml"))
+        read = {path.stem: _attempt(path) for path in paths}
+        stems = sorted(found.keys() & read) if split is None else self._split(split, found)
+        files = [found[stem] for stem in stems]
         files = [files[i] for i in select(files, names=names, without=without)]
-        objects = [entry for found in annotations.values() for entry in _objects(found)]
+        objects = [entry for annotation in read.values() for entry in _objects(annotation)]
         super().__init__(files, self._choose_labels(label_names, {entry.name for entry in objects}))
         self.use_difficult = use_difficult
-        self._found = [annotations.get(path.stem) or _attempt(self._annotation(path.stem)) for path in files]
+        self._found = [read.get(path.stem) or _attempt(self._annotation(path.stem)) for path in files]
         if split is None:
-            self._pair(images, annotations)
+            self._pair(found, read)
         self._count_left_out()
         self.add_getter(("bbox", "label", "difficult"), self._get_annotations)
         self.keys = self.DEFAULT_KEYS
@@ -89,11 +101,11 @@ class VOCDataset(DetectionDataset):
         )
 
     def _annotation(self, stem: str) -> pathlib.Path:
-        return self.root / "Annotations" / f"{stem}.xml"
+        return self._folders[1] / f"{stem}.xml"
 
     def _images(self) -> dict[str, pathlib.Path]:
         """Return the images by their names without suffix, which must be unique."""
-        paths = sorted(path for path in (self.root / "JPEGImages").iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
+        paths = sorted(path for path in self._folders[0].iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
         check_unique(self.root, "images", "name", [path.stem for path in paths], [path.name for path in paths])
         return {path.stem: path for path in paths}
 
@@ -101,10 +113,10 @@ class VOCDataset(DetectionDataset):
         """Return the names in a list of ImageSets/Main, whose lines may end with 1, 0 or -1, of a category's list."""
         path = self.root / "ImageSets" / "Main" / f"{split}.txt"
         lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-        stems = [line if line in images else line.rsplit(None, 1)[0] for line in lines]
+        stems = [_stem(line, images) for line in lines]
         missing = [stem for stem in stems if stem not in images]
         if missing:
-            raise DataError(f"{path}: there is no image {missing[0]} in {self.root / 'JPEGImages'}")
+            raise DataError(f"{path}: there is no image {missing[0]} in {self._folders[0]}")
         check_unique(path, "lines", "image", stems, lines)
         return stems
 
@@ -133,6 +145,17 @@ class VOCDataset(DetectionDataset):
                     self.left_out.counts["objects of other categories"] += 1
                 elif entry.difficult and not self.use_difficult:
                     self.left_out.counts["difficult objects"] += 1
+
+
+def _stem(line: str, images: Collection[str]) -> str:
+    """Return the image of a line, which may have a folder, a suffix, or 1, 0 or -1 at its end."""
+    for text in (line, line.rsplit(None, 1)[0]):
+        name = pathlib.PureWindowsPath(text).name
+        stem, dot, suffix = name.rpartition(".")
+        for candidate in (text, name, stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else name):
+            if candidate in images:
+                return candidate
+    return line.rsplit(None, 1)[0]
 
 
 def _objects(found: VOCAnnotation | DataError) -> list[VOCObject]:

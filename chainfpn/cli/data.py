@@ -1,0 +1,84 @@
+r"""Show what a data set is, and what is wrong with it.
+
+Reads every image. Prints the kind of data, objects and images of each class,
+sizes, and whatever is left out of a training, with the reason.
+docs/datasets.md says what PATH can be.
+
+Example:
+  chainfpn data raccoon --out shown
+  chainfpn data yolo/data.yaml --split val --to coco --out val
+"""
+
+import argparse
+import json
+import pathlib
+from typing import Any
+
+from chainfpn.cli.errors import CommandError, UsageError
+from chainfpn.cli.options import add_quiet, words
+from chainfpn.cli.output import complete_file, writing_errors
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("data", metavar="PATH", help="what --data of train and evaluate takes")
+    parser.add_argument("--annotations", metavar="JSON", help="COCO's, if PATH is a folder of images")
+    parser.add_argument("--split", metavar="NAME", help="part of the data, such as val")
+    parser.add_argument("--names", type=words, metavar="A,B", help="only these classes")
+    text = "folder of sheet.jpg, images with their boxes (default: nothing is written)"
+    parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help=text)
+    text = "write instances.json to --out, too; its images stay where they are"
+    parser.add_argument("--to", choices=("coco",), metavar="coco", help=text)
+    add_quiet(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the sub-command; see :mod:`chainfpn.cli.main`."""
+    from chainfpn.cli.console import remark
+    from chainfpn.cli.data_pictures import draw_sheet
+    from chainfpn.cli.data_statistics import read_all, statistics_lines
+    from chainfpn.cli.training_classes import class_table, count_classes
+    from chainfpn.cli.training_data import WarnOnce
+    from chainfpn.datasets import DataError, ValidatedDataset, open_dataset
+
+    if arguments.to is not None and arguments.out is None:
+        raise UsageError("--to needs --out")
+    options = {name: getattr(arguments, name) for name in ("annotations", "split")}
+    try:
+        data = open_dataset(arguments.data, **options, label_names=arguments.names)
+    except DataError as error:
+        raise CommandError(str(error)) from error
+    warn = WarnOnce(remark)
+    print(f"{arguments.data}: {type(data).__name__.removesuffix('Dataset')}, {len(data)} images")
+    counts = count_classes(data, data.left_out, warn)
+    valid = ValidatedDataset(data, report=warn)
+    found = read_all(valid, quiet=arguments.quiet)
+    left_out: dict[str, int] = {}
+    for reasons in (counts["left_out"], valid.left_out.counts):
+        left_out.update({reason: max(n, left_out.get(reason, 0)) for reason, n in reasons.items()})
+    counts["left_out"] = left_out
+    print("\n".join(statistics_lines(found)))
+    print(class_table({"training": counts, "validation": None}))
+    if arguments.out is not None:
+        with writing_errors(arguments.out):
+            arguments.out.mkdir(parents=True, exist_ok=True)
+            draw_sheet(valid, [one.example for one in found], arguments.out / "sheet.jpg")
+            if arguments.to is not None:
+                with complete_file(arguments.out / "instances.json") as file:
+                    json.dump(_to_coco(data.label_names, found, arguments.out), file)
+    return 1 if warn.warnings else 0
+
+
+def _to_coco(label_names: tuple[str, ...], found: list, out: pathlib.Path) -> dict[str, Any]:
+    """Return all that was found as COCO's instances, the images by their paths from the folder."""
+    images: list[dict] = []
+    annotations: list[dict] = []
+    for i, one in enumerate(found, start=1):
+        file, base = pathlib.Path(one.file).resolve(), out.resolve()
+        name = (file.relative_to(base) if file.is_relative_to(base) else file).as_posix()
+        images.append({"id": i, "file_name": name, "height": one.size[0], "width": one.size[1]})
+        for (y0, x0, y1, x1), label in zip(one.bbox.tolist(), one.label.tolist(), strict=True):
+            box = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0}
+            annotations.append({"id": len(annotations) + 1, "image_id": i, "category_id": label + 1, **box})
+    categories = [{"id": k, "name": name} for k, name in enumerate(label_names, start=1)]
+    return {"images": images, "categories": categories, "annotations": annotations}

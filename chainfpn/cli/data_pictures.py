@@ -1,0 +1,48 @@
+"""A sheet of images with their boxes."""
+
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+from chainfpn._typing import Array
+from chainfpn.cli.drawing import draw
+from chainfpn.cli.results import save_picture
+from chainfpn.datasets import ValidatedDataset
+from chainfpn.links import DetectedObject
+
+#: Images of a sheet, those of a row, and pixels of a side of each.
+_N_IMAGES, _N_COLUMNS, _SIDE = 16, 4, 320
+
+
+def draw_sheet(data: ValidatedDataset, indices: list[int], path: pathlib.Path) -> None:
+    """Draw some images, spread over the data, with their boxes.
+
+    Args:
+        data (ValidatedDataset): The data.
+        indices (list of int): The images that can be read.
+        path (pathlib.Path): The picture.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    chosen = [indices[k] for k in np.linspace(0, len(indices) - 1, min(_N_IMAGES, len(indices))).astype(int)]
+    n_rows = max(1, -(-len(chosen) // _N_COLUMNS))
+    n_columns = max(1, min(_N_COLUMNS, len(chosen)))
+    sheet = Image.new("RGB", (n_columns * _SIDE, n_rows * _SIDE), "white")
+    for k, i in enumerate(chosen):
+        img, bbox, label = data[i][:3]
+        tile = _tile(img, bbox, label, data.label_names)
+        left, top = (k % n_columns * _SIDE, k // n_columns * _SIDE)
+        sheet.paste(tile, (left + (_SIDE - tile.width) // 2, top + (_SIDE - tile.height) // 2))
+    save_picture(sheet, path)
+
+
+def _tile(img: Array, bbox: Array, label: Array, names: tuple[str, ...]) -> Image.Image:
+    """Return an image of the size of a tile with its boxes."""
+    image = Image.fromarray(img.transpose(1, 2, 0).astype(np.uint8))
+    scale = (_SIDE - 4) / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    objects = [DetectedObject(bb * scale, int(one), 1.0, None, None, None) for one, bb in zip(label, bbox, strict=True)]
+    picture = draw(image.resize(size), objects, names)
+    return picture.resize(size) if picture.size != size else picture
