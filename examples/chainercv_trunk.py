@@ -109,7 +109,7 @@ def main(arguments=None):
         optimizer.update()
         if step % 20 == 0:
             print(f"step {step}  loss {float(loss.array):.3f}", flush=True)
-    chainer.serializers.save_npz(options.out, model)
+    chainer.serializers.save_npz(options.out, model, compression=False)
     with chainer.using_config("train", False):
         bboxes, labels, scores = model.predict([data[0][0]])
     for box, label, score in zip(bboxes[0], labels[0], scores[0], strict=True):
