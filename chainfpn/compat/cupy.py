@@ -3,7 +3,7 @@
 import importlib.util
 import pathlib
 
-from chainfpn.compat.shims import Library, Setting, WarningFilter
+from chainfpn.compat.shims import Library, Patch, Setting, WarningFilter
 
 
 def _cupy_without_cudnn() -> bool:
@@ -27,6 +27,9 @@ _LIBRARIES = (
     "libcudnn.so.8",
     "libnccl.so.2",
 )
+
+#: ChainerMN's kernels that gather parameters: CuPy's headers do not bring ``half`` any more.
+_HALF = {"#include <cupy/carray.cuh>": "#include <cuda_fp16.h>\n#include <cupy/carray.cuh>"}
 
 CUPY = (
     *(
@@ -52,6 +55,17 @@ CUPY = (
         stand_in="0 unless set, where CuPy has no cuDNN: no advice to install it",
         value="0",
         applies=_cupy_without_cudnn,
+    ),
+    *(
+        Patch(
+            f"chainermn.communicators._memory_utility:_cupy_batched_{what}_params",
+            since="CuPy 14",
+            needed_by="chainermn: the communicator pure_nccl",
+            stand_in="the header that declares half",
+            replace=_HALF,
+            applies=_cupy_without_cudnn,
+        )
+        for what in ("pack", "unpack")
     ),
     WarningFilter(
         "cupy.cudnn is deprecated",

@@ -60,6 +60,16 @@ import pathlib
 (pathlib.Path(FOLDER) / 'cupy').mkdir(); (pathlib.Path(FOLDER) / 'cupy' / '__init__.py').touch()
 import cupy
 assert os.environ['CHAINER_CUDNN'] == '0'  # Chainer reads it when it finds no cuDNN""",
+    **{
+        f"chainermn.communicators._memory_utility:_cupy_batched_{what}_params": f"""
+import pathlib
+(pathlib.Path(FOLDER) / 'cupy').mkdir(); (pathlib.Path(FOLDER) / 'cupy' / '__init__.py').touch()
+import chainer
+from chainermn.communicators import _memory_utility
+chainer.cuda.raw = lambda code, *names: code
+assert '#include <cuda_fp16.h>' in _memory_utility._cupy_batched_{what}_params()"""
+        for what in ("pack", "unpack")
+    },
 }
 
 #: ... and those that act on what is imported.
