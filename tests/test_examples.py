@@ -14,6 +14,7 @@ from PIL import Image
 import weights_convert
 from chainfpn import data, models, save_weights
 from chainfpn.datasets import ShapesDataset
+from reference.processes import mpiexec
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
 PROGRAMS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
@@ -70,7 +71,8 @@ def voc(tmp_path):
 def test_every_program_is_described_and_tested():
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| \[(\w+)\.py\]", page, re.MULTILINE)) == PROGRAMS
-    assert sorted(re.findall(r'run\("(\w+)"', pathlib.Path(__file__).read_text(encoding="utf-8"))) == PROGRAMS
+    tests = pathlib.Path(__file__).read_text(encoding="utf-8")
+    assert sorted(re.findall(r'(?:run\(|EXAMPLES / )"(?!README)(\w+)(?:\.py)?"', tests)) == PROGRAMS
 
 
 @pytest.mark.slow
@@ -116,3 +118,13 @@ def test_a_probe_tells_red_from_blue_by_moco(run, two_classes):
         pickle.dump({"state_dict": moco, "epoch": 800}, file, 2)
     said = run("probe", "moco.pkl", two_classes, "--size", 32, "--steps", 30)
     assert said == "resnet18, 512 features: 1.000 of 3 images, 2 classes\n"
+
+
+@pytest.mark.slow
+def test_two_processes_train_together(mpi, tmp_path):
+    small = ["--depth", 18, "--size", 64, "--epochs", 1, "--out", tmp_path / "out"]
+    mpiexec(2, EXAMPLES / "multi_node.py", "--data", "shapes:4", *small)
+    (log,) = json.loads((tmp_path / "out" / "log").read_text())
+    assert log["iteration"] == 2  # of two images each
+    assert log["main/loss"] > 0
+    assert tuple(models.load(tmp_path / "out" / "detector.npz").label_names) == ("circle", "square", "triangle")
