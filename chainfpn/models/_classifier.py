@@ -64,16 +64,7 @@ def build_classifier(
     n_class = _n_class(weights.arrays) if arguments["n_class"] is None else arguments["n_class"]
     if n_class == 0 and auxiliary:
         stored["aux_logits"] = False
-    options = {
-        key: next(
-            value for value in (arguments.get(key), stored.get(key), default) if value is not None or value is default
-        )
-        for key, default in defaults.items()
-    }
-    for key, value in (("n_class", n_class), *options.items()):
-        check_option(name, key, value)
-    if n_class and options.get("n_stages", 4) != 4:
-        raise InvalidArgument(name, "n_stages", "4 where n_class is not 0", options["n_stages"])
+    options = _choose_options(name, n_class, arguments, stored, defaults)
     link: Any = make(n_class or 1, **options)
     if n_class == 0:
         _remove_head(link, last_layer and last_layer(options))
@@ -85,15 +76,35 @@ def build_classifier(
         file = published[1]
         link.preprocess = ClassifierPreprocess(file.resize or 256, file.crop or 224, file.mean, file.std)
     label_names = weights.meta.get("label_names") or (published and published[1].label_names)
-    link.label_names = resolve_label_names(label_names)
-    if link.label_names is not None and len(link.label_names) != n_class:
-        n_names = len(link.label_names)
-        raise WeightsError(f"{weights.file}: label_names must have n_class = {n_class} entries, got {n_names}")
+    link.label_names = _resolve_names(label_names, n_class, weights.file)
     changed = {key: value for key, value in options.items() if value != defaults[key] and not callable(value)}
     link.meta = {"model": name, "arguments": {"n_class": n_class, **changed}, "label_names": label_names}
     if source:
         link.meta["source"] = source
     return link
+
+
+def _choose_options(name, n_class, arguments, stored, defaults):
+    """Choose a value for every option: the caller's, that of the weights, or the default."""
+    options = {
+        key: next(
+            value for value in (arguments.get(key), stored.get(key), default) if value is not None or value is default
+        )
+        for key, default in defaults.items()
+    }
+    for key, value in (("n_class", n_class), *options.items()):
+        check_option(name, key, value)
+    if n_class and options.get("n_stages", 4) != 4:
+        raise InvalidArgument(name, "n_stages", "4 where n_class is not 0", options["n_stages"])
+    return options
+
+
+def _resolve_names(label_names, n_class, file):
+    """Return the names of the classes, as many as there are, or None."""
+    names = resolve_label_names(label_names)
+    if names is not None and len(names) != n_class:
+        raise WeightsError(f"{file}: label_names must have n_class = {n_class} entries, got {len(names)}")
+    return names
 
 
 def _remove_head(link: Any, last: str | None) -> None:

@@ -34,6 +34,49 @@ __device__ Taps get_taps(int out, int n_in, int n_out) {
 """
 
 
+#: The highest point of every so many rows of an enlarged heat map, and its place in it; -1 where there is none.
+_PEAK_OF_SHARE = """
+const ptrdiff_t map = i / shares, box = map / n_keypoints;
+const int height = get_side(bbox[4 * box], bbox[4 * box + 2]).n;
+const int width = get_side(bbox[4 * box + 1], bbox[4 * box + 3]).n;
+peak = 0;
+place = -1;
+for (int y = i % shares; y < height; y += shares) {
+    const Taps rows = get_taps(y, side, height);
+    for (int x = 0; x < width; ++x) {
+        const Taps columns = get_taps(x, side, width);
+        Real sum = 0;
+        for (int u = 0; u < 4; ++u) {
+            Real column = 0;
+            for (int v = 0; v < 4; ++v)
+                column += rows.weight[v] * (Real)heat[(map * side + rows.index[v]) * side + columns.index[u]];
+            sum += columns.weight[u] * column;
+        }
+        if (place < 0 || sum > peak) {
+            peak = sum;
+            place = y * width + x;
+        }
+    }
+}
+"""
+
+#: The highest of those of a map, the first of equals, in pixels of the batch.
+_PEAK_OF_MAP = """
+int best = 0;
+for (int k = 1; k < shares; ++k) {
+    const ptrdiff_t at = i * shares + k, other = i * shares + best;
+    const bool is_first = peaks[at] == peaks[other] && places[at] < places[other];
+    if (places[at] >= 0 && (peaks[at] > peaks[other] || is_first)) best = k;
+}
+const ptrdiff_t box = 4 * (i / n_keypoints);
+const Side rows = get_side(bbox[box], bbox[box + 2]), columns = get_side(bbox[box + 1], bbox[box + 3]);
+const int place = places[i * shares + best];
+score = peaks[i * shares + best];
+point[2 * i] = (place / columns.n + (Real)0.5) * (rows.size / rows.n) + bbox[box];
+point[2 * i + 1] = (place % columns.n + (Real)0.5) * (columns.size / columns.n) + bbox[box + 1];
+"""
+
+
 def find_peaks(heat: Array, bbox: Array) -> tuple[Array, Array]:
     """Find the peaks: see :func:`~chainfpn.links.detectors.keypoint_head.heatmaps_to_keypoints`.
 
@@ -50,30 +93,7 @@ def find_peaks(heat: Array, bbox: Array) -> tuple[Array, Array]:
     cuda.elementwise(
         "raw T heat, raw U bbox, int32 n_keypoints, int32 side, int32 shares",
         "U peak, int32 place",
-        """
-        const ptrdiff_t map = i / shares, box = map / n_keypoints;
-        const int height = get_side(bbox[4 * box], bbox[4 * box + 2]).n;
-        const int width = get_side(bbox[4 * box + 1], bbox[4 * box + 3]).n;
-        peak = 0;
-        place = -1;
-        for (int y = i % shares; y < height; y += shares) {
-            const Taps rows = get_taps(y, side, height);
-            for (int x = 0; x < width; ++x) {
-                const Taps columns = get_taps(x, side, width);
-                Real sum = 0;
-                for (int u = 0; u < 4; ++u) {
-                    Real column = 0;
-                    for (int v = 0; v < 4; ++v)
-                        column += rows.weight[v] * (Real)heat[(map * side + rows.index[v]) * side + columns.index[u]];
-                    sum += columns.weight[u] * column;
-                }
-                if (place < 0 || sum > peak) {
-                    peak = sum;
-                    place = y * width + x;
-                }
-            }
-        }
-        """,
+        _PEAK_OF_SHARE,
         "peaks_of_rows",
         preamble=preamble,
         options=OPTIONS,
@@ -82,20 +102,7 @@ def find_peaks(heat: Array, bbox: Array) -> tuple[Array, Array]:
     cuda.elementwise(
         "raw U peaks, raw int32 places, raw U bbox, int32 n_keypoints, int32 shares",
         "U score, raw U point",
-        """
-        int best = 0;
-        for (int k = 1; k < shares; ++k) {
-            const ptrdiff_t at = i * shares + k, other = i * shares + best;
-            const bool is_first = peaks[at] == peaks[other] && places[at] < places[other];
-            if (places[at] >= 0 && (peaks[at] > peaks[other] || is_first)) best = k;
-        }
-        const ptrdiff_t box = 4 * (i / n_keypoints);
-        const Side rows = get_side(bbox[box], bbox[box + 2]), columns = get_side(bbox[box + 1], bbox[box + 3]);
-        const int place = places[i * shares + best];
-        score = peaks[i * shares + best];
-        point[2 * i] = (place / columns.n + (Real)0.5) * (rows.size / rows.n) + bbox[box];
-        point[2 * i + 1] = (place % columns.n + (Real)0.5) * (columns.size / columns.n) + bbox[box + 1];
-        """,
+        _PEAK_OF_MAP,
         "peaks",
         preamble=preamble,
         options=OPTIONS,
