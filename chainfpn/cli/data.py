@@ -57,8 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     for reasons in (counts["left_out"], valid.left_out.counts):
         left_out.update({reason: max(n, left_out.get(reason, 0)) for reason, n in reasons.items()})
     counts["left_out"] = left_out
-    print("\n".join(statistics_lines(found)))
-    print(class_table({"training": counts, "validation": None}))
+    print("\n".join((*statistics_lines(found), class_table({"training": counts, "validation": None}))))
     if arguments.out is not None:
         with writing_errors(arguments.out):
             arguments.out.mkdir(parents=True, exist_ok=True)

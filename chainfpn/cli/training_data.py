@@ -135,7 +135,7 @@ def make_iterator(data: datasets.ValidatedDataset, settings: argparse.Namespace)
     if len(data) < n_images:
         option = "--batch" if settings.accumulate == 1 else "--batch times --accumulate"
         raise CommandError(f"{option} must be at most the number of images, {len(data)}, got {n_images}")
-    groups = datasets.orientation_groups(data)
+    groups, valid_data = datasets.orientation_groups(data), data
     if not settings.no_augment and settings.overfit is None:
         transforms: list = [
             datasets.RandomCrop(probability=settings.crop),
@@ -146,6 +146,8 @@ def make_iterator(data: datasets.ValidatedDataset, settings: argparse.Namespace)
             paste = datasets.RandomPaste(_sources(settings), data.label_names, probability=settings.paste)
             transforms.insert(0, paste)
         data = TransformDataset(data, datasets.Compose(*transforms))
+    if settings.workers:
+        return datasets.PrefetchIterator(data, n_images, groups, n_workers=settings.workers, watched=valid_data)
     return datasets.AspectRatioGroupedIterator(data, n_images, groups)
 
 

@@ -40,6 +40,7 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "epochs": _option(10, "N", whole(1)),
         "batch": _option(2, "N", whole(1), "images per process and step"),
         "lr": _option(0.005, "LR", real(">= 0"), "learning rate"),
+        "workers": _option(0, "N", whole(0, 256), "processes that read images ahead"),
         "warm_up": _option(200, "N", whole(0), "steps until --lr is reached"),
         "schedule": _option("cosine", "NAME", text="cosine, step or constant", choices=("cosine", "step", "constant")),
         "loss": _option([], "KEY=VALUE", pair, "options of the losses, as torchvision's", action="append"),
@@ -47,7 +48,6 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "crop": _option(0.0, "P", fraction, "how often a part of an image is shown"),
         "paste": _option(0.0, "P", fraction, "how often objects are pasted in; needs masks"),
         "no_augment": _option(False, text="show every image whole and as it is", action="store_true"),
-        "dtype": _option("float32", "NAME", text="float32 or mixed16", choices=("float32", "mixed16")),
     },
     "run": {
         "out": _option(None, "DIR", pathlib.Path, "folder of what is written", required=True),
@@ -69,6 +69,7 @@ MORE_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "seed": _option(0, "N", whole(0)),
     },
     "optimizer": {
+        "dtype": _option("float32", "NAME", text="float32 or mixed16", choices=("float32", "mixed16")),
         "optimizer": _option("momentum", "NAME", text="momentum, adam, adamw", choices=("momentum", "adam", "adamw")),
         "momentum": _option(0.9, "M", fraction),
         "weight_decay": _option(1e-4, "W", real(">= 0")),

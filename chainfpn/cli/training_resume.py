@@ -141,7 +141,10 @@ def resumed_settings(given: dict[str, Any], defaults: dict[str, Any]) -> argpars
         raise CommandError(f"{path}: cannot be read ({error.strerror}); --resume needs a training in --out") from None
     except (ValueError, KeyError, TypeError):
         raise CommandError(f"{path}: is not what a training wrote") from None
-    kept = [key for key in given if key not in _changeable(state)]
+    changeable = set(_changeable(state))
+    if given.get("workers") and saved["workers"]:
+        changeable.add("workers")  # which draw the same numbers, however many there are
+    kept = [key for key in given if key not in changeable]
     others = ["--" + key.replace("_", "-") for key in kept if given[key] != saved[key]]
     if others:
         raise UsageError(f"--resume goes on with the options in {path}, but {', '.join(others)} would change them")

@@ -11,6 +11,7 @@ from chainfpn.datasets.csv_boxes import CSVDataset as CSVDataset
 from chainfpn.datasets.detection_dataset import DetectionDataset as DetectionDataset
 from chainfpn.datasets.penn_fudan import PennFudanDataset as PennFudanDataset
 from chainfpn.datasets.photometric import RandomPhotometric as RandomPhotometric
+from chainfpn.datasets.prefetch import PrefetchIterator as PrefetchIterator
 from chainfpn.datasets.random_paste import RandomPaste as RandomPaste
 from chainfpn.datasets.shapes import ShapesDataset as ShapesDataset
 from chainfpn.datasets.transforms import Compose as Compose

@@ -1,6 +1,7 @@
 """Batches of images of one orientation."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import chainer
 import numpy as np
@@ -11,7 +12,7 @@ from chainfpn.datasets.detection_dataset import DetectionDataset
 from chainfpn.errors import InvalidArgument
 
 #: What the state consists of: attributes without their underscore.
-_STATE = ("n_returned", "previous_n_returned", "position", "order", "waiting")
+STATE = ("n_returned", "previous_n_returned", "position", "order", "waiting")
 
 
 class AspectRatioGroupedIterator(chainer.dataset.Iterator):
@@ -27,7 +28,8 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
         batch_size (int): Examples per batch.
         groups (sequence of int or None): Group of each example, from 0; all of one if None. See
             :func:`orientation_groups`.
-        shuffle (bool): Go through the data in random orders, drawn from NumPy's global generator.
+        shuffle (bool): Go through the data in random orders.
+        random (numpy.random.RandomState or None): What draws them; NumPy's global generator by default.
 
     Attributes:
         dataset (chainer.dataset.DatasetMixin): What is iterated over.
@@ -45,7 +47,13 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
     dataset, batch_size, groups = Fixed(), Fixed(), Fixed()
 
     def __init__(
-        self, dataset: Sequence, batch_size: int, groups: Array | None = None, *, shuffle: bool = True
+        self,
+        dataset: Sequence,
+        batch_size: int,
+        groups: Array | None = None,
+        *,
+        shuffle: bool = True,
+        random: Any = None,
     ) -> None:
         name, n = type(self).__name__, len(dataset)
         numbers = np.zeros(n, dtype=int) if groups is None else np.asarray(groups)
@@ -56,6 +64,7 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
         if numbers.shape != (n,) or numbers.min() < 0:
             raise InvalidArgument(name, "groups", f"{n} numbers >= 0", groups, got=f"shape {numbers.shape}")
         self.dataset, self.batch_size, self.groups, self.shuffle = dataset, batch_size, numbers, shuffle
+        self.random = np.random if random is None else random
         self.reset()
 
     def reset(self) -> None:
@@ -69,10 +78,18 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
         self._waiting = np.full((self.groups.max() + 1, self.batch_size), -1)
 
     def __next__(self) -> list:
+        return [self.dataset[int(i)] for i in self.advance()]
+
+    def advance(self) -> Array:
+        """Go on to the next batch without reading it.
+
+        Returns:
+            array: :attr:`indices`.
+        """
         self.indices = self._next_indices()
         self._previous_n_returned = self._n_returned
         self._n_returned += self.batch_size
-        return [self.dataset[int(i)] for i in self.indices]
+        return self.indices
 
     @property
     def epoch(self) -> int:
@@ -104,7 +121,7 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
             ValueError: if what is restored is of another data set or batch size.
         """
         reading = isinstance(serializer, chainer.Deserializer)
-        *counts, order, waiting = (serializer(name, None if reading else getattr(self, f"_{name}")) for name in _STATE)
+        *counts, order, waiting = (serializer(name, None if reading else getattr(self, f"_{name}")) for name in STATE)
         if not reading:
             return
         if not self._fits(order, waiting):
@@ -124,7 +141,7 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
 
     def _new_order(self) -> Array:
         n = len(self.dataset)
-        return np.random.permutation(n) if self.shuffle else np.arange(n)
+        return self.random.permutation(n) if self.shuffle else np.arange(n)
 
     def _next_indices(self) -> Array:
         """Return the indices of the batch that is full next: (batch_size,)."""

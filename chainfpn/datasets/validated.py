@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 
 import chainer
 import numpy as np
@@ -121,6 +122,33 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
             int: Index of the example.
         """
         return self._from(i, lambda k: k)
+
+    def findings(self, indices: Iterable[int], omissions: list[Omission]) -> tuple:
+        """Return what another process should know, which has the same data.
+
+        Args:
+            indices (iterable of int): The examples that were read since.
+            omissions (list of Omission): What was reported since.
+
+        Returns:
+            tuple: For :meth:`merge`.
+        """
+        read = (self.sound_index(int(i)) for i in indices)
+        return self._broken, {i: self._broken_boxes[i] for i in read if i in self._broken_boxes}, omissions
+
+    def merge(self, findings: tuple) -> list[Omission]:
+        """Know what another process has found.
+
+        Args:
+            findings (tuple): What its :meth:`findings` returned.
+
+        Returns:
+            list of Omission: What it reported.
+        """
+        broken, broken_boxes, omissions = findings
+        self._broken.update(broken)
+        self._broken_boxes.update(broken_boxes)
+        return omissions
 
     def _from(self, i, read):
         """Return what can be read first of examples i, i + 1 and so on, round to i - 1."""

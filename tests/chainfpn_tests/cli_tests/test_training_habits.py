@@ -160,3 +160,17 @@ def test_patience_needs_something_to_compare(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["train", "--data", "shapes:4", "--patience", "2", "--out", str(tmp_path / "out")])
     assert "--patience needs --validation, --held-out or --overfit" in capsys.readouterr().err
+
+
+def test_workers_read_ahead_and_their_number_may_change(tmp_path, capsys):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    command = ["train", "--data", "shapes:6", *SLIM, "--schedule", "constant", "--log-every", "3"]
+    assert main([*command, "--epochs", "2", "--workers", "1", "--out", str(whole)]) == 0
+    assert main([*command, "--epochs", "1", "--workers", "2", "--out", str(parts)]) == 0
+    assert main(["train", "--resume", "--epochs", "2", "--workers", "1", "--out", str(parts)]) == 0
+    first, second = weights(whole), weights(parts)
+    for name, array in first.items():
+        np.testing.assert_array_equal(second[name], array, err_msg=name)
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "--resume", "--workers", "0", "--out", str(parts)])
+    assert "but --workers would change them" in capsys.readouterr().err
