@@ -20,7 +20,7 @@ from typing import Any
 
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.options import add_device, add_json, add_quiet, add_weights, check_json, whole
-from chainfpn.cli.output import open_json, writing_errors
+from chainfpn.cli.output import complete_file, open_json, writing_errors
 from chainfpn.errors import InvalidArgument
 
 
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=whole(1), metavar="N", help="only the first N images")
     add_device(parser)
     add_json(parser, "figures")
+    parser.add_argument("--results", metavar="FILE", help="write the detections as COCO's results")
     add_quiet(parser)
 
 
@@ -58,12 +59,14 @@ def run(arguments: argparse.Namespace) -> int:
     n = len(dataset) if arguments.limit is None else min(len(dataset), arguments.limit)
     report = remarks(arguments.quiet)
     with writing_errors(arguments.json), open_json(arguments) as json_file, compile_remark(report):
-        return _evaluate(detector, dataset, progress(n, "image", quiet=arguments.quiet), json_file, report)
+        bar = progress(n, "image", quiet=arguments.quiet)
+        return _evaluate(detector, dataset, bar, json_file, arguments.results, report)
 
 
-def _evaluate(detector, dataset, bar, json_file, report_remark):
+def _evaluate(detector, dataset, bar, json_file, results, report_remark):
     """Evaluate and print; write what was printed to a file, if there is one."""
     from chainfpn.cli.console import remark
+    from chainfpn.cli.evaluate_results import coco_results
     from chainfpn.cli.training_data import WarnOnce
     from chainfpn.training.evaluator import evaluate, mean
 
@@ -79,6 +82,9 @@ def _evaluate(detector, dataset, bar, json_file, report_remark):
         raise CommandError(error.problem) from error
     if not evaluation.n_images:
         raise CommandError("none of the images could be read")
+    if results is not None:
+        with writing_errors(results), complete_file(results) as file:
+            json.dump(coco_results(evaluation, dataset), file)
     ap, n_broken = evaluation.voc(), n - evaluation.n_images
     voc, coco = {"map": mean(ap.values()), "ap": ap}, _coco(evaluation, report_remark)
     print("\n".join((*_voc_lines(voc), *_coco_lines(coco))))

@@ -27,7 +27,7 @@ FILES = (
     "best.npz",
     "last.npz",
     "snapshot.npz",
-    "report.html",
+    *("pr.png", "report.html"),
 )
 #: Names that files and folders have while they are written; a process that was killed leaves them.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}|.+\.[0-9a-f]{8}\.part|log[a-z0-9_]{8}")

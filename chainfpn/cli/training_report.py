@@ -91,7 +91,7 @@ def write_report(out: pathlib.Path) -> pathlib.Path:
         f"<title>{html.escape(out.name)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>Training {html.escape(out.name)}</h1>",
         f"<p>{_summary(about, log)}</p>",
-        *(f"<p>{_image(out / name)}</p>" for name in ("losses.png", "ap.png") if (out / name).exists()),
+        *(f"<p>{_image(out / name)}</p>" for name in ("losses.png", "ap.png", "pr.png") if (out / name).exists()),
         "<h2>Samples</h2>" if samples else "",
         '<div class="samples">' + "".join(map(_image, samples)) + "</div>",
         _classes(about["data"]) if "data" in about else "",

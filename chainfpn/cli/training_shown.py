@@ -105,6 +105,9 @@ def extend_first(
     trainer.extend(best, trigger=every)
     try:
         trainer.extend(training.PlotMetrics(settings.out), trigger=every)
+        if "validation" in trainer._extensions:
+            evaluator = trainer.get_extension("validation")
+            trainer.extend(training.PlotPrecisionRecall(evaluator, settings.out), trigger=every)
     except ImportError:
         print("no curves will be drawn: matplotlib is missing; pip install matplotlib", file=sys.stderr)
     if settings.samples:

@@ -1,23 +1,22 @@
 """Figures of a detector on a data set."""
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import chainer
 import numpy as np
 from chainer import reporter
 from chainer.training import extensions
-from chainercv.evaluations import eval_detection_voc
+from chainercv.evaluations import calc_detection_voc_prec_rec, eval_detection_voc
 
 from chainfpn._attributes import Fixed
 from chainfpn._typing import Array, Communicator, Report
 from chainfpn.datasets import DataError, DetectionDataset
 from chainfpn.datasets._left_out import Omission
-from chainfpn.errors import InvalidArgument
 from chainfpn.links import Detector
 from chainfpn.training.coco_evaluation import evaluate_coco, run_lengths
-from weights_convert import few
+from chainfpn.training.match_labels import match_labels
 
 #: What every image of an evaluation has, and what it may have, by the names of evaluate_coco.
 _REQUIRED = ("pred_bboxes", "pred_labels", "pred_scores", "gt_bboxes", "gt_labels")
@@ -66,6 +65,34 @@ class Evaluation:
         """
         self._images.update(other._images)
 
+    def detections(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Go through the images.
+
+        Yields:
+            tuple: Index of the example, int, and a dict: ``bbox`` (R, 4), ``label`` (R,), an index of
+            :attr:`label_names`, ``score`` (R,), and perhaps ``mask``, run lengths of pycocotools.
+        """
+        for i in sorted(self._images):
+            image = self._images[i]
+            found = {key: image[f"pred_{key}{'es' if key == 'bbox' else 's'}"] for key in ("bbox", "label", "score")}
+            masks = {"mask": image["pred_masks"]} if "pred_masks" in image else {}
+            yield i, {**found, **masks}
+
+    def precision_recall(self) -> dict[str, tuple[Array, Array]]:
+        """Compute precision and recall at an IoU of 0.5, for each number of the best detections.
+
+        Returns:
+            dict: Label to two arrays, (detections,), an entry for each label that has ground truth.
+        """
+        if not self._has_ground_truth():
+            return {}
+        columns = self._columns()
+        arrays = (columns[key] for key in _REQUIRED)
+        with np.errstate(invalid="ignore"):
+            pairs = zip(*calc_detection_voc_prec_rec(*arrays, columns.get("gt_crowdeds")), strict=True)
+        found = zip(self.label_names, pairs, strict=False)  # of labels beyond the last one that occurs there is none
+        return {name: pair for name, pair in found if pair[0] is not None and pair[1] is not None}
+
     def voc(self) -> dict[str, float]:
         """Compute VOC's average precision at an IoU of 0.5, under the whole curve; crowds count as difficult.
 
@@ -73,8 +100,7 @@ class Evaluation:
             dict of str to float: An entry per label, nan where there is no ground truth.
         """
         ap = np.full(len(self.label_names), np.nan)
-        n_gts = (np.count_nonzero(~image.get("gt_crowdeds", image["gt_labels"] < 0)) for image in self._images.values())
-        if any(n_gts):
+        if self._has_ground_truth():
             columns = self._columns()
             with np.errstate(invalid="ignore"):
                 arrays = (columns[key] for key in _REQUIRED)
@@ -92,6 +118,10 @@ class Evaluation:
             ImportError: if pycocotools is not installed.
         """
         return evaluate_coco(**self._columns())
+
+    def _has_ground_truth(self) -> bool:
+        """Return whether there is ground truth that is no crowd: bool."""
+        return any((~image.get("gt_crowdeds", image["gt_labels"] < 0)).any() for image in self._images.values())
 
     def _columns(self) -> dict[str, list]:
         """Return what all images have, lists with an entry per image, as :func:`evaluate_coco` takes it."""
@@ -117,6 +147,9 @@ class DetectionEvaluator(extensions.Evaluator):
         report (callable or None): Takes a sentence about each example that is left out.
         comm (chainermn.CommunicatorBase or None): Every process evaluates its share; the first one reports.
 
+    Attributes:
+        evaluation (Evaluation or None): What was found last; None in any process but the first.
+
     Raises:
         ValueError: if target and dataset have no label in common.
     """
@@ -139,6 +172,7 @@ class DetectionEvaluator(extensions.Evaluator):
         super().__init__({}, target)
         match_labels(target, dataset)
         self.dataset, self.target, self.coco, self.report, self.comm = dataset, target, coco, report, comm
+        self.evaluation: Evaluation | None = None
 
     def evaluate(self) -> dict[str, Any]:
         """Evaluate.
@@ -155,7 +189,7 @@ class DetectionEvaluator(extensions.Evaluator):
                 return {}
             for share in shares[1:]:
                 evaluation.merge(share)
-        ap = evaluation.voc()
+        self.evaluation, ap = evaluation, evaluation.voc()
         values = {"map": mean(ap.values()), **{f"ap/{name}": value for name, value in ap.items()}}
         if self.coco:
             for kind, figures in evaluation.coco().items():
@@ -214,35 +248,6 @@ def evaluate(
         ground_truth = {key: value[good] for key, value in ground_truth.items()}
         evaluation.add(i, _relabelled(detections, own_labels), _relabelled(ground_truth, gt_labels))
     return evaluation
-
-
-def match_labels(detector: Detector, dataset: DetectionDataset) -> tuple[tuple[str, ...], Array, Array]:
-    """Find the labels that a detector and a data set have in common, in the order of the data set.
-
-    Args:
-        detector (chainfpn.links.Detector): With ``n_fg_class`` and ``label_names``.
-        dataset (DetectionDataset): With ``label_names``.
-
-    Returns:
-        tuple: The names, tuple of str; and two arrays int32 from the detector's and the data set's labels to
-        indices of the names, -1 where there is none.
-
-    Raises:
-        ValueError: if there is none, or the detector knows no names and has another number of labels.
-    """
-    own, gt = detector.label_names, dataset.label_names
-    if own is None:
-        n, n_gt = detector.n_fg_class, len(gt)
-        if n != n_gt:
-            got = f"{n} of the detector and {n_gt} of the data"
-            raise InvalidArgument("match_labels", "labels without names", "equally many", (n, n_gt), got=got)
-        own = gt
-    names = tuple(name for name in gt if name in own)
-    if not names:
-        got = f"{few(own)} and {few(gt)}"
-        raise InvalidArgument("match_labels", "detector and data", "have a label in common", (own, gt), got=got)
-    table, gt_table = (np.array([names.index(name) if name in names else -1 for name in side]) for side in (own, gt))
-    return names, table.astype(np.int32), gt_table.astype(np.int32)
 
 
 def mean(values: Iterable[float]) -> float:

@@ -194,3 +194,35 @@ def test_the_bundled_detector_on_pedestrians_it_has_not_seen(shared_data, tmp_pa
     bar = float(re.match(r"AP50 (\S+)", (shared_data / "weights" / "result.txt").read_text())[1])
     assert float(re.search(r"^mean +(\S+)$", output, re.MULTILINE)[1]) > bar - 0.01
     assert output.splitlines()[-1] == "50 images"
+
+
+def test_detections_are_written_as_cocos_results(tmp_path, monkeypatch, capsys):
+    """Ids are those of the file; one without annotations has no figures."""
+    coco = pytest.importorskip("pycocotools.coco")
+    monkeypatch.chdir(tmp_path)
+    save_detector("cups.npz", ("person", "cup"), builder="maskrcnn_resnet_fpn")
+    Image.new("RGB", (64, 48), (200, 100, 0)).save("7.png")
+    content = {
+        "images": [{"id": 70, "file_name": "7.png", "width": 64, "height": 48}],
+        "categories": [{"id": 5, "name": "cup"}, {"id": 3, "name": "person"}],
+    }
+    pathlib.Path("test.json").write_text(json.dumps(content))
+    command = ["evaluate", "--data", "test.json", "--weights", "cups.npz", "--results", "results.json"]
+    assert main(command) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 images"
+    results = json.loads(pathlib.Path("results.json").read_text())
+    detector = models.load("cups.npz")
+    detector.use_preset("evaluate")
+    (found,) = detector.detect([np.asarray(Image.open("7.png"), np.float32).transpose(2, 0, 1)])
+    assert len(results) == len(found.bbox) > 0
+    order = {5: 1, 3: 0}
+    for result, (y0, x0, y1, x1), label in zip(results, found.bbox.tolist(), found.label, strict=True):
+        assert (result["image_id"], order[result["category_id"]]) == (70, label)
+        np.testing.assert_allclose(result["bbox"], [x0, y0, x1 - x0, y1 - y0], rtol=1e-5)
+    pathlib.Path("annotated.json").write_text(json.dumps({**content, "annotations": []}))
+    loaded = coco.COCO("annotated.json").loadRes("results.json")
+    assert len(loaded.anns) == len(results)
+    assert loaded.annToMask(loaded.anns[1]).shape == (48, 64)
+    capsys.readouterr()
+    assert main([*command[:-1], "no/where.json"]) == 1
+    assert "no/where.json: cannot be written (No such file or directory)" in capsys.readouterr().err

@@ -33,7 +33,17 @@ def out(tmp_path_factory):
 
 def test_everything_is_written(out):
     names = {path.name for path in out.iterdir()}
-    files = {"train.json", "log", "losses.png", "ap.png", "best.npz", "last.npz", "snapshot.npz", "report.html"}
+    files = {
+        "train.json",
+        "log",
+        "losses.png",
+        "ap.png",
+        "pr.png",
+        "best.npz",
+        "last.npz",
+        "snapshot.npz",
+        "report.html",
+    }
     assert names == {*files, "samples"}
     assert sorted(path.name for path in (out / "samples").iterdir()) == ["1.jpg", "2.jpg"]
     log = json.loads((out / "log").read_text())
@@ -62,7 +72,7 @@ def test_the_weights_say_what_they_are(out, tmp_path):
 
 def test_the_report_needs_no_network(out):
     page = (out / "report.html").read_text()
-    assert page.count("<img") == 4
+    assert page.count("<img") == 5
     assert re.findall(r'(?:src|href)="(?!data:)[^"]*"', page) == []
     assert "http" not in re.sub(r'"data:[^"]*"', "", page)
     assert "shapes:6" in page

@@ -12,6 +12,7 @@ from chainercv.extensions import DetectionCOCOEvaluator, DetectionVOCEvaluator
 from chainfpn import models
 from chainfpn.datasets import COCODataset, DataError, ShapesDataset
 from chainfpn.links import Detections
+from chainfpn.training import draw_precision_recall
 from chainfpn.training.coco_evaluation import FIGURES, evaluate_coco, run_lengths
 from chainfpn.training.evaluator import DetectionEvaluator, Evaluation, evaluate, match_labels
 
@@ -311,3 +312,20 @@ def test_processes_share_the_work():
     alone = DetectionEvaluator(dataset, detector)()
     assert reported[2].keys() == alone.keys()
     assert list(reported[2].values()) == pytest.approx(list(alone.values()), nan_ok=True)
+
+
+def test_precision_over_recall_by_hand(tmp_path):
+    """Two of three objects are found, at scores around a mistake."""
+    evaluation = Evaluation(("cat", "dog", "bird"))
+    boxes = np.array([[0, 0, 10, 10], [20, 20, 30, 30], [40, 40, 50, 50]], np.float32)
+    found = {"bbox": boxes[[0, 0, 1]], "label": np.zeros(3, np.int32), "score": np.array([0.9, 0.8, 0.7])}
+    assert evaluation.precision_recall() == {}
+    draw_precision_recall(evaluation, tmp_path / "none.png")
+    evaluation.add(3, found, {"bbox": boxes, "label": np.zeros(3, np.int32)})
+    curves = evaluation.precision_recall()
+    assert list(curves) == ["cat"]
+    np.testing.assert_allclose(curves["cat"], [[1, 1 / 2, 2 / 3], [1 / 3, 1 / 3, 2 / 3]])
+    ((i, detections),) = evaluation.detections()
+    assert (i, detections.keys()) == (3, {"bbox", "label", "score"})
+    draw_precision_recall(evaluation, tmp_path / "pr.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["pr.png"]
