@@ -171,7 +171,7 @@ def _print_losses(chain, iterator):
     with reporter.scope(observation):
         begin = time.perf_counter()
         chain(*datasets.collate(next(iterator))).backward()
-    print("  ".join(f"{name.removeprefix('main/')} {float(value):.4f}" for name, value in observation.items()))
+    print("  ".join(f"{name.removeprefix('main/')} {float(value.array):.4f}" for name, value in observation.items()))
     print(f"a step of {iterator.batch_size} images takes {time.perf_counter() - begin:.2f} s; nothing was written")
     return 0
 

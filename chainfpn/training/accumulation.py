@@ -62,6 +62,8 @@ class AccumulatingUpdater(StandardUpdater):
                 loss = optimizer.target(*collate(examples[start : start + size], self.input_device)) / self.n_parts
             loss.backward(loss_scale=optimizer._loss_scale)
             del loss  # and with it what the next part has no room for
-        means = {name: sum(part[name] for part in observations) / self.n_parts for name in observations[0]}
+        means = {
+            name: sum(chainer.as_array(part[name]) for part in observations) / self.n_parts for name in observations[0]
+        }
         chainer.reporter.get_current_reporter().observation.update(means)
         optimizer.update()

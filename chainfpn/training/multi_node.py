@@ -116,5 +116,5 @@ class AverageLosses(extension.Extension):
             trainer (chainer.training.Trainer): Its observation is changed.
         """
         names = sorted(name for name in trainer.observation if name.startswith(self.prefix))
-        values = np.array([float(trainer.observation[name]) for name in names])
+        values = np.array([float(chainer.as_array(trainer.observation[name])) for name in names])
         trainer.observation.update(zip(names, (self.comm.allreduce(values) / self.comm.size).tolist(), strict=True))

@@ -59,7 +59,8 @@ class StepLog(extension.Extension):
             trainer (chainer.training.Trainer): Has just made a step.
         """
         # what is on a GPU stays there until it is printed: nothing is waited for
-        self._losses.append({k: v for k, v in trainer.observation.items() if k.startswith("main/loss")})
+        losses = {k: chainer.as_array(v) for k, v in trainer.observation.items() if k.startswith("main/loss")}
+        self._losses.append(losses)
         if trainer.updater.iteration % self.every:
             return
         entry = self._entry(trainer)

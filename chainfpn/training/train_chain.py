@@ -97,7 +97,7 @@ class TrainChain(chainer.Chain):
         return x, sizes, gt_bboxes, gt_classes, *model.prepare_extra_targets(imgs, sizes, bboxes, *extras)
 
     def total(self, losses: Losses) -> Variable:
-        """Sum the losses and report them.
+        """Sum the losses and report them, as Variables: without their graph unless ``dump_graph`` asks for it.
 
         The sum is checked in every precision: scaling the loss for mixed precision happens later, so that what
         overflows by that is a gradient, which the optimizer looks after.
@@ -119,7 +119,7 @@ class TrainChain(chainer.Chain):
                 f"{type(self.model).__name__}: every loss must be finite, but "
                 f"{', '.join(wrong) or f'their sum is {loss}'}; the learning rate may be too high"
             )
-        chainer.report({"loss": loss.array, **{f"loss/{name}": value.array for name, value in losses.items()}}, self)
+        chainer.report({"loss": loss, **{f"loss/{name}": value for name, value in losses.items()}}, self)
         return loss
 
 

@@ -362,4 +362,4 @@ def reported_by(chain, truth):
     observation = {}
     with reporter.scope(observation):
         loss = chain(*truth)
-    return loss, {name.removeprefix("main/"): float(value) for name, value in observation.items()}
+    return loss, {name.removeprefix("main/"): float(value.array) for name, value in observation.items()}
