@@ -142,13 +142,17 @@ def make_iterator(data: datasets.ValidatedDataset, settings: argparse.Namespace)
             datasets.RandomFlip(),
             datasets.RandomPhotometric(*settings.photometric),
         ]
+        if settings.jitter:
+            transforms.insert(0, datasets.LargeScaleJitter(probability=settings.jitter))
         if settings.paste:
             paste = datasets.RandomPaste(_sources(settings), data.label_names, probability=settings.paste)
             transforms.insert(0, paste)
         data = TransformDataset(data, datasets.Compose(*transforms))
+    repeats = None if settings.repeat is None else datasets.repeat_factors(valid_data, settings.repeat)
     if settings.workers:
-        return datasets.PrefetchIterator(data, n_images, groups, n_workers=settings.workers, watched=valid_data)
-    return datasets.AspectRatioGroupedIterator(data, n_images, groups)
+        options = {"n_workers": settings.workers, "watched": valid_data, "repeats": repeats}
+        return datasets.PrefetchIterator(data, n_images, groups, **options)
+    return datasets.AspectRatioGroupedIterator(data, n_images, groups, repeats=repeats)
 
 
 def left_out(data: datasets.ValidatedDataset, validation: WarnOnce, comm: Communicator) -> str:

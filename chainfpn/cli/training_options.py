@@ -65,6 +65,8 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
 MORE_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "more of the training": {
         "recompute_statistics": _option(0, "N", whole(0), "of batch normalization, first, on N images"),
+        "jitter": _option(0.0, "P", fraction, "how often an image is 0.1 to 2 times as large"),
+        "repeat": _option(None, "F", fraction, "classes of fewer images than this share come more often"),
         "photometric": _option([0.2, 0.2, 0.2, 0.02], "B,C,S,H", amounts, "amounts"),
         "seed": _option(0, "N", whole(0)),
     },

@@ -9,10 +9,12 @@ from chainfpn.datasets.aspect_ratio_grouping import orientation_groups as orient
 from chainfpn.datasets.coco import COCODataset as COCODataset
 from chainfpn.datasets.csv_boxes import CSVDataset as CSVDataset
 from chainfpn.datasets.detection_dataset import DetectionDataset as DetectionDataset
+from chainfpn.datasets.large_scale_jitter import LargeScaleJitter as LargeScaleJitter
 from chainfpn.datasets.penn_fudan import PennFudanDataset as PennFudanDataset
 from chainfpn.datasets.photometric import RandomPhotometric as RandomPhotometric
 from chainfpn.datasets.prefetch import PrefetchIterator as PrefetchIterator
 from chainfpn.datasets.random_paste import RandomPaste as RandomPaste
+from chainfpn.datasets.repeat_factors import repeat_factors as repeat_factors
 from chainfpn.datasets.shapes import ShapesDataset as ShapesDataset
 from chainfpn.datasets.transforms import Compose as Compose
 from chainfpn.datasets.transforms import RandomCrop as RandomCrop

@@ -30,6 +30,8 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
             :func:`orientation_groups`.
         shuffle (bool): Go through the data in random orders.
         random (numpy.random.RandomState or None): What draws them; NumPy's global generator by default.
+        repeats (sequence of float or None): How often each example comes in a round, >= 1; what is behind the point is
+            drawn, so that 1.5 is once or twice. See :func:`~chainfpn.datasets.repeat_factors`.
 
     Attributes:
         dataset (chainer.dataset.DatasetMixin): What is iterated over.
@@ -54,6 +56,7 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
         *,
         shuffle: bool = True,
         random: Any = None,
+        repeats: Array | None = None,
     ) -> None:
         name, n = type(self).__name__, len(dataset)
         numbers = np.zeros(n, dtype=int) if groups is None else np.asarray(groups)
@@ -65,6 +68,7 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
             raise InvalidArgument(name, "groups", f"{n} numbers >= 0", groups, got=f"shape {numbers.shape}")
         self.dataset, self.batch_size, self.groups, self.shuffle = dataset, batch_size, numbers, shuffle
         self.random = np.random if random is None else random
+        self.repeats = None if repeats is None else np.asarray(repeats, dtype=np.float64)
         self.reset()
 
     def reset(self) -> None:
@@ -137,11 +141,14 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
             return False
         groups, places = np.nonzero(waiting >= 0)
         right = (self.groups[waiting[groups, places]] == groups).all()
-        return right and np.array_equal(np.sort(order), np.arange(n))
+        each = np.unique(order) if self.repeats is not None else np.sort(order)
+        return right and np.array_equal(each, np.arange(n))
 
     def _new_order(self) -> Array:
-        n = len(self.dataset)
-        return self.random.permutation(n) if self.shuffle else np.arange(n)
+        order = np.arange(len(self.dataset))
+        if self.repeats is not None:
+            order = np.repeat(order, (self.repeats + self.random.rand(len(order))).astype(int))
+        return self.random.permutation(order) if self.shuffle else order
 
     def _next_indices(self) -> Array:
         """Return the indices of the batch that is full next: (batch_size,)."""

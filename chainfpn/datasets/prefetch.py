@@ -49,6 +49,7 @@ class PrefetchIterator(AspectRatioGroupedIterator):
         n_workers (int): Processes.
         watched (ValidatedDataset or None): Part of ``dataset``; here it hears of what the processes find broken.
         shuffle (bool): Go through the data in random orders.
+        repeats (sequence of float or None): How often each example comes in a round.
 
     Raises:
         ValueError: if n_workers < 1, or as :class:`AspectRatioGroupedIterator`.
@@ -65,10 +66,12 @@ class PrefetchIterator(AspectRatioGroupedIterator):
         n_workers: int,
         watched: ValidatedDataset | None = None,
         shuffle: bool = True,
+        repeats: Array | None = None,
     ) -> None:
         if n_workers < 1:
             raise InvalidArgument("PrefetchIterator", "n_workers", ">= 1", n_workers)
-        seed, options = np.random.randint(2**32, dtype=np.uint32), {"shuffle": shuffle}
+        seed = np.random.randint(2**32, dtype=np.uint32)
+        options: dict[str, Any] = {"shuffle": shuffle, "repeats": repeats}
         # what is read ahead, and, in this object, what was returned
         self._plan = AspectRatioGroupedIterator(
             dataset, batch_size, groups, random=np.random.RandomState(seed), **options

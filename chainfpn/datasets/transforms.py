@@ -19,7 +19,7 @@ from chainfpn.functions import resize_bilinear
 from chainfpn.links import Preprocess
 
 #: A box with a side shorter than this many pixels is not worth learning, and is dropped.
-_MIN_SIDE = 1
+MIN_SIDE = 1
 
 
 class Compose:
@@ -77,7 +77,7 @@ class RandomFlip:
             return example
         img, bbox, *rest = example
         size = img.shape[1:]
-        rest = _moved(
+        rest = move(
             rest, size, lambda mask: np.ascontiguousarray(mask[:, :, ::-1]), lambda point: self._flip(point, size)
         )
         if self.mirrored is not None:
@@ -128,7 +128,7 @@ class RandomScale:
         old = img.shape[1:]
         new = Preprocess(self.sizes[np.random.randint(len(self.sizes))], self.max_size).resized_size(old)
         y, x = (((np.arange(n) + 0.5) * o / n).astype(int) for n, o in zip(new, old, strict=True))  # nearest pixels
-        rest = _moved(rest, old, lambda mask: mask[:, y[:, None], x], lambda point: resize_point(point, old, new))
+        rest = move(rest, old, lambda mask: mask[:, y[:, None], x], lambda point: resize_point(point, old, new))
         bbox = resize_bbox(bbox, old, new)
         kept = _large_enough(bbox)
         return resize_bilinear(img[None], new).array[0], bbox[kept], *(value[kept] for value in rest)
@@ -174,7 +174,7 @@ class RandomCrop:
         if part is None:
             return example
         (ys, xs), kept, bbox = part
-        rest = _moved(
+        rest = move(
             [value[kept] for value in rest],
             img.shape[1:],
             lambda mask: mask[:, ys, xs],
@@ -199,7 +199,7 @@ class RandomCrop:
         return slice(start, start + length)
 
 
-def _moved(rest: list, size: Size, move_mask: Callable[[Array], Array], move_point: Callable[[Array], Array]) -> list:
+def move(rest: list, size: Size, move_mask: Callable[[Array], Array], move_point: Callable[[Array], Array]) -> list:
     """Apply one function to the masks and one to the keypoints among what an example has per box."""
     moved = []
     for value in rest:
@@ -216,4 +216,4 @@ def _moved(rest: list, size: Size, move_mask: Callable[[Array], Array], move_poi
 
 def _large_enough(bbox: Array) -> Array:
     """Return which boxes are high and wide enough: bool, (R,)."""
-    return (bbox[:, 2:] - bbox[:, :2] >= _MIN_SIDE).all(axis=1)
+    return (bbox[:, 2:] - bbox[:, :2] >= MIN_SIDE).all(axis=1)

@@ -96,6 +96,7 @@ def test_a_training_with_all_of_it(tmp_path, capsys):
     slim = ["depth=18", "stages=[1,2]", "fpn_channels=8", "head_channels=8", "min_size=32", "max_size=48"]
     options = [part for option in slim for part in ("--set", option)]
     options += ["--optimizer", "adamw", "--decay-weights-only", "--accumulate", "2", "--batch", "1", "--lr-batch", "4"]
+    options += ["--jitter", "1", "--repeat", "0.9"]
     command = ["train", "--data", "shapes:4", *options, "--epochs", "1", "--samples", "0"]
     assert main([*command, "--out", str(tmp_path / "out")]) == 0
     (entry,) = json.loads((tmp_path / "out" / "log").read_text())
