@@ -41,9 +41,9 @@ from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
 from chainfpn.links.detectors.ssd import SSD, SSDHead
 from chainfpn.links.fpn import FPN, BackboneWithFPN, LastLevelP6P7, max_pool_level
 from chainfpn.links.group_normalization import GroupNormalization
-from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.kuangliu_fpn import KuangliuFPN
 from chainfpn.links.kuangliu_retinanet import KuangliuRetinaFPN, KuangliuRetinaNet
+from chainfpn.links.layers import IndexedSequential
 from chainfpn.links.sync_batch_normalization import SyncBatchNormalization
 
 __all__ = [

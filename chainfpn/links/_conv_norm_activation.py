@@ -5,8 +5,8 @@ from collections.abc import Callable
 import chainer.functions as F
 
 from chainfpn.links.batch_normalization import BatchNormalization
-from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.initialization import convolution
+from chainfpn.links.layers import IndexedSequential
 
 
 def conv_norm_activation(

@@ -11,7 +11,7 @@ from chainfpn.errors import InvalidArgument
 from chainfpn.functions import resize_nearest
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.indexed_sequential import IndexedSequential
+from chainfpn.links.layers import IndexedSequential
 
 
 class FPN(chainer.Chain):

@@ -13,8 +13,8 @@ from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.dense_detector import cls_conv, conv3x3, conv_tower, flatten_anchors
 from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.detectors.raw_detections import RawDetections
-from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.kuangliu_fpn import KuangliuPyramid
+from chainfpn.links.layers import IndexedSequential
 
 #: Anchors a place: three shapes of three sizes.
 N_ANCHORS = 9

@@ -9,8 +9,8 @@ from chainfpn.functions import adaptive_avg_pool_2d
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.classifier import Classifier
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.initialization import linear
+from chainfpn.links.layers import IndexedSequential
 
 
 class AlexNet(Classifier):

@@ -11,7 +11,7 @@ from chainfpn.functions import adaptive_avg_pool_2d
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.backbones.inception_blocks import ClassifierWithAuxiliaryHeads, ConvNormReLU, normal_linear
 from chainfpn.links.classifier import global_average
-from chainfpn.links.indexed_sequential import IndexedSequential
+from chainfpn.links.layers import IndexedSequential
 
 #: A convolution of this network: its weights start with this deviation, as do those of the linear layers.
 _STD = 0.01

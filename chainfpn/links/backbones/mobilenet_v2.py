@@ -12,8 +12,8 @@ from chainfpn._typing import Variable
 from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.initialization import convolution
+from chainfpn.links.layers import IndexedSequential
 
 relu6 = partial(F.clipped_relu, z=6.0)
 

@@ -16,7 +16,7 @@ from chainfpn.links.backbones.mobilenet_v2 import Residual, divisible_by_8, relu
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.indexed_sequential import IndexedSequential
+from chainfpn.links.layers import IndexedSequential
 
 
 def hard_sigmoid(x: Variable) -> Variable:

@@ -13,9 +13,8 @@ from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.indexed_sequential import IndexedSequential
 from chainfpn.links.initialization import convolution, linear
-from chainfpn.links.layers import normalize
+from chainfpn.links.layers import IndexedSequential, normalize
 
 
 class ResidualBlock(chainer.Chain):

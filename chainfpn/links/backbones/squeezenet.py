@@ -11,7 +11,7 @@ from chainfpn._typing import Variable
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.indexed_sequential import IndexedSequential
+from chainfpn.links.layers import IndexedSequential
 
 #: A convolution of this network: Kaiming-uniform over the fan-in.
 _convolution = partial(Convolution2D, initialW=initializers.HeUniform())

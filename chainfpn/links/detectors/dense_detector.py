@@ -20,7 +20,7 @@ from chainfpn.functions._focal_loss import sigmoid_focal_loss
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.detectors.raw_detections import RawDetections
-from chainfpn.links.indexed_sequential import IndexedSequential
+from chainfpn.links.layers import IndexedSequential
 
 #: Confidence with which a fresh network calls everything foreground.
 PRIOR_PROBABILITY = 0.01

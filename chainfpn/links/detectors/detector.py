@@ -172,7 +172,8 @@ class Detector(CheckedOptions, chainer.Chain):
             return []
         with chainer.using_config("train", False), chainer.no_backprop_mode():
             x, sizes = self.prepare(imgs)
-            raws = download(self(x, sizes))
+            raws = self(x, sizes)
+            raws = raws if self.xp is np else download(raws)
         return [self._postprocess(raw, img.shape[1:], size) for raw, img, size in zip(raws, imgs, sizes, strict=True)]
 
     def predict(self, imgs: Arrays) -> tuple[list[Array], ...]:

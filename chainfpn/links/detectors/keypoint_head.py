@@ -21,7 +21,7 @@ from chainfpn.functions._losses import cross_entropy
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.keypoint_peaks import find_peaks
 from chainfpn.links.detectors.raw_detections import RawDetections, split_by_image
-from chainfpn.links.indexed_sequential import IndexedSequential
+from chainfpn.links.layers import IndexedSequential
 
 
 def keypoint_head(in_channels: int, layers: Sequence[int] = (512,) * 8) -> IndexedSequential:

@@ -19,7 +19,7 @@ from chainfpn.functions._resize import resize_nearest
 from chainfpn.functions._roi_ops import roi_align
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.raw_detections import RawDetections, split_by_image
-from chainfpn.links.indexed_sequential import IndexedSequential
+from chainfpn.links.layers import IndexedSequential
 
 
 class MaskHead(chainer.Chain):

@@ -46,7 +46,7 @@ def split_by_image(array: Array, detections: Sequence[RawDetections]) -> list[Ar
 
 
 def download(detections: Sequence[RawDetections]) -> list[RawDetections]:
-    """Bring detections to the CPU: those of a batch on a GPU in one copy.
+    """Bring the detections of a batch from a GPU to the CPU in one copy.
 
     Args:
         detections (sequence of RawDetections): Per image.
@@ -55,8 +55,6 @@ def download(detections: Sequence[RawDetections]) -> list[RawDetections]:
         list of RawDetections: The same as NumPy arrays, but for masks, which are pasted where they are.
     """
     xp = backend.get_array_module(*(found.bbox for found in detections))
-    if xp is np:
-        return list(detections)
     masks = [found.mask for found in detections]
     detections = [found._replace(mask=None) for found in detections]
     dtype = np.result_type(np.float32, detections[0].bbox.dtype, detections[0].score.dtype)

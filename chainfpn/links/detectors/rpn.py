@@ -19,7 +19,7 @@ from chainfpn.boxes.matcher import match, offsets, sample_batch
 from chainfpn.functions._gather import gather
 from chainfpn.functions._losses import binary_cross_entropy, smooth_l1_loss
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.indexed_sequential import IndexedSequential
+from chainfpn.links.layers import IndexedSequential
 
 #: Where the box losses of detectors of two stages turn from squares into absolute values.
 BETA = 1 / 9
