@@ -58,6 +58,8 @@ def pytest_collection_modifyitems(items):
         skips["gpu"] = pytest.mark.skip(reason="no CUDA device")
     if not fake_cupy.is_installed():
         skips["fake_gpu"] = pytest.mark.skip(reason="not on the fake (CHAINFPN_FAKE_CUPY=14)")
+    if os.environ.get("CHAINFPN_EXHAUSTIVE") != "1":
+        skips["exhaustive"] = pytest.mark.skip(reason="like others, and large: set CHAINFPN_EXHAUSTIVE=1 to run it")
     if os.environ.get("CHAINFPN_NETWORK") != "1":
         skips["network"] = pytest.mark.skip(reason="uses the network: set CHAINFPN_NETWORK=1 to run it")
     for item in items:

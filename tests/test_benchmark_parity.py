@@ -22,6 +22,8 @@ ON_ANY_RESNET = {
     "retinanet_resnet_fpn",
     "retinanet_resnet_fpn_v2",
 }
+#: A part of the detectors, and no model of its own.
+PYRAMID = "resnet_fpn_backbone"
 ON_ANY_RESNET_TESTED = ROOT / "tests" / "chainfpn_tests" / "models_tests" / "test_detectors.py"
 
 
@@ -64,7 +66,7 @@ def test_every_network_of_kuangliu_is_near():
 
 def test_every_builder_has_a_line():
     named = [row[0].strip("`") for name in ("classifiers", "detectors", "kuangliu") for row in lines(name)]
-    assert sorted([*named, *ON_ANY_RESNET]) == sorted(models.MODELS)
+    assert sorted([*named, *ON_ANY_RESNET, PYRAMID]) == sorted(models.MODELS)
     source = ON_ANY_RESNET_TESTED.read_text(encoding="utf-8")
     assert all(f'"{name}"' in source for name in ON_ANY_RESNET)
 

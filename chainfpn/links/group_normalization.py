@@ -46,7 +46,7 @@ class GroupNormalization(L.GroupNormalization):
         Returns:
             Variable: dtype and shape of x.
         """
-        array = chainer.as_variable(x).array
+        array = chainer.as_variable(x).array  # (B, C, ...)
         if not chainer.config.enable_backprop and isinstance(array, cuda.ndarray):
             return fixed_normalization(x, self._statistics(array), residual, relu=relu)  # (B, C, ...)
         return add_relu(super().forward(x), residual, relu)  # (B, C, ...)

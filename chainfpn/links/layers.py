@@ -66,14 +66,16 @@ class SequentialChain(PickableSequentialChain):
         """Apply the layers up to the last that is picked.
 
         Args:
-            x (Variable): The input.
+            x (Variable): (B, ...), what the first layer takes.
 
         Returns:
-            Variable or tuple of Variable: The output of the layer that ``pick`` names, or of each; by default the last.
+            Variable or tuple of Variable: (B, ...), the output of the layer that ``pick`` names, or of each; by default
+            the last.
         """
         pick = (self.layer_names[-1],) if self._pick is None else self._pick
-        names = self.layer_names[: max(map(self.layer_names.index, pick)) + 1]
-        outputs = {name: h for name, h in run_layers(self, names, x, pick) if name in pick}
+        n_layers = max(map(self.layer_names.index, pick)) + 1  # (no array, a number)
+        layers = run_layers(self, self.layer_names[:n_layers], x, pick)  # (name, output) of each
+        outputs = {name: h for name, h in layers if name in pick}  # (B, ...) by name
         return tuple(outputs[name] for name in pick) if self._return_tuple else outputs[pick[0]]
 
 

@@ -109,7 +109,7 @@ class Detector(CheckedOptions, chainer.Chain):
             ValueError: if there is no image, or one that is not (3, H, W) with at least one pixel.
         """
         dtype = chainer.get_dtype(map_mixed16=np.float16)
-        sent = imgs
+        sent = imgs = list(imgs)
         if self.xp is not np and getattr(self.preprocess, "on_device", False):
             sent = [self.xp.asarray(img) if isinstance(img, np.ndarray) else img for img in imgs]
         x, sizes = self.preprocess(sent, np.float64 if dtype == np.float64 else np.float32)

@@ -108,7 +108,7 @@ class Preprocess(CheckedOptions):
                 if compiled is None:
                     self._prepare_on_gpu(xp.asarray(img), size, out)
                 else:
-                    self._prepare_compiled(compiled.prepare, img, size, out)
+                    self._prepare_compiled(compiled.prepare, cuda.to_cpu(img), size, out)
             return x, sizes
         resized, returned = zip(*(self._prepare(cuda.to_cpu(img), dtype) for img in imgs), strict=True)
         x = np.zeros((len(imgs), 3, *self._padded([img.shape[1:] for img in resized])), dtype=dtype)
