@@ -21,10 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; what is not given is left out, so that --resume knows what was."""
     _add(parser, OPTIONS)
     _add(parser, MORE_OPTIONS, help=argparse.SUPPRESS)
-    nowhere = {"dest": argparse.SUPPRESS, "default": argparse.SUPPRESS}
     parser.add_argument(
-        "--help-all", action=_HelpAll, nargs=0, **nowhere, help="list all options, also those of experts"
-    )
+        "--help-all", action=_HelpAll, nargs=0, dest=argparse.SUPPRESS, default=argparse.SUPPRESS,
+        help="list all options, also those of experts",
+    )  # fmt: skip
 
 
 def _add(parser: argparse.ArgumentParser, groups: dict[str, dict[str, dict[str, Any]]], **same: Any) -> None:

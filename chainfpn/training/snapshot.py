@@ -3,6 +3,7 @@
 import os
 import pathlib
 import time
+import warnings
 
 import chainer
 import numpy as np
@@ -207,7 +208,9 @@ def load_snapshot(path: PathLike, trainer: chainer.training.Trainer) -> None:
     arrays, _ = read_weights(path, whole_snapshot=True)
     arrays = {"/".join(_FORMER.get(part, part) for part in name.split("/")): array for name, array in arrays.items()}
     try:
-        serializers.NpzDeserializer(arrays).load(trainer)
+        with warnings.catch_warnings():  # a trigger that an earlier version did not have is asked at every step
+            warnings.filterwarnings("ignore", "The previous value of iteration is not saved", UserWarning)
+            serializers.NpzDeserializer(arrays).load(trainer)
     except (KeyError, ValueError, TypeError) as error:
         problem = f"must be the snapshot of a training with the same options, got {error}"
         raise WeightsError(f"{os.path.basename(path)}: {problem}") from error
