@@ -209,7 +209,7 @@ def load_snapshot(path: PathLike, trainer: chainer.training.Trainer) -> None:
     arrays = {"/".join(_FORMER.get(part, part) for part in name.split("/")): array for name, array in arrays.items()}
     try:
         with warnings.catch_warnings():  # a trigger that an earlier version did not have is asked at every step
-            warnings.filterwarnings("ignore", "The previous value of iteration is not saved", UserWarning)
+            warnings.filterwarnings("ignore", "The previous value of .* is not saved", UserWarning)
             serializers.NpzDeserializer(arrays).load(trainer)
     except (KeyError, ValueError, TypeError) as error:
         problem = f"must be the snapshot of a training with the same options, got {error}"
