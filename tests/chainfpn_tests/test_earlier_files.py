@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from chainfpn import models, read_weights
+from chainfpn.cli import train
 from chainfpn.cli.main import main
 
 EARLIER = pathlib.Path(__file__).parents[1] / "earlier_files"
@@ -103,7 +104,8 @@ def test_the_training_goes_on(resumed):
     settings, earlier = (
         json.loads((folder / "train.json").read_text())["settings"] for folder in (resumed, EARLIER / "training")
     )
-    assert settings == {**earlier, "epochs": 2}
+    assert {key: settings[key] for key in earlier} == {**earlier, "epochs": 2}
+    assert all(settings[key] == train.DEFAULTS[key] for key in settings.keys() - earlier.keys())  # they came later
 
 
 def test_a_training_starts_from_a_detector(tmp_path):
