@@ -11,6 +11,7 @@ the same run.
 
 import argparse
 import os
+import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ import chainer.functions as F
 import numpy as np
 
 from bench_utils import markdown
-from bench_utils.machine import Machine, check_device
+from bench_utils.machine import TORCHS_CLOCK, Machine, check_device
 from chainfpn import functions
 from reference.torchvision_live import find
 
@@ -56,39 +57,18 @@ LAYERS = (
 
 #: Times torch: forward, and the gradients of input and weights.
 TORCH = """
-    import time
-
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    device = str(inputs["device"])
     torch.set_num_threads(int(inputs["threads"]))
-
-    def best(run):
-        run()
-        seconds = []
-        for _ in range(int(inputs["repeat"])):
-            if device == "cpu":
-                start = time.perf_counter()
-                run()
-                seconds.append(time.perf_counter() - start)
-                continue
-            torch.cuda.synchronize()
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            begin.record()
-            run()
-            end.record()
-            end.synchronize()
-            seconds.append(begin.elapsed_time(end) / 1000)
-        return min(seconds)
-
+    repeat = int(inputs["repeat"])
     for k, (c, o, size, stride, groups, height, width) in enumerate({layers!r}):
         x = torch.randn(1, c, height, width, device=device)
         W = torch.randn(o, c // groups, size, size, device=device)
         options = {{"stride": stride, "padding": size // 2, "groups": groups}}
         gy = torch.randn_like(torch.nn.functional.conv2d(x, W, **options))
         seconds = [
-            best(lambda: torch.nn.functional.conv2d(x, W, **options)),
-            best(lambda: torch.nn.grad.conv2d_input(x.shape, W, gy, **options)),
-            best(lambda: torch.nn.grad.conv2d_weight(x, W.shape, gy, **options)),
+            best(lambda: torch.nn.functional.conv2d(x, W, **options), repeat),
+            best(lambda: torch.nn.grad.conv2d_input(x.shape, W, gy, **options), repeat),
+            best(lambda: torch.nn.grad.conv2d_weight(x, W.shape, gy, **options), repeat),
         ]
         outputs[str(k)] = np.array(seconds)
 """
@@ -126,7 +106,9 @@ def measure(machine: Machine) -> str:
     theirs: dict[str, Any] = {}
     if live is not None:
         given = {"device": machine.device, "threads": machine.n_threads, "repeat": machine.repeat}
-        theirs = live.run(TORCH.format(layers=[tuple(layer) for layer in LAYERS]), **given)
+        theirs = live.run(
+            TORCHS_CLOCK + textwrap.dedent(TORCH).format(layers=[tuple(layer) for layer in LAYERS]), **given
+        )
     bandwidth, speed = machine.copy_bandwidth(), machine.operations()
     lines = [
         "| convolution | pass | chainfpn, ms | torch, ms | times as fast | than Chainer's | limit, ms | of the limit |",

@@ -15,6 +15,7 @@ sort of the scores. On a GPU, times lie between two events, and four maps take t
 
 import argparse
 import os
+import textwrap
 from typing import Any, TypeAlias
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
@@ -24,7 +25,7 @@ import numpy as np
 from chainercv import utils as chainercv_utils
 
 from bench_utils import markdown
-from bench_utils.machine import Machine, check_device
+from bench_utils.machine import TORCHS_CLOCK, Machine, check_device
 from bench_utils.roi_workload import (
     MAP,
     N_FEW,
@@ -51,27 +52,6 @@ NMS_THRESH = 0.7
 #: Times torchvision: all ops, then NMS.
 TORCHVISION = """
     import itertools
-    import time
-
-    device = str(inputs["device"])
-
-    def wall_time(run):
-        start = time.perf_counter()
-        run()
-        return time.perf_counter() - start
-
-    def device_time(run):
-        torch.cuda.synchronize()
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        run()
-        end.record()
-        end.synchronize()
-        return begin.elapsed_time(end) / 1000
-
-    def best(run, repeat):
-        run()
-        return min((wall_time if device == "cpu" else device_time)(run) for _ in range(repeat))
 
     boxes = torch.tensor(inputs["boxes"], device=device)
     repeat, n_maps = (2, 1) if device == "cpu" else (20, {n_maps!r})
@@ -162,7 +142,7 @@ def time_torchvision(machine: Machine, rois: Array) -> dict[str, float]:
         bbox, arrays[f"score_{n}"] = make_boxes(n)
         arrays[f"bbox_{n}"] = bbox[:, [1, 0, 3, 2]]
     code = TORCHVISION.format(ops=OPS, n_maps=N_MAPS, map=MAP, scale=SCALE, sizes=NMS_SIZES, thresh=NMS_THRESH)
-    return {name: float(value) for name, value in live.run(code, **arrays).items()}
+    return {name: float(value) for name, value in live.run(TORCHS_CLOCK + textwrap.dedent(code), **arrays).items()}
 
 
 def table(rows: list[Row], on_gpu: bool) -> str:

@@ -15,6 +15,34 @@ import chainfpn  # noqa: F401  # isort: skip
 import numpy as np
 from chainer.backends import cuda
 
+#: Times functions in the interpreter that has torch, as ``Machine`` does here.
+TORCHS_CLOCK = """
+import time
+
+device = str(inputs["device"])
+
+
+def wall_time(run):
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def device_time(run):
+    torch.cuda.synchronize()
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin.record()
+    run()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) / 1000
+
+
+def best(run, repeat):
+    run()
+    return min((wall_time if device == "cpu" else device_time)(run) for _ in range(repeat))
+"""
+
 
 class Machine:
     """Times functions on a device, and measures what the device can do.

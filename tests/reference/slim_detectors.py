@@ -13,6 +13,8 @@ from chainfpn.links import SSD, BatchNormalization, Preprocess
 from chainfpn.links.detectors.keypoint_head import KeypointRCNNPredictor, keypoint_head
 from chainfpn.links.detectors.mask_head import MaskHead, MaskRCNNPredictor
 from chainfpn.links.detectors.ssd import SSDHead
+from chainfpn.models._weights import find_weights
+from reference.random_networks import RANDOM_NETWORKS
 
 #: Channels of the pyramid, which stands on stages 2 and 3; labels, and outputs with the background.
 FPN_CHANNELS, N_FG_CLASS, N_OUTPUT = 32, 3, 4
@@ -345,6 +347,27 @@ def as_inputs(imgs, bboxes, labels, **others):
     lists = {"img": imgs, "bbox": bboxes, "label": labels, **others}
     arrays = {f"{name}{i}": array for name, arrays in lists.items() for i, array in enumerate(arrays)}
     return {"n_img": np.array(len(imgs)), **arrays}
+
+
+def ask_torchvision(slim, torchvision_live, folder, code, **more):
+    """Have torchvision's twin of a slim detector run a snippet on the pictures.
+
+    Args:
+        slim (Slim): The detector.
+        torchvision_live (TorchvisionLive): Where.
+        folder (path): Where it writes ``weights.pth``.
+        code (str): What it runs, with ``{theirs}`` and ``{spread}``.
+        **more (array): Inputs of the snippet beside the pictures and their truth.
+
+    Returns:
+        tuple: The weights, the pictures with their truth, and what the snippet put out.
+    """
+    imgs, bboxes, labels = pictures()
+    others = {name: values for name, values in marks(imgs, bboxes).items() if name in slim.others}
+    code = RANDOM_NETWORKS + SLIM_DETECTORS + code.format(theirs=slim.theirs, spread=slim.spread)
+    expected = torchvision_live.run(code, folder, **more, **as_inputs(imgs, bboxes, labels, **others))
+    weights = find_weights(folder / "weights.pth", name=None, any_names=True)
+    return weights, (imgs, bboxes, labels, *others.values()), expected
 
 
 def reported_by(chain, truth):

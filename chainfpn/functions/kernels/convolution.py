@@ -38,11 +38,6 @@ class Geometry(NamedTuple):
         return size
 
 
-def _winograd():
-    """Return the module with Winograd's algorithm; None without Numba."""
-    return import_compiled("winograd")
-
-
 def _depthwise_for(x_shape, W_shape, geometry, of_weights=False):
     """Return the compiled kernels for channels on their own where they are faster, otherwise None."""
     alone = geometry.groups == x_shape[1] > 1 and math.prod(W_shape[2:]) > 1
@@ -54,7 +49,7 @@ def _winograd_for(dtype, x_shape, W_shape, geometry, of_weights=False):
     plain = W_shape[2:] == (3, 3) and geometry.stride == geometry.dilate == (1, 1) and geometry.groups == 1
     if not plain or max(geometry.pad) > 2 or dtype != np.float32:
         return None
-    winograd = _winograd()
+    winograd = import_compiled("winograd")
     outsize = geometry.outsize(x_shape, W_shape[2:])
     good = winograd is not None and winograd.pays(x_shape[0], *W_shape[:2], outsize, of_weights=of_weights)
     return winograd if good else None
@@ -199,10 +194,15 @@ def _lay_out(source, begin, geometry, columns):
             target[:, rows, across] = source[:, from_rows, from_columns]
 
 
-def _inside(n, first, step, size):
-    """Return which of ``first + k * step``, k < n, lie in an axis of this size: a slice of k, and one of the axis."""
+def find_inside(n: int, first: int, step: int, size: int) -> tuple[int, int]:
+    """Return the range of k < n for which ``first + k * step`` lies in an axis of this size."""
     begin = min(max(0, -(first // step)), n)
-    end = max(begin, min(n, -((first - size) // step)))
+    return begin, max(begin, min(n, -((first - size) // step)))
+
+
+def _inside(n, first, step, size):
+    """Return the same as a slice of k, and as one of the axis."""
+    begin, end = find_inside(n, first, step, size)
     return slice(begin, end), slice(first + begin * step, max(first + (end - 1) * step + 1, 0), step)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from chainfpn._typing import Array
 from chainfpn.functions.kernels import threads
+from chainfpn.functions.kernels.convolution import find_inside
 from chainfpn.functions.kernels.numba_common import arithmetic, inner_arithmetic
 
 #: What is computed from the other two.
@@ -49,11 +50,7 @@ def _run(wanted, x, W, geometry, y):
     )
 
 
-@inner_arithmetic
-def _inside(n, first, step, size):
-    """Return the range of k < n for which ``first + k * step`` lies in an axis of this size."""
-    begin = min(max(0, -(first // step)), n)
-    return begin, max(begin, min(n, -((first - size) // step)))
+_find_inside = inner_arithmetic(find_inside)
 
 
 @arithmetic
@@ -64,10 +61,10 @@ def _convolve(wanted, x, W, stride, pad, dilate, y, begin_channel, end_channel):
         plane, out, weights = x[o // per_channel], y[o], W[o]
         for kj in range(W.shape[2]):
             first, step = kj * dilate[1] - pad[1], stride[1]
-            begin, end = _inside(y.shape[2], first, step, x.shape[2])
+            begin, end = _find_inside(y.shape[2], first, step, x.shape[2])
             for ki in range(W.shape[1]):
                 top = ki * dilate[0] - pad[0]
-                rows = _inside(y.shape[1], top, stride[0], x.shape[1])
+                rows = _find_inside(y.shape[1], top, stride[0], x.shape[1])
                 across = (np.uint64(end - begin), np.uint64(begin), np.uint64(first + begin * step))
                 if step == 1:  # neighbours are read, which makes it SIMD
                     _add(wanted, plane, weights, ki, kj, out, rows, top, stride[0], across, np.uint64(1))

@@ -10,6 +10,7 @@ from chainer.utils import type_check
 from chainfpn import links
 from chainfpn.functions import convolution_2d
 from chainfpn.functions.kernels import convolution as kernels
+from chainfpn.functions.kernels import import_compiled
 
 #: (B, C, H, W), (O, kh, kw), options.
 CASES = {
@@ -46,8 +47,8 @@ def block_bytes(request, monkeypatch):
     """Cut even these small maps into blocks."""
     if request.param is not None:
         monkeypatch.setattr(kernels, "BLOCK_BYTES", request.param)
-        if kernels._winograd() is not None:
-            monkeypatch.setattr(kernels._winograd(), "BLOCK_BYTES", 10 * request.param)
+        if winograd := import_compiled("winograd"):
+            monkeypatch.setattr(winograd, "BLOCK_BYTES", 10 * request.param)
 
 
 def case_arrays(name, dtype):
@@ -127,7 +128,6 @@ def test_winograd_loses_little_precision():
 
 @pytest.mark.parametrize("name", ["3x3, Winograd", "depthwise, stride 2"])
 def test_without_numba_the_direct_convolution_is_taken(name, monkeypatch):
-    monkeypatch.setattr(kernels, "_winograd", lambda: None)
     monkeypatch.setattr(kernels, "import_compiled", lambda module: None)
     arrays, options = case_arrays(name, np.float32), CASES[name][2]
     pairs = (with_gradients(function, arrays, options) for function in (convolution_2d, F.convolution_2d))

@@ -10,6 +10,7 @@ from chainfpn.functions._fixed_normalization import Statistics, fixed_normalizat
 from chainfpn.links import BatchNormalization, FrozenBatchNormalization, GroupNormalization, IndexedSequential
 from chainfpn.links.backbones.resnet import Bottleneck
 from chainfpn.links.layers import normalize
+from reference.normalizations import fill, maps
 
 pytestmark = pytest.mark.gpu
 
@@ -22,27 +23,14 @@ def cupy():
     return pytest.importorskip("cupy")
 
 
-def _fill(norm):
-    random = np.random.default_rng(1)
-    for name, low in (("gamma", -1), ("beta", -1), ("avg_mean", -1), ("avg_var", 0.1)):
-        value = getattr(norm, name)
-        array = getattr(value, "array", value)
-        array[...] = random.uniform(low, 1, array.shape)
-    return norm
-
-
-def _maps(shape, dtype, n=2):
-    return np.random.default_rng(0).uniform(-1, 1, (n, *shape)).astype(dtype)
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("adds", [False, True])
 def test_frozen_normalization_has_the_cpus_bits(cupy, shape, dtype, relu, adds):
     with chainer.using_config("dtype", dtype):
-        norm = _fill(FrozenBatchNormalization(shape[1]))
-    inputs = _maps(shape, dtype, 1 + adds)
+        norm = fill(FrozenBatchNormalization(shape[1]))
+    inputs = maps(shape, dtype, 1 + adds)
     expected = norm(*inputs, relu=relu).array
     norm.to_device("@cupy:0")
     y = norm(*map(cupy.asarray, inputs), relu=relu).array
@@ -52,11 +40,11 @@ def test_frozen_normalization_has_the_cpus_bits(cupy, shape, dtype, relu, adds):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float16, 2e-3), (np.float32, 2e-6), (np.float64, 1e-14)])
 def test_fixed_batch_normalization_equals_the_cpus(cupy, dtype, tolerance):
-    norm = _fill(BatchNormalization(6))
-    x, residual = _maps(SHAPES[0], dtype)
+    norm = fill(BatchNormalization(6))
+    x, residual = maps(SHAPES[0], dtype)
     if dtype == np.float64:
         with chainer.using_config("dtype", dtype):
-            norm = _fill(BatchNormalization(6))
+            norm = fill(BatchNormalization(6))
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         expected = norm(x, residual, relu=True).array
         norm.to_device("@cupy:0")
@@ -72,7 +60,7 @@ def test_group_normalization_equals_the_cpus(cupy, dtype, tolerance, relu):
         norm = GroupNormalization(6, groups=3)
     for param in norm.params():
         param.array[...] = np.random.default_rng(1).uniform(-1, 1, param.shape)
-    (x,) = _maps((4, 6, 5, 7), dtype, 1)
+    (x,) = maps((4, 6, 5, 7), dtype, 1)
     with chainer.no_backprop_mode():
         expected = norm(x, relu=relu).array
         norm.to_device("@cupy:0")
@@ -82,8 +70,8 @@ def test_group_normalization_equals_the_cpus(cupy, dtype, tolerance, relu):
 
 
 def test_a_sequence_of_layers_rectifies_in_the_same_kernel(cupy):
-    layers = IndexedSequential(_fill(BatchNormalization(6)), F.relu, _fill(FrozenBatchNormalization(6)), F.relu)
-    x = _maps(SHAPES[0], np.float32, 1)[0]
+    layers = IndexedSequential(fill(BatchNormalization(6)), F.relu, fill(FrozenBatchNormalization(6)), F.relu)
+    x = maps(SHAPES[0], np.float32, 1)[0]
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         expected = layers(x).array
         layers.to_device("@cupy:0")
@@ -96,9 +84,9 @@ def test_a_sequence_of_layers_rectifies_in_the_same_kernel(cupy):
 
 
 def test_a_change_in_place_counts(cupy):
-    norm = _fill(FrozenBatchNormalization(6))
+    norm = fill(FrozenBatchNormalization(6))
     norm.to_device("@cupy:0")
-    x = cupy.asarray(_maps(SHAPES[0], np.float32, 1)[0])
+    x = cupy.asarray(maps(SHAPES[0], np.float32, 1)[0])
     before = norm(x).array
     norm.gamma[...] = 0
     norm.beta[...] = 3
@@ -111,8 +99,8 @@ def test_a_change_in_place_counts(cupy):
 def test_gradients(cupy, relu, adds):
     arrays = [cupy.asarray(np.random.default_rng(2).uniform(0.5, 1.5, 6)) for _ in range(4)]
     statistics = Statistics(*arrays, eps=1e-5, centered=False)
-    inputs = tuple(map(cupy.asarray, _maps((2, 6, 3, 2), np.float64, 1 + adds)))
-    gy, *ggs = map(cupy.asarray, _maps((2, 6, 3, 2), np.float64, 2 + adds))
+    inputs = tuple(map(cupy.asarray, maps((2, 6, 3, 2), np.float64, 1 + adds)))
+    gy, *ggs = map(cupy.asarray, maps((2, 6, 3, 2), np.float64, 2 + adds))
 
     def f(*inputs):
         return fixed_normalization(inputs[0], statistics, *inputs[1:], relu=relu)
@@ -128,12 +116,12 @@ def test_a_block_and_its_gradient_equal_the_cpus(cupy, norm, train):
     block = Bottleneck(32, 32, norm=norm)
     for link in block.links():
         if hasattr(link, "avg_var"):
-            _fill(link)
+            fill(link)
     results = []
     for device in ("@numpy", "@cupy:0"):
         block.to_device(device)
         block.cleargrads()
-        x = chainer.Variable(block.xp.asarray(_maps((1, 32, 5, 6), np.float32, 1)[0]))
+        x = chainer.Variable(block.xp.asarray(maps((1, 32, 5, 6), np.float32, 1)[0]))
         with chainer.using_config("train", train):
             y = block(x)
             F.sum(y * y).backward()
@@ -146,6 +134,6 @@ def test_a_block_and_its_gradient_equal_the_cpus(cupy, norm, train):
 
 
 def test_any_normalization_is_summed_and_rectified(cupy):
-    x, residual = map(cupy.asarray, _maps(SHAPES[0], np.float32))
+    x, residual = map(cupy.asarray, maps(SHAPES[0], np.float32))
     y = normalize(lambda x: -x, x, residual, relu=True).array
     np.testing.assert_array_equal(cupy.asnumpy(y), cupy.asnumpy(F.relu(residual - x).array))

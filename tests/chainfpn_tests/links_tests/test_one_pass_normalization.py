@@ -9,6 +9,7 @@ from chainer import gradient_check
 from chainfpn.functions import _fixed_normalization
 from chainfpn.functions._fixed_normalization import Statistics, fixed_normalization
 from chainfpn.links import BatchNormalization, FrozenBatchNormalization
+from reference.normalizations import fill, maps
 
 SHAPES = ((2, 6, 5, 7), (3, 4), (0, 4, 2, 2), (1, 3, 400, 300))
 
@@ -22,27 +23,14 @@ def compiled(request, monkeypatch):
         monkeypatch.setattr(_fixed_normalization, "import_compiled", lambda name: None)
 
 
-def _fill(norm):
-    random = np.random.default_rng(1)
-    for name, low in (("gamma", -1), ("beta", -1), ("avg_mean", -1), ("avg_var", 0.1)):
-        value = getattr(norm, name)
-        array = getattr(value, "array", value)
-        array[...] = random.uniform(low, 1, array.shape)
-    return norm
-
-
-def _maps(shape, dtype, n):
-    return np.random.default_rng(0).uniform(-1, 1, (n, *shape)).astype(dtype)
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("adds", [False, True])
 def test_frozen_normalization_has_the_bits_of_its_steps(compiled, shape, dtype, relu, adds):
     with chainer.using_config("dtype", dtype):
-        norm = _fill(FrozenBatchNormalization(shape[1]))
-    x, *residual = _maps(shape, dtype, 1 + adds)
+        norm = fill(FrozenBatchNormalization(shape[1]))
+    x, *residual = maps(shape, dtype, 1 + adds)
     over = (slice(None),) + (None,) * (len(shape) - 2)
     scale = norm.gamma / np.sqrt(norm.avg_var + norm.avg_var.dtype.type(norm.eps))
     expected = x * scale[over] + (norm.beta - norm.avg_mean * scale)[over]
@@ -56,8 +44,8 @@ def test_frozen_normalization_has_the_bits_of_its_steps(compiled, shape, dtype, 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float16, 4e-3), (np.float32, 1e-6), (np.float64, 1e-14)])
 def test_fixed_batch_normalization_is_chainers(compiled, dtype, tolerance):
     with chainer.using_config("dtype", dtype):
-        norm = _fill(BatchNormalization(6))
-    x, residual = _maps(SHAPES[0], dtype, 2)
+        norm = fill(BatchNormalization(6))
+    x, residual = maps(SHAPES[0], dtype, 2)
     with chainer.using_config("train", False):
         expected = F.relu(norm(x) + residual).array
         with chainer.no_backprop_mode():
@@ -71,8 +59,8 @@ def test_fixed_batch_normalization_is_chainers(compiled, dtype, tolerance):
 def test_gradients(compiled, relu, adds):
     arrays = [np.random.default_rng(2).uniform(0.5, 1.5, 6) for _ in range(4)]
     statistics = Statistics(*arrays, eps=1e-5, centered=False)
-    inputs = tuple(_maps((2, 6, 3, 2), np.float64, 1 + adds))
-    gy, *ggs = _maps((2, 6, 3, 2), np.float64, 2 + adds)
+    inputs = tuple(maps((2, 6, 3, 2), np.float64, 1 + adds))
+    gy, *ggs = maps((2, 6, 3, 2), np.float64, 2 + adds)
 
     def f(*inputs):
         return fixed_normalization(inputs[0], statistics, *inputs[1:], relu=relu)
@@ -84,7 +72,7 @@ def test_gradients(compiled, relu, adds):
 
 def test_not_a_number_stays_one(compiled):
     x = np.full((1, 6, 2, 2), np.nan, np.float32)
-    assert np.isnan(_fill(FrozenBatchNormalization(6))(x, relu=True).array).all()
+    assert np.isnan(fill(FrozenBatchNormalization(6))(x, relu=True).array).all()
 
 
 def test_other_shapes_are_refused(compiled):

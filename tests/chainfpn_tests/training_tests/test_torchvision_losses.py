@@ -4,9 +4,7 @@ import chainer
 import numpy as np
 import pytest
 
-from chainfpn.models._weights import find_weights
-from reference.random_networks import RANDOM_NETWORKS
-from reference.slim_detectors import SLIM, SLIM_DETECTORS, as_inputs, marks, pictures, reported_by
+from reference.slim_detectors import SLIM, ask_torchvision, reported_by
 from reference.torchvision_names import LOSSES, find_parameter
 from reference.training import train_chain
 
@@ -31,13 +29,7 @@ for dtype in (torch.float32, torch.float64):
 def theirs(request, torchvision_live, tmp_path_factory):
     """A slim detector, its weights, the pictures, and torchvision's losses and gradients."""
     slim = SLIM[request.param]
-    folder = tmp_path_factory.mktemp("losses")
-    imgs, bboxes, labels = pictures()
-    others = {name: values for name, values in marks(imgs, bboxes).items() if name in slim.others}
-    code = RANDOM_NETWORKS + SLIM_DETECTORS + CODE.format(theirs=slim.theirs, spread=slim.spread)
-    expected = torchvision_live.run(code, folder=folder, **as_inputs(imgs, bboxes, labels, **others))
-    weights = find_weights(folder / "weights.pth", name=None, any_names=True)
-    return slim, weights, (imgs, bboxes, labels, *others.values()), expected
+    return slim, *ask_torchvision(slim, torchvision_live, tmp_path_factory.mktemp("losses"), CODE)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
