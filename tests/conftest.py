@@ -1,7 +1,6 @@
 """Fixtures and markers shared by every test."""
 
 import os
-import pathlib
 
 import pytest
 
@@ -11,15 +10,11 @@ fake_cupy.install_if_asked()  # first of all, for Chainer takes the CuPy it find
 
 from chainfpn import compat  # noqa: E402  (second, so that Chainer imports in every test module)
 from reference.processes import mpi  # noqa: E402, F401  (a fixture)
+from reference.shared_data import SHARED_DATA  # noqa: E402
 from reference.torchvision_live import torchvision_live  # noqa: E402, F401  (a fixture)
 
 #: Not for this interpreter: it imports torch.
 collect_ignore = ["reference/kuangliu_networks.py"]
-
-#: Trained weights, photographs and small datasets that are not part of the repository.
-SHARED_DATA = pathlib.Path(
-    os.environ.get("CHAINFPN_SHARED_DATA", pathlib.Path(__file__).parents[2] / "shared" / "data")
-)
 
 
 @pytest.fixture(scope="session")
