@@ -1,5 +1,6 @@
 """Files as a whole: their hash, and putting one in place all at once."""
 
+import errno
 import hashlib
 import os
 import secrets
@@ -11,17 +12,20 @@ from typing import BinaryIO
 from weights_convert._typing import PathLike
 from weights_convert.errors import CheckpointError
 
-_PIECE = 4 << 20
+#: What is hashed at once, in a buffer that is used again: little memory, and few waits for the interpreter.
+_PIECE = 1 << 20
 
 
 @contextmanager
-def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
+def atomic_write(path: PathLike, size: int = 0) -> Iterator[BinaryIO]:
     """Open a new file that appears under its name when it is complete, and not at all if anything goes wrong.
 
     Behind a symbolic link its target is written; the link stays.
 
     Args:
         path (str or path): What the file will be called; a file of that name is replaced.
+        size (int): About how many bytes there will be. That much of the disk is reserved, where the system can: a full
+            one is told at once, and file systems write, and replace, what has its place already in half the time.
 
     Returns:
         context manager: Gives the file, open for writing in binary.
@@ -39,13 +43,24 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     try:
         refuse_special(path, shown, "not a file that can be replaced")
         with open(temporary, "xb") as file:
+            _reserve(file, size)
             yield file
+            file.truncate()  # what was reserved and not needed
         os.replace(temporary, path)
     except OSError as error:
         raise CheckpointError(f"{shown}: cannot be written: {error.strerror or error}") from error
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    if size and hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # others: a file system that cannot
+                raise
 
 
 def refuse_special(path: PathLike, shown: str, what: str) -> None:
@@ -69,10 +84,10 @@ def sha256(path: PathLike, *, stopped: Callable[[], bool] = lambda: False) -> st
     Raises:
         OSError: if the file cannot be read.
     """
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while not stopped() and (piece := file.read(_PIECE)):
-            digest.update(piece)
+    digest, piece = hashlib.sha256(), memoryview(bytearray(_PIECE))
+    with open(path, "rb", buffering=0) as file:
+        while not stopped() and (n := file.readinto(piece)):
+            digest.update(piece[:n])
     return digest.hexdigest()
 
 

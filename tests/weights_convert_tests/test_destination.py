@@ -1,5 +1,6 @@
 """Nothing is written over that was not made from the same source, and nothing but files is written at all."""
 
+import errno
 import json
 import os
 import signal
@@ -152,3 +153,23 @@ def test_a_signal_leaves_nothing_behind(tmp_path, number, code, lines):
     assert process.returncode == code
     assert error == "weights-convert: interrupted\n" * lines
     assert [path.name for path in tmp_path.iterdir()] == ["big.safetensors"]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system reserves nothing")
+def test_disk_is_reserved_where_it_can_be(folder, capsys, monkeypatch):
+    def refuse(number):
+        def reserve(*_):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "posix_fallocate", reserve)
+
+    refuse(errno.ENOSPC)
+    assert run("a.pth", "full.npz") == 1
+    assert "full.npz: cannot be written: No space left on device" in capsys.readouterr().err
+    refuse(errno.EOPNOTSUPP)
+    assert run("a.pth", "other.npz") == 0
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    assert run("a.pth", "reserved.npz") == 0
+    assert (folder / "reserved.npz").read_bytes() == (folder / "other.npz").read_bytes()
+    assert sorted(path.name for path in folder.glob("*.*")) == ["a.pth", "b.pth", "other.npz", "reserved.npz"]

@@ -1,5 +1,6 @@
 """Write a checkpoint in any format: all of it, or nothing."""
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,6 +18,9 @@ from weights_convert.write.torch_zip import write_torch_zip
 
 #: Formats that can be written -> ending of the file's name.
 FORMATS = {"npz": ".npz", "pth": ".pth", "safetensors": ".safetensors"}
+
+#: What a file has beside the values: names, shapes and the like of each tensor, and its ``__meta__``; rather too much.
+_ABOUT_EACH, _ABOUT = 1 << 10, 1 << 20
 
 
 def format_of(path: PathLike) -> str:
@@ -65,7 +69,8 @@ def write_checkpoint(
             raise CheckpointError(f"{both[0]} and {name} would both become {torch_name}", names=both)
         names[torch_name] = name
     shapes = {name: (tuple(mapped[own][1]), mapped[own][2]) for name, own in names.items()}
-    with atomic_write(path) as f:
+    sizes = (_ABOUT_EACH + math.prod(shape) * np.dtype(dtype).itemsize for _, shape, dtype in mapped.values())
+    with atomic_write(path, 0 if compress else _ABOUT + sum(sizes)) as f:
         if to == "npz":
             write_arrays(f, mapped, read.unverified, lambda: meta_array(meta()), compress=compress)
         elif to == "pth":
