@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from chainfpn.errors import InvalidArgument
 from chainfpn.models._build import build
 from chainfpn.models._options import AnyResNetArguments, PyramidArguments, PyramidOptions
+from chainfpn.models._rcnn import assemble_rcnn, assemble_rcnn_v2
 from chainfpn.models._record import COCO_V1, coco, detectors
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ RECORDS = detectors(
 __all__ = [model.name for model in RECORDS]
 
 
-class FasterRCNNSettings(TypedDict, total=False):
-    """Numbers of a detector of two stages, by torchvision's names, with the defaults of the heads that use them.
+class RCNNSettings(TypedDict, total=False):
+    """Numbers of a detector with proposals, by torchvision's names, with the defaults of the heads that use them.
 
     Those of ``rpn_...`` are arguments of :class:`~chainfpn.links.RegionProposalNetwork`, those of ``box_...`` of
     :class:`~chainfpn.links.RoIHeads`, without that beginning.
@@ -57,11 +58,8 @@ class FasterRCNNSettings(TypedDict, total=False):
         box_score_thresh (float): Lowest score of a detection.
         box_nms_thresh (float): IoU above which the lower-scored of two detections of a class is suppressed.
         box_detections_per_img (int or None): Most detections per image.
-        box_fg_iou_thresh (float): Smallest IoU of a foreground proposal with a ground truth.
-        box_bg_iou_thresh (float): IoU below which a proposal is background.
         box_batch_size_per_image (int): Proposals sampled per image for the loss.
         box_positive_fraction (float): Largest share of foreground among them.
-        bbox_reg_weights (sequence of float): Weights of dx, dy, dw, dh of the second stage.
     """
 
     rpn_pre_nms_top_n_train: int
@@ -77,10 +75,21 @@ class FasterRCNNSettings(TypedDict, total=False):
     box_score_thresh: float
     box_nms_thresh: float
     box_detections_per_img: int | None
-    box_fg_iou_thresh: float
-    box_bg_iou_thresh: float
     box_batch_size_per_image: int
     box_positive_fraction: float
+
+
+class FasterRCNNSettings(RCNNSettings, total=False):
+    """Numbers of a detector of two stages; those of ``box_...`` likewise.
+
+    Attributes:
+        box_fg_iou_thresh (float): Smallest IoU of a foreground proposal with a ground truth.
+        box_bg_iou_thresh (float): IoU below which a proposal is background.
+        bbox_reg_weights (sequence of float): Weights of dx, dy, dw, dh of the second stage.
+    """
+
+    box_fg_iou_thresh: float
+    box_bg_iou_thresh: float
     bbox_reg_weights: Sequence[float]
 
 
@@ -107,66 +116,6 @@ class RCNNOptions(PyramidOptions):
 
     head_channels: int = 1024
     rules: str = "torchvision"
-
-
-def assemble_rcnn(
-    options: RCNNOptions,
-    *,
-    v2: bool = False,
-    trunk: Callable[..., tuple[Any, list[int]]] | None = None,
-    link: Callable[..., Any] | None = None,
-    branch: Callable[[Norm], dict[str, Any]] | None = None,
-) -> Any:
-    """Put a detector of two stages together.
-
-    Args:
-        options (RCNNOptions): The builder's options.
-        v2 (bool): torchvision's second version: normalization everywhere, and deeper heads.
-        trunk (callable or None): Options and normalization to the trunk and the channels of the maps it returns; a
-            ResNet by default.
-        link (callable or None): A subclass of :class:`~chainfpn.links.FasterRCNN`, which is the default.
-        branch (callable or None): Normalization to the head and predictor beyond those of the boxes, as keyword
-            arguments of :class:`~chainfpn.links.RoIHeads`.
-
-    Returns:
-        chainfpn.links.FasterRCNN: The detector.
-    """
-    from chainfpn.links.detectors.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead, conv_box_head
-    from chainfpn.links.detectors.roi_heads import RoIHeads
-    from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
-    from chainfpn.links.fpn import BackboneWithFPN, max_pool_level
-    from chainfpn.models._rules import RULES
-    from chainfpn.models._trunks import resnet_trunk, trunk_norm
-
-    rules, channels = RULES[options.rules], options.fpn_channels
-    norm = trunk_norm(options, frozen=False) if v2 else None
-    body, in_channels = (trunk or resnet_trunk)(options, norm or trunk_norm(options, frozen=True))
-    sizes = [(32 * 2**level,) for level in range(len(in_channels) + 1)]
-    anchors = options.anchor_generator(sizes, rules.anchors)
-    if norm is None:
-        box_head = TwoMLPHead(channels * 7**2, options.head_channels)
-    else:
-        box_head = conv_box_head(channels, 7, options.head_channels, norm=norm)
-    return (link or FasterRCNN)(
-        BackboneWithFPN(body, in_channels, channels, extra_blocks=max_pool_level, norm=norm),
-        RegionProposalNetwork(
-            RPNHead(channels, anchors.n_anchors, n_layers=2 if v2 else 1),
-            anchors,
-            **{**rules.rpn, **options.settings_of("rpn_")},
-        ),
-        RoIHeads(
-            box_head,
-            FastRCNNPredictor(options.head_channels, options.n_class_id),
-            **{**rules.roi_heads, **options.settings_of("box_"), **options.head_settings("rpn_", "box_")},
-            **({} if branch is None else branch(norm)),
-        ),
-        **options.base(options.preprocess(rules.preprocess)),
-    )
-
-
-def assemble_rcnn_v2(options: RCNNOptions) -> Any:
-    """Put torchvision's second version together: normalization everywhere, and deeper heads."""
-    return assemble_rcnn(options, v2=True)
 
 
 _MOBILENET_ANCHORS = ((32, 64, 128, 256, 512),) * 3

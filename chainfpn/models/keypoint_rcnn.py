@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from chainfpn.models._build import build
+from chainfpn.models._rcnn import assemble_rcnn
 from chainfpn.models._record import COCO_LEGACY, COCO_V1, KEYPOINTS, coco, detectors
-from chainfpn.models.faster_rcnn import AnyFasterRCNNArguments, FasterRCNNArguments, RCNNOptions, assemble_rcnn
+from chainfpn.models.faster_rcnn import AnyFasterRCNNArguments, FasterRCNNArguments, RCNNOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

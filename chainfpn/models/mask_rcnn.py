@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chainfpn.models._build import build
+from chainfpn.models._rcnn import assemble_rcnn
 from chainfpn.models._record import COCO_V1, MASKS, coco, detectors
-from chainfpn.models.faster_rcnn import AnyFasterRCNNArguments, FasterRCNNArguments, RCNNOptions, assemble_rcnn
+from chainfpn.models.faster_rcnn import AnyFasterRCNNArguments, FasterRCNNArguments, RCNNOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -63,18 +65,29 @@ DEFAULTS = {
 }
 
 
-def _assemble(options: MaskOptions, *, v2: bool = False) -> MaskRCNN:
+def mask_branch(options: MaskOptions, norm: Norm) -> dict[str, Any]:
+    """Make the head and the predictor of masks.
+
+    Args:
+        options (MaskOptions): The builder's options.
+        norm (callable or None): Makes the normalization behind each convolution, if there is one.
+
+    Returns:
+        dict: Keyword arguments of :class:`~chainfpn.links.RoIHeads`.
+    """
     from chainfpn.links.detectors.mask_head import MaskHead, MaskRCNNPredictor
+
+    return {
+        "mask_head": MaskHead(options.fpn_channels, options.mask_layers, norm=norm),
+        "mask_predictor": MaskRCNNPredictor(options.mask_layers[-1], options.n_class_id, options.mask_dim_reduced),
+    }
+
+
+def _assemble(options: MaskOptions, *, v2: bool = False) -> MaskRCNN:
     from chainfpn.links.detectors.mask_rcnn import MaskRCNN
     from chainfpn.models._rules import RULES
 
-    def branch(norm: Norm) -> dict[str, Any]:
-        return {
-            "mask_head": MaskHead(options.fpn_channels, options.mask_layers, norm=norm),
-            "mask_predictor": MaskRCNNPredictor(options.mask_layers[-1], options.n_class_id, options.mask_dim_reduced),
-        }
-
-    detector = assemble_rcnn(options, v2=v2, link=MaskRCNN, branch=branch)
+    detector = assemble_rcnn(options, v2=v2, link=MaskRCNN, branch=functools.partial(mask_branch, options))
     detector.paste = RULES[options.rules].paste
     return detector
 

@@ -74,16 +74,17 @@ class FastRCNNPredictor(chainer.Chain):
     Args:
         in_size (int): Width of the representation.
         n_output (int): Classes including the background, which is class 0.
+        class_agnostic (bool): Predict one box for all classes.
 
     Source:
         Girshick 2015; torchvision 0.14 ``FastRCNNPredictor``.
     """
 
-    def __init__(self, in_size: int, n_output: int) -> None:
+    def __init__(self, in_size: int, n_output: int, *, class_agnostic: bool = False) -> None:
         super().__init__()
         with self.init_scope():
             self.cls_score = linear(in_size, n_output)
-            self.bbox_pred = linear(in_size, 4 * n_output)
+            self.bbox_pred = linear(in_size, 4 if class_agnostic else 4 * n_output)
 
     def forward(self, x: Variable) -> tuple[Variable, Variable]:
         """Predict.
@@ -92,7 +93,7 @@ class FastRCNNPredictor(chainer.Chain):
             x (Variable): (R', in_size).
 
         Returns:
-            tuple of Variable: Class logits (R', K) and deltas (R', 4K), dx, dy, dw, dh per class.
+            tuple of Variable: Class logits (R', K) and deltas (R', 4K), dx, dy, dw, dh per class, or (R', 4).
         """
         return self.cls_score(x), self.bbox_pred(x)
 

@@ -57,7 +57,7 @@ def fastrcnn_loss(logits: Variable, deltas: Variable, sampled: Sequence[SampledP
 
     Args:
         logits (Variable): (S of all images, K), the first image's first.
-        deltas (Variable): (S of all images, 4K).
+        deltas (Variable): (S of all images, 4K), or (S of all images, 4) for boxes of any class.
         sampled (sequence of SampledProposals): Per image.
 
     Returns:
@@ -71,7 +71,8 @@ def fastrcnn_loss(logits: Variable, deltas: Variable, sampled: Sequence[SampledP
     starts = np.cumsum([0, *(len(image.class_id) for image in sampled)])[:-1]
     positive = xp.concatenate([image.positive + start for image, start in zip(sampled, starts, strict=True)])  # (P,)
     target = xp.concatenate([image.target for image in sampled])  # (P, 4)
-    found = gather_class(deltas, positive, class_id[positive], (4,))  # (P, 4)
+    box_class = class_id[positive] if deltas.shape[1] > 4 else xp.zeros_like(positive)  # (P,)
+    found = gather_class(deltas, positive, box_class, (4,))  # (P, 4)
     n_proposals = max(len(logits), 1)
     return {
         "roi_class": cross_entropy(logits, class_id, divisor=n_proposals),
@@ -152,7 +153,8 @@ class RoIHeads(CheckedOptions, chainer.Chain):
             sizes (list of (int, int)): Height and width of each image within the batch.
 
         Returns:
-            tuple of Variable: Class logits (R', K) and deltas (R', 4K), the proposals of the first image first.
+            tuple of Variable: Class logits (R', K) and deltas (R', 4K), or (R', 4) for boxes of any class; the
+            proposals of the first image first.
         """
         pooled = self.pool(hs, proposals, sizes, self.outsize)  # (R', C, outsize, outsize)
         return self.box_predictor(self.box_head(pooled))
@@ -296,9 +298,21 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         Source:
             torchvision 0.14 ``RoIHeads.postprocess_detections``.
         """
-        xp = self.xp
         scores = F.softmax(logits).array  # (R', K)
-        bboxes = self.box_coder.decode(deltas.array, xp.concatenate(proposals))  # (R', K, 4)
+        bboxes = self.box_coder.decode(deltas.array, self.xp.concatenate(proposals))  # (R', K, 4)
+        return self.select_detections(scores, bboxes, proposals, sizes)
+
+    def select_detections(self, scores: Array, bboxes: Array, proposals: Arrays, sizes: Sizes) -> list[RawDetections]:
+        """Clip, threshold, suppress and keep the best; see also :meth:`postprocess_detections`.
+
+        Args:
+            scores (array): float, (R', K).
+            bboxes (array): float, (R', K, 4) or, for boxes of any class, (R', 1, 4), yxyx.
+
+        Returns:
+            list of RawDetections: One per image.
+        """
+        bboxes = self.xp.broadcast_to(bboxes, (*scores.shape, 4))
         detections, start = [], 0
         for proposal, size in zip(proposals, sizes, strict=True):
             image = slice(start, start + len(proposal))
