@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: setup wheels test test-fast lint demo bench release-check clean help
+.PHONY: setup wheels test test-fast lint demo bench site release-check clean help
 
 setup: $(VENV)/.chainfpn-installed ## make .venv with Chainer, ChainerCV, chainfpn and what the tests need
 
@@ -45,6 +45,13 @@ demo: setup ## look for people in two photographs with the bundled weights
 
 bench: setup ## time chainfpn against its peers, one table per question
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+$(VENV)/.docs-installed: $(VENV)/.chainfpn-installed
+	$(PIP) install --quiet --editable '.[docs]'
+	@touch $@
+
+site: $(VENV)/.docs-installed ## build the documentation as a site, build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 release-check: setup ## walk what a release has to be, and print the command that tags it
 	$(BIN)/python scripts/release_check.py

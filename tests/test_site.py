@@ -1,0 +1,54 @@
+"""The documentation as a site, as far as can be checked without building it: `make site` does, strictly."""
+
+import pathlib
+import re
+
+import draw_ways
+import model_table
+import pytest
+import yaml
+
+from chainfpn import models
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def config():
+    return yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+
+
+def test_every_page_has_a_place_in_the_navigation(config):
+    named = set(re.findall(r"[\w/.]+\.md", str(config["nav"])))
+    assert named >= {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - {"docs/package.md"}
+    assert all((ROOT / name).is_file() for name in named)
+
+
+def test_nothing_is_fetched_from_elsewhere(config):
+    """Neither by the theme (see CONTRIBUTING.md: the site works from the file system), nor by what we add."""
+    assert config["theme"]["font"] is False
+    assert {"search", "offline"} <= {plugin for plugin in config["plugins"] if isinstance(plugin, str)}
+    ours = [*config["extra_css"], *config["extra"]["polyfills"]]
+    assert all((ROOT / name).is_file() for name in ours)
+    for path in (ROOT / "docs" / "assets").iterdir():
+        text = path.read_text(encoding="utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
+        assert "://" not in text, path.name
+
+
+@pytest.mark.slow
+def test_the_pictures_of_the_ways_are_drawn_by_the_script(tmp_path):
+    draw_ways.main(tmp_path)
+    for path in tmp_path.iterdir():
+        shown = (ROOT / "docs" / "images" / path.name).read_text(encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == shown, "run python scripts/draw_ways.py"
+
+
+@pytest.mark.slow
+def test_the_table_of_models_has_the_parameters_of_the_page_of_parity():
+    rows = {line.split("`")[1]: line for line in model_table.table() if "`" in line.split("|")[1]}
+    assert list(rows) == list(models.MODELS)
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    assert "<!-- table of all models -->" in page
+    counted = dict(re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", page, re.MULTILINE))
+    assert len(counted) > 40
+    assert {name: rows[name].split(" | ")[1] for name in counted} == counted
