@@ -58,6 +58,7 @@ RULES = {
     "min_size": _NON_NEGATIVE,
     "sampling_ratio": Rule("a whole number", lambda value: isinstance(value, Integral)),
     "bbox_reg_weights": Rule("four numbers > 0", _tuple_of(4, _POSITIVE.obeys)),
+    "channel_order": Rule("RGB or BGR", lambda value: value in ("RGB", "BGR")),
     "box_loss": Rule("one of l1, giou", lambda value: value in ("l1", "giou")),
     "fixed_size": Rule("None or two whole numbers >= 1", lambda value: value is None or _tuple_of(2, is_count)(value)),
 }

@@ -8,14 +8,17 @@ from chainfpn.boxes.filtering import batched_nms, clip, nms, remove_small_boxes,
 from chainfpn.boxes.iou import bbox_iou
 from chainfpn.boxes.kuangliu_anchors import KuangliuAnchorGenerator
 from chainfpn.boxes.matcher import match, match_ssd, sample
+from chainfpn.boxes.unrounded_anchors import Detectron2AnchorGenerator, MMDetectionAnchorGenerator
 
 __all__ = [
     "AnchorGenerator",
     "BoxCoder",
     "ChainerCVAnchorGenerator",
     "DefaultBoxGenerator",
+    "Detectron2AnchorGenerator",
     "KuangliuAnchorGenerator",
     "LinearBoxCoder",
+    "MMDetectionAnchorGenerator",
     "batched_nms",
     "bbox_iou",
     "clip",

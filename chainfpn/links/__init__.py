@@ -39,6 +39,7 @@ from chainfpn.links.detectors.retinanet import RetinaNet, RetinaNetHead
 from chainfpn.links.detectors.roi_heads import RoIHeads
 from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
 from chainfpn.links.detectors.ssd import SSD, SSDHead
+from chainfpn.links.detectors.uint8_preprocess import Detectron2Preprocess, MMDetectionPreprocess
 from chainfpn.links.fpn import FPN, BackboneWithFPN, LastLevelP6P7, max_pool_level
 from chainfpn.links.group_normalization import GroupNormalization
 from chainfpn.links.kuangliu_fpn import KuangliuFPN
@@ -66,6 +67,7 @@ __all__ = [
     "DetectedObject",
     "Detections",
     "Detector",
+    "Detectron2Preprocess",
     "FCOSHead",
     "FastRCNNPredictor",
     "FasterRCNN",
@@ -80,6 +82,7 @@ __all__ = [
     "KuangliuRetinaFPN",
     "KuangliuRetinaNet",
     "LastLevelP6P7",
+    "MMDetectionPreprocess",
     "MaskHead",
     "MaskRCNN",
     "MaskRCNNPredictor",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -13,7 +13,9 @@ from chainfpn.models._types import AnchorSizes, LabelNames, Norm, Pretrained, Si
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from chainfpn.boxes.anchors import AnchorGenerator
     from chainfpn.links.detectors.preprocess import Preprocess
+    from chainfpn.models._rules import Rules
 
 #: Names of normalizations.
 NORMS = ("frozen", "batch", "group")
@@ -36,14 +38,17 @@ class ImageSettings(TypedDict, total=False):
     """Statistics of the input and its padding, by torchvision's names.
 
     Attributes:
-        image_mean (sequence of float): Per channel, for pixels in 0..1.
+        image_mean (sequence of float): Per channel, for pixels in 0..1; in 0..255 under the rules of detectron2 and
+            mmdetection.
         image_std (sequence of float): The same.
         size_divisible (int): What the sides of a batch are a multiple of.
+        channel_order (str): ``'RGB'`` or ``'BGR'``, what the network takes.
     """
 
     image_mean: Sequence[float]
     image_std: Sequence[float]
     size_divisible: int
+    channel_order: str
 
 
 class PyramidArguments(DetectorArguments, ImageSettings, total=False):
@@ -64,6 +69,7 @@ class AnyResNetArguments(PyramidArguments, total=False):
     stages: Sequence[int]
     fpn_channels: int
     norm: str | Norm
+    rules: str
 
 
 @dataclass(frozen=True)
@@ -144,8 +150,10 @@ class PyramidOptions(DetectorOptions):
         max_size (int): Limit of the longer side.
         anchor_sizes (sequence of sequences of float or None): Per level of the pyramid; None is torchvision's.
         aspect_ratios (sequence of float): Heights over widths.
-        stride_in_1x1 (bool): Put the stride of a bottleneck into its first 1x1 convolution, as trunks from Caffe,
-            detectron2 and ChainerCV want it.
+        stride_in_1x1 (bool or None): Put the stride of a bottleneck into its first 1x1 convolution, as trunks from
+            Caffe, detectron2 and ChainerCV want it; None is what the rules say.
+        rules (str): Whose input, anchors, pooling, thresholds and masks go with the weights: ``'torchvision'``,
+            ``'chainercv'``, ``'detectron2'``, ``'mmdetection'`` or ``'mmdetection_caffe'``.
     """
 
     depth: int | str = 50
@@ -157,7 +165,8 @@ class PyramidOptions(DetectorOptions):
     max_size: int = 1333
     anchor_sizes: AnchorSizes = None
     aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0)
-    stride_in_1x1: bool = False
+    stride_in_1x1: bool | None = None
+    rules: str = "torchvision"
 
     def __post_init__(self) -> None:
         if self.trunk not in RESNETS:
@@ -186,25 +195,27 @@ class PyramidOptions(DetectorOptions):
         """Builder of the trunk."""
         return self.depth if isinstance(self.depth, str) else f"resnet{self.depth}"
 
-    def preprocess(self, kind: Callable[..., Preprocess] | None = None) -> Preprocess:
-        """Return what brings images into a batch: by default torchvision's."""
-        from chainfpn.links.detectors.preprocess import Preprocess
+    @property
+    def rule_set(self) -> Rules:
+        """The record that ``rules`` names."""
+        from chainfpn.models._rules import RULES
 
-        return (kind or Preprocess)(self.min_size, self.max_size, **self.image_settings)
+        return RULES[self.rules]
 
-    def anchor_generator(self, sizes: Sequence[Sequence[float]], kind: Callable[..., Any] | None = None) -> Any:
+    def preprocess(self) -> Preprocess:
+        """Return what brings images into a batch."""
+        return self.rule_set.preprocess(self.min_size, self.max_size, **self.image_settings)
+
+    def anchor_generator(self, sizes: Sequence[Sequence[float]]) -> AnchorGenerator:
         """Return the anchor generator of the pyramid.
 
         Args:
             sizes (sequence of sequences of float): Per level, the sizes where ``anchor_sizes`` is None.
-            kind (callable or None): :class:`~chainfpn.boxes.AnchorGenerator`, the default, or a subclass.
 
         Returns:
             AnchorGenerator: Of as many levels as sizes.
         """
-        from chainfpn.boxes.anchors import AnchorGenerator
-
-        return (kind or AnchorGenerator)(sizes if self.anchor_sizes is None else self.anchor_sizes, self.aspect_ratios)
+        return self.rule_set.anchors(sizes if self.anchor_sizes is None else self.anchor_sizes, self.aspect_ratios)
 
 
 def _check_sides(options: PyramidOptions) -> None:

@@ -26,14 +26,13 @@ def roi_heads(options: RCNNOptions, norm: Norm, *, class_agnostic: bool = False,
     """
     from chainfpn.links.detectors.faster_rcnn import FastRCNNPredictor, TwoMLPHead, conv_box_head
     from chainfpn.links.detectors.roi_heads import RoIHeads
-    from chainfpn.models._rules import RULES
 
     channels, width = options.fpn_channels, options.head_channels
     settings = {**options.settings_of("box_"), **options.head_settings("rpn_", "box_")}
     return RoIHeads(
         TwoMLPHead(channels * 7**2, width) if norm is None else conv_box_head(channels, 7, width, norm=norm),
         FastRCNNPredictor(width, options.n_class_id, class_agnostic=class_agnostic),
-        **{**RULES[options.rules].roi_heads, **settings, **own},
+        **{**options.rule_set.roi_heads, **settings, **own},
     )
 
 
@@ -64,14 +63,13 @@ def assemble_rcnn(
     from chainfpn.links.detectors.faster_rcnn import FasterRCNN
     from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
     from chainfpn.links.fpn import BackboneWithFPN, max_pool_level
-    from chainfpn.models._rules import RULES
     from chainfpn.models._trunks import resnet_trunk, trunk_norm
 
-    rules, channels = RULES[options.rules], options.fpn_channels
+    rules, channels = options.rule_set, options.fpn_channels
     norm = trunk_norm(options, frozen=False) if v2 else None
     body, in_channels = (trunk or resnet_trunk)(options, norm or trunk_norm(options, frozen=True))
     sizes = [(32 * 2**level,) for level in range(len(in_channels) + 1)]
-    anchors = options.anchor_generator(sizes, rules.anchors)
+    anchors = options.anchor_generator(sizes)
     make_heads = functools.partial(roi_heads, options, norm)
     return (link or FasterRCNN)(
         BackboneWithFPN(body, in_channels, channels, extra_blocks=max_pool_level, norm=norm),
@@ -81,7 +79,7 @@ def assemble_rcnn(
             **{**rules.rpn, **options.settings_of("rpn_")},
         ),
         make_heads(**({} if branch is None else branch(norm))) if heads is None else heads(make_heads),
-        **options.base(options.preprocess(rules.preprocess)),
+        **options.base(options.preprocess()),
     )
 
 

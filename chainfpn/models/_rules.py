@@ -1,4 +1,4 @@
-"""Whose rules a detector of two stages follows around its weights: torchvision's, or ChainerCV's."""
+"""Whose rules a detector follows around its weights: torchvision's, ChainerCV's, detectron2's or mmdetection's."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import numpy as np
 
 from chainfpn.boxes.anchors import AnchorGenerator
 from chainfpn.boxes.chainercv_anchors import ChainerCVAnchorGenerator
+from chainfpn.boxes.unrounded_anchors import Detectron2AnchorGenerator, MMDetectionAnchorGenerator
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.paste_masks import paste_masks
 from chainfpn.links.detectors.preprocess import Preprocess
+from chainfpn.links.detectors.uint8_preprocess import Detectron2Preprocess, MMDetectionPreprocess
 
 
 class Rules(NamedTuple):
-    """What is not in the weights.
+    """What is not in the weights, which are those of the file: their first convolution takes ``channel_order``.
 
     Attributes:
         preprocess (callable): Makes the preprocess for a shorter and a longer side.
@@ -24,6 +26,7 @@ class Rules(NamedTuple):
         rpn (dict): Options of the :class:`~chainfpn.links.RegionProposalNetwork`.
         roi_heads (dict): Options of the :class:`~chainfpn.links.RoIHeads`.
         paste (callable): Lays masks over the image.
+        stride_in_1x1 (bool): Whether bottlenecks, but for those of a ResNeXt, have their stride in the first 1x1.
     """
 
     preprocess: Callable[..., Preprocess]
@@ -31,10 +34,23 @@ class Rules(NamedTuple):
     rpn: Mapping[str, Any]
     roi_heads: Mapping[str, Any]
     paste: Callable[..., Any]
+    stride_in_1x1: bool = False
 
 
-#: The smallest positive side: ChainerCV drops only what is empty.
+#: The smallest positive side: what has it is dropped only if it is empty.
 _NOT_EMPTY = float(np.finfo(np.float32).tiny)
+
+#: Of RGB pixels in 0..255, as detectron2 and mmdetection have them.
+_MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+_CAFFE = {"mean": _MEAN[::-1], "std": (1.0, 1.0, 1.0), "channel_order": "BGR"}
+
+_MMDETECTION = Rules(
+    functools.partial(MMDetectionPreprocess, mean=_MEAN, std=_STD),
+    MMDetectionAnchorGenerator,
+    {"min_size": _NOT_EMPTY},
+    {},
+    paste_masks,
+)
 
 RULES = {
     "torchvision": Rules(Preprocess, AnchorGenerator, {}, {}, paste_masks),
@@ -44,5 +60,17 @@ RULES = {
         {"inclusive": True, "clip_to_batch": True, "min_size": _NOT_EMPTY},
         {"inclusive": True, "detections_per_img": None, "min_size": _NOT_EMPTY},
         functools.partial(paste_masks, rounded=True),
+    ),
+    "detectron2": Rules(
+        functools.partial(Detectron2Preprocess, **_CAFFE),
+        Detectron2AnchorGenerator,
+        {"min_size": _NOT_EMPTY},
+        {},
+        paste_masks,
+        stride_in_1x1=True,
+    ),
+    "mmdetection": _MMDETECTION,
+    "mmdetection_caffe": _MMDETECTION._replace(
+        preprocess=functools.partial(MMDetectionPreprocess, **_CAFFE), stride_in_1x1=True
     ),
 }

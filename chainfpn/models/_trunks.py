@@ -65,7 +65,10 @@ def resnet_trunk(options: PyramidOptions, norm: Callable[[int], Any]) -> tuple[A
         tuple: The trunk, and the channels of the stages.
     """
     depth, groups, width = RESNETS[options.trunk]
-    inside = partial(ResNet, groups=groups, width_per_group=width, stride_in_1x1=options.stride_in_1x1)
+    stride_in_1x1 = options.stride_in_1x1
+    if stride_in_1x1 is None:  # a basic block has no 1x1
+        stride_in_1x1 = options.rule_set.stride_in_1x1 and depth >= 50 and groups == 1
+    inside = partial(ResNet, groups=groups, width_per_group=width, stride_in_1x1=stride_in_1x1)
     trunk = inside(*DEPTHS[depth], norm=norm)
     trunk.pick = tuple(f"layer{stage}" for stage in options.stages)
     trunk.remove_unused()

@@ -101,7 +101,6 @@ class AnyFasterRCNNArguments(AnyResNetArguments, FasterRCNNSettings, total=False
     """Options of the detectors of two stages on any ResNet, see :class:`RCNNOptions`."""
 
     head_channels: int
-    rules: str
 
 
 @dataclass(frozen=True)
@@ -110,12 +109,9 @@ class RCNNOptions(PyramidOptions):
 
     Attributes:
         head_channels (int): Width of the fully connected layers of the head.
-        rules (str): Whose input, anchors, thresholds and masks go with the weights: ``'torchvision'`` or
-            ``'chainercv'``.
     """
 
     head_channels: int = 1024
-    rules: str = "torchvision"
 
 
 _MOBILENET_ANCHORS = ((32, 64, 128, 256, 512),) * 3

@@ -85,10 +85,9 @@ def mask_branch(options: MaskOptions, norm: Norm) -> dict[str, Any]:
 
 def _assemble(options: MaskOptions, *, v2: bool = False) -> MaskRCNN:
     from chainfpn.links.detectors.mask_rcnn import MaskRCNN
-    from chainfpn.models._rules import RULES
 
     detector = assemble_rcnn(options, v2=v2, link=MaskRCNN, branch=functools.partial(mask_branch, options))
-    detector.paste = RULES[options.rules].paste
+    detector.paste = options.rule_set.paste
     return detector
 
 

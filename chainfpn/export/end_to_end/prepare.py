@@ -45,6 +45,8 @@ def prepare(graph: Graph, preprocess: Any) -> Prepared:
     img = graph.input("image", "float32", (3, "height", "width"))
     image_size = img.shape(1)
     mean, std = (np.array(values, np.float32)[:, None, None] for values in (preprocess.mean, preprocess.std))
+    if preprocess.channel_order == "BGR":
+        img = img.gather([2, 1, 0])
     x = ((img / 255.0 - mean) / std).unsqueeze(0)
     size = _resized_size(image_size, preprocess)
     shape = graph.concat([[1, 3], size])

@@ -32,6 +32,7 @@ class Preprocess(CheckedOptions):
         std (sequence of float): Per channel, for pixels in 0..1.
         fixed_size ((int, int) or None): Height and width of every image, whatever its shape, instead.
         size_divisible (int): What the sides of the batch are a multiple of.
+        channel_order (str): ``'RGB'`` or ``'BGR'``, that of the batch, of ``mean`` and of ``std``; images are RGB.
 
     Attributes:
         train_sizes (tuple of int): Lengths of the shorter side that one is drawn of in training mode; setting
@@ -52,14 +53,16 @@ class Preprocess(CheckedOptions):
     def __init__(
         self, min_size: int | Sequence[int] = 800, max_size: int = 1333, *, mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD, fixed_size: Size | None = None, size_divisible: int = 32,
+        channel_order: str = "RGB",
     ) -> None:  # fmt: skip
         self.max_size = max_size
         self.min_size = min_size
         self.mean, self.std = mean, std
         self.fixed_size, self.size_divisible = fixed_size, size_divisible
+        self.channel_order = channel_order
 
     def __setattr__(self, name, value):
-        if name in ("mean", "std", "fixed_size", "size_divisible"):
+        if name in ("mean", "std", "fixed_size", "size_divisible", "channel_order"):
             return super().__setattr__(name, value)
         if name not in ("min_size", "max_size", "train_sizes"):
             raise AttributeError(f"{type(self).__name__}: there is no attribute {name}")
@@ -100,6 +103,8 @@ class Preprocess(CheckedOptions):
         for i, img in enumerate(imgs):
             check_image("prepare", f"imgs[{i}]", img)
         xp = backend.get_array_module(*imgs)
+        if self.channel_order == "BGR":
+            imgs = [backend.get_array_module(img).ascontiguousarray(img[::-1]) for img in imgs]
         compiled = import_compiled("numba_preprocess") if xp is np else None
         if self.on_device and (xp is not np or compiled):
             sizes = [self.resized_size(img.shape[1:]) for img in imgs]

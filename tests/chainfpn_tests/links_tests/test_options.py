@@ -41,6 +41,7 @@ WRONG = {
     "mean": ("three numbers", (0, 0)),
     "std": ("three numbers", 1),
     "fixed_size": ("None or two whole numbers >= 1", (0, 8)),
+    "channel_order": ("RGB or BGR", "rgb"),
     "size_divisible": ("a whole number >= 1", 0),
 }
 

@@ -1,0 +1,73 @@
+"""From photographs to the batch that the detectors of detectron2 and mmdetection look at."""
+
+import numpy as np
+from PIL import Image
+
+from chainfpn._typing import Array, Size
+from chainfpn.links.detectors.fixed_point_resize import resize_fixed_point
+from chainfpn.links.detectors.preprocess import Preprocess
+
+
+class MMDetectionPreprocess(Preprocess):
+    """Resize images as whole numbers, normalize and pad them: what mmdetection does.
+
+    Pixels are rounded to uint8, resized by :func:`resize_fixed_point` (OpenCV's bilinear), normalized by ``mean`` and
+    ``std``, which are for pixels in 0..255 here and must be given, and padded with zeros. The rest is
+    :class:`Preprocess`'s.
+
+    Source:
+        mmdetection 3.3 ``Resize`` and ``DetDataPreprocessor``, mmcv 2.1 ``rescale_size``.
+    """
+
+    on_device = False
+
+    def resized_size(self, size: Size) -> Size:
+        """Return the size an image is resized to, rounded to the nearest pixels.
+
+        Args:
+            size ((int, int)): Height and width.
+
+        Returns:
+            (int, int): Height and width.
+        """
+        if self.fixed_size is not None:
+            height, width = self.fixed_size
+            return height, width
+        height, width = (max(1, int(side + 0.5)) for side in self._scaled(size))
+        return height, width
+
+    def _scaled(self, size):
+        """Return the height and width times the scale, not rounded."""
+        scale = min(self.max_size / max(size), self._draw_min_size() / min(size))
+        return tuple(side * scale for side in size)
+
+    def _prepare(self, img, dtype):
+        pixels = img if img.dtype == np.uint8 else np.clip(np.rint(img), 0, 255).astype(np.uint8)
+        resized = self._resize(pixels, self.resized_size(img.shape[1:]))  # (3, H', W')
+        mean, std = (np.array(values, np.float32).astype(dtype)[:, None, None] for values in (self.mean, self.std))
+        return (resized.astype(dtype) - mean) / std, resized.shape[1:]
+
+    def _resize(self, img: Array, size: Size) -> Array:
+        return resize_fixed_point(img, size)
+
+
+class Detectron2Preprocess(MMDetectionPreprocess):
+    """Resize images as whole numbers, normalize and pad them: what detectron2 does.
+
+    The resizing is Pillow's bilinear, which filters where it makes an image smaller. The rest is
+    :class:`MMDetectionPreprocess`'s.
+
+    Source:
+        detectron2 0.6 ``ResizeShortestEdge``, ``ResizeTransform`` and ``GeneralizedRCNN.preprocess_image``.
+    """
+
+    def _scaled(self, size):
+        min_size = self._draw_min_size()
+        shorter = min(size)
+        scaled = tuple(float(min_size) if side == shorter else min_size / shorter * side for side in size)
+        scale = self.max_size / max(scaled)
+        return scaled if scale >= 1 else tuple(side * scale for side in scaled)
+
+    def _resize(self, img, size):
+        picture = Image.fromarray(np.ascontiguousarray(img.transpose(1, 2, 0)))
+        return np.asarray(picture.resize(size[::-1], Image.Resampling.BILINEAR)).transpose(2, 0, 1)
