@@ -42,7 +42,7 @@ _NOT_EMPTY = float(np.finfo(np.float32).tiny)
 
 #: Of RGB pixels in 0..255, as detectron2 and mmdetection have them.
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-_CAFFE = {"mean": _MEAN[::-1], "std": (1.0, 1.0, 1.0), "channel_order": "BGR"}
+_CAFFE: dict[str, Any] = {"mean": _MEAN[::-1], "std": (1.0, 1.0, 1.0), "channel_order": "BGR"}
 
 _MMDETECTION = Rules(
     functools.partial(MMDetectionPreprocess, mean=_MEAN, std=_STD),

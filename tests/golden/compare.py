@@ -35,10 +35,10 @@ def check_input(model, photo, x):
     Args:
         model (GoldenModel): Whose answers.
         photo (str): The photograph.
-        x (array): float64, (1, 3, H, W), RGB, normalized as the framework does.
+        x (array): float64, (1, 3, H, W), normalized, channels in the framework's order.
     """
     assert list(x.shape) == model.facts[photo]["input"]["shape"]
-    check_close(sample(x[:, ::-1] if model.is_bgr else x), model.arrays(photo)["input_sample"], "input")
+    check_close(sample(x), model.arrays(photo)["input_sample"], "input")
 
 
 def check_maps(model, photo, kind, maps, tolerance=BEFORE_FLOAT32):
