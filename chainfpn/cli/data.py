@@ -48,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
         data = open_dataset(arguments.data, **options, label_names=arguments.names)
     except DataError as error:
         raise CommandError(str(error)) from error
+    if data.keypoint_names:
+        data.keys = (*data.DEFAULT_KEYS, "point", "visible")
     warn = WarnOnce(remark)
     print(f"{arguments.data}: {type(data).__name__.removesuffix('Dataset')}, {len(data)} images")
     counts = count_classes(data, data.left_out, warn)
@@ -64,11 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
             draw_sheet(valid, [one.example for one in found], arguments.out / "sheet.jpg")
             if arguments.to is not None:
                 with complete_file(arguments.out / "instances.json") as file:
-                    json.dump(_to_coco(data.label_names, found, arguments.out), file)
+                    json.dump(_to_coco(data, found, arguments.out), file)
     return 1 if warn.warnings else 0
 
 
-def _to_coco(label_names: tuple[str, ...], found: list, out: pathlib.Path) -> dict[str, Any]:
+def _to_coco(data: Any, found: list, out: pathlib.Path) -> dict[str, Any]:
     """Return all that was found as COCO's instances, the images by their paths from the folder."""
     images: list[dict] = []
     annotations: list[dict] = []
@@ -76,8 +78,19 @@ def _to_coco(label_names: tuple[str, ...], found: list, out: pathlib.Path) -> di
         file, base = pathlib.Path(one.file).resolve(), out.resolve()
         name = (file.relative_to(base) if file.is_relative_to(base) else file).as_posix()
         images.append({"id": i, "file_name": name, "height": one.size[0], "width": one.size[1]})
-        for (y0, x0, y1, x1), label in zip(one.bbox.tolist(), one.label.tolist(), strict=True):
+        for k, ((y0, x0, y1, x1), label) in enumerate(zip(one.bbox.tolist(), one.label.tolist(), strict=True)):
             box = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0}
-            annotations.append({"id": len(annotations) + 1, "image_id": i, "category_id": label + 1, **box})
-    categories = [{"id": k, "name": name} for k, name in enumerate(label_names, start=1)]
+            ids = {"id": len(annotations) + 1, "image_id": i, "category_id": label + 1}
+            annotations.append({**ids, **box, **_keypoints(one, k)})
+    points = {"keypoints": data.keypoint_names} if data.keypoint_names else {}
+    categories = [{"id": k, "name": name, **points} for k, name in enumerate(data.label_names, start=1)]
     return {"images": images, "categories": categories, "annotations": annotations}
+
+
+def _keypoints(one: Any, k: int) -> dict[str, Any]:
+    """Return the keypoints of object k as COCO has them."""
+    if one.point is None:
+        return {}
+    points = zip(one.point[k].tolist(), one.visible[k], strict=True)
+    values = [(x, y, 2) if seen else (0, 0, 0) for (y, x), seen in points]
+    return {"keypoints": [value for point in values for value in point], "num_keypoints": int(one.visible[k].sum())}

@@ -31,18 +31,28 @@ def draw_sheet(data: ValidatedDataset, indices: list[int], path: pathlib.Path) -
     n_columns = max(1, min(_N_COLUMNS, len(chosen)))
     sheet = Image.new("RGB", (n_columns * _SIDE, n_rows * _SIDE), "white")
     for k, i in enumerate(chosen):
-        img, bbox, label = data[i][:3]
-        tile = _tile(img, bbox, label, data.label_names)
+        tile = _tile(*data[i], names=data.label_names)
         left, top = (k % n_columns * _SIDE, k // n_columns * _SIDE)
         sheet.paste(tile, (left + (_SIDE - tile.width) // 2, top + (_SIDE - tile.height) // 2))
     save_picture(sheet, path)
 
 
-def _tile(img: Array, bbox: Array, label: Array, names: tuple[str, ...]) -> Image.Image:
-    """Return an image of the size of a tile with its boxes."""
+def _tile(img: Array, bbox: Array, label: Array, *keypoints: Array, names: tuple[str, ...]) -> Image.Image:
+    """Return an image of the size of a tile with its boxes and keypoints."""
     image = Image.fromarray(img.transpose(1, 2, 0).astype(np.uint8))
     scale = (_SIDE - 4) / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    objects = [DetectedObject(bb * scale, int(one), 1.0, None, None, None) for one, bb in zip(label, bbox, strict=True)]
+    point, visible = keypoints or ([None] * len(bbox),) * 2
+    objects = [
+        DetectedObject(bb * scale, int(one), 1.0, None, *_scored(places, seen, scale))
+        for bb, one, places, seen in zip(bbox, label, point, visible, strict=True)
+    ]
     picture = draw(image.resize(size), objects, names)
     return picture.resize(size) if picture.size != size else picture
+
+
+def _scored(point: Array | None, visible: Array | None, scale: float) -> tuple[Array | None, Array | None]:
+    """Return places in the tile and logits by which only what is visible is drawn."""
+    if point is None or visible is None:
+        return None, None
+    return point * scale, np.where(visible, np.inf, -np.inf)

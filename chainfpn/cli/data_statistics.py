@@ -13,13 +13,19 @@ _AREAS = {"small": 32**2, "medium": 96**2, "large": np.inf}
 
 
 class Found(NamedTuple):
-    """An image that can be read: index of its example, file, size, boxes (yxyx) and labels."""
+    """An image that can be read.
+
+    Index of its example, file, size, boxes (yxyx), labels, and perhaps keypoints: places (R, K, 2), yx, and which are
+    visible (R, K).
+    """
 
     example: int
     file: str
     size: Size
     bbox: Array
     label: Array
+    point: Array | None = None
+    visible: Array | None = None
 
 
 def read_all(data: ValidatedDataset, *, quiet: bool) -> list[Found]:
@@ -37,9 +43,9 @@ def read_all(data: ValidatedDataset, *, quiet: bool) -> list[Found]:
         for i in range(len(data)):
             try:
                 if data.sound_index(i) == i:
-                    img, bbox, label = data[i][:3]
+                    img, *values = data[i]
                     if data.sound_index(i) == i:  # it was not found broken just now
-                        found.append(Found(i, data.file_name(i), img.shape[1:], bbox, label))
+                        found.append(Found(i, data.file_name(i), img.shape[1:], *values))
             except DataError:  # there is no sound image at all
                 break
             bar.update()

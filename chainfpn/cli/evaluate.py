@@ -1,7 +1,7 @@
 r"""Evaluate a detector on a data set.
 
-Prints VOC's average precision of each label at an IoU of 0.5 and COCO's twelve
-figures, of boxes and masks. docs/datasets.md says what --data can be.
+Prints VOC's average precision of each label at an IoU of 0.5 and COCO's figures
+of boxes, masks and keypoints. docs/datasets.md says what --data can be.
 
 Example:
   chainfpn evaluate --data PennFudanPed --list test.json --weights person.npz
@@ -131,13 +131,17 @@ def _voc_lines(voc: dict[str, Any]) -> list[str]:
 def _coco_lines(coco: dict[str, dict[str, float]]) -> list[str]:
     """Format COCO's figures: a line each, a column per kind."""
     from chainfpn.training.coco_evaluation import FIGURES
+    from chainfpn.training.keypoint_evaluation import KEYPOINT_FIGURES
 
-    if not coco:
-        return []
-    lines = ["", f"{'COCO':5}  {'IoU':9}  {'area':6}  {'most':>4}" + "".join(f"  {kind:>6}" for kind in coco)]
-    for name, (iou, area, most) in FIGURES.items():
-        columns = "".join(f"  {_number(values[name])}" for values in coco.values())
-        lines.append(f"{name:5}  {iou:9}  {area:6}  {most:4}{columns}")
+    lines = []
+    for figures in (FIGURES, KEYPOINT_FIGURES):
+        shown = {kind: values for kind, values in coco.items() if values.keys() == figures.keys()}
+        if not shown:
+            continue
+        lines += ["", f"{'COCO':5}  {'IoU':9}  {'area':6}  {'most':>4}" + "".join(f"  {kind:>6}" for kind in shown)]
+        for name, (iou, area, most) in figures.items():
+            columns = "".join(f"  {_number(values[name]):>{len(kind)}}" for kind, values in shown.items())
+            lines.append(f"{name:5}  {iou:9}  {area:6}  {most:4}{columns}")
     return lines
 
 

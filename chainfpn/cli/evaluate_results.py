@@ -22,13 +22,16 @@ def coco_results(evaluation: Evaluation, data: DetectionDataset) -> list[dict[st
     category_ids = [ids[data.label_names.index(name)] for name in evaluation.label_names]
     results = []
     for i, found in evaluation.detections():
-        masks = found.get("mask", [None] * len(found["bbox"]))
-        for bb, label, score, mask in zip(found["bbox"], found["label"], found["score"], masks, strict=True):
+        extras = (found.get(key, [None] * len(found["bbox"])) for key in ("mask", "point"))
+        columns = (found[key] for key in ("bbox", "label", "score"))
+        for bb, label, score, mask, point in zip(*columns, *extras, strict=True):
             y_min, x_min, y_max, x_max = map(float, bb)
             result = {"image_id": _image_id(data, i), "category_id": category_ids[label]}
             result |= {"bbox": [x_min, y_min, x_max - x_min, y_max - y_min], "score": float(score)}
             if mask is not None:
                 result["segmentation"] = {**mask, "counts": mask["counts"].decode("ascii")}
+            if point is not None:
+                result["keypoints"] = [value for y, x in point.tolist() for value in (x, y, 1)]
             results.append(result)
     return results
 

@@ -6,6 +6,8 @@ import pathlib
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from chainfpn._typing import Report
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.training_data import reasons
@@ -29,24 +31,27 @@ def count_classes(data: DetectionDataset, left_out: LeftOut, warn: Report) -> di
 
     Returns:
         dict: JSON values: ``images`` and ``left_out``, by reason, and ``classes``, with ``objects`` and ``images``
-        of each, the last of which is the number of images without an object; and ``sha256`` of names, sizes, boxes
-        and labels, by which data are known again that lie elsewhere.
+        of each, the last of which is the number of images without an object; where keypoints are among the keys of
+        the data ``keypoints``, with how many are visible of each name; and ``sha256`` of names, sizes, boxes, labels
+        and keypoints, by which data are known again that lie elsewhere.
     """
     counts = {name: {"objects": 0, "images": 0} for name in (*data.label_names, _WITHOUT)}
-    keys = [
-        key for key in ("label", "bbox", "mask") if key in data.keys
-    ]  # what has no mask is left out where there are some
+    # what has no mask is left out where there are some
+    keys = [key for key in ("label", "bbox", "mask", "point", "visible") if key in data.keys]
+    visible = np.zeros(len(data.keypoint_names), dtype=int)
     found, n_images, before = LeftOut([left_out]), 0, set(data.left_out.omissions)
     content = hashlib.sha256("\n".join(data.label_names).encode())
     for i in range(len(data)):
         content.update(pathlib.PurePath(data.file_name(i)).name.encode())
         try:
             size = data.size(i)  # which is that of the annotation
-            labels, bbox, *_ = data.read(i, keys)
+            labels, bbox, *extras = data.read(i, keys)
         except DataError as error:
             found.add(error.omission)
             continue
-        content.update(repr((size, labels.tolist(), bbox.tolist())).encode())
+        points = [values.tolist() for values in extras[-2:]] if "point" in keys else []
+        content.update(repr((size, labels.tolist(), bbox.tolist(), *points)).encode())
+        visible += extras[-1].sum(axis=0) if points else 0
         n_images += 1
         names = Counter(data.label_names[label] for label in labels) or {_WITHOUT: 0}
         for name, n_objects in names.items():
@@ -58,7 +63,10 @@ def count_classes(data: DetectionDataset, left_out: LeftOut, warn: Report) -> di
     for omission in found.omissions:
         warn(omission)
     left_out_counts = dict(found.counts)
-    return {"images": n_images, "left_out": left_out_counts, "classes": counts, "sha256": content.hexdigest()}
+    result = {"images": n_images, "left_out": left_out_counts, "classes": counts, "sha256": content.hexdigest()}
+    if "point" in keys:
+        result["keypoints"] = dict(zip(data.keypoint_names, visible.tolist(), strict=True))
+    return result
 
 
 def check_classes(counts: dict[str, Any], settings: argparse.Namespace) -> None:
@@ -75,6 +83,8 @@ def check_classes(counts: dict[str, Any], settings: argparse.Namespace) -> None:
     if not used:
         why = reasons({"left out": counts["left_out"]})
         raise CommandError("--data: has no object to learn from" + (f"; {why}" if why else ""))
+    if "keypoints" in counts and not any(counts["keypoints"].values()):
+        raise CommandError("--data: has no visible keypoint to learn from")
     unused = [name for name in settings.names or () if name not in used]
     if unused:
         raise CommandError(f"--names: must be of objects in the data, {', '.join(used)}, got {unused[0]}")
@@ -131,7 +141,13 @@ def class_table(counts: dict[str, dict[str, Any] | None]) -> str:
     first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
     cells = ([name.ljust(first), *map(str.rjust, numbers, others)] for name, *numbers in rows)
     lines = ["  ".join(row) for row in cells]
-    return "\n".join(filter(None, [*lines, left_out_lines(counts)]))
+    return "\n".join(filter(None, [*lines, keypoint_lines(counts), left_out_lines(counts)]))
+
+
+def keypoint_lines(counts: dict[str, dict[str, Any] | None]) -> str:
+    """Return how many of each keypoint are visible: lines of text, as :func:`left_out_lines`."""
+    begins = {"training": "visible keypoints", "validation": "visible keypoints to validate with"}
+    return reasons({begins[side]: found.get("keypoints", {}) for side, found in counts.items() if found is not None})
 
 
 def left_out_lines(counts: dict[str, dict[str, Any] | None]) -> str:

@@ -16,6 +16,8 @@ from chainfpn.cli.errors import CommandError
 from chainfpn.cli.training_optimizer import batch_size
 from chainfpn.datasets import DetectionDataset
 from chainfpn.datasets._files import select
+from chainfpn.errors import InvalidArgument
+from chainfpn.links import Detector
 from weights_convert import few
 
 #: Warnings of one reason that are printed; the rest is counted.
@@ -87,18 +89,24 @@ def open_data(settings: argparse.Namespace) -> tuple[DetectionDataset, Detection
     return datasets.Subset(data, rest), datasets.Subset(_joined(settings, use_ignored=True), chosen)
 
 
-def use_masks(data: DetectionDataset, model: str) -> None:
-    """Let examples have masks.
+def use_extra_targets(data: DetectionDataset, model: Detector) -> None:
+    """Let examples have the masks or keypoints that a detector is trained with.
 
     Args:
         data (DetectionDataset): The data to train with.
-        model (str): Name of the model that needs them.
+        model (chainfpn.links.Detector): The detector.
 
     Raises:
-        CommandError: if there are none, or they cannot be drawn.
+        CommandError: if there are none, or masks cannot be drawn.
     """
-    _check_masks(data, f"--model {model}", "the data")
-    data.keys = "img", "bbox", "label", "mask"
+    option = f"--model {model.meta['model']}"
+    if "masks" in model.extra_targets:
+        _check_masks(data, option, "the data")
+        data.keys = "img", "bbox", "label", "mask"
+    if "points" in model.extra_targets:
+        if "point" not in data.available_keys:
+            raise CommandError(f"{option}: needs keypoints, the same in all categories, which the data has not")
+        data.keys = "img", "bbox", "label", "point", "visible"
 
 
 def share(data: DetectionDataset, settings: argparse.Namespace, comm: Communicator) -> DetectionDataset:
@@ -139,12 +147,14 @@ def make_iterator(data: datasets.ValidatedDataset, settings: argparse.Namespace)
     if not settings.no_augment and settings.overfit is None:
         transforms: list = [
             datasets.RandomCrop(probability=settings.crop),
-            datasets.RandomFlip(),
+            _flip(valid_data),
             datasets.RandomPhotometric(*settings.photometric),
         ]
         if settings.jitter:
             transforms.insert(0, datasets.LargeScaleJitter(probability=settings.jitter))
         if settings.paste:
+            if "point" in data.keys:
+                raise CommandError("--paste: must not be given with a model of keypoints")
             paste = datasets.RandomPaste(_sources(settings), data.label_names, probability=settings.paste)
             transforms.insert(0, paste)
         data = TransformDataset(data, datasets.Compose(*transforms))
@@ -153,6 +163,16 @@ def make_iterator(data: datasets.ValidatedDataset, settings: argparse.Namespace)
         options = {"n_workers": settings.workers, "watched": valid_data, "repeats": repeats}
         return datasets.PrefetchIterator(data, n_images, groups, **options)
     return datasets.AspectRatioGroupedIterator(data, n_images, groups, repeats=repeats)
+
+
+def _flip(data: datasets.ValidatedDataset) -> datasets.RandomFlip:
+    """Return the transform that mirrors images, and knows left and right of keypoints."""
+    if "point" not in data.keys:
+        return datasets.RandomFlip()
+    try:
+        return datasets.RandomFlip(mirrored=datasets.mirrored_keypoints(data.dataset.keypoint_names))
+    except InvalidArgument as error:
+        raise CommandError(f"--data: names of keypoints must {error.rule}, or images cannot be mirrored") from error
 
 
 def left_out(data: datasets.ValidatedDataset, validation: WarnOnce, comm: Communicator) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 from chainer import serializers
 
 from chainfpn import WeightsError, set_weights
-from chainfpn._typing import Communicator, Labels, Report
+from chainfpn._typing import Communicator, Report
 from chainfpn.cli.errors import CommandError
+from chainfpn.datasets import DetectionDataset
 from chainfpn.errors import InvalidArgument, InvalidType
 from chainfpn.links import Detector
 from chainfpn.models import MODELS
@@ -18,7 +19,9 @@ from weights_convert import parse_key_values
 
 #: The builders that there are losses for.
 DETECTORS = [
-    model.name for model in MODELS.values() if model.family in ("faster_rcnn", "mask_rcnn", "retinanet", "fcos", "ssd")
+    model.name
+    for model in MODELS.values()
+    if model.family in ("faster_rcnn", "mask_rcnn", "keypoint_rcnn", "retinanet", "fcos", "ssd")
 ]
 DEFAULT_MODEL = "fasterrcnn_resnet_fpn"
 #: How names in a detector begin, and in no trunk.
@@ -27,7 +30,7 @@ _DETECTOR = ("backbone/", "rpn/", "roi_heads/", "head/")
 _PREDICTORS = re.compile(r"/(box_predictor|mask_fcn_logits|kps_score_lowres|classification_head/.*)/")
 
 #: Options of the builders that other options of the command line decide, and those that are counts.
-_DECIDED = ("n_fg_class", "label_names", "pretrained_model", "pretrained_backbone")
+_DECIDED = ("n_fg_class", "label_names", "n_keypoint", "keypoint_names", "pretrained_model", "pretrained_backbone")
 _COUNTS = ("fpn_channels", "head_channels", "max_size")
 #: How torchvision's name of an option begins, and the part of the detector that has it by the rest of the name.
 _LOSS_PARTS = {"rpn_": "rpn", "box_": "roi_heads", "": None}
@@ -38,15 +41,17 @@ _LOSS_OPTIONS = (
 )
 
 
-def build_model(settings: argparse.Namespace, label_names: Labels, log: Report, comm: Communicator = None) -> Detector:
-    """Build a detector for the labels of a data set.
+def build_model(
+    settings: argparse.Namespace, data: DetectionDataset, log: Report, comm: Communicator = None
+) -> Detector:
+    """Build a detector for the labels, and perhaps the keypoints, of a data set.
 
     The weights may be those of a trunk, or of a detector of the same kind with other labels: its predictors then start
     anew. A training that is resumed builds the detector of its ``train.json``, and needs no weights but its snapshot.
 
     Args:
         settings (argparse.Namespace): The options of ``chainfpn train``.
-        label_names (sequence of str): Names of the labels.
+        data (DetectionDataset): The data to train with.
         log (callable): Takes a sentence for the user.
         comm (chainermn.CommunicatorBase or None): The processes, over which ``--set norm=sync`` normalizes.
 
@@ -58,16 +63,15 @@ def build_model(settings: argparse.Namespace, label_names: Labels, log: Report, 
         WeightsError: if the weights do not.
         OSError: if they cannot be read.
     """
-    labels = {"n_fg_class": len(label_names), "label_names": tuple(label_names)}
     requested = parse_key_values(settings.set)
     _check(requested)
     is_sync = requested.get("norm") == "sync"
     if is_sync and comm is None:
         raise CommandError("--set norm=sync normalizes over the processes of --mpi")
     if settings.resume_state is not None and "model" in settings.resume_state:
-        model = _rebuild(settings.resume_state["model"], labels, comm if is_sync else None)
+        model = _rebuild(settings.resume_state["model"], data, comm if is_sync else None)
     else:
-        model = _build(settings, requested, labels, log, comm if is_sync else None)
+        model = _build(settings, requested, data, log, comm if is_sync else None)
     if is_sync:
         model.meta["arguments"]["norm"] = "batch"  # which it is, for whoever loads the weights
     if settings.train_sizes is not None:
@@ -124,7 +128,7 @@ def _check(requested: dict[str, Any]) -> None:
             raise CommandError(f"--set {name}: must be >= 0, got {value}")
 
 
-def _build(settings, requested, labels, log, comm):
+def _build(settings, requested, data, log, comm):
     """Build the detector that a training starts from."""
     weights = None if settings.weights is None else find_weights(settings.weights, name=None)
     is_detector = weights is not None and any(name.startswith(_DETECTOR) for name in weights.arrays)
@@ -132,6 +136,7 @@ def _build(settings, requested, labels, log, comm):
     name = settings.model or (weights.meta.get("model") if is_detector else None) or DEFAULT_MODEL
     if name not in DETECTORS:
         raise CommandError(f"--model must be one of {', '.join(DETECTORS)}, got {name}")
+    labels = _labels(name, data)
     options = {key: value for key, value in meta_arguments.items() if key not in (*labels, "class_ids")}
     options |= requested
     try:
@@ -148,11 +153,19 @@ def _build(settings, requested, labels, log, comm):
     return model
 
 
-def _rebuild(meta: dict[str, Any], labels: dict, comm: Communicator) -> Detector:
+def _labels(name: str, data: DetectionDataset) -> dict[str, Any]:
+    """Return the options of a builder that the data decide."""
+    labels: dict[str, Any] = {"n_fg_class": len(data.label_names), "label_names": data.label_names}
+    if data.keypoint_names and "n_keypoint" in MODELS[name].options:
+        labels |= {"n_keypoint": len(data.keypoint_names), "keypoint_names": data.keypoint_names}
+    return labels
+
+
+def _rebuild(meta: dict[str, Any], data: DetectionDataset, comm: Communicator) -> Detector:
     """Build the detector of a ``train.json``."""
     try:
         arguments = Weights({}, meta, "train.json").arguments
-        return MODELS[meta["model"]].builder(**{**_over_processes(arguments, comm), **labels})
+        return MODELS[meta["model"]].builder(**{**_over_processes(arguments, comm), **_labels(meta["model"], data)})
     except (KeyError, TypeError, ValueError) as error:
         raise CommandError(f"--resume: the model in train.json cannot be built ({error})") from error
 

@@ -15,7 +15,7 @@ from chainfpn._typing import PathLike, Report
 from chainfpn.cli.drawing import draw
 from chainfpn.cli.output import complete_file
 from chainfpn.cli.results import save_picture
-from chainfpn.cli.training_classes import class_rows, left_out_lines
+from chainfpn.cli.training_classes import class_rows, keypoint_lines, left_out_lines
 from chainfpn.datasets import DataError, DetectionDataset
 from chainfpn.links import Detector
 
@@ -120,8 +120,9 @@ def _classes(counts: dict[str, Any]) -> str:
     heads, *rows = ([html.escape(cell) for cell in row] for row in class_rows(counts))
     cells = [f"<th>{name}</th>" + "".join(f'<td class="n">{cell}</td>' for cell in rest) for name, *rest in rows]
     table = _rows(["".join(f"<th>{head}</th>" for head in heads), *cells])
-    left_out = html.escape(left_out_lines(counts)).replace("\n", "<br>")
-    return f"<h2>Classes</h2>{table}<p>{left_out}</p>"
+    lines = filter(None, (keypoint_lines(counts), left_out_lines(counts)))
+    text = html.escape("\n".join(lines)).replace("\n", "<br>")
+    return f"<h2>Classes</h2>{table}<p>{text}</p>"
 
 
 def _figures(log: list[dict]) -> str:

@@ -23,7 +23,7 @@ from chainfpn.cli.options import interval
 from chainfpn.cli.output import complete_file
 from chainfpn.cli.processes import communicator
 from chainfpn.cli.training_classes import check_classes, check_same, class_table, count_classes
-from chainfpn.cli.training_data import WarnOnce, left_out, make_iterator, open_data, share, use_masks
+from chainfpn.cli.training_data import WarnOnce, left_out, make_iterator, open_data, share, use_extra_targets
 from chainfpn.cli.training_folder import own_folder
 from chainfpn.cli.training_model import build_chain, build_model
 from chainfpn.cli.training_optimizer import make_optimizer
@@ -81,11 +81,10 @@ def _train(settings: argparse.Namespace, comm: Communicator) -> int:
 def _train_in_folder(settings, comm, train_data, validation_data):
     first = comm is None or comm.rank == 0
     device = choose_device(settings.device, comm)
-    model = build_model(settings, train_data.label_names, log=print if first else _ignore, comm=comm)
+    model = build_model(settings, train_data, log=print if first else _ignore, comm=comm)
     chain = build_chain(model, settings.loss)
     chain.to_device(device)
-    if "masks" in model.extra_targets:
-        use_masks(train_data, model.meta["model"])
+    use_extra_targets(train_data, model)
     warn, warn_validation = WarnOnce(), WarnOnce()
     counts = _count(settings, (train_data, warn), (validation_data, warn_validation)) if first else {}
     valid_data = datasets.ValidatedDataset(share(train_data, settings, comm), report=warn)

@@ -31,11 +31,15 @@ class ImageInfo(NamedTuple):
 
 
 class Instances(NamedTuple):
-    """Ids of the categories by name, and the images, both in the order of the ids; and all annotations."""
+    """Ids of the categories by name, images, all annotations, and names of keypoints by the id of their category.
+
+    Categories and images are in the order of their ids.
+    """
 
     category_ids: dict[str, int | str]
     images: list[ImageInfo]
     annotations: list[dict]
+    keypoint_names: dict[int | str, tuple[str, ...]]
 
 
 def read_instances(path: pathlib.Path) -> Instances:
@@ -65,7 +69,8 @@ def read_instances(path: pathlib.Path) -> Instances:
     categories.sort(key=lambda pair: _order(pair[0]))
     _check_unique(path, "images", "file name", [(image.id, image.file_name) for image in images])
     _check_unique(path, "categories", "name", categories)
-    return Instances({name: key for key, name in categories}, images, content["annotations"])
+    keypoint_names = {_known_id(path, entry): _keypoint_names(path, entry) for entry in content["categories"]}
+    return Instances({name: key for key, name in categories}, images, content["annotations"], keypoint_names)
 
 
 def plain_id(value: Any) -> int | str | None:
@@ -142,6 +147,16 @@ def _name(path: pathlib.Path, entry: dict) -> str:
     if not isinstance(name, str | int | float) or not str(name).strip():
         raise DataError(f"{path}: name of a category must be a text, got {name!r}")
     return str(name).strip()
+
+
+def _keypoint_names(path: pathlib.Path, entry: dict) -> tuple[str, ...]:
+    """Return the names of the keypoints of a category, which may have none."""
+    names = entry.get("keypoints") or []
+    if not isinstance(names, list) or not all(isinstance(name, str | int) for name in names):
+        raise DataError(f"{path}: keypoints of category {entry['name']!r} must be a list of names, got {names!r}")
+    texts = tuple(map(str, names))
+    check_unique(path, f"keypoints of category {entry['name']!r}", "name", texts, texts)
+    return texts
 
 
 def _image(path: pathlib.Path, entry: dict) -> ImageInfo:

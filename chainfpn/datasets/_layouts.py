@@ -65,9 +65,15 @@ def find_splits(path: pathlib.Path, use_ignored: bool) -> _Splits:
 
 
 def _coco(path: pathlib.Path, use_ignored: bool) -> _Splits:
-    """Find annotations/instances_SPLIT.json, or image_info_SPLIT.json, which has no annotations."""
-    files = [*path.glob("annotations/instances_*.json"), *path.glob("annotations/image_info_*.json")]
-    splits = {file.stem.removeprefix("instances_").removeprefix("image_info_"): file for file in sorted(files)}
+    """Find annotations/instances_SPLIT.json, or image_info_SPLIT.json, which has no annotations, or else keypoints."""
+    for prefixes in (("image_info_", "instances_"), ("person_keypoints_",)):
+        splits = {
+            file.stem.removeprefix(prefix): file
+            for prefix in prefixes
+            for file in sorted(path.glob(f"annotations/{prefix}*.json"))
+        }
+        if splits:
+            break
     return {name: _opener(path, file, name, use_ignored) for name, file in splits.items()}
 
 

@@ -75,6 +75,15 @@ def turn_boxes(bbox: Array, size: Size, orientation: int) -> Array:
     return bbox[:, [1, 0, 3, 2]] if _TURNS[orientation][2] else bbox
 
 
+def turn_points(point: Array, size: Size, orientation: int) -> Array:
+    """Turn keypoints with their image; the arguments are those of :func:`turn_boxes`, but (R, K, 2), yx."""
+    for axis, reverse in enumerate(_TURNS[orientation][:2]):
+        if reverse:
+            point = point.copy()
+            point[..., axis] = size[axis] - point[..., axis]
+    return point[..., ::-1] if _TURNS[orientation][2] else point
+
+
 def turn_masks(mask: Array, size: Size, orientation: int) -> Array:
     """Turn masks with their image.
 

@@ -20,16 +20,18 @@ from chainfpn.datasets._coco_json import (
 from chainfpn.datasets._files import DataError, Names, choose_labels, select
 from chainfpn.datasets._left_out import Omission
 from chainfpn.datasets.detection_dataset import DetectionDataset
+from chainfpn.datasets.keypoints import parse_keypoints
 
 
 class COCODataset(DetectionDataset):
-    """Images with boxes and masks from an instances JSON and a folder of images.
+    """Images with boxes, masks and keypoints from an instances JSON and a folder of images.
 
     Examples come in the order of the images' ids, labels count the categories from 0 in the order of theirs. Images
     without annotations stay in. An object without a known category and a box of four numbers is left out, and, where
-    masks are asked for, one without an outline.
+    masks are asked for, one without an outline, and, where keypoints are, one that has not all of its category's.
 
-    Keys: ``img``, ``bbox``, ``label``, ``mask``, ``area``, ``crowded``. Masks need pycocotools.
+    Keys: ``img``, ``bbox``, ``label``, ``mask``, ``area``, ``crowded``, and where the categories name the same
+    keypoints ``point`` and ``visible``; of a category that names none no keypoint is visible. Masks need pycocotools.
 
     Args:
         annotations (str or os.PathLike): The JSON.
@@ -66,7 +68,7 @@ class COCODataset(DetectionDataset):
         self.annotations, folder = pathlib.Path(annotations), pathlib.Path(images)
         if not folder.is_dir():
             raise DataError(f"{folder}: is not a folder of images")
-        category_ids, infos, entries = read_instances(self.annotations)
+        category_ids, infos, entries, keypoint_names = read_instances(self.annotations)
         labels = choose_labels(self.annotations, label_names, category_ids, tuple(category_ids))
         chosen = [infos[i] for i in select([info.file_name for info in infos], names=names, without=without)]
         super().__init__(_locate(folder, [info.file_name for info in chosen]), labels)
@@ -76,10 +78,14 @@ class COCODataset(DetectionDataset):
         self._sizes = [info.size for info in chosen]
         self._labels = {category: label for label, category in enumerate(self.category_ids)}
         self._objects: list[list[dict]] = [[] for _ in chosen]
-        self._without_mask: dict[int, set[int]] = {}
+        self._flawed: dict[tuple[int, str], set[int]] = {}  # image and key to the objects that have no such thing
         self._add_objects(entries, {info.id for info in infos}, chosen, set(category_ids.values()))
         self.add_getter(("bbox", "label", "area", "crowded"), self._get_annotations)
         self.add_getter("mask", self._get_mask)
+        of_categories = {keypoint_names[category] for category in self.category_ids} - {()}
+        if len(of_categories) == 1:
+            (self.keypoint_names,) = of_categories
+            self.add_getter(("point", "visible"), self._get_keypoints)
         self.keys = self.DEFAULT_KEYS
 
     def annotated_size(self, i: int) -> Size | None:
@@ -112,10 +118,11 @@ class COCODataset(DetectionDataset):
                 self._objects[i].append({**entry, "category_id": category, "iscrowd": crowded})
 
     def _read(self, i: int, entries: list) -> tuple:
-        """Read, without the objects that have no mask if masks are asked for."""
+        """Read, without the objects that have no mask or keypoints if those are asked for."""
         values = super()._read(i, entries)
-        bad = self._without_mask.get(i)
-        if not bad or all(key != "mask" for key, _, _ in entries):
+        asked = {"point" if key == "visible" else key for key, _, _ in entries}
+        bad = set().union(*(self._flawed.get((i, key), ()) for key in asked))
+        if not bad:
             return values
         good = [k for k in range(len(self._objects[i])) if k not in bad]
         pairs = zip(values, entries, strict=True)
@@ -148,10 +155,27 @@ class COCODataset(DetectionDataset):
         try:
             return _draw(sound_outline(entry.get("segmentation")), size)
         except (TypeError, ValueError, KeyError, IndexError) as error:
-            if k not in self._without_mask.setdefault(i, set()):
-                self._without_mask[i].add(k)
-                self._leave_out(i, entry, f"be outlined by polygons or run lengths ({error})", "objects without a mask")
+            self._note(i, k, "mask", f"be outlined by polygons or run lengths ({error})", "objects without a mask")
             return False
+
+    def _get_keypoints(self, i: int) -> tuple[Array, Array]:
+        """Return ``point``, ``visible``."""
+        values = np.zeros((len(self._objects[i]), len(self.keypoint_names), 3), dtype=np.float32)  # (R, K, 3)
+        for k, entry in enumerate(self._objects[i]):
+            found = parse_keypoints(entry.get("keypoints"), len(self.keypoint_names))
+            if found is None:
+                rule = f"have x, y and visibility of {len(self.keypoint_names)} keypoints"
+                self._note(i, k, "point", rule, "objects with other keypoints than their category")
+            else:
+                values[k] = found
+        return values[..., :2], values[..., 2] > 0
+
+    def _note(self, i: int, k: int, key: str, rule: str, reason: str) -> None:
+        """Note, once, that object k is left out where a key is asked for."""
+        flawed = self._flawed.setdefault((i, key), set())
+        if k not in flawed:
+            flawed.add(k)
+            self._leave_out(i, self._objects[i][k], rule, reason)
 
     def _leave_out(self, i: int, entry: dict, rule: str, reason: str) -> None:
         sentence = f"{self.annotations}: object {entry.get('id')!r} of {self._files[i].name} must {rule}"

@@ -12,13 +12,13 @@ from chainercv.chainer_experimental.datasets.sliceable import GetterDataset
 from chainfpn._typing import Array, PathLike, Size
 from chainfpn.datasets._files import DataError
 from chainfpn.datasets._left_out import LeftOut
-from chainfpn.datasets._orientation import read_header, turn_boxes, turn_masks, turned_size
+from chainfpn.datasets._orientation import read_header, turn_boxes, turn_masks, turn_points, turned_size
 from chainfpn.images import ImageError, read_image, to_array
 
 #: Key, index of its getter, and its place in what the getter returns, None if that is the value itself.
 _Entry = tuple[str, int, int | None]
 #: What is turned with its image.
-_TURNED = {"bbox": turn_boxes, "mask": turn_masks}
+_TURNED = {"bbox": turn_boxes, "mask": turn_masks, "point": turn_points}
 
 
 class DetectionDataset(GetterDataset):
@@ -30,13 +30,14 @@ class DetectionDataset(GetterDataset):
     * ``bbox``: float32, (R, 4), yxyx in pixels.
     * ``label``: int32, (R,), from 0.
 
-    and some have ``mask``: bool, (R, H, W); ``area``: float32, (R,), in square pixels; ``crowded`` or ``difficult``:
-    bool, (R,), ground truth that a detector is neither rewarded nor blamed for. Boxes are what the annotation says,
-    good or bad; :class:`~chainfpn.datasets.ValidatedDataset` sorts them out. An object that cannot be understood is
-    left out by the reader, and :attr:`left_out` has the reason.
+    and some have ``mask``: bool, (R, H, W); ``point``: float32, (R, K, 2), yx in pixels, and ``visible``: bool, (R, K);
+    ``area``: float32, (R,), in square pixels; ``crowded`` or ``difficult``: bool, (R,), ground truth that a detector
+    is neither rewarded nor blamed for. Boxes are what the annotation says, good or bad;
+    :class:`~chainfpn.datasets.ValidatedDataset` sorts them out. An object that cannot be understood is left out by
+    the reader, and :attr:`left_out` has the reason.
 
-    Annotations count the pixels as they are stored, unless their size is that of the upright image only; boxes and
-    masks are turned with their image. An image of neither size raises a :class:`DataError`.
+    Annotations count the pixels as they are stored, unless their size is that of the upright image only; boxes, masks
+    and keypoints are turned with their image. An image of neither size raises a :class:`DataError`.
 
     Args:
         files (sequence of str or os.PathLike): Image of each example.
@@ -44,11 +45,13 @@ class DetectionDataset(GetterDataset):
 
     Attributes:
         label_names (tuple of str): Names of the labels.
+        keypoint_names (tuple of str): Names of the K keypoints, empty where there is no ``point``.
         left_out (LeftOut): Objects and images that the reader left out so far: ``counts`` by reason, ``omissions``.
     """
 
     #: What an example has unless :attr:`keys` is set.
     DEFAULT_KEYS = ("img", "bbox", "label")
+    keypoint_names: tuple[str, ...] = ()
 
     def __init__(self, files: Iterable[PathLike], label_names: Iterable[str]) -> None:
         super().__init__()

@@ -22,6 +22,10 @@ class _View(DetectionDataset):
         super().__init__([dataset.file_name(i) for dataset, i in places], label_names)
         self._places = places
         self._sources = list({id(dataset): dataset for dataset, _ in places}.values())
+        names = {dataset.keypoint_names for dataset in self._sources}
+        self.keypoint_names = names.pop() if len(names) == 1 else ()
+        if not self.keypoint_names:  # nothing that all have
+            keys = [key for key in keys if key not in ("point", "visible")]
         for key in keys:
             if key not in self.available_keys:
                 self.add_getter(key, None)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from chainfpn.errors import InvalidArgument
 from chainfpn.models._build import build
 from chainfpn.models._rcnn import assemble_rcnn
 from chainfpn.models._record import COCO_LEGACY, COCO_V1, KEYPOINTS, coco, detectors
@@ -35,12 +36,14 @@ class KeypointRCNNArguments(FasterRCNNArguments, total=False):
     """Options of torchvision's Keypoint R-CNN, see :class:`KeypointOptions`."""
 
     n_keypoint: int
+    keypoint_names: Sequence[str]
 
 
 class AnyKeypointRCNNArguments(AnyFasterRCNNArguments, total=False):
     """Options of Keypoint R-CNN on any ResNet, see :class:`KeypointOptions`."""
 
     n_keypoint: int
+    keypoint_names: Sequence[str]
     keypoint_layers: Sequence[int]
 
 
@@ -50,13 +53,21 @@ class KeypointOptions(RCNNOptions):
 
     Attributes:
         n_keypoint (int): Keypoints of each object.
+        keypoint_names (sequence of str or None): Their names; an attribute of the detector, kept beside weights.
         keypoint_layers (sequence of int): Channels of each convolution of the keypoint head.
     """
 
     n_fg_class: int | None = 1
     n_keypoint: int = 17
+    keypoint_names: Sequence[str] | None = None
     keypoint_layers: Sequence[int] = (512,) * 8
     min_size: Sizes = (640, 672, 704, 736, 768, 800)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.keypoint_names is not None and len(self.keypoint_names) != self.n_keypoint:
+            rule = f"None or have n_keypoint = {self.n_keypoint} entries"
+            raise InvalidArgument(self.name, "keypoint_names", rule, self.keypoint_names)
 
 
 #: Every option's default, by builder.
@@ -81,7 +92,9 @@ def _assemble(options: KeypointOptions) -> KeypointRCNN:
 
     if options.n_fg_class == 1 and options.label_names is None:
         options = replace(options, label_names=("person",))
-    return assemble_rcnn(options, link=KeypointRCNN, branch=branch)
+    link = assemble_rcnn(options, link=KeypointRCNN, branch=branch)
+    link.keypoint_names = None if options.keypoint_names is None else tuple(options.keypoint_names)
+    return link
 
 
 def keypointrcnn_resnet50_fpn(

@@ -11,6 +11,8 @@ from chainfpn.training.evaluator import evaluate as evaluate
 from chainfpn.training.freezing import freeze as freeze
 from chainfpn.training.freezing import freeze_backbone as freeze_backbone
 from chainfpn.training.gradient_clipping import GradientClipping as GradientClipping
+from chainfpn.training.keypoint_evaluation import evaluate_keypoints as evaluate_keypoints
+from chainfpn.training.keypoint_evaluation import oks_sigmas as oks_sigmas
 from chainfpn.training.mixed_precision import use_mixed_precision as use_mixed_precision
 from chainfpn.training.multi_node import AverageLosses as AverageLosses
 from chainfpn.training.multi_node import AverageStatistics as AverageStatistics

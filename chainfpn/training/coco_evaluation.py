@@ -9,14 +9,15 @@ import numpy as np
 
 from chainfpn._typing import Array
 
-_IOUS = "0.50:0.95"
+#: Name of the thresholds that the first figure is a mean over.
+ALL_IOUS = "0.50:0.95"
 _AREAS = ("small", "medium", "large")
 #: Name of each figure: IoU thresholds, areas of the ground truth, most detections per image; in pycocotools' order.
 FIGURES = {
-    **{"AP": (_IOUS, "all", 100), "AP50": ("0.50", "all", 100), "AP75": ("0.75", "all", 100)},
-    **{f"AP{area[0]}": (_IOUS, area, 100) for area in _AREAS},
-    **{f"AR{most}": (_IOUS, "all", most) for most in (1, 10, 100)},
-    **{f"AR{area[0]}": (_IOUS, area, 100) for area in _AREAS},
+    **{"AP": (ALL_IOUS, "all", 100), "AP50": ("0.50", "all", 100), "AP75": ("0.75", "all", 100)},
+    **{f"AP{area[0]}": (ALL_IOUS, area, 100) for area in _AREAS},
+    **{f"AR{most}": (ALL_IOUS, "all", most) for most in (1, 10, 100)},
+    **{f"AR{area[0]}": (ALL_IOUS, area, 100) for area in _AREAS},
 }
 
 
@@ -67,23 +68,20 @@ def evaluate_coco(
         for values in (gt_areas, gt_crowdeds, *((pred_masks, gt_masks) if has_masks else (None, None)))
     ]
     n_class = 0
-    images: list[dict] = []
     ground_truth: list[dict] = []
     boxes: list[dict] = []
     masks: list[dict] = []
     for image, entries in enumerate(zip(*required, *optional, strict=True), start=1):
         bbox, label, score, gt_bbox, gt_label, gt_area, gt_crowded, mask, gt_mask = entries
-        images.append({"id": image, "height": None, "width": None})  # required, but not used with run lengths
         runs, gt_runs = (run_lengths(mask), run_lengths(gt_mask)) if has_masks else (None, None)
-        ground_truth += _annotations(image, gt_bbox, gt_label, runs=gt_runs, area=gt_area, crowded=gt_crowded)
-        boxes += _annotations(image, bbox, label, score=score)
-        masks += _annotations(image, bbox, label, score=score, runs=runs) if has_masks else []
+        ground_truth += box_annotations(image, gt_bbox, gt_label, runs=gt_runs, area=gt_area, crowded=gt_crowded)
+        boxes += box_annotations(image, bbox, label, score=score)
+        masks += box_annotations(image, bbox, label, score=score, runs=runs) if has_masks else []
         n_class = max(n_class, *(int(values.max()) + 1 for values in (label, gt_label) if len(values)), 0)
-    dataset = {"images": images, "categories": [{"id": i} for i in range(n_class)]}
-    figures = {"box": _figures(dataset, ground_truth, boxes, "bbox")}
+    found = {"box": figures(len(required[0]), n_class, ground_truth, boxes, "bbox")}
     if has_masks:
-        figures["mask"] = _figures(dataset, ground_truth, masks, "segm")
-    return figures
+        found["mask"] = figures(len(required[0]), n_class, ground_truth, masks, "segm")
+    return found
 
 
 def run_lengths(mask: Array | list[dict]) -> list[dict]:
@@ -105,8 +103,17 @@ def run_lengths(mask: Array | list[dict]) -> list[dict]:
     return coco_mask.encode(np.asfortranarray(mask.transpose(1, 2, 0).astype(np.uint8)))
 
 
-def _annotations(image, bbox, label, *, score=None, runs=None, area=None, crowded=None):
-    """Return the boxes of one image as COCO's annotations."""
+def box_annotations(
+    image: int,
+    bbox: Array,
+    label: Array,
+    *,
+    score: Array | None = None,
+    runs: list[dict] | None = None,
+    area: Array | None = None,
+    crowded: Array | None = None,
+) -> list[dict]:
+    """Return the boxes of one image as COCO's annotations; values are as in :func:`evaluate_coco`, runs run lengths."""
     from pycocotools import mask as coco_mask
 
     boxes = np.asarray(bbox, dtype=np.float64).reshape(-1, 4)[:, [1, 0, 3, 2]]
@@ -122,16 +129,41 @@ def _annotations(image, bbox, label, *, score=None, runs=None, area=None, crowde
     return [{"image_id": image, **dict(zip(lists, row, strict=True))} for row in rows]
 
 
-def _figures(dataset: dict, ground_truth: list[dict], detections: list[dict], kind: str) -> dict[str, float]:
-    """Run pycocotools, which prints a lot."""
+def figures(
+    n_images: int,
+    n_class: int,
+    ground_truth: list[dict],
+    detections: list[dict],
+    kind: str,
+    names: Iterable[str] = tuple(FIGURES),
+    sigmas: Array | None = None,
+) -> dict[str, float]:
+    """Run pycocotools, which prints a lot.
+
+    Args:
+        n_images (int): Images, whose ids count from 1.
+        n_class (int): Labels.
+        ground_truth (list of dict): COCO's annotations.
+        detections (list of dict): The same, with scores.
+        kind (str): ``'bbox'``, ``'segm'`` or ``'keypoints'``.
+        names (iterable of str): Of the figures, in pycocotools' order.
+        sigmas (array or None): float, (K,), of keypoints.
+
+    Returns:
+        dict: Name to figure, nan where there is no ground truth.
+    """
     from pycocotools.cocoeval import COCOeval
 
+    images = [{"id": i, "height": None, "width": None} for i in range(1, n_images + 1)]  # required, but not used
+    dataset = {"images": images, "categories": [{"id": i} for i in range(n_class)]}
     with contextlib.redirect_stdout(io.StringIO()):
         run = COCOeval(_coco(dataset, ground_truth), _coco(dataset, detections), kind)
+        if sigmas is not None:
+            run.params.kpt_oks_sigmas = sigmas
         run.evaluate()
         run.accumulate()
         run.summarize()
-    return {name: float(v) if v > -1 else float("nan") for name, v in zip(FIGURES, run.stats, strict=True)}
+    return {name: float(v) if v > -1 else float("nan") for name, v in zip(names, run.stats, strict=True)}
 
 
 def _coco(dataset, annotations):

@@ -1,7 +1,7 @@
 """Figures of a detector on a data set."""
 
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import chainer
@@ -16,11 +16,14 @@ from chainfpn.datasets import DataError, DetectionDataset
 from chainfpn.datasets._left_out import Omission
 from chainfpn.links import Detector
 from chainfpn.training.coco_evaluation import evaluate_coco, run_lengths
+from chainfpn.training.keypoint_evaluation import evaluate_keypoints, oks_sigmas
 from chainfpn.training.match_labels import match_labels
 
 #: What every image of an evaluation has, and what it may have, by the names of evaluate_coco.
 _REQUIRED = ("pred_bboxes", "pred_labels", "pred_scores", "gt_bboxes", "gt_labels")
 _OPTIONAL = ("gt_areas", "gt_crowdeds", "pred_masks", "gt_masks")
+#: The same of keypoints, by the names of evaluate_keypoints.
+_KEYPOINTS = ("pred_points", "gt_points", "gt_visibles")
 
 
 class Evaluation:
@@ -28,14 +31,16 @@ class Evaluation:
 
     Args:
         label_names (sequence of str): Names of the labels.
+        keypoint_names (sequence of str): Names of the keypoints, of which nothing is computed if there are none.
 
     Attributes:
         label_names (tuple of str): Names of the labels.
+        keypoint_names (tuple of str): Names of the keypoints.
         n_images (int): Images so far.
     """
 
-    def __init__(self, label_names: Iterable[str]) -> None:
-        self.label_names = tuple(label_names)
+    def __init__(self, label_names: Iterable[str], keypoint_names: Iterable[str] = ()) -> None:
+        self.label_names, self.keypoint_names = tuple(label_names), tuple(keypoint_names)
         self._images: dict[int, dict] = {}
 
     @property
@@ -48,8 +53,9 @@ class Evaluation:
 
         Args:
             i (int): Index of the example, by which images are ordered.
-            detections (dict of str to array): ``bbox``, ``label``, ``score`` and perhaps ``mask``.
-            ground_truth (dict of str to array): ``bbox``, ``label`` and perhaps ``area``, ``crowded`` and ``mask``.
+            detections (dict of str to array): ``bbox``, ``label``, ``score`` and perhaps ``mask`` or ``point``.
+            ground_truth (dict of str to array): ``bbox``, ``label`` and perhaps ``area``, ``crowded``, ``mask``,
+                ``point`` and ``visible``.
         """
         self._images[i] = {
             f"{side}_{key}{'es' if key == 'bbox' else 's'}": run_lengths(value) if key == "mask" else value
@@ -70,13 +76,14 @@ class Evaluation:
 
         Yields:
             tuple: Index of the example, int, and a dict: ``bbox`` (R, 4), ``label`` (R,), an index of
-            :attr:`label_names`, ``score`` (R,), and perhaps ``mask``, run lengths of pycocotools.
+            :attr:`label_names`, ``score`` (R,), and perhaps ``mask``, run lengths of pycocotools, or ``point``
+            (R, K, 2).
         """
         for i in sorted(self._images):
             image = self._images[i]
             found = {key: image[f"pred_{key}{'es' if key == 'bbox' else 's'}"] for key in ("bbox", "label", "score")}
-            masks = {"mask": image["pred_masks"]} if "pred_masks" in image else {}
-            yield i, {**found, **masks}
+            extras = {key: image[f"pred_{key}s"] for key in ("mask", "point") if f"pred_{key}s" in image}
+            yield i, {**found, **extras}
 
     def precision_recall(self) -> dict[str, tuple[Array, Array]]:
         """Compute precision and recall at an IoU of 0.5, for each number of the best detections.
@@ -109,24 +116,28 @@ class Evaluation:
         return dict(zip(self.label_names, map(float, ap), strict=True))
 
     def coco(self) -> dict[str, dict[str, float]]:
-        """Compute COCO's figures; see :func:`~chainfpn.training.evaluate_coco`.
+        """Compute COCO's figures; see ``evaluate_coco`` and ``evaluate_keypoints`` of :mod:`chainfpn.training`.
 
         Returns:
-            dict: ``'box'`` and, if all images have masks, ``'mask'``.
+            dict: ``'box'``, if all images have masks ``'mask'``, and if all have keypoints ``'keypoint'``.
 
         Raises:
             ImportError: if pycocotools is not installed.
         """
-        return evaluate_coco(**self._columns())
+        figures = evaluate_coco(**self._columns())
+        columns = self._columns((*_REQUIRED, *_KEYPOINTS), ("gt_areas", "gt_crowdeds"))
+        if self.keypoint_names and columns.keys() >= set(_KEYPOINTS):
+            figures["keypoint"] = evaluate_keypoints(**columns, sigmas=oks_sigmas(self.keypoint_names))
+        return figures
 
     def _has_ground_truth(self) -> bool:
         """Return whether there is ground truth that is no crowd: bool."""
         return any((~image.get("gt_crowdeds", image["gt_labels"] < 0)).any() for image in self._images.values())
 
-    def _columns(self) -> dict[str, list]:
+    def _columns(self, required: Sequence[str] = _REQUIRED, optional: Sequence[str] = _OPTIONAL) -> dict[str, list]:
         """Return what all images have, lists with an entry per image, as :func:`evaluate_coco` takes it."""
         images = [self._images[i] for i in sorted(self._images)]
-        keys = [key for key in (*_REQUIRED, *_OPTIONAL) if all(key in image for image in images)]
+        keys = [key for key in (*required, *optional) if all(key in image for image in images)]
         return {key: [image[key] for image in images] for key in keys}
 
 
@@ -222,7 +233,7 @@ def evaluate(
     """
     names, own_labels, gt_labels = match_labels(detector, dataset)
     report = report or (lambda message: None)
-    evaluation = Evaluation(names)
+    evaluation = Evaluation(names, _common_keypoints(detector, dataset))
     masks = "mask" in dataset.available_keys and importlib.util.find_spec("pycocotools") is not None
     for i in range(len(dataset)) if indices is None else indices:
         try:
@@ -230,9 +241,15 @@ def evaluate(
             ground_truth = _read_ground_truth(dataset, i)
             (found,) = detector.detect([img])
             detections = {"bbox": found.bbox, "label": found.label, "score": found.score}
+            extras: list[str] = []
             if masks and found.mask is not None:
                 detections["mask"] = found.mask
-                ground_truth = _read_ground_truth(dataset, i, masks=True)
+                extras = ["mask"]
+            if found.point is not None:
+                detections["point"] = found.point
+                extras += ["point", "visible"] if evaluation.keypoint_names else []
+            if extras:
+                ground_truth = _read_ground_truth(dataset, i, extras)
         except DataError as error:
             report(error.omission)
             continue
@@ -263,9 +280,15 @@ def mean(values: Iterable[float]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def _read_ground_truth(dataset: DetectionDataset, i: int, *, masks: bool = False) -> dict[str, Array]:
+def _common_keypoints(detector: Detector, dataset: DetectionDataset) -> tuple[str, ...]:
+    """Return the names of the keypoints of a data set if the detector has the same, or as many without names."""
+    own = getattr(detector, "keypoint_names", None) or dataset.keypoint_names
+    return own if own == dataset.keypoint_names and len(own) == getattr(detector, "n_keypoint", 0) else ()
+
+
+def _read_ground_truth(dataset: DetectionDataset, i: int, extras: Sequence[str] = ()) -> dict[str, Array]:
     """Read all but the image of an example; what is difficult is called crowded."""
-    keys = ["bbox", "label", "area", "crowded", "difficult", *(["mask"] if masks else [])]
+    keys = ["bbox", "label", "area", "crowded", "difficult", *extras]
     keys = [key for key in keys if key in dataset.available_keys]
     values = dataset.read(i, keys)
     return {"crowded" if key == "difficult" else key: value for key, value in zip(keys, values, strict=True)}

@@ -17,17 +17,26 @@ class KeypointRCNN(FasterRCNN):
     ``keypoint_predictor``. Training takes points, per image float32 (R, K, 2), yx in its pixels, and which of them are
     visible, bool or integers (R, K), True or > 0.
 
+    Attributes:
+        keypoint_names (tuple of str or None): Names of the keypoints.
+
     Source:
         He et al. 2017, section 5; torchvision 0.14 ``KeypointRCNN``.
     """
 
     fields = (*FasterRCNN.fields, "point", "point_score")
     extra_targets = ("points", "visible")
+    keypoint_names: tuple[str, ...] | None = None
+
+    @property
+    def n_keypoint(self) -> int:
+        """Keypoints of each object: int."""
+        return self.roi_heads.keypoint_predictor.n_keypoint
 
     def prepare_extra_targets(self, imgs: Arrays, sizes: Sizes, bboxes: Arrays, *extras: Arrays) -> tuple[Arrays, ...]:
         """Check the keypoints, and scale them to the batch; see :meth:`Detector.prepare_extra_targets`."""
         points, visible = extras
-        n_keypoint = self.roi_heads.keypoint_predictor.n_keypoint
+        n_keypoint = self.n_keypoint
         for i, (bbox, point, marked) in enumerate(zip(bboxes, points, visible, strict=True)):
             check_shape(f"points[{i}]", point, (len(bbox), n_keypoint, 2))
             check_shape(f"visible[{i}]", marked, (len(bbox), n_keypoint))
