@@ -12,7 +12,7 @@ from chainfpn._typing import Array
 from chainfpn.functions.kernels import geometry, numba_align, numba_max, numba_ps, threads
 from chainfpn.functions.kernels.numba_common import LANES
 from chainfpn.functions.kernels.numba_match import match
-from chainfpn.functions.kernels.numba_nms import nms
+from chainfpn.functions.kernels.numba_nms_grid import nms
 
 __all__ = ["match", "nms"]
 

@@ -2,10 +2,49 @@
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_common import exact
+from chainfpn.functions.kernels.numba_common import exact, inner_exact
 
 #: Kept boxes compared at once: long enough for SIMD, short enough to stop early.
 CHUNK = 128
+
+
+@inner_exact
+def overlaps(kept, begin, end, bb, area, thresh):
+    """Return whether one of the kept boxes ``[begin, end)`` has an IoU with a box that is above ``thresh``.
+
+    Args:
+        kept (array): float32 or float64, (5, at least end): top, left, bottom, right, area.
+        begin, end (int): Which of them.
+        bb (array): Likewise, (4,).
+        area (float): Of ``bb``.
+        thresh (float): In the dtype of ``kept``.
+
+    Returns:
+        bool: Whether.
+    """
+    t, l, b, r = bb[0], bb[1], bb[2], bb[3]  # noqa: E741
+    zero = kept.dtype.type(0)
+    for start in range(begin, end, CHUNK):
+        stop = min(start + CHUNK, end)
+        tops, lefts, bottoms = kept[0, start:stop], kept[1, start:stop], kept[2, start:stop]
+        rights, areas = kept[3, start:stop], kept[4, start:stop]
+        hits = 0
+        for q in range(stop - start):
+            height = max(min(bottoms[q], b) - max(tops[q], t), zero)
+            width = max(min(rights[q], r) - max(lefts[q], l), zero)
+            shared = width * height
+            hits += shared / (areas[q] + area - shared) > thresh
+        if hits > 0:
+            return True
+    return False
+
+
+@inner_exact
+def put(kept, at, bb, area):
+    """Write a box and its area to column ``at`` of ``kept``; see :func:`overlaps`."""
+    for side in range(4):
+        kept[side, at] = bb[side]
+    kept[4, at] = area
 
 
 @exact
@@ -23,34 +62,17 @@ def nms(boxes, label, thresh, limit):
     """
     n = boxes.shape[0]
     keep = np.zeros(n, np.bool_)
-    top, left = np.empty(n, boxes.dtype), np.empty(n, boxes.dtype)
-    bottom, right = np.empty(n, boxes.dtype), np.empty(n, boxes.dtype)
-    area = np.empty(n, boxes.dtype)
-    zero = boxes.dtype.type(0)
+    kept = np.empty((5, n), boxes.dtype)
     n_group, n_kept = 0, 0
     for k in range(n):
         if n_kept == limit:
             break
         if k > 0 and label[k] != label[k - 1]:
             n_group = 0
-        t, l, b, r = boxes[k, 0], boxes[k, 1], boxes[k, 2], boxes[k, 3]  # noqa: E741
-        a = (r - l) * (b - t)
-        overlapped = False
-        for begin in range(0, n_group, CHUNK):
-            end = min(begin + CHUNK, n_group)
-            hits = 0
-            tops, lefts, bottoms = top[begin:end], left[begin:end], bottom[begin:end]
-            rights, areas = right[begin:end], area[begin:end]
-            for q in range(end - begin):
-                height = max(min(bottoms[q], b) - max(tops[q], t), zero)
-                width = max(min(rights[q], r) - max(lefts[q], l), zero)
-                shared = width * height
-                hits += shared / (areas[q] + a - shared) > thresh
-            if hits > 0:
-                overlapped = True
-                break
-        if not overlapped:
-            top[n_group], left[n_group], bottom[n_group], right[n_group], area[n_group] = t, l, b, r, a
+        bb = boxes[k]
+        area = (bb[3] - bb[1]) * (bb[2] - bb[0])
+        if not overlaps(kept, 0, n_group, bb, area, thresh):
+            put(kept, n_group, bb, area)
             n_group += 1
             n_kept += 1
             keep[k] = True

@@ -3,9 +3,12 @@
 import chainer
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from chainfpn.boxes import batched_nms, nms
-from chainfpn.functions.kernels import cuda_launch, cuda_ops, round_down
+from chainfpn.functions.kernels import cuda_launch, cuda_ops, import_compiled, round_down
 from reference import roi_ops as loops
 from reference.devices import CUDA
 
@@ -53,6 +56,84 @@ def test_many_tiles_on_the_device(device):
         alone = host(nms(*map(device.asarray, (bbox[members],)), 0.5, device.asarray(score[members])))
         np.testing.assert_array_equal(keep[label[keep] == k], members[alone])
     assert (np.diff(score[keep]) <= 0).all()
+
+
+numba_nms, grid = import_compiled("numba_nms"), import_compiled("numba_nms_grid")
+
+#: Lengths and places whose boxes touch, nest, coincide, are empty, tiny, huge or no boxes at all.
+COORDINATES = st.one_of(
+    st.integers(-12, 12).map(float),
+    st.floats(-20, 20, width=32),
+    st.sampled_from([0.0, -0.0, 1e-20, 1e-12, 1e6, 1e19, 3e38, np.inf, -np.inf, np.nan]),
+)
+
+
+def assert_equals_the_plain_loop(bbox, label, thresh, limit=None):
+    limit = len(bbox) if limit is None else limit
+    thresh = bbox.dtype.type(thresh)
+    with np.errstate(all="ignore"):
+        expected = numba_nms.nms(bbox, label, thresh, limit)
+    np.testing.assert_array_equal(grid.nms(bbox, label, thresh, limit), expected)
+
+
+@pytest.fixture
+def always_a_grid(monkeypatch):
+    monkeypatch.setattr(grid, "MANY", 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_grid_equals_the_plain_loop(dtype):
+    @settings(max_examples=100, deadline=None)
+    @given(
+        bbox=hnp.arrays(dtype, st.tuples(st.integers(1, 40), st.just(4)), elements=COORDINATES),
+        thresh=st.one_of(st.floats(0, 1), st.sampled_from([-1.0, -1e-45, 0.0, 0.5, 0.7, 1.0, 2.0])),
+        n_label=st.integers(1, 3),
+        limit=st.integers(0, 45),
+    )
+    def check(bbox, thresh, n_label, limit):
+        bbox[::3, 2:] = bbox[::3, :2] + abs(bbox[::3, 2:])  # more of those that are boxes
+        assert_equals_the_plain_loop(bbox, np.arange(len(bbox)) * n_label // len(bbox), thresh, limit)
+
+    with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
+        patch.setattr(grid, "MANY", 1)
+        check()
+
+
+@pytest.mark.usefixtures("always_a_grid")
+@pytest.mark.parametrize("thresh", [0.0, 0.05, 0.3, 0.5, 0.7, 0.95, 1.0])
+@pytest.mark.parametrize(
+    "kind", ["heaps", "alike", "huge first", "huge last", "nan", "sides", "thin", "tiles", "centre"]
+)
+def test_a_grid_of_many_boxes_equals_the_plain_loop(kind, thresh):
+    n, rng = 3000, np.random.RandomState(0)
+    centres, sides = rng.uniform(0, 900, (n, 2)), np.exp(rng.uniform(np.log(16), np.log(256), (n, 2)))
+    if kind in ("alike", "centre"):
+        centres[:] = 40
+    if kind in ("alike", "tiles"):
+        sides[:] = 16
+    if kind == "tiles":
+        centres = np.stack(np.divmod(np.arange(n), 50), 1) * 16.0
+    if kind == "sides":
+        sides = np.exp(rng.uniform(np.log(1e-3), np.log(1e5), (n, 2)))
+    if kind == "thin":
+        sides[:, 1] = 2
+    if kind.startswith("huge"):
+        centres[-1 if kind.endswith("last") else 0], sides[-1 if kind.endswith("last") else 0] = 0, 1e6
+    bbox = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1).astype(np.float32)
+    if kind == "heaps":
+        bbox = heaps(n)[0]
+    if kind == "nan":
+        bbox[::3, rng.randint(0, 4, n // 3)] = np.nan
+    assert_equals_the_plain_loop(bbox, np.zeros(n, np.int64), thresh)
+
+
+def test_many_boxes_of_two_labels(monkeypatch):
+    monkeypatch.setattr(grid, "MANY", 500)
+    bbox, score, label = heaps(1500)
+    label = np.where(label > 0, 7, 2).astype(np.int32)
+    kept = batched_nms(bbox, score, label, 0.4)
+    monkeypatch.setattr(grid, "MANY", 10**9)
+    np.testing.assert_array_equal(kept, batched_nms(bbox, score, label, 0.4))
 
 
 @pytest.mark.parametrize("device", CUDA, indirect=True)
