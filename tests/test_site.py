@@ -6,6 +6,7 @@ import re
 import draw_ways
 import model_table
 import pytest
+import readme_ratios
 import yaml
 
 from chainfpn import models
@@ -33,6 +34,12 @@ def test_nothing_is_fetched_from_elsewhere(config):
     for path in (ROOT / "docs" / "assets").iterdir():
         text = path.read_text(encoding="utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert "://" not in text, path.name
+
+
+def test_the_ratios_of_the_first_page_are_those_that_were_measured():
+    readme, page = (path.read_text(encoding="utf-8") for path in (readme_ratios.README, readme_ratios.BENCHMARKS))
+    assert readme_ratios.with_ratios(readme, page) == readme, "run python scripts/readme_ratios.py"
+    assert len(re.findall(r"\| [\d.]+ \|", readme_ratios.table(page))) >= 4
 
 
 @pytest.mark.slow
