@@ -151,7 +151,10 @@ def _at_most(x, limit):
 class LinearBoxCoder:
     """Describe boxes by the distances of their sides from the centre of reference boxes.
 
-    The four numbers are left, top, right and bottom, in widths and heights of the reference box; boxes are yxyx.
+    The four numbers are left, top, right and bottom; boxes are yxyx.
+
+    Args:
+        normalize_by_size (bool): They are in widths and heights of the reference box; else in pixels.
 
     Source:
         Tian et al. 2019, section 3.1; torchvision 0.14 ``BoxLinearCoder``.
@@ -161,6 +164,9 @@ class LinearBoxCoder:
         >>> LinearBoxCoder().decode(np.array([[1.0, 0.5, 2.0, 0.0]]), np.array([[0.0, 0.0, 8.0, 8.0]]))
         array([[[ 0., -4.,  4., 20.]]])
     """
+
+    def __init__(self, *, normalize_by_size: bool = True) -> None:
+        self.normalize_by_size = normalize_by_size
 
     def decode(self, deltas: Variable, reference: Array) -> Variable:
         """Apply distances to boxes.
@@ -197,6 +203,8 @@ class LinearBoxCoder:
         bottom, right = ((bbox[:, 2:] - centre) / size).T
         return xp.stack((left, top, right, bottom), axis=1)
 
-    @staticmethod
-    def _centre_and_size(reference):
-        return 0.5 * (reference[:, :2] + reference[:, 2:]), reference[:, 2:] - reference[:, :2]
+    def _centre_and_size(self, reference):
+        """Return the centres of boxes and the unit of distances, (R, 2) both."""
+        size = reference[:, 2:] - reference[:, :2]
+        unit = size if self.normalize_by_size else backend.get_array_module(size).ones_like(size)
+        return 0.5 * (reference[:, :2] + reference[:, 2:]), unit

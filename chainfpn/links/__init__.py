@@ -38,6 +38,7 @@ from chainfpn.links.detectors.raw_detections import RawDetections
 from chainfpn.links.detectors.retinanet import RetinaNet, RetinaNetHead
 from chainfpn.links.detectors.roi_heads import RoIHeads
 from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
+from chainfpn.links.detectors.scaled_fcos_head import ScaledFCOSHead
 from chainfpn.links.detectors.ssd import SSD, SSDHead
 from chainfpn.links.detectors.uint8_preprocess import Detectron2Preprocess, MMDetectionPreprocess
 from chainfpn.links.fpn import FPN, BackboneWithFPN, LastLevelP6P7, max_pool_level
@@ -102,6 +103,7 @@ __all__ = [
     "RetinaNetHead",
     "RoIHeads",
     "SSDHead",
+    "ScaledFCOSHead",
     "SqueezeNet",
     "SyncBatchNormalization",
     "TwoMLPHead",

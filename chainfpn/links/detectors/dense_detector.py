@@ -15,7 +15,7 @@ import numpy as np
 from chainer import initializers
 
 from chainfpn._typing import Array, Arrays, Labels, Losses, Norm, Size, Sizes, Variable, Variables
-from chainfpn.boxes.filtering import batched_nms, best_of_each, clip, level_numbers, top_k
+from chainfpn.boxes.filtering import batched_nms, best_of_each, clip, level_numbers, remove_small_boxes, top_k
 from chainfpn.functions._focal_loss import sigmoid_focal_loss
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.detector import Detector
@@ -58,7 +58,9 @@ def cls_conv(in_channels: int, out_channels: int) -> Convolution2D:
     return conv3x3(in_channels, out_channels, bias=-math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY))
 
 
-def conv_tower(channels: int, norm: Norm | None = None, *, nested: bool = False) -> IndexedSequential:
+def conv_tower(
+    channels: int, norm: Norm | None = None, *, nested: bool = False, nobias: bool = False
+) -> IndexedSequential:
     """Make four 3x3 convolutions, each followed by its normalization and ReLU.
 
     Args:
@@ -66,6 +68,7 @@ def conv_tower(channels: int, norm: Norm | None = None, *, nested: bool = False)
         norm (callable or None): Makes a normalization link for a number of channels.
         nested (bool): Leave the biases out, and group each convolution with its followers, as torchvision's newer heads
             do, whose weights are named so.
+        nobias (bool): Leave the biases out.
 
     Returns:
         IndexedSequential: (B, channels, H, W) to (B, channels, H, W).
@@ -75,7 +78,11 @@ def conv_tower(channels: int, norm: Norm | None = None, *, nested: bool = False)
     """
     layers: list[Any] = []
     for _ in range(4):
-        block = [conv3x3(channels, channels, nobias=nested), *([] if norm is None else [norm(channels)]), F.relu]
+        block = [
+            conv3x3(channels, channels, nobias=nested or nobias),
+            *([] if norm is None else [norm(channels)]),
+            F.relu,
+        ]
         layers += [IndexedSequential(*block)] if nested else block
     return IndexedSequential(*layers)
 
@@ -160,6 +167,9 @@ class DenseDetector(Detector):
         n_fg_class, class_ids, label_names, preprocess, score_thresh, nms_thresh: See :class:`~chainfpn.links.Detector`.
         detections_per_img (int or None): Most detections per image; None keeps all.
         topk_candidates (int): Best-scored candidates of each level that enter NMS.
+        box_coder (object or None): Between boxes and what the head regresses; None is the class's own.
+        min_size (float): Smallest side of a detection in pixels; 0 keeps what is empty, too.
+        clip_after_nms (bool): Move boxes into the image after NMS, not before.
 
     Raises:
         InvalidArgument: if an argument is out of its range, here or when it is set later.
@@ -170,11 +180,15 @@ class DenseDetector(Detector):
     def __init__(
         self, backbone: Any, head: Any, anchor_generator: Any, n_fg_class: int, class_ids: Sequence[int] | None,
         label_names: Labels | None, preprocess: Callable | None, score_thresh: float, nms_thresh: float,
-        detections_per_img: int | None, topk_candidates: int,
+        detections_per_img: int | None, topk_candidates: int, box_coder: Any = None, min_size: float = 0,
+        clip_after_nms: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(n_fg_class, class_ids, label_names, preprocess, score_thresh, nms_thresh)
         self.anchor_generator = anchor_generator
         self.detections_per_img, self.topk_candidates = detections_per_img, topk_candidates
+        self.min_size, self.clip_after_nms = min_size, clip_after_nms
+        if box_coder is not None:
+            self.box_coder = box_coder
         with self.init_scope():
             self.backbone, self.head = backbone, head
 
@@ -182,10 +196,24 @@ class DenseDetector(Detector):
         """Detect objects in a prepared batch: see :meth:`Detector.forward`."""
         (logits, deltas, *others), anchors = self._predict(x)  # levels of (B, N_l, K), (B, N_l, 4), and of (N_l, 4)
         scores = self.scores(logits, *others)  # levels of (B, N_l, K)
+        factors = self.score_factors(*others)  # levels of (B, N_l, 1), or none
         return [
-            self.postprocess_detections([s[i] for s in scores], [d.array[i] for d in deltas], anchors, size)
+            self.postprocess_detections(
+                [s[i] for s in scores], [d.array[i] for d in deltas], anchors, size, [f[i] for f in factors]
+            )
             for i, size in enumerate(sizes)
         ]
+
+    def score_factors(self, *others: Variables) -> list[Array]:
+        """Return what the scores of candidates are multiplied by: nothing.
+
+        Args:
+            *others (list of Variable): What the head predicts beside logits and deltas.
+
+        Returns:
+            list of array: Per level, (B, N_l, 1), or an empty list.
+        """
+        return []
 
     def losses(self, x: Variable, sizes: Sizes, gt_bboxes: Arrays, gt_classes: Arrays) -> Losses:
         """Compute the losses of a prepared batch; the arguments are those of :meth:`FasterRCNN.losses`.
@@ -201,7 +229,9 @@ class DenseDetector(Detector):
         hs = self.backbone(x)  # levels of (B, C, H_l, W_l)
         return self.head(hs), self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp)
 
-    def postprocess_detections(self, scores: Arrays, deltas: Arrays, anchors: Arrays, size: Size) -> RawDetections:
+    def postprocess_detections(
+        self, scores: Arrays, deltas: Arrays, anchors: Arrays, size: Size, factors: Arrays = ()
+    ) -> RawDetections:
         """Turn the scores of one image into detections: threshold, best of each level, decode, clip, NMS per class.
 
         Args:
@@ -209,19 +239,31 @@ class DenseDetector(Detector):
             deltas (sequence of array): Per level, (N_l, 4).
             anchors (sequence of array): Per level, (N_l, 4), yxyx.
             size ((int, int)): Height and width of the image within the batch.
+            factors (sequence of array): Per level, (N_l, 1), by which the scores of candidates are multiplied.
 
         Returns:
             RawDetections: By descending score.
 
         Source:
-            torchvision 0.14 ``RetinaNet.postprocess_detections``.
+            torchvision 0.14 ``RetinaNet.postprocess_detections``; with ``clip_after_nms`` detectron2 0.6
+            ``DenseDetector`` and ``detector_postprocess``; with factors mmdetection 3.3 ``BaseDenseHead``.
         """
         candidates, score = self._find_candidates(scores)  # (R,), (R,)
         row, class_id = self.xp.divmod(candidates, scores[0].shape[1])
         delta, anchor = (self.xp.concatenate(levels)[row] for levels in (deltas, anchors))  # (R, 4), (R, 4)
-        bbox, class_id = clip(self.box_coder.decode(delta, anchor)[:, 0], size), class_id.astype(np.int32)
-        keep = batched_nms(bbox, score, class_id, self.nms_thresh)[: self.detections_per_img]
-        return RawDetections(bbox[keep], class_id[keep], score[keep])
+        if factors:
+            score = score * self.xp.concatenate(factors)[row, 0]
+        found = RawDetections(self.box_coder.decode(delta, anchor)[:, 0], class_id.astype(np.int32), score)
+        if not self.clip_after_nms:
+            found = self._clip(found, size)
+        keep = batched_nms(found.bbox, found.score, found.class_id, self.nms_thresh)[: self.detections_per_img]
+        found = _take(found, keep)
+        return self._clip(found, size) if self.clip_after_nms else found
+
+    def _clip(self, found, size):
+        """Move boxes into the image and drop those that are too small then."""
+        found = found._replace(bbox=clip(found.bbox, size))
+        return _take(found, remove_small_boxes(found.bbox, self.min_size)) if self.min_size else found
 
     def _find_candidates(self, scores):
         """Find of each level the best scores above the threshold: indices into those of all levels, (N * K,), and them.
@@ -242,3 +284,8 @@ class DenseDetector(Detector):
             level = level_numbers([len(level) for level in scores], xp)[found // scores[0].shape[1]]
             found = found[best_of_each(level, score[found], self.topk_candidates)]
         return found, score[found]
+
+
+def _take(found, rows):
+    """Take the rows of boxes, class ids and scores."""
+    return RawDetections(*(array[rows] for array in found[:3]))

@@ -160,9 +160,11 @@ class FCOS(DenseDetector):
 
     Args:
         center_sampling_radius (float): Strides from the centre of a ground truth box within which places are positive.
+        rank_by_class (bool): Choose candidates by class probability, and score them by its product with the centerness,
+            as the paper does; torchvision does both by the root of the product.
 
     Source:
-        Tian et al. 2019; torchvision 0.14 ``FCOS``.
+        Tian et al. 2019; torchvision 0.14 ``FCOS``; mmdetection 3.3 ``FCOSHead`` (``rank_by_class``).
     """
 
     visualize_score_thresh = 0.5
@@ -172,16 +174,18 @@ class FCOS(DenseDetector):
         self, backbone: Any, head: Any, anchor_generator: Any, *, n_fg_class: int,
         class_ids: Sequence[int] | None = None, label_names: Labels | None = None, preprocess: Callable | None = None,
         score_thresh: float = 0.2, nms_thresh: float = 0.6, detections_per_img: int | None = 100,
-        topk_candidates: int = 1000, center_sampling_radius: float = 1.5,
+        topk_candidates: int = 1000, box_coder: Any = None, min_size: float = 0, clip_after_nms: bool = False,
+        center_sampling_radius: float = 1.5, rank_by_class: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(
-            backbone, head, anchor_generator, n_fg_class, class_ids, label_names, preprocess,
-            score_thresh, nms_thresh, detections_per_img, topk_candidates,
+            backbone, head, anchor_generator, n_fg_class, class_ids, label_names, preprocess, score_thresh, nms_thresh,
+            detections_per_img, topk_candidates, box_coder, min_size, clip_after_nms,
         )  # fmt: skip
+        self.rank_by_class = rank_by_class
         self.center_sampling_radius = center_sampling_radius
 
     def scores(self, logits: Variables, centers: Variables) -> list[Array]:
-        """Score every place: the geometric mean of the class probability and the centerness.
+        """Score every place: the geometric mean of class probability and centerness, or the probability alone.
 
         Args:
             logits (list of Variable): Per level, (B, N_l, K).
@@ -190,10 +194,15 @@ class FCOS(DenseDetector):
         Returns:
             list of array: Per level, (B, N_l, K).
         """
-        return [
-            self.xp.sqrt(F.sigmoid(logit).array * F.sigmoid(center).array)
-            for logit, center in zip(logits, centers, strict=True)
-        ]
+        probabilities = [F.sigmoid(logit).array for logit in logits]
+        if self.rank_by_class:
+            return probabilities
+        return [self.xp.sqrt(p * F.sigmoid(center).array) for p, center in zip(probabilities, centers, strict=True)]
+
+    def score_factors(self, *others: Variables) -> list[Array]:
+        """Return the centerness, where it has no part in ``scores``; see :meth:`DenseDetector.score_factors`."""
+        (centers,) = others
+        return [F.sigmoid(center).array for center in centers] if self.rank_by_class else []
 
     def compute_loss(
         self, logits: Variables, deltas: Variables, centers: Variables, anchors: Arrays, gt_bboxes: Arrays,

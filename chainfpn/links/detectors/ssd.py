@@ -173,10 +173,12 @@ class SSD(DenseDetector):
             "box": smooth_l1_loss(gather(deltas, positive), target, divisor=n),
         }
 
-    def postprocess_detections(self, scores: Arrays, deltas: Arrays, anchors: Arrays, size: Size) -> RawDetections:
+    def postprocess_detections(
+        self, scores: Arrays, deltas: Arrays, anchors: Arrays, size: Size, factors: Arrays = ()
+    ) -> RawDetections:
         """Turn the scores of one image into detections: threshold, best of each class, decode, clip, NMS per class.
 
-        The arguments are those of :meth:`DenseDetector.postprocess_detections`.
+        The arguments are those of :meth:`DenseDetector.postprocess_detections`; there are no factors.
 
         Returns:
             RawDetections: By descending score.

@@ -79,3 +79,12 @@ def test_coder_is_torchvisions(torchvision_live, dtype, tolerance):
     assert encoded.dtype == decoded.dtype == dtype
     np.testing.assert_allclose(encoded, out["encoded"], rtol=tolerance, atol=10 * tolerance)
     np.testing.assert_allclose(decoded, out["decoded"][..., [1, 0, 3, 2]], rtol=tolerance, atol=1000 * tolerance)
+
+
+def test_distances_in_pixels_by_hand():
+    """Of (8, 8), the centre, whatever the size of the reference box."""
+    coder, reference = LinearBoxCoder(normalize_by_size=False), np.array([[4.0, 4.0, 12.0, 12.0]])
+    deltas = np.array([[1.0, 0.5, 2.0, 30.0]])
+    bbox = coder.decode(deltas, reference)
+    np.testing.assert_array_equal(bbox, [[[7.5, 7.0, 38.0, 10.0]]])
+    np.testing.assert_array_equal(coder.encode(bbox[:, 0], reference), deltas)

@@ -37,6 +37,8 @@ WRONG = {
     "sampling_ratio": ("a whole number", 0.5),
     "inclusive": ("True or False", 1),
     "clip_to_batch": ("True or False", None),
+    "clip_after_nms": ("True or False", 0),
+    "rank_by_class": ("True or False", "yes"),
     "box_loss": ("one of l1, giou", "ciou"),
     "mean": ("three numbers", (0, 0)),
     "std": ("three numbers", 1),
