@@ -21,7 +21,14 @@ class Scale(chainer.Link):
             self.scale = chainer.Parameter(initializers.One(), ())
 
     def forward(self, x: Variable) -> Variable:
-        """Multiply a Variable of any shape."""
+        """Multiply.
+
+        Args:
+            x (Variable): float, (B, C, H, W).
+
+        Returns:
+            Variable: dtype and shape of x.
+        """
         return x * F.broadcast_to(self.scale, x.shape)
 
 
