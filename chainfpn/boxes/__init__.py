@@ -8,7 +8,11 @@ from chainfpn.boxes.filtering import batched_nms, clip, nms, remove_small_boxes,
 from chainfpn.boxes.iou import bbox_iou
 from chainfpn.boxes.kuangliu_anchors import KuangliuAnchorGenerator
 from chainfpn.boxes.matcher import match, match_ssd, sample
-from chainfpn.boxes.unrounded_anchors import Detectron2AnchorGenerator, MMDetectionAnchorGenerator
+from chainfpn.boxes.unrounded_anchors import (
+    Detectron2AnchorGenerator,
+    MMDetectionAnchorGenerator,
+    MMDetectionPointGenerator,
+)
 
 __all__ = [
     "AnchorGenerator",
@@ -19,6 +23,7 @@ __all__ = [
     "KuangliuAnchorGenerator",
     "LinearBoxCoder",
     "MMDetectionAnchorGenerator",
+    "MMDetectionPointGenerator",
     "batched_nms",
     "bbox_iou",
     "clip",

@@ -49,3 +49,13 @@ class Detectron2AnchorGenerator(MMDetectionAnchorGenerator):
         areas, ratios = np.array(sizes)[:, None] ** 2, np.array(self.aspect_ratios)
         widths = np.sqrt(areas / ratios)
         return (ratios * widths).ravel(), widths.ravel()
+
+
+class MMDetectionPointGenerator(MMDetectionAnchorGenerator):
+    """Place the boxes of :class:`MMDetectionAnchorGenerator` half a stride further: around the middle of each place.
+
+    Source:
+        mmdetection 3.3 ``MlvlPointGenerator``.
+    """
+
+    offset = 0.5

@@ -42,13 +42,14 @@ def _one_of(*words: str) -> Rule:
 
 _COUNT = RULES["outsize"]
 _FLAG = RULES["inclusive"]
+_OPTIONAL_FLAG = Rule("None, True or False", lambda value: value is None or isinstance(value, bool))
 _COUNTS = Rule("whole numbers >= 1", lambda value: _all(is_count, value))
 _SHARE = Rule("in 0 to 1", lambda value: is_number(value) and 0 <= value <= 1)
 
 #: The rule of each option that is no attribute of a head.
 OPTIONS = {
     **dict.fromkeys(("fpn_channels", "head_channels", "n_keypoint", "mask_dim_reduced", "image_size"), _COUNT),
-    **dict.fromkeys(("p6_from_trunk", "p7_relu", "fpn_norm", "reduced_tail", "align_corners"), _FLAG),
+    **dict.fromkeys(("fpn_norm", "reduced_tail", "align_corners"), _FLAG),
     **dict.fromkeys(("aux_logits", "transform_input", "zero_init_residual"), _FLAG),
     **dict.fromkeys(("mask_layers", "keypoint_layers"), _COUNTS),
     **dict.fromkeys(("dropout", "drop_rate"), _SHARE),
@@ -57,7 +58,7 @@ OPTIONS = {
     "n_stages": Rule("in 1 to 4", lambda value: is_count(value) and value <= 4),
     **dict.fromkeys(("score_thresh", "box_score_thresh", "rpn_score_thresh"), _SHARE),
     "width_mult": Rule("> 0", _positive),
-    "stride_in_1x1": Rule("None, True or False", lambda value: value is None or isinstance(value, bool)),
+    **dict.fromkeys(("stride_in_1x1", "p6_from_trunk", "p7_relu"), _OPTIONAL_FLAG),
     "norm_eps": Rule("a number >= 0", lambda value: is_number(value) and 0 <= value < math.inf),
     "max_size": Rule("> 0", _positive),
     "min_size": Rule("> 0 and <= max_size", lambda value: _positive(value) or _all(_positive, value)),

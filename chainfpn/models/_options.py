@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from chainfpn.boxes.anchors import AnchorGenerator
     from chainfpn.links.detectors.preprocess import Preprocess
+    from chainfpn.models._dense_rules import DenseRules
     from chainfpn.models._rules import Rules
 
 #: Names of normalizations.
@@ -206,16 +207,20 @@ class PyramidOptions(DetectorOptions):
         """Return what brings images into a batch."""
         return self.rule_set.preprocess(self.min_size, self.max_size, **self.image_settings)
 
-    def anchor_generator(self, sizes: Sequence[Sequence[float]]) -> AnchorGenerator:
+    def anchor_generator(
+        self, sizes: Sequence[Sequence[float]], kind: Callable[..., AnchorGenerator] | None = None
+    ) -> AnchorGenerator:
         """Return the anchor generator of the pyramid.
 
         Args:
             sizes (sequence of sequences of float): Per level, the sizes where ``anchor_sizes`` is None.
+            kind (callable or None): What makes it for sizes and ratios; None is what the rules say.
 
         Returns:
             AnchorGenerator: Of as many levels as sizes.
         """
-        return self.rule_set.anchors(sizes if self.anchor_sizes is None else self.anchor_sizes, self.aspect_ratios)
+        make = kind or self.rule_set.anchors
+        return make(sizes if self.anchor_sizes is None else self.anchor_sizes, self.aspect_ratios)
 
 
 def _check_sides(options: PyramidOptions) -> None:
@@ -230,13 +235,52 @@ class DenseOptions(PyramidOptions):
     """Options of the detectors of one stage.
 
     Attributes:
-        p6_from_trunk (bool): Make the level P6 from the trunk's last map, not from the pyramid's.
-        p7_relu (bool): Put a ReLU between the levels P6 and P7. mmdetection has none.
+        p6_from_trunk (bool or None): Make the level P6 from the trunk's last map, not from the pyramid's; None is what
+            the rules say.
+        p7_relu (bool or None): Put a ReLU between the levels P6 and P7; likewise.
     """
 
     stages: Sequence[int] = (2, 3, 4)
-    p6_from_trunk: bool = False
-    p7_relu: bool = True
+    p6_from_trunk: bool | None = None
+    p7_relu: bool | None = None
+
+    @property
+    def family(self) -> str:
+        """The attribute of a record that is about this detector."""
+        return "retinanet"
+
+    @property
+    def dense_rules(self) -> DenseRules:
+        """What the record that ``rules`` names says of this detector.
+
+        Raises:
+            InvalidArgument: if it says nothing of it.
+        """
+        from chainfpn.models._rules import RULES
+
+        records = {name: getattr(rules, self.family) for name, rules in RULES.items()}
+        if records[self.rules] is None:
+            known = ", ".join(name for name, record in records.items() if record is not None)
+            raise InvalidArgument(self.name, "rules", f"one of {known}", self.rules)
+        return records[self.rules]
+
+    def with_labels(self) -> Self:
+        """Return the same with COCO's labels where none are asked for, and without an output for the background."""
+        labelled = super().with_labels()
+        if self.class_ids is not None or self.dense_rules.background:
+            return labelled
+        assert labelled.n_fg_class is not None
+        return replace(labelled, class_ids=range(labelled.n_fg_class))
+
+    @property
+    def image_settings(self) -> dict[str, Any]:
+        """The settings that are arguments of the preprocess, and those of the rules."""
+        return {**self.dense_rules.image, **super().image_settings}
+
+    @property
+    def detector_settings(self) -> dict[str, Any]:
+        """The settings that are arguments of the detector, and those of the rules."""
+        return {**self.dense_rules.settings, **self.head_settings()}
 
     @property
     def n_levels(self) -> int:

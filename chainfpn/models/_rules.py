@@ -6,8 +6,6 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from chainfpn.boxes.anchors import AnchorGenerator
 from chainfpn.boxes.chainercv_anchors import ChainerCVAnchorGenerator
 from chainfpn.boxes.unrounded_anchors import Detectron2AnchorGenerator, MMDetectionAnchorGenerator
@@ -15,6 +13,7 @@ from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.paste_masks import paste_masks
 from chainfpn.links.detectors.preprocess import Preprocess
 from chainfpn.links.detectors.uint8_preprocess import Detectron2Preprocess, MMDetectionPreprocess
+from chainfpn.models import _dense_rules as dense
 
 
 class Rules(NamedTuple):
@@ -27,6 +26,7 @@ class Rules(NamedTuple):
         roi_heads (dict): Options of the :class:`~chainfpn.links.RoIHeads`.
         paste (callable): Lays masks over the image.
         stride_in_1x1 (bool): Whether bottlenecks, but for those of a ResNeXt, have their stride in the first 1x1.
+        retinanet, fcos (DenseRules or None): Of these detectors; None where the framework has none.
     """
 
     preprocess: Callable[..., Preprocess]
@@ -35,10 +35,12 @@ class Rules(NamedTuple):
     roi_heads: Mapping[str, Any]
     paste: Callable[..., Any]
     stride_in_1x1: bool = False
+    retinanet: dense.DenseRules | None = None
+    fcos: dense.DenseRules | None = None
 
 
 #: The smallest positive side: what has it is dropped only if it is empty.
-_NOT_EMPTY = float(np.finfo(np.float32).tiny)
+_NOT_EMPTY = dense.NOT_EMPTY
 
 #: Of RGB pixels in 0..255, as detectron2 and mmdetection have them.
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -50,10 +52,14 @@ _MMDETECTION = Rules(
     {"min_size": _NOT_EMPTY},
     {},
     paste_masks,
+    retinanet=dense.MMDETECTION_RETINANET,
+    fcos=dense.MMDETECTION_FCOS,
 )
 
 RULES = {
-    "torchvision": Rules(Preprocess, AnchorGenerator, {}, {}, paste_masks),
+    "torchvision": Rules(
+        Preprocess, AnchorGenerator, {}, {}, paste_masks, retinanet=dense.TORCHVISION, fcos=dense.TORCHVISION
+    ),
     "chainercv": Rules(
         ChainerCVPreprocess,
         ChainerCVAnchorGenerator,
@@ -68,9 +74,12 @@ RULES = {
         {},
         paste_masks,
         stride_in_1x1=True,
+        retinanet=dense.DETECTRON2_RETINANET,
     ),
     "mmdetection": _MMDETECTION,
     "mmdetection_caffe": _MMDETECTION._replace(
-        preprocess=functools.partial(MMDetectionPreprocess, **_CAFFE), stride_in_1x1=True
+        preprocess=functools.partial(MMDetectionPreprocess, **_CAFFE),
+        stride_in_1x1=True,
+        fcos=dense.MMDETECTION_CAFFE_FCOS,
     ),
 }

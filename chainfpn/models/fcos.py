@@ -60,6 +60,11 @@ class FCOSOptions(DenseOptions):
 
     aspect_ratios: Sequence[float] = (1.0,)
 
+    @property
+    def family(self) -> str:
+        """The attribute of a record that is about this detector."""
+        return "fcos"
+
     def _check_anchors(self) -> None:
         super()._check_anchors()
         n_anchors = len(self.aspect_ratios) * (1 if self.anchor_sizes is None else len(self.anchor_sizes[0]))
@@ -79,17 +84,18 @@ DEFAULTS = {
 
 
 def _assemble(options: FCOSOptions) -> FCOS:
-    from chainfpn.links.detectors.fcos import FCOS, FCOSHead
+    from chainfpn.links.detectors.fcos import FCOS
     from chainfpn.models._trunks import dense_backbone
 
-    strides = [(2 ** (options.stages[0] + 1 + level),) for level in range(len(options.stages) + 2)]
-    anchors = options.anchor_generator(strides)
+    rules = options.dense_rules
+    strides = [(2 ** (options.stages[0] + 1 + level),) for level in range(options.n_levels)]
+    anchors = options.anchor_generator(strides, rules.anchors)
     return FCOS(
         dense_backbone(options),
-        FCOSHead(options.fpn_channels, options.n_class_id),
+        rules.head(options.fpn_channels, options.n_class_id, options.n_levels),
         anchors,
         **options.base(options.preprocess()),
-        **options.head_settings(),
+        **options.detector_settings,
     )
 
 

@@ -77,16 +77,18 @@ def _assemble(options: DenseOptions, *, v2: bool = False) -> RetinaNet:
     from chainfpn.links.group_normalization import GroupNormalization
     from chainfpn.models._trunks import dense_backbone
 
-    n_levels = len(options.stages) + 2
-    sizes = [[int(32 * 2**level * 2 ** (third / 3)) for third in range(3)] for level in range(n_levels)]
-    anchors = options.anchor_generator(sizes)
+    rules = options.dense_rules
+    sizes = [
+        [rules.round_size(32 * 2**level * 2 ** (third / 3)) for third in range(3)] for level in range(options.n_levels)
+    ]
+    anchors = options.anchor_generator(sizes, rules.anchors)
     version: Mapping[str, Any] = {"norm": GroupNormalization, "box_loss": "giou"} if v2 else {}
     return RetinaNet(
         dense_backbone(options, frozen=not v2),
         RetinaNetHead(options.fpn_channels, anchors.n_anchors, options.n_class_id, **version),
         anchors,
         **options.base(options.preprocess()),
-        **options.head_settings(),
+        **options.detector_settings,
     )
 
 
