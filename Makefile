@@ -35,10 +35,11 @@ test: setup ## run the whole test suite
 test-fast: setup ## run the quick tests: none that is slow, builds whole networks or needs live torchvision
 	$(PYTEST) -m 'not slow and not live' --ignore=tests/chainfpn_tests/models_tests
 
-lint: setup ## check style, formatting and types
+lint: setup ## check style, formatting, types, and that nothing is dead
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python scripts/dead_code.py
 
 demo: setup ## look for people in two photographs with the bundled weights
 	$(BIN)/chainfpn demo

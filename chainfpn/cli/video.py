@@ -32,7 +32,6 @@ class VideoReader:
 
     Attributes:
         rate (float): Frames a second.
-        n_frames (int): How many the file says there are; 0 if it does not.
 
     Raises:
         ImageError: naming the file if it is no video that can be read, or there is no OpenCV.
@@ -47,7 +46,6 @@ class VideoReader:
             raise ImageError(f"{path}: is not a video that OpenCV can read")
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if 0 < rate < 1000 else _DEFAULT_RATE
-        self.n_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
     def __enter__(self) -> "VideoReader":
         return self

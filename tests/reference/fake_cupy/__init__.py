@@ -55,9 +55,6 @@ class Stream:
     def record(self, event=None):
         return event or Event()
 
-    def wait_event(self, event):
-        pass
-
     def synchronize(self):
         note(SYNC, "Stream.synchronize")
 
@@ -80,12 +77,6 @@ class Event:
 
 class Pool:
     """A memory pool that holds nothing."""
-
-    def free_all_blocks(self):
-        pass
-
-    def used_bytes(self):
-        return 0
 
 
 class Random:

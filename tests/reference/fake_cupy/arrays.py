@@ -225,9 +225,6 @@ class ndarray:
     def ravel(self, order="C"):
         return self.reshape(-1, order=order)
 
-    def flatten(self, order="C"):
-        return self.copy().reshape(-1, order=order)
-
     def view(self, dtype=None):
         return wrap(self.host.view() if dtype is None else self.host.view(dtype))
 
