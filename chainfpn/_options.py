@@ -50,13 +50,16 @@ RULES = {
     **dict.fromkeys(("batch_size_per_image", "outsize", "size_divisible", "topk_candidates"), _COUNT),
     **{f"{when}_nms_top_n_{mode}": _COUNT for when in ("pre", "post") for mode in ("train", "test")},
     **dict.fromkeys(("detections_per_img", "n_roi_levels"), _LIMIT),
-    **dict.fromkeys(("inclusive", "clip_to_batch", "clip_after_nms", "rank_by_class"), _FLAG),
+    **dict.fromkeys(("inclusive", "clip_to_batch", "clip_after_nms", "rank_by_class", "average_logits"), _FLAG),
     **dict.fromkeys(("mean", "std"), _THREE),
     "score_thresh": _NUMBER,
     "positive_fraction": _FRACTION,
     "center_sampling_radius": _POSITIVE,
     "min_size": _NON_NEGATIVE,
     "sampling_ratio": Rule("a whole number", lambda value: isinstance(value, Integral)),
+    "stage_loss_weights": Rule(
+        "numbers >= 0", lambda value: isinstance(value, Sequence) and all(map(_NON_NEGATIVE.obeys, value))
+    ),
     "bbox_reg_weights": Rule("four numbers > 0", _tuple_of(4, _POSITIVE.obeys)),
     "channel_order": Rule("RGB or BGR", lambda value: value in ("RGB", "BGR")),
     "box_loss": Rule("one of l1, giou", lambda value: value in ("l1", "giou")),

@@ -21,7 +21,7 @@ from weights_convert import parse_key_values
 DETECTORS = [
     model.name
     for model in MODELS.values()
-    if model.family in ("faster_rcnn", "mask_rcnn", "keypoint_rcnn", "retinanet", "fcos", "ssd")
+    if model.family in ("faster_rcnn", "mask_rcnn", "cascade_rcnn", "keypoint_rcnn", "retinanet", "fcos", "ssd")
 ]
 DEFAULT_MODEL = "fasterrcnn_resnet_fpn"
 #: How names in a detector begin, and in no trunk.

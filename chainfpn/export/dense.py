@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chainer
 
@@ -11,6 +11,7 @@ from chainfpn._typing import Variable
 from chainfpn.export.graph import Graph, Tensor
 from chainfpn.export.trace import Trace, trace
 from chainfpn.export.translate import translate
+from chainfpn.links.detectors.cascade_roi_heads import CascadeRoIHeads
 from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.detectors.roi_heads import BRANCH_OUTSIZE
 from chainfpn.links.detectors.ssd import SSD
@@ -48,8 +49,7 @@ def parts_of(model: chainer.Link, sizes: Sequence[tuple[int, int]] | None = None
             left at the coarsest level.
 
     Returns:
-        dict: Name to part. ``image`` is always there; of detectors of two stages ``box``, and ``mask`` or ``keypoint``
-        if they have such heads.
+        dict: Name to part. ``image`` is always there, and of detectors with proposals those of :func:`roi_parts`.
     """
     sizes = _sizes(model) if sizes is None else sizes
     shapes = [(n, 3, *size) for n, size in zip(BATCHES, sizes, strict=True)]
@@ -58,6 +58,25 @@ def parts_of(model: chainer.Link, sizes: Sequence[tuple[int, int]] | None = None
     if hasattr(model, "roi_heads"):
         parts |= _heads(model.roi_heads, _channels(model))
     return parts
+
+
+def roi_parts(heads: Any) -> dict[str, tuple[Any, str]]:
+    """Find the parts behind RoI Align.
+
+    Args:
+        heads (RoIHeads, CascadeRoIHeads or None): Of the detector.
+
+    Returns:
+        dict: Name of the part to the heads it is of, and ``'box'``, ``'mask'`` or ``'keypoint'``. That is also its
+        name; in a cascade the number of the stage follows: ``box0``.
+    """
+    stages = {str(i): stage for i, stage in enumerate(heads)} if isinstance(heads, CascadeRoIHeads) else {"": heads}
+    return {
+        kind + number: (stage, kind)
+        for number, stage in stages.items()
+        for kind in ("box", "mask", "keypoint")
+        if getattr(stage, f"{kind}_head", None) is not None
+    }
 
 
 def _sizes(model):
@@ -116,11 +135,11 @@ def _heads(heads, channels):
         shapes = [(n, channels, side, side) for n in (2, 3)]
         return Part("pooled", ("rois", channels, side, side), function, shapes)
 
-    parts = {"box": part(heads.box_head, heads.box_predictor, ("logits", "deltas"), heads.outsize)}
-    for name in ("mask", "keypoint"):
-        if getattr(heads, f"{name}_head") is not None:
-            head, predictor = getattr(heads, f"{name}_head"), getattr(heads, f"{name}_predictor")
-            parts[name] = part(head, predictor, ("logits",), BRANCH_OUTSIZE)
+    parts = {}
+    for name, (stage, kind) in roi_parts(heads).items():
+        head, predictor = getattr(stage, f"{kind}_head"), getattr(stage, f"{kind}_predictor")
+        names, side = (("logits", "deltas"), stage.outsize) if kind == "box" else (("logits",), BRANCH_OUTSIZE)
+        parts[name] = part(head, predictor, names, side)
     return parts
 
 

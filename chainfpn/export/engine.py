@@ -14,6 +14,7 @@ import numpy as np
 from chainfpn._typing import PathLike, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.export._onnx import require_onnxruntime
+from chainfpn.export.dense import roi_parts
 from chainfpn.functions.kernels import threads as kernel_threads
 
 #: Engines by name; auto is ONNX Runtime where that is installed and the detector is on a CPU, else Chainer.
@@ -105,9 +106,9 @@ def with_engine(detector: Any, name: str, *, threads: int | None = None, cache: 
     image = sessions.pop("image")
     _replace(copy, "backbone" if hasattr(copy, "backbone") else "fpn", image.maps)
     _replace(copy.rpn if hasattr(copy, "rpn") else copy, "head", lambda hs: hs.predictions)
-    for part, session in sessions.items():
-        _replace(copy.roi_heads, f"{part}_head", session.run)
-        _replace(copy.roi_heads, f"{part}_predictor", _predictions)
+    for part, (heads, kind) in roi_parts(getattr(copy, "roi_heads", None)).items():
+        _replace(heads, f"{kind}_head", sessions[part].run)
+        _replace(heads, f"{kind}_predictor", _predictions)
     return copy
 
 

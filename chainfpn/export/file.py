@@ -16,7 +16,7 @@ from chainfpn._options import RULES
 from chainfpn._typing import PathLike, Size
 from chainfpn.errors import InvalidArgument, InvalidType
 from chainfpn.export._onnx import require_onnx
-from chainfpn.export.dense import array_names, dense_graph, parts_of
+from chainfpn.export.dense import array_names, dense_graph, parts_of, roi_parts
 from chainfpn.export.end_to_end import end_to_end_graph
 from chainfpn.export.graph import as_array
 from chainfpn.export.trace import check_float32
@@ -33,7 +33,8 @@ def export_onnx(
 
     *Dense* is what the network computes of a prepared batch (B, 3, H, W), any B, H and W: class scores, maps, or maps
     and what the heads predict. Of a detector of two stages it is several files: ``OUT.onnx`` up to the head of the
-    region proposal network, and ``OUT.box.onnx``, ``OUT.mask.onnx``, ``OUT.keypoint.onnx`` behind RoI Align.
+    region proposal network, and ``OUT.box.onnx``, ``OUT.mask.onnx``, ``OUT.keypoint.onnx`` behind RoI Align; of a
+    cascade ``OUT.box0.onnx``, ``OUT.mask0.onnx``, ``OUT.box1.onnx`` and so on.
     *End to end*, of detectors only, takes one image, float32 (3, H, W), RGB, 0..255, of any size, and gives what
     ``predict`` finds in it with the thresholds that are set now.
 
@@ -73,8 +74,7 @@ def export_onnx(
 
 def part_names(model: chainer.Link) -> list[str]:
     """Return the names of the parts of a model."""
-    heads = getattr(model, "roi_heads", None)
-    return ["image"] + [name for name in ("box", "mask", "keypoint") if getattr(heads, f"{name}_head", None)]
+    return ["image", *roi_parts(getattr(model, "roi_heads", None))]
 
 
 def part_paths(parts: Iterable[str], path: pathlib.Path) -> dict[str, pathlib.Path]:

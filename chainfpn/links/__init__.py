@@ -23,6 +23,7 @@ from chainfpn.links.backbones.vgg import VGG
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.classifier import Classifier, ClassifierPreprocess
 from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.detectors.cascade_roi_heads import CascadeRoIHeads
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.dense_detector import DenseDetector
 from chainfpn.links.detectors.detections import DetectedObject, Detections
@@ -59,6 +60,7 @@ __all__ = [
     "BasicBlock",
     "BatchNormalization",
     "Bottleneck",
+    "CascadeRoIHeads",
     "ChainerCVPreprocess",
     "Classifier",
     "ClassifierPreprocess",

@@ -10,6 +10,7 @@ from chainfpn._imagenet import IMAGENET_STD as IMAGENET_STD
 from chainfpn.errors import InvalidArgument
 from chainfpn.models import (
     backbone,
+    cascade_rcnn,
     densenet,
     faster_rcnn,
     fcos,
@@ -45,6 +46,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             faster_rcnn,
             mask_rcnn,
             keypoint_rcnn,
+            cascade_rcnn,
             retinanet,
             fcos,
             ssd,

@@ -13,6 +13,7 @@ SMALL = (
     "fasterrcnn_resnet_fpn",
     "fasterrcnn_resnet_fpn_v2",
     "maskrcnn_resnet_fpn",
+    "cascade_mask_rcnn_resnet_fpn",
     "keypointrcnn_resnet_fpn",
     "retinanet_resnet_fpn",
     "retinanet_resnet_fpn_v2",

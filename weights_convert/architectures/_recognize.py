@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from weights_convert._typing import AnyShapes, Json, Shape, Shapes
-from weights_convert.architectures import classifiers, detectors, mobilenet, networks, ssd
+from weights_convert.architectures import cascade, classifiers, detectors, mobilenet, networks, ssd
 
 _FAMILIES = (
     detectors.describe_rcnn,
+    cascade.describe_cascade,
     mobilenet.describe_mobilenet_rcnn,
     mobilenet.describe_mobilenet_320_rcnn,
     detectors.describe_one_stage,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainfpn.export.dense import add_part, parts_of
+from chainfpn.export.dense import add_part, parts_of, roi_parts
 from chainfpn.export.end_to_end import branches, one_stage, two_stage
 from chainfpn.export.end_to_end.boxes import scale_boxes
 from chainfpn.export.end_to_end.one_stage import Found
@@ -38,10 +38,13 @@ def end_to_end_graph(detector: Any, names: Mapping[int, str]) -> Graph:
     found, bbox = _add_boxes(detector, found, prepared)
     heads = detector.roi_heads
     inside, bbox = branches.with_nothing(found.bbox), branches.with_nothing(bbox)  # (R + 1, 4) x 2
-    if "mask" in parts:
-        logits = branches.branch(parts["mask"], names, heads, hs, inside, prepared.size)  # (R + 1, K, S, S)
-        mask = branches.of_class(logits, branches.with_nothing(found.class_id))  # (R + 1, S, S)
-        pasted = branches.paste(detector, mask, bbox, prepared.image_size)
+    class_id, masks = branches.with_nothing(found.class_id), []  # (R + 1,)
+    for name, (stage, kind) in roi_parts(heads).items():
+        if kind == "mask":
+            logits = branches.branch(parts[name], names, stage, hs, inside, prepared.size)  # (R + 1, K, S, S)
+            masks.append(branches.of_class(logits, class_id))  # (R + 1, S, S)
+    if masks:
+        pasted = branches.paste(detector, two_stage.mean(masks), bbox, prepared.image_size)
         graph.output("masks", branches.without_nothing(pasted), ("detections", "height", "width"))
     if "keypoint" in parts:
         heat = branches.branch(parts["keypoint"], names, heads, hs, inside, prepared.size)  # (R + 1, K, S, S)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from chainfpn.export.dense import Part, add_part
+from chainfpn.export.dense import Part, add_part, roi_parts
 from chainfpn.export.end_to_end.boxes import (
     NEVER,
     are_large,
@@ -109,6 +111,35 @@ def _assign_levels(bbox, finest, coarsest):
     return (graph.op("Min", graph.op("Max", level, first), last) - first).cast(np.int64)
 
 
+def mean(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the mean of tensors of one shape."""
+    total = functools.reduce(operator.add, tensors)
+    return total if len(tensors) == 1 else total / float(len(tensors))
+
+
+def _classify(heads, parts, names, hs, proposal, size):
+    """Run the one stage there is, or all of a cascade: probabilities, (R, K), boxes, (R, K, 4), and K."""
+    graph, outputs = proposal.graph, []
+    average_logits = getattr(heads, "average_logits", False)
+    for name, (stage, kind) in roi_parts(heads).items():
+        if kind != "box":
+            continue
+        pooled = pool(hs, proposal, size, stage.outsize, stage.sampling_ratio)
+        predictions, seen = add_part(graph, parts[name], pooled, names)
+        n_output, n_delta = (seen.outputs[output].shapes[0][1] for output in ("logits", "deltas"))
+        logits, deltas = predictions["logits"], predictions["deltas"].reshape(-1, n_delta // 4, 4)
+        outputs.append(logits if average_logits else graph.op("Softmax", logits, axis=1))
+        bbox = clip(decode(stage.box_coder, deltas, proposal.unsqueeze(1)), size)  # (R, K or 1, 4)
+        if n_delta == 4:
+            proposal = bbox.reshape(-1, 4)  # of the next stage
+    score = mean(outputs)
+    if average_logits:
+        score = graph.op("Softmax", score, axis=1)
+    if n_delta == 4:
+        bbox = graph.op("Expand", bbox, graph.concat([score.shape(), [4]]))
+    return score, bbox, n_output
+
+
 def detect(
     detector: Any,
     parts: Mapping[str, Part],
@@ -131,12 +162,7 @@ def detect(
     heads, graph = detector.roi_heads, prepared.x.graph
     hs = detector.roi_levels(levels_of(outputs, "map"))
     proposal = propose(detector.rpn, outputs, prepared)  # (R, 4)
-    pooled = pool(hs, proposal, prepared.size, heads.outsize, heads.sampling_ratio)
-    predictions, seen = add_part(graph, parts["box"], pooled, names)
-    score = graph.op("Softmax", predictions["logits"], axis=1)  # (R, K)
-    n_output = seen.outputs["logits"].shapes[0][1]
-    bbox = decode(heads.box_coder, predictions["deltas"].reshape(-1, n_output, 4), proposal.unsqueeze(1))
-    bbox = clip(bbox, prepared.size)  # (R, K, 4)
+    score, bbox, n_output = _classify(heads, parts, names, hs, proposal, prepared.size)  # (R, K), (R, K, 4)
     counts = are_large(bbox, heads.min_size).reshape(-1, n_output)
     score = graph.op("Where", counts, score, np.float32(NEVER), dtype=np.float32)
     bbox, score = bbox.transpose(1, 0, 2).slice(1, n_output), score.transpose(1, 0).slice(1, n_output)  # (K - 1, R, 4)

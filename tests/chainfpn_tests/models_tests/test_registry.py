@@ -30,6 +30,9 @@ UNUSUAL = {
     "ssd": {"n_fg_class": 2, "class_ids": (2, 5), "topk_candidates": 7, "image_mean": (0.5, 0.5, 0.5)},
 }
 PYRAMID = {"n_fg_class": 2, "class_ids": (2, 5), "label_names": ("cat", "dog"), "min_size": 48, "max_size": 64}
+CASCADE = {"cascade_iou_thresh": (0.4, 0.5), "stage_loss_weights": (1, 1), "average_logits": True}
+CASCADE["cascade_bbox_reg_weights"] = ((1.0, 2.0, 3.0, 4.0),) * 2
+UNUSUAL["cascade_rcnn"] = {**PYRAMID, **CASCADE, "box_score_thresh": 0.3, "rpn_nms_thresh": 0.6}
 RCNN = {**PYRAMID, "box_score_thresh": 0.3, "rpn_nms_thresh": 0.6, "bbox_reg_weights": (1.0, 2.0, 3.0, 4.0)}
 DENSE = {**PYRAMID, "score_thresh": 0.3, "topk_candidates": 7, "norm_eps": 1e-3}
 FREE = {"depth": 18, "stages": (2, 3), "fpn_channels": 32, "norm": "group"}
@@ -41,7 +44,7 @@ def unusual(name):
     if name in ("resnet18", "resnet34"):  # of basic blocks, which have no other options
         return {"n_class": 5, "zero_init_residual": True}
     if family in UNUSUAL:
-        return UNUSUAL[family]
+        return UNUSUAL[family] | (FREE if "_resnet_" in name else {})
     arguments = RCNN if "rcnn" in family else DENSE
     if family == "keypoint_rcnn":
         arguments = {**arguments, "n_keypoint": 3}
