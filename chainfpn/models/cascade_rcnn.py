@@ -98,7 +98,6 @@ DEFAULTS = {
 def _assemble(options: CascadeOptions) -> Any:
     from chainfpn.links.detectors.cascade_roi_heads import CascadeRoIHeads
     from chainfpn.links.detectors.mask_rcnn import MaskRCNN
-    from chainfpn.models._rules import RULES
 
     def heads(make: Callable[..., RoIHeads]) -> CascadeRoIHeads:
         stages = zip(options.cascade_iou_thresh, options.cascade_bbox_reg_weights, strict=True)
@@ -117,7 +116,7 @@ def _assemble(options: CascadeOptions) -> Any:
     if not options.n_mask_heads:
         return assemble_rcnn(options, heads=heads)
     detector = assemble_rcnn(options, link=MaskRCNN, heads=heads)
-    detector.paste = RULES[options.rules].paste
+    detector.paste = options.rule_set.paste
     return detector
 
 

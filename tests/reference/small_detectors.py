@@ -47,7 +47,8 @@ def build_small(name):
             detector = models.retinanet_kuangliu(3, image_size=128)
         else:
             small = {"depth": 18, "n_fg_class": 3, "fpn_channels": 32, "min_size": 120, "max_size": 200}
-            detector = getattr(models, name)(**small)
+            masks = {"n_mask_heads": 2, "mask_layers": (16,), "mask_dim_reduced": 16} if "cascade" in name else {}
+            detector = getattr(models, name)(**small, **masks)
     fill_link(detector, BASIC_GAINS)
     if name != "retinanet_kuangliu":  # which scores a thousand boxes almost alike
         detector.score_thresh = 0.05
