@@ -30,7 +30,8 @@ _NOT_ARGUMENTS = {"pretrained_model", "pretrained_backbone", "label_names"}
 
 #: What a classifier is built with, but its weights are none the wiser for.
 _OF_CLASSIFIERS = {
-    "dropout", "drop_rate", "width_mult", "norm", "replace_stride_with_dilation", "zero_init_residual", "n_stages",
+    "dropout", "drop_rate", "stochastic_depth_prob", "width_mult", "norm", "replace_stride_with_dilation",
+    "zero_init_residual", "n_stages",
 }  # fmt: skip
 
 #: Where classifiers have auxiliary heads.

@@ -18,14 +18,15 @@ from chainfpn.links.layers import SequentialChain, run_layers
 class ClassifierPreprocess(NamedTuple):
     """Resize the shorter side, cut out the centre, normalize.
 
-    The image is rounded to 8 bits and resized by Pillow's bilinear filter, which averages over all pixels that a
-    smaller image leaves out (antialias), as torchvision's classifiers were evaluated.
+    The image is rounded to 8 bits and resized by Pillow's filter, which averages over all pixels that a smaller image
+    leaves out (antialias), as torchvision's classifiers were evaluated.
 
     Args:
         resize (int): Length the shorter side is brought to, in pixels.
         crop (int): Side of the square cut out, in pixels, at most ``resize``.
         mean (sequence of float): Per channel, for pixels in 0..1.
         std (sequence of float): Per channel, for pixels in 0..1.
+        interpolation (str): The filter: ``'bilinear'`` or ``'bicubic'``.
 
     Source:
         torchvision 0.14 ``transforms._presets.ImageClassification`` on a PIL image.
@@ -35,6 +36,7 @@ class ClassifierPreprocess(NamedTuple):
     crop: int = 224
     mean: Sequence[float] = IMAGENET_MEAN
     std: Sequence[float] = IMAGENET_STD
+    interpolation: str = "bilinear"
 
     def __call__(self, img: Array) -> Array:
         """Prepare an image.
@@ -47,12 +49,15 @@ class ClassifierPreprocess(NamedTuple):
 
         Raises:
             InvalidType: if img is no array.
-            ValueError: if img is not (3, H, W) with at least one pixel, or crop is not in 1..resize.
+            ValueError: if img is not (3, H, W) with at least one pixel, crop is not in 1..resize, or there is no such
+                filter.
         """
         from PIL import Image
 
         if not 0 < self.crop <= self.resize:
             raise InvalidArgument("ClassifierPreprocess", "crop", f"in 1..resize = {self.resize}", self.crop)
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise InvalidArgument("ClassifierPreprocess", "interpolation", "bilinear or bicubic", self.interpolation)
         check_image("prepare", "img", img)
         shorter = min(img.shape[1:])
         height, width = (
@@ -60,7 +65,8 @@ class ClassifierPreprocess(NamedTuple):
         )
         top, left = (round((side - self.crop) / 2) for side in (height, width))
         pixels = np.clip(np.rint(cuda.to_cpu(img)), 0, 255).astype(np.uint8).transpose(1, 2, 0)  # (H, W, 3)
-        pixels = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
+        resampling = Image.Resampling[self.interpolation.upper()]
+        pixels = np.asarray(Image.fromarray(pixels).resize((width, height), resampling))
         pixels = pixels[top : top + self.crop, left : left + self.crop].astype(np.float32) / np.float32(255)
         pixels = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)  # (crop, crop, 3)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (3, crop, crop)

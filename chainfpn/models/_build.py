@@ -69,9 +69,9 @@ def build(
     _refuse_trunk(weights)
     options = choose(default, weights, explicit)
     if backbone is not None:
-        from chainfpn.models._trunks import resnet_classifier
+        from chainfpn.models._trunks import find_classifier
 
-        classifier: Callable[[Any], TrunkClassifier] = trunk_classifier or resnet_classifier
+        classifier: Callable[[Any], TrunkClassifier] = trunk_classifier or find_classifier
         trunk = classifier(options).find(backbone)
         missing = {entry.name for entry in fields(options)} - explicit.keys()
         options = replace(options, **{key: value for key, value in trunk.options.items() if key in missing})

@@ -74,7 +74,8 @@ def build_classifier(
         weights._replace(arrays=arrays).load_into(link)
     if published:
         file = published[1]
-        link.preprocess = ClassifierPreprocess(file.resize or 256, file.crop or 224, file.mean, file.std)
+        sizes = file.resize or 256, file.crop or 224
+        link.preprocess = ClassifierPreprocess(*sizes, file.mean, file.std, file.interpolation)
     label_names = weights.meta.get("label_names") or (published and published[1].label_names)
     link.label_names = _resolve_names(label_names, n_class, weights.file)
     changed = {key: value for key, value in options.items() if value != defaults[key] and not callable(value)}
@@ -115,6 +116,6 @@ def _remove_head(link: Any, last: str | None) -> None:
 
 
 def _n_class(arrays: Mapping[str, Any]) -> int:
-    """Return the number of classes that weights have: the last layer is ``fc``, or the last ``classifier``, or none."""
-    heads = [name for name in arrays if name.startswith(("fc/", "classifier/")) and name.endswith("/b")]
+    """Return the number of classes that weights have: of ``fc``, ``head`` or the last ``classifier``."""
+    heads = [name for name in arrays if name.startswith(("fc/", "classifier/", "head/")) and name.endswith("/b")]
     return arrays[max(heads)].size if heads else 0 if arrays else 1000

@@ -52,12 +52,12 @@ OPTIONS = {
     **dict.fromkeys(("fpn_norm", "reduced_tail", "align_corners"), _FLAG),
     **dict.fromkeys(("aux_logits", "transform_input", "zero_init_residual"), _FLAG),
     **dict.fromkeys(("mask_layers", "keypoint_layers"), _COUNTS),
-    **dict.fromkeys(("dropout", "drop_rate"), _SHARE),
     "cascade_iou_thresh": Rule("numbers in 0 to 1, one per stage", lambda value: _all(_SHARE.obeys, value)),
     "cascade_bbox_reg_weights": Rule(
         "four numbers > 0 per stage", lambda value: _all(RULES["bbox_reg_weights"].obeys, value)
     ),
     "n_mask_heads": _COUNT,
+    **dict.fromkeys(("dropout", "drop_rate", "stochastic_depth_prob"), _SHARE),
     "n_fg_class": Rule("None or a whole number >= 1", lambda value: value is None or is_count(value)),
     "n_class": Rule("a whole number >= 0", _whole),
     "n_stages": Rule("in 1 to 4", lambda value: is_count(value) and value <= 4),

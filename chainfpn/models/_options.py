@@ -138,14 +138,16 @@ class PyramidOptions(DetectorOptions):
     """Options of the detectors on a trunk and a pyramid, and torchvision's values.
 
     Attributes:
-        depth (int or str): 18, 34, 50, 101 or 152, or the name of a ResNeXt or wide ResNet.
-        stages (sequence of int): Stages 1 to 4 of the ResNet that the pyramid stands on, ascending and without a gap.
-            Those above the last are cut off.
+        depth (int or str): 18, 34, 50, 101 or 152 of a ResNet, or the name of another classifier that has stages:
+            a ResNeXt, wide ResNet, RegNet, EfficientNet, ConvNeXt or Swin Transformer.
+        stages (sequence of int): Stages 1 to 4 of the trunk that the pyramid stands on, with strides of 4 to 32,
+            ascending and without a gap. Those above the last are cut off.
         fpn_channels (int): Channels of every level.
         norm (str, callable or None): Normalization of the trunk, and of a second version's pyramid and heads:
             ``'frozen'`` or ``'batch'`` normalization, ``'group'`` normalization, or what makes a link for a number of
             channels; None is torchvision's choice.
-        norm_eps (float): Epsilon of the normalization. Some of torchvision's own weights want 0; ``__meta__`` says so.
+        norm_eps (float or None): Epsilon of the normalization; None is the trunk's own. Some of torchvision's own
+            weights want 0; ``__meta__`` says so.
         min_size (int or sequence of int): Length that the shorter side of an image is resized to. Of several, one is
             drawn for each image in training; otherwise it is the last.
         max_size (int): Limit of the longer side.
@@ -161,7 +163,7 @@ class PyramidOptions(DetectorOptions):
     stages: Sequence[int] = (1, 2, 3, 4)
     fpn_channels: int = 256
     norm: str | Norm = None
-    norm_eps: float = 1e-5
+    norm_eps: float | None = None
     min_size: Sizes = 800
     max_size: int = 1333
     anchor_sizes: AnchorSizes = None
@@ -170,8 +172,8 @@ class PyramidOptions(DetectorOptions):
     rules: str = "torchvision"
 
     def __post_init__(self) -> None:
-        if self.trunk not in RESNETS:
-            names = f"18, 34, 50, 101, 152 or one of {', '.join(RESNETS)}"
+        if self.trunk not in RESNETS and self.trunk not in _trunks():
+            names = f"18, 34, 50, 101, 152 or one of {', '.join((*RESNETS, *_trunks()))}"
             raise InvalidArgument(self.name, "depth", names, self.depth)
         stages = tuple(self.stages)
         if not stages or stages != tuple(range(stages[0], stages[-1] + 1)) or not 1 <= stages[0] <= stages[-1] <= 4:
@@ -221,6 +223,13 @@ class PyramidOptions(DetectorOptions):
         """
         make = kind or self.rule_set.anchors
         return make(sizes if self.anchor_sizes is None else self.anchor_sizes, self.aspect_ratios)
+
+
+def _trunks() -> list[str]:
+    """Return the classifiers, ResNets apart, that have stages."""
+    from chainfpn.models.registry import MODELS
+
+    return [name for name, model in MODELS.items() if model.stages]
 
 
 def _check_sides(options: PyramidOptions) -> None:

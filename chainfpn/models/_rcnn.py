@@ -63,11 +63,11 @@ def assemble_rcnn(
     from chainfpn.links.detectors.faster_rcnn import FasterRCNN
     from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
     from chainfpn.links.fpn import BackboneWithFPN, max_pool_level
-    from chainfpn.models._trunks import resnet_trunk, trunk_norm
+    from chainfpn.models._trunks import build_trunk, trunk_norm
 
     rules, channels = options.rule_set, options.fpn_channels
     norm = trunk_norm(options, frozen=False) if v2 else None
-    body, in_channels = (trunk or resnet_trunk)(options, norm or trunk_norm(options, frozen=True))
+    body, in_channels = (trunk or build_trunk)(options, norm or trunk_norm(options, frozen=True))
     sizes = [(32 * 2**level,) for level in range(len(in_channels) + 1)]
     anchors = options.anchor_generator(sizes)
     make_heads = functools.partial(roi_heads, options, norm)

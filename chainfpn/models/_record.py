@@ -43,6 +43,8 @@ WORDS = MappingProxyType(
         "IMAGENET1K_V1": "imagenet",
         "IMAGENET1K_V2": "imagenet_v2",
         "IMAGENET1K_FEATURES": "imagenet_features",
+        "IMAGENET1K_SWAG_E2E_V1": "imagenet_swag",
+        "IMAGENET1K_SWAG_LINEAR_V1": "imagenet_swag_linear",
         "COCO_V1": "coco",
         "COCO_LEGACY": "coco_legacy",
     }
@@ -64,6 +66,7 @@ class WeightFile:
         mean (tuple of float): Of the input, per channel, for pixels in 0..1.
         std (tuple of float): The same.
         arguments (mapping): Builder arguments that the weights need.
+        interpolation (str): How a classifier's images are resized: ``'bilinear'`` or ``'bicubic'``.
     """
 
     file: str
@@ -75,6 +78,7 @@ class WeightFile:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    interpolation: str = "bilinear"
 
     @property
     def url(self) -> str:
@@ -99,6 +103,8 @@ class Model:
         weights (mapping): torchvision's name of published weights to the file.
         twin (str or None): The same model in torchvision.
         head (str or None): Where the last layer of a classifier is, in torch's names.
+        stages (mapping): Where the maps of stride 4, 8, 16 and 32 end in a classifier that detectors can stand on, in
+            torch's names, and their channels.
     """
 
     name: str
@@ -108,6 +114,7 @@ class Model:
     weights: Mapping[str, WeightFile]
     twin: str | None
     head: str | None = None
+    stages: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def builder(self) -> Callable[..., Any]:
@@ -168,11 +175,12 @@ def imagenet(
     crop: int = 224,
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
+    interpolation: str = "bilinear",
     **arguments: Any,
 ) -> WeightFile:
     """Return the record of a classifier's file, see :class:`WeightFile`; ``arguments`` are the builder's."""
-    figures = {} if top1 is None else {"top1": top1}
-    return WeightFile(f"{file}.pth", figures, eps, label_names, resize, crop, mean, std, MappingProxyType(arguments))
+    figures, given = {} if top1 is None else {"top1": top1}, MappingProxyType(arguments)
+    return WeightFile(f"{file}.pth", figures, eps, label_names, resize, crop, mean, std, given, interpolation)
 
 
 def coco(
@@ -195,10 +203,12 @@ def classifiers(
     weights: Mapping[str, Mapping[str, WeightFile]],
     *,
     head: str = "fc",
+    stages: Mapping[str, Mapping[str, int]] | None = None,
 ) -> tuple[Model, ...]:
-    """Return the records of torchvision's classifiers of a family, from their weights by name."""
+    """Return the records of torchvision's classifiers of a family, from their weights and their stages by name."""
+    twin = "torchvision.models."
     return tuple(
-        Model(name, family, module, ("scores",), files, f"torchvision.models.{name}", head)
+        Model(name, family, module, ("scores",), files, twin + name, head, (stages or {}).get(name, {}))
         for name, files in weights.items()
     )
 

@@ -1,4 +1,4 @@
-"""A ResNet and its feature pyramid alone: the backbone of torchvision's detectors."""
+"""A trunk and its feature pyramid alone: the backbone of torchvision's detectors."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ DEFAULTS = {options.name: options for options in (BackboneOptions("resnet_fpn_ba
 def resnet_fpn_backbone(
     depth: int | str | None = None, pretrained_model: Pretrained = None, **options: Unpack[BackboneArguments]
 ) -> BackboneWithFPN:
-    """Build torchvision's ``resnet_fpn_backbone``, on any ResNet: what ``detector.backbone`` is.
+    """Build torchvision's ``resnet_fpn_backbone``, on any trunk: what ``detector.backbone`` is.
 
     Options: :class:`BackboneArguments`. Source: Lin et al. 2017; torchvision 0.14.
     """
@@ -73,12 +73,12 @@ def resnet_fpn_backbone(
 
 def _assemble(options: BackboneOptions) -> BackboneWithFPN:
     from chainfpn.links.fpn import BackboneWithFPN, max_pool_level
-    from chainfpn.models._trunks import dense_backbone, resnet_trunk, trunk_norm
+    from chainfpn.models._trunks import build_trunk, dense_backbone, trunk_norm
 
     if options.extra_levels == "p6p7":
         return dense_backbone(options)
     norm = trunk_norm(options, frozen=not options.fpn_norm)
-    trunk, channels = resnet_trunk(options, norm)
+    trunk, channels = build_trunk(options, norm)
     extra = max_pool_level if options.extra_levels == "pool" else None
     return BackboneWithFPN(
         trunk, channels, options.fpn_channels, extra_blocks=extra, norm=norm if options.fpn_norm else None
@@ -86,6 +86,7 @@ def _assemble(options: BackboneOptions) -> BackboneWithFPN:
 
 
 def _trunk_classifier(options: BackboneOptions) -> TrunkClassifier:
-    from chainfpn.models._trunks import resnet_classifier
+    from chainfpn.models._trunks import find_classifier
 
-    return resnet_classifier(options)._replace(places={"": "body/"})
+    classifier = find_classifier(options)
+    return classifier._replace(places=dict.fromkeys(classifier.places, "body/"))

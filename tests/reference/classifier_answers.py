@@ -5,14 +5,31 @@ from unittest import mock
 
 import chainer
 import numpy as np
+import pytest
 from chainer import initializers
 
 from chainfpn import models
-from reference.classifier_cases import FAMILIES, N_CLASS, N_IMAGE
+from reference.classifier_cases import FAMILIES, GAINS, LARGER, N_CLASS, N_IMAGE
 from reference.seeded_weights import fill_link, seeded_input
 
 #: Builder to its family.
 BUILDERS = {builder: family for family, (_, _, builders) in FAMILIES.items() for builder in builders}
+
+
+def marked(names, others=(), mark=None):
+    """Mark those of some builders that run only if all are asked for: a smaller one stands for them.
+
+    Args:
+        names (iterable of str): Builders.
+        others (collection of str): More of them to mark.
+        mark (callable or None): Builder to the mark of one that is not among them, or None.
+
+    Returns:
+        list: Parameters of a test.
+    """
+    rarely = LARGER.union(others)
+    marks = {name: pytest.mark.exhaustive if name in rarely else mark and mark(name) for name in names}
+    return [pytest.param(name, marks=mark) if mark else name for name, mark in marks.items()]
 
 
 @functools.cache
@@ -47,7 +64,7 @@ def build_seeded(builder, *, options=None):
     """
     with without_initial_values():
         link = getattr(models, builder)(N_CLASS, **(options or {}))
-    fill_link(link)
+    fill_link(link, GAINS.get(BUILDERS[builder], ()))
     return link
 
 

@@ -7,6 +7,8 @@ import json
 import pathlib
 import sys
 
+import numpy as np
+
 HERE = pathlib.Path(__file__).parent
 
 #: The answers kept: builder to the logits of the first image.
@@ -16,7 +18,7 @@ GOLDEN = HERE / "golden_classifiers.json"
 N_CLASS, N_IMAGE = 7, 2
 
 #: Family to the size of the images, the inner layer that is looked at, and the builders. Sizes are odd, and near the
-#: smallest the family takes; the first builder of a family is also run in float64.
+#: smallest the family takes.
 FAMILIES = {
     "alexnet": ((67, 79), "features", ["alexnet"]),
     "vgg": ((37, 45), "features", [f"vgg{depth}{bn}" for depth in (11, 13, 16, 19) for bn in ("_bn", "")]),
@@ -34,7 +36,21 @@ FAMILIES = {
     "inception": ((91, 107), "Mixed_6e", ["inception_v3"]),
     "mobilenet_v2": ((65, 79), "features", ["mobilenet_v2"]),
     "mobilenet_v3": ((65, 79), "features", ["mobilenet_v3_large", "mobilenet_v3_small"]),
+    "efficientnet": ((65, 79), "features", [f"efficientnet_b{i}" for i in range(8)]),
+    "efficientnet_v2": ((65, 79), "features", [f"efficientnet_v2_{size}" for size in "sml"]),
 }
+
+#: Families whose first builder is the smallest, and stands for the others unless all are asked for.
+ONE_STANDS_FOR_ALL = ("efficientnet", "efficientnet_v2")
+
+#: What they stand for.
+LARGER = {builder for family in ONE_STANDS_FOR_ALL for builder in FAMILIES[family][2][1:]}
+
+#: Builders that are also run in float64.
+DOUBLE = {builders[0] for _, _, builders in FAMILIES.values()} | LARGER
+
+#: By what arrays are multiplied, by family: without it rounding errors grow from block to block in the deepest.
+GAINS = {"efficientnet_v2": [("block/[13]/1/gamma", 0.5)]}
 
 #: Builders whose published files want pixels in -1..1, which ``transform_input`` says on either side.
 OTHER_STATISTICS = {"googlenet", "inception_v3"}
@@ -43,19 +59,20 @@ _CODE = """
 import sys
 from PIL import Image
 sys.path.insert(0, str(folder))
-from classifier_cases import FAMILIES, N_CLASS, N_IMAGE, OTHER_STATISTICS
+from classifier_cases import DOUBLE, FAMILIES, GAINS, N_CLASS, N_IMAGE, OTHER_STATISTICS
 from seeded_weights import fill_module, seeded_input, skip_initial_values
 
 skip_initial_values()
-size, layer, builders = FAMILIES[str(inputs["family"])]
+size, layer, _ = FAMILIES[str(inputs["family"])]
+builders = inputs["builders"].tolist()
 x = torch.from_numpy(seeded_input(N_IMAGE, 3, *size))
 for builder in builders:
     model = getattr(torchvision.models, builder)(num_classes=N_CLASS).eval()
-    fill_module(model)
+    fill_module(model, gains=GAINS.get(str(inputs["family"]), ()))
     outputs[f"{builder} parameters"] = np.array(sum(p.numel() for p in model.parameters()))
     seen = {}
     getattr(model, layer).register_forward_hook(lambda module, args, out: seen.update(inner=out.clone()))
-    for dtype in (torch.float32, torch.float64)[: 2 if builder == builders[0] else 1]:
+    for dtype in (torch.float32, torch.float64)[: 2 if builder in DOUBLE else 1]:
         with torch.no_grad():
             outputs[f"{builder} {dtype} logits"] = model.to(dtype)(x.to(dtype))
         outputs[f"{builder} {dtype} inner"] = seen["inner"]
@@ -69,12 +86,25 @@ for builder in builders:
 """
 
 
-def theirs(live, family, photographs=()):
+def together(builder):
+    """Return the builders that torchvision is asked for at once.
+
+    Args:
+        builder (str): One of them.
+
+    Returns:
+        tuple of str: All of a family, or this one.
+    """
+    family, builders = next((name, names) for name, (_, _, names) in FAMILIES.items() if builder in names)
+    return (builder,) if family in ONE_STANDS_FOR_ALL else tuple(builders)
+
+
+def theirs(live, builders, photographs=()):
     """Return the answers of torchvision.
 
     Args:
         live (TorchvisionLive): The interpreter that has it.
-        family (str): Which classifiers.
+        builders (sequence of str): Which classifiers, of one family.
         photographs (sequence of array): uint8, (H, W, 3), RGB, for the first of them.
 
     Returns:
@@ -82,7 +112,8 @@ def theirs(live, family, photographs=()):
         gives); with photographs ``'{builder} scores'``, the probabilities after the transform of its published weights.
     """
     images = {f"photograph {i}": img for i, img in enumerate(photographs)}
-    return live.run(_CODE, folder=HERE, family=family, **images)
+    family = next(name for name, (_, _, names) in FAMILIES.items() if builders[0] in names)
+    return live.run(_CODE, folder=HERE, family=family, builders=np.array(builders), **images)
 
 
 def golden():
@@ -96,10 +127,9 @@ def golden():
 
 def _write_golden(live):
     kept = {}
-    for family, (_, _, builders) in FAMILIES.items():
-        answers = theirs(live, family)
-        for builder in builders:
-            kept[builder] = [float(f"{value:.6g}") for value in answers[f"{builder} torch.float32 logits"][0]]
+    for builder in (builder for _, _, builders in FAMILIES.values() for builder in builders):
+        answers = theirs(live, [builder])
+        kept[builder] = [float(f"{value:.6g}") for value in answers[f"{builder} torch.float32 logits"][0]]
     rows = ",\n".join(f"  {json.dumps(builder)}: {json.dumps(logits)}" for builder, logits in kept.items())
     GOLDEN.write_text(f"{{\n{rows}\n}}\n", encoding="utf-8")
 

@@ -17,6 +17,7 @@ OTHERS = {"pretrained_model", "pretrained_backbone", "label_names"}
 OF_CLASSIFIERS = {
     "dropout",
     "drop_rate",
+    "stochastic_depth_prob",
     "width_mult",
     "norm",
     "replace_stride_with_dilation",

@@ -6,6 +6,7 @@ import pytest
 
 import weights_convert
 from chainfpn.models import MODELS
+from reference.classifier_cases import LARGER
 from weights_convert import known_models, matching, param_names
 from weights_convert.read import tensor
 from weights_convert.read.contents import Contents
@@ -71,7 +72,13 @@ def convert(tmp_path, monkeypatch):
     return convert
 
 
-@pytest.mark.parametrize(("name", "arguments"), [pytest.param(*case, id=f"{case[0]}-{case[1]}") for case in cases()])
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        pytest.param(*case, id=f"{case[0]}-{case[1]}", marks=[pytest.mark.exhaustive] if case[0] in LARGER else [])
+        for case in cases()
+    ],
+)
 def test_a_converted_file_has_the_names_and_shapes_of_the_model_its_meta_builds(name, arguments, no_values, convert):
     built = without_counters(known_models.build(name, arguments))
     told = {key: value for key, value in arguments.items() if key == "anchor_sizes"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from chainfpn._divisible import make_divisible
 from weights_convert._typing import AnyShapes, Described, Shapes
 from weights_convert.architectures.detectors import box_head, fpn, labels, rpn
 from weights_convert.architectures.shapes import conv, conv_norm, norm, size_of
@@ -53,22 +54,17 @@ def mobilenet_v3(blocks: Sequence[Block], prefix: str = "features.") -> Shapes:
     return shapes | conv_norm(f"{prefix}{len(blocks) + 1}", n_in, 6 * n_in, 1)
 
 
-def inverted_residual(at: str, n_in: int, block: Block) -> Shapes:
-    """Return the shapes of one block of a MobileNetV3."""
+def inverted_residual(at: str, n_in: int, block: Block, squeezed: int | None = None) -> Shapes:
+    """Return the shapes of one block of a MobileNetV3, or with other ``squeezed`` channels of an EfficientNet."""
     size, width, n_out, weighed = block
     first = 0 if width == n_in else 1  # a block that does not widen begins with its depthwise convolution
     shapes = conv_norm(f"{at}0", n_in, width, 1) if first else {}
     shapes |= conv_norm(f"{at}{first}", 1, width, size)
     if weighed:
-        squeezed = _divisible_by_8(width // 4)
+        squeezed = make_divisible(width // 4) if squeezed is None else squeezed
         shapes |= conv(f"{at}{first + 1}.fc1", width, squeezed, 1, True)
         shapes |= conv(f"{at}{first + 1}.fc2", squeezed, width, 1, True)
     return shapes | conv_norm(f"{at}{first + 1 + weighed}", width, n_out, 1)
-
-
-def _divisible_by_8(channels: int) -> int:
-    rounded = max(8, (channels + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 def describe_mobilenet_rcnn(shapes: AnyShapes, builder: str = BUILDERS[0]) -> Described:

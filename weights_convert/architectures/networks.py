@@ -4,8 +4,10 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import NamedTuple
 
+from chainfpn.models.efficientnet import ARCHITECTURES as EFFICIENTNETS
 from weights_convert._typing import AnyShapes, Described, Shapes
 from weights_convert.architectures import inception, mobilenet, sequential
+from weights_convert.architectures.efficientnet import efficientnet
 from weights_convert.architectures.shapes import conv, linear
 
 
@@ -51,6 +53,10 @@ NETWORKS = {
     "mobilenet_v2": Network(mobilenet.mobilenet_v2, partial(linear, "classifier.1", 1280)),
     "mobilenet_v3_large": Network(partial(mobilenet.mobilenet_v3, mobilenet.LARGE), partial(_two_layers, 960, 1280)),
     "mobilenet_v3_small": Network(partial(mobilenet.mobilenet_v3, mobilenet.SMALL), partial(_two_layers, 576, 1024)),
+    **{
+        name: Network(partial(efficientnet, name), partial(linear, "classifier.1", numbers.last))
+        for name, numbers in EFFICIENTNETS.items()
+    },
     "googlenet": Network(inception.googlenet, partial(linear, "fc", 1024), inception.googlenet_auxiliary),
     "inception_v3": Network(inception.inception_v3, partial(linear, "fc", 2048), inception.inception_auxiliary),
 }

@@ -8,8 +8,10 @@ import chainer.functions as F
 import chainer.links as L
 from chainer import initializers
 
+from chainfpn._divisible import make_divisible
 from chainfpn._typing import Variable
 from chainfpn.links._conv_norm_activation import conv_norm_activation
+from chainfpn.links._stochastic_depth import stochastic_depth
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.initialization import convolution
@@ -25,11 +27,12 @@ class Residual(chainer.Chain):
         name (str): The attribute that holds the layers.
         layers (sequence of callable): From (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride).
         residual (bool): Whether the input is added.
+        drop_prob (float): Probability that only the input is left of an image in training.
     """
 
-    def __init__(self, name: str, layers: Sequence[Callable], *, residual: bool) -> None:
+    def __init__(self, name: str, layers: Sequence[Callable], *, residual: bool, drop_prob: float = 0.0) -> None:
         super().__init__()
-        self._layers, self.residual = name, residual
+        self._layers, self.residual, self.drop_prob = name, residual, drop_prob
         with self.init_scope():
             setattr(self, name, IndexedSequential(*layers))
 
@@ -43,7 +46,7 @@ class Residual(chainer.Chain):
             Variable: (B, out_channels, H / stride, W / stride).
         """
         h = self[self._layers](x)  # (B, out_channels, H/s, W/s)
-        return x + h if self.residual else h  # (B, out_channels, H/s, W/s)
+        return x + stochastic_depth(h, self.drop_prob) if self.residual else h  # (B, out_channels, H/s, W/s)
 
 
 class InvertedResidual(Residual):
@@ -98,14 +101,14 @@ class MobileNetV2(Classifier):
         super().__init__()
         self.n_class = n_class
         block = partial(conv_norm_activation, norm=norm, activation=relu6)
-        in_channels = divisible_by_8(32 * width_mult)
+        in_channels = make_divisible(32 * width_mult)
         layers = [block(3, in_channels, stride=2)]  # (B, 32, H/2, W/2)
         for expansion, channels, n, stride in self.stages:
-            out_channels = divisible_by_8(channels * width_mult)
+            out_channels = make_divisible(channels * width_mult)
             for step in (stride, *[1] * (n - 1)):
                 layers.append(InvertedResidual(in_channels, out_channels, stride=step, expansion=expansion, norm=norm))
                 in_channels = out_channels
-        last = divisible_by_8(1280 * max(1.0, width_mult))
+        last = make_divisible(1280 * max(1.0, width_mult))
         layers.append(block(in_channels, last, 1))
         with self.init_scope():
             self.features = IndexedSequential(*layers)  # (B, 1280, H/32, W/32)
@@ -114,19 +117,3 @@ class MobileNetV2(Classifier):
                 partial(F.dropout, ratio=dropout),
                 L.Linear(last, n_class, initialW=initializers.Normal(0.01)),  # (B, n_class)
             )
-
-
-def divisible_by_8(channels: float) -> int:
-    """Round a number of channels to a multiple of 8, but never down by more than a tenth.
-
-    Args:
-        channels (float): The number.
-
-    Returns:
-        int: The multiple, at least 8.
-
-    Source:
-        torchvision 0.14 ``_make_divisible``.
-    """
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * channels else rounded

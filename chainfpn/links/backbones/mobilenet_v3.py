@@ -10,13 +10,14 @@ import chainer.links as L
 from chainer import initializers
 from chainer.backends import cuda
 
+from chainfpn._divisible import make_divisible
 from chainfpn._typing import Variable
 from chainfpn.links._conv_norm_activation import conv_norm_activation
-from chainfpn.links.backbones.mobilenet_v2 import Residual, divisible_by_8, relu6
+from chainfpn.links.backbones.mobilenet_v2 import Residual, relu6
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.squeeze_excitation import SqueezeExcitation
 
 
 def hard_sigmoid(x: Variable) -> Variable:
@@ -97,38 +98,6 @@ SMALL = (
 )
 
 
-class SqueezeExcitation(chainer.Chain):
-    """Weigh the channels by what all of them are on average.
-
-    Args:
-        channels (int): Channels in and out.
-
-    Source:
-        Hu et al. 2017; torchvision 0.14 ``SqueezeExcitation``, with its two fully connected layers as convolutions.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        squeezed = divisible_by_8(channels // 4)
-        initial = initializers.HeNormal(fan_option="fan_out")
-        with self.init_scope():
-            self.fc1 = Convolution2D(channels, squeezed, 1, initialW=initial)
-            self.fc2 = Convolution2D(squeezed, channels, 1, initialW=initial)
-
-    def forward(self, x: Variable) -> Variable:
-        """Weigh the channels.
-
-        Args:
-            x (Variable): (B, channels, H, W).
-
-        Returns:
-            Variable: (B, channels, H, W).
-        """
-        h = F.mean(x, axis=(2, 3), keepdims=True)  # (B, C, 1, 1)
-        h = hard_sigmoid(self.fc2(F.relu(self.fc1(h))))  # (B, C, 1, 1)
-        return F.broadcast_to(h, x.shape) * x  # (B, C, H, W)
-
-
 class InvertedResidual(Residual):
     """Expand, convolve depthwise, weigh the channels, project without activation.
 
@@ -147,7 +116,7 @@ class InvertedResidual(Residual):
         layers: list[Callable] = [
             *([] if width == in_channels else [block(in_channels, width, 1)]),  # (B, width, H, W)
             block(width, width, ksize, stride=stride, groups=width),  # (B, width, H / stride, W / stride)
-            *([SqueezeExcitation(width)] if squeeze else []),
+            *([SqueezeExcitation(width, make_divisible(width // 4), gate=hard_sigmoid)] if squeeze else []),
             block(width, out_channels, 1, activation=None),  # (B, out_channels, H / stride, W / stride)
         ]
         super().__init__("block", layers, residual=stride == 1 and in_channels == out_channels)
@@ -185,11 +154,11 @@ class MobileNetV3(Classifier):
         super().__init__()
         self.n_class = n_class
         norm = partial(BatchNormalization, eps=1e-3, decay=0.99) if norm is None else norm
-        in_channels, hidden = divisible_by_8(16 * width_mult), divisible_by_8(hidden * width_mult)
+        in_channels, hidden = make_divisible(16 * width_mult), make_divisible(hidden * width_mult)
         block = partial(conv_norm_activation, norm=norm, activation=hard_swish)
         layers = [block(3, in_channels, stride=2)]  # (B, C, H/2, W/2)
         for row in rows:
-            width, out_channels = (divisible_by_8(n * width_mult) for n in (row.width, row.out_channels))
+            width, out_channels = (make_divisible(n * width_mult) for n in (row.width, row.out_channels))
             scaled = row._replace(width=width, out_channels=out_channels)
             layers.append(InvertedResidual(in_channels, scaled, norm=norm))
             in_channels = out_channels

@@ -9,8 +9,8 @@ from chainfpn.links import ClassifierPreprocess, InceptionV3
 from reference.photographs import photographs
 from reference.seeded_weights import fill_link
 
-#: Resize and crop of the published weights.
-SIZES = ((256, 224), (232, 224), (342, 299))
+#: Resize, crop and filter of published weights.
+SIZES = ((256, 224, "bilinear"), (232, 224, "bilinear"), (342, 299, "bilinear"), (288, 288, "bicubic"))
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,9 @@ def test_preparation_is_torchvisions_to_the_bit(torchvision_live, imgs):
         f"""
         from PIL import Image
         from torchvision.transforms._presets import ImageClassification
-        for resize, crop in {SIZES}:
-            preset = ImageClassification(crop_size=crop, resize_size=resize)
+        from torchvision.transforms import InterpolationMode
+        for resize, crop, kind in {SIZES}:
+            preset = ImageClassification(crop_size=crop, resize_size=resize, interpolation=InterpolationMode(kind))
             for name, img in inputs.items():
                 img = Image.fromarray(img.transpose(1, 2, 0).astype(np.uint8))
                 outputs[f"{{resize}} {{name}}"] = preset(img)
@@ -44,9 +45,9 @@ def test_preparation_is_torchvisions_to_the_bit(torchvision_live, imgs):
         **imgs,
     )
     assert len(prepared) == len(SIZES) * len(imgs)
-    for resize, crop in SIZES:
+    for resize, crop, interpolation in SIZES:
         for name, img in imgs.items():
-            x = ClassifierPreprocess(resize, crop)(img)
+            x = ClassifierPreprocess(resize, crop, interpolation=interpolation)(img)
             assert x.shape == (3, crop, crop)
             np.testing.assert_array_equal(x, prepared[f"{resize} {name}"], err_msg=f"{resize} {name}")
 
@@ -136,3 +137,5 @@ def test_a_list_and_an_impossible_crop_are_named(model):
         model.predict([[[[0.0]]] * 3])
     with pytest.raises(ValueError, match=r"crop must be in 1\.\.resize = 200, got 224"):
         ClassifierPreprocess(resize=200)(np.zeros((3, 9, 9), dtype=np.float32))
+    with pytest.raises(ValueError, match="interpolation must be bilinear or bicubic, got 'nearest'"):
+        ClassifierPreprocess(interpolation="nearest")(np.zeros((3, 9, 9), dtype=np.float32))

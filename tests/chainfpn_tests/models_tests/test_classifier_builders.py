@@ -245,6 +245,7 @@ def test_the_table_of_published_files_is_torchvisions(torchvision_live):
                             "name": weights.name,
                             "figures": {k: v for row in weights.meta["_metrics"].values() for k, v in row.items()},
                             "preset": [preset.get(key) for key in ("resize_size", "crop_size", "mean", "std")],
+                            "interpolation": getattr(preset.get("interpolation"), "value", "bilinear"),
                         }
         outputs["found"] = np.array(json.dumps(found))
         """
@@ -265,6 +266,7 @@ def test_the_table_of_published_files_is_torchvisions(torchvision_live):
             if name.startswith("IMAGENET"):
                 resize, crop, mean, std = theirs["preset"]
                 assert (preset.resize, preset.crop) == (resize or 256, crop), builder
+                assert preset.interpolation == theirs["interpolation"], builder
                 assert mean is None or (preset.mean, preset.std) == (tuple(mean), tuple(std)), builder
     assert not {theirs["builder"] for theirs in found.values()} & models.MODELS.keys()
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from reference import classifier_cases
-from reference.classifier_answers import BUILDERS, build_seeded, difference, ours
-from reference.classifier_cases import FAMILIES, N_IMAGE, OTHER_STATISTICS
+from reference.classifier_answers import BUILDERS, build_seeded, difference, marked, ours
+from reference.classifier_cases import DOUBLE, FAMILIES, N_IMAGE, ONE_STANDS_FOR_ALL, OTHER_STATISTICS, together
 from reference.photographs import photographs
 from reference.seeded_weights import seeded_input
 
@@ -16,22 +16,27 @@ from reference.seeded_weights import seeded_input
 PHOTOGRAPHS = (photographs()["portrait"][:, :499], photographs()["small"])
 
 
+#: The first builder of each family, and those of the families where another's photographs and precisions say as much.
+FIRST = [builders[0] for _, _, builders in FAMILIES.values()]
+LIKE_OTHERS = {FAMILIES[family][2][0] for family in ONE_STANDS_FOR_ALL}
+
+
 @pytest.fixture(scope="module")
 def theirs(torchvision_live):
-    """torchvision's answers, a family at a time."""
+    """torchvision's answers, for builders that are asked for together."""
     pixels = [img.transpose(1, 2, 0).astype(np.uint8) for img in PHOTOGRAPHS]
     return functools.cache(functools.partial(classifier_cases.theirs, torchvision_live, photographs=pixels))
 
 
-@pytest.mark.parametrize("builder", BUILDERS)
+@pytest.mark.parametrize("builder", marked(BUILDERS))
 def test_logits_are_those_kept(builder):
     _, _, logits = ours(builder)
     assert difference(logits[0], np.array(classifier_cases.golden()[builder])) <= 1e-4
 
 
-@pytest.mark.parametrize("builder", BUILDERS)
+@pytest.mark.parametrize("builder", marked(BUILDERS))
 def test_everything_is_torchvisions(theirs, builder):
-    answers = theirs(BUILDERS[builder])
+    answers = theirs(together(builder))
     n_param, inner, logits = ours(builder)
     assert n_param == answers[f"{builder} parameters"]
     assert inner.dtype == logits.dtype == np.float32
@@ -39,20 +44,19 @@ def test_everything_is_torchvisions(theirs, builder):
     assert difference(logits, answers[f"{builder} torch.float32 logits"]) <= 1e-4
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_double_precision_is_torchvisions(theirs, family):
-    answers, builder = theirs(family), FAMILIES[family][2][0]
+@pytest.mark.parametrize("builder", marked(name for name in BUILDERS if name in DOUBLE))
+def test_double_precision_is_torchvisions(theirs, builder):
+    answers = theirs(together(builder))
     _, inner, logits = ours(builder, "float64")
     assert inner.dtype == logits.dtype == np.float64
     assert difference(inner, answers[f"{builder} torch.float64 inner"]) <= 1e-10
     assert difference(logits, answers[f"{builder} torch.float64 logits"]) <= 1e-10
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_photographs_get_torchvisions_probabilities(theirs, family):
+@pytest.mark.parametrize("builder", marked(FIRST, LIKE_OTHERS))
+def test_photographs_get_torchvisions_probabilities(theirs, builder):
     """From the pixels on: resized, cut out, normalized, classified, turned into probabilities."""
-    builder = FAMILIES[family][2][0]
-    expected = theirs(family)[f"{builder} scores"]
+    expected = theirs(together(builder))[f"{builder} scores"]
     options = {"transform_input": True} if builder in OTHER_STATISTICS else None
     scores = build_seeded(builder, options=options).predict(PHOTOGRAPHS)
     error = difference(np.stack(scores), expected)
@@ -62,7 +66,7 @@ def test_photographs_get_torchvisions_probabilities(theirs, family):
 
 @pytest.mark.parametrize(
     "builder",
-    [*(builders[0] for _, _, builders in FAMILIES.values()), "resnext50_32x4d", "mobilenet_v3_small"],
+    marked([*FIRST, "resnext50_32x4d", "mobilenet_v3_small"], LIKE_OTHERS),
 )
 def test_half_precision_is_near(builder):
     """Of each family one, and those whose blocks are others; depth changes nothing."""

@@ -9,7 +9,7 @@ import pytest
 
 from chainfpn import models
 from chainfpn.links import Detector
-from reference.classifier_answers import difference, without_initial_values
+from reference.classifier_answers import difference, marked, without_initial_values
 from reference.detector_answers import pyramid
 from reference.detector_cases import GAINS
 from reference.seeded_weights import fill_link, seeded_input
@@ -17,7 +17,7 @@ from reference.seeded_weights import fill_link, seeded_input
 #: Quick ones; the others are slow because they are large.
 QUICK = {"resnet18", "densenet121", "squeezenet1_1", "googlenet", "mobilenet_v2", "mobilenet_v3_small"}
 QUICK |= {name for name in models.MODELS if "_resnet_" in name or name == "resnet_fpn_backbone"}
-ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in models.MODELS]
+ALL = marked(models.MODELS, mark=lambda name: None if name in QUICK else pytest.mark.slow)
 
 #: Sides of the images that are larger than others', for nothing would be left of them.
 SIDES = {"alexnet": 63, "squeezenet1_0": 65, "squeezenet1_1": 65, "inception_v3": 75, "ssd300_vgg16": 300}

@@ -12,7 +12,7 @@ import pytest
 from chainfpn import WeightsError, errors, models, save_weights
 from chainfpn.data import weights_path
 from chainfpn.models.registry import MODELS
-from reference.classifier_answers import without_initial_values
+from reference.classifier_answers import marked, without_initial_values
 
 #: Unusual arguments of a builder, by the family of its record.
 UNUSUAL = {
@@ -24,6 +24,7 @@ UNUSUAL = {
     "googlenet": {"n_class": 5, "aux_logits": False, "transform_input": True},
     "inception": {"n_class": 5, "aux_logits": False, "transform_input": True},
     "mobilenet": {"n_class": 5, "width_mult": 0.5},
+    "efficientnet": {"n_class": 5, "dropout": 0.1, "stochastic_depth_prob": 0.1},
     "kuangliu_fpn": {"align_corners": True},
     "fpn_backbone": {"depth": 18, "stages": (2, 3), "fpn_channels": 32, "norm": "group", "extra_levels": "p6p7"},
     "kuangliu_retinanet": {"n_fg_class": 3, "label_names": ("a", "b", "c"), "image_size": 64},
@@ -59,7 +60,7 @@ def arrays(link):
 
 
 @pytest.mark.parametrize("kind", ["default", "unusual"])
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in MODELS])
+@pytest.mark.parametrize("name", marked(MODELS, mark=lambda name: pytest.mark.slow))
 def test_a_model_survives_being_saved(name, kind, tmp_path):
     with without_initial_values():
         link = models.get_model(name, **(unusual(name) if kind == "unusual" else {}))

@@ -1,0 +1,47 @@
+"""Squeeze and excitation."""
+
+from collections.abc import Callable
+
+import chainer
+import chainer.functions as F
+from chainer import initializers
+
+from chainfpn._typing import Variable
+from chainfpn.links.convolution_2d import Convolution2D
+
+
+class SqueezeExcitation(chainer.Chain):
+    """Weigh the channels by what all of them are on average.
+
+    Args:
+        channels (int): Channels in and out.
+        squeezed (int): Channels in between.
+        activation (callable): Between the two layers.
+        gate (callable): What makes weights of the second layer's output.
+
+    Source:
+        Hu et al. 2017; torchvision 0.14 ``SqueezeExcitation``, with its two fully connected layers as convolutions.
+    """
+
+    def __init__(
+        self, channels: int, squeezed: int, *, activation: Callable = F.relu, gate: Callable = F.sigmoid
+    ) -> None:
+        super().__init__()
+        self.activation, self.gate = activation, gate
+        initial = initializers.HeNormal(fan_option="fan_out")
+        with self.init_scope():
+            self.fc1 = Convolution2D(channels, squeezed, 1, initialW=initial)
+            self.fc2 = Convolution2D(squeezed, channels, 1, initialW=initial)
+
+    def forward(self, x: Variable) -> Variable:
+        """Weigh the channels.
+
+        Args:
+            x (Variable): (B, channels, H, W).
+
+        Returns:
+            Variable: (B, channels, H, W).
+        """
+        h = F.mean(x, axis=(2, 3), keepdims=True)  # (B, C, 1, 1)
+        h = self.gate(self.fc2(self.activation(self.fc1(h))))  # (B, C, 1, 1)
+        return F.broadcast_to(h, x.shape) * x  # (B, C, H, W)
