@@ -36,7 +36,9 @@ OF_EACH_RUN = (
 )
 #: What may differ in a resumed training without a word, and what from there on.
 _CHANGEABLE = ("epochs", "evaluate_every", "samples", "snapshot_every", "log_every", "keep", "time_limit")
-_FROM_HERE_ON = ("lr", "lr_batch", "warm_up", "schedule", "milestones", "weight_decay", "clip")
+_FROM_HERE_ON = ("lr", "lr_batch", "warm_up", "schedule", "milestones", "weight_decay", "clip", "workers")
+#: Of how many images a step is, by which schedule and snapshot count.
+_OF_A_STEP = ("batch", "accumulate")
 #: Where the data lie, which may differ if they are the same.
 _DATA = ("data", "annotations", "split", "held_out", "validation", "validation_annotations", "validation_split")
 #: Ctrl-C, and what mpiexec and the schedulers of clusters send in its place.
@@ -128,7 +130,7 @@ def resumed_settings(given: dict[str, Any], defaults: dict[str, Any]) -> argpars
 
     Returns:
         argparse.Namespace: Every option, and ``resume_state``, the content of ``train.json``, or None if there is no
-        snapshot yet, so that the training begins at its first step.
+        snapshot yet, so that the training begins at its first step, and any option may differ.
 
     Raises:
         CommandError: if there is no training, or it had other options.
@@ -141,14 +143,15 @@ def resumed_settings(given: dict[str, Any], defaults: dict[str, Any]) -> argpars
         raise CommandError(f"{path}: cannot be read ({error.strerror}); --resume needs a training in --out") from None
     except (ValueError, KeyError, TypeError):
         raise CommandError(f"{path}: is not what a training wrote") from None
-    changeable = set(_changeable(state))
-    if given.get("workers") and saved["workers"]:
-        changeable.add("workers")  # which draw the same numbers, however many there are
-    kept = [key for key in given if key not in changeable]
-    others = ["--" + key.replace("_", "-") for key in kept if given[key] != saved[key]]
-    if others:
-        raise UsageError(f"--resume goes on with the options in {path}, but {', '.join(others)} would change them")
     begun = any(given["out"].glob("snapshot.npz*"))
+    changeable = _changeable(state) if begun else given
+    others = [key for key in given if key not in changeable and given[key] != saved[key]]
+    if others:
+        flags = ", ".join("--" + key.replace("_", "-") for key in others)
+        problem = f"--resume goes on with the options in {path}, but {flags} would change them"
+        if {*others} & {*_OF_A_STEP}:
+            problem += f"; schedule and snapshot count steps, so start anew with --weights {given['out'] / 'last.npz'}"
+        raise UsageError(problem)
     return argparse.Namespace(**{**saved, **given, "resume_state": state if begun else None})
 
 
@@ -213,6 +216,8 @@ def _print_changes(settings: argparse.Namespace, saved: dict[str, Any]) -> None:
     if n_epochs != before and settings.schedule != "constant":
         schedule = f"the {settings.schedule} schedule is that of {n_epochs} epochs"
         print(f"--epochs {n_epochs} instead of {before}: from here on {schedule}")
+    if bool(settings.workers) != bool(saved.get("workers", settings.workers)):
+        print("--workers: from here on images are changed by other random numbers than without --resume")
     for key in _FROM_HERE_ON:
         now, before = getattr(settings, key), saved.get(key, getattr(settings, key))
         if now != before:

@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -112,6 +113,8 @@ class PrefetchIterator(AspectRatioGroupedIterator):
     def serialize(self, serializer: chainer.AbstractSerializer) -> None:
         """Save the state after the last batch that was returned, or restore it so that the same batches follow.
 
+        That of an :class:`AspectRatioGroupedIterator` will do, too; random numbers are new ones then.
+
         Args:
             serializer (chainer.AbstractSerializer): Where to or from.
 
@@ -120,7 +123,8 @@ class PrefetchIterator(AspectRatioGroupedIterator):
         """
         super().serialize(serializer)
         kind, keys, position, *rest = self.random.get_state()
-        keys, position = serializer("random_keys", keys), serializer("random_position", position)
+        with contextlib.suppress(KeyError):
+            keys, position = serializer("random_keys", keys), serializer("random_position", position)
         if isinstance(serializer, chainer.Deserializer):
             self.random.set_state((kind, keys, int(position), *rest))
             for batch in self._batches:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from PIL import Image
 
 from chainfpn import models, read_weights
 from chainfpn.data import weights_path
+from chainfpn.datasets import open_dataset
+from chainfpn.training import DetectionEvaluator
 from reference.processes import ENVIRONMENT, SECONDS, mpiexec
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mpi")]
@@ -22,6 +25,7 @@ TRAIN = [
     *("-m", "chainfpn", "train", "--mpi", "--data", "shapes:8", "--loss", "box_batch_size_per_image=16"),
     *(part for option in SLIM for part in ("--set", option)),
 ]
+DYING = pathlib.Path(__file__).parents[2] / "reference" / "dying_process.py"
 
 
 def own_words(stderr):
@@ -123,6 +127,41 @@ def test_ctrl_c_saves_the_same_step_everywhere(tmp_path):
             iterations.append(int(snapshot["updater/iteration"]))
     assert iterations[0] == iterations[1] < 2000
     assert not list(out.glob("*.part"))
+
+
+@pytest.fixture(scope="module")
+def dead(tmp_path_factory, mpi):
+    """Three processes, one of which dies in the second epoch, with seven images, and two to validate with."""
+    folder = tmp_path_factory.mktemp("dead")
+    data = ["--data", "shapes:7", "--validation", "shapes:2:1", "--batch", "1", "--samples", "0"]
+    return folder, mpiexec(
+        3, DYING, *TRAIN[2:4], *data, *TRAIN[6:], "--epochs", "9", "--out", folder / "run", status=None
+    )
+
+
+def test_one_that_dies_ends_all_and_is_named(dead):
+    folder, done = dead
+    assert done.returncode != 0
+    assert "noticed that process rank 1 " in done.stderr
+    assert {f"snapshot{rank}.npz" for rank in ("", "-1", "-2")} <= set(os.listdir(folder / "run"))
+
+
+def test_shares_that_do_not_come_out_even_are_of_one_size_and_have_every_image(dead):
+    shares = [json.loads((dead[0] / f"share-{rank}.json").read_text()) for rank in range(3)]
+    assert [len(share) for share in shares] == [3, 3, 3]
+    assert set().union(*shares) == set(range(7))
+
+
+def test_after_a_death_resume_goes_on(dead, tmp_path):
+    shutil.copytree(dead[0] / "run", tmp_path / "run")
+    mpiexec(3, *TRAIN[:4], "--resume", "--epochs", "2", "--out", tmp_path / "run")
+    log = json.loads((tmp_path / "run" / "log").read_text())
+    assert [(entry["epoch"], entry["iteration"]) for entry in log] == [(1, 3), (2, 6)]
+    for rank in ("", "-1", "-2"):
+        with np.load(tmp_path / "run" / f"snapshot{rank}.npz") as snapshot:
+            assert snapshot["updater/iteration"] == 6
+    evaluator = DetectionEvaluator(open_dataset("shapes:2:1"), models.load(tmp_path / "run" / "last.npz"))
+    assert log[-1]["validation/main/map"] == pytest.approx(evaluator()["main/map"], abs=1e-6)
 
 
 def test_one_that_cannot_write_ends_all(tmp_path):

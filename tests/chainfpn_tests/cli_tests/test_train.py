@@ -201,7 +201,7 @@ def test_resume_refuses_other_options(out, capsys):
         main(["train", "--resume", *same, *other, "--out", str(out)])
     assert capsys.readouterr().err.startswith(
         f"chainfpn train: --resume goes on with the options in {out / 'train.json'}, but --batch, --train-sizes would"
-        " change them; "
+        f" change them; schedule and snapshot count steps, so start anew with --weights {out / 'last.npz'}; "
     )
 
 

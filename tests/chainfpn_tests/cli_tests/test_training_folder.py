@@ -90,15 +90,15 @@ def test_killed_in_the_first_epoch_and_in_the_second_and_resumed_on_another_path
     assert {path.name for path in parts.iterdir()} == names
 
 
-def test_without_a_snapshot_it_begins_at_the_first_step(data, tmp_path, monkeypatch, capsys):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert main(["train", *options(data), *SLIM, "--out", str(whole)]) == 0
+def test_without_a_snapshot_it_begins_at_the_first_step_with_a_smaller_batch(data, tmp_path, monkeypatch, capsys):
+    whole, parts, smaller = tmp_path / "whole", tmp_path / "parts", ["--batch", "1"]
+    assert main(["train", *options(data), *SLIM, *smaller, "--out", str(whole)]) == 0
     with monkeypatch.context() as context:
         fail_at(context, 1, MemoryError())
         assert main(["train", *options(data), *SLIM, "--out", str(parts)]) == 1
     assert {path.name for path in parts.iterdir()} == {"train.json"}
     capsys.readouterr()
-    assert main(["train", "--resume", "--out", str(parts)]) == 0
+    assert main(["train", "--resume", *smaller, "--out", str(parts)]) == 0
     assert capsys.readouterr().out.startswith(f"{parts}: has no snapshot yet; the training begins at step 0\nclass ")
     assert_equal_weights(parts, whole)
 

@@ -171,6 +171,10 @@ def test_workers_read_ahead_and_their_number_may_change(tmp_path, capsys):
     first, second = weights(whole), weights(parts)
     for name, array in first.items():
         np.testing.assert_array_equal(second[name], array, err_msg=name)
-    with pytest.raises(SystemExit, match="2"):
-        main(["train", "--resume", "--workers", "0", "--out", str(parts)])
-    assert "but --workers would change them" in capsys.readouterr().err
+    for workers, epochs in ((0, 3), (1, 4)):
+        capsys.readouterr()
+        assert main(["train", "--resume", "--workers", str(workers), "--epochs", str(epochs), "--out", str(parts)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        sentence = "--workers: from here on images are changed by other random numbers than without --resume"
+        assert lines[:2] == [sentence, f"--workers {workers} instead of {1 - workers} from here on"]
+        assert lines[2].startswith(f"step {3 * epochs}/")
