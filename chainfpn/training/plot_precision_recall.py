@@ -3,14 +3,14 @@
 import pathlib
 
 import chainer
-from chainer.training import extension
 
 from chainfpn._typing import PathLike
+from chainfpn.training._plot import Plot, write_curves
 from chainfpn.training.evaluator import DetectionEvaluator, Evaluation
 
 
-class PlotPrecisionRecall(extension.Extension):
-    """Draw ``pr.png`` from what an evaluator has found last.
+class PlotPrecisionRecall(Plot):
+    """Draw ``pr.png`` from what an evaluator has found last, at most every ten seconds, and at the end.
 
     Args:
         evaluator (DetectionEvaluator): The evaluator.
@@ -21,15 +21,12 @@ class PlotPrecisionRecall(extension.Extension):
     """
 
     name = "PlotPrecisionRecall"
-    trigger = 1, "epoch"
-    priority = -60  # after the evaluation
 
     def __init__(self, evaluator: DetectionEvaluator, out: PathLike) -> None:
-        import matplotlib.figure  # noqa: F401  (raises now, not after the first epoch)
-
+        super().__init__()
         self.evaluator, self.out = evaluator, pathlib.Path(out)
 
-    def __call__(self, trainer: chainer.training.Trainer) -> None:
+    def draw(self, trainer: chainer.training.Trainer) -> None:
         """Draw.
 
         Args:
@@ -52,21 +49,6 @@ def draw_precision_recall(evaluation: Evaluation, path: PathLike) -> None:
     Raises:
         ValueError: if the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from weights_convert import atomic_write
-
-    curves = evaluation.precision_recall()
-    if not curves:
-        return
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    for name, (precision, recall) in curves.items():
-        axes.plot(recall, precision, marker=".", label=name)
-    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02), title="IoU 0.5")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
-    with atomic_write(path) as file:
-        figure.savefig(file, format="png", dpi=100)
+    curves = {name: (recall, precision) for name, (precision, recall) in evaluation.precision_recall().items()}
+    limits = {"xlim": (0, 1), "ylim": (0, 1.02)}
+    write_curves(path, curves, xlabel="recall", ylabel="precision", title="IoU 0.5", **limits)

@@ -32,5 +32,6 @@ def written_share(data, settings, comm):
     return own
 
 
-TrainChain.total, training_run.share = dying_total, written_share
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":
+    TrainChain.total, training_run.share = dying_total, written_share
+    sys.exit(main(sys.argv[1:]))
