@@ -12,15 +12,24 @@ from chainer import optimizer_hooks, optimizers
 from chainer.backends import cuda
 
 import chainfpn
+from chainfpn import models
 from chainfpn.datasets import ShapesDataset
 from chainfpn.training import GradientClipping, use_mixed_precision
 from chainfpn.training.evaluator import evaluate
-from reference.slim_detectors import SLIM, marks, pictures, reported_by
+from reference.slim_detectors import SLIM, Slim, marks, pictures, reported_by
 from reference.training import train_chain
 
 pytestmark = pytest.mark.gpu
 
 FRESH = types.SimpleNamespace(load_into=lambda link: link)
+
+#: Slim detectors: those that torchvision has, and a cascade.
+_CASCADE = {**SLIM["faster_rcnn"].options, "n_mask_heads": 2, "mask_layers": (16,), "mask_dim_reduced": 16}
+SLIM = SLIM | {
+    "cascade_mask_rcnn": Slim(
+        models.cascade_mask_rcnn_resnet_fpn, _CASCADE, "", "", {"box_batch_size_per_image": 40}, ("mask",)
+    )
+}
 
 #: Of what is summed in another order, or by the CPU in float32: the norm of the gradients.
 TOLERANCE = 1e-6

@@ -312,7 +312,8 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         Returns:
             list of RawDetections: One per image.
         """
-        bboxes = self.xp.broadcast_to(bboxes, (*scores.shape, 4))
+        if bboxes.shape[1] == 1:
+            bboxes = self.xp.repeat(bboxes, scores.shape[1], axis=1)
         detections, start = [], 0
         for proposal, size in zip(proposals, sizes, strict=True):
             image = slice(start, start + len(proposal))
