@@ -54,7 +54,8 @@ OPTIONS = {
     **dict.fromkeys(("mask_layers", "keypoint_layers"), _COUNTS),
     "cascade_iou_thresh": Rule("numbers in 0 to 1, one per stage", lambda value: _all(_SHARE.obeys, value)),
     "cascade_bbox_reg_weights": Rule(
-        "four numbers > 0 per stage", lambda value: _all(RULES["bbox_reg_weights"].obeys, value)
+        "None or, per stage, four numbers > 0",
+        lambda value: value is None or _all(RULES["bbox_reg_weights"].obeys, value),
     ),
     "n_mask_heads": _COUNT,
     **dict.fromkeys(("dropout", "drop_rate", "stochastic_depth_prob"), _SHARE),

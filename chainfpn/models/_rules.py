@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from chainfpn.boxes.anchors import AnchorGenerator
@@ -25,6 +26,7 @@ class Rules(NamedTuple):
         rpn (dict): Options of the :class:`~chainfpn.links.RegionProposalNetwork`.
         roi_heads (dict): Options of the :class:`~chainfpn.links.RoIHeads`.
         paste (callable): Lays masks over the image.
+        cascade (dict): Options of the builders of cascades, see :class:`~chainfpn.models.cascade_rcnn.CascadeOptions`.
         stride_in_1x1 (bool): Whether bottlenecks, but for those of a ResNeXt, have their stride in the first 1x1.
         retinanet, fcos (DenseRules or None): Of these detectors; None where the framework has none.
     """
@@ -34,6 +36,7 @@ class Rules(NamedTuple):
     rpn: Mapping[str, Any]
     roi_heads: Mapping[str, Any]
     paste: Callable[..., Any]
+    cascade: Mapping[str, Any] = MappingProxyType({})
     stride_in_1x1: bool = False
     retinanet: dense.DenseRules | None = None
     fcos: dense.DenseRules | None = None
@@ -46,12 +49,16 @@ _NOT_EMPTY = dense.NOT_EMPTY
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 _CAFFE: dict[str, Any] = {"mean": _MEAN[::-1], "std": (1.0, 1.0, 1.0), "channel_order": "BGR"}
 
+#: mmdetection's weights of a cascade's coders, which it has as rounded standard deviations.
+_WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (1 / 0.033, 1 / 0.033, 1 / 0.067, 1 / 0.067))
+
 _MMDETECTION = Rules(
     functools.partial(MMDetectionPreprocess, mean=_MEAN, std=_STD),
     MMDetectionAnchorGenerator,
     {"min_size": _NOT_EMPTY},
     {},
     paste_masks,
+    cascade={"cascade_bbox_reg_weights": _WEIGHTS, "average_logits": True},
     retinanet=dense.MMDETECTION_RETINANET,
     fcos=dense.MMDETECTION_FCOS,
 )

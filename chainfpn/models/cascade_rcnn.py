@@ -50,6 +50,10 @@ class CascadeMaskRCNNArguments(CascadeRCNNArguments, total=False):
     n_mask_heads: int
 
 
+#: Weights of dx, dy, dw, dh of each stage in the paper and in detectron2.
+BBOX_REG_WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))
+
+
 @dataclass(frozen=True)
 class CascadeOptions(MaskOptions):
     """Options of Cascade R-CNN, and the paper's values.
@@ -57,20 +61,18 @@ class CascadeOptions(MaskOptions):
     Attributes:
         cascade_iou_thresh (sequence of float): Of each stage, the smallest IoU of a foreground proposal with a ground
             truth; all others are background.
-        cascade_bbox_reg_weights (sequence of sequences of float): Of each stage, the weights of dx, dy, dw, dh.
+        cascade_bbox_reg_weights (sequence of sequences of float or None): Of each stage, the weights of dx, dy, dw, dh;
+            None is what the rules say.
         stage_loss_weights (sequence of float): Of each stage, the factor of its losses.
-        average_logits (bool): Average the logits of the stages, as mmdetection does, not the probabilities.
+        average_logits (bool or None): Average the logits of the stages, not the probabilities; None is what the rules
+            say.
         n_mask_heads (int): How many stages have a mask head, the first of all: one in detectron2, all in mmdetection.
     """
 
     cascade_iou_thresh: Sequence[float] = (0.5, 0.6, 0.7)
-    cascade_bbox_reg_weights: Sequence[Sequence[float]] = (
-        (10.0, 10.0, 5.0, 5.0),
-        (20.0, 20.0, 10.0, 10.0),
-        (30.0, 30.0, 15.0, 15.0),
-    )
+    cascade_bbox_reg_weights: Sequence[Sequence[float]] | None = None
     stage_loss_weights: Sequence[float] = (1.0, 0.5, 0.25)
-    average_logits: bool = False
+    average_logits: bool | None = None
     n_mask_heads: int = 0
 
     def __post_init__(self) -> None:
@@ -78,6 +80,7 @@ class CascadeOptions(MaskOptions):
         n_stages = len(self.cascade_iou_thresh)
         for name in ("cascade_bbox_reg_weights", "stage_loss_weights"):
             value = getattr(self, name)
+            value = BBOX_REG_WEIGHTS if value is None else value
             if len(value) != n_stages:
                 rule = f"have {n_stages} entries, one per stage as cascade_iou_thresh"
                 raise InvalidArgument(self.name, name, rule, value, got=str(len(value)))
@@ -95,12 +98,19 @@ DEFAULTS = {
 }
 
 
+#: Options that the rules decide where they are None.
+_OF_RULES = ("cascade_bbox_reg_weights", "average_logits")
+
+
 def _assemble(options: CascadeOptions) -> Any:
     from chainfpn.links.detectors.cascade_roi_heads import CascadeRoIHeads
     from chainfpn.links.detectors.mask_rcnn import MaskRCNN
 
+    own = {key: value for key in _OF_RULES if (value := getattr(options, key)) is not None}
+    numbers = {"cascade_bbox_reg_weights": BBOX_REG_WEIGHTS, "average_logits": False, **options.rule_set.cascade, **own}
+
     def heads(make: Callable[..., RoIHeads]) -> CascadeRoIHeads:
-        stages = zip(options.cascade_iou_thresh, options.cascade_bbox_reg_weights, strict=True)
+        stages = zip(options.cascade_iou_thresh, numbers["cascade_bbox_reg_weights"], strict=True)
         return CascadeRoIHeads(
             *(
                 make(
@@ -109,7 +119,7 @@ def _assemble(options: CascadeOptions) -> Any:
                 )
                 for i, (iou, weights) in enumerate(stages)
             ),
-            average_logits=options.average_logits,
+            average_logits=numbers["average_logits"],
             stage_loss_weights=options.stage_loss_weights,
         )  # fmt: skip
 

@@ -180,6 +180,14 @@ def test_without_validation_the_samples_are_of_the_training(tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / "run" / "samples").iterdir()) == ["1.jpg", "2.jpg"]
 
 
+def test_a_cascade_reports_the_losses_of_each_stage(tmp_path):
+    run = ["--model", "cascade_rcnn_resnet_fpn", "--data", "shapes:2", "--epochs", "1", "--samples", "0"]
+    assert main(["train", *run, *SLIM, "--out", str(tmp_path / "run")]) == 0
+    (entry,) = json.loads((tmp_path / "run" / "log").read_text())
+    assert {f"main/loss/roi_{kind}_stage{i}" for kind in ("class", "box") for i in range(3)} <= entry.keys()
+    assert len(models.load(tmp_path / "run" / "last.npz").roi_heads) == 3
+
+
 def test_more_epochs(out, tmp_path, capsys):
     shutil.copytree(out, tmp_path / "run")
     resume = ["train", "--resume", "--out", str(tmp_path / "run")]

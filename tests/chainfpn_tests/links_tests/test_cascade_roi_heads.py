@@ -216,7 +216,7 @@ def test_settings_are_those_of_all_stages(cascade):
     [
         ({"cascade_iou_thresh": (0.5, 1.5)}, "cascade_iou_thresh must be numbers in 0 to 1"),
         ({"cascade_iou_thresh": (0.5, 0.6)}, "cascade_bbox_reg_weights must have 2 entries, one per stage"),
-        ({"cascade_bbox_reg_weights": ((1, 2, 3),) * 3}, "cascade_bbox_reg_weights must be four numbers > 0"),
+        ({"cascade_bbox_reg_weights": ((1, 2, 3),) * 3}, "cascade_bbox_reg_weights must be None or, per stage, four"),
         ({"stage_loss_weights": (1, 1)}, "stage_loss_weights must have 3 entries"),
         ({"stage_loss_weights": (1, 1, -1)}, "stage_loss_weights must be numbers >= 0"),
         ({"n_mask_heads": 4}, "n_mask_heads must be at most 3"),
@@ -228,6 +228,16 @@ def test_bad_options_are_refused(options, message):
         models.cascade_mask_rcnn_resnet_fpn(18, n_fg_class=2, **options)
     with pytest.raises(TypeError, match="no option 'bbox_reg_weights'"):
         models.cascade_rcnn_resnet_fpn(18, n_fg_class=2, bbox_reg_weights=(1, 1, 1, 1))
+
+
+def test_rules_say_what_is_left_out():
+    """mmdetection averages logits, and its weights are those of rounded standard deviations."""
+    small = {"depth": 18, "n_fg_class": 2, "fpn_channels": 8, "head_channels": 8}
+    for rules, average_logits, weight in (("detectron2", False, 30.0), ("mmdetection", True, 1 / 0.033)):
+        heads = models.cascade_rcnn_resnet_fpn(**small, rules=rules).roi_heads
+        assert (heads.average_logits, heads[2].bbox_reg_weights[0]) == (average_logits, weight)
+    heads = models.cascade_rcnn_resnet_fpn(**small, rules="mmdetection", average_logits=False).roi_heads
+    assert heads.average_logits is False
 
 
 def test_there_must_be_a_weight_for_each_stage():
