@@ -30,6 +30,7 @@ from chainfpn.models.kuangliu import *  # noqa: F403
 from chainfpn.models.mask_rcnn import *  # noqa: F403
 from chainfpn.models.mobilenet import *  # noqa: F403
 from chainfpn.models.registry import MODELS, find_weight_file, get_model, list_models, list_weights
+from chainfpn.models.regnet import *  # noqa: F403
 from chainfpn.models.resnet import *  # noqa: F403
 from chainfpn.models.retinanet import *  # noqa: F403
 from chainfpn.models.squeezenet import *  # noqa: F403

@@ -17,6 +17,8 @@ GOLDEN = HERE / "golden_classifiers.json"
 #: Classes and images; neither is the default.
 N_CLASS, N_IMAGE = 7, 2
 
+_SIZES = ("400mf", "800mf", "1_6gf", "3_2gf", "8gf", "16gf", "32gf")
+
 #: Family to the size of the images, the inner layer that is looked at, and the builders. Sizes are odd, and near the
 #: smallest the family takes.
 FAMILIES = {
@@ -36,12 +38,14 @@ FAMILIES = {
     "inception": ((91, 107), "Mixed_6e", ["inception_v3"]),
     "mobilenet_v2": ((65, 79), "features", ["mobilenet_v2"]),
     "mobilenet_v3": ((65, 79), "features", ["mobilenet_v3_large", "mobilenet_v3_small"]),
+    "regnet_y": ((65, 79), "trunk_output", [f"regnet_y_{size}" for size in (*_SIZES, "128gf")]),
+    "regnet_x": ((65, 79), "trunk_output", [f"regnet_x_{size}" for size in _SIZES]),
     "efficientnet": ((65, 79), "features", [f"efficientnet_b{i}" for i in range(8)]),
     "efficientnet_v2": ((65, 79), "features", [f"efficientnet_v2_{size}" for size in "sml"]),
 }
 
 #: Families whose first builder is the smallest, and stands for the others unless all are asked for.
-ONE_STANDS_FOR_ALL = ("efficientnet", "efficientnet_v2")
+ONE_STANDS_FOR_ALL = ("regnet_y", "regnet_x", "efficientnet", "efficientnet_v2")
 
 #: What they stand for.
 LARGER = {builder for family in ONE_STANDS_FOR_ALL for builder in FAMILIES[family][2][1:]}

@@ -189,7 +189,7 @@ def test_every_name_and_hash_is_torchvisions(torchvision_live):
     recognized = {*NAMED.values(), *NETWORKS, *(builder for _, builder, _ in MODELS.values())}
     builders = {name.partition(":")[0] for name in zoo.FILES}
     assert builders - set(mobilenet.BUILDERS) <= recognized
-    assert builders <= set(zoo.FILES)
+    assert builders - set(zoo.FILES) == {"regnet_y_128gf"}  # whose files are of no word that goes without saying
 
 
 def test_every_published_file_of_a_model_here_has_a_name():

@@ -5,9 +5,11 @@ from functools import cache, partial
 from typing import NamedTuple
 
 from chainfpn.models.efficientnet import ARCHITECTURES as EFFICIENTNETS
+from chainfpn.models.regnet import ARCHITECTURES as REGNETS
 from weights_convert._typing import AnyShapes, Described, Shapes
 from weights_convert.architectures import inception, mobilenet, sequential
 from weights_convert.architectures.efficientnet import efficientnet
+from weights_convert.architectures.regnet import regnet
 from weights_convert.architectures.shapes import conv, linear
 
 
@@ -57,6 +59,10 @@ NETWORKS = {
         name: Network(partial(efficientnet, name), partial(linear, "classifier.1", numbers.last))
         for name, numbers in EFFICIENTNETS.items()
     },
+    **{
+        name: Network(partial(regnet, name), partial(linear, "fc", numbers.rows[-1][0]))
+        for name, numbers in REGNETS.items()
+    },
     "googlenet": Network(inception.googlenet, partial(linear, "fc", 1024), inception.googlenet_auxiliary),
     "inception_v3": Network(inception.inception_v3, partial(linear, "fc", 2048), inception.inception_auxiliary),
 }
@@ -64,7 +70,7 @@ NETWORKS = {
 #: A name of each network's first layer.
 _STEMS = (
     "features.0.weight", "features.0.0.weight", "features.conv0.weight", "conv1.conv.weight",
-    "Conv2d_1a_3x3.conv.weight",
+    "Conv2d_1a_3x3.conv.weight", "stem.0.weight",
 )  # fmt: skip
 
 _COUNTERS = ".num_batches_tracked"
@@ -79,7 +85,7 @@ def describe_network(shapes: AnyShapes) -> Described:
     for name in NETWORKS:
         features = _features(name)
         wrong = sum(shapes.get(key) != shape for key, shape in features.items())
-        unknown = sum(key.startswith("features.") for key in found - features.keys())
+        unknown = sum(key.startswith(("features.", "trunk_output.")) for key in found - features.keys())
         distances[name] = (wrong + unknown) / len(features)
     builder = min(distances, key=distances.__getitem__)
     network = NETWORKS[builder]
