@@ -51,6 +51,8 @@ RULES = {
     **{f"{when}_nms_top_n_{mode}": _COUNT for when in ("pre", "post") for mode in ("train", "test")},
     **dict.fromkeys(("detections_per_img", "n_roi_levels"), _LIMIT),
     **dict.fromkeys(("inclusive", "clip_to_batch", "clip_after_nms", "rank_by_class", "average_logits"), _FLAG),
+    **dict.fromkeys(("aligned", "nms_in_photograph", "keypoint_probabilities"), _FLAG),
+    "min_log_scale": Rule("None or a number <= 0", lambda value: value is None or (is_number(value) and value <= 0)),
     **dict.fromkeys(("mean", "std"), _THREE),
     "score_thresh": _NUMBER,
     "positive_fraction": _FRACTION,

@@ -24,6 +24,7 @@ class BoxCoder:
 
     Args:
         weights (sequence of float): (wx, wy, ww, wh).
+        min_log_scale (float or None): Smallest dw and dh that are decoded, once divided by their weights; None is none.
 
     Source:
         Girshick et al. 2014, appendix C; torchvision 0.14 ``BoxCoder``.
@@ -35,8 +36,9 @@ class BoxCoder:
         array([[[ 0., 10., 10., 30.]]])
     """
 
-    def __init__(self, weights: Sequence[float]) -> None:
+    def __init__(self, weights: Sequence[float], *, min_log_scale: float | None = None) -> None:
         self.weights = tuple(float(w) for w in weights)
+        self.min_log_scale = min_log_scale
 
     def decode(self, deltas: Variable, reference: Array) -> Variable:
         """Apply deltas to boxes.
@@ -51,10 +53,7 @@ class BoxCoder:
         if isinstance(deltas, cuda.ndarray):
             return self._decode_on_gpu(deltas, reference)
         xp, deltas = backend.get_array_module(deltas), _precise(deltas)
-        if isinstance(deltas, chainer.Variable):
-            exp, stack, at_most = F.exp, F.stack, _at_most
-        else:
-            exp, stack, at_most = xp.exp, xp.stack, xp.minimum
+        exp, stack = (F.exp, F.stack) if isinstance(deltas, chainer.Variable) else (xp.exp, xp.stack)
         reference = reference.astype(deltas.dtype, copy=False)
         height = (reference[:, 2] - reference[:, 0])[:, None]  # (R, 1)
         width = (reference[:, 3] - reference[:, 1])[:, None]
@@ -64,17 +63,26 @@ class BoxCoder:
         deltas = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)  # (R, K, 4)
         y = deltas[..., 1] / wy * height + y  # (R, K)
         x = deltas[..., 0] / wx * width + x
-        half_height = 0.5 * (exp(at_most(deltas[..., 3] / wh, MAX_LOG_SCALE)) * height)
-        half_width = 0.5 * (exp(at_most(deltas[..., 2] / ww, MAX_LOG_SCALE)) * width)
+        half_height = 0.5 * (exp(self._limit(deltas[..., 3] / wh)) * height)
+        half_width = 0.5 * (exp(self._limit(deltas[..., 2] / ww)) * width)
         return stack((y - half_height, x - half_width, y + half_height, x + half_width), axis=-1)
+
+    def _limit(self, log_scale):
+        """Cut a log-scale off; where that is done to a variable, it has no gradient."""
+        low = -math.inf if self.min_log_scale is None else self.min_log_scale
+        if isinstance(log_scale, chainer.Variable):
+            return F.clip(log_scale, low, MAX_LOG_SCALE)
+        xp = backend.get_array_module(log_scale)
+        limited = xp.minimum(log_scale, MAX_LOG_SCALE)
+        return limited if self.min_log_scale is None else xp.maximum(limited, low)
 
     def _decode_on_gpu(self, deltas, reference):
         """Do the same, a box a thread."""
-        n_boxes = deltas.shape[1] // 4
+        n_boxes, low = deltas.shape[1] // 4, -math.inf if self.min_log_scale is None else self.min_log_scale
         bbox = backend.get_array_module(deltas).empty((len(deltas), n_boxes, 4), compute_dtype(deltas.dtype))
         cuda.elementwise(
             "raw T deltas, raw S reference, int32 n_boxes, "
-            "float64 wx, float64 wy, float64 ww, float64 wh, float64 max_log_scale",
+            "float64 wx, float64 wy, float64 ww, float64 wh, float64 min_log_scale, float64 max_log_scale",
             "raw U bbox",
             """
             U corner[4], weight[] = {(U)wx, (U)wy, (U)ww, (U)wh}, delta[4];
@@ -83,16 +91,17 @@ class BoxCoder:
                 delta[k] = (U)deltas[4 * i + k] / weight[k];
             }
             for (int axis = 0; axis < 2; ++axis) {  // y, x
-                const U size = corner[axis + 2] - corner[axis], log_scale = delta[3 - axis], limit = max_log_scale;
+                const U size = corner[axis + 2] - corner[axis], low = min_log_scale, high = max_log_scale;
+                const U log_scale = delta[3 - axis] > high ? high : delta[3 - axis] < low ? low : delta[3 - axis];
                 const U centre = delta[1 - axis] * size + (corner[axis] + (U)0.5 * size);
-                const U half = (U)0.5 * (exp(log_scale > limit ? limit : log_scale) * size);
+                const U half = (U)0.5 * (exp(log_scale) * size);
                 bbox[4 * i + axis] = centre - half;
                 bbox[4 * i + axis + 2] = centre + half;
             }
             """,
             "decode_boxes",
             options=("--fmad=false",),
-        )(deltas, reference, max(n_boxes, 1), *self.weights, MAX_LOG_SCALE, bbox, size=len(deltas) * n_boxes)
+        )(deltas, reference, max(n_boxes, 1), *self.weights, low, MAX_LOG_SCALE, bbox, size=len(deltas) * n_boxes)
         return bbox
 
     def encode(self, bbox: Array, reference: Array) -> Array:
@@ -141,11 +150,6 @@ def _precise(deltas):
     """Cast to float32 at least: boxes in float16 would be off by a pixel, and their areas overflow."""
     dtype = compute_dtype(deltas.dtype)
     return F.cast(deltas, dtype) if isinstance(deltas, chainer.Variable) else deltas.astype(dtype, copy=False)
-
-
-def _at_most(x, limit):
-    """Cut a variable off; where it is, it has no gradient."""
-    return F.clip(x, -math.inf, limit)
 
 
 class LinearBoxCoder:

@@ -7,7 +7,7 @@ from chainfpn.errors import InvalidArgument
 from chainfpn.functions._arguments import check_map, check_roi_arguments
 from chainfpn.functions._linear_map import LinearMap
 from chainfpn.functions.kernels import kernels_for
-from chainfpn.functions.kernels.geometry import Pyramid
+from chainfpn.functions.kernels.geometry import LevelRule, Pyramid
 
 
 def multi_scale_roi_align(
@@ -20,12 +20,15 @@ def multi_scale_roi_align(
     sampling_ratio: int = 2,
     canonical_scale: float = 224,
     canonical_level: int = 4,
+    ratio_eps: float = 0.0,
+    level_eps: float = 1e-6,
+    aligned: bool = False,
 ) -> Variable:
     """Pool each RoI from the level of the pyramid that suits its size.
 
-    A RoI of area A goes to level floor(canonical_level + log2(sqrt(A) / canonical_scale) + 1e-6), clipped to the levels
-    there are; an empty or reversed RoI to the finest. There, ``roi_align`` pools it. The scale of a level is the power
-    of two nearest to its height over the image's; level l has scale 2**-l.
+    A RoI of area A goes to level floor(canonical_level + log2(sqrt(A) / canonical_scale + ratio_eps) + level_eps),
+    clipped to the levels there are; an empty or reversed RoI to the finest. There, ``roi_align`` pools it. The scale of
+    a level is the power of two nearest to its height over the image's; level l has scale 2**-l.
 
     Args:
         xs (list of Variable): float16/32/64, (B, C, H_l, W_l), finest first, all of one dtype.
@@ -36,6 +39,9 @@ def multi_scale_roi_align(
         sampling_ratio (int): Samples per bin and axis; -1 or 0 takes ceil(side of the bin in feature pixels).
         canonical_scale (float): Side in image pixels of a RoI that belongs to ``canonical_level``.
         canonical_level (int): Its level.
+        ratio_eps (float): See above; detectron2 has 1e-8, mmdetection 1e-6.
+        level_eps (float): See above; detectron2 and mmdetection have 0.
+        aligned (bool): See :func:`roi_align`.
 
     Returns:
         Variable: dtype of xs, (R', C, outh, outw), in the order of ``rois``.
@@ -63,9 +69,9 @@ def multi_scale_roi_align(
             rule, got = (f"{a.dtype} {a.shape[:2]}" for a in (xs[0], x))
             raise InvalidArgument(name, f"xs[{level}]", f"{rule} as xs[0] is", x, got=got)
     scales = [_scale(name, x, image_size) for x in xs]
-    options: dict = {"sampling_ratio": sampling_ratio, "at_least_one": True}
+    options: dict = {"sampling_ratio": sampling_ratio, "half_pixel": bool(aligned), "at_least_one": not aligned}
     p = check_roi_arguments(name, xs[0], rois, roi_indices, outsize, scales[0], **options)
-    pyramid = Pyramid(tuple(scales), canonical_scale, canonical_level)
+    pyramid = Pyramid(tuple(scales), LevelRule(canonical_scale, canonical_level, ratio_eps, level_eps))
     shapes = [x.shape for x in xs]
 
     def forward(xs):

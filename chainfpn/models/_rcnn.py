@@ -71,7 +71,7 @@ def assemble_rcnn(
     sizes = [(32 * 2**level,) for level in range(len(in_channels) + 1)]
     anchors = options.anchor_generator(sizes)
     make_heads = functools.partial(roi_heads, options, norm)
-    return (link or FasterRCNN)(
+    detector = (link or FasterRCNN)(
         BackboneWithFPN(body, in_channels, channels, extra_blocks=max_pool_level, norm=norm),
         RegionProposalNetwork(
             RPNHead(channels, anchors.n_anchors, n_layers=2 if v2 else 1),
@@ -81,6 +81,9 @@ def assemble_rcnn(
         make_heads(**({} if branch is None else branch(norm))) if heads is None else heads(make_heads),
         **options.base(options.preprocess()),
     )
+    for name, value in rules.detector.items():
+        setattr(detector, name, value)
+    return detector
 
 
 def assemble_rcnn_v2(options: RCNNOptions) -> Any:

@@ -8,8 +8,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from chainfpn.boxes.anchors import AnchorGenerator
+from chainfpn.boxes.box_coder import MAX_LOG_SCALE
 from chainfpn.boxes.chainercv_anchors import ChainerCVAnchorGenerator
 from chainfpn.boxes.unrounded_anchors import Detectron2AnchorGenerator, MMDetectionAnchorGenerator
+from chainfpn.functions.kernels.geometry import LevelRule
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.paste_masks import paste_masks
 from chainfpn.links.detectors.preprocess import Preprocess
@@ -27,6 +29,7 @@ class Rules(NamedTuple):
         roi_heads (dict): Options of the :class:`~chainfpn.links.RoIHeads`.
         paste (callable): Lays masks over the image.
         cascade (dict): Options of the builders of cascades, see :class:`~chainfpn.models.cascade_rcnn.CascadeOptions`.
+        detector (dict): Attributes of the :class:`~chainfpn.links.Detector`.
         stride_in_1x1 (bool): Whether bottlenecks, but for those of a ResNeXt, have their stride in the first 1x1.
         retinanet, fcos (DenseRules or None): Of these detectors; None where the framework has none.
     """
@@ -37,6 +40,7 @@ class Rules(NamedTuple):
     roi_heads: Mapping[str, Any]
     paste: Callable[..., Any]
     cascade: Mapping[str, Any] = MappingProxyType({})
+    detector: Mapping[str, Any] = MappingProxyType({})
     stride_in_1x1: bool = False
     retinanet: dense.DenseRules | None = None
     fcos: dense.DenseRules | None = None
@@ -52,11 +56,19 @@ _CAFFE: dict[str, Any] = {"mean": _MEAN[::-1], "std": (1.0, 1.0, 1.0), "channel_
 #: mmdetection's weights of a cascade's coders, which it has as rounded standard deviations.
 _WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (1 / 0.033, 1 / 0.033, 1 / 0.067, 1 / 0.067))
 
+#: RoI Align of both, and no limit of the sides of detections.
+_ALIGNED = {"aligned": True, "sampling_ratio": 0, "min_size": 0.0}
+
 _MMDETECTION = Rules(
     functools.partial(MMDetectionPreprocess, mean=_MEAN, std=_STD),
     MMDetectionAnchorGenerator,
-    {"min_size": _NOT_EMPTY},
-    {},
+    {"min_size": _NOT_EMPTY, "min_log_scale": -MAX_LOG_SCALE},
+    {
+        **_ALIGNED,
+        "level_rule": LevelRule(56, 2, ratio_eps=1e-6, level_eps=0.0),
+        "min_log_scale": -MAX_LOG_SCALE,
+        "nms_in_photograph": True,
+    },
     paste_masks,
     cascade={"cascade_bbox_reg_weights": _WEIGHTS, "average_logits": True},
     retinanet=dense.MMDETECTION_RETINANET,
@@ -78,8 +90,9 @@ RULES = {
         functools.partial(Detectron2Preprocess, **_CAFFE),
         Detectron2AnchorGenerator,
         {"min_size": _NOT_EMPTY},
-        {},
+        {**_ALIGNED, "level_rule": LevelRule(ratio_eps=1e-8, level_eps=0.0), "keypoint_probabilities": True},
         paste_masks,
+        detector={"clip_to_photograph": True},
         stride_in_1x1=True,
         retinanet=dense.DETECTRON2_RETINANET,
     ),

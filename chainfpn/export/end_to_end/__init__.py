@@ -13,6 +13,7 @@ from chainfpn.export.end_to_end.boxes import scale_boxes
 from chainfpn.export.end_to_end.one_stage import Found
 from chainfpn.export.end_to_end.prepare import Prepared, prepare
 from chainfpn.export.graph import Graph, Tensor
+from chainfpn.export.trace import ExportError
 
 
 def end_to_end_graph(detector: Any, names: Mapping[int, str]) -> Graph:
@@ -29,6 +30,8 @@ def end_to_end_graph(detector: Any, names: Mapping[int, str]) -> Graph:
         ExportError: if a part of it cannot be written as ONNX.
     """
     graph, parts = Graph(), parts_of(detector)
+    if detector.clip_to_photograph or getattr(getattr(detector, "roi_heads", None), "keypoint_probabilities", False):
+        raise ExportError("detections and keypoints must be torchvision's to be in the file; the dense form has any")
     prepared = prepare(graph, detector.preprocess)
     outputs, seen = add_part(graph, parts["image"], prepared.x, names)
     if not hasattr(detector, "rpn"):

@@ -35,8 +35,10 @@ def decode(coder: Any, deltas: Tensor, reference: Tensor) -> Tensor:
         return graph.concat(sides, axis=-1)
     dx, dy, dw, dh = (d / w if w != 1 else d for d, w in zip(deltas.columns(), coder.weights, strict=True))
     y, x = dy * height + (top + height * 0.5), dx * width + (left + width * 0.5)
-    half_height = graph.op("Exp", graph.op("Min", dh, MAX_LOG_SCALE)) * height * 0.5
-    half_width = graph.op("Exp", graph.op("Min", dw, MAX_LOG_SCALE)) * width * 0.5
+    dw, dh = (graph.op("Min", d, MAX_LOG_SCALE) for d in (dw, dh))
+    if coder.min_log_scale is not None:
+        dw, dh = (graph.op("Max", d, coder.min_log_scale) for d in (dw, dh))
+    half_height, half_width = graph.op("Exp", dh) * height * 0.5, graph.op("Exp", dw) * width * 0.5
     return graph.concat((y - half_height, x - half_width, y + half_height, x + half_width), axis=-1)
 
 

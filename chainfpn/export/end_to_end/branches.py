@@ -44,7 +44,7 @@ def branch(
     Returns:
         Tensor: Logits, (R, K, S, S).
     """
-    pooled = pool(hs, bbox, size, BRANCH_OUTSIZE, heads.sampling_ratio)
+    pooled = pool(heads, hs, bbox, size, BRANCH_OUTSIZE)
     outputs, _ = add_part(bbox.graph, part, pooled, names)
     return outputs["logits"]
 

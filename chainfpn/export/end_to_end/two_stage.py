@@ -25,7 +25,6 @@ from chainfpn.export.end_to_end.boxes import (
 from chainfpn.export.end_to_end.one_stage import Found, levels_of
 from chainfpn.export.end_to_end.prepare import Prepared
 from chainfpn.export.graph import Tensor
-from chainfpn.functions.kernels.geometry import LEVEL_EPS
 
 
 def propose(rpn: Any, outputs: Mapping[str, Tensor], prepared: Prepared) -> Tensor:
@@ -57,23 +56,23 @@ def propose(rpn: Any, outputs: Mapping[str, Tensor], prepared: Prepared) -> Tens
     return bbox
 
 
-def pool(hs: Sequence[Tensor], bbox: Tensor, size: Tensor, outsize: int, sampling_ratio: int) -> Tensor:
+def pool(heads: Any, hs: Sequence[Tensor], bbox: Tensor, size: Tensor, outsize: int) -> Tensor:
     """Pool boxes of one image from the level that their size asks for.
 
     Args:
+        heads (RoIHeads): The numbers.
         hs (sequence of Tensor): (1, C, H_l, W_l), finest first.
         bbox (Tensor): (R, 4), yxyx in pixels of the batch.
         size (Tensor): Height and width of the image in the batch, int64, (2,).
         outsize (int): Side of the grid.
-        sampling_ratio (int): Samples per bin and axis; 0 or less adapts to the size of the box.
 
     Returns:
         Tensor: (R, C, outsize, outsize).
     """
     graph = bbox.graph
     exponents = [_exponent(h, size) for h in hs]  # level l has scale 2 ** exponent
-    levels = _assign_levels(bbox, exponents[0], exponents[-1])  # (R,)
-    pooled, order = [], []
+    levels = _assign_levels(heads.level_rule, bbox, exponents[0], exponents[-1])  # (R,)
+    pooled, order, mode = [], [], "half_pixel" if heads.aligned else "output_half_pixel"
     for level, (h, exponent) in enumerate(zip(hs, exponents, strict=True)):
         here = graph.op("NonZero", levels.equals(np.int64(level)), dtype=np.int64).reshape(-1)  # (R_l,)
         scale = graph.op("Pow", graph.constant(np.float32(2)), exponent)
@@ -82,8 +81,7 @@ def pool(hs: Sequence[Tensor], bbox: Tensor, size: Tensor, outsize: int, samplin
         pooled.append(
             graph.op(
                 "RoiAlign", h, rois, images, mode="avg", output_height=outsize, output_width=outsize,
-                sampling_ratio=max(sampling_ratio, 0), spatial_scale=1.0,
-                coordinate_transformation_mode="output_half_pixel",
+                sampling_ratio=max(heads.sampling_ratio, 0), spatial_scale=1.0, coordinate_transformation_mode=mode,
             )
         )  # fmt: skip
         order.append(here)
@@ -98,15 +96,15 @@ def _exponent(h, size):
     return size.graph.op("Round", size.graph.op("Log", ratio) / math.log(2)).cast(np.float32)
 
 
-def _assign_levels(bbox, finest, coarsest):
-    """See :func:`chainfpn.functions._multi_scale_roi_align.assign_levels`."""
+def _assign_levels(rule, bbox, finest, coarsest):
+    """See :func:`chainfpn.functions.kernels.geometry.assign_levels`."""
     graph = bbox.graph
     top, left, bottom, right = (side.reshape(-1) for side in bbox.columns())
     area = (bottom - top) * (right - left)
     area = graph.op("Where", area > 0.0, area, np.float32(1), dtype=np.float32)
-    ratio = graph.op("Sqrt", area) / 224.0
+    ratio = graph.op("Sqrt", area) / float(rule.canonical_scale) + rule.ratio_eps
     log2 = (graph.op("Log", ratio.cast(np.float64)) / math.log(2)).cast(np.float32)
-    level = graph.op("Floor", (log2 + 4.0) + LEVEL_EPS)
+    level = graph.op("Floor", (log2 + float(rule.canonical_level)) + rule.level_eps)
     first, last = (graph.op("Neg", exponent) for exponent in (finest, coarsest))
     return (graph.op("Min", graph.op("Max", level, first), last) - first).cast(np.int64)
 
@@ -124,7 +122,7 @@ def _classify(heads, parts, names, hs, proposal, size):
     for name, (stage, kind) in roi_parts(heads).items():
         if kind != "box":
             continue
-        pooled = pool(hs, proposal, size, stage.outsize, stage.sampling_ratio)
+        pooled = pool(stage, hs, proposal, size, stage.outsize)
         predictions, seen = add_part(graph, parts[name], pooled, names)
         n_output, n_delta = (seen.outputs[output].shapes[0][1] for output in ("logits", "deltas"))
         logits, deltas = predictions["logits"], predictions["deltas"].reshape(-1, n_delta // 4, 4)

@@ -38,7 +38,7 @@ def _n_tasks(p, channels, bins):
 def _sampling(p, pyramid):
     """List the arguments that lay the samples and choose the levels."""
     flags = real(0.5 if p.half_pixel else 0), np.int32(p.at_least_one), np.int32(p.sampling_ratio)
-    return *map(np.int32, p.outsize), *flags, real(pyramid.canonical_scale), real(pyramid.canonical_level)
+    return *map(np.int32, p.outsize), *flags, *map(real, pyramid.rule)
 
 
 @on_its_device

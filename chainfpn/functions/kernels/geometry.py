@@ -17,9 +17,6 @@ from chainfpn._typing import Array, Size
 #: Feature pixels from the origin beyond which coordinates are clipped: far outside every map, safe in int32.
 LIMIT = 2.0**20
 
-#: Keeps a RoI of exactly a level's size on that level.
-LEVEL_EPS = 1e-6
-
 
 class RoIs(NamedTuple):
     """The RoIs of a kernel, and how they are pooled.
@@ -43,18 +40,36 @@ class RoIs(NamedTuple):
     at_least_one: bool = False
 
 
+class LevelRule(NamedTuple):
+    """Which level a RoI of area A belongs to: floor(canonical_level + log2(side + ratio_eps) + level_eps).
+
+    Attributes:
+        canonical_scale (float): side is sqrt(A) / canonical_scale: that of a RoI of ``canonical_level`` is 1.
+        canonical_level (int): Its level; level l has scale 2**-l.
+        ratio_eps (float): Keeps the logarithm of an empty RoI finite.
+        level_eps (float): Keeps a RoI of exactly a level's size on that level.
+    """
+
+    canonical_scale: float = 224
+    canonical_level: int = 4
+    ratio_eps: float = 0.0
+    level_eps: float = 1e-6
+
+
+#: torchvision's.
+LEVELS = LevelRule()
+
+
 class Pyramid(NamedTuple):
     """The levels of a feature pyramid, and which of them a RoI belongs to, see ``assign_levels``.
 
     Attributes:
         scales (tuple of float): Feature pixels per image pixel of each level.
-        canonical_scale (float): Side in image pixels of a RoI that belongs to ``canonical_level``.
-        canonical_level (int): Its level; level l has scale 2**-l.
+        rule (LevelRule): Where a RoI belongs.
     """
 
     scales: tuple[float, ...]
-    canonical_scale: float = 224
-    canonical_level: int = 4
+    rule: LevelRule = LEVELS
 
 
 class SampleGrid(NamedTuple):
@@ -97,8 +112,8 @@ def assign_levels(rois: Array, pyramid: Pyramid) -> Array:
     first, last = (round(-math.log2(scale)) for scale in (pyramid.scales[0], pyramid.scales[-1]))
     area = (rois[:, 2] - rois[:, 0]) * (rois[:, 3] - rois[:, 1])
     area = xp.where(area > 0, area, xp.ones_like(area))
-    ratio = xp.sqrt(area) / rois.dtype.type(pyramid.canonical_scale)
-    level = xp.floor(pyramid.canonical_level + xp.log2(ratio) + rois.dtype.type(LEVEL_EPS))
+    canonical_scale, canonical_level, ratio_eps, level_eps = map(rois.dtype.type, pyramid.rule)
+    level = xp.floor(canonical_level + xp.log2(xp.sqrt(area) / canonical_scale + ratio_eps) + level_eps)
     return xp.clip(level - first, 0, min(last - first, len(pyramid.scales) - 1)).astype(np.int64)
 
 

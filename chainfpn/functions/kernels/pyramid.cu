@@ -78,13 +78,14 @@ __global__ void unpack_level(const Real<T>* packed, I n_images, I channels, int 
 
 // The level of a RoI: see assign_levels of _multi_scale_roi_align.py.
 template <typename R>
-__device__ inline int find_level(const R* roi, const double* levels, int n_levels, R canonical_scale, R canonical_level) {
+__device__ inline int find_level(const R* roi, const double* levels, int n_levels, R canonical_scale, R canonical_level,
+                                 R ratio_eps, R level_eps) {
     if (n_levels == 1) return 0;
     const int first = -(int)floor(log2(read_level(levels, 0).scale) + 0.5);
     const int last = -(int)floor(log2(read_level(levels, n_levels - 1).scale) + 0.5);
     const R area = (roi[2] - roi[0]) * (roi[3] - roi[1]);
     const R ratio = sqrt(area > 0 ? area : (R)1) / canonical_scale;
-    const R level = floor(canonical_level + log2(ratio) + (R)1e-6);
+    const R level = floor(canonical_level + log2(ratio + ratio_eps) + level_eps);
     const int found = (int)clip(level, (R)first, (R)last) - first;
     return found < n_levels ? found : n_levels - 1;
 }
@@ -102,7 +103,7 @@ struct Task {
 template <typename R, typename I>
 __device__ inline Task<I> read_task(I task, const double* levels, int n_levels, const R* rois, const int* roi_indices,
                                     I n_images, I channels, int n_bins, int together, R canonical_scale,
-                                    R canonical_level) {
+                                    R canonical_level, R ratio_eps, R level_eps) {
     const I n_groups = (n_bins + together - 1) / together, n_blocks = (channels + TOGETHER - 1) / TOGETHER;
     Task<I> found;
     const int group = (n_bins + (int)n_groups - 1) / (int)n_groups;  // as many bins in each
@@ -111,8 +112,8 @@ __device__ inline Task<I> read_task(I task, const double* levels, int n_levels, 
     found.channel = task / n_groups % n_blocks * TOGETHER;
     found.n_channels = channels - found.channel < TOGETHER ? (int)(channels - found.channel) : TOGETHER;
     found.r = task / n_groups / n_blocks;
-    const Level level =
-        read_level(levels, find_level(rois + found.r * 4, levels, n_levels, canonical_scale, canonical_level));
+    const Level level = read_level(levels, find_level(rois + found.r * 4, levels, n_levels, canonical_scale,
+                                                      canonical_level, ratio_eps, level_eps));
     const int image = roi_indices[found.r];
     found.is_image = image >= 0 && image < n_images;
     found.height = level.height;

@@ -37,13 +37,13 @@ template <typename T, typename I>
 __launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void align_forward(const T* packed, const double* levels, int n_levels, const Real<T>* rois,
                               const int* roi_indices, I n_images, I n_tasks, I channels, int outh, int outw,
                               Real<T> offset, int at_least_one, int sampling_ratio, Real<T> canonical_scale,
-                              Real<T> canonical_level, T* y) {
+                              Real<T> canonical_level, Real<T> ratio_eps, Real<T> level_eps, T* y) {
     typedef Real<T> R;
     __shared__ R stage[TOGETHER * (BINS + 1)];
     const int n_bins = outh * outw, lane = (int)threadIdx.x % LANES;
     for (I index = blockIdx.x; index < n_tasks; index += gridDim.x) {
         const Task<I> task = read_task(index, levels, n_levels, rois, roi_indices, n_images, channels, n_bins, BINS,
-                                       canonical_scale, canonical_level);
+                                       canonical_scale, canonical_level, ratio_eps, level_eps);
         const T* from = packed + task.first * channels + task.channel;
         int place[TOGETHER / LANES];
         R sum[TOGETHER / LANES];
@@ -69,13 +69,13 @@ template <typename T, typename I>
 __launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void align_backward(const T* gy, const double* levels, int n_levels, const Real<T>* rois,
                                const int* roi_indices, I n_images, I n_tasks, I channels, int outh, int outw,
                                Real<T> offset, int at_least_one, int sampling_ratio, Real<T> canonical_scale,
-                               Real<T> canonical_level, Real<T>* packed) {
+                               Real<T> canonical_level, Real<T> ratio_eps, Real<T> level_eps, Real<T>* packed) {
     typedef Real<T> R;
     __shared__ R stage[TOGETHER * (BINS + 1)];
     const int n_bins = outh * outw, lane = (int)threadIdx.x % LANES;
     for (I index = blockIdx.x; index < n_tasks; index += gridDim.x) {
         const Task<I> task = read_task(index, levels, n_levels, rois, roi_indices, n_images, channels, n_bins, BINS,
-                                       canonical_scale, canonical_level);
+                                       canonical_scale, canonical_level, ratio_eps, level_eps);
         R* to = packed + task.first * channels + task.channel + lane;
         each_staged(task, channels, n_bins, BINS, [&](int at, I from) { stage[at] = read(gy[from]); });
         visit_task<T, I>(
@@ -130,7 +130,7 @@ template <typename T, typename I>
 __global__ void align_gather(const T* gy, const double* levels, int n_levels, const Real<T>* rois, const int* order,
                              const int* ends, int level, I n_tasks, I channels, int outh, int outw, Real<T> offset,
                              int at_least_one, int sampling_ratio, Real<T> canonical_scale, Real<T> canonical_level,
-                             Real<T>* packed) {
+                             Real<T> ratio_eps, Real<T> level_eps, Real<T>* packed) {
     typedef Real<T> R;
     const Level map = read_level(levels, level);
     const int outsize[2] = {outh, outw}, extents[2] = {map.height, map.width};
@@ -152,7 +152,9 @@ __global__ void align_gather(const T* gy, const double* levels, int n_levels, co
         R sum[SIDE][TOGETHER / LANES];
         for (int q = 0; q < SIDE; ++q) EACH_CHANNEL(k) sum[q][k] = 0;
         const auto is_here = [&](I r) {
-            return find_level(rois + r * 4, levels, n_levels, canonical_scale, canonical_level) == level && reach(r);
+            return find_level(rois + r * 4, levels, n_levels, canonical_scale, canonical_level, ratio_eps,
+                              level_eps) == level &&
+                   reach(r);
         };
         each_hit(order, ends[image], ends[image + 1], is_here, [&](I r) {
             reach(r);

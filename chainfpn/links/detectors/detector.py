@@ -10,6 +10,7 @@ from chainer import backend
 
 from chainfpn._options import CheckedOptions
 from chainfpn._typing import Array, Arrays, Labels, PathLike, Size, Sizes, Variable
+from chainfpn.boxes.filtering import clip
 from chainfpn.errors import InvalidArgument
 from chainfpn.links.detectors.detections import Detections
 from chainfpn.links.detectors.preprocess import Preprocess
@@ -50,6 +51,8 @@ class Detector(CheckedOptions, chainer.Chain):
     fields: tuple[str, ...] = ("bbox", "label", "score")
     #: Ground truth that the losses take beside boxes and classes, in order.
     extra_targets: tuple[str, ...] = ()
+    #: Whether detections are clipped to the photograph, last of all, and dropped if they have no area there.
+    clip_to_photograph = False
     #: What computes maps and heads: ``'chainer'``, or ``'onnx'`` (see :meth:`to_engine`).
     engine = "chainer"
     score_thresh: Any
@@ -224,10 +227,13 @@ class Detector(CheckedOptions, chainer.Chain):
     def _postprocess(self, raw: RawDetections, img_size: Size, size: Size) -> Detections:
         """Map the detections of one image to its pixels and labels, on the CPU."""
         label = self._labels(raw.class_id)
-        named = label >= 0
-        bbox, score = (array[named].astype(np.float32, copy=False) for array in (raw.bbox, raw.score))
-        extras = (array if array is None or named.all() else _take(array, named) for array in raw[3:])
-        return Detections(bbox * scale(to=img_size, of=size), label[named], score, *extras)
+        bbox, score = (array.astype(np.float32, copy=False) for array in (raw.bbox, raw.score))
+        bbox, keep = bbox * scale(to=img_size, of=size), label >= 0
+        if self.clip_to_photograph:
+            bbox = clip(bbox, img_size)
+            keep &= (bbox[:, 2:] > bbox[:, :2]).all(axis=1)
+        extras = (array if array is None or keep.all() else _take(array, keep) for array in raw[3:])
+        return Detections(bbox[keep], label[keep], score[keep], *extras)
 
     def _labels(self, class_id):
         """Map class ids to labels, -1 where there is none."""
@@ -236,9 +242,9 @@ class Detector(CheckedOptions, chainer.Chain):
         return np.where(class_id < len(table), table[np.minimum(class_id, len(table) - 1)], np.int32(-1))
 
 
-def _take(array, named):
+def _take(array, keep):
     """Take the rows of an array on any device that a NumPy mask names."""
-    return array[backend.get_array_module(array).asarray(np.flatnonzero(named))]
+    return array[backend.get_array_module(array).asarray(np.flatnonzero(keep))]
 
 
 def scale(*, to: Size, of: Size) -> Array:

@@ -130,21 +130,26 @@ def keypointrcnn_loss(logits: Variable, sampled: Sequence[Any], points: Arrays, 
     return cross_entropy(maps, cell[seen], divisor=max(len(seen), 1))
 
 
-def keypointrcnn_inference(logits: Array, detections: Sequence[RawDetections]) -> list[RawDetections]:
+def keypointrcnn_inference(
+    logits: Array, detections: Sequence[RawDetections], *, probabilities: bool = False
+) -> list[RawDetections]:
     """Add its keypoints to each detection.
 
     Args:
         logits (array): (R', K, S, S), the first image's first.
         detections (sequence of RawDetections): Per image.
+        probabilities (bool): Score a keypoint by the exponential of its logit over the sum of those of its map.
 
     Returns:
         list of RawDetections: With ``point`` and ``point_score``.
 
     Source:
-        torchvision 0.14 ``keypointrcnn_inference``.
+        torchvision 0.14 ``keypointrcnn_inference``; with probabilities, detectron2 0.6 ``heatmaps_to_keypoints``.
     """
     xp = backend.get_array_module(logits)
     point, score = heatmaps_to_keypoints(logits, xp.concatenate([found.bbox for found in detections]))
+    if probabilities:
+        score = 1 / xp.exp(logits.astype(score.dtype, copy=False) - score[..., None, None]).sum(axis=(2, 3))
     return [
         found._replace(point=points, point_score=scores)
         for found, points, scores in zip(

@@ -20,6 +20,7 @@ from chainfpn.boxes.matcher import match, offsets, sample_batch
 from chainfpn.functions import multi_scale_roi_align
 from chainfpn.functions._gather import gather_class
 from chainfpn.functions._losses import cross_entropy, smooth_l1_loss
+from chainfpn.functions.kernels.geometry import LEVELS, LevelRule
 from chainfpn.links.detectors.keypoint_head import keypointrcnn_inference, keypointrcnn_loss
 from chainfpn.links.detectors.mask_head import maskrcnn_inference, maskrcnn_loss
 from chainfpn.links.detectors.raw_detections import RawDetections
@@ -101,6 +102,14 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         min_size (float): Smallest side of a detection in pixels.
         inclusive (bool): A detection also stays if its score equals the threshold, and also goes if its IoU with a
             better one equals the threshold.
+        aligned (bool): Whether pixel centres lie at .5 when proposals are pooled, see
+            :func:`~chainfpn.functions.roi_align`.
+        level_rule (sequence of float): Which level a proposal is pooled from, a :class:`LevelRule`.
+        min_log_scale (float or None): See :class:`~chainfpn.boxes.BoxCoder`.
+        nms_in_photograph (bool): Overlaps are those of the boxes in the photograph, not in the batch, unless there are
+            masks: other roundings.
+        keypoint_probabilities (bool): The score of a keypoint is exp(highest logit) / sum of exp(logits) of its heat
+            map, of which the highest is that of the enlarged map; otherwise the highest logit itself.
         mask_head (callable or None): Pooled features of boxes, (R', C, 14, 14), to those of the masks.
         mask_predictor (callable or None): Features of the masks to mask logits.
         keypoint_head (callable or None): As ``mask_head``, for keypoints.
@@ -123,8 +132,9 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         batch_size_per_image: int = 512, positive_fraction: float = 0.25,
         bbox_reg_weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0), score_thresh: float = 0.05,
         nms_thresh: float = 0.5, detections_per_img: int | None = 100, outsize: int = 7, sampling_ratio: int = 2,
-        min_size: float = 1e-2, inclusive: bool = False, mask_head: Any = None, mask_predictor: Any = None,
-        keypoint_head: Any = None, keypoint_predictor: Any = None,
+        min_size: float = 1e-2, inclusive: bool = False, aligned: bool = False, level_rule: LevelRule = LEVELS,
+        min_log_scale: float | None = None, nms_in_photograph: bool = False, keypoint_probabilities: bool = False,
+        mask_head: Any = None, mask_predictor: Any = None, keypoint_head: Any = None, keypoint_predictor: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.fg_iou_thresh, self.bg_iou_thresh = fg_iou_thresh, bg_iou_thresh
@@ -134,6 +144,8 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         self.score_thresh, self.nms_thresh, self.detections_per_img = score_thresh, nms_thresh, detections_per_img
         self.outsize, self.sampling_ratio = outsize, sampling_ratio
         self.min_size, self.inclusive = min_size, inclusive
+        self.aligned, self.level_rule, self.min_log_scale = aligned, level_rule, min_log_scale
+        self.nms_in_photograph, self.keypoint_probabilities = nms_in_photograph, keypoint_probabilities
         with self.init_scope():
             self.box_head, self.box_predictor = box_head, box_predictor
             self.mask_head, self.mask_predictor = mask_head, mask_predictor
@@ -141,8 +153,8 @@ class RoIHeads(CheckedOptions, chainer.Chain):
 
     @property
     def box_coder(self) -> BoxCoder:
-        """BoxCoder: Between boxes and deltas, by ``bbox_reg_weights``."""
-        return BoxCoder(self.bbox_reg_weights)
+        """BoxCoder: Between boxes and deltas, by ``bbox_reg_weights`` and ``min_log_scale``."""
+        return BoxCoder(self.bbox_reg_weights, min_log_scale=self.min_log_scale)
 
     def forward(self, hs: Variables, proposals: Arrays, sizes: Sizes) -> tuple[Variable, Variable]:
         """Classify and refine the proposals of a batch.
@@ -171,7 +183,8 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         """
         roi_indices = np.repeat(np.arange(len(bboxes), dtype=np.int32), [len(bbox) for bbox in bboxes])  # (R',)
         rois, roi_indices = self.xp.concatenate(bboxes), self.xp.asarray(roi_indices)  # (R', 4), (R',)
-        return multi_scale_roi_align(hs, rois, roi_indices, outsize, sizes, sampling_ratio=self.sampling_ratio)
+        options = {"sampling_ratio": self.sampling_ratio, "aligned": self.aligned}
+        return multi_scale_roi_align(hs, rois, roi_indices, outsize, sizes, **options, **self.level_rule._asdict())
 
     def mask_branch(self, hs: Variables, bboxes: Arrays, sizes: Sizes) -> Variable:
         """Predict masks; the arguments are those of :meth:`pool`.
@@ -282,7 +295,8 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         if self.mask_head is not None:
             detections = maskrcnn_inference(self.mask_branch(hs, bboxes, sizes).array, detections)
         if self.keypoint_head is not None:
-            detections = keypointrcnn_inference(self.keypoint_branch(hs, bboxes, sizes).array, detections)
+            heat = self.keypoint_branch(hs, bboxes, sizes).array
+            detections = keypointrcnn_inference(heat, detections, probabilities=self.keypoint_probabilities)
         return detections
 
     def postprocess_detections(
@@ -325,7 +339,14 @@ class RoIHeads(CheckedOptions, chainer.Chain):
             class_id += 1
             bbox, score = clip(bboxes[image][row, class_id], size), scores[image][row, class_id]  # (R, 4), (R,)
             class_id = class_id.astype(np.int32)
-            keep = batched_nms(bbox, score, class_id, self.nms_thresh, inclusive=self.inclusive)
+            in_photograph = self.nms_in_photograph and self.mask_head is None
+            seen = bbox / self._enlarged(size, bbox.dtype) if in_photograph else bbox
+            keep = batched_nms(seen, score, class_id, self.nms_thresh, inclusive=self.inclusive)
             keep = keep[: self.detections_per_img]
             detections.append(RawDetections(bbox[keep], class_id[keep], score[keep]))
         return detections
+
+    def _enlarged(self, size, dtype):
+        """Return by what the yxyx boxes of an image were multiplied when it was resized, (4,)."""
+        factors = np.array(size, dtype) / np.array(getattr(size, "photograph", size), dtype)
+        return self.xp.asarray(np.tile(factors, 2))

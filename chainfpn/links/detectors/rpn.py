@@ -102,6 +102,7 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         min_size (float): Smallest side of a proposal in pixels.
         inclusive (bool): A proposal also goes if its IoU with a better one equals ``nms_thresh``.
         clip_to_batch (bool): Let proposals reach into the padding beside a smaller image.
+        min_log_scale (float or None): See :class:`~chainfpn.boxes.BoxCoder`.
 
     Attributes:
         permutation (callable): Draws the sample, see :func:`~chainfpn.boxes.sample`.
@@ -113,7 +114,6 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         Ren et al. 2015; torchvision 0.14 ``RegionProposalNetwork`` and ``FasterRCNN`` (the numbers).
     """
 
-    box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
     permutation: Any = staticmethod(np.random.permutation)
 
     def __init__(
@@ -122,6 +122,7 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         pre_nms_top_n_train: int = 2000, post_nms_top_n_train: int = 2000,
         pre_nms_top_n_test: int = 1000, post_nms_top_n_test: int = 1000, nms_thresh: float = 0.7,
         score_thresh: float = 0.0, min_size: float = 1e-3, inclusive: bool = False, clip_to_batch: bool = False,
+        min_log_scale: float | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.anchor_generator = anchor_generator
@@ -131,9 +132,14 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         self.pre_nms_top_n_train, self.post_nms_top_n_train = pre_nms_top_n_train, post_nms_top_n_train
         self.pre_nms_top_n_test, self.post_nms_top_n_test = pre_nms_top_n_test, post_nms_top_n_test
         self.nms_thresh, self.score_thresh, self.min_size = nms_thresh, score_thresh, min_size
-        self.inclusive, self.clip_to_batch = inclusive, clip_to_batch
+        self.inclusive, self.clip_to_batch, self.min_log_scale = inclusive, clip_to_batch, min_log_scale
         with self.init_scope():
             self.head = head
+
+    @property
+    def box_coder(self) -> BoxCoder:
+        """BoxCoder: Between boxes and deltas, of weights 1, by ``min_log_scale``."""
+        return BoxCoder((1.0, 1.0, 1.0, 1.0), min_log_scale=self.min_log_scale)
 
     def forward(self, hs: Variables, sizes: Sizes, padded_size: Size) -> list[Array]:
         """Propose regions for a batch.

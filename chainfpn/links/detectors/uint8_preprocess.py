@@ -8,6 +8,18 @@ from chainfpn.links.detectors.fixed_point_resize import resize_fixed_point
 from chainfpn.links.detectors.preprocess import Preprocess
 
 
+class ResizedSize(tuple):
+    """Height and width of an image in a batch, and as ``photograph`` those it has outside."""
+
+    photograph: Size
+
+    def __new__(cls, size: Size, photograph: Size) -> "ResizedSize":
+        """Make the pair."""
+        made = super().__new__(cls, size)
+        made.photograph = photograph
+        return made
+
+
 class MMDetectionPreprocess(Preprocess):
     """Resize images as whole numbers, normalize and pad them: what mmdetection does.
 
@@ -45,7 +57,7 @@ class MMDetectionPreprocess(Preprocess):
         pixels = img if img.dtype == np.uint8 else np.clip(np.rint(img), 0, 255).astype(np.uint8)
         resized = self._resize(pixels, self.resized_size(img.shape[1:]))  # (3, H', W')
         mean, std = (np.array(values, np.float32).astype(dtype)[:, None, None] for values in (self.mean, self.std))
-        return (resized.astype(dtype) - mean) / std, resized.shape[1:]
+        return (resized.astype(dtype) - mean) / std, ResizedSize(resized.shape[1:], img.shape[1:])
 
     def _resize(self, img: Array, size: Size) -> Array:
         return resize_fixed_point(img, size)
