@@ -66,8 +66,8 @@ __global__ void pool_forward(const T* packed, const double* levels, const Real<T
     __shared__ int places[TOGETHER * (POOL_BINS + 1)];
     const int n_bins = outh * outw, lane = (int)threadIdx.x % LANES;
     for (I index = blockIdx.x; index < n_tasks; index += gridDim.x) {
-        const Task<I> task =
-            read_task(index, levels, 1, rois, roi_indices, n_images, channels, n_bins, POOL_BINS, (R)1, (R)0);
+        const Task<I> task = read_task(index, levels, 1, rois, roi_indices, n_images, channels, n_bins, POOL_BINS, (R)1,
+                                       (R)0, (R)0, (R)0);
         for (int b = (int)threadIdx.x / LANES; b < task.n_bins; b += (int)blockDim.x / LANES) {
             const int i = (task.bin + b) / outw, j = (task.bin + b) % outw;
             Window windows[2];

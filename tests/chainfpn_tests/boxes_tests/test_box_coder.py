@@ -27,6 +27,15 @@ def test_growth_is_limited():
     assert bbox[0, 0, 2] - bbox[0, 0, 0] == pytest.approx(0)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, chainer.Variable])
+def test_shrinking_is_limited_where_that_is_asked_for(kind):
+    coder = BoxCoder((1, 1, 2, 2), min_log_scale=-1.0)
+    deltas, reference = np.array([[0.0, 0.0, -1.0, -100.0]]), np.array([[0.0, 0.0, 16.0, 16.0]])
+    bbox = coder.decode(kind(deltas), reference)
+    sides = getattr(bbox, "array", bbox)[0, 0, 2:] - getattr(bbox, "array", bbox)[0, 0, :2]
+    np.testing.assert_allclose(sides, [16 * np.exp(-1), 16 * np.exp(-0.5)])
+
+
 @pytest.mark.parametrize("coder", [BoxCoder((10, 10, 5, 5)), LinearBoxCoder()])
 @pytest.mark.parametrize("kind", [np.asarray, chainer.Variable])
 def test_boxes_are_not_rounded_to_half_precision(coder, kind):

@@ -130,7 +130,7 @@ def test_the_shim_rounds_to_half_as_numpy(cuda_shim):
     y, image, levels = np.empty((1, 40000, 1, 1), np.float16), np.zeros(1, np.int32), np.array([1, 2, 0, 1], np.float64)
     one, rois = np.int32(1), np.array([[0, 0, 1, 2]], np.float32)
     n_tasks = -(-40000 // cuda_launch.constant("TOGETHER"))
-    sizes = (one, np.int32(n_tasks), np.int32(40000), one, one, np.float32(0.5), one, np.int32(2), *[np.float32(1)] * 2)
+    sizes = (one, np.int32(n_tasks), np.int32(40000), one, one, np.float32(0.5), one, np.int32(2), *[np.float32(1)] * 4)
     launch = cuda_shim.get_kernel("align_forward<half16, int>", -1)
     launch((n_tasks,), (cuda_launch.constant("THREADS"),), (x, levels, one, rois, image, *sizes, y))
     a, b = x[0, 0].astype(np.float32)

@@ -8,7 +8,7 @@ import pytest
 from chainer import gradient_check
 
 from chainfpn import functions
-from chainfpn.functions.kernels.geometry import Pyramid, assign_levels
+from chainfpn.functions.kernels.geometry import LevelRule, Pyramid, assign_levels
 from reference import roi_ops as loops
 
 #: RoI sides around the border between two levels of scales 1/4 ... 1/32.
@@ -53,6 +53,30 @@ def test_each_level_pools_its_rois(device):
     for level, x in enumerate(xs):
         alone = functions.roi_align(x, rois, roi_indices, (3, 2), 2.0 ** -(level + 2), sampling_ratio=2)
         np.testing.assert_array_equal(y[levels == level], host(alone.array)[levels == level])
+
+
+@pytest.mark.parametrize(("side", "rule", "level"), [
+    (224 - 1e-5, LevelRule(), 4), (224 - 1e-5, LevelRule(level_eps=0.0), 3),
+    (224 - 1e-7, LevelRule(56, 2, 1e-6, 0.0), 4), (112, LevelRule(56, 2, 1e-6, 0.0), 3),
+    (224 - 1e-7, LevelRule(224, 4, 1e-8, 0.0), 4),
+])  # fmt: skip
+def test_the_level_of_a_roi_by_other_rules(side, rule, level):
+    rois = np.array([[0, 0, side, side]], np.float64)
+    assert assign_levels(rois, LEVELS._replace(rule=rule)).tolist() == [level - 2]
+
+
+def test_each_level_pools_its_rois_by_other_rules(device):
+    xs, rois, roi_indices = pyramid()
+    xs, rois, roi_indices = [device.asarray(x) for x in xs], device.asarray(rois), device.asarray(roi_indices)
+    rule = LevelRule(56, 2, ratio_eps=0.7, level_eps=0.2)
+    options = {"sampling_ratio": 0, "aligned": True}
+    y = functions.multi_scale_roi_align(xs, rois, roi_indices, (3, 2), (256, 288), **options, **rule._asdict())
+    levels = host(assign_levels(rois, LEVELS._replace(rule=rule)))
+    assert set(levels) == {0, 1, 2}
+    assert (levels != host(assign_levels(rois, LEVELS))).sum() > 10
+    for level, x in enumerate(xs):
+        alone = functions.roi_align(x, rois, roi_indices, (3, 2), 2.0 ** -(level + 2), **options)
+        np.testing.assert_array_equal(host(y.array)[levels == level], host(alone.array)[levels == level])
 
 
 def sorted_pyramid():

@@ -42,6 +42,21 @@ def test_boxes_come_back_in_pixels_of_the_image():
     assert labels[0].dtype == np.int32
 
 
+def test_boxes_are_clipped_to_the_photograph_last_of_all():
+    """And what has no area there is dropped, with what belongs to it."""
+    model = Told(n_fg_class=3, preprocess=Preprocess(20, 40))
+    model.found = RawDetections(
+        np.array([[-4, 2, 30, 50], [5, 5, 20, 8], [3, 40, 9, 44]], np.float32),
+        np.array([1, 2, 3], np.int32), np.array([0.9, 0.5, 0.4], np.float32), point=np.arange(6.0).reshape(3, 1, 2),
+    )  # fmt: skip
+    assert len(model.detect([_img(10, 20)])[0]) == 3
+    model.clip_to_photograph = True
+    (found,) = model.detect([_img(10, 20)])
+    np.testing.assert_array_equal(found.bbox, [[0, 1, 10, 20], [2.5, 2.5, 10, 4]])
+    assert (found.label.tolist(), found.score.tolist()) == ([0, 1], [np.float32(0.9), 0.5])
+    assert found.point.tolist() == [[[0, 1]], [[2, 3]]]
+
+
 def test_records_have_what_predict_returns():
     model = Told(n_fg_class=3, preprocess=Preprocess(20, 40))
     imgs = [_img(10, 20), _img(40, 40)]
