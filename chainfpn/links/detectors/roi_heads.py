@@ -183,8 +183,10 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         """
         roi_indices = np.repeat(np.arange(len(bboxes), dtype=np.int32), [len(bbox) for bbox in bboxes])  # (R',)
         rois, roi_indices = self.xp.concatenate(bboxes), self.xp.asarray(roi_indices)  # (R', 4), (R',)
-        options = {"sampling_ratio": self.sampling_ratio, "aligned": self.aligned}
-        return multi_scale_roi_align(hs, rois, roi_indices, outsize, sizes, **options, **self.level_rule._asdict())
+        return multi_scale_roi_align(
+            hs, rois, roi_indices, outsize, sizes, sampling_ratio=self.sampling_ratio, aligned=self.aligned,
+            **self.level_rule._asdict(),
+        )  # fmt: skip
 
     def mask_branch(self, hs: Variables, bboxes: Arrays, sizes: Sizes) -> Variable:
         """Predict masks; the arguments are those of :meth:`pool`.

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from chainfpn.errors import InvalidArgument
-from chainfpn.links import FCOS, SSD, FasterRCNN, Preprocess, RegionProposalNetwork, RetinaNet, RetinaNetHead, RoIHeads
+from chainfpn.links import (
+    FCOS,
+    SSD,
+    CascadeRoIHeads,
+    FasterRCNN,
+    Preprocess,
+    RegionProposalNetwork,
+    RetinaNet,
+    RetinaNetHead,
+    RoIHeads,
+)
 
 PARTS = {
     "rpn": lambda **options: RegionProposalNetwork(None, None, **options),
@@ -16,6 +26,7 @@ PARTS = {
     "ssd": lambda **options: SSD(None, None, None, n_fg_class=2, **options),
     "head": lambda **options: RetinaNetHead(32, 1, 2, **options),
     "preprocess": lambda **options: Preprocess(**options),
+    "cascade": lambda **options: CascadeRoIHeads(*(RoIHeads(None, None) for _ in range(3)), **options),
 }
 WRONG = {
     "fg_iou_thresh": ("in 0 to 1", 1.5),
@@ -38,6 +49,8 @@ WRONG = {
     "inclusive": ("True or False", 1),
     "clip_to_batch": ("True or False", None),
     "clip_after_nms": ("True or False", 0),
+    "average_logits": ("True or False", None),
+    "stage_loss_weights": ("numbers >= 0", (1, -1, 1)),
     "rank_by_class": ("True or False", "yes"),
     "aligned": ("True or False", 0),
     "nms_in_photograph": ("True or False", "yes"),
