@@ -99,7 +99,7 @@ class GoldenModel:
         return {"min_size": min(resize["scale"]), "max_size": max(resize["scale"])}
 
     @property
-    def is_bgr(self):
-        """bool: Whether the batch it computes with is BGR."""
-        given = self.config["input"]
-        return not given["bgr_to_rgb"] if "bgr_to_rgb" in given else given["channel_order"] == "BGR"
+    def rules(self):
+        """str: Whose rules it follows: the name of our record."""
+        is_caffe = self.config.get("backbone", {}).get("style") == "caffe"
+        return f"{self.framework}_caffe" if is_caffe else self.framework

@@ -1,0 +1,53 @@
+"""Our detector of another framework's model: its checkpoint converted, its stages in the framework's shapes."""
+
+import contextlib
+
+import chainer
+import numpy as np
+
+from chainfpn import models
+from chainfpn.models._weights import Weights
+from reference.classifier_answers import without_initial_values
+from weights_convert import convert_arrays
+
+
+def build(model, folder, dtype="float64", **options):
+    """Convert the checkpoint of a model and build the detector that the converter takes it for.
+
+    Args:
+        model (GoldenModel): The model.
+        folder (pathlib.Path): Where its checkpoint is written.
+        dtype (str): Precision of the detector.
+        **options: Of the builder, beside rules and sides of images.
+
+    Returns:
+        chainfpn.links.Detector: The detector.
+    """
+    path = model.write(folder)
+    arrays, meta, _ = convert_arrays(path)
+    path.unlink()
+    with chainer.using_config("dtype", np.dtype(dtype)), without_initial_values():
+        return models.MODELS[meta["model"]].builder(
+            pretrained_model=Weights(arrays, meta, path.name), rules=model.rules, **model.sides, **options
+        )
+
+
+@contextlib.contextmanager
+def inference(dtype="float64"):
+    """Run a block in test mode, in a precision and without a graph."""
+    precision, mode = chainer.using_config("dtype", np.dtype(dtype)), chainer.using_config("train", False)
+    with precision, mode, chainer.no_backprop_mode():
+        yield
+
+
+def as_maps(levels, hs):
+    """Bring what a head predicts for each anchor into maps.
+
+    Args:
+        levels (sequence of Variable): Per level, (1, N_l, n).
+        hs (sequence of Variable): The maps it was predicted from, (1, C, H_l, W_l).
+
+    Returns:
+        list of array: Per level, (1, A * n, H_l, W_l).
+    """
+    return [level.array.reshape(1, *h.shape[2:], -1).transpose(0, 3, 1, 2) for level, h in zip(levels, hs, strict=True)]
