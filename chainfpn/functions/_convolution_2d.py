@@ -1,5 +1,7 @@
 """Two-dimensional convolution that is fast on the CPU, and on a GPU whose CuPy has no cuDNN."""
 
+from typing import Any
+
 import chainer
 import chainer.functions as F
 import numpy as np
@@ -9,7 +11,10 @@ from chainer.functions.connection import convolution_2d as chainers
 from chainfpn._typing import Array, Size, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions._arguments import check_outsize
+from chainfpn.functions._fixed_normalization import Statistics, affine_terms
+from chainfpn.functions.kernels import compute_dtype
 from chainfpn.functions.kernels import convolution as kernels
+from chainfpn.functions.kernels.epilogue import Epilogue, shifted
 
 #: The three arrays of a convolution, which makes y of x and W. A gradient goes by the name of its array.
 NAMES = ("x", "W", "y")
@@ -138,14 +143,51 @@ def convolution_2d(
                [6., 9., 6.],
                [4., 6., 4.]])
     """
-    if groups < 1 or len(W) % groups:
-        raise InvalidArgument("convolution_2d", "groups", f"> 0 and divide W's {len(W)} output channels", groups)
     inputs = (x, W) if b is None else (x, W, b)
     arrays = [a.array if isinstance(a, chainer.Variable) else a for a in inputs]
+    geometry = _check_geometry(W, stride, pad, dilate, groups)
     if not _is_ours(arrays):
         return F.convolution_2d(x, W, b, stride, pad, dilate=dilate, groups=groups)
+    (y,) = Convolution2DFunction(geometry).apply(inputs)
+    return y
+
+
+def _check_geometry(W, stride, pad, dilate, groups):
+    if groups < 1 or len(W) % groups:
+        raise InvalidArgument("convolution_2d", "groups", f"> 0 and divide W's {len(W)} output channels", groups)
     stride = check_outsize("convolution_2d", stride, "stride")
     pad = check_outsize("convolution_2d", pad, "pad", least=0)
-    dilate = check_outsize("convolution_2d", dilate, "dilate")
-    (y,) = Convolution2DFunction(kernels.Geometry(stride, pad, dilate, groups)).apply(inputs)
-    return y
+    return kernels.Geometry(stride, pad, check_outsize("convolution_2d", dilate, "dilate"), groups)
+
+
+def fused_convolution_2d(
+    x: Variable, link: Any, statistics: Statistics | None, residual: Variable | None, *, relu: bool
+) -> Variable | None:
+    """Convolve, normalize by fixed statistics, add and rectify block by block, where that is one way to compute it.
+
+    Args:
+        x (Variable): float, (B, C, H, W).
+        link (chainer.links.Convolution2D): Its parameters and geometry.
+        statistics (Statistics or None): Of a normalization.
+        residual (Variable or None): dtype of x, (B, O, outh, outw), added.
+        relu (bool): Whether to rectify.
+
+    Returns:
+        Variable or None: dtype of x, (B, O, outh, outw); None where gradients or hooks want each step by itself, or
+        arrays are not NumPy's.
+    """
+    arrays = [a.array if isinstance(a, chainer.Variable) else a for a in (x, link.W, link.b, residual) if a is not None]
+    is_constant = not chainer.config.train and not chainer.config.enable_backprop and not chainer.get_function_hooks()
+    if not is_constant or not all(isinstance(a, np.ndarray) for a in arrays) or not _is_ours(arrays):
+        return None
+    if len({a.dtype for a in arrays}) > 1:
+        return None
+    W, dtype = link.W.array, compute_dtype(arrays[0].dtype)
+    terms = shifted(len(W), dtype, None if link.b is None else link.b.array)[:3]
+    if statistics is not None:
+        centre, scale, shift = (a.astype(dtype, copy=False) for a in affine_terms(statistics))
+        terms = centre - terms[2], scale, shift
+    added = None if residual is None else np.ascontiguousarray(arrays[-1], dtype)
+    geometry = _check_geometry(W, link.stride, link.pad, link.dilate, link.groups)
+    y = kernels.forward(arrays[0], W, geometry, Epilogue(*terms, added, relu))
+    return chainer.Variable(y, requires_grad=False)

@@ -38,6 +38,13 @@ class Statistics(NamedTuple):
     n_together: int = 0
 
 
+def affine_terms(statistics: Statistics) -> tuple[Array, Array, Array]:
+    """Return centre, scale and shift, (C,) each, of y = (x - centre) * scale + shift."""
+    gamma, beta, mean, var, eps, centered, _ = statistics
+    scale = gamma / np.sqrt(var + var.dtype.type(eps))  # (C,)
+    return (mean, scale, beta) if centered else (np.zeros_like(mean), scale, beta - mean * scale)
+
+
 class FixedNormalization(chainer.FunctionNode):
     """Normalize, add what is given beside, and rectify: one kernel, which Numba compiles for a CPU if it is there.
 
@@ -61,10 +68,9 @@ class FixedNormalization(chainer.FunctionNode):
     def forward_cpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Compute relu(normalized x + residual), in the dtype of x."""
         x, residual = inputs[0], inputs[1] if len(inputs) > 1 else None
-        gamma, beta, mean, var, eps, centered, _ = self.statistics
-        self._scale = gamma / np.sqrt(var + var.dtype.type(eps))  # (C,)
-        centre, shift = (mean, beta) if centered else (np.zeros_like(mean), beta - mean * self._scale)  # (C,), (C,)
-        centre, scale, shift = (a.astype(x.dtype, copy=False) for a in (centre, self._scale, shift))
+        affine = affine_terms(self.statistics)
+        centre, scale, shift = (a.astype(x.dtype, copy=False) for a in affine)
+        self._scale = affine[1]
         if (compiled := import_compiled("numba_normalize")) and x.dtype != np.float16:
             y = compiled.forward(x, residual, centre, scale, shift, self.relu)
         else:

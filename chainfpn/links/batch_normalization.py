@@ -31,6 +31,12 @@ class BatchNormalization(L.BatchNormalization):
     def __init__(self, size: int, *, eps: float = 1e-5, decay: float = 0.9) -> None:
         super().__init__(size, eps=eps, decay=decay)
 
+    @property
+    def statistics(self) -> Statistics:
+        """Statistics: what it normalizes by outside of training."""
+        gamma, beta = self.gamma.array, self.beta.array  # (C,), (C,)
+        return Statistics(gamma, beta, self.avg_mean, self.avg_var, self.eps, centered=True)
+
     def forward(self, x: Variable, residual: Variable | None = None, *, relu: bool = False, **kwargs: Any) -> Variable:
         """Normalize; add and rectify, as :func:`~chainfpn.links.layers.normalize` describes.
 
@@ -45,9 +51,7 @@ class BatchNormalization(L.BatchNormalization):
         """
         is_constant = not chainer.config.train and not chainer.config.enable_backprop
         if is_constant and is_one_kernel(x):
-            gamma, beta = self.gamma.array, self.beta.array  # (C,), (C,)
-            statistics = Statistics(gamma, beta, self.avg_mean, self.avg_var, self.eps, centered=True)
-            return fixed_normalization(x, statistics, residual, relu=relu)  # (B, C, ...)
+            return fixed_normalization(x, self.statistics, residual, relu=relu)  # (B, C, ...)
         return add_relu(super().forward(x, **kwargs), residual, relu)  # (B, C, ...)
 
     def serialize(self, serializer: chainer.AbstractSerializer) -> None:
@@ -86,6 +90,11 @@ class FrozenBatchNormalization(chainer.Link):
         for name, value in (("gamma", 1), ("beta", 0), ("avg_mean", 0), ("avg_var", 1)):
             self.add_persistent(name, self.xp.full((size,), value, dtype=dtype))
 
+    @property
+    def statistics(self) -> Statistics:
+        """Statistics: what it normalizes by."""
+        return Statistics(self.gamma, self.beta, self.avg_mean, self.avg_var, self.eps, centered=False)
+
     def forward(self, x: Variable, residual: Variable | None = None, *, relu: bool = False) -> Variable:
         """Normalize; add and rectify, as :func:`~chainfpn.links.layers.normalize` describes.
 
@@ -98,8 +107,7 @@ class FrozenBatchNormalization(chainer.Link):
             Variable: dtype and shape of x.
         """
         if is_one_kernel(x):
-            statistics = Statistics(self.gamma, self.beta, self.avg_mean, self.avg_var, self.eps, centered=False)
-            return fixed_normalization(x, statistics, residual, relu=relu)  # (B, C, ...)
+            return fixed_normalization(x, self.statistics, residual, relu=relu)  # (B, C, ...)
         scale = self.gamma / self.xp.sqrt(self.avg_var + self.avg_var.dtype.type(self.eps))  # (C,)
         y = scale_shift(x, scale, self.beta - self.avg_mean * scale)  # (B, C, ...)
         return add_relu(y, residual, relu)  # (B, C, ...)

@@ -4,7 +4,8 @@ import chainer
 import chainer.links as L
 
 from chainfpn._typing import Variable
-from chainfpn.functions._convolution_2d import convolution_2d
+from chainfpn.functions._convolution_2d import convolution_2d, fused_convolution_2d
+from chainfpn.functions._fixed_normalization import Statistics
 
 
 class Convolution2D(L.Convolution2D):
@@ -27,5 +28,25 @@ class Convolution2D(L.Convolution2D):
             return super().forward(x)  # (B, O, outh, outw)
         if self.W.raw_array is None:
             self._initialize_params(x.shape[1])
+        if (y := self.fused(x)) is not None:
+            return y  # (B, O, outh, outw)
         options = {"dilate": self.dilate, "groups": self.groups}
         return convolution_2d(x, self.W, self.b, self.stride, self.pad, **options)  # (B, O, outh, outw)
+
+    def fused(
+        self, x: Variable, statistics: Statistics | None = None, residual: Variable | None = None, *, relu: bool = False
+    ) -> Variable | None:
+        """Convolve, normalize by fixed statistics, add and rectify; None where this is not one way to compute it.
+
+        Args:
+            x (Variable): float, (B, in_channels, H, W).
+            statistics (Statistics or None): Of a normalization.
+            residual (Variable or None): dtype of x, (B, out_channels, outh, outw), added.
+            relu (bool): Rectify in the end.
+
+        Returns:
+            Variable or None: dtype of x, (B, out_channels, outh, outw).
+        """
+        if self.W.raw_array is None:
+            return None
+        return fused_convolution_2d(x, self, statistics, residual, relu=relu)  # (B, O, outh, outw)

@@ -11,7 +11,7 @@ from chainfpn.errors import InvalidArgument
 from chainfpn.functions import resize_nearest
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import IndexedSequential, convolve
 
 
 class FPN(chainer.Chain):
@@ -66,10 +66,8 @@ class FPN(chainer.Chain):
         ps: list[Variable] = []
         top = None
         for h, inner, layer in reversed(list(zip(hs, self.inner_blocks, self.layer_blocks, strict=True))):
-            lateral = inner(h)  # (B, C, H_l, W_l)
-            if top is not None:
-                lateral += resize_nearest(top, lateral.shape[2:])  # (B, C, H_l, W_l)
-            top = lateral
+            above = None if top is None else resize_nearest(top, h.shape[2:])  # (B, C, H_l, W_l)
+            top = convolve(inner, h, residual=above)  # (B, C, H_l, W_l)
             ps.insert(0, layer(top))  # (B, C, H_l, W_l)
         if self.extra_blocks is not None:
             ps += self.extra_blocks(ps, hs)  # levels of (B, C, H_l, W_l)

@@ -1,15 +1,16 @@
 """Layers one after another, of which a normalization, the sum and the ReLU behind it are one call."""
 
-import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
+import chainer
 import chainer.functions as F
 from chainercv.links import PickableSequentialChain
 
 from chainfpn._typing import Variable
 from chainfpn.functions._fixed_normalization import add_relu
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
+from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.group_normalization import GroupNormalization
 
 #: What takes a residual and ``relu``: on a GPU, without gradients or with fixed statistics, all is one kernel.
@@ -33,6 +34,34 @@ def normalize(norm: Any, x: Variable, residual: Variable | None = None, *, relu:
     return add_relu(norm(x), residual, relu)
 
 
+def convolve(
+    conv: Any, x: Variable, norm: Any = None, residual: Variable | None = None, *, relu: bool = False
+) -> Variable:
+    """Convolve, normalize, add and rectify: without gradients on a CPU block by block, while a block is in the cache.
+
+    Args:
+        conv (callable): Any convolution.
+        x (Variable): (B, C, H, W).
+        norm (callable or None): Any normalization; None for none.
+        residual (Variable or None): dtype of x, shape of the result, added.
+        relu (bool): Rectify in the end.
+
+    Returns:
+        Variable: dtype of x, (B, O, outh, outw).
+    """
+    has_statistics = norm is None or type(norm) in (BatchNormalization, FrozenBatchNormalization)
+    if type(conv) is Convolution2D and has_statistics and not _has_hooks(conv, norm):
+        y = conv.fused(x, None if norm is None else norm.statistics, residual, relu=relu)  # (B, O, outh, outw)
+        if y is not None:
+            return y
+    h = conv(x)  # (B, O, outh, outw)
+    return add_relu(h, residual, relu) if norm is None else normalize(norm, h, residual, relu=relu)
+
+
+def _has_hooks(*links):
+    return bool(chainer._get_link_hooks()) or any(link is not None and link._n_local_link_hooks for link in links)
+
+
 def run_layers(
     chain: Any, names: Sequence[str], x: Variable, pick: Collection[str] = ()
 ) -> Iterator[tuple[str, Variable]]:
@@ -42,21 +71,26 @@ def run_layers(
         chain (chainer.Chain): It has them.
         names (sequence of str): Their names.
         x (Variable): The input.
-        pick (collection of str): Layers whose output is wanted: a normalization that is not among them may be rectified
-            already if a ReLU follows.
+        pick (collection of str): Layers whose output is wanted: one that is not among them may be normalized and
+            rectified already if that follows.
 
     Yields:
         tuple: The name of each layer, and its output.
     """
-    is_rectified = False
-    for name, following in itertools.zip_longest(names, names[1:]):
-        if not is_rectified:
-            layer = chain[name]
-            is_rectified = following is not None and chain[following] is F.relu and name not in pick
-            x = normalize(layer, x, relu=True) if is_rectified else layer(x)
+    layers = [*(chain[name] for name in names), None, None]
+    begin = 0
+    while begin < len(names):
+        end, layer, norm = begin + 1, layers[begin], None
+        if type(layer) is Convolution2D and isinstance(layers[end], _NORMALIZATIONS) and names[begin] not in pick:
+            norm, end = layers[end], end + 1
+        relu = layers[end] is F.relu and names[end - 1] not in pick
+        if type(layer) is Convolution2D:
+            x = convolve(layer, x, norm, relu=relu)
         else:
-            is_rectified = False
-        yield name, x
+            x = normalize(layer, x, relu=True) if relu else layer(x)
+        for name in names[begin : end + relu]:
+            yield name, x
+        begin = end + relu
 
 
 class SequentialChain(PickableSequentialChain):

@@ -8,6 +8,7 @@ float32 go to ``winograd``, channels on their own to ``numba_depthwise``. float1
 import functools
 import itertools
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from chainer.utils.conv import get_conv_outsize
 
 from chainfpn._typing import Array, Size
 from chainfpn.functions.kernels import compute_dtype, import_compiled, threads
+from chainfpn.functions.kernels.epilogue import Epilogue, shifted
 
 #: Bytes of columns made at a time: enough work for a product on several threads, and few enough to stay in the cache.
 BLOCK_BYTES = 8 << 20
@@ -55,35 +57,43 @@ def _winograd_for(dtype, x_shape, W_shape, geometry, of_weights=False):
     return winograd if good else None
 
 
-def forward(x: Array, W: Array, geometry: Geometry) -> Array:
+def forward(x: Array, W: Array, geometry: Geometry, epilogue: Epilogue | None = None) -> Array:
     """Convolve.
 
     Args:
         x (array): float, (B, C, H, W).
         W (array): float, (O, C / groups, kh, kw).
         geometry (Geometry): Stride, padding, dilation, groups.
+        epilogue (Epilogue or None): What follows.
 
     Returns:
         array: dtype of x, (B, O, outh, outw).
     """
     dtype = compute_dtype(x.dtype)
+    after = shifted(len(W), dtype) if epilogue is None else epilogue
     winograd = _winograd_for(dtype, x.shape, W.shape, geometry)
     if winograd is not None:
-        return winograd.forward(_prepare(x), _prepare(W), geometry.pad).astype(x.dtype, copy=False)
+        return winograd.forward(_prepare(x), _prepare(W), geometry.pad, after).astype(x.dtype, copy=False)
     outh, outw = geometry.outsize(x.shape, W.shape[2:])
     if depthwise := _depthwise_for(x.shape, W.shape, geometry):
         y_shape = len(x), len(W), outh, outw
-        return depthwise.forward(_prepare(x), _prepare(W), y_shape, geometry).astype(x.dtype, copy=False)
+        return depthwise.forward(_prepare(x), _prepare(W), y_shape, geometry, after).astype(x.dtype, copy=False)
     y = np.empty((len(x), geometry.groups, len(W) // geometry.groups, outh * outw), dtype)
     weights = _by_group(W.astype(dtype, copy=False), geometry.groups)
 
     def multiply(columns: Array, image: int, pixels: slice) -> None:
         alone = len(x) == 1 and columns.shape[2] == y.shape[3]  # threads without a block share the output channels
         n_blocks = weights.nbytes / BLOCK_BYTES if alone else 0
-        shares = [(slice(*channels),) for channels in threads.cut(y.shape[2], min(n_blocks, 2))]
-        threads.run(lambda o: np.matmul(weights[:, o], columns, out=y[image, :, o, pixels]), shares)
+        threads.run(partial(share, columns, image, pixels), threads.cut(y.shape[2], min(n_blocks, 2)))
 
-    _for_blocks(multiply, x.astype(dtype, copy=False), W.shape[2:], geometry)
+    def share(columns: Array, image: int, pixels: slice, begin: int, end: int) -> None:
+        np.matmul(weights[:, begin:end], columns, out=y[image, :, begin:end, pixels])
+        for first in range(0, 0 if epilogue is None else len(W), y.shape[2]):
+            channels = first + begin, first + end
+            after.apply(image, y[image].reshape(len(W), -1), channels, (pixels.start, pixels.stop))
+
+    least = 0 if epilogue is None else len(W) * outw
+    _for_blocks(multiply, x.astype(dtype, copy=False), W.shape[2:], geometry, row_numbers=least)
     return y.reshape(len(x), len(W), outh, outw).astype(x.dtype, copy=False)
 
 
@@ -150,7 +160,7 @@ def _scatter(gy, W, x_shape, geometry):
     return gx[:, :, ph : ph + height, pw : pw + width].astype(gy.dtype, copy=False)
 
 
-def _for_blocks(multiply, x, ksize, geometry, add_up=False):
+def _for_blocks(multiply, x, ksize, geometry, *, row_numbers=0, add_up=False):
     """Lay out the windows as columns, some output rows at a time, and hand them to a product; threads share the blocks.
 
     Args:
@@ -158,20 +168,21 @@ def _for_blocks(multiply, x, ksize, geometry, add_up=False):
         x (array): (B, C, H, W).
         ksize (tuple): Taps of a window, rows and columns.
         geometry (Geometry): Stride, padding, dilation, groups.
+        row_numbers (int): How many stay in the cache for an output row beside its columns.
         add_up (bool): Return the sum of what it returns, added in a fixed order.
     """
     n_images, n_channels = x.shape[:2]
     outh, outw = geometry.outsize(x.shape, ksize)
     as_it_is = tuple(ksize) == geometry.stride == (1, 1) and geometry.pad == (0, 0)
-    row_numbers = n_channels * math.prod(ksize) * outw
-    ranges = threads.cut(outh, outh * row_numbers * x.itemsize / BLOCK_BYTES)
-    size = 0 if as_it_is else row_numbers * max(end - begin for begin, end in ranges)
+    row_columns = n_channels * math.prod(ksize) * outw
+    ranges = threads.cut(outh, outh * max(row_columns, row_numbers) * x.itemsize / BLOCK_BYTES)
+    size = 0 if as_it_is else row_columns * max(end - begin for begin, end in ranges)
 
     def work(buffer: Array, image: int, rows: tuple[int, int]) -> Array:
         begin, end = rows
         columns = x[image, :, begin:end]
         if not as_it_is:
-            columns = buffer[: row_numbers * (end - begin)].reshape(n_channels, *ksize, end - begin, outw)
+            columns = buffer[: row_columns * (end - begin)].reshape(n_channels, *ksize, end - begin, outw)
             _lay_out(x[image], begin, geometry, columns)
         pixels = slice(begin * outw, end * outw)
         return multiply(columns.reshape(geometry.groups, -1, pixels.stop - pixels.start), image, pixels)

@@ -4,12 +4,14 @@ A channel of the input has len(W) / C channels of the output, one after the othe
 """
 
 import itertools
+import math
 
 import numpy as np
 
 from chainfpn._typing import Array
 from chainfpn.functions.kernels import threads
 from chainfpn.functions.kernels.convolution import find_inside
+from chainfpn.functions.kernels.epilogue import Epilogue
 from chainfpn.functions.kernels.numba_common import arithmetic, inner_arithmetic
 
 #: What is computed from the other two.
@@ -19,10 +21,16 @@ OUTPUT, INPUT, WEIGHTS = 0, 1, 2
 SHARE_BYTES = 1 << 18
 
 
-def forward(x: Array, W: Array, y_shape: tuple, geometry: tuple) -> Array:
-    """Convolve (B, C, H, W) with (O, 1, kh, kw) to ``y_shape``."""
+def forward(x: Array, W: Array, y_shape: tuple, geometry: tuple, epilogue: Epilogue) -> Array:
+    """Convolve (B, C, H, W) with (O, 1, kh, kw) to ``y_shape``, and apply what follows."""
     y = np.zeros(y_shape, x.dtype)
-    _run(OUTPUT, x, W, geometry, y)
+    pixels, per_channel = (0, math.prod(y_shape[2:])), len(W) // x.shape[1]
+
+    def finish(image: int, begin: int, end: int) -> None:
+        flat = y[image].reshape(len(W), -1)
+        epilogue.apply(image, flat, (begin * per_channel, end * per_channel), pixels)
+
+    _run(OUTPUT, x, W, geometry, y, finish)
     return y
 
 
@@ -40,14 +48,17 @@ def weight_gradient(x: Array, gy: Array, W_shape: tuple, geometry: tuple) -> Arr
     return gW.sum(axis=0)
 
 
-def _run(wanted, x, W, geometry, y):
+def _run(wanted, x, W, geometry, y, finish=None):
     """Compute what is wanted, (B, O, 1, kh, kw) for the weights; threads share images and channels."""
     weights = W.reshape(-1, y.shape[1], *W.shape[-2:])
     shares = threads.cut(x.shape[1], x.nbytes / max(len(x), 1) / SHARE_BYTES)
-    tasks = itertools.product(range(len(x)), shares)
-    threads.run(
-        _convolve, [(wanted, x[k], weights[k % len(weights)], *geometry[:3], y[k], *share) for k, share in tasks]
-    )
+
+    def work(k: int, share: tuple[int, int]) -> None:
+        _convolve(wanted, x[k], weights[k % len(weights)], *geometry[:3], y[k], *share)
+        if finish is not None:
+            finish(k, *share)
+
+    threads.run(work, list(itertools.product(range(len(x)), shares)))
 
 
 _find_inside = inner_arithmetic(find_inside)

@@ -7,7 +7,7 @@ import numpy as np
 
 from chainfpn._typing import Array
 from chainfpn.functions.kernels import threads
-from chainfpn.functions.kernels.numba_common import exact
+from chainfpn.functions.kernels.numba_common import exact, inner_exact
 
 #: Bytes of a map that are a share of the work.
 SHARE_BYTES = 1 << 20
@@ -28,28 +28,36 @@ def forward(x: Array, residual: Array | None, centre: Array, scale: Array, shift
     out = y.reshape(shape)
     shares = itertools.product(range(len(x)), threads.cut(x.shape[1], y.nbytes / max(len(x), 1) / SHARE_BYTES))
     given = centre, scale, shift, residual is not None, relu
-    threads.run(_normalize, [(flat[0][k], flat[1][k], *given, out[k], *channels) for k, channels in shares])
+    pixels = 0, shape[2]
+    threads.run(normalize, [(flat[0][k], flat[1][k], *given, out[k], channels, pixels) for k, channels in shares])
     return y
 
 
 @exact
-def _normalize(x, residual, centre, scale, shift, add, relu, y, begin, end):
-    """Normalize channels: (C, pixels)."""
-    nothing = x.dtype.type(0)
-    for c in range(begin, end):
-        line, other, out = x[c], residual[c], y[c]
-        mean, factor, offset = centre[c], scale[c], shift[c]
-        if add and relu:
-            for k in range(line.size):
-                value = (line[k] - mean) * factor + offset + other[k]
-                out[k] = nothing if value < nothing else value
-        elif relu:
-            for k in range(line.size):
-                value = (line[k] - mean) * factor + offset
-                out[k] = nothing if value < nothing else value
-        elif add:
-            for k in range(line.size):
-                out[k] = (line[k] - mean) * factor + offset + other[k]
-        else:
-            for k in range(line.size):
-                out[k] = (line[k] - mean) * factor + offset
+def normalize(x, residual, centre, scale, shift, add, relu, y, channels, pixels):
+    """Normalize some pixels of some channels, (C, pixels); x, residual and y may be one array."""
+    begin, end = pixels
+    for c in range(*channels):
+        normalize_line(
+            x[c, begin:end], residual[c, begin:end], centre[c], scale[c], shift[c], add, relu, y[c, begin:end]
+        )
+
+
+@inner_exact
+def normalize_line(line, other, mean, factor, offset, add, relu, out):
+    """Normalize pixels of a channel."""
+    nothing = line.dtype.type(0)
+    if add and relu:
+        for k in range(line.size):
+            value = (line[k] - mean) * factor + offset + other[k]
+            out[k] = nothing if value < nothing else value
+    elif relu:
+        for k in range(line.size):
+            value = (line[k] - mean) * factor + offset
+            out[k] = nothing if value < nothing else value
+    elif add:
+        for k in range(line.size):
+            out[k] = (line[k] - mean) * factor + offset + other[k]
+    else:
+        for k in range(line.size):
+            out[k] = (line[k] - mean) * factor + offset

@@ -11,6 +11,7 @@ Source: Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks"
 import numpy as np
 
 from chainfpn.functions.kernels.numba_common import arithmetic, inner_arithmetic
+from chainfpn.functions.kernels.numba_normalize import normalize_line
 
 #: The points: 3/4 and 3/2 lose least of the float32 precision among the fractions tried, five times less than 1 and 2.
 P, Q = np.float32(0.75), np.float32(1.5)
@@ -96,14 +97,15 @@ def _inputs_across(columns, tiles, c, at):
 
 
 @arithmetic
-def transform_products(tiles, channels, tile_rows, n_columns, y):
-    """Compute A^T m A of every tile of some channels and some rows of tiles.
+def transform_products(tiles, channels, tile_rows, n_columns, y, residual, centre, scale, shift, add, relu):
+    """Compute A^T m A of every tile of some channels and some rows of tiles, and what follows.
 
     Args:
         tiles (array): float32, (6, 6, O, tiles), products of these rows of tiles.
         channels, tile_rows ((int, int)): First, and last exclusive.
         n_columns (int): Tiles in a row.
         y (array): float32, (O, outh, outw), filled for these channels and tiles.
+        residual, centre, scale, shift, add, relu: What follows, see ``epilogue``.
     """
     rows = np.empty((4, 6, n_columns), y.dtype)
     line = np.empty(4 * n_columns, y.dtype)
@@ -114,9 +116,8 @@ def transform_products(tiles, channels, tile_rows, n_columns, y):
                 _products_down(tiles, v, o, at, rows)
             for k in range(min(4, y.shape[1] - 4 * tile_row)):
                 _products_across(rows[k], line)
-                target = y[o, 4 * tile_row + k]
-                for i in range(target.size):
-                    target[i] = line[i]
+                target, other = y[o, 4 * tile_row + k], residual[o, 4 * tile_row + k]
+                normalize_line(line[: target.size], other, centre[o], scale[o], shift[o], add, relu, target)
 
 
 @inner_arithmetic

@@ -11,6 +11,7 @@ import numpy as np
 
 from chainfpn._typing import Array, Size
 from chainfpn.functions.kernels import numba_winograd, threads
+from chainfpn.functions.kernels.epilogue import Epilogue, shifted
 from chainfpn.functions.kernels.numba_winograd import P, Q
 
 #: Bytes of transformed tiles made at a time. Each block goes through all transformed weights, or sums of their
@@ -51,24 +52,25 @@ def pays(n_images: int, n_out: int, n_in: int, outsize: Size, *, of_weights: boo
     return min(n_in, n_out) >= MIN_CHANNELS and n_tiles >= (MIN_TILES_OF_WEIGHTS if of_weights else MIN_TILES)
 
 
-def forward(x: Array, W: Array, pad: Size) -> Array:
+def forward(x: Array, W: Array, pad: Size, epilogue: Epilogue) -> Array:
     """Convolve.
 
     Args:
         x (array): float32, (B, C, H, W), C-contiguous.
         W (array): float32, (O, C, 3, 3).
         pad ((int, int)): Zeros around the image, rows and columns.
+        epilogue (Epilogue): What follows.
 
     Returns:
         array: float32, (B, O, H + 2 * pad - 2, W + 2 * pad - 2).
     """
-    return _convolve(x, _transform_weights(W, _WEIGHTS), pad)
+    return _convolve(x, _transform_weights(W, _WEIGHTS), pad, epilogue)
 
 
 def input_gradient(gy: Array, W: Array, pad: Size) -> Array:
     """Run the transpose of ``forward`` in x, by a convolution with the turned weights."""
     weights = _transform_weights(W, _TURNED_WEIGHTS)
-    return _convolve(gy, weights.swapaxes(1, 2), (2 - pad[0], 2 - pad[1]))
+    return _convolve(gy, weights.swapaxes(1, 2), (2 - pad[0], 2 - pad[1]), shifted(W.shape[1], gy.dtype))
 
 
 def weight_gradient(x: Array, gy: Array, pad: Size) -> Array:
@@ -99,7 +101,7 @@ def _transform_weights(W, matrix):
     return weights
 
 
-def _convolve(x, weights, pad):
+def _convolve(x, weights, pad, epilogue):
     """Convolve with transformed weights, (36, O, C)."""
     n_out, n_in = weights.shape[1:]
     y = np.empty((len(x), n_out, *(size + 2 * p - 2 for size, p in zip(x.shape[2:], pad, strict=True))), np.float32)
@@ -109,7 +111,9 @@ def _convolve(x, weights, pad):
         tiles, products = _share(buffer, (n_in, n_out), n_columns, tile_rows)
         numba_winograd.transform_inputs(x[image], (0, n_in), tile_rows, pad, n_columns, tiles)
         np.matmul(weights, _flat(tiles), out=_flat(products))
-        numba_winograd.transform_products(products, (0, n_out), tile_rows, n_columns, y[image])
+        numba_winograd.transform_products(
+            products, (0, n_out), tile_rows, n_columns, y[image], *epilogue.of_image(image, y[image])
+        )
 
     threads.run(multiply, blocks, lambda: np.empty(size, np.float32))
     return y

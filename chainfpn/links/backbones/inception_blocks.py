@@ -3,7 +3,6 @@
 import math
 
 import chainer
-import chainer.functions as F
 import chainer.links as L
 from chainer import initializers
 from chainer.backends import cuda
@@ -14,6 +13,7 @@ from chainfpn.functions._scale_shift import scale_shift
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier
 from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.layers import convolve
 
 
 class ConvNormReLU(chainer.Chain):
@@ -58,7 +58,7 @@ class ConvNormReLU(chainer.Chain):
         Returns:
             Variable: (B, out_channels, H', W').
         """
-        return F.relu(self.bn(self.conv(x)))  # (B, out_channels, H', W')
+        return convolve(self.conv, x, self.bn, relu=True)  # (B, out_channels, H', W')
 
 
 class ClassifierWithAuxiliaryHeads(Classifier):

@@ -14,7 +14,7 @@ from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.initialization import convolution, linear
-from chainfpn.links.layers import IndexedSequential, normalize
+from chainfpn.links.layers import IndexedSequential, convolve
 
 
 class ResidualBlock(chainer.Chain):
@@ -53,10 +53,10 @@ class ResidualBlock(chainer.Chain):
         """
         h = x
         for i in range(1, self.n_convolutions):
-            h = normalize(self[f"bn{i}"], self[f"conv{i}"](h), relu=True)  # (B, C_i, H_i, W_i)
-        h = self[f"conv{self.n_convolutions}"](h)  # (B, out_channels, H/s, W/s)
+            h = convolve(self[f"conv{i}"], h, self[f"bn{i}"], relu=True)  # (B, C_i, H_i, W_i)
         shortcut = x if self.downsample is None else self.downsample(x)  # (B, out_channels, H/s, W/s)
-        return normalize(self.last_norm, h, shortcut, relu=True)  # (B, out_channels, H/s, W/s)
+        last = self[f"conv{self.n_convolutions}"]
+        return convolve(last, h, self.last_norm, shortcut, relu=True)  # (B, out_channels, H/s, W/s)
 
 
 def _projection(in_channels, out_channels, stride, norm):

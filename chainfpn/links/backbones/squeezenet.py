@@ -11,7 +11,7 @@ from chainfpn._typing import Variable
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import IndexedSequential, convolve
 
 #: A convolution of this network: Kaiming-uniform over the fan-in.
 _convolution = partial(Convolution2D, initialW=initializers.HeUniform())
@@ -45,7 +45,7 @@ class Fire(chainer.Chain):
         Returns:
             Variable: (B, 2 * expanded, H, W).
         """
-        h = F.relu(self.squeeze(x))  # (B, squeezed, H, W)
+        h = convolve(self.squeeze, x, relu=True)  # (B, squeezed, H, W)
         return F.relu(F.concat((self.expand1x1(h), self.expand3x3(h))))  # (B, 2 * expanded, H, W)
 
 

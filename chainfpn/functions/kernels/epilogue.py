@@ -1,0 +1,67 @@
+"""What follows a convolution, applied to each block of its result while that is in the cache."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from chainfpn._typing import Array
+from chainfpn.functions.kernels import import_compiled
+
+
+class Epilogue(NamedTuple):
+    """relu((y - centre) * scale + shift + residual).
+
+    Attributes:
+        centre, scale, shift (array): (O,), in the dtype that is computed in.
+        residual (array or None): Likewise, (B, O, outh, outw), C-contiguous.
+        relu (bool): Whether to rectify.
+    """
+
+    centre: Array
+    scale: Array
+    shift: Array
+    residual: Array | None = None
+    relu: bool = False
+
+    def of_image(self, image: int, y: Array) -> tuple:
+        """Return what the compiled kernels take behind the result: of an image, with y for a residual if there is none.
+
+        Args:
+            image (int): Which image of the residual.
+            y (array): The result of that image, (O, ...).
+
+        Returns:
+            tuple: Residual in the shape of y, centre, scale, shift, whether to add, whether to rectify.
+        """
+        residual = y if self.residual is None else self.residual[image].reshape(y.shape)
+        return residual, *self[:3], self.residual is not None, self.relu
+
+    def apply(self, image: int, y: Array, channels: tuple[int, int], pixels: tuple[int, int]) -> None:
+        """Apply it in place.
+
+        Args:
+            image (int): Which image.
+            y (array): Its result, (O, outh * outw), C-contiguous.
+            channels, pixels ((int, int)): First, and last exclusive.
+        """
+        given = self.of_image(image, y)
+        if compiled := import_compiled("numba_normalize"):
+            compiled.normalize(y, *given, y, channels, pixels)
+            return
+        at = slice(*channels), slice(*pixels)
+        residual, centre, scale, shift, adds, rectifies = given
+        part = y[at]
+        for step, operand in ((np.subtract, centre), (np.multiply, scale), (np.add, shift)):
+            step(part, operand[at[0], None], out=part)
+        if adds:
+            part += residual[at]
+        if rectifies:
+            np.maximum(part, 0, out=part)
+
+
+def shifted(n_channels: int, dtype: np.dtype, shift: Array | None = None) -> Epilogue:
+    """Return the epilogue that adds a bias, (O,), or nothing."""
+    zeros, ones = np.zeros(n_channels, dtype), np.ones(n_channels, dtype)
+    return Epilogue(zeros, ones, zeros if shift is None else shift.astype(dtype, copy=False))

@@ -1,0 +1,147 @@
+"""Convolution, normalization, sum and ReLU block by block: the numbers of one after the other, and when it is done."""
+
+import chainer
+import chainer.functions as F
+import numpy as np
+import pytest
+from chainer.link_hooks import TimerHook
+
+from chainfpn.functions.kernels import convolution as kernels
+from chainfpn.links import BatchNormalization, Convolution2D, FrozenBatchNormalization, IndexedSequential
+from chainfpn.links.backbones.resnet import Bottleneck
+from chainfpn.links.layers import convolve
+from reference.normalizations import fill
+
+#: Every algorithm: in channels, out channels, size of the kernel, options.
+CONVOLUTIONS = {
+    "1x1": (8, 12, 1, {}),
+    "3x3 / 2": (6, 10, 3, {"stride": 2, "pad": 1}),
+    "grouped": (8, 12, 3, {"pad": 1, "groups": 2}),
+    "Winograd": (16, 18, 3, {"pad": 1}),
+    "depthwise": (6, 12, 3, {"pad": 1, "groups": 6}),
+}
+NORMS = {"none": lambda n: None, "frozen": FrozenBatchNormalization, "batch": BatchNormalization}
+
+
+class Steps(chainer.FunctionHook):
+    """Sees every function: with it, nothing is fused."""
+
+    name = "steps"
+
+    def __init__(self):
+        self.labels = []
+
+    def forward_preprocess(self, function, in_data):
+        self.labels.append(function.label)
+
+
+def make(name, norm, dtype, *, nobias=False):
+    """Return a convolution, its normalization, an input and something to add."""
+    n_in, n_out, ksize, options = CONVOLUTIONS[name]
+    with chainer.using_config("dtype", dtype):
+        conv = Convolution2D(n_in, n_out, ksize, nobias=nobias, **options)
+        link = NORMS[norm](n_out)
+    for number, param in enumerate(conv.params()):
+        param.array[...] = np.random.default_rng(number).uniform(-1, 1, param.shape)
+    link = None if link is None else fill(link)
+    x = np.random.default_rng(2).uniform(-1, 1, (2, n_in, 27, 30)).astype(dtype)
+    return conv, link, x, np.random.default_rng(3).uniform(-1, 1, conv(x).shape).astype(dtype)
+
+
+@pytest.fixture
+def inference():
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        yield
+
+
+@pytest.mark.usefixtures("inference")
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float16, 2e-2), (np.float32, 3e-6), (np.float64, 1e-13)])
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_it_equals_one_after_the_other(name, norm, dtype, tolerance, engine, monkeypatch):
+    if engine == "numpy":
+        monkeypatch.setattr(kernels, "import_compiled", lambda module: None)
+        monkeypatch.setattr("chainfpn.functions.kernels.epilogue.import_compiled", lambda module: None)
+    conv, link, x, residual = make(name, norm, dtype, nobias=norm == "frozen")
+    kept = residual.copy()
+    for adds, relu in ((False, False), (True, True), (False, True), (True, False)):
+        y = convolve(conv, x, link, residual if adds else None, relu=relu)
+        with Steps() as steps:
+            expected = convolve(conv, x, link, residual if adds else None, relu=relu).array
+        assert steps.labels
+        assert y.dtype == dtype
+        assert y.creator is None
+        np.testing.assert_allclose(y.array, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+    np.testing.assert_array_equal(residual, kept)
+
+
+@pytest.mark.usefixtures("inference")
+def test_many_blocks_and_shares(monkeypatch):
+    conv, link, x, residual = make("1x1", "frozen", np.float64)
+    expected = convolve(conv, x[:1], link, residual[:1], relu=True).array
+    for n_bytes in (8 << 10, 200):  # blocks of pixels; so few weights that threads share the output channels
+        monkeypatch.setattr(kernels, "BLOCK_BYTES", n_bytes)
+        np.testing.assert_allclose(convolve(conv, x[:1], link, residual[:1], relu=True).array, expected, atol=1e-13)
+
+
+@pytest.mark.usefixtures("inference")
+def test_weights_and_statistics_count_as_they_are_now():
+    conv, link, x, _ = make("3x3 / 2", "batch", np.float64)
+    first = convolve(conv, x, link).array
+    conv.W.array[...] *= 2
+    link.beta.array[...] += 1
+    link.avg_mean[...] -= 3
+    with Steps():
+        expected = convolve(conv, x, link).array
+    assert np.abs(expected - first).max() > 0.1
+    np.testing.assert_allclose(convolve(conv, x, link).array, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("settings", [{"train": True}, {"enable_backprop": True}])
+def test_training_and_gradients_go_step_by_step(settings, monkeypatch):
+    def fail(*args):
+        raise AssertionError("fused")
+
+    monkeypatch.setattr("chainfpn.functions._convolution_2d.Epilogue", fail)
+    conv, link, x, residual = make("1x1", "batch", np.float32)
+    with chainer.using_config("train", False), chainer.using_config("enable_backprop", False):
+        with pytest.raises(AssertionError, match="fused"):
+            convolve(conv, x, link, residual, relu=True)
+        for name, value in settings.items():
+            with chainer.using_config(name, value):
+                y = convolve(conv, x, link, residual, relu=True)
+    assert (y.creator is not None) == ("enable_backprop" in settings)
+
+
+@pytest.mark.usefixtures("inference")
+def test_hooks_of_links_see_each_of_them():
+    conv, link, x, _ = make("1x1", "frozen", np.float32)
+    with TimerHook() as hook:
+        IndexedSequential(conv, link, F.relu)(x)
+    assert set(hook.summary()) == {"Convolution2D", "FrozenBatchNormalization", "IndexedSequential"}
+
+
+@pytest.mark.usefixtures("inference")
+def test_what_is_picked_is_not_normalized_or_rectified():
+    conv, link, x, _ = make("Winograd", "frozen", np.float32)
+    layers = IndexedSequential(conv, link, F.relu)
+    expected = [conv(x).array, link(conv(x)).array, F.relu(link(conv(x))).array]
+    for pick in (("0", "2"), ("1", "2"), ("0", "1", "2"), ("2",)):
+        layers.pick = pick
+        for name, y in zip(pick, layers(x), strict=True):
+            np.testing.assert_allclose(y.array, expected[int(name)], rtol=0, atol=1e-5)
+
+
+@pytest.mark.usefixtures("inference")
+def test_a_bottleneck_is_four_convolutions():
+    block = Bottleneck(8, 8, stride=2, norm=FrozenBatchNormalization)
+    for link in block.links():
+        if isinstance(link, FrozenBatchNormalization):
+            fill(link)
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 8, 12, 14)).astype(np.float32)
+    y = block(x)
+    with Steps() as steps:
+        expected = block(x)
+    assert len(steps.labels) == 8
+    np.testing.assert_allclose(y.array, expected.array, rtol=0, atol=1e-5 * np.abs(expected.array).max())
