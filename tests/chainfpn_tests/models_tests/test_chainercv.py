@@ -15,10 +15,13 @@ from reference.photographs import photographs
 from reference.seeded_weights import fill_link
 
 #: Small, and few regions: ChainerCV's RoIAlign is a loop in Python.
-MIN_SIZE, MAX_SIZE, N_PROPOSALS, N_CLASS = 192, 256, 10, 3
+MIN_SIZE, MAX_SIZE, N_PROPOSALS, N_CLASS = 192, 256, 5, 3
 
-#: ChainerCV's links.
-CASES = ("MaskRCNNFPNResNet50", "FasterRCNNFPNResNet50", "FasterRCNNFPNResNet101", "MaskRCNNFPNResNet101")
+#: ChainerCV's links; the last two have nothing that the first two have not.
+CASES = [
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("MaskRCNNFPNResNet50", "FasterRCNNFPNResNet101")),
+    *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("FasterRCNNFPNResNet50", "MaskRCNNFPNResNet101")),
+]
 
 
 def random_detector(name, imgs):
@@ -63,13 +66,13 @@ def spread(layer, out, target):
     layer.b.array[...] = (layer.b.array - mean) * scale
 
 
-@pytest.fixture(scope="module", params=[pytest.param(case, marks=pytest.mark.slow) for case in CASES])
+@pytest.fixture(scope="module", params=CASES)
 def both(request, tmp_path_factory):
     """ChainerCV's detector, ours from its file, the photographs, and ours as `load` makes it of the file as it is."""
     folder = tmp_path_factory.mktemp("chainercv")
     imgs = [img for name, img in photographs().items() if name != "landscape"]
     theirs = random_detector(request.param, imgs)
-    chainer.serializers.save_npz(folder / "chainercv.npz", theirs)
+    chainer.serializers.save_npz(folder / "chainercv.npz", theirs, compression=False)
     meta = {"min_size": MIN_SIZE, "max_size": MAX_SIZE}
     report = weights_convert.convert(folder / "chainercv.npz", folder / "ours.npz", meta=meta)
     assert report.layout == "ChainerCV FPN"
@@ -125,7 +128,7 @@ def test_findings_are_chainercvs(both):
         assert np.abs(bbox[j] - reference[0][inside][i]).max() <= 0.05
         assert np.abs(score[j] - reference[2][inside][i]).max() <= 1e-4
         n_compared += len(bbox)
-    assert n_compared > 20
+    assert n_compared > 10
     assert len(np.unique(np.concatenate([label for _, label, _ in expected]))) == N_CLASS
 
 
@@ -140,7 +143,7 @@ def test_masks_are_chainercvs(both):
     (_,), (label,), (score,), (mask,) = ours.predict([img])
     i, j = np.lexsort((scores, labels)), np.lexsort((score, label))
     assert mask[j].shape == masks[i].shape
-    assert len(mask) > 5
+    assert len(mask) > 2
     for ours_, like in zip(mask[j], masks[i], strict=True):
         assert (ours_ & like).sum() >= 0.999 * (ours_ | like).sum()
     assert mask.any(axis=0).mean() > 0.1
@@ -178,6 +181,6 @@ def test_a_detector_of_chainercvs_rules_trains():
 
 def test_rules_are_named():
     with pytest.raises(
-        ValueError, match="fasterrcnn_resnet_fpn: rules must be one of torchvision, chainercv, got 'caffe'"
+        ValueError, match=r"fasterrcnn_resnet_fpn: rules must be one of torchvision, chainercv, .*, got 'caffe'"
     ):
         models.fasterrcnn_resnet_fpn(50, 2, rules="caffe")
