@@ -43,6 +43,7 @@ from chainfpn.links.detectors.scaled_fcos_head import ScaledFCOSHead
 from chainfpn.links.detectors.ssd import SSD, SSDHead
 from chainfpn.links.detectors.uint8_preprocess import Detectron2Preprocess, MMDetectionPreprocess
 from chainfpn.links.fpn import FPN, BackboneWithFPN, LastLevelP6P7, max_pool_level
+from chainfpn.links.fusion import fuse_for_inference
 from chainfpn.links.group_normalization import GroupNormalization
 from chainfpn.links.kuangliu_fpn import KuangliuFPN
 from chainfpn.links.kuangliu_retinanet import KuangliuRetinaFPN, KuangliuRetinaNet
@@ -111,6 +112,7 @@ __all__ = [
     "TwoMLPHead",
     "conv_box_head",
     "conv_norm_activation",
+    "fuse_for_inference",
     "keypoint_head",
     "max_pool_level",
 ]
