@@ -13,7 +13,7 @@ from chainfpn.boxes.chainercv_anchors import ChainerCVAnchorGenerator
 from chainfpn.boxes.unrounded_anchors import Detectron2AnchorGenerator, MMDetectionAnchorGenerator
 from chainfpn.functions.kernels.geometry import LevelRule
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
-from chainfpn.links.detectors.paste_masks import paste_masks
+from chainfpn.links.detectors.paste_masks import paste_masks, paste_masks_at_centers
 from chainfpn.links.detectors.preprocess import Preprocess
 from chainfpn.links.detectors.uint8_preprocess import Detectron2Preprocess, MMDetectionPreprocess
 from chainfpn.models import _dense_rules as dense
@@ -69,7 +69,7 @@ _MMDETECTION = Rules(
         "min_log_scale": -MAX_LOG_SCALE,
         "nms_in_photograph": True,
     },
-    paste_masks,
+    paste_masks_at_centers,
     cascade={"cascade_bbox_reg_weights": _WEIGHTS, "average_logits": True},
     retinanet=dense.MMDETECTION_RETINANET,
     fcos=dense.MMDETECTION_FCOS,
@@ -91,7 +91,7 @@ RULES = {
         Detectron2AnchorGenerator,
         {"min_size": _NOT_EMPTY},
         {**_ALIGNED, "level_rule": LevelRule(ratio_eps=1e-8, level_eps=0.0), "keypoint_probabilities": True},
-        paste_masks,
+        paste_masks_at_centers,
         detector={"clip_to_photograph": True},
         stride_in_1x1=True,
         retinanet=dense.DETECTRON2_RETINANET,

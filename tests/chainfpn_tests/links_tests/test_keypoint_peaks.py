@@ -3,10 +3,22 @@
 import numpy as np
 import pytest
 
-from chainfpn.links.detectors.keypoint_head import heatmaps_to_keypoints
+from chainfpn.links.detectors.keypoint_head import heatmaps_to_keypoints, keypointrcnn_inference
+from chainfpn.links.detectors.raw_detections import RawDetections
 
 #: Less and more pixels than there are cells, a border cell's peak, a box of no whole pixel.
 BBOX = np.array([(3, 5, 60.5, 33), (0, 0, 9.5, 200.1), (7, 7, 7.2, 7.4), (1, 2, 151, 77)], np.float32)
+
+
+def test_a_score_may_be_a_probability():
+    """The highest of the enlarged map, over the sum of the small one."""
+    heat = np.random.default_rng(3).normal(0, 3, (4, 3, 14, 14))
+    found = [RawDetections(BBOX[:1], None, None), RawDetections(BBOX[1:], None, None)]
+    logits, probabilities = (
+        np.concatenate([image.point_score for image in keypointrcnn_inference(heat, found, probabilities=flag)])
+        for flag in (False, True)
+    )
+    np.testing.assert_allclose(probabilities, np.exp(logits) / np.exp(heat).sum(axis=(2, 3)), rtol=1e-12)
 
 
 @pytest.mark.gpu
