@@ -62,7 +62,7 @@ def paste_masks_at_centers(mask: Array, bbox: Array, size: Size) -> Array:
     """
     xp, pasted, parts, corners = cuda.get_array_module(mask), np.zeros((len(mask), *size), dtype=bool), [], []
     for grid, bb in zip(mask, bbox, strict=True):
-        (y, rows), (x, columns) = (_read_axis(*bb[axis::2], size[axis], len(grid)) for axis in (0, 1))
+        (y, rows), (x, columns) = (_read_axis(bb[axis], bb[axis + 2], size[axis], len(grid)) for axis in (0, 1))
         rows, columns = (xp.asarray(weights, grid.dtype) for weights in (rows, columns))  # (height, S), (width, S)
         parts.append(rows @ grid @ columns.T >= 0.5)
         corners.append((y, x))
