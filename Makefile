@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: setup wheels test test-fast lint demo bench site release-check clean help
+.PHONY: setup wheels test test-fast test-thorough lint demo bench site release-check clean help
 
 setup: $(VENV)/.chainfpn-installed ## make .venv with Chainer, ChainerCV, chainfpn and what the tests need
 
@@ -29,8 +29,11 @@ wheels: $(BIN)/python ## fill dist with wheels of chainfpn, Chainer and ChainerC
 	$(BIN)/python chainfpn/install.py --wheels dist
 	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
 
-test: setup ## run the whole test suite
+test: setup ## run the test suite
 	$(PYTEST)
+
+test-thorough: setup ## run what make test leaves out: more of what its tests show
+	CHAINFPN_THOROUGH=1 $(PYTEST) -m thorough
 
 test-fast: setup ## run the quick tests: none that is slow, builds whole networks or needs live torchvision
 	$(PYTEST) -m 'not slow and not live' --ignore=tests/chainfpn_tests/models_tests

@@ -53,6 +53,8 @@ def pytest_collection_modifyitems(items):
         skips["gpu"] = pytest.mark.skip(reason="no CUDA device")
     if not fake_cupy.is_installed():
         skips["fake_gpu"] = pytest.mark.skip(reason="not on the fake (CHAINFPN_FAKE_CUPY=14)")
+    if os.environ.get("CHAINFPN_THOROUGH") != "1":
+        skips["thorough"] = pytest.mark.skip(reason="like quicker ones: set CHAINFPN_THOROUGH=1 to run it")
     if os.environ.get("CHAINFPN_EXHAUSTIVE") != "1":
         skips["exhaustive"] = pytest.mark.skip(reason="like others, and large: set CHAINFPN_EXHAUSTIVE=1 to run it")
     if os.environ.get("CHAINFPN_NETWORK") != "1":

@@ -27,7 +27,7 @@ PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-m", "(gpu or
 @pytest.mark.slow
 @pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler")
 @pytest.mark.skipif(fake_cupy.is_installed(), reason="runs on the fake already")
-@pytest.mark.parametrize("release", PARTS)
+@pytest.mark.parametrize("release", ["14", pytest.param("13", marks=pytest.mark.thorough)])
 def test_the_tests_of_the_gpu_pass_on_the_fake(release, tmp_path):
     command = [*PYTEST, f"--basetemp={tmp_path / 'tests'}", *map(str, PARTS[release])]
     environment = {**os.environ, "CHAINFPN_FAKE_CUPY": release}

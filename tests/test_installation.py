@@ -23,7 +23,7 @@ def run(command, environment, folder):
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_documented_commands_install_a_working_chainfpn(tmp_path):
     page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"tests/test_installation.py.*?```console\n(.*?)```", page, re.DOTALL)

@@ -51,7 +51,7 @@ def test_no_animal_and_no_thing_is_a_person(detector, shared_data):
     assert bbox_iou(bbox, RIDER)[0, 0] >= 0.5
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_average_precision_is_at_least_torchvisions(shared_data):
     ap, n_pedestrians, _ = average_precision(models.load(weights_path()), shared_data)
     expected = torchvision_result(shared_data)

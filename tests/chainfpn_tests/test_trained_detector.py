@@ -69,7 +69,7 @@ def test_boxes_are_those_of_live_torchvision(detector, checkpoint, shared_data, 
     assert n_detections > 20
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_average_precision_is_torchvisions(detector, shared_data):
     ap, n_pedestrians, n_detections = average_precision(detector, shared_data)
     expected = torchvision_result(shared_data)

@@ -57,6 +57,7 @@ def test_another_word_is_refused(name):
 @pytest.mark.gpu
 def test_the_gpu_finds_what_the_cpu_finds():
     detector = load_detector(weights_path())
+    detector.preprocess.min_size = 256
     img = to_array(read_image(photograph_path()))
     on_cpu = detector.predict([img])
     detector.to_device(choose_device("cuda:0"))

@@ -95,7 +95,7 @@ def test_the_log_tells_of_all_processes(tmp_path):
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("norm", ["batch", "sync"])
+@pytest.mark.parametrize("norm", ["sync", pytest.param("batch", marks=pytest.mark.thorough)])
 def test_statistics_of_normalization_are_those_of_all_processes(norm, tmp_path):
     mpiexec(2, *TRAIN, "--set", f"norm={norm}", "--epochs", "1", "--out", tmp_path / "run")
     mpiexec(2, *TRAIN[:4], "--resume", "--epochs", "2", "--out", tmp_path / "run")

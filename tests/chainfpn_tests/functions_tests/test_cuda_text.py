@@ -11,6 +11,8 @@ from chainfpn.functions.kernels import cuda_launch
 
 #: Volta to Hopper; the newest the installed NVRTC knows is added.
 ARCHITECTURES = (70, 75, 80, 86, 89, 90)
+#: The oldest, the newest, and those between them.
+BETWEEN = [70, *(pytest.param(number, marks=pytest.mark.thorough) for number in ARCHITECTURES[1:]), "newest"]
 
 #: Registers of a thread: 64 let half of a multiprocessor's threads run at once.
 REGISTERS = {"align_gather": 96, "pool_forward": 80}
@@ -91,7 +93,7 @@ def resources(nvrtc, architecture, types):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("types", ["float, int", "half16, int", "double, long long"])
-@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "newest"])
+@pytest.mark.parametrize("architecture", BETWEEN)
 def test_registers_suffice_for_many_threads(nvrtc, architecture, types):
     known = nvrtc.architectures()
     if architecture == "newest":

@@ -20,7 +20,7 @@ MIN_SIZE, MAX_SIZE, N_PROPOSALS, N_CLASS = 192, 256, 5, 3
 #: ChainerCV's links; the last two have nothing that the first two have not.
 CASES = [
     *(pytest.param(name, marks=pytest.mark.slow) for name in ("MaskRCNNFPNResNet50", "FasterRCNNFPNResNet101")),
-    *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("FasterRCNNFPNResNet50", "MaskRCNNFPNResNet101")),
+    *(pytest.param(name, marks=pytest.mark.thorough) for name in ("FasterRCNNFPNResNet50", "MaskRCNNFPNResNet101")),
 ]
 
 

@@ -139,9 +139,9 @@ CASES = [
     ),
 ]
 
-#: The largest trunk, and the largest heads.
-SLOW = {"maskrcnn_resnet_fpn", "keypointrcnn_resnet_fpn"}
-PARAMS = [pytest.param(case, marks=pytest.mark.slow) if case.builder in SLOW else case for case in CASES]
+#: Parts that other cases have as well, put together in another way.
+ALIKE = {case.builder for case in CASES if "_resnet_" in case.builder} | {"fasterrcnn_mobilenet_v3_large_320_fpn"}
+PARAMS = [pytest.param(case, marks=pytest.mark.thorough) if case.builder in ALIKE else case for case in CASES]
 
 #: What torchvision's detector finds, in both precisions; of masks, the pixels that are more likely than not.
 CODE = """

@@ -19,7 +19,7 @@ FEW = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_eight_pictures_are_learnt_by_heart():
     """In as many steps as two cores take in much less than two minutes."""
     np.random.seed(0)
