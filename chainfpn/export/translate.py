@@ -121,7 +121,8 @@ class Site:
 
     def name(self, i: int) -> str:
         """Return the model's name of a constant input."""
-        return self._names.get(id(self.call.inputs[i].arrays[0]), "constant")
+        array = self.call.inputs[i].arrays[0]
+        return self._names.get(id(array)) or self._names.get(id(array.base), "constant")  # of what was reshaped, too
 
     def shape_of(self, sides: Sequence[tuple[int, ...]], start: int = 0) -> Tensor | None:
         """Return sides as a tensor: those of what in the graph has them in both runs, from an axis on; or None."""

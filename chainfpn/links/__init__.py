@@ -2,11 +2,14 @@
 
 from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.backbones.alexnet import AlexNet
+from chainfpn.links.backbones.convnext import ConvNeXt
 from chainfpn.links.backbones.densenet import DenseNet
+from chainfpn.links.backbones.efficientnet import EfficientNet
 from chainfpn.links.backbones.googlenet import GoogLeNet
 from chainfpn.links.backbones.inception import InceptionV3
 from chainfpn.links.backbones.mobilenet_v2 import MobileNetV2
 from chainfpn.links.backbones.mobilenet_v3 import MobileNetV3
+from chainfpn.links.backbones.regnet import RegNet
 from chainfpn.links.backbones.resnet import (
     BasicBlock,
     Bottleneck,
@@ -47,6 +50,7 @@ from chainfpn.links.fusion import fuse_for_inference
 from chainfpn.links.group_normalization import GroupNormalization
 from chainfpn.links.kuangliu_fpn import KuangliuFPN
 from chainfpn.links.kuangliu_retinanet import KuangliuRetinaFPN, KuangliuRetinaNet
+from chainfpn.links.layer_normalization import LayerNormalization
 from chainfpn.links.layers import IndexedSequential
 from chainfpn.links.sync_batch_normalization import SyncBatchNormalization
 
@@ -65,6 +69,7 @@ __all__ = [
     "ChainerCVPreprocess",
     "Classifier",
     "ClassifierPreprocess",
+    "ConvNeXt",
     "Convolution2D",
     "DenseDetector",
     "DenseNet",
@@ -72,6 +77,7 @@ __all__ = [
     "Detections",
     "Detector",
     "Detectron2Preprocess",
+    "EfficientNet",
     "FCOSHead",
     "FastRCNNPredictor",
     "FasterRCNN",
@@ -86,6 +92,7 @@ __all__ = [
     "KuangliuRetinaFPN",
     "KuangliuRetinaNet",
     "LastLevelP6P7",
+    "LayerNormalization",
     "MMDetectionPreprocess",
     "MaskHead",
     "MaskRCNN",
@@ -95,6 +102,7 @@ __all__ = [
     "Preprocess",
     "RPNHead",
     "RawDetections",
+    "RegNet",
     "RegionProposalNetwork",
     "ResNet",
     "ResNet18",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from chainfpn.models._record import COCO_CLASS_IDS
 from chainfpn.models.backbone import *  # noqa: F403
 from chainfpn.models.cascade_rcnn import *  # noqa: F403
+from chainfpn.models.convnext import *  # noqa: F403
 from chainfpn.models.densenet import *  # noqa: F403
 from chainfpn.models.efficientnet import *  # noqa: F403
 from chainfpn.models.faster_rcnn import *  # noqa: F403

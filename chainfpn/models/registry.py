@@ -11,6 +11,7 @@ from chainfpn.errors import InvalidArgument
 from chainfpn.models import (
     backbone,
     cascade_rcnn,
+    convnext,
     densenet,
     efficientnet,
     faster_rcnn,
@@ -45,6 +46,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             mobilenet,
             efficientnet,
             regnet,
+            convnext,
             kuangliu,
             backbone,
             faster_rcnn,

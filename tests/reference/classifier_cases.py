@@ -42,10 +42,11 @@ FAMILIES = {
     "regnet_x": ((65, 79), "trunk_output", [f"regnet_x_{size}" for size in _SIZES]),
     "efficientnet": ((65, 79), "features", [f"efficientnet_b{i}" for i in range(8)]),
     "efficientnet_v2": ((65, 79), "features", [f"efficientnet_v2_{size}" for size in "sml"]),
+    "convnext": ((65, 79), "features", [f"convnext_{size}" for size in ("tiny", "small", "base", "large")]),
 }
 
 #: Families whose first builder is the smallest, and stands for the others unless all are asked for.
-ONE_STANDS_FOR_ALL = ("regnet_y", "regnet_x", "efficientnet", "efficientnet_v2")
+ONE_STANDS_FOR_ALL = ("regnet_y", "regnet_x", "efficientnet", "efficientnet_v2", "convnext")
 
 #: What they stand for.
 LARGER = {builder for family in ONE_STANDS_FOR_ALL for builder in FAMILIES[family][2][1:]}

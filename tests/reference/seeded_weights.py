@@ -21,11 +21,12 @@ RANGES = {
     "avg_var": (0.6, 1.4),
     "b": (-0.2, 0.2),
     "scale_weight": (15.0, 25.0),
+    "layer_scale": (0.2, 0.4),
 }
 
 #: torch's names of the leaves of a normalization, and of any other layer, to Chainer's.
 NORMALIZATION = {"weight": "gamma", "bias": "beta", "running_mean": "avg_mean", "running_var": "avg_var"}
-OTHERS = {"weight": "W", "bias": "b", "scale_weight": "scale_weight"}
+OTHERS = {"weight": "W", "bias": "b", "scale_weight": "scale_weight", "layer_scale": "layer_scale"}
 
 
 def seeded_array(name, shape):

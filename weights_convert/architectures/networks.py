@@ -4,10 +4,12 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import NamedTuple
 
+from chainfpn.models.convnext import ARCHITECTURES as CONVNEXTS
 from chainfpn.models.efficientnet import ARCHITECTURES as EFFICIENTNETS
 from chainfpn.models.regnet import ARCHITECTURES as REGNETS
 from weights_convert._typing import AnyShapes, Described, Shapes
 from weights_convert.architectures import inception, mobilenet, sequential
+from weights_convert.architectures.convnext import convnext, convnext_head
 from weights_convert.architectures.efficientnet import efficientnet
 from weights_convert.architectures.regnet import regnet
 from weights_convert.architectures.shapes import conv, linear
@@ -62,6 +64,10 @@ NETWORKS = {
     **{
         name: Network(partial(regnet, name), partial(linear, "fc", numbers.rows[-1][0]))
         for name, numbers in REGNETS.items()
+    },
+    **{
+        name: Network(partial(convnext, name), partial(convnext_head, numbers.channels[-1]))
+        for name, numbers in CONVNEXTS.items()
     },
     "googlenet": Network(inception.googlenet, partial(linear, "fc", 1024), inception.googlenet_auxiliary),
     "inception_v3": Network(inception.inception_v3, partial(linear, "fc", 2048), inception.inception_auxiliary),

@@ -1,5 +1,7 @@
 """Element by element, and reductions."""
 
+import math
+
 from chainer.functions.activation.clipped_relu import ClippedReLU
 from chainer.functions.activation.elu import ELU
 from chainer.functions.activation.hard_sigmoid import HardSigmoid
@@ -24,6 +26,7 @@ from chainer.functions.math.sum import Sum
 
 from chainfpn.export.trace import ExportError
 from chainfpn.export.translate import Site, Translated
+from chainfpn.functions._gelu import NormalCDF
 
 
 def _unary(kind, **attributes):
@@ -110,6 +113,11 @@ def softplus(site: Site) -> Translated:
     return site.graph.op("Softplus", site.tensor() * beta) / beta
 
 
+def normal_cdf(site: Site) -> Translated:
+    """Compute (1 + erf(x / sqrt 2)) / 2."""
+    return site.graph.op("Erf", site.tensor() * math.sqrt(0.5)) * 0.5 + 0.5
+
+
 def matmul(site: Site) -> Translated:
     """Multiply matrices."""
     matrices = [
@@ -138,6 +146,7 @@ TRANSLATORS = {
     Tanh: _unary("Tanh"),
     HardSigmoid: hard_sigmoid,
     Softplus: softplus,
+    NormalCDF: normal_cdf,
     Softmax: _softmax("Softmax"),
     LogSoftmax: _softmax("LogSoftmax"),
     Exp: _unary("Exp"),

@@ -16,7 +16,7 @@ QUICK = {"resnet18", "densenet121", "squeezenet1_1", "googlenet", "mobilenet_v2"
 QUICK |= {name for name in models.MODELS if "_resnet_" in name}
 SLOW = {"alexnet", "inception_v3", "resnext50_32x4d", "mobilenet_v3_large", "ssdlite320_mobilenet_v3_large"}
 SLOW |= {"ssd300_vgg16", "retinanet_kuangliu", "fasterrcnn_mobilenet_v3_large_fpn", "fpn50"}
-SLOW |= {"regnet_y_400mf", "efficientnet_b0"}
+SLOW |= {"regnet_y_400mf", "efficientnet_b0", "convnext_tiny"}
 MARKS = {name: pytest.mark.slow if name in SLOW else pytest.mark.exhaustive for name in {*models.MODELS} - QUICK}
 MARKS["vgg11"] = pytest.mark.thorough
 ALL = [pytest.param(name, marks=MARKS[name]) if name in MARKS else name for name in models.MODELS]

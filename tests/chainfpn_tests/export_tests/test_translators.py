@@ -11,6 +11,9 @@ import pytest
 from chainfpn.export import ExportError
 from chainfpn.export.dense import array_names, dense_graph, parts_of
 from chainfpn.functions import adaptive_avg_pool_2d, resize_bilinear, resize_nearest, scale_shift
+from chainfpn.functions._gelu import gelu
+from chainfpn.links import LayerNormalization
+from chainfpn.links.pointwise import Pointwise
 from reference.classifier_answers import difference
 from reference.seeded_weights import fill_link, seeded_input
 
@@ -22,6 +25,7 @@ FUNCTIONS = {
     "sigmoid": F.sigmoid,
     "tanh": F.tanh,
     "hard_sigmoid": F.hard_sigmoid,
+    "gelu": gelu,
     "softplus": lambda x: F.softplus(x, beta=2.0),
     "softmax": F.softmax,
     "log_softmax": F.log_softmax,
@@ -82,6 +86,8 @@ LINKS = {
     "grouped": lambda: L.Convolution2D(3, 6, 3, groups=3, nobias=True),
     "deconvolution": lambda: L.Deconvolution2D(3, 4, 3, stride=2, pad=1),
     "group normalization": lambda: L.GroupNormalization(3, 3),
+    "layer normalization": lambda: LayerNormalization(3),
+    "over the channels of pixels": lambda: Pointwise(3, 4),
     "convolution, batch normalization": lambda: chainer.Sequential(L.Convolution2D(3, 4, 1), L.BatchNormalization(4)),
     "deconvolution, batch normalization": lambda: chainer.Sequential(
         L.Deconvolution2D(3, 4, 2), L.BatchNormalization(4)

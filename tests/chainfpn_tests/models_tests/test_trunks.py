@@ -98,7 +98,7 @@ def arrays_of(link):
     return {name: value for name, value in serializer.target.items() if not name.endswith("N")}
 
 
-@pytest.mark.parametrize("name", [SMALLEST, "regnet_x_400mf"])
+@pytest.mark.parametrize("name", [SMALLEST, "regnet_x_400mf", "convnext_tiny"])
 @pytest.mark.parametrize("stages", [(1, 2, 3, 4), (1, 2)])
 def test_a_classifiers_weights_go_into_the_trunk(name, stages, tmp_path):
     with without_initial_values():
@@ -125,6 +125,7 @@ def test_epsilon_is_the_networks_own():
     [
         ({"depth": "vgg16"}, "depth must be 18, 34, 50, 101, 152 or one of .*efficientnet_b0, .*, got 'vgg16'"),
         ({"depth": SMALLEST, "stride_in_1x1": True}, "stride_in_1x1 must be False with efficientnet_b0, got True"),
+        ({"depth": "convnext_tiny", "norm": "group"}, "norm must be None with convnext_tiny, which has no batch norm"),
     ],
 )
 def test_what_a_trunk_has_not_is_refused(options, sentence):
