@@ -42,6 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--force", action="store_true", help="replace what was not converted from SRC, too")
     add("--model", metavar="NAME", help="the builder it is for; 'any' converts without one")
     add("--meta", action="append", default=[], metavar="KEY=VALUE", help="label_names, min_size, norm_eps, ...")
+    add("--config", metavar="FILE", help="detectron2's .yaml or mmdetection's .py, read as data")
     add("--drop", action="append", default=[], metavar="GLOB", help="leave these names out, of the file or the .npz")
     add("--allow-missing", action="append", default=[], metavar="GLOB", help="the file need not have these")
     add("--only", metavar="PREFIX", help="keep only .npz names that begin so")
@@ -119,7 +120,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _tasks(args: argparse.Namespace) -> list[Callable[[], Report]]:
     """Return what is to be done, each of which gives its report."""
-    names = ("model", "drop", "allow_missing", "only", "rename", "dtype", "entry")
+    names = ("model", "drop", "allow_missing", "only", "rename", "dtype", "entry", "config")
     options = {name: getattr(args, name) for name in names} | {"meta": parse_key_values(args.meta)}
     if args.zoo:
         return [partial(_fetch, args.zoo)]

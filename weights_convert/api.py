@@ -25,6 +25,7 @@ from weights_convert.read.contents import open_checkpoint
 from weights_convert.read.tensor import Tensor, Unsupported
 from weights_convert.report import Report
 from weights_convert.source_names import strip_wrappers
+from weights_convert.way_back import restore_names
 from weights_convert.write import FORMATS, format_of, write_checkpoint
 
 
@@ -62,13 +63,16 @@ def needs_conversion(names: Iterable[str]) -> bool:
     return find_layout(names).chainer_names
 
 
-def inspect(path: PathLike, *, model: str | None = None, entry: str | None = None) -> Report:
+def inspect(
+    path: PathLike, *, model: str | None = None, entry: str | None = None, config: PathLike | None = None
+) -> Report:
     """Find out what a file holds and which model it is, without reading any tensor's values.
 
     Args:
         path (str or path): See `read_checkpoint`.
         model (str or None): See `convert_arrays`.
         entry (str or None): See `read_checkpoint`.
+        config (str or path or None): See `convert_arrays`.
 
     Returns:
         Report: The account; whether anything is missing or unexpected is in it, too.
@@ -76,7 +80,7 @@ def inspect(path: PathLike, *, model: str | None = None, entry: str | None = Non
     Raises:
         CheckpointError: as `read_checkpoint`.
     """
-    return match_checkpoint(path, Options(model=model, entry=entry)).report
+    return match_checkpoint(path, Options(model=model, entry=entry, config=config)).report
 
 
 def convert_arrays(
@@ -90,6 +94,7 @@ def convert_arrays(
     rename: Iterable[str] = (),
     dtype: str | None = None,
     entry: str | None = None,
+    config: PathLike | None = None,
 ) -> tuple[dict[str, Array], Json, Report]:
     """Convert a checkpoint in memory.
 
@@ -103,6 +108,8 @@ def convert_arrays(
         rename (sequence of str): ``FROM=TO`` prefixes of names, likewise.
         dtype (str or None): ``"float16"`` or ``"float32"`` for all floating-point tensors.
         entry (str or None): See `read_checkpoint`.
+        config (str or path or None): The configuration of detectron2 (.yaml) or mmdetection (.py) that belongs to it:
+            its input, anchors and thresholds are taken. Nothing in it is run.
 
     Returns:
         tuple: ``{npz name: array}``, the ``__meta__`` object, and the `Report`.
@@ -111,7 +118,10 @@ def convert_arrays(
         CheckpointError: as `read_checkpoint`.
         ConversionError: naming all keys that are missing, unexpected or misshapen, if there are any.
     """
-    with _prepare(path, Options(model, meta, drop, allow_missing, only, rename, dtype, entry)) as (match, finish):
+    with _prepare(path, Options(model, meta, drop, allow_missing, only, rename, dtype, entry, config)) as (
+        match,
+        finish,
+    ):
         return {name: _read(match, name) for name in match.tensors}, finish(), match.report
 
 
@@ -131,18 +141,19 @@ def convert(
     rename: Iterable[str] = (),
     dtype: str | None = None,
     entry: str | None = None,
+    config: PathLike | None = None,
 ) -> Report:
     """Convert a checkpoint into a file: written whole or not at all, one tensor in memory at a time.
 
     Args:
         src (str or path): The checkpoint.
         dst (str or path): Where to write.
-        to (str or None): ``"npz"``, ``"pth"`` or ``"safetensors"``; ``None`` goes by the ending of ``dst``.
+        to (str or None): ``"npz"``, ``"pth"``, ``"pkl"`` or ``"safetensors"``; ``None`` goes by the ending of ``dst``.
         compress (bool): Deflate an .npz.
         check (bool): Read the written file back and compare all of it, and the source with what torch reads, where
             torch is installed. A file that fails is removed.
         force (bool): Replace a file that was not converted from this source, too.
-        model, meta, drop, allow_missing, only, rename, dtype, entry: See `convert_arrays`.
+        model, meta, drop, allow_missing, only, rename, dtype, entry, config: See `convert_arrays`.
 
     Returns:
         Report: What was mapped, dropped and allowed to be missing.
@@ -155,9 +166,14 @@ def convert(
         raise CheckpointError(f"convert: to must be one of {', '.join(FORMATS)}, got {to!r}")
     if not force and not may_replace(dst, src):
         raise CheckpointError(f"{dst}: exists and was not converted from {src}; force=True replaces it")
-    with _prepare(src, Options(model, meta, drop, allow_missing, only, rename, dtype, entry)) as (match, finish):
+    with _prepare(src, Options(model, meta, drop, allow_missing, only, rename, dtype, entry, config)) as (
+        match,
+        finish,
+    ):
         if os.path.exists(dst) and os.path.samefile(src, dst):
             raise CheckpointError(f"{dst}: is the source itself")
+        if to != "npz":
+            restore_names(match)
         write_checkpoint(
             dst, match.report.mapped, _Reader(match), finish, to=to, compress=compress, torch_names=match.torch_names
         )
@@ -185,34 +201,15 @@ def _prepare(path: PathLike, options: Options) -> Iterator[tuple[Match, Callable
     """Give the match, and a function that makes ``__meta__``; the source is hashed meanwhile in a thread."""
     match = match_checkpoint(path, options)
     match.report.require_fit()
-    report, source, known = match.report, match.contents.source, match.meta
-    name = None if report.model == ANY_MODEL else report.model
-    recognized = report.arguments
-    extra = ({"label_names": known["label_names"]} if known.get("label_names") else {}) | (options.meta or {})
-
-    def make(digest: str) -> Json:
-        twin, needed = published_model(digest) or (known.get("model"), {})
-        stored = {} if "labels_from" in extra else known.get("arguments", {})
-        arguments = recognized | dict(needed) | stored
-        builder = twin if options.model is None and twin in report.ambiguous_with else name
-        made = make_meta(builder, arguments, extra, source=source.name, sha256=digest, converter=__version__)
-        made |= {"torch_names": match.irregular_names} if match.irregular_names else {}
-        return {key: value for key, value in known.items() if key != "torch_names"} | made  # a training's record stays
-
+    report = match.report
+    make = _meta_maker(match, options)
     with error_context(report.source):
         about = make("")  # what is wrong with it is said before anything is written
-        if name is not None:
-            check_arguments(name, about["arguments"], recognized, match.shapes)
-        if (
-            name is not None
-            and extra.keys() & about["arguments"].keys()
-            and not report.allowed
-            and options.only is None
-        ):
-            check_by_building(name, about["arguments"], {name: tuple(m[1]) for name, m in report.mapped.items()})
+        _check_meta(match, options, about["arguments"])
+    report.arguments = about["arguments"]
     stopped = Event()
     with ThreadPoolExecutor(1) as pool:
-        digest = pool.submit(files.sha256, source.path, stopped=stopped.is_set)
+        digest = pool.submit(files.sha256, match.contents.source.path, stopped=stopped.is_set)
 
         def finish() -> Json:
             result = make(digest.result())
@@ -229,6 +226,38 @@ def _prepare(path: PathLike, options: Options) -> Iterator[tuple[Match, Callable
             yield match, finish
         finally:
             stopped.set()
+
+
+def _meta_maker(match: Match, options: Options) -> Callable[[str], Json]:
+    """Return what makes ``__meta__`` of the hash of the file."""
+    report, known, recognized = match.report, match.meta, match.report.arguments
+    name = None if report.model == ANY_MODEL else report.model
+    extra = {"label_names": known["label_names"]} if known.get("label_names") else {}
+    extra = extra | (match.settings or {}) | (options.meta or {})
+
+    def make(digest: str) -> Json:
+        twin, needed = published_model(digest) or (known.get("model"), {})
+        stored = {} if "labels_from" in extra else known.get("arguments", {})
+        told = {key: value for key, value in recognized.items() if key != "class_ids" or "n_fg_class" not in stored}
+        arguments = told | dict(needed) | stored
+        builder = twin if options.model is None and twin in report.ambiguous_with else name
+        file = match.contents.source.name
+        made = make_meta(builder, arguments, extra, source=file, sha256=digest, converter=__version__)
+        made |= {"torch_names": match.irregular_names} if match.irregular_names else {}
+        return {key: value for key, value in known.items() if key != "torch_names"} | made  # a training's record stays
+
+    return make
+
+
+def _check_meta(match: Match, options: Options, arguments: Json) -> None:
+    """Compare arguments with what the shapes told, and where the user or a configuration gave some, with the model."""
+    report, name = match.report, match.report.model
+    if name is None or name == ANY_MODEL:
+        return
+    check_arguments(name, arguments, report.arguments, match.shapes)
+    given = (match.settings or {}) | (options.meta or {})
+    if given.keys() & arguments.keys() and not report.allowed and options.only is None:
+        check_by_building(name, arguments, {name: tuple(m[1]) for name, m in report.mapped.items()})
 
 
 class _Reader:

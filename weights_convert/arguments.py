@@ -24,16 +24,27 @@ def has_no_background(model: str | None) -> bool:
 
 def count_class_ids(shapes: Shapes) -> int | None:
     """Return how many class ids a detector's weights have, background included."""
-    if "roi_heads.box_predictor.cls_score.weight" in shapes:
-        return shapes["roi_heads.box_predictor.cls_score.weight"][0]
+    for stage in ("", "0."):  # of a cascade, all have as many
+        if (name := f"roi_heads.{stage}box_predictor.cls_score.weight") in shapes:
+            return shapes[name][0]
     logits = shapes.get("head.classification_head.cls_logits.weight")
     return None if logits is None else logits[0] // (_n_anchors(shapes) or 1)
+
+
+def p6_from_trunk(shapes: Shapes) -> Json:
+    """Return whether the level P6 comes from the trunk, as an argument; nothing where both maps are of one width."""
+    laterals = [
+        shapes[name] for name in shapes if name.startswith("backbone.fpn.inner_blocks.") and len(shapes[name]) == 4
+    ]
+    p6 = shapes.get("backbone.fpn.extra_blocks.p6.weight")
+    width, last = laterals[0][0], max(lateral[1] for lateral in laterals)
+    return {} if p6 is None or width == last else {"p6_from_trunk": p6[1] == last}
 
 
 def _n_anchors(shapes: Shapes) -> int | None:
     if "rpn.head.cls_logits.weight" in shapes:
         return shapes["rpn.head.cls_logits.weight"][0]
-    if "head.regression_head.bbox_reg.weight" in shapes and "head.regression_head.bbox_ctrness.weight" not in shapes:
+    if "head.regression_head.bbox_reg.weight" in shapes and not any("ctrness" in name for name in shapes):
         return shapes["head.regression_head.bbox_reg.weight"][0] // 4
     return None
 

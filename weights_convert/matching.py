@@ -7,11 +7,12 @@ from typing import Any
 from weights_convert import param_names
 from weights_convert._typing import Json, PathLike, Shapes, Tensors
 from weights_convert.architectures import Candidate, candidates
-from weights_convert.arguments import count_class_ids, has_no_background, labels_from
+from weights_convert.arguments import count_class_ids, has_no_background, labels_from, p6_from_trunk
+from weights_convert.beside import find_beside, usable_settings
 from weights_convert.errors import CheckpointError, error_context, printable
 from weights_convert.find_state_dict import candidate_entries, find_state_dict
 from weights_convert.known_models import head_roots, is_detector
-from weights_convert.layouts import Layout, find_layout
+from weights_convert.layouts import Layout, complete_names, find_layout
 from weights_convert.meta import own_meta
 from weights_convert.options import ANY_MODEL, Options
 from weights_convert.read import npz
@@ -35,6 +36,7 @@ class Match:
         report (Report): The account so far.
         meta (dict): The file's ``__meta__``, empty if it has none.
         dtype (str or None): What floating-point tensors become; ``None`` keeps theirs.
+        settings (dict or None): What a configuration says, arguments of any builder; ``None`` before it was looked for.
         tensors (dict): ``{npz name: Tensor}``.
         torch_names (dict): ``{npz name: what it is called in a .pth or .safetensors}``.
         shapes (dict): Shapes that the recognized model must have, by torchvision's names.
@@ -44,6 +46,7 @@ class Match:
     report: Report
     meta: Json
     dtype: str | None = None
+    settings: Json | None = None
     tensors: dict[str, Tensor] = field(default_factory=dict)
     torch_names: dict[str, str] = field(default_factory=dict)
     shapes: Shapes = field(default_factory=dict)
@@ -107,18 +110,18 @@ def _match(contents: Contents, options: Options) -> Match:
             report.notes += [printable(f"{text}: {', '.join(names[:10])}")] if names else []
         selection = Selection(options, report)
         tensors, layout, is_chainer = _to_torchvision(state.tensors, match, options, selection)
-        as_is = options.model == ANY_MODEL and not layout.table
+        as_is = options.model == ANY_MODEL and not (layout.table or layout.names)
         new_names = {name: name for name in tensors} if as_is and is_chainer else npz_names(tensors)
         whole = _undropped(state.tensors, match, options) if selection.has_dropped else {}
         whole = whole or {selection.renamed(name)[0]: tensors[source] for source, name in new_names.items()}
         named, origin = selection.select(tensors, new_names)
         _refuse(named, report)
         _fit(named, whole, options, match)
-        report.arguments |= layout.arguments
         selection.require_use(report.allowed)
         _settle_arguments(match, layout, (options.meta or {}).get("labels_from"))
         if layout.any_trunk and report.model is not None:
             report.model = report.model.replace("_resnet50_", "_resnet_")
+        match.settings = usable_settings(match.settings or {}, report, match.shapes)
         match.tensors = {name: tensor for name, tensor in named.items() if isinstance(tensor, Tensor)}
         for name, tensor in match.tensors.items():
             own = "" if is_chainer or not as_is else tensor.source_name
@@ -136,6 +139,8 @@ def _to_torchvision(
     keep_all = options.model == ANY_MODEL
     tensors = selection.edit(tensors)
     tensors = selection.edit(strip_wrappers(tensors if keep_all else without_strays(tensors, report)))
+    if isinstance(tree := match.contents.tree, dict) and tree.get("matching_heuristics") is True:
+        tensors = rename_each(tensors, complete_names(tensors).get)
     if any("/" in name for name in tensors):
         tensors = dict(sorted(tensors.items()))  # Chainer saves in an order that changes from run to run
     layout = find_layout(tensors, trunks=not keep_all)
@@ -151,8 +156,12 @@ def _to_torchvision(
         report.layout = "Chainer"
         if options.model != ANY_MODEL:
             tensors = rename_each(tensors, match.to_torch)
-    tensors = layout.apply(tensors, report, input_kind=(options.meta or {}).get("input"))
-    return tensors, layout, is_chainer
+    if match.settings is None:
+        framework = str(layout.arguments.get("rules") or "").partition("_")[0] or None
+        match.settings, notes = find_beside(match.contents.tree, options.config, framework)
+        report.notes += notes if options.model != ANY_MODEL else []
+    layout = layout.under(match.settings | (options.meta or {}))
+    return layout.apply(tensors, report), layout, is_chainer
 
 
 def _undropped(tensors: Tensors, match: Match, options: Options) -> Tensors:
@@ -179,12 +188,19 @@ def _shapes(named: Tensors) -> Shapes:
 
 
 def _settle_arguments(match: Match, layout: Layout, wanted: Any) -> None:
-    """Say what shapes leave open: where labels begin; and leave out what a trunk of basic blocks does not have."""
+    """Say what shapes leave open: what the layout says, and where labels begin."""
     report = match.report
+    report.arguments |= layout.arguments | (layout.resnext if _is_grouped(match.shapes) else {})
     if not any(name.endswith("layer1.0.conv3.weight") for name in match.shapes):
-        report.arguments.pop("stride_in_1x1", None)
+        report.arguments.pop("stride_in_1x1", None)  # which basic blocks do not have
     n_class_ids = count_class_ids(match.shapes)
-    if n_class_ids is None or layout.fixups or not has_no_background(report.model):
+    one_stage = has_no_background(report.model)
+    if n_class_ids is not None and layout.labels_from_zero:
+        report.arguments.pop("class_ids", None)
+        report.arguments |= {"n_fg_class": n_class_ids - (not one_stage)}
+        report.arguments |= {"class_ids": list(range(n_class_ids))} if one_stage else {}
+        report.arguments |= p6_from_trunk(match.shapes) if one_stage else {}
+    if n_class_ids is None or layout.labels_from_zero or not one_stage:
         if wanted is not None:
             raise CheckpointError("--meta labels_from is for torchvision's RetinaNet and FCOS")
         return
@@ -197,6 +213,12 @@ def _settle_arguments(match: Match, layout: Layout, wanted: Any) -> None:
     elif wanted == 1:
         report.arguments["n_fg_class"] = n_class_ids - 1
         report.arguments.pop("class_ids", None)
+
+
+def _is_grouped(shapes: Shapes) -> bool:
+    """Return whether the trunk is a ResNeXt."""
+    found = (shapes.get(f"{at}layer1.0.conv2.weight", ()) for at in ("", "body.", "backbone.body."))
+    return any(len(shape) == 4 and shape[0] != shape[1] for shape in found)
 
 
 def _fit(named: Tensors, whole: Tensors, options: Options, match: Match) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from weights_convert._typing import Json
+from weights_convert._typing import Json, PathLike
 from weights_convert.errors import CheckpointError
 
 #: The name under which a model that nobody knows is converted parameter by parameter.
@@ -26,6 +26,7 @@ class Options:
     rename: Iterable[str] = ()
     dtype: str | None = None
     entry: str | None = None
+    config: PathLike | None = None
     pairs: list[tuple[str, str]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:

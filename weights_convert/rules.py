@@ -1,7 +1,7 @@
 """Renaming by tables: data, not code. First match wins; what matches nothing is reported, never guessed."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from weights_convert._typing import Tensors
@@ -80,7 +80,25 @@ def rename_each(tensors: Tensors, new_name: Callable[[str], str | None]) -> Tens
     return result
 
 
-def prefixes(names: dict[str, str], *, optional: str = "") -> list[Rule]:
-    """Return the rules that replace whole modules' names, each with or without a module around it."""
-    around = f"(?:{re.escape(optional)})?"
-    return [Rule(f"{around}{re.escape(old)}\\.", f"{new}.") for old, new in names.items()]
+def renames(names: Mapping[str, str]) -> list[Rule]:
+    r"""Return the rules that replace beginnings of names. The way back is the same table read backwards.
+
+    Args:
+        names (dict): ``{old: new}``. ``*`` is any number, the same ones in both in the same order.
+
+    Example:
+        >>> (rule,) = renames({"res3.*.conv*.norm.": "layer2.*.bn*."})
+        >>> rule.pattern, rule.name
+        ('res3\\.(\\d+)\\.conv(\\d+)\\.norm\\.', 'layer2.\\1.bn\\2.')
+    """
+    return [Rule(re.escape(old).replace(r"\*", r"(\d+)"), _with_groups(new)) for old, new in names.items()]
+
+
+def _with_groups(name: str) -> str:
+    first, *others = name.split("*")
+    return "".join([first, *(f"\\{i}{text}" for i, text in enumerate(others, 1))])
+
+
+def modules(names: Mapping[str, str]) -> dict[str, str]:
+    """Return a table of whole modules for `renames`."""
+    return {f"{old}.": f"{new}." for old, new in names.items()}

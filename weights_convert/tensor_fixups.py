@@ -3,77 +3,109 @@
 A fixup takes ``{torchvision's name: Tensor}`` and the report, and gives the tensors back, a few of them replaced.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from weights_convert._typing import Array, Tensors
+from weights_convert._typing import Array, Shape, Tensors
 from weights_convert.known_models import IMAGENET_STD
 from weights_convert.read.tensor import Tensor, from_array
 from weights_convert.report import Report
 
-#: A logit whose probability is zero in any precision.
-_NEVER = -100
+#: Of the norms that Caffe2 has folded into weight and bias: what leaves them so, with the usual epsilon.
+_FOLDED = {"running_mean": 0.0, "running_var": 1 - 1e-5}
 
-_CLS = "roi_heads.box_predictor.cls_score."
-_BOX = "roi_heads.box_predictor.bbox_pred."
-_MASK = "roi_heads.mask_predictor.mask_fcn_logits."
+_NORM = r"(?:backbone\.body\.)?(?:bn1|layer\d\.\d+\.(?:bn\d|downsample\.1))\.weight"
+
+#: Beginnings of the names of predictors; those of a cascade have the number of their stage in them.
+_CLS = r"roi_heads\.(?:\d+\.)?box_predictor\.cls_score\."
+_BOX = r"roi_heads\.(?:\d+\.)?box_predictor\.bbox_pred\."
+_MASK = r"roi_heads\.(?:\d+\.)?mask_predictor\.mask_fcn_logits\."
+_RPN_BOX = r"rpn\.head\.bbox_pred\."
+_STEM = r"(?:backbone\.body\.)?conv1\."
 
 
 def background_first(tensors: Tensors, report: Report) -> Tensors:
     """Move the background from the last output of the class scores to the first, where torchvision has it."""
-    return _replace(
-        tensors, report, "background class moved from last to first", _CLS, lambda a: np.concatenate([a[-1:], a[:-1]])
-    )
+    text = "background class moved from last to first"
+    return _replace(tensors, report, text, _CLS, lambda a: np.concatenate([a[-1:], a[:-1]]))
 
 
 def background_box_rows(tensors: Tensors, report: Report) -> Tensors:
-    """Put four rows of zeros before the boxes: torchvision has a box for the background, and ignores it."""
-    n_outputs = _length(tensors, f"{_CLS}bias")
-    if n_outputs is None or _length(tensors, f"{_BOX}bias") != 4 * (n_outputs - 1):
+    """Put four rows of zeros before the boxes: torchvision has a box for the background, and ignores it.
+
+    One box for all classes, which a cascade has, has no such rows.
+    """
+    n_outputs = _length(tensors, _CLS)
+    if n_outputs is None:
         return tensors
-    tensors = _replace(
-        tensors, report, "box rows of zeros added for the background", _BOX, lambda a: _zeros_before(a, 4)
-    )
-    if _length(tensors, f"{_MASK}bias") == n_outputs - 1:
+    text = "box rows of zeros added for the background"
+    if _length(tensors, _BOX) == 4 * (n_outputs - 1) and not is_cascade(tensors):
+        tensors = _replace(tensors, report, text, _BOX, lambda a: _zeros_before(a, 4))
+    if _length(tensors, _MASK) == n_outputs - 1:
         text = "a mask of zeros added for the background"
         tensors = _replace(tensors, report, text, _MASK, lambda a: _zeros_before(a, 1))
     return tensors
 
 
-def background_logit(tensors: Tensors, report: Report) -> Tensors:
-    """Put the score of a background, which is never the best, before those of the labels, for each anchor of RetinaNet.
-
-    torchvision has such an output, and no use for it.
-    """
-    head, box = "head.classification_head.cls_logits.", "head.regression_head.bbox_reg.bias"
-    n_anchors = (_length(tensors, box) or 0) // 4
-    n_rows = _length(tensors, f"{head}bias")
-    if not n_anchors or n_rows is None or n_rows % n_anchors:
+def background_last(tensors: Tensors, report: Report) -> Tensors:
+    """Undo `background_first` and `background_box_rows`: the way back to where they are from."""
+    n_outputs = _length(tensors, _CLS)
+    if n_outputs is None:
         return tensors
+    text = "background class moved from first to last, boxes and masks have none"
+    tensors = _replace(tensors, report, text, _CLS, lambda a: np.concatenate([a[1:], a[:1]]))
+    if _length(tensors, _BOX) == 4 * n_outputs:
+        tensors = _replace(tensors, report, "", _BOX, lambda a: a[4:])
+    if _length(tensors, _MASK) == n_outputs:
+        tensors = _replace(tensors, report, "", _MASK, lambda a: a[1:])
+    return tensors
 
-    def with_background(array: Array) -> Array:
-        rows = array.reshape(n_anchors, -1, *array.shape[1:])
-        never = np.full_like(rows[:, :1], _NEVER if array.ndim == 1 else 0)
-        return np.concatenate([never, rows], axis=1).reshape(-1, *array.shape[1:])
 
-    return _replace(tensors, report, "a logit of -100 added for the background of each anchor", head, with_background)
+def is_cascade(names: Iterable[str]) -> bool:
+    """Return whether names are of a cascade, whose heads are numbered."""
+    return any(name.startswith("roi_heads.0.") for name in names)
+
+
+def fill_folded_norms(tensors: Tensors, report: Report) -> Tensors:
+    """Give norms without statistics those that leave their weight and bias what they are, as Caffe2 folded them."""
+    norms = [name.removesuffix("weight") for name in tensors if re.fullmatch(_NORM, name)]
+    norms = [norm for norm in norms if f"{norm}running_mean" not in tensors and tensors[f"{norm}weight"].shape]
+    if not norms:
+        return tensors
+    report.notes.append(f"{len(norms)} norms have no statistics, being folded: mean 0 and variance 1 - 1e-5 added")
+    added = {
+        f"{norm}{name}": from_array(np.full(tensors[f"{norm}weight"].shape, value, np.float32))
+        for norm in norms
+        for name, value in _FOLDED.items()
+    }
+    return {**tensors, **added}
 
 
 def flip_bgr(tensors: Tensors, report: Report) -> Tensors:
     """Reverse the input channels of the first convolution: from BGR to torchvision's RGB."""
-    return _replace(tensors, report, "first convolution flipped from BGR to RGB", _stem(tensors), lambda a: a[:, ::-1])
+    return _replace(tensors, report, "first convolution flipped from BGR to RGB", _STEM, lambda a: a[:, ::-1])
 
 
 def fold_caffe_scale(tensors: Tensors, report: Report) -> Tensors:
     """Scale the first convolution for torchvision's input.
 
     Caffe's models see ``255 * image - mean``, torchvision's ``(image - mean / 255) / std``: the first is ``255 * std``
-    times the second, channel by channel, and both pad with zeros afterwards.
+    times the second, channel by channel, and both pad with zeros afterwards. A ResNeXt sees torchvision's.
     """
+    if is_grouped(tensors):
+        return tensors
     scale = 255 * np.array(IMAGENET_STD, np.float64).reshape(1, 3, 1, 1)
     text = "input scale 255 * (0.229, 0.224, 0.225) folded into the first convolution"
-    return _replace(tensors, report, text, _stem(tensors), lambda a: (a * scale).astype(a.dtype))
+    return _replace(tensors, report, text, _STEM, lambda a: (a * scale).astype(a.dtype))
+
+
+def is_grouped(tensors: Tensors) -> bool:
+    """Return whether the trunk is a ResNeXt."""
+    at = "backbone.body." if "backbone.body.conv1.weight" in tensors else ""
+    shape: Shape = getattr(tensors.get(f"{at}layer1.0.conv2.weight"), "shape", ())
+    return len(shape) == 4 and shape[0] != shape[1]
 
 
 #: What makes torchvision's input of Caffe's: BGR in 0..255 minus the mean.
@@ -82,15 +114,15 @@ CAFFE_INPUT = (flip_bgr, fold_caffe_scale)
 
 def box_axes_xy(tensors: Tensors, report: Report) -> Tensors:
     """Turn box rows from (dy, dx, dh, dw) into torchvision's (dx, dy, dw, dh)."""
-    for name in (_BOX, "rpn.head.bbox_pred."):
-        text = f"rows of {name.removesuffix('.')} turned from dy, dx, dh, dw to dx, dy, dw, dh"
-        tensors = _replace(tensors, report, text, name, _swap_axes)
+    for name, pattern in (("roi_heads.box_predictor.bbox_pred", _BOX), ("rpn.head.bbox_pred", _RPN_BOX)):
+        text = f"rows of {name} turned from dy, dx, dh, dw to dx, dy, dw, dh"
+        tensors = _replace(tensors, report, text, pattern, _swap_axes)
     return tensors
 
 
 def stem_bias_into_norm(tensors: Tensors, report: Report) -> Tensors:
     """Fold the bias of the first convolution into the mean of the norm after it; torchvision has no such bias."""
-    stem = _stem(tensors)
+    stem = "backbone.body.conv1." if "backbone.body.conv1.weight" in tensors else "conv1."
     bias = tensors.get(f"{stem}bias")
     mean = stem.replace("conv1.", "bn1.") + "running_mean"
     if not isinstance(bias, Tensor) or not isinstance(tensors.get(mean), Tensor):
@@ -100,13 +132,9 @@ def stem_bias_into_norm(tensors: Tensors, report: Report) -> Tensors:
     return result | {mean: from_array(tensors[mean].array() - bias.array())}
 
 
-def _stem(tensors: Tensors) -> str:
-    return "backbone.body.conv1." if "backbone.body.conv1.weight" in tensors else "conv1."
-
-
-def _length(tensors: Tensors, name: str) -> int | None:
-    tensor = tensors.get(name)
-    return tensor.shape[0] if isinstance(tensor, Tensor) and tensor.shape else None
+def _length(tensors: Tensors, pattern: str) -> int | None:
+    biases = [tensors[name] for name in tensors if re.fullmatch(pattern + "bias", name)]
+    return next((bias.shape[0] for bias in biases if isinstance(bias, Tensor) and bias.shape), None)
 
 
 def _zeros_before(array: Array, n: int) -> Array:
@@ -119,12 +147,13 @@ def _swap_axes(array: Array) -> Array:
     return array.reshape(-1, 4, *array.shape[1:])[:, [1, 0, 3, 2]].reshape(array.shape)
 
 
-def _replace(tensors: Tensors, report: Report, text: str, prefix: str, function: Callable[[Array], Array]) -> Tensors:
-    names = [f"{prefix}{param}" for param in ("weight", "bias")]
-    present = [name for name in names if isinstance(tensors.get(name), Tensor) and tensors[name].shape]
-    if prefix.endswith("conv1."):
+def _replace(tensors: Tensors, report: Report, text: str, pattern: str, function: Callable[[Array], Array]) -> Tensors:
+    """Replace the weights and biases of modules whose names begin so, and put down the text if there are any."""
+    names = [name for name in tensors if re.fullmatch(f"{pattern}(?:weight|bias)", name)]
+    present = [name for name in names if isinstance(tensors[name], Tensor) and tensors[name].shape]
+    if pattern == _STEM:
         present = [name for name in present if len(tensors[name].shape) == 4 and tensors[name].shape[1] == 3]
     if not present:
         return tensors
-    report.notes.append(text)
+    report.notes += [text] if text else []
     return tensors | {name: from_array(function(tensors[name].array())) for name in present}

@@ -71,6 +71,9 @@ OPTIONS = {
     "aspect_ratios": Rule("numbers > 0, not empty", lambda value: _all(_positive, value)),
     "anchor_sizes": Rule("None or, per level, equally many numbers > 0", lambda value: value is None or _levels(value)),
     "class_ids": Rule("None or whole numbers", lambda value: value is None or _all(_whole, value)),
+    "keypoint_names": Rule(
+        "None or names", lambda value: value is None or _all(lambda name: isinstance(name, str), value)
+    ),
     "rules": _one_of(*RULE_SETS),
     "extra_levels": _one_of(*EXTRA_LEVELS),
 }

@@ -81,7 +81,9 @@ def assemble_rcnn(
         make_heads(**({} if branch is None else branch(norm))) if heads is None else heads(make_heads),
         **options.base(options.preprocess()),
     )
-    return options.follow_rules(detector)
+    for name, value in rules.detector.items():
+        setattr(detector, name, value)
+    return detector
 
 
 def assemble_rcnn_v2(options: RCNNOptions) -> Any:

@@ -106,7 +106,7 @@ def test_options_may_stand_between(folder):
     [
         (["a.pth", "b.pth", "-o", "x.npz"], "-o/--output is for one source"),
         (["a.pth", "-o", "x.npz", "--out", "folder"], "-o/--output is for one source"),
-        (["a.pth", "x.onnx"], "x.onnx: must end in .npz, .pth, .safetensors, .pt, or --to must say"),
+        (["a.pth", "x.onnx"], "x.onnx: must end in .npz, .pth, .safetensors, .pkl, .pt, or --to must say"),
         (["a.pth", "folder", "--to", "npz"], "folder: is a folder, not a file that can be replaced"),
         (["a.pth", "-o", "/dev/null", "--to", "npz"], "/dev/null: is a device, not a file that can be replaced"),
         (["a.pth", "fifo.npz"], "fifo.npz: is a FIFO, not a file that can be replaced"),

@@ -156,7 +156,8 @@ def describe_one_stage(shapes: AnyShapes) -> Described:
     if "head.classification_head.cls_logits.weight" not in shapes or pyramid is None:
         return None
     trunk, stages, width, _ = pyramid
-    fcos = any(name.startswith("head.regression_head.bbox_ctrness") for name in shapes)
+    scaled = "head.regression_head.scales.0.scale" in shapes  # as its authors and mmdetection have it
+    fcos = scaled or any(name.startswith("head.regression_head.bbox_ctrness") for name in shapes)
     normed = "head.classification_head.conv.0.1.weight" in shapes
     n_anchors = 1 if fcos else size_of(shapes, "head.regression_head.bbox_reg.weight", default=36) // 4
     n_outputs = size_of(shapes, "head.classification_head.cls_logits.weight", default=91) // max(n_anchors, 1)
@@ -166,10 +167,11 @@ def describe_one_stage(shapes: AnyShapes) -> Described:
     expected = _pyramid(trunk, stages, width, False)
     expected |= conv("backbone.fpn.extra_blocks.p6", last if p6_from_trunk else width, width, 3, True)
     expected |= conv("backbone.fpn.extra_blocks.p7", width, width, 3, True)
-    expected |= _one_stage_head("classification", "cls_logits", width, n_anchors * n_outputs, fcos, normed)
-    expected |= _one_stage_head("regression", "bbox_reg", width, n_anchors * 4, fcos, normed)
+    expected |= _one_stage_head("classification", "cls_logits", width, n_anchors * n_outputs, fcos, normed, not scaled)
+    expected |= _one_stage_head("regression", "bbox_reg", width, n_anchors * 4, fcos, normed, not scaled)
     if fcos:
-        expected |= conv("head.regression_head.bbox_ctrness", width, 1, 3, True)
+        expected |= conv(f"head.{'classification' if scaled else 'regression'}_head.bbox_ctrness", width, 1, 3, True)
+        expected |= {f"head.regression_head.scales.{i}.scale": () for i in range(len(stages) + 2)} if scaled else {}
     arguments = labels(n_outputs) | _unlike_defaults(trunk, stages, width) | {"stages": stages}
     if stages == [2, 3, 4]:
         del arguments["stages"]
@@ -178,14 +180,14 @@ def describe_one_stage(shapes: AnyShapes) -> Described:
     return _name("fcos" if fcos else "retinanet", normed, arguments), arguments, expected
 
 
-def _one_stage_head(kind: str, last: str, width: int, n_out: int, fcos: bool, normed: bool) -> Shapes:
+def _one_stage_head(kind: str, last: str, width: int, n_out: int, fcos: bool, normed: bool, biased: bool) -> Shapes:
     at = f"head.{kind}_head."
     shapes = conv(f"{at}{last}", width, n_out, 3, True)
     for i in range(4):
         if normed:
             shapes |= conv_norm(f"{at}conv.{i}", width, width, 3, statistics=False)
         elif fcos:
-            shapes |= conv(f"{at}conv.{3 * i}", width, width, 3, True)
+            shapes |= conv(f"{at}conv.{3 * i}", width, width, 3, biased)
             shapes |= norm(f"{at}conv.{3 * i + 1}", width, statistics=False)
         else:
             shapes |= conv(f"{at}conv.{2 * i}", width, width, 3, True)

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable
 
-from weights_convert.layouts import _chainercv, _detectron2, _kuangliu, _mmdetection, _trunks
+from weights_convert.layouts import _caffe2, _chainercv, _detectron2, _kuangliu, _mmdetection, _trunks
+from weights_convert.layouts._suffixes import complete_names
 from weights_convert.layouts.layout import Layout
 
-__all__ = ["LAYOUTS", "Layout", "find_layout"]
+__all__ = ["FOREIGN_RULES", "LAYOUTS", "Layout", "complete_names", "find_layout", "find_own_names"]
+
+#: Rules of frameworks that have their own names for weights, and take images of 0..255.
+FOREIGN_RULES = ("detectron2", "mmdetection", "mmdetection_caffe")
 
 _RESNET_D = "timm's ResNet-D has three convolutions in its stem and averages in its shortcuts: no builder here makes it"
 
@@ -13,10 +17,19 @@ _RESNET_D = "timm's ResNet-D has three convolutions in its stem and averages in 
 LAYOUTS = (
     _chainercv.DETECTOR,
     _chainercv.RESNET,
+    _detectron2.CASCADE,
     _detectron2.DETECTOR,
+    _detectron2.RETINANET,
+    _detectron2.C4,
+    _detectron2.DC5,
     _detectron2.TRUNK,
+    _caffe2.DETECTOR,
+    _caffe2.TRUNK,
     _mmdetection.TWO_STAGE,
+    _mmdetection.CASCADE,
     _mmdetection.RETINANET,
+    _mmdetection.FCOS,
+    _mmdetection.FIRST,
     _kuangliu.FPN,
     _kuangliu.RETINANET,
     Layout("timm ResNet-D", (r"conv1\.0\.weight", r"layer2\.0\.downsample\.1\.weight"), differs=(_RESNET_D,)),
@@ -34,3 +47,22 @@ def find_layout(names: Iterable[str], *, trunks: bool = True) -> Layout:
     names = list(names)
     layout = next(layout for layout in LAYOUTS if layout.fits(names))
     return (None if layout.signature or not trunks else _trunks.find_trunk_layout(names)) or layout
+
+
+def find_own_names(rules: object, names: Iterable[str]) -> tuple[Layout, dict[str, str]] | None:
+    """Return the layout that a model under a framework's rules goes back to, with its names there.
+
+    Args:
+        rules (str or None): Its ``rules``.
+        names (iterable of str): torchvision's names of its weights.
+
+    Returns:
+        tuple or None: The layout and ``{torchvision's name: its name}``; ``None`` where there is no such model.
+    """
+    names = list(names)
+    for layout in LAYOUTS if rules in FOREIGN_RULES else ():
+        if layout.names and str(rules).startswith(layout.arguments.get("rules", "-")):
+            found = layout.own_names(names)
+            if found is not None:
+                return layout, found
+    return None

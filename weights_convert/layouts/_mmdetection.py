@@ -1,55 +1,80 @@
-r"""mmdetection 1.x, 2.x and 3.x: torchvision's ResNet, its own names for the rest."""
+"""mmdetection 1.x, 2.x and 3.x: torchvision's ResNet, its own names for the rest.
+
+Whether a model is of 'pytorch' or 'caffe' style no name says: its configuration does, or ``--meta input=caffe``.
+"""
+
+from typing import Any
 
 from weights_convert import tensor_fixups
 from weights_convert._typing import Tensors
 from weights_convert.layouts.layout import Layout
 from weights_convert.report import Report
-from weights_convert.rules import Rule, prefixes
+from weights_convert.rules import Rule, modules
 
-_PYRAMID = (
-    Rule(r"backbone\.(?=conv1|bn1|layer\d)", "backbone.body."),
-    Rule(r"neck\.lateral_convs\.(\d)\.conv\.", r"backbone.fpn.inner_blocks.\1."),
-)
-_INPUT = Rule(r"data_preprocessor\.", None, "input statistics, torchvision's in 'pytorch' style configurations")
+_BODY = {
+    f"backbone.{name}": f"backbone.body.{name}" for name in ("conv1.", "bn1.", *(f"layer{i}." for i in range(1, 5)))
+}
+_LATERAL = modules({"neck.lateral_convs.*.conv": "backbone.fpn.inner_blocks.*"})
+_PYRAMID = _BODY | _LATERAL | modules({"neck.fpn_convs.*.conv": "backbone.fpn.layer_blocks.*"})
 
-_TWO_STAGE = (
-    *_PYRAMID,
-    Rule(r"neck\.fpn_convs\.(\d)\.conv\.", r"backbone.fpn.layer_blocks.\1."),
-    *prefixes({
-        "rpn_head.rpn_conv": "rpn.head.conv",
-        "rpn_head.rpn_cls": "rpn.head.cls_logits",
-        "rpn_head.rpn_reg": "rpn.head.bbox_pred",
-    }),
-    *prefixes({
-        "bbox_head.shared_fcs.0": "roi_heads.box_head.fc6",
-        "bbox_head.shared_fcs.1": "roi_heads.box_head.fc7",
-        "bbox_head.fc_cls": "roi_heads.box_predictor.cls_score",
-        "bbox_head.fc_reg": "roi_heads.box_predictor.bbox_pred",
-        **{f"mask_head.convs.{i}.conv": f"roi_heads.mask_head.mask_fcn{i + 1}" for i in range(4)},
-        "mask_head.upsample": "roi_heads.mask_predictor.conv5_mask",
-        "mask_head.conv_logits": "roi_heads.mask_predictor.mask_fcn_logits",
-    }, optional="roi_head."),
-    _INPUT,
-)  # fmt: skip
-
-#: Of RetinaNet: the pyramid goes on beyond the trunk's maps, and there is one head.
-_RETINANET = (
-    *_PYRAMID,
-    Rule(r"neck\.fpn_convs\.([012])\.conv\.", r"backbone.fpn.layer_blocks.\1."),
-    *prefixes({
+#: Of one stage: three levels of the trunk, and two beyond.
+_LONG_PYRAMID = {
+    **_BODY,
+    **_LATERAL,
+    **modules({
+        **{f"neck.fpn_convs.{i}.conv": f"backbone.fpn.layer_blocks.{i}" for i in range(3)},
         "neck.fpn_convs.3.conv": "backbone.fpn.extra_blocks.p6",
         "neck.fpn_convs.4.conv": "backbone.fpn.extra_blocks.p7",
-        **{f"bbox_head.cls_convs.{i}.conv": f"head.classification_head.conv.{2 * i}" for i in range(4)},
-        **{f"bbox_head.reg_convs.{i}.conv": f"head.regression_head.conv.{2 * i}" for i in range(4)},
-        "bbox_head.retina_cls": "head.classification_head.cls_logits",
-        "bbox_head.retina_reg": "head.regression_head.bbox_reg",
     }),
-    _INPUT,
-)  # fmt: skip
+}  # fmt: skip
+
+_RPN = modules({
+    "rpn_head.rpn_conv": "rpn.head.conv",
+    "rpn_head.rpn_cls": "rpn.head.cls_logits",
+    "rpn_head.rpn_reg": "rpn.head.bbox_pred",
+})  # fmt: skip
+
+
+def _heads(around: str, stage: str) -> dict[str, str]:
+    """Return the names of the heads of two stages; ``stage`` is a number between dots of a cascade."""
+    return modules({
+        f"{around}bbox_head.{stage}shared_fcs.0": f"roi_heads.{stage}box_head.fc6",
+        f"{around}bbox_head.{stage}shared_fcs.1": f"roi_heads.{stage}box_head.fc7",
+        f"{around}bbox_head.{stage}fc_cls": f"roi_heads.{stage}box_predictor.cls_score",
+        f"{around}bbox_head.{stage}fc_reg": f"roi_heads.{stage}box_predictor.bbox_pred",
+        **{f"{around}mask_head.{stage}convs.{i}.conv": f"roi_heads.{stage}mask_head.mask_fcn{i + 1}" for i in range(8)},
+        f"{around}mask_head.{stage}upsample": f"roi_heads.{stage}mask_predictor.conv5_mask",
+        f"{around}mask_head.{stage}conv_logits": f"roi_heads.{stage}mask_predictor.mask_fcn_logits",
+    })  # fmt: skip
+
+
+_RETINANET_HEAD = modules({
+    **{f"bbox_head.cls_convs.{i}.conv": f"head.classification_head.conv.{2 * i}" for i in range(4)},
+    **{f"bbox_head.reg_convs.{i}.conv": f"head.regression_head.conv.{2 * i}" for i in range(4)},
+    "bbox_head.retina_cls": "head.classification_head.cls_logits",
+    "bbox_head.retina_reg": "head.regression_head.bbox_reg",
+})  # fmt: skip
+
+_FCOS_HEAD = modules({
+    **{
+        f"bbox_head.{ours}_convs.{i}.{layer}": f"head.{theirs}_head.conv.{3 * i + j}"
+        for ours, theirs in (("cls", "classification"), ("reg", "regression"))
+        for i in range(4)
+        for j, layer in enumerate(("conv", "gn"))
+    },
+    "bbox_head.conv_cls": "head.classification_head.cls_logits",
+    "bbox_head.conv_centerness": "head.classification_head.bbox_ctrness",
+    "bbox_head.conv_reg": "head.regression_head.bbox_reg",
+    "bbox_head.scales": "head.regression_head.scales",
+})  # fmt: skip
+
+_BESIDE = (
+    Rule(r"data_preprocessor\.", None, "input statistics, which the rules or --meta image_mean and image_std say"),
+)
 
 
 def _background(tensors: Tensors, report: Report) -> Tensors:
-    """Move the background where 2.0 put it last: there the boxes have no rows for it, in 1.x they do."""
+    """Move the background where it is last: there the boxes have no rows for it, in 1.x they do."""
     (n_logits,), (n_deltas,) = (tensors[f"roi_heads.box_predictor.{n}.bias"].shape for n in ("cls_score", "bbox_pred"))
     if n_deltas == 4 * n_logits:
         report.notes.append("boxes have rows for the background: mmdetection 1.x, background first already")
@@ -57,34 +82,74 @@ def _background(tensors: Tensors, report: Report) -> Tensors:
     return tensor_fixups.background_box_rows(tensor_fixups.background_first(tensors, report), report)
 
 
-_STYLE = "taken as 'pytorch' style (RGB, mean and std); a 'caffe' style model needs --meta input=caffe"
+_NAME = "input, anchors, pooling, thresholds and masks are mmdetection's: rules is set"
+
+_DETECTOR: Any = {"complete": True, "labels_from_zero": True, "any_trunk": True}
+_TWO_STAGE: Any = {
+    "table": _BESIDE,
+    "fixups": (tensor_fixups.background_first, tensor_fixups.background_box_rows),
+    "undo": (tensor_fixups.background_last,),
+    "differs": (_NAME,),
+    **_DETECTOR,
+}
+
+_NECK = r"neck\.lateral_convs\.0\.conv\.weight"
+
+TWO_STAGE = Layout(
+    "mmdetection",
+    (_NECK, r"rpn_head\.rpn_conv\.weight", r"roi_head\.bbox_head\.fc_(?:cls|reg)\.bias"),
+    names=_PYRAMID | _RPN | _heads("roi_head.", ""),
+    arguments={"rules": "mmdetection"},
+    **_TWO_STAGE,
+)
+
+CASCADE = Layout(
+    "mmdetection cascade",
+    (_NECK, r"rpn_head\.rpn_conv\.weight", r"roi_head\.bbox_head\.0\.fc_(?:cls|reg)\.bias"),
+    names=_PYRAMID | _RPN | _heads("roi_head.", "*."),
+    arguments={
+        "rules": "mmdetection",
+        "average_logits": True,
+        "cascade_bbox_reg_weights": [[10, 10, 5, 5], [20, 20, 10, 10], [1 / 0.033, 1 / 0.033, 1 / 0.067, 1 / 0.067]],
+    },
+    **_TWO_STAGE,
+)
 
 RETINANET = Layout(
     "mmdetection RetinaNet",
     (r"neck\.fpn_convs\.4\.conv\.weight", r"bbox_head\.retina_cls\.weight"),
-    _RETINANET,
-    fixups=(tensor_fixups.background_logit,),
-    complete=True,
-    arguments={
-        "p7_relu": False,
-        "anchor_sizes": [[32 * 2**level * 2 ** (third / 3) for third in range(3)] for level in range(5)],
-    },
-    any_trunk=True,
-    differs=("mmdetection does not round anchors: boxes move by up to half a pixel", _STYLE),
+    _BESIDE,
+    names=_LONG_PYRAMID | _RETINANET_HEAD,
+    arguments={"rules": "mmdetection", "p7_relu": False},
+    differs=(_NAME,),
+    **_DETECTOR,
 )
 
-TWO_STAGE = Layout(
-    "mmdetection",
+FCOS = Layout(
+    "mmdetection FCOS",
     (
-        r"neck\.lateral_convs\.0\.conv\.weight",
-        r"rpn_head\.rpn_conv\.weight",
-        r"(?:roi_head\.)?bbox_head\.fc_(?:cls|reg)\.bias",
+        r"neck\.fpn_convs\.4\.conv\.weight",
+        r"bbox_head\.conv_centerness\.weight",
+        r"bbox_head\.cls_convs\.0\.gn\.weight",
     ),
-    _TWO_STAGE,
+    _BESIDE,
+    names=_LONG_PYRAMID | _FCOS_HEAD,
+    arguments={"rules": "mmdetection"},
+    differs=(_NAME,),
+    **_DETECTOR,
+)
+
+#: Of two stages, whose names were shorter then; its rules are nearer to torchvision's than to those of today.
+FIRST = Layout(
+    "mmdetection 1.x",
+    (_NECK, r"rpn_head\.rpn_conv\.weight", r"bbox_head\.fc_(?:cls|reg)\.bias"),
+    _BESIDE,
+    names=_PYRAMID | _RPN | _heads("", ""),
     fixups=(_background,),
     complete=True,
+    labels_from_zero=True,
     differs=(
-        "mmdetection does not round anchors, and since 2.0 aligns RoIs by half a pixel: boxes move a little",
-        _STYLE,
+        "mmdetection 1.x counts the last pixel into a box's sides: boxes move a little",
+        "taken as 'pytorch' style (RGB, mean and std); a 'caffe' style model needs --meta input=caffe",
     ),
 )

@@ -1,16 +1,26 @@
 """A layout: how a library's names are recognized and become torchvision's."""
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from weights_convert._typing import Json, Tensors
+from weights_convert.errors import CheckpointError
 from weights_convert.layouts import torchvision
 from weights_convert.report import Report
-from weights_convert.rules import Rule, rename
+from weights_convert.rules import Rule, rename, renames
 from weights_convert.tensor_fixups import CAFFE_INPUT
 
 Fixup = Callable[[Tensors, Report], Tensors]
+
+#: torchvision's input, as detectron2's rules take it.
+TORCHVISION_INPUT: Json = {
+    "channel_order": "RGB",
+    "image_mean": [123.675, 116.28, 103.53],
+    "image_std": [58.395, 57.12, 57.375],
+}
+
+_OTHER_RULES = "by the rules of {}, as asked for: boxes are near those of the library that trained it, not the same"
 
 
 @dataclass(frozen=True)
@@ -20,41 +30,87 @@ class Layout:
     Attributes:
         name (str): As the report says it.
         signature (tuple of str): Regular expressions; a file has this layout if each matches one of its names in full.
-        table (tuple of Rule): To torchvision's names.
+        table (tuple of Rule): What becomes torchvision's, or is left out: one way.
+        names (dict): ``{name: torchvision's name}``, both ways, see `weights_convert.rules.renames`.
         fixups (tuple of callable): ``fixup(tensors, report)`` each, in torchvision's names.
+        undo (tuple of callable): Likewise, on the way back, before the names.
         complete (bool): Whether a name that matches no rule is unknown (it is reported, and fits no model).
         chainer_names (bool): Whether the table takes Chainer's names, with ``/``.
         arguments (dict): What this library's models do differently, as arguments of the builder.
+        resnext (dict): The same of those on a ResNeXt.
+        labels_from_zero (bool): Whether its labels are its outputs without the background, none left out.
         any_trunk (bool): Whether only the builder of detectors on any ResNet takes these arguments, the one for
             torchvision's detectors on a ResNet-50 does not.
+        caffe_input (bool): Whether its images are Caffe's, and the first convolution is made one for torchvision's.
         differs (tuple of str): What they do differently beside, for the report.
+        refusal (str): Why none of its models is converted, where that is so.
     """
 
     name: str
     signature: tuple[str, ...]
     table: tuple[Rule, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
     fixups: tuple[Fixup, ...] = ()
+    undo: tuple[Fixup, ...] = ()
     complete: bool = False
     chainer_names: bool = False
     arguments: Json = field(default_factory=dict)
+    resnext: Json = field(default_factory=dict)
+    labels_from_zero: bool = False
     any_trunk: bool = False
+    caffe_input: bool = False
     differs: tuple[str, ...] = ()
+    refusal: str = ""
 
     def fits(self, names: Iterable[str]) -> bool:
         """Return whether the names have the signature."""
         return all(any(map(re.compile(pattern).fullmatch, names)) for pattern in self.signature)
 
-    def apply(self, tensors: Tensors, report: Report, *, input_kind: str | None = None) -> Tensors:
+    def under(self, wanted: Json) -> "Layout":
+        """Return the layout for the rules and the input that somebody wants, or whose configuration says so.
+
+        Args:
+            wanted (dict): May have ``rules``, and ``input``: ``"caffe"`` or ``"torchvision"``.
+        """
+        kind, own = wanted.get("input"), self.arguments.get("rules")
+        rules = wanted.get("rules", own)
+        if own is not None and (rules == own or rules not in ("torchvision", "chainercv")):
+            rules = "mmdetection_caffe" if (own, kind) == ("mmdetection", "caffe") else rules
+            arguments = self.arguments | {"rules": rules}
+            arguments |= TORCHVISION_INPUT if (own, kind) == ("detectron2", "torchvision") else {}
+            return replace(self, arguments=arguments, caffe_input=False)
+        caffe_input = kind == "caffe" or (kind is None and self.caffe_input)
+        stride: Json = {"stride_in_1x1": True} if caffe_input else {}
+        arguments = {key: value for key, value in self.arguments.items() if key != "rules"} | stride
+        differs = self.differs if own is None else (_OTHER_RULES.format(rules),)
+        resnext = dict.fromkeys(stride, False)
+        return replace(self, arguments=arguments, caffe_input=caffe_input, differs=differs, resnext=resnext)
+
+    def apply(self, tensors: Tensors, report: Report) -> Tensors:
         """Return the tensors under torchvision's (older, flat) names.
 
         Args:
             tensors (dict): ``{name: tensor}``.
             report (Report): Takes down what is done.
-            input_kind (str or None): ``"caffe"`` or ``"torchvision"``, where that is not this library's usual input.
+
+        Raises:
+            CheckpointError: if there is no model of this layout.
         """
-        tensors = rename(tensors, self.table, report, keep_unmatched=not self.complete)
-        fixups = [fixup for fixup in self.fixups if input_kind is None or fixup not in CAFFE_INPUT]
-        for fixup in (*fixups, *(CAFFE_INPUT if input_kind == "caffe" else ())):
+        if self.refusal:
+            raise CheckpointError(self.refusal)
+        tensors = rename(tensors, (*self.table, *renames(self.names)), report, keep_unmatched=not self.complete)
+        for fixup in (*self.fixups, *(CAFFE_INPUT if self.caffe_input else ())):
             tensors = fixup(tensors, report)
         report.notes += self.differs
         return rename(tensors, torchvision.FLATTEN, report)
+
+    def own_names(self, names: Iterable[str]) -> dict[str, str] | None:
+        """Return ``{torchvision's name: this library's}``, or ``None`` if one of the names is unknown here."""
+        back = [(re.compile(rule.pattern), rule.name or "") for rule in renames({n: o for o, n in self.names.items()})]
+        found = {}
+        for name in names:
+            match, new = next(((m, new) for pattern, new in back if (m := pattern.match(name))), (None, ""))
+            if match is None:
+                return None
+            found[name] = match.expand(new) + name[match.end() :]
+        return found

@@ -13,11 +13,12 @@ from weights_convert.errors import CheckpointError
 from weights_convert.files import atomic_write
 from weights_convert.meta import FORMAT, meta_array
 from weights_convert.write.npz import write_arrays
+from weights_convert.write.pickle_file import write_pickle
 from weights_convert.write.safetensors import write_safetensors
 from weights_convert.write.torch_zip import write_torch_zip
 
 #: Formats that can be written -> ending of the file's name.
-FORMATS = {"npz": ".npz", "pth": ".pth", "safetensors": ".safetensors"}
+FORMATS = {"npz": ".npz", "pth": ".pth", "safetensors": ".safetensors", "pkl": ".pkl"}
 
 #: What a file has beside the values: names, shapes and the like of each tensor, and its ``__meta__``; rather too much.
 _ABOUT_EACH, _ABOUT = 1 << 10, 1 << 20
@@ -73,8 +74,9 @@ def write_checkpoint(
     with atomic_write(path, 0 if compress else _ABOUT + sum(sizes)) as f:
         if to == "npz":
             write_arrays(f, mapped, read.unverified, lambda: meta_array(meta()), compress=compress)
-        elif to == "pth":
-            write_torch_zip(f, shapes, lambda name: read(names[name]))
+        elif to in ("pth", "pkl"):
+            write = write_torch_zip if to == "pth" else write_pickle
+            write(f, shapes, lambda name: read(names[name]))
             meta()
         else:
             write_safetensors(f, shapes, lambda name: read(names[name]), meta())

@@ -54,18 +54,19 @@ def _add(archive: zipfile.ZipFile, f: BinaryIO, name: str, data: bytes | memoryv
 def _pickle(shapes: Mapping[str, tuple[Shape, str]]) -> bytes:
     pieces = [b"\x80\x02", _ORDERED_DICT, b"("]
     for i, (name, (shape, dtype)) in enumerate(shapes.items()):
-        pieces += [_text(name), _tensor(str(i), shape, dtype)]
+        pieces += [pickle_text(name), _tensor(str(i), shape, dtype)]
     return b"".join([*pieces, b"u."])
 
 
 def _tensor(key: str, shape: Shape, dtype: str) -> bytes:
     kind, numel = f"ctorch\n{_STORAGES[dtype]}\n".encode(), _integer(math.prod(shape))
-    storage = [_text("storage"), kind, _text(key), _text("cpu"), numel]
-    arguments = [_integer(0), _tuple(shape), _tuple(c_strides(shape)), b"\x89", _ORDERED_DICT]
+    storage = [pickle_text("storage"), kind, pickle_text(key), pickle_text("cpu"), numel]
+    arguments = [_integer(0), pickle_integers(shape), pickle_integers(c_strides(shape)), b"\x89", _ORDERED_DICT]
     return b"".join([b"ctorch._utils\n_rebuild_tensor_v2\n((", *storage, b"tQ", *arguments, b"tR"])
 
 
-def _text(text: str) -> bytes:
+def pickle_text(text: str) -> bytes:
+    """Return the part of a pickle that makes a text."""
     data = text.encode()
     return b"X" + struct.pack("<I", len(data)) + data
 
@@ -74,5 +75,6 @@ def _integer(value: int) -> bytes:
     return b"J" + struct.pack("<i", value) if value < 1 << 31 else b"\x8a\x08" + struct.pack("<q", value)
 
 
-def _tuple(values: Shape) -> bytes:
+def pickle_integers(values: Shape) -> bytes:
+    """Return the part of a pickle that makes a tuple of whole numbers."""
     return b"(" + b"".join(map(_integer, values)) + b"t"

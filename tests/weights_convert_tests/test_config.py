@@ -1,0 +1,180 @@
+"""Configurations of detectron2 and mmdetection are data: read, never run, and nothing in them is believed blindly."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import weights_convert
+from weights_convert.config_files import parse_python, read_config
+from weights_convert.config_settings import find_settings
+
+MMDETECTION = """
+import os  # what is imported is nothing
+width = 2 * 32
+_model = dict(backbone=dict(depth=50, style='caffe'), neck=dict(out_channels=width))
+model = dict(
+    type='FasterRCNN',
+    data_preprocessor=dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb=False),
+    rpn_head=dict(anchor_generator=dict(scales=[8], ratios=[0.5, 1.0, 2.0], strides=[4, 8, 16, 32, 64])),
+    roi_head=dict(bbox_head=dict(bbox_coder=dict(target_stds=[0.1, 0.1, 0.2, 0.2]))),
+    test_cfg=dict(
+        rpn=dict(nms_pre=1000, max_per_img=500, nms=dict(type='nms', iou_threshold=0.7)),
+        rcnn=dict(score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=50)),
+    **_model)
+test_pipeline = [
+    dict(type='LoadImageFromFile', backend_args=os.environ),
+    dict(type='Resize', scale=(360, 256), keep_ratio=True)]
+evil = __import__('os').system('touch harmed')
+"""
+
+CAFFE = {
+    "rules": "mmdetection_caffe",
+    "image_mean": [103.53, 116.28, 123.675],
+    "image_std": [1.0, 1.0, 1.0],
+    "channel_order": "BGR",
+    "min_size": 256,
+    "max_size": 360,
+    "anchor_sizes": [[32], [64], [128], [256], [512]],
+    "aspect_ratios": [0.5, 1.0, 2.0],
+    "bbox_reg_weights": [10.0, 10.0, 5.0, 5.0],
+    "rpn_pre_nms_top_n_test": 1000,
+    "rpn_post_nms_top_n_test": 500,
+    "rpn_nms_thresh": 0.7,
+    "box_score_thresh": 0.05,
+    "box_nms_thresh": 0.5,
+    "box_detections_per_img": 50,
+}
+
+DETECTRON2 = """
+_BASE_: "base.yaml"
+MODEL:
+  WEIGHTS: "detectron2://somewhere"
+  PIXEL_STD: [57.375, 57.12, 58.395]
+  RESNETS: {STRIDE_IN_1X1: False}
+  ANCHOR_GENERATOR:
+    SIZES: !!python/object/apply:eval ["[[x, x * 2 ** (1.0 / 3)] for x in [32, 64]]"]
+"""
+
+BASE = """
+INPUT:
+  FORMAT: RGB
+  MIN_SIZE_TEST: 256
+MODEL:
+  PIXEL_STD: [1.0, 1.0, 1.0]
+  RPN: {POST_NMS_TOPK_TEST: 500, IOU_THRESHOLDS: "(0.3, 0.7)"}
+  ROI_BOX_HEAD: {POOLER_TYPE: ROIAlign}
+"""
+
+
+def test_a_configuration_of_mmdetection_is_read_and_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base.py").write_text(MMDETECTION)
+    (tmp_path / "mine.py").write_text("_base_ = ['base.py']\nmodel = dict(test_cfg=dict(rcnn=dict(score_thr=0.3)))\n")
+    assert find_settings(read_config("base.py")) == (CAFFE, [])
+    assert find_settings(read_config("mine.py")) == (CAFFE | {"box_score_thresh": 0.3}, [])
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_a_configuration_of_detectron2_is_read_with_its_base_and_not_run(tmp_path):
+    (tmp_path / "base.yaml").write_text(BASE)
+    (tmp_path / "mine.yaml").write_text(DETECTRON2)
+    settings, others = find_settings(read_config(tmp_path / "mine.yaml"))
+    assert settings == {
+        "channel_order": "RGB",
+        "min_size": 256,
+        "image_std": [57.375, 57.12, 58.395],
+        "stride_in_1x1": False,
+        "rpn_post_nms_top_n_test": 500,
+        "rpn_bg_iou_thresh": 0.3,
+        "rpn_fg_iou_thresh": 0.7,
+    }
+    assert others == ["MODEL.ROI_BOX_HEAD.POOLER_TYPE is 'ROIAlign', computed as 'ROIAlignV2'"]
+
+
+def test_what_only_running_would_tell_is_left_out():
+    text = "a = f(1)\nb = [f(1), 2, 9 ** 9 ** 9]\nc = dict(d=a, e=-1, **dict(g=1))\nc.d = 3\nh = {'i': 1, 2: 3}\n"
+    assert parse_python(f"{text}j = 'x' * 9") == {"b": [None, 2, None], "c": {"e": -1, "g": 1}, "h": {"i": 1}}
+
+
+def test_one_stage_has_scales_of_octaves_and_a_cascade_several_coders():
+    octaves = {"octave_base_scale": 4, "scales_per_octave": 3, "ratios": [1.0], "strides": [8, 16]}
+    settings, _ = find_settings({"model": {"bbox_head": {"anchor_generator": octaves}}})
+    assert settings["anchor_sizes"] == [[32 * 2**level * 2 ** (i / 3) for i in range(3)] for level in range(2)]
+    heads = [{"bbox_coder": {"target_stds": [std, std, 2 * std, 2 * std]}} for std in (0.1, 0.05)]
+    settings, _ = find_settings({"model": {"roi_head": {"bbox_head": heads}}})
+    assert settings["cascade_bbox_reg_weights"] == [[10, 10, 5, 5], [20, 20, 10, 10]]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a = = 1", "must be a .yaml of detectron2 or a .py of mmdetection"),
+        ("_base_ = 'none.py'", "none.py: cannot be read: No such file or directory"),
+        ("_base_ = 'mine.py'", "is based on more than 8 others, one after the other"),
+        ("a = " + "-" * 100_000 + "1", "must be a .yaml of detectron2 or a .py of mmdetection"),
+    ],
+)
+def test_a_bad_configuration_is_one_sentence(text, sentence, tmp_path):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(weights_convert.CheckpointError, match=sentence):
+        read_config(tmp_path / "mine.py")
+
+
+def test_a_yaml_needs_its_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "yaml", None)
+    (tmp_path / "mine.yaml").write_text(BASE)
+    with pytest.raises(weights_convert.CheckpointError, match=r"needs PyYAML; pip install 'chainfpn\[yaml\]'"):
+        read_config(tmp_path / "mine.yaml")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Write a slim Faster R-CNN under mmdetection's names, with its configuration in it."""
+    from chainfpn import models, save_weights
+
+    folder = tmp_path_factory.mktemp("config")
+    slim = {"fpn_channels": 8, "head_channels": 8, "rules": "mmdetection"}
+    save_weights(folder / "ours.npz", models.fasterrcnn_resnet_fpn(18, 2, **slim), dtype="float16")
+    weights_convert.convert(folder / "ours.npz", folder / "plain.pth")
+    state = weights_convert.read_checkpoint(folder / "plain.pth")
+    with open(folder / "epoch_1.pth", "wb") as f:
+        pickle.dump({"meta": {"cfg": MMDETECTION, "CLASSES": ("cat", "dog")}, "state_dict": state}, f)
+    return folder
+
+
+def test_the_configuration_in_a_checkpoint_says_what_names_cannot(checkpoint):
+    _, meta, report = weights_convert.convert_arrays(checkpoint / "epoch_1.pth")
+    own = {"n_fg_class": 2, "depth": 18, "fpn_channels": 8, "head_channels": 8}
+    assert meta["arguments"] == CAFFE | own
+    assert meta["label_names"] == ["cat", "dog"]
+    assert any(note.startswith("from the configuration in the file: anchor_sizes, ") for note in report.notes)
+    assert report.assumed == []
+
+
+def test_a_configuration_that_is_given_is_before_the_one_inside_and_the_user_before_both(checkpoint):
+    (checkpoint / "mine.py").write_text("model = dict(test_cfg=dict(rcnn=dict(score_thr=0.2, max_per_img=7)))")
+    _, meta, report = weights_convert.convert_arrays(
+        checkpoint / "epoch_1.pth", config=checkpoint / "mine.py", meta={"box_score_thresh": 0.5}
+    )
+    assert meta["arguments"]["rules"] == "mmdetection"
+    assert meta["arguments"]["box_detections_per_img"] == 7
+    assert meta["arguments"]["box_score_thresh"] == 0.5
+    assert "min_size 800" in report.assumed
+
+
+def test_a_configuration_of_the_other_framework_is_refused(checkpoint):
+    (checkpoint / "other.yaml").write_text(BASE)
+    with pytest.raises(weights_convert.CheckpointError, match="is no configuration of mmdetection, whose names the"):
+        weights_convert.inspect(checkpoint / "epoch_1.pth", config=checkpoint / "other.yaml")
+
+
+def test_a_converted_file_is_built_as_its_configuration_says(checkpoint):
+    from chainfpn import models
+
+    weights_convert.convert(checkpoint / "epoch_1.pth", checkpoint / "built.npz", force=True)
+    detector = models.load(checkpoint / "built.npz")
+    assert detector.label_names == ("cat", "dog")
+    assert (detector.preprocess.min_size, detector.preprocess.channel_order) == (256, "BGR")
+    assert detector.roi_heads.detections_per_img == 50
+    np.testing.assert_allclose(detector.preprocess.mean, CAFFE["image_mean"])

@@ -1,0 +1,89 @@
+"""What stands beside the weights and says how their detector was run: a configuration, the names of classes."""
+
+from typing import Any
+
+from weights_convert._typing import Json, PathLike, Shapes
+from weights_convert.config_files import parse_python, read_config
+from weights_convert.config_settings import find_settings
+from weights_convert.errors import CheckpointError
+from weights_convert.known_models import builder_arguments
+from weights_convert.layouts import FOREIGN_RULES
+from weights_convert.options import ANY_MODEL
+from weights_convert.report import Report
+
+#: Where mmdetection's checkpoints have the text of their configuration, and the names of classes: 3.x and 2.x.
+_TEXTS = ("cfg", "config")
+_CLASSES = ("classes", "CLASSES")
+
+_ASSUMED_STYLE = (
+    "taken as 'pytorch' style (RGB, mean and std, stride in the 3x3); a 'caffe' style model needs its --config, or "
+    "--meta input=caffe"
+)
+
+
+def find_beside(tree: Any, path: PathLike | None, framework: str | None) -> tuple[Json, list[str]]:
+    """Return what is known of a detector beside its weights.
+
+    Args:
+        tree: What was saved.
+        path (str or path or None): A configuration that somebody gives, which is before the one in the file.
+        framework (str or None): Whose names the weights have: ``"detectron2"``, ``"mmdetection"`` or another.
+
+    Returns:
+        tuple: Arguments of any builder, ``label_names`` and ``rules`` among them, and sentences for the report.
+
+    Raises:
+        CheckpointError: if the configuration cannot be read, or is the other framework's.
+    """
+    meta = tree.get("meta") if isinstance(tree, dict) else None
+    meta = meta if isinstance(meta, dict) else {}
+    config, where = _config(meta, path)
+    if path is not None and framework not in ("detectron2" if "MODEL" in config else "mmdetection", None):
+        raise CheckpointError(f"--config {path}: is no configuration of {framework}, whose names the weights have")
+    settings, others = find_settings(config) if config else ({}, [])
+    notes = [f"{where}: {', '.join(sorted(settings))}"] if settings else []
+    notes += [f"{where}: {sentence}" for sentence in others]
+    names = next((found for found in map(_names, (meta.get("dataset_meta"), meta)) if found), None)
+    if names:
+        notes.append(f"in the file: the names of {len(names)} classes")
+    if framework == "mmdetection" and not config:
+        notes.append(_ASSUMED_STYLE)
+    return settings | ({"label_names": names} if names else {}), notes
+
+
+def _config(meta: Json, path: PathLike | None) -> tuple[Json, str]:
+    if path is not None:
+        return read_config(path), f"from --config {path}"
+    text = next((text for key in _TEXTS if isinstance(text := meta.get(key), str)), "")
+    try:
+        return parse_python(text), "from the configuration in the file"
+    except ValueError:  # a text of something else
+        return {}, ""
+
+
+def _names(meta: Any) -> list[str]:
+    names = next((meta[key] for key in _CLASSES if key in meta), ()) if isinstance(meta, dict) else ()
+    names = [names] if isinstance(names, str) else names
+    return list(names) if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names) else []
+
+
+def usable_settings(settings: Json, report: Report, shapes: Shapes) -> Json:
+    """Return those settings that the builder of a recognized model takes.
+
+    Args:
+        settings (dict): From `find_beside`.
+        report (Report): Of the model.
+        shapes (dict): Of its tensors, by torchvision's names.
+    """
+    if report.model in (None, ANY_MODEL):
+        return {}
+    known = builder_arguments(report.model) | {"label_names"}
+    if report.arguments.get("rules") not in FOREIGN_RULES:
+        known -= {"image_mean", "image_std", "channel_order"}  # whose numbers are of another scale
+    if not any(name.endswith("layer1.0.conv3.weight") for name in shapes):
+        known -= {"stride_in_1x1"}
+    n_classes, names = report.arguments.get("n_fg_class"), settings.get("label_names")
+    if names and len(names) != n_classes:
+        report.notes.append(f"the {len(names)} names of classes are not taken: the weights have {n_classes} classes")
+        known -= {"label_names"}
+    return {key: value for key, value in settings.items() if key in known and key != "rules"}
