@@ -11,6 +11,9 @@ READ_ONLY = {"", "text", "json", "ini", "toml", "diff", "mermaid"}
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore:unclosed file .*'(VOC|COCO)/:ResourceWarning"
+)  # ChainerCV's readers leave them open
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_blocks_run(page, tmp_path, monkeypatch):
     copy_clone(tmp_path)

@@ -56,14 +56,26 @@ class AccumulatingUpdater(StandardUpdater):
         optimizer.target.cleargrads()
         size = len(examples) // self.n_parts
         observations: list[dict] = []
+        reporter = _reporter(optimizer.target)
         for start in range(0, len(examples), size):
             observations.append({})
-            with chainer.reporter.report_scope(observations[-1]):
+            with reporter.scope(observations[-1]):
                 loss = optimizer.target(*collate(examples[start : start + size], self.input_device)) / self.n_parts
             loss.backward(loss_scale=optimizer._loss_scale)
             del loss  # and with it what the next part has no room for
         means = {
             name: sum(chainer.as_array(part[name]) for part in observations) / self.n_parts for name in observations[0]
         }
-        chainer.reporter.get_current_reporter().observation.update(means)
+        reporter.observation.update(means)
         optimizer.update()
+
+
+def _reporter(chain: chainer.Chain) -> chainer.Reporter:
+    """Return the trainer's reporter, or one that nobody listens to where an update is called without a trainer."""
+    try:
+        return chainer.reporter.get_current_reporter()
+    except IndexError:
+        reporter = chainer.Reporter()
+        reporter.add_observer("main", chain)
+        reporter.add_observers("main", chain.namedlinks(skipself=True))
+        return reporter

@@ -42,6 +42,13 @@ def test_one_update_of_all_parts(n_parts, tmp_path):
     assert 0 < trainer.updater.seconds_waited < 60
 
 
+@pytest.mark.parametrize("n_parts", [1, 2])
+def test_an_update_without_a_trainer(n_parts, tmp_path):
+    updater = make_trainer(n_parts, tmp_path).updater
+    updater.update()
+    np.testing.assert_allclose(updater.get_optimizer("main").target.w.array, 3 - 0.5 * (3 + 2 * 3))
+
+
 def test_a_batch_that_cannot_be_parted_is_refused(tmp_path):
     with pytest.raises(ValueError, match="n_parts must be >= 1 and divide the batch of 4, got 3"):
         make_trainer(3, tmp_path)
