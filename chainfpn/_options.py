@@ -50,7 +50,7 @@ RULES = {
     **dict.fromkeys(("batch_size_per_image", "outsize", "size_divisible", "topk_candidates"), _COUNT),
     **{f"{when}_nms_top_n_{mode}": _COUNT for when in ("pre", "post") for mode in ("train", "test")},
     **dict.fromkeys(("detections_per_img", "n_roi_levels"), _LIMIT),
-    **dict.fromkeys(("inclusive", "clip_to_batch", "clip_after_nms", "rank_by_class", "average_logits"), _FLAG),
+    **dict.fromkeys(("inclusive", "clip_to_batch", "clip_before_nms", "rank_by_class", "average_logits"), _FLAG),
     **dict.fromkeys(("aligned", "nms_in_photograph", "keypoint_probabilities"), _FLAG),
     "min_log_scale": Rule("None or a number <= 0", lambda value: value is None or (is_number(value) and value <= 0)),
     **dict.fromkeys(("mean", "std"), _THREE),

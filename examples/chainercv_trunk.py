@@ -3,7 +3,9 @@
     python examples/chainercv_trunk.py --weights imagenet --steps 2000
 
 ``TorchvisionTrunk`` is new, and ``FastHead``, because Chainer's RoI Align takes minutes on a CPU. The rest is what a
-script on ChainerCV's FPN does already; data are synthetic shapes.
+script on ChainerCV's FPN does already; data are synthetic shapes. To try it on little:
+
+    python examples/chainercv_trunk.py --depth 18 --size 64 --steps 1 --batch 1 --out sample_trunk.npz
 """
 
 import argparse

@@ -4,7 +4,10 @@
     python examples/finetune_voc.py FOLDER --split train --validation val --weights fasterrcnn_resnet50_fpn
 
 It starts from the bundled detector of persons, or from any other of two stages. All but the last layer is kept, for the
-labels are those of the folder.
+labels are those of the folder. To try it on little:
+
+    python examples/sample_data.py voc sample_voc
+    python examples/finetune_voc.py sample_voc --split train --validation val --size 64 --epochs 1
 """
 
 import argparse

@@ -3,7 +3,10 @@
     mpiexec -n 2 python examples/multi_node.py --data shapes
     mpiexec --hostfile hosts -n 16 -x PATH python examples/multi_node.py --data coco --split train2017 --device cuda
 
-Every process reads its share of the data; each step takes the mean of all gradients. It needs an MPI and the extra mpi.
+Every process reads its share of the data; each step takes the mean of all gradients. It needs an MPI and the extra
+mpi. To try it on little:
+
+    mpiexec -n 2 python examples/multi_node.py --data shapes:4 --depth 18 --size 64 --epochs 1 --out sample_multi_node
 """
 
 import argparse

@@ -3,7 +3,11 @@
     python examples/probe.py moco_v2_800ep_pretrain.pth.tar FOLDER
 
 The checkpoint is as its authors published it (MoCo, SimCLR, BYOL, DINO, SwAV, Barlow Twins, ...): the trunk is found in
-it and converted on the fly. FOLDER has a folder of images for each class.
+it and converted on the fly. FOLDER has a folder of images for each class. To try it on little:
+
+    python examples/sample_data.py moco sample_moco.pkl
+    python examples/sample_data.py classes sample_images
+    python examples/probe.py sample_moco.pkl sample_images --size 32 --steps 30
 """
 
 import argparse

@@ -1,6 +1,11 @@
 """Fine-tune torchvision's ResNet in a plain Chainer loop, on a folder that has a folder of images for each class.
 
-python examples/resnet_in_a_loop.py FOLDER --weights imagenet
+    python examples/resnet_in_a_loop.py FOLDER --weights imagenet
+
+To try it on little:
+
+    python examples/sample_data.py classes sample_classes
+    python examples/resnet_in_a_loop.py sample_classes --size 32 --batch 6 --epochs 2
 """
 
 import argparse

@@ -1,92 +1,78 @@
-"""The programs of examples/, on tiny settings."""
+"""The programs of examples/ and their notebooks, on little data, as their docstrings say to try them."""
 
 import json
 import pathlib
-import pickle
 import re
-import runpy
-from xml.etree import ElementTree
 
+import notebooks
 import numpy as np
 import pytest
-from PIL import Image
 
-import weights_convert
-from chainfpn import data, models, save_weights
-from chainfpn.datasets import ShapesDataset
+from chainfpn import data, models
 from reference.processes import mpiexec
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
-PROGRAMS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+PROGRAMS = [path.stem for path in notebooks.programs()]
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
-    """Return a function that runs a program in an empty folder and returns what it prints."""
+    """Return a function that runs all cells of a notebook in an empty folder and returns what they print.
 
-    def run(name, *arguments):
+    The cells are the program: its definitions, and the commands to try it with.
+    """
+
+    def run(name):
         np.random.seed(0)
-        runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]([str(argument) for argument in arguments])
+        content = json.loads((EXAMPLES / f"{name}.ipynb").read_text(encoding="utf-8"))
+        namespace = {"__name__": "__main__", "__doc__": "IPython's, for one."}
+        for cell in content["cells"]:
+            if cell["cell_type"] == "code":
+                exec(compile("".join(cell["source"]), f"{name} {cell['id']}", "exec"), namespace)
         return capsys.readouterr().out
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES)
     return run
 
 
-@pytest.fixture
-def two_classes(tmp_path):
-    """Return a folder of red and of blue images."""
-    rng = np.random.default_rng(0)
-    for name, channel in (("blue", 2), ("red", 0)):
-        (tmp_path / "images" / name).mkdir(parents=True)
-        for i in range(6):
-            pixels = rng.integers(0, 20, (40, 48, 3), np.uint8)
-            pixels[:, :, channel] += 180
-            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{i}.png")
-    return tmp_path / "images"
-
-
-@pytest.fixture
-def voc(tmp_path):
-    """Return a folder in VOC's form with three images of shapes."""
-    shapes, folder = ShapesDataset(3, 64), tmp_path / "voc"
-    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
-        (folder / name).mkdir(parents=True)
-    for i, (img, bbox, label) in enumerate(shapes):
-        Image.fromarray(img.astype(np.uint8).transpose(1, 2, 0)).save(folder / "JPEGImages" / f"{i}.jpg")
-        root = ElementTree.Element("annotation")
-        ElementTree.SubElement(root, "filename").text = f"{i}.jpg"
-        for box, class_index in zip(bbox, label, strict=True):
-            found = ElementTree.SubElement(root, "object")
-            ElementTree.SubElement(found, "name").text = shapes.label_names[class_index]
-            corners = ElementTree.SubElement(found, "bndbox")
-            for corner, value in zip(("ymin", "xmin", "ymax", "xmax"), box, strict=True):
-                ElementTree.SubElement(corners, corner).text = str(int(value) + 1)
-        ElementTree.ElementTree(root).write(folder / "Annotations" / f"{i}.xml")
-    (folder / "ImageSets" / "Main" / "train.txt").write_text("0\n1\n")
-    (folder / "ImageSets" / "Main" / "val.txt").write_text("2\n")
-    return folder
-
-
-def test_every_program_is_described_and_tested():
+def test_every_program_has_a_notebook_in_step_with_it_and_a_test():
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    assert sorted(re.findall(r"^\| \[(\w+)\.py\]", page, re.MULTILINE)) == PROGRAMS
+    assert sorted(re.findall(r"^\| \[(\w+)\.py\]\(\1\.py\), \[notebook\]\(\1\.ipynb\)", page, re.MULTILINE)) == PROGRAMS
+    assert sorted(path.stem for path in EXAMPLES.glob("*.ipynb")) == PROGRAMS
+    for path in notebooks.programs():
+        made = path.with_suffix(".ipynb").read_text(encoding="utf-8")
+        assert notebooks.notebook(path) == made, "run python scripts/notebooks.py"
     tests = pathlib.Path(__file__).read_text(encoding="utf-8")
-    assert sorted(re.findall(r'(?:run\(|EXAMPLES / )"(?!README)(\w+)(?:\.py)?"', tests)) == PROGRAMS
+    assert sorted(set(re.findall(r'(?:run\(|EXAMPLES / )"(?!README)(\w+)(?:\.py)?"', tests))) == PROGRAMS
+
+
+def test_a_cell_is_the_program_or_a_command():
+    path = EXAMPLES / "finetune_voc.py"
+    (kind, title), (_, imports), *definitions, _, _, last = notebooks.cells(path)
+    assert (kind, title.partition("\n")[0]) == (
+        "markdown",
+        f"# {path.read_text(encoding='utf-8')[3:].partition(chr(10))[0]}",
+    )
+    assert imports.startswith("import argparse\n")
+    assert "isort" not in imports
+    assert [text.partition("(")[0] for _, text in definitions[:2]] == ["def build", "def main"]
+    assert last[1].startswith('main(["sample_voc", "--split"')
+    assert notebooks.to_cell("x", ["mpiexec", "-n", "2", "python", "examples/x.py"]) == "!mpiexec -n 2 python x.py"
 
 
 @pytest.mark.slow
 def test_chainercv_trains_on_our_trunk(run):
-    said = run("chainercv_trunk", "--depth", 18, "--size", 64, "--steps", 1, "--batch", 1, "--out", "out.npz")
+    said = run("chainercv_trunk")
     assert re.match(r"step 0  loss \d+\.\d+\n", said)
-    with np.load("out.npz") as file:
+    with np.load("sample_trunk.npz") as file:
         assert file["extractor/base/resnet/layer4/1/conv2/W"].shape == (512, 512, 3, 3)
         assert file["bbox_head/conf/W"].shape == (4, 1024)
 
 
 @pytest.mark.slow
-def test_a_voc_folder_is_learned_from_the_bundled_weights(run, voc):
-    said = run("finetune_voc", voc, "--split", "train", "--validation", "val", "--size", 64, "--epochs", 1)
+def test_a_voc_folder_is_learned_from_the_bundled_weights(run):
+    said = run("finetune_voc")
     assert said.endswith("chainfpn detect IMAGE --weights finetuned/finetuned.npz\n")
     (log,) = json.loads(pathlib.Path("finetuned/log").read_text())
     assert log["main/loss"] > 0
@@ -101,30 +87,28 @@ def test_a_voc_folder_is_learned_from_the_bundled_weights(run, voc):
 
 
 @pytest.mark.slow
-def test_a_resnet_learns_in_a_loop(run, two_classes):
-    said = run("resnet_in_a_loop", two_classes, "--size", 32, "--batch", 6, "--epochs", 2)
+def test_a_resnet_learns_in_a_loop(run):
+    said = run("resnet_in_a_loop")
     assert re.match(r"epoch 1  loss \d+\.\d+  accuracy \d\.\d+\nepoch 2 ", said)
     model = models.load("classifier.npz")
     assert (model.n_class, tuple(model.label_names)) == (2, ("blue", "red"))
 
 
 @pytest.mark.slow
-def test_a_probe_tells_red_from_blue_by_moco(run, two_classes):
-    save_weights("trunk.npz", models.resnet18(n_class=0))
-    weights_convert.convert("trunk.npz", "trunk.pth")
-    arrays = weights_convert.read_checkpoint("trunk.pth")
-    moco = {f"module.encoder_q.{name}": array for name, array in arrays.items()}
-    with open("moco.pkl", "wb") as file:
-        pickle.dump({"state_dict": moco, "epoch": 800}, file, 2)
-    said = run("probe", "moco.pkl", two_classes, "--size", 32, "--steps", 30)
+def test_a_probe_tells_red_from_blue_by_moco(run):
+    said = run("probe")
     assert said == "resnet18, 512 features: 1.000 of 3 images, 2 classes\n"
 
 
 @pytest.mark.slow
-def test_two_processes_train_together(mpi, tmp_path):
-    small = ["--depth", 18, "--size", 64, "--epochs", 1, "--out", tmp_path / "out"]
-    mpiexec(2, EXAMPLES / "multi_node.py", "--data", "shapes:4", *small)
-    (log,) = json.loads((tmp_path / "out" / "log").read_text())
+def test_two_processes_train_together(mpi, tmp_path, monkeypatch):
+    path = EXAMPLES / "multi_node.py"
+    (command,) = notebooks.commands(path.read_text(encoding="utf-8").split('"""')[1])
+    assert command[:5] == ["mpiexec", "-n", "2", "python", "examples/multi_node.py"]
+    monkeypatch.chdir(tmp_path)
+    mpiexec(2, path, *command[5:])
+    (log,) = json.loads(pathlib.Path("sample_multi_node/log").read_text())
     assert log["iteration"] == 2  # of two images each
     assert log["main/loss"] > 0
-    assert tuple(models.load(tmp_path / "out" / "detector.npz").label_names) == ("circle", "square", "triangle")
+    detector = models.load("sample_multi_node/detector.npz")
+    assert tuple(detector.label_names) == ("circle", "square", "triangle")

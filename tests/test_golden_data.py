@@ -65,12 +65,23 @@ def test_there_are_small_models_of_both_frameworks():
     assert {path.stem for path in (HERE / "photos").iterdir()} == {"astronaut_320", "chelsea_225", "coffee_300"}
 
 
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [
+        ("detectron2/small_retinanet_R_18_FPN", "detectron2"),
+        ("mmdetection/small_faster-rcnn_r50-caffe_fpn", "mmdetection_caffe"),
+    ],
+)
+def test_a_model_says_whose_rules_it_follows(name, rules):
+    assert GoldenModel(name).rules == rules
+
+
 def test_a_checkpoint_holds_the_weights(tmp_path):
     from weights_convert import read_checkpoint
 
     model = GoldenModel("mmdetection/small_retinanet_r18_fpn")
     assert model.sides == {"min_size": 256, "max_size": 360}
-    assert not model.is_bgr
+    assert model.rules == "mmdetection"
     read, drawn = read_checkpoint(model.write(tmp_path)), model.weights()
     assert read.keys() == drawn.keys()
     np.testing.assert_array_equal(read["bbox_head.retina_cls.weight"], drawn["bbox_head.retina_cls.weight"])

@@ -16,6 +16,7 @@ from chainfpn.cli.drawing import draw
 from chainfpn.cli.output import complete_file
 from chainfpn.cli.results import save_picture
 from chainfpn.cli.training_classes import class_rows, keypoint_lines, left_out_lines
+from chainfpn.cli.training_options import DEFAULTS
 from chainfpn.datasets import DataError, DetectionDataset
 from chainfpn.links import Detector
 
@@ -28,7 +29,9 @@ _QUALITY = 85
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; } td, th { border-bottom: 1px solid #ddd; padding: .2rem .8rem; }
-th { text-align: left; } td.n { text-align: right; font-variant-numeric: tabular-nums; }
+th { text-align: left; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+td { overflow-wrap: anywhere; } td.n { overflow-wrap: normal; } .wide { overflow-x: auto; }
+summary { cursor: pointer; }
 img { max-width: 100%; } .samples { display: flex; flex-wrap: wrap; gap: .5rem; } .samples img { max-height: 18rem; }
 """
 
@@ -95,8 +98,8 @@ def write_report(out: pathlib.Path) -> pathlib.Path:
         "<h2>Samples</h2>" if samples else "",
         '<div class="samples">' + "".join(map(_image, samples)) + "</div>",
         _classes(about["data"]) if "data" in about else "",
-        "<h2>Figures</h2>" + _figures(log),
-        "<h2>Options</h2>" + _table(about["settings"]),
+        '<h2>Figures</h2><div class="wide">' + _figures(log) + "</div>",
+        "<h2>Options</h2>" + _options(about["settings"]),
         "<h2>Versions</h2>" + _table(about["versions"]),
         "</body></html>",
     ]
@@ -119,7 +122,8 @@ def _classes(counts: dict[str, Any]) -> str:
     """Return what there is of each class as a table, and what is left out."""
     heads, *rows = ([html.escape(cell) for cell in row] for row in class_rows(counts))
     cells = [f"<th>{name}</th>" + "".join(f'<td class="n">{cell}</td>' for cell in rest) for name, *rest in rows]
-    table = _rows(["".join(f"<th>{head}</th>" for head in heads), *cells])
+    head, *numbers = heads
+    table = _rows([f"<th>{head}</th>" + "".join(f'<th class="n">{text}</th>' for text in numbers), *cells])
     lines = filter(None, (keypoint_lines(counts), left_out_lines(counts)))
     text = html.escape("\n".join(lines)).replace("\n", "<br>")
     return f"<h2>Classes</h2>{table}<p>{text}</p>"
@@ -127,10 +131,10 @@ def _classes(counts: dict[str, Any]) -> str:
 
 def _figures(log: list[dict]) -> str:
     """Return the log as a table with a column per figure."""
-    names = sorted({name for entry in log for name in entry if "/" in name})
+    names = sorted({name for entry in log for name in entry if "/" in name}, key=lambda name: (name.count("/"), name))
     shown = (name.replace("validation/main/", "validation ").removeprefix("main/") for name in names)
     heads = ("epoch", "iteration", *shown)
-    rows = ["".join(f"<th>{html.escape(head)}</th>" for head in heads)]
+    rows = ["".join(f'<th class="n">{html.escape(head)}</th>' for head in heads)]
     for entry in log:
         cells = (str(entry["epoch"]), str(entry["iteration"]), *(_number(entry.get(name)) for name in names))
         rows.append("".join(f'<td class="n">{cell}</td>' for cell in cells))
@@ -143,13 +147,26 @@ def _image(path: pathlib.Path) -> str:
     return f'<img src="data:image/{kind};base64,{data}" alt="{html.escape(path.stem)}">'
 
 
+def _options(settings: dict[str, Any]) -> str:
+    """Return the options of a training as a table, and those that are at their defaults as one that is opened."""
+    chosen = {key: value for key, value in settings.items() if value != DEFAULTS.get(key)}
+    rest = {key: value for key, value in settings.items() if key not in chosen}
+    return f"{_table(chosen)}<details><summary>at their defaults</summary>{_table(rest)}</details>"
+
+
 def _table(values: dict[str, Any]) -> str:
-    cells = ((html.escape(str(key)), html.escape(json.dumps(value))) for key, value in values.items())
+    cells = ((html.escape(str(key)), html.escape(_text(value))) for key, value in values.items())
     return _rows(f"<th>{key}</th><td>{value}</td>" for key, value in cells)
 
 
 def _rows(rows: Iterable[str]) -> str:
     return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value is None else str(value)
 
 
 def _number(value: float | None) -> str:

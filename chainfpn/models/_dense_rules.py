@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainfpn.boxes.anchors import AnchorGenerator
-from chainfpn.boxes.box_coder import LinearBoxCoder
+from chainfpn.boxes.box_coder import MAX_LOG_SCALE, BoxCoder, LinearBoxCoder
 from chainfpn.boxes.unrounded_anchors import MMDetectionPointGenerator
 from chainfpn.links.detectors.fcos import FCOSHead
 from chainfpn.links.detectors.scaled_fcos_head import ScaledFCOSHead
@@ -20,6 +20,9 @@ def _same_on_all_levels(channels: int, n_output: int, n_levels: int) -> FCOSHead
 
 class DenseRules(NamedTuple):
     """What is not in the weights of a RetinaNet or an FCOS, beside what holds for all detectors of a framework.
+
+    mmdetection suppresses in the photograph's pixels, which drops the same boxes as in the batch's: an IoU does not
+    change when all heights and all widths are scaled.
 
     Attributes:
         settings (dict): Options of the detector.
@@ -50,14 +53,19 @@ NOT_EMPTY = float(np.finfo(np.float32).tiny)
 TORCHVISION = DenseRules()
 
 MMDETECTION_RETINANET = DenseRules(
-    {"detections_per_img": 100, "min_size": NOT_EMPTY},
+    {
+        "detections_per_img": 100,
+        "min_size": NOT_EMPTY,
+        "box_coder": BoxCoder((1, 1, 1, 1), min_log_scale=-MAX_LOG_SCALE),
+    },
     background=False,
     p6_from_trunk=True,
     p7_relu=False,
     round_size=float,
 )
+#: Its boxes are clipped in the photograph alone.
 DETECTRON2_RETINANET = MMDETECTION_RETINANET._replace(
-    settings={**MMDETECTION_RETINANET.settings, "clip_after_nms": True}, p7_relu=True
+    settings={"detections_per_img": 100, "clip_before_nms": False}, p7_relu=True
 )
 
 MMDETECTION_FCOS = DenseRules(

@@ -205,6 +205,12 @@ class PyramidOptions(DetectorOptions):
 
         return RULES[self.rules]
 
+    def follow_rules(self, detector: Any) -> Any:
+        """Set what the record says of every detector, and return the detector."""
+        for name, value in self.rule_set.detector.items():
+            setattr(detector, name, value)
+        return detector
+
     def preprocess(self) -> Preprocess:
         """Return what brings images into a batch."""
         return self.rule_set.preprocess(self.min_size, self.max_size, **self.image_settings)

@@ -81,9 +81,7 @@ def assemble_rcnn(
         make_heads(**({} if branch is None else branch(norm))) if heads is None else heads(make_heads),
         **options.base(options.preprocess()),
     )
-    for name, value in rules.detector.items():
-        setattr(detector, name, value)
-    return detector
+    return options.follow_rules(detector)
 
 
 def assemble_rcnn_v2(options: RCNNOptions) -> Any:

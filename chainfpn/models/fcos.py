@@ -90,13 +90,14 @@ def _assemble(options: FCOSOptions) -> FCOS:
     rules = options.dense_rules
     strides = [(2 ** (options.stages[0] + 1 + level),) for level in range(options.n_levels)]
     anchors = options.anchor_generator(strides, rules.anchors)
-    return FCOS(
+    detector = FCOS(
         dense_backbone(options),
         rules.head(options.fpn_channels, options.n_class_id, options.n_levels),
         anchors,
         **options.base(options.preprocess()),
         **options.detector_settings,
     )
+    return options.follow_rules(detector)
 
 
 def fcos_resnet50_fpn(

@@ -83,13 +83,14 @@ def _assemble(options: DenseOptions, *, v2: bool = False) -> RetinaNet:
     ]
     anchors = options.anchor_generator(sizes, rules.anchors)
     version: Mapping[str, Any] = {"norm": GroupNormalization, "box_loss": "giou"} if v2 else {}
-    return RetinaNet(
+    detector = RetinaNet(
         dense_backbone(options, frozen=not v2),
         RetinaNetHead(options.fpn_channels, anchors.n_anchors, options.n_class_id, **version),
         anchors,
         **options.base(options.preprocess()),
         **options.detector_settings,
     )
+    return options.follow_rules(detector)
 
 
 def _assemble_v2(options: DenseOptions) -> RetinaNet:

@@ -11,8 +11,11 @@ from chainfpn._typing import PathLike
 
 #: Seconds between two drawings, which take one themselves.
 _SECONDS = 10
-#: The legend has no room for more names.
-_MAX_NAMES = 18
+#: The legend has no room for more names, nor for longer ones.
+_MAX_NAMES, _MAX_LETTERS = 18, 20
+
+#: A curve of more points is a line without dots.
+_MAX_MARKERS = 50
 
 
 class Plot(extension.Extension):
@@ -73,6 +76,7 @@ def write_curves(path: PathLike, curves: Mapping[str, tuple[Sequence, Sequence]]
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     from weights_convert import atomic_write
 
@@ -82,12 +86,16 @@ def write_curves(path: PathLike, curves: Mapping[str, tuple[Sequence, Sequence]]
     FigureCanvasAgg(figure)
     plot = figure.subplots()
     for i, (name, (x, y)) in reversed(list(enumerate(curves.items()))):  # the first on top
-        style = {"label": name, "marker": "."} if i < _MAX_NAMES else {"color": "0.8", "linewidth": 0.8}
-        plot.plot(x, y, **{"color": f"C{i % 10}", "linestyle": "-" if i < 10 else "--", **style})
+        label = name if len(name) <= _MAX_LETTERS else f"{name[: _MAX_LETTERS - 1]}…"
+        style: dict[str, Any] = {"label": label, "color": f"C{i % 10}", "linestyle": "-" if i < 10 else "--"}
+        style = style if i < _MAX_NAMES else {"color": "0.8", "linewidth": 0.8}
+        plot.plot(x, y, marker="." if len(x) <= _MAX_MARKERS else None, **style)
     plot.set(**axes)
+    if "xlim" not in axes:  # of epochs
+        plot.xaxis.set_major_locator(MaxNLocator(integer=True))
     plot.grid(alpha=0.3)
     handles, labels = plot.get_legend_handles_labels()
     plot.legend(handles[::-1], labels[::-1], fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.02))
-    figure.subplots_adjust(left=0.08, right=0.78, bottom=0.13, top=0.92)  # as a layout engine takes half the time
+    figure.subplots_adjust(left=0.08, right=0.77, bottom=0.13, top=0.92)  # as a layout engine takes half the time
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=100)

@@ -43,6 +43,9 @@ class PlotMetrics(Plot):
 def _draw(log: list[dict], prefix: str, path: PathLike, *, title: str, top: float | None = None) -> None:
     """Draw every figure of a log whose name begins with a prefix over the epochs; ``map`` and the whole loss first."""
     names = {name for entry in log for name in entry if name.startswith(prefix)}
+    classes = [name for name in names if "/ap/" in name]
+    if len(classes) == 1:  # which is the mean, too
+        names -= {*classes}
     curves: dict[str, tuple] = {}
     for name in sorted(names, key=lambda name: (name.count("/"), name)):
         points = [(entry["epoch"], entry[name]) for entry in log if name in entry]

@@ -68,8 +68,7 @@ def check_anchors(model, photo, anchors):
         anchors (sequence of array): Per level, (N_l, 4), yxyx.
     """
     answers, facts = model.arrays(photo), model.facts[photo]
-    if "n_anchors" in facts:
-        assert [len(anchor) for anchor in anchors] == list(facts["n_anchors"].values())
+    assert [len(anchor) for anchor in anchors] == list(facts["n_anchors"].values())
     levels = sorted(key for key in answers if key.startswith("anchors/"))
     for level, anchor in zip(levels, anchors, strict=True):
         expected = answers[level]  # (20, 4) or (20, 2)

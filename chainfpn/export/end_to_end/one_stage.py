@@ -75,7 +75,7 @@ def _anchors(detector, outputs, seen, prepared):
 
 def _of_each_level(detector, logits, centers, deltas, anchors, size):
     """Threshold, best of each level, decode, clip, NMS per class: RetinaNet and FCOS."""
-    if detector.clip_after_nms or detector.min_size or getattr(detector, "rank_by_class", False):
+    if not detector.clip_before_nms or detector.min_size or getattr(detector, "rank_by_class", False):
         raise ExportError("boxes must be chosen and clipped by torchvision's rules to be in the file")
     graph, parts = size.graph, []
     for level, (logit, delta, anchor) in enumerate(zip(logits, deltas, anchors, strict=True)):

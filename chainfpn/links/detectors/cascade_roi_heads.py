@@ -96,14 +96,25 @@ class CascadeRoIHeads(CheckedOptions, chainer.ChainList):
         mean = sum(output.array for output in outputs) / len(outputs)  # (R', K)
         return F.softmax(mean).array if self.average_logits else mean, bboxes
 
-    def detect(self, hs: Variables, proposals: Arrays, sizes: Sizes) -> list[RawDetections]:
+    def detect(self, hs: Variables, proposals: Arrays, sizes: Sizes) -> Sequence[RawDetections]:
         """Turn the proposals of a batch into detections; the arguments are those of :meth:`forward`.
 
         Returns:
-            list of RawDetections: One per image, with masks where there is a mask head.
+            sequence of RawDetections: One per image, with masks where there is a mask head.
         """
         scores, refined = self(hs, proposals, sizes)  # (R', K), images of (R, 4)
         detections = self[0].select_detections(scores, self.xp.concatenate(refined)[:, None], refined, sizes)
+        return self.add_masks(hs, detections, sizes)
+
+    def add_masks(self, hs: Variables, detections: Sequence[RawDetections], sizes: Sizes) -> Sequence[RawDetections]:
+        """Add the mean of the masks that the stages predict; see also :meth:`forward`.
+
+        Args:
+            detections (sequence of RawDetections): Per image.
+
+        Returns:
+            sequence of RawDetections: With masks if there is a mask head.
+        """
         bboxes = [found.bbox for found in detections]
         masked = [
             maskrcnn_inference(stage.mask_branch(hs, bboxes, sizes).array, detections)

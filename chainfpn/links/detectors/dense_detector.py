@@ -168,8 +168,8 @@ class DenseDetector(Detector):
         detections_per_img (int or None): Most detections per image; None keeps all.
         topk_candidates (int): Best-scored candidates of each level that enter NMS.
         box_coder (object or None): Between boxes and what the head regresses; None is the class's own.
-        min_size (float): Smallest side of a detection in pixels; 0 keeps what is empty, too.
-        clip_after_nms (bool): Move boxes into the image after NMS, not before.
+        clip_before_nms (bool): Move boxes into the image before NMS; else they stay as decoded.
+        min_size (float): Smallest side in pixels of a box that was moved so; 0 keeps what is empty, too.
 
     Raises:
         InvalidArgument: if an argument is out of its range, here or when it is set later.
@@ -180,13 +180,13 @@ class DenseDetector(Detector):
     def __init__(
         self, backbone: Any, head: Any, anchor_generator: Any, n_fg_class: int, class_ids: Sequence[int] | None,
         label_names: Labels | None, preprocess: Callable | None, score_thresh: float, nms_thresh: float,
-        detections_per_img: int | None, topk_candidates: int, box_coder: Any = None, min_size: float = 0,
-        clip_after_nms: bool = False,
+        detections_per_img: int | None, topk_candidates: int, box_coder: Any = None,
+        clip_before_nms: bool = True, min_size: float = 0,
     ) -> None:  # fmt: skip
         super().__init__(n_fg_class, class_ids, label_names, preprocess, score_thresh, nms_thresh)
         self.anchor_generator = anchor_generator
         self.detections_per_img, self.topk_candidates = detections_per_img, topk_candidates
-        self.min_size, self.clip_after_nms = min_size, clip_after_nms
+        self.clip_before_nms, self.min_size = clip_before_nms, min_size
         if box_coder is not None:
             self.box_coder = box_coder
         with self.init_scope():
@@ -245,25 +245,22 @@ class DenseDetector(Detector):
             RawDetections: By descending score.
 
         Source:
-            torchvision 0.14 ``RetinaNet.postprocess_detections``; with ``clip_after_nms`` detectron2 0.6
-            ``DenseDetector`` and ``detector_postprocess``; with factors mmdetection 3.3 ``BaseDenseHead``.
+            torchvision 0.14 ``RetinaNet.postprocess_detections``; without ``clip_before_nms`` detectron2 0.6
+            ``RetinaNet.inference_single_image``; with factors mmdetection 3.3 ``BaseDenseHead``.
         """
         candidates, score = self._find_candidates(scores)  # (R,), (R,)
         row, class_id = self.xp.divmod(candidates, scores[0].shape[1])
         delta, anchor = (self.xp.concatenate(levels)[row] for levels in (deltas, anchors))  # (R, 4), (R, 4)
         if factors:
             score = score * self.xp.concatenate(factors)[row, 0]
-        found = RawDetections(self.box_coder.decode(delta, anchor)[:, 0], class_id.astype(np.int32), score)
-        if not self.clip_after_nms:
-            found = self._clip(found, size)
-        keep = batched_nms(found.bbox, found.score, found.class_id, self.nms_thresh)[: self.detections_per_img]
-        found = _take(found, keep)
-        return self._clip(found, size) if self.clip_after_nms else found
-
-    def _clip(self, found, size):
-        """Move boxes into the image and drop those that are too small then."""
-        found = found._replace(bbox=clip(found.bbox, size))
-        return _take(found, remove_small_boxes(found.bbox, self.min_size)) if self.min_size else found
+        bbox, class_id = self.box_coder.decode(delta, anchor)[:, 0], class_id.astype(np.int32)
+        if self.clip_before_nms:
+            bbox = clip(bbox, size)
+            if self.min_size:
+                large = remove_small_boxes(bbox, self.min_size)
+                bbox, class_id, score = bbox[large], class_id[large], score[large]
+        keep = batched_nms(bbox, score, class_id, self.nms_thresh)[: self.detections_per_img]
+        return RawDetections(bbox[keep], class_id[keep], score[keep])
 
     def _find_candidates(self, scores):
         """Find of each level the best scores above the threshold: indices into those of all levels, (N * K,), and them.
@@ -284,8 +281,3 @@ class DenseDetector(Detector):
             level = level_numbers([len(level) for level in scores], xp)[found // scores[0].shape[1]]
             found = found[best_of_each(level, score[found], self.topk_candidates)]
         return found, score[found]
-
-
-def _take(found, rows):
-    """Take the rows of boxes, class ids and scores."""
-    return RawDetections(*(array[rows] for array in found[:3]))

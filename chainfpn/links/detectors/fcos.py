@@ -174,12 +174,12 @@ class FCOS(DenseDetector):
         self, backbone: Any, head: Any, anchor_generator: Any, *, n_fg_class: int,
         class_ids: Sequence[int] | None = None, label_names: Labels | None = None, preprocess: Callable | None = None,
         score_thresh: float = 0.2, nms_thresh: float = 0.6, detections_per_img: int | None = 100,
-        topk_candidates: int = 1000, box_coder: Any = None, min_size: float = 0, clip_after_nms: bool = False,
+        topk_candidates: int = 1000, box_coder: Any = None, clip_before_nms: bool = True, min_size: float = 0,
         center_sampling_radius: float = 1.5, rank_by_class: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(
             backbone, head, anchor_generator, n_fg_class, class_ids, label_names, preprocess, score_thresh, nms_thresh,
-            detections_per_img, topk_candidates, box_coder, min_size, clip_after_nms,
+            detections_per_img, topk_candidates, box_coder, clip_before_nms, min_size,
         )  # fmt: skip
         self.rank_by_class = rank_by_class
         self.center_sampling_radius = center_sampling_radius

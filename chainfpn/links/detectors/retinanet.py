@@ -112,12 +112,12 @@ class RetinaNet(DenseDetector):
         self, backbone: Any, head: Any, anchor_generator: Any, *, n_fg_class: int,
         class_ids: Sequence[int] | None = None, label_names: Labels | None = None, preprocess: Callable | None = None,
         score_thresh: float = 0.05, nms_thresh: float = 0.5, detections_per_img: int | None = 300,
-        topk_candidates: int = 1000, box_coder: Any = None, min_size: float = 0, clip_after_nms: bool = False,
+        topk_candidates: int = 1000, box_coder: Any = None, clip_before_nms: bool = True, min_size: float = 0,
         fg_iou_thresh: float = 0.5, bg_iou_thresh: float = 0.4,
     ) -> None:  # fmt: skip
         super().__init__(
             backbone, head, anchor_generator, n_fg_class, class_ids, label_names, preprocess, score_thresh, nms_thresh,
-            detections_per_img, topk_candidates, box_coder, min_size, clip_after_nms,
+            detections_per_img, topk_candidates, box_coder, clip_before_nms, min_size,
         )  # fmt: skip
         self.fg_iou_thresh, self.bg_iou_thresh = fg_iou_thresh, bg_iou_thresh
         check_iou_thresholds(type(self).__name__, fg_iou_thresh, bg_iou_thresh)

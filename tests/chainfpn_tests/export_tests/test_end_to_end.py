@@ -131,7 +131,7 @@ def test_what_has_no_end_to_end_form_is_said(tmp_path):
         detector = models.fasterrcnn_resnet_fpn(depth=18, n_fg_class=3, fpn_channels=32, rules="chainercv")
         dense = models.retinanet_resnet_fpn(depth=18, n_fg_class=3, fpn_channels=32)
         classifier = models.squeezenet1_1(n_class=3)
-    dense.clip_after_nms = True
+    dense.clip_before_nms = False
     with pytest.raises(ExportError, match="boxes must be chosen and clipped by torchvision's rules to be in the file"):
         chainfpn.export_onnx(dense, path, form="end_to_end")
     with pytest.raises(ExportError, match="preprocess must be a Preprocess to be in the file, got a ChainerCVPre"):

@@ -25,14 +25,12 @@ def test_boxes_are_clipped_before_nms():
     np.testing.assert_allclose(detect(min_size=1e-30).score, [0.9])
 
 
-def test_boxes_are_clipped_after_nms():
-    """As detectron2 does: what is dropped then leaves its place empty."""
-    found = detect(clip_after_nms=True, min_size=1e-30)
-    np.testing.assert_allclose(found.score, [0.9, 0.8])
-    np.testing.assert_allclose(found.bbox, [[0, 4, 1, 8], [0, 0, 1, 8]])
+def test_boxes_are_not_clipped_before_nms():
+    """As detectron2 does, which clips them in the photograph."""
+    found = detect(clip_before_nms=False, min_size=5.0)
+    np.testing.assert_allclose(found.score, [0.9, 0.8, 0.7])
+    np.testing.assert_array_equal(found.bbox, BOXES)
     assert found.class_id.dtype == np.int32
-    np.testing.assert_allclose(detect(clip_after_nms=True, min_size=5.0).score, [])
-    assert len(detect(clip_after_nms=True, min_size=1e-30, detections_per_img=1).score) == 1
 
 
 def test_a_smallest_side_is_no_negative_number():

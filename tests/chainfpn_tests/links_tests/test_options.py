@@ -48,7 +48,7 @@ WRONG = {
     "sampling_ratio": ("a whole number", 0.5),
     "inclusive": ("True or False", 1),
     "clip_to_batch": ("True or False", None),
-    "clip_after_nms": ("True or False", 0),
+    "clip_before_nms": ("True or False", 0),
     "average_logits": ("True or False", None),
     "stage_loss_weights": ("numbers >= 0", (1, -1, 1)),
     "rank_by_class": ("True or False", "yes"),

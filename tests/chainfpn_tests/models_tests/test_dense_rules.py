@@ -17,19 +17,20 @@ def build(builder, **options):
 
 
 @pytest.mark.parametrize(
-    ("rules", "n_detections", "class_ids", "relu", "from_pyramid", "clip_after_nms"),
+    ("rules", "n_detections", "class_ids", "relu", "from_pyramid", "clips"),
     [
-        ("torchvision", 300, (1, 2, 3), True, True, False),
-        ("detectron2", 100, (0, 1, 2), True, False, True),
-        ("mmdetection", 100, (0, 1, 2), False, False, False),
-        ("mmdetection_caffe", 100, (0, 1, 2), False, False, False),
+        ("torchvision", 300, (1, 2, 3), True, True, True),
+        ("detectron2", 100, (0, 1, 2), True, False, False),
+        ("mmdetection", 100, (0, 1, 2), False, False, True),
+        ("mmdetection_caffe", 100, (0, 1, 2), False, False, True),
     ],
 )
-def test_a_retinanet_follows_its_rules(rules, n_detections, class_ids, relu, from_pyramid, clip_after_nms):
+def test_a_retinanet_follows_its_rules(rules, n_detections, class_ids, relu, from_pyramid, clips):
     detector = build(models.retinanet_resnet_fpn, rules=rules)
     levels = detector.backbone.fpn.extra_blocks
     assert (detector.detections_per_img, detector.class_ids) == (n_detections, class_ids)
-    assert (levels.relu, levels.use_p5, detector.clip_after_nms) == (relu, from_pyramid, clip_after_nms)
+    assert (levels.relu, levels.use_p5) == (relu, from_pyramid)
+    assert detector.clip_before_nms == clips == (not detector.clip_to_photograph)
     assert detector.head.classification_head.n_output == class_ids[-1] + 1
     size = detector.anchor_generator.sizes[0][1]
     assert size == (40 if rules == "torchvision" else 32 * 2 ** (1 / 3))
