@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("data", metavar="PATH", help="what --data of train and evaluate takes")
     parser.add_argument("--annotations", metavar="JSON", help="COCO's, if PATH is a folder of images")
-    parser.add_argument("--split", metavar="NAME", help="part of the data, such as val")
+    parser.add_argument("--split", metavar="NAME", help="part of the data, such as val (default: all)")
     parser.add_argument("--names", type=words, metavar="A,B", help="only these classes")
     text = "folder of sheet.jpg, images with their boxes (default: nothing is written)"
     parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help=text)
@@ -34,24 +34,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the sub-command; see :mod:`chainfpn.cli.main`."""
+    from chainfpn.datasets import DataError, dataset_splits
+
+    if arguments.to is not None and arguments.out is None:
+        raise UsageError("--to needs --out")
+    try:
+        splits = () if arguments.split or arguments.annotations else dataset_splits(arguments.data)
+        if not splits:
+            return _show(arguments, arguments.split, arguments.out)
+        print(f"{arguments.data}: splits {', '.join(splits)}")
+        outs = [None if arguments.out is None else arguments.out / split for split in splits]
+        return max(_show(arguments, split, out) for split, out in zip(splits, outs, strict=True))
+    except DataError as error:
+        raise CommandError(str(error)) from error
+
+
+def _show(arguments: argparse.Namespace, split: str | None, out: pathlib.Path | None) -> int:
+    """Show a split, and write what is asked for; return the exit status."""
     from chainfpn.cli.console import remark
     from chainfpn.cli.data_pictures import draw_sheet
     from chainfpn.cli.data_statistics import read_all, statistics_lines
     from chainfpn.cli.training_classes import class_table, count_classes
     from chainfpn.cli.training_data import WarnOnce
-    from chainfpn.datasets import DataError, ValidatedDataset, open_dataset
+    from chainfpn.datasets import ValidatedDataset, open_dataset
 
-    if arguments.to is not None and arguments.out is None:
-        raise UsageError("--to needs --out")
-    options = {name: getattr(arguments, name) for name in ("annotations", "split")}
-    try:
-        data = open_dataset(arguments.data, **options, label_names=arguments.names)
-    except DataError as error:
-        raise CommandError(str(error)) from error
+    options = {"annotations": arguments.annotations, "split": split, "label_names": arguments.names}
+    data = open_dataset(arguments.data, **options)
     if data.keypoint_names:
         data.keys = (*data.DEFAULT_KEYS, "point", "visible")
     warn = WarnOnce(remark)
-    print(f"{arguments.data}: {type(data).__name__.removesuffix('Dataset')}, {len(data)} images")
+    part = "" if split is None else f", {split}"
+    print(f"{arguments.data}{part}: {type(data).__name__.removesuffix('Dataset')}, {len(data)} images")
     counts = count_classes(data, data.left_out, warn)
     valid = ValidatedDataset(data, report=warn)
     found = read_all(valid, quiet=arguments.quiet)
@@ -60,13 +73,13 @@ def run(arguments: argparse.Namespace) -> int:
         left_out.update({reason: max(n, left_out.get(reason, 0)) for reason, n in reasons.items()})
     counts["left_out"] = left_out
     print("\n".join((*statistics_lines(found), class_table({"training": counts, "validation": None}))))
-    if arguments.out is not None:
-        with writing_errors(arguments.out):
-            arguments.out.mkdir(parents=True, exist_ok=True)
-            draw_sheet(valid, [one.example for one in found], arguments.out / "sheet.jpg")
+    if out is not None:
+        with writing_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+            draw_sheet(valid, [one.example for one in found], out / "sheet.jpg")
             if arguments.to is not None:
-                with complete_file(arguments.out / "instances.json") as file:
-                    json.dump(_to_coco(data, found, arguments.out), file)
+                with complete_file(out / "instances.json") as file:
+                    json.dump(_to_coco(data, found, out), file)
     return 1 if warn.warnings else 0
 
 

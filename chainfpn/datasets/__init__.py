@@ -3,6 +3,7 @@
 from chainfpn.datasets._collate import collate as collate
 from chainfpn.datasets._files import DataError as DataError
 from chainfpn.datasets._files import read_names as read_names
+from chainfpn.datasets._open_dataset import dataset_splits as dataset_splits
 from chainfpn.datasets._open_dataset import open_dataset as open_dataset
 from chainfpn.datasets.aspect_ratio_grouping import AspectRatioGroupedIterator as AspectRatioGroupedIterator
 from chainfpn.datasets.aspect_ratio_grouping import orientation_groups as orientation_groups
