@@ -14,10 +14,11 @@ from reference.detector_answers import pyramid
 from reference.detector_cases import GAINS
 from reference.seeded_weights import fill_link, seeded_input
 
-#: Quick ones; the others are slow because they are large.
+#: Quick ones, of all families; the others are larger.
 QUICK = {"resnet18", "densenet121", "squeezenet1_1", "googlenet", "mobilenet_v2", "mobilenet_v3_small"}
+QUICK |= {"vgg11", "alexnet", "efficientnet_b0", "regnet_y_400mf", "convnext_tiny"}
 QUICK |= {name for name in models.MODELS if "_resnet_" in name or name == "resnet_fpn_backbone"}
-ALL = marked(models.MODELS, mark=lambda name: None if name in QUICK else pytest.mark.slow)
+ALL = marked(models.MODELS, mark=lambda name: None if name in QUICK else pytest.mark.thorough)
 
 #: Sides of the images that are larger than others', for nothing would be left of them.
 SIDES = {"alexnet": 63, "squeezenet1_0": 65, "squeezenet1_1": 65, "inception_v3": 75, "ssd300_vgg16": 300}
