@@ -32,6 +32,8 @@ PACKAGES = {
 }
 #: What stands in docs/models.md where the table comes.
 TABLE = "<!-- table of all models -->"
+#: A link that shows the file of a page.
+FILE_NAME = re.compile(r"\[((?:[./\w]*/)?(\w+\.md))\]\(")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 
 
@@ -57,7 +59,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             name = f"docs/{file.src_uri}"
             dest_uri = file.dest_uri if file.src_uri.endswith(".md") else name
             found[name] = File(name, str(ROOT), config.site_dir, False, dest_uri=dest_uri)
-    for name in nav_pages(config.nav):
+    for _, name in nav_entries(config.nav):
         if not name.startswith(("docs/", "api/")):
             dest_uri = "index.html" if name == "README.md" else None
             found[name] = File(name, str(ROOT), config.site_dir, False, dest_uri=dest_uri)
@@ -75,15 +77,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **context: Any) -> str:
-    """Put the table of models where it belongs."""
+    """Call pages by their titles where a link shows a file, and put the table of models where it belongs."""
+    titles = {pathlib.PurePath(name).name: title for title, name in nav_entries(context["config"].nav)}
+    markdown = FILE_NAME.sub(lambda match: f"[{titles.get(match[2], match[1])}](", markdown)
     return markdown.replace(TABLE, "\n".join(model_table.table())) if TABLE in markdown else markdown
 
 
-def nav_pages(nav: list | dict | str) -> list[str]:
-    """Return the files of a navigation, from top to bottom."""
-    if isinstance(nav, str):
-        return [nav]
-    return [name for part in (nav.values() if isinstance(nav, dict) else nav) for name in nav_pages(part)]
+def nav_entries(nav: list | dict) -> list[tuple[str, str]]:
+    """Return titles and files of a navigation, from top to bottom."""
+    entries = []
+    for title, part in nav.items() if isinstance(nav, dict) else (("", part) for part in nav):
+        entries += [(title, part)] if isinstance(part, str) else nav_entries(part)
+    return entries
 
 
 def reference(package: str) -> str:

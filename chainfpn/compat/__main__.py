@@ -46,7 +46,8 @@ def render() -> str:
     lines = ["| missing or broken | since | needed by | stand-in |", "|---|---|---|---|"]
     for shim in TABLE:
         name = shim.name.replace("|", r"\|")
-        lines.append(f"| `{name}` | {shim.since} | {shim.needed_by} | {shim.stand_in} |")
+        needed_by = shim.needed_by.replace("__init__", "`__init__`")
+        lines.append(f"| `{name}` | {shim.since} | {needed_by} | {shim.stand_in} |")
     return "\n".join(lines) + "\n"
 
 
