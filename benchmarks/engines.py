@@ -1,21 +1,22 @@
 """Time one detection, and classifiers, on each engine: wall and processor seconds, alone and beside busy processes.
 
-    python benchmarks/engines.py               # print the tables
-    python benchmarks/engines.py --write       # also put them into docs/benchmarks.md
+    python benchmarks/engines.py                        # print the tables, a line on stderr for each contender before
+    python benchmarks/engines.py --only detectors       # one of the two, or --only classifiers
+    python benchmarks/engines.py --write                # also put them into docs/benchmarks.md
 
 Faster R-CNN with a ResNet-50 and a feature pyramid on the bundled photograph at 800 pixels, and ResNet-50 and
 MobileNetV3 on batches of 224 pixels; all but ChainerCV with the same weights. Each contender runs in a process of its
-own, first with as many threads as there are cores, then with one; then beside four processes that do nothing but count.
-Contenders that are not installed are left out.
+own: with as many threads as there are cores, quiet and then once beside four processes that do nothing but count; and
+once with one thread. Contenders that are not installed are left out. All of it takes about two minutes on two cores.
 """
 
 import argparse
 import importlib.util
 import inspect
+import itertools
 import json
 import os
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +24,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import chainfpn  # isort: skip
@@ -32,7 +34,7 @@ from chainercv.utils import read_image
 
 from bench_utils import markdown
 from bench_utils.busy import N_BUSY, busy
-from bench_utils.machine import Machine
+from bench_utils.machine import Machine, memory
 from chainfpn import models
 from chainfpn.data import photograph_path
 from detect import MAKE
@@ -43,23 +45,31 @@ CLASSIFIERS, BATCHES = ("resnet50", "mobilenet_v3_large"), (1, 8)
 
 MIN_SIZE = 800
 
+#: Reads the photograph, (3, H, W).
+photograph = partial(read_image, str(photograph_path()))
 
-def timed(run, repeat):
-    """Return the wall and the processor seconds of several runs, after one to warm up."""
-    run()
-    wall, cpu = [], []
-    for _ in range(repeat):
+
+def timed(run, repeat, beside):
+    """Return wall and processor seconds: medians after one run to warm up; ``beside``, also of a run with ``busy``."""
+
+    def seconds():
         start = time.perf_counter(), time.process_time()
         run()
-        wall.append(time.perf_counter() - start[0])
-        cpu.append(time.process_time() - start[1])
-    return wall, cpu
+        return time.perf_counter() - start[0], time.process_time() - start[1]
+
+    run()
+    wall, cpu = zip(*[seconds() for _ in range(repeat)], strict=True)
+    found = {"wall": statistics.median(wall), "cpu": statistics.median(cpu)}
+    if beside:
+        with busy():
+            found["busy wall"], found["busy cpu"] = seconds()
+    return found
 
 
 #: Times torchvision; ``channels_last`` is for its convolutions.
 THEIRS = (
-    "import time\n"
-    + inspect.getsource(timed)
+    "import contextlib, statistics, subprocess, sys, time\nfrom collections.abc import Iterator\n"
+    + f"N_BUSY = {N_BUSY}\n{inspect.getsource(busy)}\n{inspect.getsource(timed)}"
     + textwrap.dedent(
         """
     torch.set_num_threads(int(inputs["threads"]))
@@ -77,15 +87,10 @@ THEIRS = (
         to_last = lambda module, args: (args[0].contiguous(memory_format=torch.channels_last),)
         dense.register_forward_pre_hook(to_last)
     with torch.inference_mode():
-        outputs["wall"], outputs["cpu"] = map(np.array, timed(lambda: model(x), int(inputs["repeat"])))
+        outputs |= timed(lambda: model(x), int(inputs["repeat"]), bool(inputs["beside"]))
     """
     )
 )
-
-
-def photograph() -> Any:
-    """Return the photograph, (3, H, W)."""
-    return read_image(str(photograph_path()))
 
 
 def detector_of(folder: pathlib.Path) -> Any:
@@ -142,20 +147,18 @@ def chainercv(folder: pathlib.Path, threads: int) -> Callable[[], object]:
     return lambda: detector.predict([img])
 
 
-def classifier(engine: str, name: str, n_image: int) -> Callable[[pathlib.Path, int], Callable[[], object]]:
-    """Return what makes the work of a classifier on one of our engines."""
+def classifiers(engine: str, threads: int) -> dict[str, Callable[[], object]]:
+    """Return the works of the classifiers on one of our engines, by name and number of images."""
+    works = {}
+    for name in CLASSIFIERS:
+        model = run = models.MODELS[name].builder()
+        if engine == "onnx":
+            from chainfpn.export.engine import Session
+            from chainfpn.export.file import onnx_models
 
-    def make(folder: pathlib.Path, threads: int) -> Callable[[], object]:
-        model, x = models.MODELS[name].builder(), batch(n_image)
-        if engine == "chainer":
-            return lambda: model(x)
-        from chainfpn.export.engine import Session
-        from chainfpn.export.file import onnx_models
-
-        session = Session(onnx_models(model)["image"].SerializeToString(), threads)
-        return lambda: session.run(x)
-
-    return make
+            run = Session(onnx_models(model)["image"].SerializeToString(), threads).run
+        works |= {f"{name}, {n}": partial(run, batch(n)) for n in BATCHES}
+    return works
 
 
 def batch(n_image: int) -> Any:
@@ -171,71 +174,59 @@ DETECTORS = {
     "OpenVINO on the end-to-end file": (openvino_end_to_end, "openvino"),
     "ChainerCV": (chainercv, "chainercv"),
 }
-WORK = {name: make for name, (make, module) in DETECTORS.items()} | {
-    f"{engine} {name} {n}": classifier(engine, name, n)
-    for engine in ("onnx", "chainer") for name in CLASSIFIERS for n in BATCHES
-}  # fmt: skip
+#: Engine to the module it needs.
+ENGINES = {"onnx": "onnxruntime", "chainer": "numba"}
 
 
-def worker(name: str, folder: pathlib.Path, threads: int, repeat: int) -> dict[str, Any]:
-    """Time a contender in this process."""
+def worker(name: str, folder: pathlib.Path, threads: int, repeat: int, beside: bool) -> dict[str, Any]:
+    """Time a contender, or the classifiers on an engine, in this process."""
     with chainer.using_config("train", False), chainer.no_backprop_mode():
-        wall, cpu = timed(WORK[name](folder, threads), repeat)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"wall": statistics.median(wall), "cpu": statistics.median(cpu), "peak": peak}
+        if name in ENGINES:
+            works = classifiers(name, threads)
+            return {case: timed(work, repeat, False)["wall"] for case, work in works.items()}
+        found = timed(DETECTORS[name][0](folder, threads), repeat, beside)
+    return {**found, "peak": memory("VmHWM")}
 
 
-def measured(name: str, folder: pathlib.Path, threads: int, repeat: int) -> dict[str, Any]:
+def measured(name: str, folder: pathlib.Path, threads: int, repeat: int, beside: bool = False) -> dict[str, Any]:
     """Time a contender in a process of its own."""
-    numbers = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    command = [
-        sys.executable,
-        __file__,
-        "--worker",
-        name,
-        str(folder),
-        "--threads",
-        str(threads),
-        "--repeat",
-        str(repeat),
-    ]
+    numbers = [f"{library}_NUM_THREADS" for library in ("OMP", "NUMBA", "OPENBLAS")]
+    options = ["--threads", str(threads), "--repeat", str(repeat), *["--beside"] * beside]
+    command = [sys.executable, __file__, "--worker", name, str(folder), *options]
     environment = {**os.environ, **dict.fromkeys(numbers, str(threads))}
-    output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(output.splitlines()[-1])
 
 
-def theirs(live: Any, folder: pathlib.Path, threads: int, repeat: int, **inputs: Any) -> dict[str, Any]:
+def theirs(
+    live: Any, folder: pathlib.Path, threads: int, repeat: int, beside: bool = False, **inputs: Any
+) -> dict[str, Any]:
     """Time torchvision."""
-    seconds = live.run(THEIRS, folder=folder, threads=threads, repeat=repeat, min_size=MIN_SIZE, **inputs)
-    return {key: float(np.median(value)) for key, value in seconds.items()}
+    inputs |= {"threads": threads, "repeat": repeat, "beside": beside, "min_size": MIN_SIZE}
+    return {name: float(value) for name, value in live.run(THEIRS, folder=folder, **inputs).items()}
 
 
 def measure_detectors(folder: pathlib.Path, live: Any, repeat: int) -> list[str]:
     """Measure the detectors: lines of a table."""
-    n, img = len(os.sched_getaffinity(0)), photograph()
-    runs = {
-        name: lambda threads, name=name: measured(name, folder, threads, 1 if name == "ChainerCV" else repeat)
-        for name, (_, module) in DETECTORS.items() if importlib.util.find_spec(module)
-    }  # fmt: skip
+    n, find_spec = len(os.sched_getaffinity(0)), importlib.util.find_spec
+    runs = {name: partial(measured, name, folder) for name, (_, module) in DETECTORS.items() if find_spec(module)}
     for last in (False, True) if live else ():
-        name = "torchvision, channels_last" if last else "torchvision"
-        options = {"name": "detector", "img": img, "channels_last": last}
-        runs[name] = lambda threads, options=options: theirs(live, folder, threads, repeat, **options)
-    many = {name: run(n) for name, run in runs.items()}
-    one = {name: run(1) for name, run in runs.items() if name != "ChainerCV"}
-    with busy():
-        loaded = {name: run(n) for name, run in runs.items() if name != "ChainerCV"}
-    base = many.get("torchvision", {}).get("wall")
-    lines = [
-        f"| detector | {n} threads, s | 1 thread, s | times torchvision | processor s | beside {N_BUSY} busy processes:"
-        " s | processor s | peak, MB |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for name, found in many.items():
-        others = one.get(name, {}), loaded.get(name, {})
-        cells = [found["wall"], others[0].get("wall"), base and base / found["wall"], found["cpu"]]
-        cells += [others[1].get("wall"), others[1].get("cpu")]
-        peak = f"{found['peak']:.0f}" if "peak" in found else ""
+        options = {"name": "detector", "img": photograph(), "channels_last": last}
+        runs["torchvision, channels_last" if last else "torchvision"] = partial(theirs, live, folder, **options)
+    found = {}
+    for name, run in runs.items():
+        alone = name == "ChainerCV"
+        found[name] = run(threads=n, repeat=1 if alone else repeat, beside=not alone)
+        found[name]["one"] = None if alone else run(threads=1, repeat=1)["wall"]
+        print(f"{name}: {found[name]}", file=sys.stderr)
+    base = found.get("torchvision", {}).get("wall")
+    heads = f"{n} threads, s", "1 thread, s", "times torchvision", "processor s"
+    beside = f"beside {N_BUSY} busy processes: s", "processor s", "peak, MB"
+    lines = [f"| {' | '.join(('detector', *heads, *beside))} |", "|---" + "|--:" * 7 + "|"]
+    for name, seconds in found.items():
+        cells = [seconds["wall"], seconds["one"], base and base / seconds["wall"], seconds["cpu"]]
+        cells += [seconds.get("busy wall"), seconds.get("busy cpu")]
+        peak = f"{seconds['peak']:.0f}" if "peak" in seconds else ""
         lines.append(f"| {name} | {' | '.join('' if c is None else f'{c:.2f}' for c in cells)} | {peak} |")
     return lines
 
@@ -243,49 +234,60 @@ def measure_detectors(folder: pathlib.Path, live: Any, repeat: int) -> list[str]
 def measure_classifiers(folder: pathlib.Path, live: Any, repeat: int) -> list[str]:
     """Measure the classifiers: lines of a table."""
     n = len(os.sched_getaffinity(0))
+    known = (engine for engine, module in ENGINES.items() if importlib.util.find_spec(module))
+    columns = {engine: measured(engine, folder, n, repeat) for engine in known}
+    print(f"classifiers: {columns}", file=sys.stderr)
     lines = [
         f"| batch, {n} threads | engine onnx, ms | chainer, ms | torchvision, ms | onnx, times torchvision |",
         "|---|--:|--:|--:|--:|",
     ]
-    for name in CLASSIFIERS:
-        for n_image in BATCHES:
-            ours = [measured(f"{engine} {name} {n_image}", folder, n, repeat)["wall"] for engine in ("onnx", "chainer")]
-            options = {"name": name, "img": batch(n_image), "channels_last": False}
-            other = theirs(live, folder, n, repeat, **options)["wall"] if live else None
-            cells = [f"{1000 * seconds:.1f}" for seconds in (*ours, *([] if other is None else [other]))]
-            cells += [f"{other / ours[0]:.2f}"] if other else ["", ""]
-            lines.append(f"| {name}, {n_image} | {' | '.join(cells)} |")
+    for name, n_image in itertools.product(CLASSIFIERS, BATCHES):
+        case = f"{name}, {n_image}"
+        onnx, own = (columns.get(engine, {}).get(case) for engine in ENGINES)
+        options = {"name": name, "img": batch(n_image), "channels_last": False}
+        other = theirs(live, folder, n, repeat, **options)["wall"] if live else None
+        cells = ["" if seconds is None else f"{1000 * seconds:.1f}" for seconds in (onnx, own, other)]
+        cells.append(f"{other / onnx:.2f}" if other and onnx else "")
+        lines.append(f"| {case} | {' | '.join(cells)} |")
     return lines
 
 
-def measure(repeat: int) -> str:
-    """Measure everything and return the section as Markdown."""
+def measure(only: str | None, repeat: int) -> str:
+    """Measure everything, or one of the two tables, and return the section as Markdown."""
     machine, live, load = Machine(), find(), os.getloadavg()[0]
+    tables = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
-        if live is not None:
-            live.run(MAKE, folder=folder, img=photograph(), min_size=MIN_SIZE)
-        if importlib.util.find_spec("onnx"):
-            exported(folder)
-        lines = measure_detectors(folder, live, repeat)
-        lines += ["", *measure_classifiers(folder, live, 5 * repeat)]
-    about = f"Median of {repeat} runs after one to warm up, of ChainerCV one run; {machine.name()}"
-    return "\n".join([*lines, "", f"{about}; load average before the run {load:.1f}."])
+        if only != "classifiers":
+            if live is not None:
+                live.run(MAKE, folder=folder, img=photograph(), min_size=MIN_SIZE)
+            if importlib.util.find_spec("onnx"):
+                exported(folder)
+            tables += [*measure_detectors(folder, live, repeat), ""]
+        if only != "detectors":
+            tables += [*measure_classifiers(folder, live, repeat), ""]
+    about = f"Median of {repeat} runs after one to warm up; with one thread, beside others and of ChainerCV one run"
+    return "\n".join([*tables, f"{about}; {machine.name()}; load average before the run {load:.1f}."])
 
 
 def main() -> None:
     """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="timed runs of each (default: %(default)s)")
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="timed runs of each (default: %(default)s)")
+    parser.add_argument("--only", choices=["detectors", "classifiers"], help="measure one of the two tables")
     parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{markdown.BENCHMARKS.name}")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--beside", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         name, folder = arguments.worker
-        print(json.dumps(worker(name, pathlib.Path(folder), arguments.threads, arguments.repeat)))
+        found = worker(name, pathlib.Path(folder), arguments.threads, arguments.repeat, arguments.beside)
+        print(json.dumps(found))
         return
-    section = measure(arguments.repeat)
+    if arguments.write and arguments.only:
+        parser.error("--write: the page has both tables; leave --only out")
+    section = measure(arguments.only, arguments.repeat)
     print(section)
     if arguments.write:
         markdown.write("engines.py", section)

@@ -1,6 +1,5 @@
 """The parts of the benchmark of engines that do not take minutes."""
 
-import contextlib
 import os
 import subprocess
 
@@ -10,10 +9,12 @@ from bench_utils.busy import N_BUSY, busy
 
 def test_a_run_warms_up_and_is_timed():
     calls = []
-    wall, cpu = engines.timed(lambda: calls.append(sum(range(10_000))), 3)
+    found = engines.timed(lambda: calls.append(sum(range(10_000))), 3, False)
     assert len(calls) == 4
-    assert len(wall) == len(cpu) == 3
-    assert min(wall) > 0
+    assert sorted(found) == ["cpu", "wall"]
+    found = engines.timed(lambda: calls.append(len(_children())), 1, True)
+    assert calls[-2:] == [0, N_BUSY]
+    assert min(found[name] for name in ("wall", "busy wall")) > 0
 
 
 def test_busy_processes_end_with_the_block():
@@ -32,9 +33,16 @@ def _children():
 
 def test_the_table_has_a_line_for_each_contender_and_no_figure_where_none_was_measured(monkeypatch, tmp_path):
     figures = {"wall": 2.0, "cpu": 3.0, "peak": 100.0}
-    monkeypatch.setattr(engines, "measured", lambda name, folder, threads, repeat: figures)
-    monkeypatch.setattr(engines, "busy", contextlib.nullcontext)
+    asked = []
+
+    def measured(name, folder, threads, repeat, beside=False):
+        asked.append(beside)
+        busy = {"busy wall": 4.0, "busy cpu": 5.0} if beside else {}
+        return {"resnet50, 1": 2.0} if name in engines.ENGINES else {**figures, **busy}
+
+    monkeypatch.setattr(engines, "measured", measured)
     lines = engines.measure_detectors(tmp_path, None, 1)
-    assert lines[2] == "| chainfpn, engine onnx | 2.00 | 2.00 |  | 3.00 | 2.00 | 3.00 | 100 |"
+    assert lines[2] == "| chainfpn, engine onnx | 2.00 | 2.00 |  | 3.00 | 4.00 | 5.00 | 100 |"
     assert lines[-1] == "| ChainerCV | 2.00 |  |  | 3.00 |  |  | 100 |"
+    assert asked.count(True) == len(lines) - 3
     assert engines.measure_classifiers(tmp_path, None, 1)[2] == "| resnet50, 1 | 2000.0 | 2000.0 |  |  |"

@@ -128,6 +128,12 @@ class Machine:
         return f"{model}, {threads}, {versions}{f', OPENBLAS_CORETYPE={kernels}' if kernels else ''}"
 
 
+def memory(what: str = "VmRSS") -> float:
+    """Return the memory of this process in MB: now, or ``"VmHWM"``, the most it had; a parent's does not count."""
+    (line,) = (line for line in pathlib.Path("/proc/self/status").read_text().splitlines() if line.startswith(what))
+    return int(line.split()[1]) / 1024
+
+
 def check_device(parser: argparse.ArgumentParser, device: str) -> None:
     """End the program where ``--device cuda`` is asked for and Chainer sees none."""
     if device == "cuda" and not cuda.available:
