@@ -18,12 +18,12 @@ from golden.compare import (
 )
 from golden.model import GoldenModel, names
 
-#: Those that differ in more than a trunk, with fewer detections where a head on them takes its time.
+#: Those that differ in more than another shows, with fewer detections where a head on them takes its time.
 QUICK = {
     "detectron2/small_faster_rcnn_R_18_FPN_odd": 100,
-    "detectron2/small_mask_rcnn_R_18_FPN": 8,
-    "detectron2/small_keypoint_rcnn_R_18_FPN": 2,
-    "mmdetection/small_mask-rcnn_r18_fpn": 8,
+    "detectron2/small_mask_rcnn_R_18_FPN": 4,
+    "detectron2/small_keypoint_rcnn_R_18_FPN": 1,
+    "mmdetection/small_faster-rcnn_r50-caffe_fpn": 100,
 }
 
 
@@ -82,12 +82,14 @@ def test_every_stage(detector_of, name, n_detections):
         check_close(pooled.mean(axis=(1, 2, 3)), answers["pooled_mean"], "pooled", AFTER_FLOAT32)
         check_close(pooled[0, 0], answers["pooled_0_channel_0"], "pooled", AFTER_FLOAT32)
         predicted = [h.array for h in detector.roi_heads(levels, [proposals[:20]], sizes)]
-        check_close(predicted[0][:, [*range(1, 11), 0]], _head(answers, "cls"), "class logits", AFTER_FLOAT32)
+        check_close(np.roll(predicted[0], -1, axis=1), _head(answers, "cls"), "class logits", AFTER_FLOAT32)
         check_close(predicted[1][:, 4:], _head(answers, "bbox_pred", "fc_reg"), "box deltas", AFTER_FLOAT32)
         (raw,) = detector.roi_heads.detect(levels, [proposals], sizes)
     found = detector._postprocess(raw, model.facts[photo]["photo_size"], sizes[0])
     assert count_matched(model, photo, found) == min(n_detections, model.facts[photo]["n_detections"])
-    _check_masks(model, photo, raw, found)
+    if raw.mask is not None:
+        check_close(raw.mask, answers["mask_probabilities"][: len(raw.mask)], "masks", AFTER_FLOAT32)
+    _check_masks(model, photo, found)
     _check_points(model, photo, found)
 
 
@@ -97,15 +99,13 @@ def _head(answers, *words):
     return answers[key]
 
 
-def _check_masks(model, photo, raw, found):
-    """Compare grids, areas, and pixel by pixel the masks that there are."""
+def _check_masks(model, photo, found):
+    """Compare areas, and pixel by pixel the masks that there are."""
     if found.mask is None:
         return
-    answers = model.arrays(photo)
-    expected = answers["mask_probabilities"]
-    check_close(raw.mask[: len(expected)], expected, "masks", AFTER_FLOAT32)
     areas = found.mask.sum(axis=(1, 2))
-    assert np.abs(areas - answers["mask_areas"][: len(areas)]).max() <= 1  # a pixel on the border, in float32
+    expected = model.arrays(photo)["mask_areas"][: len(areas)]
+    assert np.abs(areas - expected).max() <= 1  # a pixel on the border, in float32
     for mask, run_lengths in zip(found.mask, model.facts[photo]["mask_rle"], strict=False):
         counts = run_lengths["counts"]
         inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
@@ -120,14 +120,14 @@ def _check_points(model, photo, found):
     np.testing.assert_allclose(found.point_score, expected[..., 2], rtol=0, atol=SCORE)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", rcnns())
 def test_every_detection(detector_of, name):
     model, detector = detector_of(name, 20 if "keypoint" in name else 100)
     _check_detections(model, detector, model.photos)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", rcnns(full=True))
 def test_every_detection_of_full_size(detector_of, name):
     model, detector = detector_of(name, 100)
@@ -139,9 +139,11 @@ def _check_detections(model, detector, photos):
         with inference():
             (found,) = detector.detect([model.image(photo)])
         assert count_matched(model, photo, found) == model.facts[photo]["n_detections"] == len(found), photo
+        _check_masks(model, photo, found)
+        _check_points(model, photo, found)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["detectron2/small_faster_rcnn_R_18_FPN", "mmdetection/small_faster-rcnn_r18_fpn"])
 def test_as_many_in_float32_as_the_framework_itself(tmp_path, name):
     model = GoldenModel(name)
