@@ -15,10 +15,13 @@ from weights_convert.report import Report
 _TEXTS = ("cfg", "config")
 _CLASSES = ("classes", "CLASSES")
 
-_ASSUMED_STYLE = (
-    "taken as 'pytorch' style (RGB, mean and std, stride in the 3x3); a 'caffe' style model needs its --config, or "
-    "--meta input=caffe"
-)
+#: What is taken of a model without a configuration.
+_ASSUMED = {
+    "detectron2": "taken for one of Caffe's input (BGR, stride in the 1x1), as the zoo has it but for X-101; another "
+    "needs its --config, or --meta input=torchvision",
+    "mmdetection": "taken as 'pytorch' style (RGB, mean and std, stride in the 3x3); a 'caffe' style model needs its "
+    "--config, or --meta input=caffe",
+}
 
 
 def find_beside(tree: Any, path: PathLike | None, framework: str | None) -> tuple[Json, list[str]]:
@@ -46,8 +49,10 @@ def find_beside(tree: Any, path: PathLike | None, framework: str | None) -> tupl
     names = next((found for found in map(_names, (meta.get("dataset_meta"), meta)) if found), None)
     if names:
         notes.append(f"in the file: the names of {len(names)} classes")
-    if framework == "mmdetection" and not config:
-        notes.append(_ASSUMED_STYLE)
+    if framework in _ASSUMED and not config:
+        notes.append(_ASSUMED[framework])
+    if str(meta.get("mmdet_version", "")).startswith(("0.", "1.")):
+        notes.append("made by mmdetection 1.x, which rounds anchors and counts the last pixel: boxes move a little")
     return settings | ({"label_names": names} if names else {}), notes
 
 

@@ -119,7 +119,7 @@ def _match(contents: Contents, options: Options) -> Match:
         _fit(named, whole, options, match)
         selection.require_use(report.allowed)
         _settle_arguments(match, layout, (options.meta or {}).get("labels_from"))
-        if layout.any_trunk and report.model is not None:
+        if (layout.any_trunk or "rules" in (options.meta or {})) and report.model is not None:
             report.model = report.model.replace("_resnet50_", "_resnet_")
         match.settings = usable_settings(match.settings or {}, report, match.shapes)
         match.tensors = {name: tensor for name, tensor in named.items() if isinstance(tensor, Tensor)}

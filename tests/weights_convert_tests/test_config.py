@@ -2,10 +2,13 @@
 
 import pickle
 
+import chainer
 import numpy as np
 import pytest
 
 import weights_convert
+from golden.compare import count_matched
+from golden.model import GoldenModel
 from weights_convert.config_files import parse_python, read_config
 from weights_convert.config_settings import find_settings
 
@@ -178,3 +181,16 @@ def test_a_converted_file_is_built_as_its_configuration_says(checkpoint):
     assert (detector.preprocess.min_size, detector.preprocess.channel_order) == (256, "BGR")
     assert detector.roi_heads.detections_per_img == 50
     np.testing.assert_allclose(detector.preprocess.mean, CAFFE["image_mean"])
+
+
+def test_the_boxes_of_mmdetection_come_from_its_checkpoint_and_its_configuration_alone(tmp_path):
+    from chainfpn import models
+
+    model = GoldenModel("mmdetection/small_retinanet_r18_fpn")
+    given = {**model.config, "data_preprocessor": model.config["input"]}
+    (tmp_path / "a.py").write_text(f"model = {given!r}\ntest_pipeline = {model.config['input']['test_pipeline']!r}\n")
+    weights_convert.convert(model.write(tmp_path), tmp_path / "a.npz", config=tmp_path / "a.py")
+    detector, photo = models.load(tmp_path / "a.npz"), model.photos[0]
+    with chainer.using_config("train", False):
+        (found,) = detector.detect([model.image(photo)])
+    assert count_matched(model, photo, found) == model.facts[photo]["n_detections"]

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from chainer import serializers
 
 import weights_convert
 from golden.model import HERE, GoldenModel
@@ -137,7 +138,37 @@ def test_the_input_of_torchvision_is_taken_by_detectron2_too():
     layout = find_layout(shapes_of("detectron2/small_faster_rcnn_R_18_FPN")).under({"input": "torchvision"})
     mean, std = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
     expected = {"rules": "detectron2", "channel_order": "RGB", "image_mean": mean, "image_std": std}
-    assert (layout.arguments, layout.caffe_input) == (expected, False)
+    assert (layout.arguments, layout.caffe_input) == (expected | {"stride_in_1x1": False}, False)
+
+
+def test_what_no_file_says_is_a_sentence(tmp_path):
+    save(tmp_path / "a.pkl", shapes_of("detectron2/small_retinanet_R_18_FPN"), __author__="somebody")
+    report = weights_convert.inspect(tmp_path / "a.pkl")
+    assert report.notes[1].startswith(
+        "taken for one of Caffe's input (BGR, stride in the 1x1), as the zoo has it but for"
+    )
+    with open(tmp_path / "old.pkl", "wb") as f:
+        arrays = {
+            name: np.zeros(shape, "f2") for name, shape in shapes_of("mmdetection/small_retinanet_r18_fpn").items()
+        }
+        pickle.dump({"meta": {"mmdet_version": "1.2.0+abc"}, "state_dict": arrays}, f)
+    report = weights_convert.inspect(tmp_path / "old.pkl")
+    assert (
+        "made by mmdetection 1.x, which rounds anchors and counts the last pixel: boxes move a little" in report.notes
+    )
+
+
+def test_a_trainers_snapshot_goes_back_under_the_rules_that_are_asked_for(tmp_path):
+    from chainfpn import models, save_weights
+
+    detector = models.fasterrcnn_resnet_fpn(18, 2, rules="detectron2", fpn_channels=8, head_channels=8)
+    serializers.save_npz(tmp_path / "bare.npz", detector)
+    weights_convert.convert(tmp_path / "bare.npz", tmp_path / "bare.pkl", meta={"rules": "detectron2"})
+    save_weights(tmp_path / "known.npz", detector)
+    weights_convert.convert(tmp_path / "known.npz", tmp_path / "known.pkl")
+    assert (tmp_path / "bare.pkl").read_bytes() == (tmp_path / "known.pkl").read_bytes()
+    back = weights_convert.read_checkpoint(tmp_path / "bare.pkl")
+    assert back["roi_heads.box_predictor.bbox_pred.bias"].shape == (8,)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from weights_convert.tensor_fixups import CAFFE_INPUT
 
 Fixup = Callable[[Tensors, Report], Tensors]
 
-#: torchvision's input, as detectron2's rules take it.
+#: What detectron2 is told where a trunk is torchvision's.
 TORCHVISION_INPUT: Json = {
+    "stride_in_1x1": False,
     "channel_order": "RGB",
     "image_mean": [123.675, 116.28, 103.53],
     "image_std": [58.395, 57.12, 57.375],
