@@ -11,25 +11,37 @@ from reference.classifier_answers import without_initial_values
 from weights_convert import convert_arrays
 
 
-def build(model, folder, dtype="float64", **options):
-    """Convert the checkpoint of a model and build the detector that the converter takes it for.
+def convert(model, folder):
+    """Convert the checkpoint of a model.
 
     Args:
         model (GoldenModel): The model.
-        folder (pathlib.Path): Where its checkpoint is written.
+        folder (pathlib.Path): Where its checkpoint is for a while.
+
+    Returns:
+        chainfpn.models._weights.Weights: Its weights here, and what the converter says of them.
+    """
+    path = model.write(folder)
+    arrays, meta, _ = convert_arrays(path)
+    path.unlink()
+    return Weights(arrays, meta, path.name)
+
+
+def build(model, weights, dtype="float64", **options):
+    """Build the detector that the converter takes a model for.
+
+    Args:
+        model (GoldenModel): The model.
+        weights (chainfpn.models._weights.Weights): See :func:`convert`.
         dtype (str): Precision of the detector.
         **options: Of the builder, beside rules and sides of images.
 
     Returns:
         chainfpn.links.Detector: The detector.
     """
-    path = model.write(folder)
-    arrays, meta, _ = convert_arrays(path)
-    path.unlink()
+    builder = models.MODELS[weights.meta["model"]].builder
     with chainer.using_config("dtype", np.dtype(dtype)), without_initial_values():
-        return models.MODELS[meta["model"]].builder(
-            pretrained_model=Weights(arrays, meta, path.name), rules=model.rules, **model.sides, **options
-        )
+        return builder(pretrained_model=weights, rules=model.rules, **model.sides, **options)
 
 
 @contextlib.contextmanager
