@@ -23,7 +23,7 @@ BEGIN, END = "<!-- begin: scripts/golden_table.py -->", "<!-- end: scripts/golde
 #: Precision, pixels and score of each column.
 COLUMNS = {"float64": (PIXELS, SCORE), "float32": (0.5, 1e-3)}
 HEADER = (
-    f"| model | float64, within {PIXELS} pixels and {SCORE:g} | float32, within 0.5 pixels and 0.001 |\n|---|--:|--:|"
+    f"| model | float64, within {PIXELS} pixels and {SCORE:.5f} | float32, within 0.5 pixels and 0.001 |\n|---|--:|--:|"
 )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import zlib
 
+import golden_table
 import numpy as np
 import pytest
 
@@ -118,3 +119,20 @@ def test_a_stage_that_differs_is_named():
     levels[2] = levels[2] * (1 + 1e-7)
     with pytest.raises(AssertionError, match="feature_sample/p5"):
         compare.check_maps(model, photo, "feature", levels)
+
+
+def test_the_documented_table_counts_the_detections_there_are():
+    rows = golden_table.rows(golden_table.PAGE.read_text(encoding="utf-8"))
+    for name in rows.keys() & set(names()):
+        n = sum(facts["n_detections"] for facts in GoldenModel(name).facts.values())
+        assert rows[name].startswith(f"| {name.replace('/', ' ')} | {n} of {n} | ")
+    assert {name for name in names() if "retinanet" in name or "fcos" in name} <= rows.keys()
+
+
+def test_a_row_of_the_table_replaces_its_former_self():
+    first, second, other = "| detectron2 x | 1 |", "| detectron2 x | 2 |", "| mmdetection y | 3 |"
+    page = golden_table.with_rows(f"above {golden_table.BEGIN}{golden_table.END} below", {"detectron2/x": first})
+    page = golden_table.with_rows(page, {"detectron2/x": second, "mmdetection/y": other})
+    assert golden_table.rows(page) == {"detectron2/x": second, "mmdetection/y": other}
+    assert page.startswith("above ")
+    assert page.endswith(" below")
