@@ -1,8 +1,10 @@
 """Configurations of detectron2 (yaml) and mmdetection (py) as data: nothing in them is ever run."""
 
 import ast
+import io
 import operator
 import os
+import tokenize
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,8 +13,12 @@ from weights_convert._typing import Json, PathLike
 from weights_convert.errors import CheckpointError, translate
 
 #: No configuration is longer, or names bases of bases deeper.
-_MAX_TEXT = 4 << 20
+_MAX_TEXT = 1 << 20
 _MAX_BASES = 8
+
+#: No expression of one has more words between commas, or brackets in brackets; Python 3.10 crashes on very deep ones.
+_MAX_WORDS = 100
+_MAX_BRACKETS = 50
 
 #: What stands where a value cannot be told without running something.
 _UNKNOWN = object()
@@ -79,6 +85,7 @@ def parse_python(text: str) -> Json:
     if len(text) > _MAX_TEXT:
         raise ValueError("is too long")
     try:
+        _check_depth(text)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             body = ast.parse(text).body
@@ -86,9 +93,27 @@ def parse_python(text: str) -> Json:
         for node in body:
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 names[node.targets[0].id] = _value(node.value, names)
-    except (SyntaxError, RecursionError, MemoryError, OverflowError, ArithmeticError) as error:
+    except (SyntaxError, tokenize.TokenError, RecursionError, MemoryError, ArithmeticError) as error:
         raise ValueError("is no Python text") from error
     return {name: value for name, value in names.items() if value is not _UNKNOWN}
+
+
+def _check_depth(text: str) -> None:
+    """Check that no expression and no chain of conditions is so deep that Python's own parser has no end of it."""
+    words, chains = [0], 0
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        chains += token.string in ("lambda", "elif")
+        if token.string in ("(", "[", "{"):
+            words.append(0)
+        elif token.string in (")", "]", "}"):
+            words = words[:-1] or [0]
+            words[-1] += 1
+        elif token.string == "," or token.type == tokenize.NEWLINE:
+            words[-1] = 0
+        else:
+            words[-1] += token.type not in (tokenize.NL, tokenize.COMMENT)
+        if max(words[-1], chains) > _MAX_WORDS or len(words) > _MAX_BRACKETS:
+            raise ValueError("is nested too deep")
 
 
 def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:

@@ -70,6 +70,17 @@ MODEL:
 """
 
 
+#: What Python 3.10 would crash on.
+DEEP = (
+    "-" * 100_000 + "1",
+    "1" + "+1" * 100_000,
+    "f" + "(1,)" * 100_000,
+    "lambda a, b=" * 1000 + "1",
+    "(" * 90 + ")" * 90,
+    "1\nif a: pass\n" + "elif a: pass\n" * 20_000,
+)
+
+
 def test_a_configuration_of_mmdetection_is_read_and_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "base.py").write_text(MMDETECTION)
@@ -115,7 +126,8 @@ def test_one_stage_has_scales_of_octaves_and_a_cascade_several_coders():
         ("a = = 1", "must be a .yaml of detectron2 or a .py of mmdetection"),
         ("_base_ = 'none.py'", "none.py: cannot be read: No such file or directory"),
         ("_base_ = 'mine.py'", "is based on more than 8 others, one after the other"),
-        ("a = " + "-" * 100_000 + "1", "must be a .yaml of detectron2 or a .py of mmdetection"),
+        ("a = (", "must be a .yaml of detectron2 or a .py of mmdetection"),
+        *((f"a = {deep}", "must be a .yaml of detectron2 or a .py of mmdetection") for deep in DEEP),
     ],
 )
 def test_a_bad_configuration_is_one_sentence(text, sentence, tmp_path):
