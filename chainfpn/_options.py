@@ -57,7 +57,7 @@ RULES = {
     "score_thresh": _NUMBER,
     "positive_fraction": _FRACTION,
     "center_sampling_radius": _POSITIVE,
-    "min_size": _NON_NEGATIVE,
+    **dict.fromkeys(("min_size", "smooth_l1_beta"), _NON_NEGATIVE),
     "sampling_ratio": Rule("a whole number", lambda value: isinstance(value, Integral)),
     "stage_loss_weights": Rule(
         "numbers >= 0", lambda value: isinstance(value, Sequence) and all(map(_NON_NEGATIVE.obeys, value))

@@ -56,15 +56,16 @@ _CAFFE: dict[str, Any] = {"mean": _MEAN[::-1], "std": (1.0, 1.0, 1.0), "channel_
 #: mmdetection's weights of a cascade's coders, which it has as rounded standard deviations.
 _WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (1 / 0.033, 1 / 0.033, 1 / 0.067, 1 / 0.067))
 
-#: RoI Align of both, and no limit of the sides of detections.
-_ALIGNED = {"aligned": True, "sampling_ratio": 0, "min_size": 0.0}
+#: Of both: no limit of sides, absolute errors as box losses, RoI Align.
+_RPN = {"min_size": _NOT_EMPTY, "post_nms_top_n_train": 1000, "smooth_l1_beta": 0.0}
+_ROI_HEADS = {"min_size": 0.0, "smooth_l1_beta": 0.0, "aligned": True, "sampling_ratio": 0}
 
 _MMDETECTION = Rules(
     functools.partial(MMDetectionPreprocess, mean=_MEAN, std=_STD),
     MMDetectionAnchorGenerator,
-    {"min_size": _NOT_EMPTY, "min_log_scale": -MAX_LOG_SCALE},
+    {**_RPN, "min_log_scale": -MAX_LOG_SCALE},
     {
-        **_ALIGNED,
+        **_ROI_HEADS,
         "level_rule": LevelRule(56, 2, ratio_eps=1e-6, level_eps=0.0),
         "min_log_scale": -MAX_LOG_SCALE,
         "nms_in_photograph": True,
@@ -89,8 +90,8 @@ RULES = {
     "detectron2": Rules(
         functools.partial(Detectron2Preprocess, **_CAFFE),
         Detectron2AnchorGenerator,
-        {"min_size": _NOT_EMPTY},
-        {**_ALIGNED, "level_rule": LevelRule(ratio_eps=1e-8, level_eps=0.0), "keypoint_probabilities": True},
+        _RPN,
+        {**_ROI_HEADS, "level_rule": LevelRule(ratio_eps=1e-8, level_eps=0.0), "keypoint_probabilities": True},
         paste_masks_at_centers,
         detector={"clip_to_photograph": True},
         stride_in_1x1=True,

@@ -31,11 +31,12 @@ class _Loaded:
         return link
 
 
-def build_small(name):
+def build_small(name, **options):
     """Build a small detector.
 
     Args:
         name (str): One of ``SMALL``.
+        **options: More options of the builder, where it is one.
 
     Returns:
         chainfpn.links.Detector: With few detections of two stages, and some of one.
@@ -48,7 +49,7 @@ def build_small(name):
         else:
             small = {"depth": 18, "n_fg_class": 3, "fpn_channels": 32, "min_size": 120, "max_size": 200}
             masks = {"n_mask_heads": 2, "mask_layers": (16,), "mask_dim_reduced": 16} if "cascade" in name else {}
-            detector = getattr(models, name)(**small, **masks)
+            detector = getattr(models, name)(**small, **masks, **options)
     fill_link(detector, BASIC_GAINS)
     if name != "retinanet_kuangliu":  # which scores a thousand boxes almost alike
         detector.score_thresh = 0.05

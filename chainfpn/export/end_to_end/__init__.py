@@ -30,9 +30,9 @@ def end_to_end_graph(detector: Any, names: Mapping[int, str]) -> Graph:
         ExportError: if a part of it cannot be written as ONNX.
     """
     graph, parts = Graph(), parts_of(detector)
+    prepared = prepare(graph, detector.preprocess)
     if detector.clip_to_photograph or getattr(getattr(detector, "roi_heads", None), "keypoint_probabilities", False):
         raise ExportError("detections and keypoints must be torchvision's to be in the file; the dense form has any")
-    prepared = prepare(graph, detector.preprocess)
     outputs, seen = add_part(graph, parts["image"], prepared.x, names)
     if not hasattr(detector, "rpn"):
         _add_boxes(detector, one_stage.detect(detector, outputs, seen, prepared), prepared)

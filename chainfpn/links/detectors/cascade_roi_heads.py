@@ -150,7 +150,7 @@ class CascadeRoIHeads(CheckedOptions, chainer.ChainList):
             sampled = stage.sample_proposals(proposals, gt_bboxes, gt_classes)
             bboxes = [image.bbox for image in sampled]
             logits, deltas = stage(hs, bboxes, sizes)  # (S of all images, K), (S of all images, 4)
-            own = fastrcnn_loss(logits, deltas, sampled)
+            own = fastrcnn_loss(logits, deltas, sampled, beta=stage.smooth_l1_beta)
             if masks is not None and stage.mask_head is not None:
                 positives = [image.positive_bbox for image in sampled]
                 own["mask"] = maskrcnn_loss(stage.mask_branch(hs, positives, sizes), sampled, masks, sizes)

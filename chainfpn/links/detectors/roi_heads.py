@@ -53,13 +53,16 @@ class SampledProposals(NamedTuple):
         return self.bbox[self.positive]
 
 
-def fastrcnn_loss(logits: Variable, deltas: Variable, sampled: Sequence[SampledProposals]) -> Losses:
+def fastrcnn_loss(
+    logits: Variable, deltas: Variable, sampled: Sequence[SampledProposals], *, beta: float = BETA
+) -> Losses:
     """Compute the losses of classes and boxes, the latter of the true class alone, divided by the number of proposals.
 
     Args:
         logits (Variable): (S of all images, K), the first image's first.
         deltas (Variable): (S of all images, 4K), or (S of all images, 4) for boxes of any class.
         sampled (sequence of SampledProposals): Per image.
+        beta (float): See ``smooth_l1_beta`` of :class:`RoIHeads`.
 
     Returns:
         dict: ``roi_class`` and ``roi_box``, Variables, float32 or float64, ().
@@ -77,7 +80,7 @@ def fastrcnn_loss(logits: Variable, deltas: Variable, sampled: Sequence[SampledP
     n_proposals = max(len(logits), 1)
     return {
         "roi_class": cross_entropy(logits, class_id, divisor=n_proposals),
-        "roi_box": smooth_l1_loss(found, target, beta=BETA, divisor=n_proposals),
+        "roi_box": smooth_l1_loss(found, target, beta=beta, divisor=n_proposals),
     }
 
 
@@ -106,6 +109,7 @@ class RoIHeads(CheckedOptions, chainer.Chain):
             :func:`~chainfpn.functions.roi_align`.
         level_rule (sequence of float): Which level a proposal is pooled from, a :class:`LevelRule`.
         min_log_scale (float or None): See :class:`~chainfpn.boxes.BoxCoder`.
+        smooth_l1_beta (float): Error up to which the box loss is a square; 0 makes it the absolute error.
         nms_in_photograph (bool): Overlaps are those of the boxes in the photograph, not in the batch, unless there are
             masks: other roundings.
         keypoint_probabilities (bool): The score of a keypoint is exp(highest logit) / sum of exp(logits) of its heat
@@ -133,8 +137,9 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         bbox_reg_weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0), score_thresh: float = 0.05,
         nms_thresh: float = 0.5, detections_per_img: int | None = 100, outsize: int = 7, sampling_ratio: int = 2,
         min_size: float = 1e-2, inclusive: bool = False, aligned: bool = False, level_rule: LevelRule = LEVELS,
-        min_log_scale: float | None = None, nms_in_photograph: bool = False, keypoint_probabilities: bool = False,
-        mask_head: Any = None, mask_predictor: Any = None, keypoint_head: Any = None, keypoint_predictor: Any = None,
+        min_log_scale: float | None = None, smooth_l1_beta: float = BETA, nms_in_photograph: bool = False,
+        keypoint_probabilities: bool = False, mask_head: Any = None, mask_predictor: Any = None,
+        keypoint_head: Any = None, keypoint_predictor: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.fg_iou_thresh, self.bg_iou_thresh = fg_iou_thresh, bg_iou_thresh
@@ -144,7 +149,8 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         self.score_thresh, self.nms_thresh, self.detections_per_img = score_thresh, nms_thresh, detections_per_img
         self.outsize, self.sampling_ratio = outsize, sampling_ratio
         self.min_size, self.inclusive = min_size, inclusive
-        self.aligned, self.level_rule, self.min_log_scale = aligned, level_rule, min_log_scale
+        self.aligned, self.level_rule = aligned, level_rule
+        self.min_log_scale, self.smooth_l1_beta = min_log_scale, smooth_l1_beta
         self.nms_in_photograph, self.keypoint_probabilities = nms_in_photograph, keypoint_probabilities
         with self.init_scope():
             self.box_head, self.box_predictor = box_head, box_predictor
@@ -236,7 +242,7 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         """
         sampled = self.sample_proposals(proposals, gt_bboxes, gt_classes)
         logits, deltas = self(hs, [image.bbox for image in sampled], sizes)  # (S of all images, K), (..., 4K)
-        losses = fastrcnn_loss(logits, deltas, sampled)
+        losses = fastrcnn_loss(logits, deltas, sampled, beta=self.smooth_l1_beta)
         positives = [image.positive_bbox for image in sampled]  # images of (P, 4)
         if masks is not None:
             losses["mask"] = maskrcnn_loss(self.mask_branch(hs, positives, sizes), sampled, masks, sizes)

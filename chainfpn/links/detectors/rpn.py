@@ -103,6 +103,7 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         inclusive (bool): A proposal also goes if its IoU with a better one equals ``nms_thresh``.
         clip_to_batch (bool): Let proposals reach into the padding beside a smaller image.
         min_log_scale (float or None): See :class:`~chainfpn.boxes.BoxCoder`.
+        smooth_l1_beta (float): Error up to which the box loss is a square; 0 makes it the absolute error.
 
     Attributes:
         permutation (callable): Draws the sample, see :func:`~chainfpn.boxes.sample`.
@@ -122,7 +123,7 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         pre_nms_top_n_train: int = 2000, post_nms_top_n_train: int = 2000,
         pre_nms_top_n_test: int = 1000, post_nms_top_n_test: int = 1000, nms_thresh: float = 0.7,
         score_thresh: float = 0.0, min_size: float = 1e-3, inclusive: bool = False, clip_to_batch: bool = False,
-        min_log_scale: float | None = None,
+        min_log_scale: float | None = None, smooth_l1_beta: float = BETA,
     ) -> None:  # fmt: skip
         super().__init__()
         self.anchor_generator = anchor_generator
@@ -132,7 +133,8 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         self.pre_nms_top_n_train, self.post_nms_top_n_train = pre_nms_top_n_train, post_nms_top_n_train
         self.pre_nms_top_n_test, self.post_nms_top_n_test = pre_nms_top_n_test, post_nms_top_n_test
         self.nms_thresh, self.score_thresh, self.min_size = nms_thresh, score_thresh, min_size
-        self.inclusive, self.clip_to_batch, self.min_log_scale = inclusive, clip_to_batch, min_log_scale
+        self.inclusive, self.clip_to_batch = inclusive, clip_to_batch
+        self.min_log_scale, self.smooth_l1_beta = min_log_scale, smooth_l1_beta
         with self.init_scope():
             self.head = head
 
@@ -212,8 +214,7 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         target = self.box_coder.encode(gt_bbox, anchor[positive % len(anchor)])  # (P, 4)
         return SampledAnchors(xp.concatenate((positive, negative)), target)  # (S,), (P, 4)
 
-    @staticmethod
-    def compute_loss(logits: Variables, deltas: Variables, sampled: SampledAnchors) -> Losses:
+    def compute_loss(self, logits: Variables, deltas: Variables, sampled: SampledAnchors) -> Losses:
         """Compute the losses of objectness and boxes over the sampled anchors, divided by their number.
 
         Args:
@@ -234,7 +235,7 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         found = gather(deltas, rows[:n_positive])  # (P, 4)
         return {
             "rpn_objectness": binary_cross_entropy(gather(logits, rows), is_positive, divisor=n_sampled),
-            "rpn_box": smooth_l1_loss(found, target, beta=BETA, divisor=n_sampled),
+            "rpn_box": smooth_l1_loss(found, target, beta=self.smooth_l1_beta, divisor=n_sampled),
         }
 
     def propose(

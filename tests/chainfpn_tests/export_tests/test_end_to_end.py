@@ -15,6 +15,7 @@ from chainfpn.errors import InvalidArgument
 from chainfpn.export import ExportError
 from chainfpn.export.end_to_end.prepare import prepare
 from chainfpn.export.graph import Graph
+from chainfpn.functions.kernels.geometry import LevelRule
 from chainfpn.links import Detections, Preprocess
 from reference.agreement import disagreement
 from reference.classifier_answers import without_initial_values
@@ -62,6 +63,31 @@ def test_every_photograph(name, tmp_path):
         for field in ("bbox", "label", "score", "mask", "point", "point_score"):
             one, other = getattr(found, field), getattr(expected, field)
             assert other is None or (one.dtype, one.shape) == (other.dtype, other.shape), (size, field)
+
+
+def test_pooling_and_boxes_of_other_frameworks(tmp_path):
+    detector, imgs = build_small("fasterrcnn_resnet_fpn"), photographs()
+    (before,) = detector.detect([imgs["landscape"]])
+    detector.rpn.min_log_scale = detector.roi_heads.min_log_scale = -0.05
+    detector.roi_heads.aligned, detector.roi_heads.sampling_ratio = True, 0
+    detector.roi_heads.level_rule = LevelRule(28, 2, ratio_eps=1e-6, level_eps=0.0)
+    detector.preprocess = Preprocess(120, 200, channel_order="BGR")
+    session = session_of(detector, tmp_path / "detector.onnx")
+    for img in imgs.values():
+        (expected,) = detector.detect([img])
+        assert disagreement(found_by(session, img), expected) == ""
+    assert disagreement(before, detector.detect([imgs["landscape"]])[0]) != ""
+
+
+@pytest.mark.parametrize("rules", ["detectron2", "mmdetection"])
+def test_an_input_of_whole_numbers_is_refused(rules, tmp_path):
+    with pytest.raises(ExportError, match="the preprocess must be a Preprocess to be in the file"):
+        chainfpn.export_onnx(build_small("fasterrcnn_resnet_fpn", rules=rules), tmp_path / "detector.onnx")
+    detector = build_small("fasterrcnn_resnet_fpn")
+    detector.clip_to_photograph = True
+    with pytest.raises(ExportError, match="detections and keypoints must be torchvision's"):
+        chainfpn.export_onnx(detector, tmp_path / "detector.onnx")
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("name", ["maskrcnn_resnet_fpn", "keypointrcnn_resnet_fpn", "fcos_resnet_fpn"])

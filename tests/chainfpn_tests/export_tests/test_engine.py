@@ -38,6 +38,11 @@ def test_every_photograph_alone_and_as_a_batch(name):
         check(detector, other, [img])
 
 
+def test_under_the_rules_of_detectron2():
+    detector = build_small("maskrcnn_resnet_fpn", rules="detectron2", image_std=(57.375, 57.12, 58.395))
+    check(detector, detector.to_engine("onnx", threads=1), [*photographs().values()][2:])
+
+
 @pytest.fixture(scope="module")
 def detector():
     """A small Faster R-CNN."""

@@ -52,6 +52,7 @@ WRONG = {
     "average_logits": ("True or False", None),
     "stage_loss_weights": ("numbers >= 0", (1, -1, 1)),
     "rank_by_class": ("True or False", "yes"),
+    "smooth_l1_beta": (">= 0", -1),
     "aligned": ("True or False", 0),
     "nms_in_photograph": ("True or False", "yes"),
     "keypoint_probabilities": ("True or False", None),
