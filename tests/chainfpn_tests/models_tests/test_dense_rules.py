@@ -1,5 +1,6 @@
 """RetinaNet and FCOS by the rules of detectron2 and mmdetection: what a builder puts together."""
 
+import chainer
 import numpy as np
 import pytest
 
@@ -8,7 +9,15 @@ from chainfpn import models
 from chainfpn.boxes import MMDetectionPointGenerator
 from chainfpn.errors import InvalidArgument
 from chainfpn.links import FCOSHead, ScaledFCOSHead
+from chainfpn.training import TrainChain
+from reference.agreement import disagreement
 from reference.classifier_answers import without_initial_values
+from reference.photographs import photographs
+from reference.seeded_weights import fill_link
+from reference.small_detectors import BASIC_GAINS
+
+#: A detector of each kind, with rules that differ from torchvision's in all that is there.
+CASES = [(models.retinanet_resnet_fpn, "detectron2"), (models.fcos_resnet_fpn, "mmdetection_caffe")]
 
 
 def build(builder, **options):
@@ -86,3 +95,78 @@ def test_coco_has_eighty_outputs_where_there_is_none_for_the_background():
 def test_a_framework_without_such_a_detector_is_named(builder, rules, known):
     with pytest.raises(InvalidArgument, match=f"{builder.__name__}: rules must be one of {known}, got '{rules}'"):
         build(builder, rules=rules)
+
+
+def build_seeded(builder, rules):
+    """Build a small detector that finds something."""
+    detector = build(builder, rules=rules, min_size=96, max_size=160)
+    fill_link(detector, BASIC_GAINS)
+    for scale in getattr(detector.head.regression_head, "scales", ()):
+        scale.scale.array[...] = 1.5
+    return detector
+
+
+def check(found, expected):
+    assert len(expected) > 5
+    assert disagreement(found, expected) == ""
+
+
+@pytest.mark.parametrize(("builder", "rules"), CASES)
+def test_onnx_runtime_finds_the_same(builder, rules):
+    detector, img = build_seeded(builder, rules), photographs()["small"]
+    (found,), (expected,) = (each.detect([img]) for each in (detector.to_engine("onnx", threads=1), detector))
+    check(found, expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("builder", "rules"), CASES)
+def test_a_gpu_finds_the_same(builder, rules):
+    detector, img = build_seeded(builder, rules), photographs()["small"]
+    (expected,) = detector.detect([img])
+    detector.to_device("@cupy:0")
+    (found,) = detector.detect([img])
+    check(found, expected)
+
+
+@pytest.mark.parametrize(("builder", "rules"), [*CASES, (models.retinanet_resnet_fpn, "mmdetection")])
+def test_a_step_reaches_every_weight_of_the_head(builder, rules):
+    detector = build_seeded(builder, rules)
+    chain, img = TrainChain(detector), photographs()["small"]
+    with chainer.using_config("train", True):
+        loss = chain([img], [np.float32([[10, 20, 90, 120]])], [np.int32([2])])
+    chain.cleargrads()
+    loss.backward()
+    assert np.isfinite(loss.array)
+    grads = {path: np.abs(param.grad).max() for path, param in detector.head.namedparams()}
+    unreached = [path for path, grad in grads.items() if not grad > 0]
+    assert all(path.endswith("/scale") for path in unreached)  # of levels that no box is for
+    assert len(unreached) < 5
+
+
+def test_an_fcos_of_mmdetection_is_trained_for_distances_from_the_middle_of_its_places():
+    """Distances that are those of the box, in pixels, and logits as sure as can be have no loss."""
+    detector = build(models.fcos_resnet_fpn, rules="mmdetection")
+    anchors = detector.anchor_generator([(4, 4), (2, 2), (1, 1), (1, 1), (1, 1)], (32, 32), np)
+    box = np.float32([2, 1, 22, 31])  # for the first level, whose places are at 4, 12, 20, 28
+    deltas, logits, centers = [], [], []
+    for anchor in anchors:
+        centre = (anchor[:, :2] + anchor[:, 2:]) / 2
+        to_top, to_left, to_bottom, to_right = *(centre - box[:2]).T, *(box[2:] - centre).T
+        sides = np.stack((to_left, to_top, to_right, to_bottom), axis=1)
+        inside = (sides > 0).all(axis=1) & (len(anchor) == 16)
+        ratio = np.sort(sides[:, [0, 2]])[:, 0] / np.sort(sides[:, [0, 2]])[:, 1]
+        ratio = ratio * np.sort(sides[:, [1, 3]])[:, 0] / np.sort(sides[:, [1, 3]])[:, 1]
+        deltas.append(np.where(inside[:, None], sides, 1)[None])
+        centers.append(np.where(inside, np.sqrt(np.abs(ratio)), 0.5)[None, :, None])
+        logits.append(np.where(inside[:, None] & (np.arange(3) == 1), 50, -50).astype("f")[None])
+    assert [level[:, :, 1].max() for level in logits] == [50, -50, -50, -50, -50]
+    entropy = -np.mean([c * np.log(c) + (1 - c) * np.log(1 - c) for c in centers[0][logits[0][:, :, 1] > 0]])
+    centers = [np.log(center / (1 - center)) for center in centers]
+    losses = detector.compute_loss(*map(_variables, (logits, deltas, centers)), anchors, [box[None]], [np.int32([1])])
+    assert float(losses["class"].array) == pytest.approx(0, abs=1e-6)
+    assert float(losses["box"].array) == pytest.approx(0, abs=1e-6)
+    assert float(losses["centerness"].array) == pytest.approx(entropy, rel=1e-5)
+
+
+def _variables(levels):
+    return [chainer.Variable(level.astype(np.float32)) for level in levels]
