@@ -11,6 +11,7 @@ from chainfpn._typing import Variable
 from chainfpn.export.graph import Graph, Tensor
 from chainfpn.export.trace import Trace, trace
 from chainfpn.export.translate import translate
+from chainfpn.links.backbones.swin_transformer import SwinTransformer
 from chainfpn.links.detectors.cascade_roi_heads import CascadeRoIHeads
 from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.detectors.roi_heads import BRANCH_OUTSIZE
@@ -46,7 +47,7 @@ def parts_of(model: chainer.Link, sizes: Sequence[tuple[int, int]] | None = None
         model (chainer.Link): A classifier, a pyramid, a detector, or any chain that maps (B, C, H, W) to a Variable, a
             sequence or a dict of them.
         sizes (pair of (int, int) or None): Heights and widths it is traced at; by default such that there is something
-            left at the coarsest level.
+            left at the coarsest level. A side that is the same in both is the only one that the file takes.
 
     Returns:
         dict: Name to part. ``image`` is always there, and of detectors with proposals those of :func:`roi_parts`.
@@ -54,7 +55,8 @@ def parts_of(model: chainer.Link, sizes: Sequence[tuple[int, int]] | None = None
     sizes = _sizes(model) if sizes is None else sizes
     shapes = [(n, 3, *size) for n, size in zip(BATCHES, sizes, strict=True)]
     function = _detector_function(model) if isinstance(model, Detector) else _function(model)
-    parts = {"image": Part("x", ("batch", 3, "height", "width"), function, shapes)}
+    sides = [a if a == b else name for name, a, b in zip(("height", "width"), *sizes, strict=True)]
+    parts = {"image": Part("x", ("batch", 3, *sides), function, shapes)}
     if hasattr(model, "roi_heads"):
         parts |= _heads(model.roi_heads, _channels(model))
     return parts
@@ -80,7 +82,12 @@ def roi_parts(heads: Any) -> dict[str, tuple[Any, str]]:
 
 
 def _sizes(model):
-    """Return the sizes to trace at: of a model for one size of image this and a slightly larger one."""
+    """Return the sizes to trace at: of a model for one size of image this and a slightly larger one.
+
+    How a Swin Transformer cuts a map into windows depends on its size: it is traced at one.
+    """
+    if isinstance(model, SwinTransformer):
+        return ((model.preprocess.crop,) * 2,) * 2
     if not isinstance(model, SSD):
         return SIZES
     height, width = model.preprocess.fixed_size

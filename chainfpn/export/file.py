@@ -47,7 +47,8 @@ def export_onnx(
         path (str or os.PathLike): The file. It appears when it is complete.
         form (str or None): ``'dense'`` or ``'end_to_end'``; by default end to end of a detector, else dense.
         sizes (pair of (int, int) or None): Heights and widths that the model is run at to see what it does, for a chain
-            that does not take every size; the more they differ, the better.
+            that does not take every size; the more they differ, the better. A side that is the same in both is the
+            only one that the file takes.
 
     Returns:
         list of pathlib.Path: The files.

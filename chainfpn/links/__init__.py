@@ -22,6 +22,7 @@ from chainfpn.links.backbones.resnet import (
 )
 from chainfpn.links.backbones.squeezenet import SqueezeNet
 from chainfpn.links.backbones.ssd_vgg import SSDVGG16
+from chainfpn.links.backbones.swin_transformer import SwinTransformer
 from chainfpn.links.backbones.vgg import VGG
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.classifier import Classifier, ClassifierPreprocess
@@ -116,6 +117,7 @@ __all__ = [
     "SSDHead",
     "ScaledFCOSHead",
     "SqueezeNet",
+    "SwinTransformer",
     "SyncBatchNormalization",
     "TwoMLPHead",
     "conv_box_head",

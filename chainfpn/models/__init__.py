@@ -36,6 +36,7 @@ from chainfpn.models.resnet import *  # noqa: F403
 from chainfpn.models.retinanet import *  # noqa: F403
 from chainfpn.models.squeezenet import *  # noqa: F403
 from chainfpn.models.ssd import *  # noqa: F403
+from chainfpn.models.swin_transformer import *  # noqa: F403
 from chainfpn.models.vgg import *  # noqa: F403
 
 if TYPE_CHECKING:

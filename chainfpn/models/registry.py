@@ -26,6 +26,7 @@ from chainfpn.models import (
     retinanet,
     squeezenet,
     ssd,
+    swin_transformer,
     vgg,
 )
 from chainfpn.models._record import COCO_CLASS_IDS as COCO_CLASS_IDS
@@ -47,6 +48,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             efficientnet,
             regnet,
             convnext,
+            swin_transformer,
             kuangliu,
             backbone,
             faster_rcnn,

@@ -42,20 +42,27 @@ FAMILIES = {
     "regnet_x": ((65, 79), "trunk_output", [f"regnet_x_{size}" for size in _SIZES]),
     "efficientnet": ((65, 79), "features", [f"efficientnet_b{i}" for i in range(8)]),
     "efficientnet_v2": ((65, 79), "features", [f"efficientnet_v2_{size}" for size in "sml"]),
+    "swin": ((65, 79), "norm", ["swin_t", "swin_s", "swin_b"]),
+    "swin_v2": ((65, 79), "norm", ["swin_v2_t", "swin_v2_s", "swin_v2_b"]),
     "convnext": ((65, 79), "features", [f"convnext_{size}" for size in ("tiny", "small", "base", "large")]),
 }
 
 #: Families whose first builder is the smallest, and stands for the others unless all are asked for.
-ONE_STANDS_FOR_ALL = ("regnet_y", "regnet_x", "efficientnet", "efficientnet_v2", "convnext")
+ONE_STANDS_FOR_ALL = ("regnet_y", "regnet_x", "efficientnet", "efficientnet_v2", "swin", "swin_v2", "convnext")
 
-#: What they stand for.
+#: The smallest of each of them, and what it stands for.
+SMALLEST = {FAMILIES[family][2][0] for family in ONE_STANDS_FOR_ALL}
 LARGER = {builder for family in ONE_STANDS_FOR_ALL for builder in FAMILIES[family][2][1:]}
 
 #: Builders that are also run in float64.
 DOUBLE = {builders[0] for _, _, builders in FAMILIES.values()} | LARGER
 
 #: By what arrays are multiplied, by family: without it rounding errors grow from block to block in the deepest.
-GAINS = {"efficientnet_v2": [("block/[13]/1/gamma", 0.5)]}
+GAINS = {
+    "efficientnet_v2": [("block/[13]/1/gamma", 0.5)],
+    "swin": [("qkv/W", 0.5)],
+    "swin_v2": [("logit_scale", 0.3), ("attn/.*/W", 0.5)],
+}
 
 #: Builders whose published files want pixels in -1..1, which ``transform_input`` says on either side.
 OTHER_STATISTICS = {"googlenet", "inception_v3"}
@@ -80,7 +87,7 @@ for builder in builders:
     for dtype in (torch.float32, torch.float64)[: 2 if builder in DOUBLE else 1]:
         with torch.no_grad():
             outputs[f"{builder} {dtype} logits"] = model.to(dtype)(x.to(dtype))
-        outputs[f"{builder} {dtype} inner"] = seen["inner"]
+        outputs[f"{builder} {dtype} inner"] = seen["inner"].permute(0, 3, 1, 2) if layer == "norm" else seen["inner"]
     imgs = [Image.fromarray(inputs[name]) for name in sorted(inputs) if name.startswith("photograph")]
     if builder == builders[0] and imgs:
         transform = torchvision.models.get_model_weights(builder).IMAGENET1K_V1.transforms()

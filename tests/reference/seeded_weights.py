@@ -22,11 +22,18 @@ RANGES = {
     "b": (-0.2, 0.2),
     "scale_weight": (15.0, 25.0),
     "layer_scale": (0.2, 0.4),
+    "relative_position_bias_table": (-1.0, 1.0),
+    "logit_scale": (1.0, 5.0),
 }
 
 #: torch's names of the leaves of a normalization, and of any other layer, to Chainer's.
 NORMALIZATION = {"weight": "gamma", "bias": "beta", "running_mean": "avg_mean", "running_var": "avg_var"}
-OTHERS = {"weight": "W", "bias": "b", "scale_weight": "scale_weight", "layer_scale": "layer_scale"}
+OTHERS = {
+    "weight": "W",
+    "bias": "b",
+    "scale_weight": "scale_weight",
+    **{name: name for name in ("layer_scale", "relative_position_bias_table", "logit_scale")},
+}
 
 
 def seeded_array(name, shape):

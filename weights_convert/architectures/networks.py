@@ -7,12 +7,14 @@ from typing import NamedTuple
 from chainfpn.models.convnext import ARCHITECTURES as CONVNEXTS
 from chainfpn.models.efficientnet import ARCHITECTURES as EFFICIENTNETS
 from chainfpn.models.regnet import ARCHITECTURES as REGNETS
+from chainfpn.models.swin_transformer import ARCHITECTURES as SWINS
 from weights_convert._typing import AnyShapes, Described, Shapes
 from weights_convert.architectures import inception, mobilenet, sequential
 from weights_convert.architectures.convnext import convnext, convnext_head
 from weights_convert.architectures.efficientnet import efficientnet
 from weights_convert.architectures.regnet import regnet
 from weights_convert.architectures.shapes import conv, linear
+from weights_convert.architectures.swin_transformer import swin_transformer
 
 
 class Network(NamedTuple):
@@ -68,6 +70,10 @@ NETWORKS = {
     **{
         name: Network(partial(convnext, name), partial(convnext_head, numbers.channels[-1]))
         for name, numbers in CONVNEXTS.items()
+    },
+    **{
+        name: Network(partial(swin_transformer, name), partial(linear, "head", 8 * numbers.channels))
+        for name, numbers in SWINS.items()
     },
     "googlenet": Network(inception.googlenet, partial(linear, "fc", 1024), inception.googlenet_auxiliary),
     "inception_v3": Network(inception.inception_v3, partial(linear, "fc", 2048), inception.inception_auxiliary),

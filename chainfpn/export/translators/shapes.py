@@ -6,6 +6,7 @@ from chainer.functions.array.cast import Cast
 from chainer.functions.array.concat import Concat
 from chainer.functions.array.expand_dims import ExpandDims
 from chainer.functions.array.get_item import GetItem
+from chainer.functions.array.pad import Pad
 from chainer.functions.array.reshape import Reshape
 from chainer.functions.array.split_axis import SplitAxis
 from chainer.functions.array.squeeze import Squeeze
@@ -86,6 +87,14 @@ def squeeze(site: Site) -> Translated:
     return site.graph.op("Squeeze", site.tensor(), [*axes])
 
 
+def pad(site: Site) -> Translated:
+    """Put zeros around."""
+    if site.same("mode") != "constant" or site.same("keywords"):
+        raise ExportError("padding with other than zeros has no translation to ONNX")
+    before, after = np.broadcast_to(site.same("pad_bw"), (len(site.shapes[0]), 2)).T.tolist()
+    return site.graph.op("Pad", site.tensor(), [*before, *after], mode="constant")
+
+
 def get_item(site: Site) -> Translated:
     """Take constant indices and ranges."""
     x, gone = site.tensor(), 0
@@ -110,5 +119,6 @@ TRANSLATORS = {
     SplitAxis: split_axis,
     ExpandDims: expand_dims,
     Squeeze: squeeze,
+    Pad: pad,
     GetItem: get_item,
 }

@@ -6,7 +6,9 @@ import onnxruntime
 import pytest
 
 from chainfpn import models
+from chainfpn.export import ExportError
 from chainfpn.export.dense import array_names, dense_graph, parts_of
+from chainfpn.links import SwinTransformer
 from reference.classifier_answers import difference, without_initial_values
 from reference.detector_cases import GAINS
 from reference.seeded_weights import fill_link, seeded_input
@@ -16,7 +18,7 @@ QUICK = {"resnet18", "densenet121", "squeezenet1_1", "googlenet", "mobilenet_v2"
 QUICK |= {name for name in models.MODELS if "_resnet_" in name}
 SLOW = {"alexnet", "inception_v3", "resnext50_32x4d", "mobilenet_v3_large", "ssdlite320_mobilenet_v3_large"}
 SLOW |= {"ssd300_vgg16", "retinanet_kuangliu", "fasterrcnn_mobilenet_v3_large_fpn", "fpn50"}
-SLOW |= {"regnet_y_400mf", "efficientnet_b0", "convnext_tiny"}
+SLOW |= {"regnet_y_400mf", "efficientnet_b0", "convnext_tiny", "swin_v2_t"}
 MARKS = {name: pytest.mark.slow if name in SLOW else pytest.mark.exhaustive for name in {*models.MODELS} - QUICK}
 MARKS["vgg11"] = pytest.mark.thorough
 ALL = [pytest.param(name, marks=MARKS[name]) if name in MARKS else name for name in models.MODELS]
@@ -48,6 +50,8 @@ def sizes_of(name):
     """Return shapes that were not traced, of one image and of two."""
     if name == "ssd300_vgg16":
         return [(1, 3, 300, 300)]
+    if name.startswith("swin"):
+        return [(1, 3, 224, 224), (3, 3, 224, 224)]
     return [(1, 3, 203, 170), (2, 3, 128, 161)]
 
 
@@ -88,3 +92,13 @@ def test_weights_keep_their_names():
     (part,) = parts_of(model).values()
     names = {value.name.partition("#")[0] for value in dense_graph(part, array_names(model)).proto("m").initializer}
     assert {"conv1/W", "layer4/1/conv2/W", "fc/W", "fc/b"} <= names
+
+
+def test_how_windows_are_cut_depends_on_the_size_which_the_file_says():
+    model = SwinTransformer(4, (2,), (2,), 3, 5)
+    (part,) = parts_of(model, sizes=((36, 36), (36, 36))).values()
+    sides = dense_graph(part, {}).model("m", {}).graph.input[0].type.tensor_type.shape.dim
+    assert [side.dim_param or side.dim_value for side in sides] == ["batch", 3, 36, 36]
+    (part,) = parts_of(model, sizes=((36, 36), (48, 60))).values()
+    with pytest.raises(ExportError, match=r"the shape .* follows from the size of the image"):
+        dense_graph(part, {})

@@ -56,6 +56,7 @@ FUNCTIONS = {
     "split": lambda x: F.concat(F.split_axis(x, [1], axis=1)[::-1], axis=1),
     "squeeze": lambda x: F.squeeze(F.expand_dims(x, 2), axis=2),
     "item": lambda x: x[:, 1, 2:, 1:-1:2],
+    "pad": lambda x: F.pad(x, ((0, 0), (0, 0), (0, 2), (1, 0)), "constant"),
     "cast": lambda x: F.cast(F.cast(x, "d"), "f"),
     "max_pooling, incomplete": lambda x: F.max_pooling_2d(x, 3, stride=2),
     "max_pooling, padded": lambda x: F.max_pooling_2d(x, 3, stride=2, pad=1, cover_all=True),
@@ -167,6 +168,7 @@ REFUSED = {
     "shape from nowhere": (lambda x: F.reshape(x, (x.shape[2], x.shape[0], -1)), "the shape .* follows from the size"),
     "no variable": (lambda x: x.array, "output y is a ndarray, not a Variable"),
     "pooling by index": (lambda x: F.max_pooling_2d(x, 2, cover_all=False)[[0]], "indexing with more than whole"),
+    "padding by the edge": (lambda x: F.pad(x, 1, "edge"), "padding with other than zeros"),
     "training": (lambda x: F.batch_normalization(x, *np.ones((2, 3), "f")), "belongs to training"),
 }
 

@@ -8,7 +8,7 @@ import pytest
 
 from reference import classifier_cases
 from reference.classifier_answers import BUILDERS, build_seeded, difference, marked, ours
-from reference.classifier_cases import DOUBLE, FAMILIES, N_IMAGE, ONE_STANDS_FOR_ALL, OTHER_STATISTICS, together
+from reference.classifier_cases import DOUBLE, FAMILIES, N_IMAGE, OTHER_STATISTICS, SMALLEST, together
 from reference.photographs import photographs
 from reference.seeded_weights import seeded_input
 
@@ -16,9 +16,8 @@ from reference.seeded_weights import seeded_input
 PHOTOGRAPHS = (photographs()["portrait"][:, :499], photographs()["small"])
 
 
-#: The first builder of each family, and those of the families where another's photographs and precisions say as much.
+#: The first builder of each family.
 FIRST = [builders[0] for _, _, builders in FAMILIES.values()]
-LIKE_OTHERS = {FAMILIES[family][2][0] for family in ONE_STANDS_FOR_ALL}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,7 @@ def test_double_precision_is_torchvisions(theirs, builder):
     assert difference(logits, answers[f"{builder} torch.float64 logits"]) <= 1e-10
 
 
-@pytest.mark.parametrize("builder", marked(FIRST, LIKE_OTHERS))
+@pytest.mark.parametrize("builder", marked(FIRST, SMALLEST))
 def test_photographs_get_torchvisions_probabilities(theirs, builder):
     """From the pixels on: resized, cut out, normalized, classified, turned into probabilities."""
     expected = theirs(together(builder))[f"{builder} scores"]
@@ -66,7 +65,7 @@ def test_photographs_get_torchvisions_probabilities(theirs, builder):
 
 @pytest.mark.parametrize(
     "builder",
-    marked([*FIRST, "resnext50_32x4d", "mobilenet_v3_small"], LIKE_OTHERS),
+    marked([*FIRST, "resnext50_32x4d", "mobilenet_v3_small"], SMALLEST),
 )
 def test_half_precision_is_near(builder):
     """Of each family one, and those whose blocks are others; depth changes nothing."""

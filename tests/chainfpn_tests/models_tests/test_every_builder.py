@@ -9,16 +9,18 @@ import pytest
 
 from chainfpn import models
 from chainfpn.links import Detector
-from reference.classifier_answers import difference, marked, without_initial_values
+from reference import classifier_cases
+from reference.classifier_answers import BUILDERS, difference, marked, without_initial_values
 from reference.detector_answers import pyramid
 from reference.detector_cases import GAINS
 from reference.seeded_weights import fill_link, seeded_input
 
 #: Quick ones, of all families; the others are larger.
 QUICK = {"resnet18", "densenet121", "squeezenet1_1", "googlenet", "mobilenet_v2", "mobilenet_v3_small"}
-QUICK |= {"vgg11", "alexnet", "efficientnet_b0", "regnet_y_400mf", "convnext_tiny"}
+QUICK |= {"vgg11", "alexnet", "efficientnet_b0", "regnet_y_400mf", "convnext_tiny", "swin_t"}
 QUICK |= {name for name in models.MODELS if "_resnet_" in name or name == "resnet_fpn_backbone"}
-ALL = marked(models.MODELS, mark=lambda name: None if name in QUICK else pytest.mark.thorough)
+find_mark = lambda name: None if name in QUICK else pytest.mark.thorough  # noqa: E731
+ALL = marked(models.MODELS, mark=find_mark)
 
 #: Sides of the images that are larger than others', for nothing would be left of them.
 SIDES = {"alexnet": 63, "squeezenet1_0": 65, "squeezenet1_1": 65, "inception_v3": 75, "ssd300_vgg16": 300}
@@ -105,7 +107,7 @@ def flat(values):
     return [array for value in values for array in flat(value)]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", marked(models.MODELS, classifier_cases.SMALLEST, mark=find_mark))
 def test_half_precision_is_near(name):
     """Maps and heads within 2 % of the largest number that single precision gives, and detections that are finite."""
     side = SIDES.get(name, 64 if "_fpn" in name or "retinanet" in name else 32)
@@ -115,7 +117,7 @@ def test_half_precision_is_near(name):
         with chainer.using_config("dtype", dtype), chainer.using_config("train", False), chainer.no_backprop_mode():
             with without_initial_values():
                 link = build(name)
-            fill_link(link, GAINS)
+            fill_link(link, [*classifier_cases.GAINS.get(BUILDERS.get(name), ()), *GAINS])
             batch = x.astype(chainer.get_dtype(map_mixed16=np.float16))
             found[dtype] = outputs(link, batch)
             assert {array.dtype for array in found[dtype]} == {batch.dtype}

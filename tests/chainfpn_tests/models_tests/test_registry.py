@@ -25,6 +25,7 @@ UNUSUAL = {
     "inception": {"n_class": 5, "aux_logits": False, "transform_input": True},
     "mobilenet": {"n_class": 5, "width_mult": 0.5},
     "regnet": {"n_class": 5},
+    "swin_transformer": {"n_class": 5, "stochastic_depth_prob": 0.1},
     "convnext": {"n_class": 5, "stochastic_depth_prob": 0.2},
     "efficientnet": {"n_class": 5, "dropout": 0.1, "stochastic_depth_prob": 0.1},
     "kuangliu_fpn": {"align_corners": True},

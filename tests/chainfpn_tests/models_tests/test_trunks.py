@@ -98,7 +98,7 @@ def arrays_of(link):
     return {name: value for name, value in serializer.target.items() if not name.endswith("N")}
 
 
-@pytest.mark.parametrize("name", [SMALLEST, "regnet_x_400mf", "convnext_tiny"])
+@pytest.mark.parametrize("name", [SMALLEST, "regnet_x_400mf", "convnext_tiny", "swin_t"])
 @pytest.mark.parametrize("stages", [(1, 2, 3, 4), (1, 2)])
 def test_a_classifiers_weights_go_into_the_trunk(name, stages, tmp_path):
     with without_initial_values():
