@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from golden.build import as_maps, build, inference
+from golden.build import as_maps, build, convert, inference
 from golden.compare import (
     AFTER_FLOAT32,
     PIXELS,
@@ -53,7 +53,7 @@ def detector_of(tmp_path_factory):
     def make(name, n_detections):
         model = GoldenModel(name)
         options = {"box_detections_per_img": n_detections, **settings(model)}
-        return model, build(model, tmp_path_factory.mktemp("golden"), **options)
+        return model, build(model, convert(model, tmp_path_factory.mktemp("golden")), **options)
 
     return make
 
@@ -147,7 +147,7 @@ def _check_detections(model, detector, photos):
 @pytest.mark.parametrize("name", ["detectron2/small_faster_rcnn_R_18_FPN", "mmdetection/small_faster-rcnn_r18_fpn"])
 def test_as_many_in_float32_as_the_framework_itself(tmp_path, name):
     model = GoldenModel(name)
-    detector = build(model, tmp_path, "float32", **settings(model))
+    detector = build(model, convert(model, tmp_path), "float32", **settings(model))
     for photo in model.photos:
         (found,) = detector.detect([model.image(photo)])
         matched = count_matched(model, photo, found, pixels=0.5, score=1e-3)

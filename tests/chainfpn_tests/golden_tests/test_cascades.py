@@ -5,11 +5,17 @@ import pytest
 
 from chainfpn.links import FasterRCNN, RawDetections
 from chainfpn.links.detectors.cascade_roi_heads import refine
-from golden.build import build, inference
+from golden.build import build, convert, inference
 from golden.compare import AFTER_FLOAT32, check_anchors, check_close, check_input, check_maps, count_matched
 from golden.model import GoldenModel, names
 
-CASCADES = [GoldenModel(name) for full in (False, True) for name in names(full=full) if "cascade" in name]
+#: The models, and when more of them than a photograph is looked at.
+CASCADES = [
+    (GoldenModel(name), marks)
+    for full, marks in ((False, pytest.mark.thorough), (True, pytest.mark.exhaustive))
+    for name in names(full=full)
+    if "cascade" in name
+]
 
 #: What the originals call the outputs of the box predictor of a stage.
 PREDICTOR = {
@@ -17,18 +23,20 @@ PREDICTOR = {
     "mmdetection": ("bbox_head", "fc_cls", "fc_reg"),
 }
 
-#: Each model with each of its photographs; the smallest one alone is not slow.
+#: Each model with each of its photographs, the smallest one every time.
 CASES = [
-    pytest.param(model, photo, marks=[] if photo == "chelsea_225" else pytest.mark.slow, id=f"{model.name}-{photo}")
-    for model in CASCADES
+    pytest.param(model, photo, marks=[] if photo == "chelsea_225" else marks, id=f"{model.name}-{photo}")
+    for model, marks in CASCADES
     for photo in model.photos
 ]
+EACH = [pytest.param(model, marks=marks, id=model.name) for model, marks in CASCADES]
 
 
 @pytest.fixture(scope="module")
 def cascade(request, tmp_path_factory):
     """A model's answers, and the detector converted from its weights."""
-    return request.param, build(request.param, tmp_path_factory.mktemp("golden"))
+    weights = convert(request.param, tmp_path_factory.mktemp("golden"))
+    return request.param, build(request.param, weights)
 
 
 def check_stages(model, photo, heads, levels, proposals, sizes):
@@ -71,8 +79,7 @@ def test_every_stage_and_detection_is_theirs(cascade, photo):
         assert pasted.sum(axis=(1, 2)).tolist() == answers["mask_areas"][:4].tolist()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("cascade", CASCADES, indirect=True, ids=lambda model: model.name)
+@pytest.mark.parametrize("cascade", EACH, indirect=True)
 def test_every_mask_of_a_photograph_is_theirs(cascade):
     """But for a pixel where a probability is a half up to rounding."""
     (model, detector), photo = cascade, cascade[0].photos[-1]
@@ -83,10 +90,9 @@ def test_every_mask_of_a_photograph_is_theirs(cascade):
     assert (areas == expected).mean() >= 0.95
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model", CASCADES, ids=lambda model: model.name)
+@pytest.mark.parametrize("model", EACH)
 def test_in_single_precision_as_many_are_theirs_as_with_them(model, tmp_path):
-    detector = build(model, tmp_path, "float32")
+    detector = build(model, convert(model, tmp_path), "float32")
     for photo in model.photos:
         with inference("float32"):
             (found,) = detector.detect([model.image(photo)])
