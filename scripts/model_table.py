@@ -63,9 +63,10 @@ def image_size(record: Model, model: chainer.Chain) -> str:
 def figures(record: Model) -> str:
     """Return what ``pretrained_model`` calls the published weights of a model, with their figures."""
     shown = []
-    for name, file in record.weights.items():
-        values = [f"{key} {value}".removeprefix("top1 ") for key, value in file.figures.items()]
-        shown.append(" ".join([WORDS.get(name, name), ", ".join(values)]).rstrip())
+    for name, word in WORDS.items():
+        if name in record.weights:
+            values = [f"{key} {value}".removeprefix("top1 ") for key, value in record.weights[name].figures.items()]
+            shown.append(" ".join([word, ", ".join(values)]).rstrip())
     return "; ".join(shown)
 
 
