@@ -23,17 +23,21 @@ SLIM = {"stages": (1, 2), "fpn_channels": 8, "head_channels": 8, "min_size": 64,
 
 def main(path, batch, norm="frozen", communicator="naive"):
     """Train."""
-    comm = chainermn.create_communicator(communicator)
+    dtype = np.float64 if norm == "batch" else np.float32  # the former since it makes more of what rounding does
+    with chainer.using_config("dtype", np.dtype(dtype)):
+        _train(path, batch, norm, chainermn.create_communicator(communicator), communicator == "pure_nccl")
+
+
+def _train(path, batch, norm, comm, on_gpu):
     np.random.seed(comm.rank)  # what the first process has drawn must become everyone's
     data = datasets.ShapesDataset(20, 64)
-    if norm == "batch":
-        chainer.config.dtype = np.dtype(np.float64)  # for it makes more of what rounding does
-        norm = norm if comm.size == 1 else sync_norm(comm)
+    if norm == "batch" and comm.size > 1:
+        norm = sync_norm(comm)
     model = models.fasterrcnn_resnet_fpn(18, 3, norm=norm, **SLIM)
     model.roi_heads.batch_size_per_image, model.rpn.batch_size_per_image = 16, 32
     model.roi_heads.permutation = model.rpn.permutation = np.arange
     chain = TrainChain(model)
-    if communicator == "pure_nccl":
+    if on_gpu:
         device = chainer.get_device(f"@cupy:{comm.intra_rank}")
         device.use()
         chain.to_device(device)

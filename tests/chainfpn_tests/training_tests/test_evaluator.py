@@ -48,8 +48,13 @@ def detections(coco128):
     return found
 
 
-def directly(coco128, detections, kind):
-    """What pycocotools says of the JSON and of detections in the form it wants from everybody."""
+@pytest.fixture(scope="module")
+def directly(coco128, detections):
+    """What pycocotools says of the JSON and of detections in the form it wants from everybody: kind to figures."""
+    return {name: _directly(coco128, detections, kind) for name, kind in (("box", "bbox"), ("mask", "segm"))}
+
+
+def _directly(coco128, detections, kind):
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -71,7 +76,7 @@ def directly(coco128, detections, kind):
 
 
 @pytest.mark.slow
-def test_the_figures_of_coco128_are_those_of_pycocotools(coco128, detections):
+def test_the_figures_of_coco128_are_those_of_pycocotools(coco128, detections, directly):
     truths = [coco128[1].read(i, KEYS) for i in range(len(coco128[1]))]
     gt_bboxes, gt_labels, gt_areas, gt_crowdeds, gt_masks = zip(*truths, strict=True)
     bboxes, labels, scores, masks = zip(*detections, strict=True)
@@ -80,8 +85,7 @@ def test_the_figures_of_coco128_are_those_of_pycocotools(coco128, detections):
         gt_areas=gt_areas, gt_crowdeds=gt_crowdeds, pred_masks=masks, gt_masks=gt_masks,
     )  # fmt: skip
     assert sum(crowded.sum() for crowded in gt_crowdeds) == 10
-    for name, kind in (("box", "bbox"), ("mask", "segm")):
-        expected = directly(coco128, detections, kind)
+    for name, expected in directly.items():
         assert list(figures[name]) == list(FIGURES)
         np.testing.assert_allclose(list(figures[name].values()), expected, rtol=0, atol=1e-6)
         assert 0.2 < figures[name]["AP"] < 0.9
@@ -89,7 +93,7 @@ def test_the_figures_of_coco128_are_those_of_pycocotools(coco128, detections):
 
 
 @pytest.mark.slow
-def test_a_detector_on_coco128_has_the_figures_of_pycocotools(coco128, detections):
+def test_a_detector_on_coco128_has_the_figures_of_pycocotools(coco128, detections, directly):
     """The whole way: label by label, image by image, crowds included."""
     dataset = coco128[1]
     detector = types.SimpleNamespace(
@@ -100,8 +104,8 @@ def test_a_detector_on_coco128_has_the_figures_of_pycocotools(coco128, detection
     turned = [(bbox, (79 - label).astype(np.int32), score, mask) for bbox, label, score, mask in detections]
     found = (Detections(*arrays) for arrays in turned)
     figures = evaluate(detector, dataset).coco()
-    for name, kind in (("box", "bbox"), ("mask", "segm")):
-        np.testing.assert_allclose(list(figures[name].values()), directly(coco128, detections, kind), rtol=0, atol=1e-6)
+    for name, expected in directly.items():
+        np.testing.assert_allclose(list(figures[name].values()), expected, rtol=0, atol=1e-6)
 
 
 def box(y0, x0, y1, x1):

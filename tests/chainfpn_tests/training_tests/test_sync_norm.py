@@ -1,7 +1,6 @@
-"""Batch normalization, its statistics and losses over several processes: threads that exchange arrays, and an MPI's."""
+"""Batch normalization, its statistics and losses over processes, in place of which threads exchange arrays."""
 
 import copy
-import pathlib
 import threading
 import types
 from concurrent import futures
@@ -9,14 +8,10 @@ from concurrent import futures
 import chainer
 import chainer.functions as F
 import numpy as np
-import pytest
 
-from chainfpn import load_weights, models, read_weights, save_weights
+from chainfpn import load_weights, models, save_weights
 from chainfpn.links import BatchNormalization, FrozenBatchNormalization, SyncBatchNormalization
 from chainfpn.training import AverageLosses, AverageStatistics, sync_norm
-from reference.processes import mpiexec
-
-REFERENCE = pathlib.Path(__file__).parents[2] / "reference"
 
 
 class Threads:
@@ -123,31 +118,3 @@ def test_losses_are_averaged():
         return trainer.observation
 
     assert Threads(2).run(run) == [{"main/loss": 0.5, "main/loss/box": 1.5, "lr": rank} for rank in (0, 1)]
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("mpi")
-def test_two_processes_run_a_resnet_as_one_with_the_whole_batch(tmp_path):
-    even, uneven = tmp_path / "even.npz", tmp_path / "uneven.npz"
-    mpiexec(1, REFERENCE / "sync_batch.py", tmp_path / "whole.npz", "4")
-    mpiexec(2, REFERENCE / "sync_batch.py", even, "2,2", uneven, "3,1")
-    for path in (even, uneven):
-        with np.load(tmp_path / "whole.npz") as whole, np.load(path) as parts:
-            assert whole.files == parts.files
-            assert len(whole.files) == 2 * (1 + 62 + 40)
-            for name in whole.files:
-                assert np.isfinite(whole[name]).all(), name
-                tolerance = (3e-5 if name.startswith("float32") else 1e-12) * np.abs(whole[name]).max()
-                np.testing.assert_allclose(parts[name], whole[name], rtol=0, atol=tolerance, err_msg=name)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("mpi")
-def test_two_processes_train_as_one_with_twice_the_batch(tmp_path):
-    for n in (1, 2):
-        mpiexec(n, REFERENCE / "five_steps.py", tmp_path / f"{n}.npz", 4 // n, "batch")
-    alone, together = (read_weights(tmp_path / f"{n}.npz")[0] for n in (1, 2))
-    assert alone.keys() == together.keys()
-    assert alone["backbone/body/bn1/avg_var"].dtype == np.float64
-    for name, array in alone.items():
-        np.testing.assert_allclose(together[name], array, rtol=1e-9, atol=1e-9, err_msg=name)
