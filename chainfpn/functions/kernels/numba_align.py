@@ -4,11 +4,13 @@ import numpy as np
 
 from chainfpn.functions.kernels.numba_bilinear import allocate_taps, axis_taps, find_runs
 from chainfpn.functions.kernels.numba_common import (
+    ALL,
     LANES,
     ONE,
     ZERO,
     add_scaled,
     arithmetic,
+    copy,
     inner_exact,
     pack,
     unpack,
@@ -68,7 +70,7 @@ def align_forward(x, first, window, members, grid, outsize, y):
                 weighted_sum(buffer, at, row_at, row_weight, a, b, line, runs[k] * LANES, n)
             for j in range(outw):  # sum over columns
                 a, b = column_ends[j, 0], column_ends[j, 1]
-                weighted_sum(line, ZERO, column_at, column_weight, a, b, cells, (i * outw + j) * LANES, LANES)
+                weighted_sum(line, ZERO, column_at, column_weight, a, b, cells, (i * outw + j) * LANES, ALL)
         unpack_bins(cells, y[r], first)
 
 
@@ -91,7 +93,7 @@ def align_backward(gx, first, window, members, grid, outsize, gy):
     for r in members:
         n_columns, n_runs = _place(grid, r, gx.shape[1:], rows, columns, runs)
         for lane in range(min(LANES, gx.shape[0] - first)):
-            cells[lane::LANES] = gy[r, first + lane]
+            copy(gy[r, first + lane], cells[lane::LANES])
         for i in range(outh):
             line[: n_columns * LANES] = 0
             for j in range(outw):

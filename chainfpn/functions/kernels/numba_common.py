@@ -12,7 +12,7 @@ import numpy as np
 LANES = 32
 
 #: For arguments of kernels: a plain 0 is a type of its own to Numba, for which it compiles the callee once more.
-ZERO, ONE = np.int64(0), np.int64(1)
+ZERO, ONE, ALL = np.int64(0), np.int64(1), np.int64(LANES)
 
 
 def _can_cache():
@@ -37,6 +37,13 @@ exact = numba.njit(**_OPTIONS, fastmath=False)
 _INNER = {**_OPTIONS, "no_cpython_wrapper": True}
 inner_arithmetic = numba.njit(**_INNER, fastmath={"contract", "reassoc", "nsz"})
 inner_exact = numba.njit(**_INNER, fastmath=False)
+
+
+@inner_exact
+def copy(source, target):
+    """Copy a line: for ``target[:] = source`` Numba compiles what formats an error, for two seconds."""
+    for k in range(target.size):
+        target[k] = source[k]
 
 
 @inner_exact

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_common import exact
+from chainfpn.functions.kernels.numba_common import copy, exact
 
 #: Boxes handled at once: few enough that their best IoUs stay in the cache while the ground truth goes by.
 TILE = 1024
@@ -38,7 +38,7 @@ def match(boxes, gt_boxes, low_quality):
                 better = iou[i] > value[i]
                 value[i] = iou[i] if better else value[i]
                 index[i] = k if better else index[i]
-        best[start:stop] = index[: stop - start]
+        copy(index, best[start:stop])
     for k in range(n_gt if low_quality else 0):
         peak = highest[k].max()
         for tile in range(n_tile):

@@ -6,7 +6,7 @@ import numpy as np
 
 from chainfpn._typing import Array
 from chainfpn.functions.kernels import threads
-from chainfpn.functions.kernels.numba_common import exact
+from chainfpn.functions.kernels.numba_common import copy, exact
 
 #: Bytes of a result that are a share of the work.
 SHARE_BYTES = 1 << 20
@@ -30,8 +30,7 @@ def _copy(x, rows, columns, y, begin, end):
             line, out = x[plane, rows[i]], y[plane, i]
             if i and rows[i] == rows[i - 1]:
                 above = y[plane, i - 1]
-                for j in range(len(columns)):  # out[:] = above brings in what formats its errors: 2 s to compile
-                    out[j] = above[j]
+                copy(above, out)
             else:
                 for j in range(len(columns)):
                     out[j] = line[columns[j]]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_common import exact, inner_exact
+from chainfpn.functions.kernels.numba_common import ZERO, exact, inner_exact
 
 #: Kept boxes compared at once: long enough for SIMD, short enough to stop early.
 CHUNK = 128
@@ -63,15 +63,15 @@ def nms(boxes, label, thresh, limit):
     n = boxes.shape[0]
     keep = np.zeros(n, np.bool_)
     kept = np.empty((5, n), boxes.dtype)
-    n_group, n_kept = 0, 0
+    n_group, n_kept = ZERO, 0
     for k in range(n):
         if n_kept == limit:
             break
         if k > 0 and label[k] != label[k - 1]:
-            n_group = 0
+            n_group = ZERO
         bb = boxes[k]
         area = (bb[3] - bb[1]) * (bb[2] - bb[0])
-        if not overlaps(kept, 0, n_group, bb, area, thresh):
+        if not overlaps(kept, ZERO, n_group, bb, area, thresh):
             put(kept, n_group, bb, area)
             n_group += 1
             n_kept += 1

@@ -10,7 +10,7 @@ import itertools
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_common import exact, inner_exact
+from chainfpn.functions.kernels.numba_common import ZERO, exact, inner_exact
 from chainfpn.functions.kernels.numba_nms import nms as plain_nms
 from chainfpn.functions.kernels.numba_nms import overlaps, put
 
@@ -87,7 +87,7 @@ _compiled_hash = inner_exact(_hash)
 @exact
 def _nms(boxes, thresh, limit, classes, bucket, starts, tops, cells, reach, shorter):
     """Keep each box that no earlier kept box overlaps by more than ``thresh``; see ``_make_grid``."""
-    n, n_kept, n_listed = boxes.shape[0], 0, 0
+    n, n_kept, n_listed = boxes.shape[0], 0, ZERO
     keep = np.zeros(n, np.bool_)
     kept, listed = np.empty((5, n), boxes.dtype), np.empty((5, n), boxes.dtype)  # by bucket, and one after the other
     ends, n_of_class = starts.copy(), np.zeros((tops.shape[1], tops.shape[1]), np.int64)
@@ -102,7 +102,7 @@ def _nms(boxes, thresh, limit, classes, bucket, starts, tops, cells, reach, shor
             for axis in range(2):
                 n_cells *= _find_cells(bb[axis], bb[axis + 2], tops[axis], cells[axis], reach, shorter, ranges[axis])
             if 8 * n_cells > n_listed:
-                overlapped = overlaps(listed, 0, n_listed, bb, area, thresh)
+                overlapped = overlaps(listed, ZERO, n_listed, bb, area, thresh)
             else:
                 overlapped = overlaps(kept, starts[at], ends[at], bb, area, thresh)
                 overlapped = overlapped or _meets(kept, starts, ends, n_of_class, ranges, bb, area, thresh, at)

@@ -6,7 +6,7 @@ import numpy as np
 
 from chainfpn._typing import Array
 from chainfpn.functions.kernels import threads
-from chainfpn.functions.kernels.numba_common import exact, inner_exact
+from chainfpn.functions.kernels.numba_common import copy, exact, inner_exact
 
 #: Bytes of a result that are a share of the work.
 SHARE_BYTES = 1 << 19
@@ -35,7 +35,8 @@ def _prepare(plane, mean, std, rows, columns, out, begin, end):
     one = out.dtype.type(1)
     normal = np.empty(plane.shape[1], out.dtype)
     lines = np.empty((2, n_columns), out.dtype)  # rows of the image, resized
-    held = np.full(2, -1, np.int64)  # which
+    held = np.empty(2, np.int64)  # which
+    held[0], held[1] = -1, -1
     for i in range(begin, end):
         line = out[i]
         line[n_columns:] = 0
@@ -44,7 +45,8 @@ def _prepare(plane, mean, std, rows, columns, out, begin, end):
             continue
         low, high, upper = rows[0][i], rows[1][i], rows[2][i]
         if held[0] != low and held[1] == low:
-            lines[0], held[0] = lines[1], low
+            copy(lines[1], lines[0])
+            held[0] = low
         if held[0] != low:
             _resize(plane[low], mean, std, columns, normal, lines[0])
             held[0] = low
