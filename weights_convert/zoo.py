@@ -155,19 +155,39 @@ def _lock(path: pathlib.Path) -> Iterator[None]:
 
 def _obtain(file: str, folder: pathlib.Path, progress: bool) -> bool:
     """Put the published file into the folder, unless somebody has put it there by hand; check it; return if it was."""
-    path, part = folder / file, folder / f"{file}.part"
-    by_hand = path.exists()
-    if not by_hand:
-        _download(_url(file), part, path, progress)
-    found, wanted = sha256(path if by_hand else part), file.removesuffix(".pth").rpartition("-")[2]
-    if not found.startswith(wanted):
-        if not by_hand:
-            part.unlink()
-        remedy = "put there by hand: replace it" if by_hand else "it was removed: try again"
+    path, wanted = folder / file, file.removesuffix(".pth").rpartition("-")[2]
+    if path.exists():
+        _check_hash(path, file, wanted, "put there by hand: replace it")
+        return False
+    download(_url(file), path, wanted, progress=progress)
+    return True
+
+
+def download(url: str, path: pathlib.Path, wanted: str = "", *, progress: bool = False) -> None:
+    """Download a file, which appears when it is whole and its hash is right; a download that was cut goes on.
+
+    Args:
+        url (str): Its address.
+        path (pathlib.Path): Where to put it.
+        wanted (str): How its SHA-256 begins, in hexadecimal digits; any may where none is published.
+        progress (bool): Show a bar.
+
+    Raises:
+        ZooError: if it cannot be downloaded, or is another.
+    """
+    part = path.with_name(f"{path.name}.part")
+    _download(url, part, path, progress)
+    try:
+        _check_hash(part, path.name, wanted, "it was removed: try again")
+    except ZooError:
+        part.unlink()
+        raise
+    os.replace(part, path)
+
+
+def _check_hash(path: pathlib.Path, file: str, wanted: str, remedy: str) -> None:
+    if not (found := sha256(path)).startswith(wanted):
         raise ZooError(f"zoo: {file} has sha256 {found[:8]}..., not {wanted}...; {remedy}")
-    if not by_hand:
-        os.replace(part, path)
-    return not by_hand
 
 
 def _file(name: str) -> str:
