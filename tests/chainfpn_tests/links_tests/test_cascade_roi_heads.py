@@ -11,7 +11,7 @@ from chainfpn.links import CascadeRoIHeads
 from chainfpn.training import TrainChain
 
 SIZE = (64, 60)
-CLASSES, BACKGROUND = 3, 0
+BACKGROUND = 0
 WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))
 SLIM = {"stages": (1, 2), "fpn_channels": 8, "head_channels": 8, "min_size": 64, "max_size": 64, "n_fg_class": 2}
 MASKS = {"mask_layers": (4,), "mask_dim_reduced": 4}
