@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import weights_convert
+from reference.detector_cases import HERE
 from weights_convert import api, param_names
 from weights_convert.read import contents, tensor
 
@@ -24,6 +25,12 @@ MODELS = {
     "vgg": ("vgg11_bn(num_classes=9)", "vgg11_bn", {"n_class": 9}),
     "densenet": ("densenet121(num_classes=9)", "densenet121", {"n_class": 9}),
     "squeezenet": ("squeezenet1_1(num_classes=9)", "squeezenet1_1", {"n_class": 9}),
+    "efficientnet": ("efficientnet_b0(num_classes=9)", "efficientnet_b0", {"n_class": 9}),
+    "efficientnet_v2": ("efficientnet_v2_s(num_classes=9)", "efficientnet_v2_s", {"n_class": 9}),
+    "regnet": ("regnet_y_400mf(num_classes=9)", "regnet_y_400mf", {"n_class": 9}),
+    "convnext": ("convnext_tiny(num_classes=9)", "convnext_tiny", {"n_class": 9}),
+    "swin": ("swin_t(num_classes=9)", "swin_t", {"n_class": 9}),
+    "swin_v2": ("swin_v2_t(num_classes=9)", "swin_v2_t", {"n_class": 9}),
     "faster": (
         "detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=4)",
         "fasterrcnn_resnet50_fpn",
@@ -91,6 +98,9 @@ MODELS = {
 #: Only the names and shapes of these are written, for speed: each tensor repeats one zero by a stride of 0.
 WRITE_SHAPES = """
 import torchvision.models as models
+sys.path.insert(0, REFERENCE)
+from seeded_weights import skip_initial_values
+skip_initial_values()
 for key, make in MODELS.items():
     net = eval("models." + make)
     zero = torch.zeros(())
@@ -102,7 +112,7 @@ for key, make in MODELS.items():
 def shapes_folder(torchvision_live, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shapes")
     makes = {key: make for key, (make, _, _) in MODELS.items()}
-    torchvision_live.run(f"MODELS = {makes!r}\n" + WRITE_SHAPES, folder=folder)
+    torchvision_live.run(f"MODELS, REFERENCE = {makes!r}, {str(HERE)!r}\n" + WRITE_SHAPES, folder=folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contents, "FREE_BYTES", 1 << 40)  # as they stand, such files are bombs
         patch.setattr(tensor, "MAX_REPEATED", 1 << 40)

@@ -16,6 +16,9 @@ from reference.seeded_weights import seeded_input
 PHOTOGRAPHS = (photographs()["portrait"][:, :499], photographs()["small"])
 
 
+#: Families that call no functions on a GPU but those that others call.
+LIKE_OTHERS = {"regnet_x", "efficientnet_v2", "swin"}
+
 #: The first builder of each family.
 FIRST = [builders[0] for _, _, builders in FAMILIES.values()]
 
@@ -83,7 +86,10 @@ def test_half_precision_is_near(builder):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(name, marks=pytest.mark.thorough) if name in LIKE_OTHERS else name for name in FAMILIES],
+)
 def test_the_gpu_agrees(family):
     size, _, builders = FAMILIES[family]
     _, _, expected = ours(builders[0])
