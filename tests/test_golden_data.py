@@ -81,7 +81,7 @@ def test_a_checkpoint_holds_the_weights(tmp_path):
     from weights_convert import read_checkpoint
 
     model = GoldenModel("mmdetection/small_retinanet_r18_fpn")
-    assert model.sides == {"min_size": 256, "max_size": 360}
+    assert model.options == {"min_size": 256, "max_size": 360}
     assert model.rules == "mmdetection"
     read, drawn = read_checkpoint(model.write(tmp_path)), model.weights()
     assert read.keys() == drawn.keys()

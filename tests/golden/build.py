@@ -34,14 +34,14 @@ def build(model, weights, dtype="float64", **options):
         model (GoldenModel): The model.
         weights (chainfpn.models._weights.Weights): See :func:`convert`.
         dtype (str): Precision of the detector.
-        **options: Of the builder, beside rules and sides of images.
+        **options: Of the builder, before those that the configuration says.
 
     Returns:
         chainfpn.links.Detector: The detector.
     """
     builder = models.MODELS[weights.meta["model"]].builder
     with chainer.using_config("dtype", np.dtype(dtype)), without_initial_values():
-        return builder(pretrained_model=weights, rules=model.rules, **model.sides, **options)
+        return builder(pretrained_model=weights, rules=model.rules, **{**model.options, **options})
 
 
 @contextlib.contextmanager

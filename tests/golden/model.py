@@ -90,13 +90,23 @@ class GoldenModel:
         return path
 
     @property
-    def sides(self):
-        """dict: ``min_size`` and ``max_size`` of its images, options of the builders."""
+    def options(self):
+        """dict: What stands in its configuration and in no checkpoint, as options of the builders."""
         given = self.config["input"]
-        if "min_size" in given:
-            return {"min_size": given["min_size"], "max_size": given["max_size"]}
-        (resize,) = (step for step in given["test_pipeline"] if step["type"] == "Resize")
-        return {"min_size": min(resize["scale"]), "max_size": max(resize["scale"])}
+        if self.framework == "mmdetection":
+            (resize,) = (step for step in given["test_pipeline"] if step["type"] == "Resize")
+            return {"min_size": min(resize["scale"]), "max_size": max(resize["scale"])}
+        trunk = self.config["resnet"]
+        found = {
+            "min_size": given["min_size"],
+            "max_size": given["max_size"],
+            "image_mean": given["pixel_mean"],
+            "image_std": given["pixel_std"],
+            "channel_order": given["channel_order"],
+            "stride_in_1x1": trunk["stride_in_1x1"] and trunk["depth"] >= 50,
+        }
+        n_detections = "detections_per_img" if "retinanet" in self.config else "box_detections_per_img"
+        return {**found, n_detections: self.config["detections_per_image"]}
 
     @property
     def rules(self):

@@ -32,19 +32,6 @@ def rcnns(*, full=False):
     return [name for name in names(full=full) if "rcnn" in name.replace("-", "") and "cascade" not in name]
 
 
-def settings(model):
-    """What stands in a configuration and not in a checkpoint, as options of a builder."""
-    if model.framework == "mmdetection":
-        return {}
-    given, trunk = model.config["input"], model.config["resnet"]
-    return {
-        "image_mean": given["pixel_mean"],
-        "image_std": given["pixel_std"],
-        "channel_order": given["channel_order"],
-        "stride_in_1x1": trunk["stride_in_1x1"] and trunk["depth"] >= 50,
-    }
-
-
 @pytest.fixture(scope="module")
 def detector_of(tmp_path_factory):
     """Make a detector of a golden model, the last of which is kept."""
@@ -52,8 +39,8 @@ def detector_of(tmp_path_factory):
     @functools.lru_cache(maxsize=1)
     def make(name, n_detections):
         model = GoldenModel(name)
-        options = {"box_detections_per_img": n_detections, **settings(model)}
-        return model, build(model, convert(model, tmp_path_factory.mktemp("golden")), **options)
+        weights = convert(model, tmp_path_factory.mktemp("golden"))
+        return model, build(model, weights, box_detections_per_img=n_detections)
 
     return make
 
@@ -147,7 +134,7 @@ def _check_detections(model, detector, photos):
 @pytest.mark.parametrize("name", ["detectron2/small_faster_rcnn_R_18_FPN", "mmdetection/small_faster-rcnn_r18_fpn"])
 def test_as_many_in_float32_as_the_framework_itself(tmp_path, name):
     model = GoldenModel(name)
-    detector = build(model, convert(model, tmp_path), "float32", **settings(model))
+    detector = build(model, convert(model, tmp_path), "float32")
     for photo in model.photos:
         (found,) = detector.detect([model.image(photo)])
         matched = count_matched(model, photo, found, pixels=0.5, score=1e-3)
