@@ -3,7 +3,9 @@
 import asyncio
 import io
 import pathlib
+import threading
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
@@ -136,6 +138,26 @@ def test_a_picture_that_does_not_arrive_is_not_waited_for(serve):
     assert (error.value.status_code, error.value.detail) == (408, "The picture did not arrive within 0.01 seconds.")
 
 
+def test_pictures_wait_for_their_turn_and_not_for_ever(serve):
+    """Of two that arrive together the second would wait longer than it may."""
+    first_is_in, second_is_refused = threading.Event(), threading.Event()
+
+    def detector(img, seconds):
+        first_is_in.set()
+        assert second_is_refused.wait(60)
+        return []
+
+    client = Client(serve.app.make_app(detector, serve.app.Limits(seconds=0.1)))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client.post, encoded())
+        assert first_is_in.wait(60)
+        second = client.post(encoded())
+        second_is_refused.set()
+    assert (second.status_code, second.json()["error"]) == (503, "Too many pictures are waiting.")
+    assert first.result().status_code == 200
+    assert client.post(encoded()).status_code == 200
+
+
 @pytest.mark.slow
 def test_the_bundled_detector_finds_the_astronaut_as_onnx_and_stops_in_time(serve, tmp_path):
     (path,) = export_onnx(models.load(data.weights_path()), tmp_path / "person.onnx")
@@ -152,8 +174,8 @@ def test_the_bundled_detector_finds_the_astronaut_as_onnx_and_stops_in_time(serv
     img = to_array(read_image(data.photograph_path()))
     with pytest.raises(ValueError, match=r"person\.npz: must be a file that ONNX Runtime reads: "):
         serve.onnx_detector.OnnxDetector(data.weights_path())
-    with detector._free, pytest.raises(TimeoutError):
-        detector(img, 0.01)  # another image is being looked at
+    with pytest.raises(TimeoutError):
+        detector(img, 0.01)
     assert len(detector(img, 60)) == 1  # and works again
 
 

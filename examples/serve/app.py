@@ -12,6 +12,7 @@ import asyncio
 import dataclasses
 import io
 import pathlib
+import threading
 import time
 import warnings
 
@@ -103,18 +104,25 @@ def make_app(detector, limits):
         detector (callable): An image (3, H, W) and seconds to records; TimeoutError if it takes longer.
         limits (Limits): Of uploads.
     """
+    turn = threading.Lock()  # one picture at a time is in memory as pixels
+
+    def look(body):
+        if not turn.acquire(timeout=limits.seconds):
+            raise HTTPException(503, "Too many pictures are waiting.")
+        try:
+            img, begin = decode(body, limits), time.monotonic()
+            detections = detector(img, limits.seconds)
+        except TimeoutError:
+            raise HTTPException(503, f"Detecting took longer than {limits.seconds:g} seconds.") from None
+        finally:
+            turn.release()
+        height, width = img.shape[1:]
+        seconds = round(time.monotonic() - begin, 3)
+        return {"width": width, "height": height, "seconds": seconds, "detections": detections}
 
     async def detect(request):
         body = await receive(request, limits)
-        img = await run_in_threadpool(decode, body, limits)
-        begin = time.monotonic()
-        try:
-            detections = await run_in_threadpool(detector, img, limits.seconds)
-        except TimeoutError:
-            raise HTTPException(503, f"Detecting took longer than {limits.seconds:g} seconds.") from None
-        height, width = img.shape[1:]
-        answer = {"width": width, "height": height, "seconds": round(time.monotonic() - begin, 3)}
-        return JSONResponse({**answer, "detections": detections}, headers=HEADERS)
+        return JSONResponse(await run_in_threadpool(look, body), headers=HEADERS)
 
     async def page(request):
         name, kind = PAGES[request.url.path]

@@ -1,8 +1,7 @@
-"""A detector in an ONNX file of ``chainfpn export``, without Chainer, one image at a time, within a time."""
+"""A detector in an ONNX file of ``chainfpn export``, without Chainer, and within a time."""
 
 import json
 import threading
-import time
 
 import numpy as np
 import onnxruntime
@@ -32,14 +31,13 @@ class OnnxDetector:
         self.label_names = json.loads(texts.get("label_names", "null")) or []
         if texts.get("form") != "end_to_end":
             raise ValueError(f"{path}: must be an end-to-end file of chainfpn export")
-        self._free = threading.Lock()
 
     def __call__(self, img, seconds):
         """Detect objects.
 
         Args:
             img (array): float32, (3, H, W), RGB, 0..255.
-            seconds (float): What it may take, waiting for the images before it included.
+            seconds (float): What it may take.
 
         Returns:
             list of dict: ``bbox``, yxyx in pixels of the image, ``label``, ``name`` and ``score``, best first.
@@ -47,11 +45,8 @@ class OnnxDetector:
         Raises:
             TimeoutError: if it takes longer.
         """
-        end = time.monotonic() + seconds
-        if not self._free.acquire(timeout=seconds):
-            raise TimeoutError
         options = onnxruntime.RunOptions()
-        timer = threading.Timer(end - time.monotonic(), setattr, (options, "terminate", True))
+        timer = threading.Timer(seconds, setattr, (options, "terminate", True))
         timer.start()
         try:
             found = self._session.run(["bboxes", "labels", "scores"], {"image": np.ascontiguousarray(img)}, options)
@@ -61,7 +56,6 @@ class OnnxDetector:
             raise
         finally:
             timer.cancel()
-            self._free.release()
         return [self._record(*each) for each in zip(*found, strict=True) if each[2] >= self.score]
 
     def _record(self, bbox, label, score):
