@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from chainfpn import models, read_weights
+from chainfpn.cli.main import main
 from chainfpn.data import weights_path
 from chainfpn.datasets import open_dataset
 from chainfpn.training import DetectionEvaluator
@@ -36,9 +37,9 @@ def own_words(stderr):
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory, mpi):
-    """A training of one epoch in two processes."""
+    """A training of one epoch in two processes, each of which normalizes its own batch."""
     out = tmp_path_factory.mktemp("training") / "run"
-    mpiexec(2, *TRAIN, "--epochs", "1", "--out", out)
+    mpiexec(2, *TRAIN, "--set", "norm=batch", "--epochs", "1", "--out", out)
     return out
 
 
@@ -86,18 +87,22 @@ def test_the_log_tells_of_all_processes(tmp_path):
     """The losses of a RetinaNet are means over images, and nothing in them is random."""
     options = ["depth=18", "stages=[2,3]", "fpn_channels=8", "min_size=48", "max_size=48"]
     options = ["--model", "retinanet_resnet_fpn", *(part for option in options for part in ("--set", option))]
-    command = ["-m", "chainfpn", "train", "--mpi", "--data", "shapes:4", "--no-augment", *options, "--epochs", "1"]
+    command = ["train", "--data", "shapes:4", "--no-augment", *options, "--epochs", "1"]
+    assert main([*command, "--batch", "4", "--out", str(tmp_path / "1")]) == 0
+    mpiexec(2, "-m", "chainfpn", *command, "--mpi", "--batch", "2", "--out", tmp_path / "2")
     losses = []
     for n in (1, 2):
-        mpiexec(n, *command, "--batch", str(4 // n), "--out", tmp_path / str(n))
         (entry,) = json.loads((tmp_path / str(n) / "log").read_text())
         losses.append([entry[name] for name in ("main/loss", "main/loss/class", "main/loss/box")])
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("norm", ["sync", pytest.param("batch", marks=pytest.mark.thorough)])
-def test_statistics_of_normalization_are_those_of_all_processes(norm, tmp_path):
-    mpiexec(2, *TRAIN, "--set", f"norm={norm}", "--epochs", "1", "--out", tmp_path / "run")
+def test_statistics_of_normalization_are_those_of_all_processes(norm, out, tmp_path):
+    if norm == "batch":
+        shutil.copytree(out, tmp_path / "run")
+    else:
+        mpiexec(2, *TRAIN, "--set", f"norm={norm}", "--epochs", "1", "--out", tmp_path / "run")
     mpiexec(2, *TRAIN[:4], "--resume", "--epochs", "2", "--out", tmp_path / "run")
     first, second = (np.load(tmp_path / "run" / name) for name in ("snapshot.npz", "snapshot-1.npz"))
     with first, second:
