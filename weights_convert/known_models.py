@@ -23,6 +23,8 @@ __all__ = [
     "is_detector",
     "published_files",
     "published_model",
+    "stages_of",
+    "trunk_names",
 ]
 
 #: What builders take that is not an argument of a file: which weights to take, and what has an entry of its own.
@@ -55,6 +57,16 @@ def head_roots(name: str) -> tuple[str, ...]:
 def is_detector(name: str) -> bool:
     """Return whether a model is a detector."""
     return name in registry.MODELS and registry.MODELS[name].task == "detection"
+
+
+def trunk_names() -> list[str]:
+    """Return the classifiers, ResNets apart, that detectors can stand on."""
+    return [name for name, model in registry.MODELS.items() if model.stages]
+
+
+def stages_of(name: str) -> Mapping[str, int]:
+    """Return where the stages of a classifier end, in torch's names, and their channels."""
+    return registry.MODELS[name].stages
 
 
 def published_files() -> dict[str, str]:

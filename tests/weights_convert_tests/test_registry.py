@@ -31,9 +31,13 @@ def cases():
                 yield name, UNUSUAL | {"extra_levels": extra}
             yield name, {"depth": 34, "extra_levels": "p6p7", "p6_from_trunk": True}
             yield name, {"depth": 18, "fpn_norm": True, "stages": [1, 2, 3]}
+            yield name, {"depth": "regnet_y_400mf", "fpn_norm": True}
+            yield name, {"depth": "convnext_tiny", "stages": [1, 2, 3]}
+            yield name, {"depth": "swin_v2_t", "extra_levels": "p6p7"}
         elif "stages" in known:
             yield name, UNUSUAL | {"n_fg_class": 3} | ({"head_channels": 48} if "head_channels" in known else {})
             yield name, {"depth": "resnext50_32x4d", "n_fg_class": 1, "norm": "group"}
+            yield name, {"depth": "efficientnet_b0", "n_fg_class": 1, "stages": [2, 3]}
         if "mask_layers" in known:
             yield name, {"n_fg_class": 2, "mask_layers": [32, 64, 16], "mask_dim_reduced": 48}
         if "keypoint_layers" in known:

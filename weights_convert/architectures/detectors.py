@@ -1,12 +1,16 @@
-"""torchvision's detectors on a ResNet pyramid: the shapes of every tensor, and from shapes back to arguments."""
+"""torchvision's detectors on a pyramid: the shapes of every tensor, and from shapes back to arguments."""
 
 from collections.abc import Callable
 from itertools import pairwise, takewhile
+from typing import TYPE_CHECKING
 
 from weights_convert._typing import AnyShapes, Described, Json, Shapes
 from weights_convert.architectures.resnet import Trunk, find_trunk
 from weights_convert.architectures.shapes import conv, conv_norm, linear, norm, size_of
 from weights_convert.known_models import COCO_CLASS_IDS
+
+if TYPE_CHECKING:
+    from weights_convert.architectures.trunks import NetworkTrunk
 
 _BODY = "backbone.body."
 
@@ -19,7 +23,7 @@ _ONLY_ANY = ("p6_from_trunk", "norm", "mask_layers", "mask_dim_reduced", "keypoi
 #: No head has more layers.
 _MOST_LAYERS = 16
 
-Pyramid = tuple[Trunk, list[int], int, bool]
+Pyramid = tuple["Trunk | NetworkTrunk", list[int], int, bool]
 
 
 def fpn(channels: list[int], width: int, normed: bool, statistics: bool = True) -> Shapes:
@@ -81,7 +85,9 @@ def _widths(shapes: AnyShapes, name: Callable[[int], str], default: list[int]) -
 
 def _read_pyramid(shapes: AnyShapes) -> Pyramid | None:
     """Return ``(trunk, stages, width, normed)`` or ``None``."""
-    trunk = find_trunk(shapes, _BODY)
+    from weights_convert.architectures.trunks import find_network_trunk  # whose networks import this file
+
+    trunk = find_trunk(shapes, _BODY) or find_network_trunk(shapes, _BODY)
     if trunk is None or trunk.name is None:
         return None
     normed = "backbone.fpn.inner_blocks.0.1.weight" in shapes
@@ -92,7 +98,7 @@ def _read_pyramid(shapes: AnyShapes) -> Pyramid | None:
     return trunk, [stage_of[n] for n in inputs if n in stage_of] or [*stage_of.values()], width, normed
 
 
-def _pyramid(trunk: Trunk, stages: list[int], width: int, normed: bool) -> Shapes:
+def _pyramid(trunk: "Trunk | NetworkTrunk", stages: list[int], width: int, normed: bool) -> Shapes:
     return trunk.shapes(_BODY) | fpn([trunk.channels(stage) for stage in stages], width, normed, trunk.statistics)
 
 
@@ -138,7 +144,7 @@ def describe_rcnn(shapes: AnyShapes) -> Described:
     return _name(kind, normed, arguments), arguments, expected
 
 
-def _unlike_defaults(trunk: Trunk, stages: list[int], width: int, head: int = 1024) -> Json:
+def _unlike_defaults(trunk: "Trunk | NetworkTrunk", stages: list[int], width: int, head: int = 1024) -> Json:
     depth = trunk.depth if trunk.name == f"resnet{trunk.depth}" else trunk.name
     found = {"depth": depth, "stages": stages, "fpn_channels": width, "head_channels": head}
     group = {} if trunk.statistics else {"norm": "group"}

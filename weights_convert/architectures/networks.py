@@ -92,10 +92,10 @@ def describe_network(shapes: AnyShapes) -> Described:
     """Return ``(builder, arguments, expected shapes)`` of the nearest of `NETWORKS`, or ``None``."""
     if not any(stem in shapes for stem in _STEMS):
         return None
-    found = {name for name in shapes if not name.endswith(_COUNTERS)}
+    found = {name for name in shapes if not is_counter(name)}
     distances = {}
     for name in NETWORKS:
-        features = _features(name)
+        features = features_of(name)
         wrong = sum(shapes.get(key) != shape for key, shape in features.items())
         unknown = sum(key.startswith(("features.", "trunk_output.")) for key in found - features.keys())
         distances[name] = (wrong + unknown) / len(features)
@@ -105,12 +105,18 @@ def describe_network(shapes: AnyShapes) -> Described:
     auxiliary = network.auxiliary(n_class)
     has_auxiliary = n_class > 0 and all(shapes.get(key) == shape for key, shape in auxiliary.items())
     head = network.head(n_class) if n_class else {}
-    return builder, {"n_class": n_class}, _features(builder) | head | (auxiliary if has_auxiliary else {})
+    return builder, {"n_class": n_class}, features_of(builder) | head | (auxiliary if has_auxiliary else {})
 
 
 @cache
-def _features(name: str) -> Shapes:
+def features_of(name: str) -> Shapes:
+    """Return the shapes of all of a network but its heads; not to be changed."""
     return NETWORKS[name].features()
+
+
+def is_counter(name: str) -> bool:
+    """Return whether a tensor counts batches, which may be there or not."""
+    return name.endswith(_COUNTERS)
 
 
 def head_classes(shapes: AnyShapes, head: Callable[[int], Shapes]) -> int:
