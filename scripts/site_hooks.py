@@ -20,16 +20,20 @@ from chainfpn import models
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
-#: What users import from, and what its page is called.
-PACKAGES = {
-    "chainfpn": "chainfpn",
-    **{
-        f"chainfpn.{name}": name for name in ("models", "links", "functions", "boxes", "datasets", "training", "export")
-    },
-    "chainfpn.compat": "compat",
-    "chainfpn.data": "data",
-    "weights_convert": "weights_convert",
-}
+#: What users import from: a page of the reference each.
+PACKAGES = (
+    "chainfpn",
+    "chainfpn.models",
+    "chainfpn.links",
+    "chainfpn.functions",
+    "chainfpn.boxes",
+    "chainfpn.datasets",
+    "chainfpn.training",
+    "chainfpn.export",
+    "chainfpn.compat",
+    "chainfpn.data",
+    "weights_convert",
+)
 #: What stands in docs/models.md where the table comes.
 TABLE = "<!-- table of all models -->"
 #: A link that shows the file of a page.
@@ -46,7 +50,7 @@ logging.getLogger("mkdocs.plugins.griffe").addFilter(
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put the pages of the reference into the navigation."""
     (section,) = (entry for entry in config.nav if "API" in entry)
-    section["API"] = [{title: f"api/{name}.md"} for name, title in PACKAGES.items()]
+    section["API"] = [{name.rpartition(".")[2]: f"api/{name}.md"} for name in PACKAGES]
     return config
 
 

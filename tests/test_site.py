@@ -1,5 +1,6 @@
 """The documentation as a site, as far as can be checked without building it: `make site` does, strictly."""
 
+import ast
 import pathlib
 import re
 
@@ -10,6 +11,7 @@ import readme_ratios
 import yaml
 
 from chainfpn import models
+from test_public_names import EXPORTING
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -23,6 +25,12 @@ def test_every_page_has_a_place_in_the_navigation(config):
     named = set(re.findall(r"[\w/.]+\.md", str(config["nav"])))
     assert named >= {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - {"docs/package.md"}
     assert all((ROOT / name).is_file() for name in named)
+
+
+def test_the_reference_has_every_package_that_exports():
+    hooks = (ROOT / "scripts" / "site_hooks.py").read_text(encoding="utf-8")
+    (packages,) = re.findall(r"^PACKAGES = (\(.+?^\))", hooks, re.MULTILINE | re.DOTALL)
+    assert sorted(ast.literal_eval(packages)) == sorted(EXPORTING)
 
 
 def test_nothing_is_fetched_from_elsewhere(config):
