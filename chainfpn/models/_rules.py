@@ -28,7 +28,9 @@ class Rules(NamedTuple):
         rpn (dict): Options of the :class:`~chainfpn.links.RegionProposalNetwork`.
         roi_heads (dict): Options of the :class:`~chainfpn.links.RoIHeads`.
         paste (callable): Lays masks over the image.
-        cascade (dict): Options of the builders of cascades, see :class:`~chainfpn.models.cascade_rcnn.CascadeOptions`.
+        cascade (dict): Of cascades, options of their builders, see
+            :class:`~chainfpn.models.cascade_rcnn.CascadeOptions`, and what differs in ``rpn`` and ``roi_heads``, whose
+            names begin with ``rpn_`` and ``box_``.
         detector (dict): Attributes of the :class:`~chainfpn.links.Detector`.
         stride_in_1x1 (bool): Whether bottlenecks, but for those of a ResNeXt, have their stride in the first 1x1.
         retinanet, fcos (DenseRules or None): Of these detectors; None where the framework has none.
@@ -71,7 +73,12 @@ _MMDETECTION = Rules(
         "nms_in_photograph": True,
     },
     paste_masks_at_centers,
-    cascade={"cascade_bbox_reg_weights": _WEIGHTS, "average_logits": True},
+    cascade={
+        "cascade_bbox_reg_weights": _WEIGHTS,
+        "average_logits": True,
+        "rpn_smooth_l1_beta": 1 / 9,
+        "box_smooth_l1_beta": 1.0,
+    },
     retinanet=dense.MMDETECTION_RETINANET,
     fcos=dense.MMDETECTION_FCOS,
 )

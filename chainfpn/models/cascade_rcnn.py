@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from chainfpn.errors import InvalidArgument
@@ -98,16 +98,14 @@ DEFAULTS = {
 }
 
 
-#: Options that the rules decide where they are None.
-_OF_RULES = ("cascade_bbox_reg_weights", "average_logits")
-
-
 def _assemble(options: CascadeOptions) -> Any:
     from chainfpn.links.detectors.cascade_roi_heads import CascadeRoIHeads
     from chainfpn.links.detectors.mask_rcnn import MaskRCNN
 
-    own = {key: value for key in _OF_RULES if (value := getattr(options, key)) is not None}
-    numbers = {"cascade_bbox_reg_weights": BBOX_REG_WEIGHTS, "average_logits": False, **options.rule_set.cascade, **own}
+    numbers = {"cascade_bbox_reg_weights": BBOX_REG_WEIGHTS, "average_logits": False, **options.rule_set.cascade}
+    own = {key: value for key in numbers if (value := getattr(options, key, None)) is not None}
+    settings = {key: value for key, value in numbers.items() if key.startswith(("rpn_", "box_"))}
+    numbers, options = numbers | own, replace(options, settings={**settings, **options.settings})
 
     def heads(make: Callable[..., RoIHeads]) -> CascadeRoIHeads:
         stages = zip(options.cascade_iou_thresh, numbers["cascade_bbox_reg_weights"], strict=True)

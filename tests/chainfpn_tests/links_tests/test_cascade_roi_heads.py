@@ -1,6 +1,7 @@
 """Cascade R-CNN beside plain loops: what its stages predict, and what they are trained for."""
 
 import pickle
+import re
 
 import chainer
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from chainfpn import errors, models, save_weights
 from chainfpn.links import CascadeRoIHeads
 from chainfpn.training import TrainChain
+from golden import seeded
 
 SIZE = (64, 60)
 BACKGROUND = 0
@@ -139,6 +141,45 @@ def test_losses_are_those_of_a_plain_loop(cascade, batch):
     assert found.keys() == {"mask_stage0", "mask_stage1", "mask_stage2"}
     first = cascade.roi_heads[0].losses(*truth, masks=masks)  # a stage is an R-CNN's heads
     assert found["mask_stage0"] == float(first["mask"].array) > 0
+
+
+#: What ``CascadeRoIHead.loss`` of mmdetection 3.3.0 returns for :func:`drawn`, on PyTorch 1.13 with torchvision's RoI
+#: Align; its targets are float32 numbers, and it divides by the number of samples and 1.2e-7.
+MMDETECTION = {
+    "roi_class_stage0": 4.944897307293199,
+    "roi_box_stage0": 3.9077994467511505,
+    "roi_class_stage1": 5.315253510631042,
+    "roi_box_stage1": 0.9961905098687818,
+    "roi_class_stage2": 2.0256437233021187,
+    "roi_box_stage2": 0.2636577085721753,
+}
+
+
+def draw(name, *shape):
+    """Draw numbers from a name, which is the same everywhere."""
+    return seeded.draw(name, {"shape": shape, "draw": "normal", "scale": 1.0}).astype(np.float64)
+
+
+def drawn():
+    """Return a cascade under the rules of mmdetection that samples everything, and what its losses take."""
+    options = {**SLIM, "n_fg_class": 3, "rules": "mmdetection"}
+    model = models.cascade_rcnn_resnet_fpn(18, **options, box_batch_size_per_image=512, box_positive_fraction=1.0)
+    for path, param in model.roi_heads.namedparams():
+        scale = {"bbox_pred": 0.5, "cls_score": 1.5, "box_head": 0.3}[
+            re.findall("bbox_pred|cls_score|box_head", path)[0]
+        ]
+        param.array[...] = scale * draw(path, *param.shape)
+    hs = [chainer.Variable(draw(f"level {side}", 2, 8, side, side)) for side in (16, 8)]
+    gt_bboxes = [np.array([[4.0, 6, 30, 36], [10, 20, 40, 40]]), np.array([[20.0, 5, 50, 50]])]
+    near = np.stack([gt_bboxes[0].repeat(60, axis=0), gt_bboxes[1].repeat(120, axis=0)])
+    proposals = near + draw("proposals", 2, 120, 4) * np.linspace(1, 6, 120)[:, None]
+    return model.roi_heads, hs, [*proposals], [(64, 64)] * 2, gt_bboxes, [np.array([1, 3], "i"), np.array([2], "i")]
+
+
+def test_losses_are_mmdetections():
+    heads, *truth = drawn()
+    losses = {name: float(loss.array) for name, loss in heads.losses(*truth).items()}
+    assert losses == pytest.approx(MMDETECTION, rel=1e-6)
 
 
 @pytest.mark.parametrize("average_logits", [False, True])
