@@ -65,6 +65,8 @@ def _show(arguments: argparse.Namespace, split: str | None, out: pathlib.Path | 
     warn = WarnOnce(remark)
     part = "" if split is None else f", {split}"
     print(f"{arguments.data}{part}: {type(data).__name__.removesuffix('Dataset')}, {len(data)} images")
+    if getattr(data, "splits", ()):
+        print(f"splits: {', '.join(data.splits)}")
     counts = count_classes(data, data.left_out, warn)
     valid = ValidatedDataset(data, report=warn)
     found = read_all(valid, quiet=arguments.quiet)

@@ -1,5 +1,6 @@
 """A sheet of images with their boxes."""
 
+import math
 import pathlib
 
 import numpy as np
@@ -44,7 +45,7 @@ def _tile(img: Array, bbox: Array, label: Array, *keypoints: Array, names: tuple
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     point, visible = keypoints or ([None] * len(bbox),) * 2
     objects = [
-        DetectedObject(bb * scale, int(one), 1.0, None, *_scored(places, seen, scale))
+        DetectedObject(bb * scale, int(one), math.nan, None, *_scored(places, seen, scale))
         for bb, one, places, seen in zip(bbox, label, point, visible, strict=True)
     ]
     picture = draw(image.resize(size), objects, names)

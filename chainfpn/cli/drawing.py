@@ -34,7 +34,7 @@ def draw(image: Image.Image, detections: Iterable[DetectedObject], names: Sequen
     """Draw detections.
 
     Every class has its own colour; where labels had to be left out, a legend has it. Letters grow with the image; a
-    small image is enlarged by a whole factor.
+    small image is enlarged by a whole factor. A score that is no number, as of ground truth, is not written.
 
     Args:
         image (PIL.Image.Image): In mode RGB; it stays as it is.
@@ -64,7 +64,7 @@ def draw(image: Image.Image, detections: Iterable[DetectedObject], names: Sequen
 
 def _layout(image_size: Size, found: Sequence[DetectedObject], names: Sequence[str]) -> tuple:
     """Return the style, the text and size of each label, and how many times the image has to be enlarged."""
-    texts = [f"{names[one.label]} {one.score:.2f}" for one in found]
+    texts = [names[one.label] + ("" if math.isnan(one.score) else f" {one.score:.2f}") for one in found]
     factor = -(-2 * _MIN_SIDE // max(image_size)) if max(image_size) < _MIN_SIDE else 1
     style = _style((image_size[0] * factor, image_size[1] * factor), crowded=len(found) > _CROWD)
     sizes = []

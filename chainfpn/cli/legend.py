@@ -1,5 +1,6 @@
 """A legend in a corner of a picture: what its colours mean, for boxes without a label."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,6 +57,8 @@ def draw_legend(
 
 
 def _range(scores: Sequence[float]) -> str:
+    if math.isnan(scores[0]):
+        return ""
     return f"{max(scores):.2f}" if len(scores) == 1 else f"{min(scores):.2f} - {max(scores):.2f}"
 
 

@@ -87,6 +87,12 @@ class VOCDataset(DetectionDataset):
         found = self._found[i]
         return None if isinstance(found, DataError) else found.size
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names that ``split`` may have: lists of ImageSets/Main, but for those of one category: tuple of str."""
+        names = {path.stem for path in (self.root / "ImageSets" / "Main").glob("*.txt")}
+        return tuple(sorted(name for name in names if name.rpartition("_")[0] not in self.label_names))
+
     def _get_annotations(self, i: int) -> tuple[Array, Array, Array]:
         """Return ``bbox``, ``label``, ``difficult``."""
         found = self._found[i]

@@ -136,6 +136,14 @@ def test_every_split_is_shown(tmp_path, capsys):
     assert capsys.readouterr().out.startswith(f"{folder}, val: YOLO, 1 images\n")
 
 
+def test_the_lists_of_voc_are_shown(tmp_path, capsys):
+    voc()(tmp_path)
+    for name in ("val", "cell_val"):
+        write(tmp_path / "ImageSets" / "Main" / f"{name}.txt", "a\n")
+    assert main(["data", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path}: VOC, 1 images\nsplits: train, val\n")
+
+
 LEFT_OUT = {
     "another size": (voc(size=(192, 128)), "images of another size than annotated", 0),
     "a short box": (coco(box(1, bbox=[1, 2, 3]), box(2)), "objects without a box of four numbers", 1),

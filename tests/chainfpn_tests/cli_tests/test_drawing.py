@@ -101,6 +101,18 @@ def lab(colours):
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
 
 
+def test_ground_truth_has_no_score():
+    """Its label is narrower than that of a detection, and so is the legend of a crowd."""
+    image = Image.new("RGB", (600, 400))
+    shown = [np.asarray(draw(image, [[100, 100, 300, 400]], [0], [score], ["cat"])) for score in (np.nan, 0.75)]
+    widths = [np.flatnonzero(picture[95].any(axis=1)).size for picture in shown]
+    assert 0 < widths[0] < widths[1]
+    bbox = np.array([[40 * i, 25.0 * j, 40 * i + 38, 25 * j + 24] for i in range(10) for j in range(24)])
+    pictures = [draw(image, bbox, [0] * 240, score, ["cat"]) for score in (np.full(240, np.nan), np.full(240, 0.5))]
+    letters = [(np.asarray(picture) == 255).all(axis=2).sum() for picture in pictures]  # of the legends
+    assert 0 < letters[0] < letters[1]
+
+
 @pytest.mark.parametrize("space", [np.asarray, lab], ids=["RGB", "CIELAB"])
 def test_no_two_of_80_colours_are_alike(space):
     colours = space([colour_of(label) for label in range(80)]).astype(float)
