@@ -76,7 +76,13 @@ DETECTORS = {
 }
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+def but_for_deeper(names):
+    """Mark what has the parts of a smaller network, only more of them."""
+    deeper = ("Net101", "NeXt101", "Net152", "SSD512")
+    return [pytest.param(name, marks=pytest.mark.thorough) if name.endswith(deeper) else name for name in names]
+
+
+@pytest.mark.parametrize("name", but_for_deeper(DETECTORS))
 def test_a_detector_predicts(name, img):
     link = DETECTORS[name]()
     link.use_preset("evaluate")
@@ -87,7 +93,7 @@ def test_a_detector_predicts(name, img):
     boxes_are_sound(*link.predict([img]))
 
 
-@pytest.mark.parametrize("name", ["MaskRCNNFPNResNet50", "MaskRCNNFPNResNet101", "FCISResNet101"])
+@pytest.mark.parametrize("name", [*but_for_deeper(["MaskRCNNFPNResNet50", "MaskRCNNFPNResNet101"]), "FCISResNet101"])
 def test_an_instance_segmenter_predicts(name, img):
     if name == "FCISResNet101":
         link = experimental.links.FCISResNet101(N_CLASS, iter2=False, **SMALL, **PROPOSALS)
@@ -122,7 +128,7 @@ def test_a_semantic_segmenter_predicts(make, img):
 CLASSIFIERS = ("ResNet50", "ResNet101", "ResNet152", "SEResNet50", "SEResNet101", "SEResNet152")
 
 
-@pytest.mark.parametrize("name", [*CLASSIFIERS, "SEResNeXt50", "SEResNeXt101", "VGG16"])
+@pytest.mark.parametrize("name", but_for_deeper([*CLASSIFIERS, "SEResNeXt50", "SEResNeXt101", "VGG16"]))
 def test_a_classifier_predicts(name, img):
     link = getattr(links, name)(N_CLASS, **{"arch": "he"} if name.startswith("ResNet") else {})
     size = {"crop_size": 224, "scale_size": 224} if name == "VGG16" else {"crop_size": 64, "scale_size": 64}

@@ -26,7 +26,7 @@ SIZES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NETWORKS)
 def test_outputs_are_those_of_the_chain(name):
     make, size = NETWORKS[name]
