@@ -116,7 +116,7 @@ class FasterRCNN(Detector):
     Args:
         backbone (callable): Batch (B, 3, H, W) to a list of maps, finest first.
         rpn (callable): A :class:`~chainfpn.links.RegionProposalNetwork`.
-        roi_heads (callable): A :class:`~chainfpn.links.RoIHeads`.
+        roi_heads (callable): A :class:`~chainfpn.links.RoIHeads`, or a :class:`~chainfpn.links.CascadeRoIHeads`.
         n_fg_class (int): Number of labels, background excluded.
         class_ids (sequence of int or None): See :class:`~chainfpn.links.Detector`.
         label_names (sequence of str or None): See :class:`~chainfpn.links.Detector`.
@@ -161,7 +161,7 @@ class FasterRCNN(Detector):
 
         Returns:
             dict: ``rpn_objectness``, ``rpn_box``, ``roi_class``, ``roi_box``, of a Mask R-CNN ``mask``, of a Keypoint
-            R-CNN ``keypoint``: Variables, float32 or float64, ().
+            R-CNN ``keypoint``; of a cascade the last ones for each stage: Variables, float32 or float64, ().
         """
         hs = self.backbone(x)  # levels of (B, C, H_l, W_l)
         proposals, losses = self.rpn.losses(hs, sizes, x.shape[2:], gt_bboxes)
