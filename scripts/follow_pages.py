@@ -17,7 +17,17 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 #: What is installed, and the pages that run with it.
 ENVIRONMENTS = (
     ("cpu", ("README.md", "docs/first.md", "docs/migrate.md", "docs/detect.md")),
-    ("cpu,coco,plot", ("docs/custom.md", "docs/loops.md", "docs/models.md", "docs/datasets.md")),
+    (
+        "cpu,coco,plot",
+        (
+            "docs/custom.md",
+            "docs/loops.md",
+            "docs/models.md",
+            "docs/datasets.md",
+            "docs/evaluate.md",
+            "docs/how_it_works.md",
+        ),
+    ),
 )
 
 
