@@ -10,15 +10,15 @@ from golden.model import GoldenModel, names
 #: Distances of mmdetection's FCOS are float32 numbers, and it scales them as such.
 TOLERANCES = {"distances_after_exp": compare.AFTER_FLOAT32}
 
-#: A model of each kind runs every time; mmdetection's RetinaNet the one whose sides 64 does not divide.
-SLOW = ("mmdetection/small_retinanet_r18_fpn",)
+#: What another stands for: of mmdetection's RetinaNets the one whose sides 64 does not divide runs every time.
+OTHERS = ("mmdetection/small_retinanet_r18_fpn",)
 
 
 def cases():
-    for full, marks in ((False, ()), (True, (pytest.mark.slow, pytest.mark.exhaustive))):
+    for full, marks in ((False, ()), (True, pytest.mark.exhaustive)):
         for name in names(full=full):
             if "retinanet" in name or "fcos" in name:
-                yield pytest.param(name, marks=pytest.mark.slow if name in SLOW else marks)
+                yield pytest.param(name, marks=pytest.mark.thorough if name in OTHERS else marks)
 
 
 @pytest.fixture(scope="module", params=list(cases()))
@@ -34,7 +34,7 @@ def exact(converted):
     return converted[0], build(*converted)
 
 
-@pytest.mark.parametrize("photos", [slice(1), pytest.param(slice(1, None), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("photos", [slice(1), pytest.param(slice(1, None), marks=pytest.mark.thorough)])
 def test_every_stage_and_detection_is_the_frameworks(exact, photos):
     model, ours = exact
     if not model.photos[photos]:
