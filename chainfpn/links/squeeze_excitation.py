@@ -1,5 +1,6 @@
 """Squeeze and excitation."""
 
+import math
 from collections.abc import Callable
 
 import chainer
@@ -18,20 +19,28 @@ class SqueezeExcitation(chainer.Chain):
         squeezed (int): Channels in between.
         activation (callable): Between the two layers.
         gate (callable): What makes weights of the second layer's output.
+        zero_bias (bool): Start with biases of zero; else they are uniform, as torch makes those that nobody sets.
 
     Source:
         Hu et al. 2017; torchvision 0.14 ``SqueezeExcitation``, with its two fully connected layers as convolutions.
     """
 
     def __init__(
-        self, channels: int, squeezed: int, *, activation: Callable = F.relu, gate: Callable = F.sigmoid
+        self,
+        channels: int,
+        squeezed: int,
+        *,
+        activation: Callable = F.relu,
+        gate: Callable = F.sigmoid,
+        zero_bias: bool = True,
     ) -> None:
         super().__init__()
         self.activation, self.gate = activation, gate
         initial = initializers.HeNormal(fan_option="fan_out")
+        biases = (0 if zero_bias else initializers.Uniform(1 / math.sqrt(fan_in)) for fan_in in (channels, squeezed))
         with self.init_scope():
-            self.fc1 = Convolution2D(channels, squeezed, 1, initialW=initial)
-            self.fc2 = Convolution2D(squeezed, channels, 1, initialW=initial)
+            self.fc1 = Convolution2D(channels, squeezed, 1, initialW=initial, initial_bias=next(biases))
+            self.fc2 = Convolution2D(squeezed, channels, 1, initialW=initial, initial_bias=next(biases))
 
     def forward(self, x: Variable) -> Variable:
         """Weigh the channels.

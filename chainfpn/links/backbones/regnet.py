@@ -49,7 +49,7 @@ class ResBottleneckBlock(chainer.Chain):
             inside.a = block(in_channels, width, 1)  # (B, width, H, W)
             inside.b = block(width, width, stride=stride, groups=width // group_width)  # (B, width, H/s, W/s)
             if squeezes:
-                inside.se = SqueezeExcitation(width, round(in_channels / 4))
+                inside.se = SqueezeExcitation(width, round(in_channels / 4), zero_bias=False)
             inside.c = plain(width, width, 1)
         with self.init_scope():
             same = stride == 1 and in_channels == width
