@@ -51,6 +51,12 @@ def test_weights_have_the_names(out):
     assert read_weights(out / "last.npz")[1]["arguments"]["keypoint_names"] == NAMES
 
 
+def test_there_are_as_many_names_as_keypoints():
+    rule = r"keypointrcnn_resnet_fpn: keypoint_names must be None or have n_keypoint = 3 entries, got \['tip'\]"
+    with pytest.raises(ValueError, match=rule):
+        models.keypointrcnn_resnet_fpn(18, n_keypoint=3, keypoint_names=["tip"])
+
+
 def test_evaluate_has_their_figures(out, folder, tmp_path, capsys):
     files = ["--json", str(tmp_path / "f.json"), "--results", str(tmp_path / "r.json")]
     assert main(["evaluate", "--data", str(folder), "--weights", str(out / "last.npz"), *files]) == 0
