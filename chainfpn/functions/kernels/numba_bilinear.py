@@ -120,19 +120,3 @@ def axis_taps(grid, r, axis, extent, taps):
                 n_lines += 1
             line[tap] = place
     return n_lines
-
-
-@inner_exact
-def find_runs(lines, n_lines, begins):
-    """Cut ``lines[:n_lines]`` into runs of neighbours; ``begins`` receives their first positions and the end.
-
-    Returns:
-        int: Number of runs.
-    """
-    n_runs = 0
-    for k in range(n_lines):
-        if k == 0 or lines[k] != lines[k - 1] + 1:
-            begins[n_runs] = k
-            n_runs += 1
-    begins[n_runs] = n_lines
-    return n_runs

@@ -12,7 +12,7 @@ import numpy as np
 LANES = 32
 
 #: For arguments of kernels: a plain 0 is a type of its own to Numba, for which it compiles the callee once more.
-ZERO, ONE, ALL = np.int64(0), np.int64(1), np.int64(LANES)
+ZERO, ONE, ALL = np.int64(0), np.int64(1), np.uint64(LANES)
 
 
 def _can_cache():
@@ -92,38 +92,24 @@ def unpack_bins(cells, y, first):
 
 @inner_arithmetic
 def weighted_sum(source, at, offsets, weights, begin, end, out, first, n):
-    """Set ``out[first:][:n]`` to the sum of ``weights[k] * source[at + offsets[k]:][:n]`` over k in [begin, end)."""
-    target = out[first : first + n]
-    if begin == end:
-        target[:] = 0
-        return
-    w = weights[begin]
-    a = source[at + offsets[begin] :][:n]
-    tap = begin + 1
-    if tap == end:
+    """Set ``out[first:][:n]`` to the sum of ``weights[k] * source[at + offsets[k]:][:n]`` over k in [begin, end).
+
+    Unsigned indices, one tap at a time, no slices: a sixth of the time of two taps at a time of slices.
+    """
+    target = np.uint64(first)
+    for k in range(n):
+        out[target + k] = 0
+    for tap in range(begin, end):
+        here, w = np.uint64(at + offsets[tap]), weights[tap]
         for k in range(n):
-            target[k] = w * a[k]
-    else:
-        v = weights[tap]
-        b = source[at + offsets[tap] :][:n]
-        tap += 1
-        for k in range(n):
-            target[k] = w * a[k] + v * b[k]
-    while tap + 1 < end:
-        w, v = weights[tap], weights[tap + 1]
-        a, b = source[at + offsets[tap] :][:n], source[at + offsets[tap + 1] :][:n]
-        for k in range(n):
-            target[k] += w * a[k] + v * b[k]
-        tap += 2
-    if tap < end:
-        w = weights[tap]
-        a = source[at + offsets[tap] :][:n]
-        for k in range(n):
-            target[k] += w * a[k]
+            out[target + k] += w * source[here + k]
 
 
 @inner_arithmetic
-def add_scaled(source, weight, out):
-    """Add ``weight * source`` to ``out``."""
-    for k in range(out.size):
-        out[k] += weight * source[k]
+def spread(source, first, offsets, weights, begin, end, out, at, n):
+    """Add ``weights[k] * source[first:][:n]`` to ``out[at + offsets[k]:][:n]`` for k in [begin, end)."""
+    here = np.uint64(first)
+    for tap in range(begin, end):
+        target, w = np.uint64(at + offsets[tap]), weights[tap]
+        for k in range(n):
+            out[target + k] += w * source[here + k]
