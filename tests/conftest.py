@@ -6,6 +6,8 @@ import pytest
 
 from reference import fake_cupy
 
+os.environ.setdefault("CHAINFPN_CONV", "rules")  # the same bits in every process, and nothing is measured
+
 fake_cupy.install_if_asked()  # first of all, for Chainer takes the CuPy it finds
 
 from chainfpn import compat  # noqa: E402  (second, so that Chainer imports in every test module)

@@ -8,6 +8,7 @@ float32 go to ``winograd``, channels on their own to ``numba_depthwise``. float1
 import functools
 import itertools
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -16,10 +17,14 @@ from chainer.utils.conv import get_conv_outsize
 
 from chainfpn._typing import Array, Size
 from chainfpn.functions.kernels import compute_dtype, import_compiled, threads
+from chainfpn.functions.kernels.algorithm import is_winograd
 from chainfpn.functions.kernels.epilogue import Epilogue, shifted
 
 #: Bytes of columns made at a time: enough work for a product on several threads, and few enough to stay in the cache.
 BLOCK_BYTES = 8 << 20
+
+#: Tiles of 4 x 4 outputs on which algorithms are measured; larger maps are like those.
+MEASURED_TILES = 128
 
 
 class Geometry(NamedTuple):
@@ -47,13 +52,40 @@ def _depthwise_for(x_shape, W_shape, geometry, of_weights=False):
 
 
 def _winograd_for(dtype, x_shape, W_shape, geometry, of_weights=False):
-    """Return Winograd's algorithm where it applies to this convolution and is faster, otherwise None."""
-    plain = W_shape[2:] == (3, 3) and geometry.stride == geometry.dilate == (1, 1) and geometry.groups == 1
-    if not plain or max(geometry.pad) > 2 or dtype != np.float32:
+    """Return Winograd's algorithm where it applies to this convolution and is faster by rule, otherwise None."""
+    winograd = _applicable_winograd(dtype, W_shape, geometry)
+    if winograd is None:
         return None
-    winograd = import_compiled("winograd")
     outsize = geometry.outsize(x_shape, W_shape[2:])
-    good = winograd is not None and winograd.pays(x_shape[0], *W_shape[:2], outsize, of_weights=of_weights)
+    return winograd if winograd.pays(x_shape[0], *W_shape[:2], outsize, of_weights=of_weights) else None
+
+
+def _applicable_winograd(dtype, W_shape, geometry):
+    """Return Winograd's algorithm where it applies to this convolution, otherwise None."""
+    plain = W_shape[2:] == (3, 3) and geometry.stride == geometry.dilate == (1, 1) and geometry.groups == 1
+    return import_compiled("winograd") if plain and max(geometry.pad) <= 2 and dtype == np.float32 else None
+
+
+def _fastest_winograd_for(x, W, geometry):
+    """Return the same where it is faster as measured on some rows of the first image, or as the user says."""
+    winograd = _applicable_winograd(compute_dtype(x.dtype), W.shape, geometry)
+    if winograd is None or not len(x):
+        return winograd
+    outh, outw = geometry.outsize(x.shape, W.shape[2:])
+    n_columns, n_tiles = -(-outw // 4), len(x) * -(-outh // 4) * -(-outw // 4)
+    n_rows = 4 * max(1, MEASURED_TILES // n_columns) + 2  # with padding a row more or less, which does not matter
+    after = shifted(len(W), compute_dtype(x.dtype))
+
+    def run(algorithm: Callable, place: tuple) -> Array:
+        return algorithm(_prepare(x[:1, :, :n_rows]), _prepare(W), *place)
+
+    worth = min(W.shape[:2]) >= winograd.MIN_CHANNELS
+    good = is_winograd(
+        winograd.pays(len(x), *W.shape[:2], (outh, outw)),
+        (*W.shape[:2], min(n_tiles, MEASURED_TILES).bit_length()) if worth else None,
+        partial(run, winograd.forward, (geometry.pad, after)),
+        partial(run, _direct, (geometry, after)),
+    )
     return winograd if good else None
 
 
@@ -64,22 +96,30 @@ def forward(x: Array, W: Array, geometry: Geometry, epilogue: Epilogue | None = 
         x (array): float, (B, C, H, W).
         W (array): float, (O, C / groups, kh, kw).
         geometry (Geometry): Stride, padding, dilation, groups.
-        epilogue (Epilogue or None): What follows.
+        epilogue (Epilogue or None): What follows, outside of training.
 
     Returns:
         array: dtype of x, (B, O, outh, outw).
     """
     dtype = compute_dtype(x.dtype)
     after = shifted(len(W), dtype) if epilogue is None else epilogue
-    winograd = _winograd_for(dtype, x.shape, W.shape, geometry)
+    winograd = (
+        _winograd_for(dtype, x.shape, W.shape, geometry) if epilogue is None else _fastest_winograd_for(x, W, geometry)
+    )
     if winograd is not None:
         return winograd.forward(_prepare(x), _prepare(W), geometry.pad, after).astype(x.dtype, copy=False)
     outh, outw = geometry.outsize(x.shape, W.shape[2:])
     if depthwise := _depthwise_for(x.shape, W.shape, geometry):
         y_shape = len(x), len(W), outh, outw
         return depthwise.forward(_prepare(x), _prepare(W), y_shape, geometry, after).astype(x.dtype, copy=False)
-    y = np.empty((len(x), geometry.groups, len(W) // geometry.groups, outh * outw), dtype)
-    weights = _by_group(W.astype(dtype, copy=False), geometry.groups)
+    return _direct(x.astype(dtype, copy=False), W, geometry, epilogue).astype(x.dtype, copy=False)
+
+
+def _direct(x, W, geometry, epilogue):
+    """Convolve by products of blocks of columns, in the dtype of x, and apply the epilogue if there is one."""
+    outh, outw = geometry.outsize(x.shape, W.shape[2:])
+    y = np.empty((len(x), geometry.groups, len(W) // geometry.groups, outh * outw), x.dtype)
+    weights = _by_group(W.astype(x.dtype, copy=False), geometry.groups)
 
     def multiply(columns: Array, image: int, pixels: slice) -> None:
         alone = len(x) == 1 and columns.shape[2] == y.shape[3]  # threads without a block share the output channels
@@ -90,11 +130,11 @@ def forward(x: Array, W: Array, geometry: Geometry, epilogue: Epilogue | None = 
         np.matmul(weights[:, begin:end], columns, out=y[image, :, begin:end, pixels])
         for first in range(0, 0 if epilogue is None else len(W), y.shape[2]):
             channels = first + begin, first + end
-            after.apply(image, y[image].reshape(len(W), -1), channels, (pixels.start, pixels.stop))
+            epilogue.apply(image, y[image].reshape(len(W), -1), channels, (pixels.start, pixels.stop))
 
     least = 0 if epilogue is None else len(W) * outw
-    _for_blocks(multiply, x.astype(dtype, copy=False), W.shape[2:], geometry, row_numbers=least)
-    return y.reshape(len(x), len(W), outh, outw).astype(x.dtype, copy=False)
+    _for_blocks(multiply, x, W.shape[2:], geometry, row_numbers=least)
+    return y.reshape(len(x), len(W), outh, outw)
 
 
 def weight_gradient(x: Array, gy: Array, W_shape: tuple, W_dtype: np.dtype, geometry: Geometry) -> Array:

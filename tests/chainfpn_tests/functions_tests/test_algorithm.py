@@ -1,0 +1,118 @@
+"""Which algorithm convolves: measured once for a kind outside of training, or as the environment says."""
+
+import chainer
+import numpy as np
+import pytest
+
+from chainfpn.errors import InvalidArgument
+from chainfpn.functions.kernels import algorithm, import_compiled
+from chainfpn.links import Convolution2D
+
+winograd = import_compiled("winograd")
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The maps that Winograd's algorithm made."""
+    made, original = [], winograd.forward
+    monkeypatch.setattr(winograd, "forward", lambda *a: made.append(a[0].shape) or original(*a))
+    monkeypatch.setattr(algorithm, "_measured", {})
+    return made
+
+
+def predict(size, *, channels=16, train=False):
+    """Convolve a map of some size."""
+    conv = Convolution2D(channels, 16, 3, pad=1)
+    with chainer.using_config("train", train), chainer.using_config("enable_backprop", train):
+        return conv(np.ones((1, channels, size, size), np.float32)).array
+
+
+def timed(monkeypatch, **seconds):
+    """Let the algorithms take so long, after one run."""
+
+    def measure(run):
+        run()
+        return seconds["winograd" if run.args[0] is winograd.forward else "direct"]
+
+    monkeypatch.setattr(algorithm, "seconds", measure)
+
+
+@pytest.mark.parametrize(("size", "by_rule"), [(40, True), (12, False)])
+@pytest.mark.parametrize("faster", ["winograd", "direct"])
+def test_the_faster_one_is_taken_from_then_on(size, by_rule, faster, calls, monkeypatch):
+    monkeypatch.setenv("CHAINFPN_CONV", "measure")
+    timed(monkeypatch, **{"winograd": 1.0, "direct": 1.0, faster: 0.5})
+    predict(size)
+    measured = len(calls)
+    assert measured == 1 + (faster == "winograd")
+    predict(size)
+    assert len(calls) == measured + (faster == "winograd")
+    assert list(algorithm._measured.values()) == [faster == "winograd"]
+
+
+@pytest.mark.parametrize(("size", "by_rule"), [(40, True), (12, False)])
+def test_the_rule_stands_where_the_other_is_hardly_faster(size, by_rule, calls, monkeypatch):
+    monkeypatch.delenv("CHAINFPN_CONV", raising=False)
+    timed(monkeypatch, **{"winograd": 1.1 if by_rule else 1.0, "direct": 1.0 if by_rule else 1.1})
+    predict(size)
+    assert list(algorithm._measured.values()) == [by_rule]
+
+
+def test_only_some_rows_are_measured(calls, monkeypatch):
+    monkeypatch.setenv("CHAINFPN_CONV", "measure")
+    timed(monkeypatch, winograd=1.0, direct=1.0)
+    predict(128)
+    assert calls == [(1, 16, 18, 128), (1, 16, 128, 128)]
+    predict(200)  # as large a map, so of the same kind
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("word", "size", "n"), [("winograd", 12, 1), ("direct", 40, 0), ("rules", 40, 1), ("rules", 12, 0)]
+)
+def test_the_environment_fixes_it(word, size, n, calls, monkeypatch):
+    monkeypatch.setenv("CHAINFPN_CONV", word)
+    monkeypatch.setattr(algorithm, "seconds", None)
+    predict(size)
+    assert len(calls) == n
+
+
+@pytest.mark.parametrize("word", ["direct", "measure"])
+def test_training_goes_by_the_rule(word, calls, monkeypatch):
+    monkeypatch.setenv("CHAINFPN_CONV", word)
+    monkeypatch.setattr(algorithm, "seconds", None)
+    predict(40, train=True)
+    assert len(calls) == 1
+
+
+def test_few_channels_are_not_measured(calls, monkeypatch):
+    monkeypatch.setenv("CHAINFPN_CONV", "measure")
+    monkeypatch.setattr(algorithm, "seconds", None)
+    predict(40, channels=3)
+    assert not calls
+
+
+def test_both_algorithms_give_the_same(monkeypatch):
+    results = []
+    for word in ("winograd", "direct"):
+        monkeypatch.setenv("CHAINFPN_CONV", word)
+        conv = Convolution2D(16, 16, 3, pad=1)
+        conv.W.array[...] = np.random.default_rng(0).uniform(-1, 1, conv.W.shape)
+        x = np.random.default_rng(1).uniform(-1, 1, (2, 16, 30, 31)).astype(np.float32)
+        with chainer.using_config("train", False), chainer.no_backprop_mode():
+            results.append(conv(x).array)
+    np.testing.assert_allclose(*results, rtol=0, atol=3e-6 * np.abs(results[0]).max())
+
+
+def test_another_word_is_refused(monkeypatch):
+    monkeypatch.setenv("CHAINFPN_CONV", "fft")
+    with pytest.raises(
+        InvalidArgument, match="CHAINFPN_CONV must be one of measure, rules, winograd, direct, got 'fft'"
+    ):
+        predict(40)
+
+
+def test_seconds_are_of_the_faster_run(monkeypatch):
+    clock = iter([0.0, 3.0, 5.0, 6.0])
+    monkeypatch.setattr("time.process_time", lambda: next(clock))
+    assert algorithm.seconds(lambda: None) == 1.0
