@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
 
-import numpy as np
-
 from chainfpn import __version__
 from weights_convert import files
 from weights_convert._typing import Array, Json, PathLike
@@ -18,11 +16,11 @@ from weights_convert.errors import CheckpointError, error_context
 from weights_convert.find_state_dict import find_state_dict
 from weights_convert.known_models import published_model
 from weights_convert.layouts import find_layout
+from weights_convert.match_reader import MatchReader, read_array, to_array
 from weights_convert.matching import Match, match_checkpoint
 from weights_convert.meta import make_meta
 from weights_convert.options import ANY_MODEL, Options
 from weights_convert.read.contents import open_checkpoint
-from weights_convert.read.tensor import Tensor, Unsupported
 from weights_convert.report import Report
 from weights_convert.source_names import strip_wrappers
 from weights_convert.way_back import restore_names
@@ -48,7 +46,7 @@ def read_checkpoint(path: PathLike, *, entry: str | None = None) -> dict[str, Ar
     contents = open_checkpoint(path)
     with error_context(contents.source.name):
         tensors = strip_wrappers(find_state_dict(contents, entry).tensors)
-        return {name: _array(name, tensor) for name, tensor in tensors.items()}
+        return {name: to_array(name, tensor) for name, tensor in tensors.items()}
 
 
 def needs_conversion(names: Iterable[str]) -> bool:
@@ -122,7 +120,7 @@ def convert_arrays(
         match,
         finish,
     ):
-        return {name: _read(match, name) for name in match.tensors}, finish(), match.report
+        return {name: read_array(match, name) for name in match.tensors}, finish(), match.report
 
 
 def convert(
@@ -175,7 +173,13 @@ def convert(
         if to != "npz":
             restore_names(match)
         write_checkpoint(
-            dst, match.report.mapped, _Reader(match), finish, to=to, compress=compress, torch_names=match.torch_names
+            dst,
+            match.report.mapped,
+            MatchReader(match),
+            finish,
+            to=to,
+            compress=compress,
+            torch_names=match.torch_names,
         )
     match.report.written = os.fspath(dst)
     if check:
@@ -190,7 +194,7 @@ def convert(
 def _check(match: Match, src: PathLike, dst: PathLike, to: str, entry: str | None) -> None:
     report = match.report
     names = {name: name for name in report.mapped} if to == "npz" else match.torch_names
-    check_written(dst, names, _Reader(match))
+    check_written(dst, names, MatchReader(match))
     report.notes.append(f"{len(match.tensors)} tensors read back from the written file are equal")
     with error_context(report.source):
         report.notes.append(check_against_torch(src, find_state_dict(match.contents, entry)))
@@ -258,49 +262,3 @@ def _check_meta(match: Match, options: Options, arguments: Json) -> None:
     given = (match.settings or {}) | (options.meta or {})
     if given.keys() & arguments.keys() and not report.allowed and options.only is None:
         check_by_building(name, arguments, {name: tuple(m[1]) for name, m in report.mapped.items()})
-
-
-class _Reader:
-    """Reads the tensors of a match one after the other, and lets go of the one before."""
-
-    def __init__(self, match: Match) -> None:
-        self._match = match
-        self._last: Tensor | None = None
-
-    def __call__(self, name: str) -> Array:
-        """Return the array of an .npz name."""
-        self._forget(name)
-        return _read(self._match, name, aligned=False)
-
-    def unverified(self, name: str) -> tuple[Array, int | None]:
-        """Return the array, and the CRC-32 its bytes should have where nobody has compared it yet, else ``None``."""
-        self._forget(name)
-        array, crc = (None, 0) if self._match.dtype is not None else self._match.tensors[name].unverified()
-        return (self(name), None) if array is None else (array, crc)
-
-    def _forget(self, name: str) -> None:
-        if self._last is not None:
-            self._last.storage.release()
-        self._last = self._match.tensors[name]
-
-
-def _read(match: Match, name: str, *, aligned: bool = True) -> Array:
-    with error_context(match.report.source):
-        return _cast(name, _array(name, match.tensors[name], aligned=aligned), match.dtype)
-
-
-def _array(name: str, tensor: Tensor | Unsupported, *, aligned: bool = True) -> Array:
-    if isinstance(tensor, Unsupported):
-        raise CheckpointError(f"{name} is {tensor.reason}")
-    with error_context(name):
-        return tensor.array(aligned=aligned)
-
-
-def _cast(name: str, array: Array, dtype: str | None) -> Array:
-    if dtype is None or array.dtype.kind != "f" or array.dtype == dtype:
-        return array
-    with np.errstate(over="ignore"):
-        result = array.astype(dtype)
-    if not np.array_equal(np.isfinite(result), np.isfinite(array)):
-        raise CheckpointError(f"{name} has values that {dtype} cannot hold; the largest is {np.abs(array).max():.3g}")
-    return result

@@ -55,6 +55,8 @@ _FIXED_MMDETECTION = {
     "model.roi_head.bbox_roi_extractor.roi_layer.sampling_ratio": 0,
     "model.roi_head.bbox_roi_extractor.roi_layer.output_size": 7,
     "model.rpn_head.anchor_generator.type": "AnchorGenerator",
+    "model.test_cfg.rcnn.nms.type": "nms",
+    "model.test_cfg.nms.type": "nms",
 }
 
 #: mmdetection's keys, below ``model`` -> arguments.
@@ -105,6 +107,10 @@ def _at(values: Any, path: str) -> Any:
     return values
 
 
+def _mapping(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
 def _renamed(values: Json, table: Mapping[str, tuple[str, ...]]) -> Json:
     return {name: _at(values, path) for path, names in table.items() for name in names}
 
@@ -126,13 +132,13 @@ def _is_nested(value: Any, n: int | None) -> bool:
 
 
 def _mmdetection(config: Json) -> Json:
-    model: Any = config.get("model")
-    model = model if isinstance(model, dict) else {}
+    model = _mapping(config.get("model"))
     settings = _renamed({"test_cfg": config.get("test_cfg"), **model}, _MMDETECTION)
     pipelines = ("test_pipeline", "test_dataloader.dataset.pipeline", "data.test.pipeline")
     steps = list(_steps(next((found for path in pipelines if (found := _at(config, path))), [])))
-    settings |= _input(model.get("data_preprocessor") or config.get("data_preprocessor") or {}, steps)
-    settings |= _anchors(_at(model, "rpn_head.anchor_generator") or _at(model, "bbox_head.anchor_generator") or {})
+    settings |= _input(_mapping(model.get("data_preprocessor") or config.get("data_preprocessor")), steps)
+    generators = (_mapping(_at(model, f"{head}.anchor_generator")) for head in ("rpn_head", "bbox_head"))
+    settings |= next((found for generator in generators if (found := _anchors(generator))), {})
     settings |= _coders(_at(model, "roi_head.bbox_head"))
     if _at(model, "backbone.style") == "caffe":
         settings["rules"] = "mmdetection_caffe"

@@ -1,16 +1,18 @@
 """Configurations of detectron2 and mmdetection are data: read, never run, and nothing in them is believed blindly."""
 
+import copy
 import pickle
 
 import chainer
 import numpy as np
 import pytest
+import yaml
 
 import weights_convert
 from golden.compare import count_matched
 from golden.model import GoldenModel
 from weights_convert.config_files import parse_python, read_config
-from weights_convert.config_settings import find_settings
+from weights_convert.config_settings import _DETECTRON2, _MMDETECTION, find_settings
 
 MMDETECTION = """
 import os  # what is imported is nothing
@@ -118,6 +120,29 @@ def test_one_stage_has_scales_of_octaves_and_a_cascade_several_coders():
     heads = [{"bbox_coder": {"target_stds": [std, std, 2 * std, 2 * std]}} for std in (0.1, 0.05)]
     settings, _ = find_settings({"model": {"roi_head": {"bbox_head": heads}}})
     assert settings["cascade_bbox_reg_weights"] == [[10, 10, 5, 5], [20, 20, 10, 10]]
+
+
+@pytest.mark.parametrize("value", [None, 1, "x", [], {}, [[1]], {"x": 1}, [{}], [0, 0]])
+def test_values_of_another_kind_are_left_out(value):
+    """Whatever stands in a configuration, in place of any part of it, does not end in an error."""
+    for table, whole in ((_DETECTRON2, yaml.safe_load(BASE)), (_MMDETECTION, parse_python(MMDETECTION))):
+        for path in [*table, "model", "MODEL", "model.data_preprocessor", "test_pipeline", "model.rpn_head",
+                     "model.rpn_head.anchor_generator", "model.rpn_head.anchor_generator.strides",
+                     "model.roi_head.bbox_head", "model.roi_head.bbox_head.bbox_coder.target_stds"]:  # fmt: skip
+            config, (*parents, last) = copy.deepcopy(whole), path.split(".")
+            inside = config
+            for key in parents:
+                inside = inside.setdefault(key, {}) if isinstance(inside, dict) else {}
+            if isinstance(inside, dict):
+                inside[last] = value
+            settings, others = find_settings(config)
+            assert isinstance(settings, dict)
+            assert all(isinstance(sentence, str) for sentence in others)
+
+
+def test_what_our_builders_do_otherwise_is_named():
+    config = parse_python("model = dict(test_cfg=dict(nms=dict(type='soft_nms', iou_threshold=0.3)))")
+    assert find_settings(config) == ({"nms_thresh": 0.3}, ["model.test_cfg.nms.type is 'soft_nms', computed as 'nms'"])
 
 
 @pytest.mark.parametrize(
