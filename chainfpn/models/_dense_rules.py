@@ -28,7 +28,7 @@ class DenseRules(NamedTuple):
         settings (dict): Options of the detector.
         image (dict): Options of the preprocess.
         background (bool): Whether the network has an output for the background, which is the first and is not used.
-        p6_from_trunk, p7_relu (bool): See :class:`~chainfpn.models._options.DenseOptions`.
+        p6_from_trunk, p7_relu (bool): See :class:`~chainfpn.models._dense_options.DenseOptions`.
         round_size (callable): What becomes of the sizes of anchors between powers of two.
         anchors (callable or None): Makes the anchors, where they are not those of the framework.
         head (callable): Makes FCOS' head for channels, classes and levels.

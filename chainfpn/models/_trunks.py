@@ -11,7 +11,8 @@ from chainfpn.links.backbones.resnet import DEPTHS, ResNet
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.fpn import BackboneWithFPN, LastLevelP6P7
 from chainfpn.links.group_normalization import GroupNormalization
-from chainfpn.models._options import DenseOptions, PyramidOptions
+from chainfpn.models._dense_options import DenseOptions
+from chainfpn.models._options import PyramidOptions
 from chainfpn.models._record import RESNETS
 from chainfpn.models._trunk_weights import TrunkClassifier
 from chainfpn.models._types import Norm

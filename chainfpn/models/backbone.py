@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from chainfpn.models._build import build
-from chainfpn.models._options import DenseOptions
+from chainfpn.models._dense_options import DenseOptions
 from chainfpn.models._record import Model
 
 if TYPE_CHECKING:

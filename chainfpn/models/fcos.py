@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 from chainfpn.errors import InvalidArgument
 from chainfpn.models._build import build
-from chainfpn.models._options import AnyResNetArguments, DenseOptions, PyramidArguments
+from chainfpn.models._dense_options import DenseOptions
+from chainfpn.models._options import AnyResNetArguments, PyramidArguments
 from chainfpn.models._record import COCO_V1, coco, detectors
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class FCOSArguments(PyramidArguments, FCOSSettings, total=False):
 
 
 class AnyFCOSArguments(AnyResNetArguments, FCOSSettings, total=False):
-    """Options of FCOS on any ResNet, see :class:`~chainfpn.models._options.DenseOptions`."""
+    """Options of FCOS on any ResNet, see :class:`~chainfpn.models._dense_options.DenseOptions`."""
 
     p6_from_trunk: bool
     p7_relu: bool

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from chainfpn.models._build import build
-from chainfpn.models._options import AnyResNetArguments, DenseOptions, PyramidArguments
+from chainfpn.models._dense_options import DenseOptions
+from chainfpn.models._options import AnyResNetArguments, PyramidArguments
 from chainfpn.models._record import COCO_V1, coco, detectors
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class RetinaNetArguments(PyramidArguments, RetinaNetSettings, total=False):
 
 
 class AnyRetinaNetArguments(AnyResNetArguments, RetinaNetSettings, total=False):
-    """Options of RetinaNet on any ResNet, see :class:`~chainfpn.models._options.DenseOptions`."""
+    """Options of RetinaNet on any ResNet, see :class:`~chainfpn.models._dense_options.DenseOptions`."""
 
     p6_from_trunk: bool
     p7_relu: bool
