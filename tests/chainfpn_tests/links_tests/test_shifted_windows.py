@@ -33,7 +33,7 @@ def softmax(values):
 
 
 def by_loop(link, x, shift):
-    """Attend, pixel by pixel, to those whose places are in the same window once windows are moved by ``shift``.
+    """Attend, pixel by pixel, to those whose places are in the same window once windows are moved, down and right.
 
     Windows begin at ``shift``, and the parts of windows at the two ends of an axis are windows of their own.
     """
@@ -43,14 +43,14 @@ def by_loop(link, x, shift):
     q, k, v = qkv.reshape(3, HEADS, CHANNELS // HEADS, *x.shape[1:])
     bias, (height, width) = link.position_bias().array, x.shape[1:]
     places = [(i, j) for i in range(height) for j in range(width)]
-    windows = {p: tuple((n - shift) // SIDE for n in p) for p in places}
+    windows = {p: tuple((n - s) // SIDE for n, s in zip(p, shift, strict=True)) for p in places}
     y = np.zeros((CHANNELS, height, width))
     for p in places:
         near = [o for o in places if windows[o] == windows[p]]
         for head in range(HEADS):
-            here, logits = [(n - shift) % SIDE for n in p], []  # where the pixel is in its window
+            here, logits = [(n - s) % SIDE for n, s in zip(p, shift, strict=True)], []  # where it is in its window
             for o in near:
-                there = [(n - shift) % SIDE for n in o]
+                there = [(n - s) % SIDE for n, s in zip(o, shift, strict=True)]
                 a, b = q[head, :, p[0], p[1]], k[head, :, o[0], o[1]]
                 logit = a @ b / np.sqrt(len(a))
                 if isinstance(link, ShiftedWindowAttentionV2):
@@ -63,12 +63,14 @@ def by_loop(link, x, shift):
     return np.einsum("oc,chw->ohw", link.proj.W.array, y) + link.proj.b.array[:, None, None]
 
 
-@pytest.mark.parametrize("shift", [0, 1])
+@pytest.mark.parametrize(
+    ("shift", "down", "shifts"), [(0, 2, (0, 0)), (1, 2, (1, 1)), (1, 1, (0, 1))], ids=["not", "both", "to the right"]
+)
 @pytest.mark.parametrize("kind", [ShiftedWindowAttention, ShiftedWindowAttentionV2])
-def test_pixels_attend_within_their_windows(kind, shift):
-    link, x = build(kind, shift), RNG.normal(size=(2, CHANNELS, 2 * SIDE, 3 * SIDE))
+def test_pixels_attend_within_their_windows(kind, shift, down, shifts):
+    link, x = build(kind, shift), RNG.normal(size=(2, CHANNELS, down * SIDE, 3 * SIDE))
     y = link(x).array
-    for image, expected in zip(y, (by_loop(link, image, shift) for image in x), strict=True):
+    for image, expected in zip(y, (by_loop(link, image, shifts) for image in x), strict=True):
         np.testing.assert_allclose(image, expected, atol=1e-9)
 
 

@@ -10,8 +10,8 @@ import pytest
 from chainfpn import errors, models, save_weights
 from chainfpn.links import FrozenBatchNormalization
 from chainfpn.models.efficientnet import ARCHITECTURES
-from reference.classifier_answers import difference, marked, without_initial_values
-from reference.classifier_cases import FAMILIES, ONE_STANDS_FOR_ALL
+from reference.classifier_answers import BUILDERS, difference, marked, without_initial_values
+from reference.classifier_cases import FAMILIES, GAINS, ONE_STANDS_FOR_ALL
 from reference.seeded_weights import fill_link, seeded_input
 
 #: Builders with stages; the smallest of a family stands for the others.
@@ -25,6 +25,7 @@ CODE = """
     import re
     import sys
     sys.path.insert(0, str(folder))
+    from classifier_cases import GAINS
     from seeded_weights import fill_module, seeded_input, skip_initial_values
     from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
     skip_initial_values()
@@ -32,7 +33,8 @@ CODE = """
     seen = []
     for name in inputs["names"]:
         model.get_submodule(str(name)).register_forward_hook(lambda module, args, out: seen.append(out))
-    fill_module(getattr(model, "features", model))
+    gains = GAINS.get(str(inputs["family"]), ())
+    fill_module(getattr(model, "features", model), gains=gains)
     fpn = FeaturePyramidNetwork(inputs["channels"].tolist(), 8, LastLevelMaxPool()).eval()
     fill_module(fpn, {name: re.sub(r"\\.0(\\.\\w+)$", r"\\1", name) for name in fpn.state_dict()})
     with torch.no_grad():
@@ -54,11 +56,11 @@ def build(name, **options):
 def test_levels_are_torchvisions(torchvision_live, name):
     reference = os.path.dirname(sys.modules["reference.seeded_weights"].__file__)
     stages = models.MODELS[name].stages
-    arrays = {"builder": np.array(name), "names": np.array(list(stages)), "channels": np.array(list(stages.values()))}
-    answers = torchvision_live.run(CODE, folder=reference, **arrays)
+    arrays = {"names": np.array(list(stages)), "channels": np.array(list(stages.values()))}
+    answers = torchvision_live.run(CODE, folder=reference, builder=name, family=BUILDERS[name], **arrays)
     with chainer.using_config("dtype", np.dtype("float64")), chainer.using_config("train", False):
         link = build(name)
-        fill_link(link.body)
+        fill_link(link.body, GAINS.get(BUILDERS[name], ()))
         fill_link(link.fpn)
         with chainer.no_backprop_mode():
             levels = link(seeded_input(2, 3, 65, 79).astype("d"))
