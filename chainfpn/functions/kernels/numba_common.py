@@ -51,7 +51,9 @@ def pack(x, first, window):
     """Copy ``x[first:first + LANES]`` (channel, row, column) within the window to a buffer (row, column, lane)."""
     y0, y1, x0, x1 = window
     n_lanes = min(LANES, x.shape[0] - first)
-    buffer = np.zeros((y1 - y0) * (x1 - x0) * LANES, x.dtype)
+    buffer = np.empty((y1 - y0) * (x1 - x0) * LANES, x.dtype)
+    if n_lanes < LANES:
+        buffer[:] = 0
     for y in range(y1 - y0):
         line = buffer[y * (x1 - x0) * LANES : (y + 1) * (x1 - x0) * LANES]
         for begin in range(0, x1 - x0, 16):

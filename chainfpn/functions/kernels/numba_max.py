@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_common import LANES, exact, pack, unpack_bins
+from chainfpn.functions.kernels.numba_common import ALL, LANES, ZERO, exact, inner_exact, pack, unpack_bins
 
 #: Row of a column in which nothing was above the lowest float.
 NOWHERE = 2**31 - 1
@@ -33,52 +33,48 @@ def forward(x, first, window, members, windows, lowest, y, argmax):
         left, right = columns[r].min(), columns[r].max()
         n = (right - left) * LANES
         for i in range(outh):
-            best, best_row = line[:n], line_row[:n]
-            best[:] = lowest
-            best_row[:] = NOWHERE
+            line[:n] = lowest
+            line_row[:n] = NOWHERE
             for row in range(rows[r, i, 0], rows[r, i, 1]):
-                at = (row - y0) * stride + (left - x0) * LANES
-                _keep_larger(buffer[at : at + n], np.int32(row), best, best_row)
+                _keep_larger(buffer, (row - y0) * stride + (left - x0) * LANES, np.int32(row), line, line_row, n)
             for j in range(outw):
+                begin, end = columns[r, j, 0], columns[r, j, 1] if rows[r, i, 1] > rows[r, i, 0] else ZERO
                 at = (i * outw + j) * LANES
-                cell, place = cells[at : at + LANES], places[at : at + LANES]
-                begin, end = columns[r, j, 0], columns[r, j, 1]
-                if rows[r, i, 1] <= rows[r, i, 0] or end <= begin:
-                    cell[:] = 0
-                    place[:] = -1
-                else:
-                    at = (begin - left) * LANES
-                    _first_largest(best[at:], best_row[at:], begin, end, width, lowest, cell, place)
+                _first_largest(line, line_row, left, begin, end, width, lowest, cells, places, at, ALL)
         unpack_bins(cells, y[r], first)
         unpack_bins(places, argmax[r], first)
 
 
-@exact
-def _keep_larger(values, row, best, best_row):
-    for k in range(best.size):
-        larger = values[k] > best[k]
-        best[k] = values[k] if larger else best[k]
+@inner_exact
+def _keep_larger(values, at, row, best, best_row, n):
+    """Keep the larger of ``best`` and ``values[at:]``, and its row."""
+    start = np.uint64(at)
+    for k in range(np.uint64(n)):
+        value = values[start + k]
+        larger = value > best[k]
+        best[k] = value if larger else best[k]
         best_row[k] = row if larger else best_row[k]
 
 
-@exact
-def _first_largest(values, value_rows, begin, end, width, lowest, cell, place):
-    """Find each lane's largest of the columns [begin, end), the first in row order among equals."""
-    cell_row = np.empty(LANES, np.int32)
-    cell[:] = lowest
-    cell_row[:] = NOWHERE
-    place[:] = -1
+@inner_exact
+def _first_largest(values, value_rows, left, begin, end, width, lowest, cells, places, at, n):
+    """Find each lane's largest of the columns [begin, end), the first in row order among equals; 0 if there are none.
+
+    ``values`` are of the columns from ``left`` on; the largest goes to ``cells[at:][:n]``, where it is to ``places``.
+    """
+    to, last = np.uint64(at), np.int32(width)
+    for k in range(n):
+        cells[to + k] = lowest if begin < end else 0
+        places[to + k] = -1
     for column in range(begin, end):
-        at = (column - begin) * LANES
-        v, v_row = values[at : at + LANES], value_rows[at : at + LANES]
-        here = np.int32(column)
-        for k in range(LANES):
-            better = (v[k] > cell[k]) | ((v[k] == cell[k]) & (v_row[k] < cell_row[k]))
-            cell[k] = v[k] if better else cell[k]
-            cell_row[k] = v_row[k] if better else cell_row[k]
-            place[k] = here if better else place[k]
-    for k in range(LANES):
-        place[k] = cell_row[k] * np.int32(width) + place[k] if place[k] >= 0 else -1
+        start, here = np.uint64((column - left) * LANES), np.int32(column)
+        for k in range(n):
+            value, row = values[start + k], value_rows[start + k]
+            found = np.int32(row * last + here) if row != NOWHERE else np.int32(-1)
+            # of equals the one in an earlier row, or an earlier column of the row
+            better = (value > cells[to + k]) | ((value == cells[to + k]) & (found < places[to + k]))
+            cells[to + k] = value if better else cells[to + k]
+            places[to + k] = found if better else places[to + k]
 
 
 @exact
