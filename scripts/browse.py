@@ -66,7 +66,7 @@ def opened(browser: Browser, size: str, schemes: tuple[str, ...]) -> Iterator[tu
     page.close()
 
 
-def look_at_site(browser: Browser) -> list[str]:
+def look_at_site(browser: Browser, pictures: pathlib.Path | None) -> list[str]:
     """Open every page in both sizes, and search; return what is wrong."""
     wrong = []
     pages = sorted(path for path in SITE.rglob("*.html") if path.name != "404.html")
@@ -78,6 +78,9 @@ def look_at_site(browser: Browser) -> list[str]:
                 wrong += [f"{path.relative_to(SITE)} ({size}) {problem}" for problem in problems]
                 problems.clear()
     with opened(browser, "desk", ("file:", "data:", "blob:")) as (page, problems):
+        if pictures is not None:
+            page.goto((SITE / "how_it_works.html").as_uri())
+            page.screenshot(path=pictures / "site.jpg", type="jpeg", quality=50)
         page.goto((SITE / "index.html").as_uri())
         page.click(".md-search__input")
         page.keyboard.type("roi_align")
@@ -147,7 +150,7 @@ def main() -> int:
         return 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        wrong = [*look_at_site(browser), *look_at_example(browser, arguments.pictures)]
+        wrong = [*look_at_site(browser, arguments.pictures), *look_at_example(browser, arguments.pictures)]
         browser.close()
     print(*wrong, sep="\n")
     return bool(wrong)
