@@ -107,6 +107,11 @@ def _at(values: Any, path: str) -> Any:
     return values
 
 
+def detectron2_settings(arguments: Json) -> list[str]:
+    """Return what detectron2's configuration has to say of a detector of these arguments, a key and a value each."""
+    return [f"{key} {arguments[names[0]]!r}" for key, names in _DETECTRON2.items() if names[0] in arguments]
+
+
 def _mapping(value: Any) -> Json:
     return value if isinstance(value, dict) else {}
 

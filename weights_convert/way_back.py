@@ -1,6 +1,7 @@
 """The way back to the framework whose rules a model is under: its names, its place of the background."""
 
 from weights_convert import param_names
+from weights_convert.config_settings import detectron2_settings
 from weights_convert.layouts import FOREIGN_RULES, find_own_names
 from weights_convert.matching import Match
 
@@ -24,6 +25,8 @@ def restore_names(match: Match) -> None:
     for undo in layout.undo:
         tensors = undo(tensors, report)
     report.notes.append(f"written with the names of {layout.name}")
+    told = detectron2_settings(report.arguments) if rules == "detectron2" else []
+    report.notes += [f"its configuration has to say: {', '.join(told)}"] if told else []
     for name in match.tensors:
         torch_name = param_names.to_torch(name)
         match.tensors[name], match.torch_names[name] = tensors[torch_name], own[torch_name]

@@ -73,8 +73,7 @@ def build(
 
         classifier: Callable[[Any], TrunkClassifier] = trunk_classifier or find_classifier
         trunk = classifier(options).find(backbone)
-        missing = {entry.name for entry in fields(options)} - explicit.keys()
-        options = replace(options, **{key: value for key, value in trunk.options.items() if key in missing})
+        options = trunk.settle(options, explicit.keys())
     link = assemble(options.with_labels())
     link.meta = _meta(options, default)
     if trunk is not None:

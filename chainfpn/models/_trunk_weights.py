@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from chainfpn._imagenet import IMAGENET_MEAN, IMAGENET_STD
+from chainfpn.models._options import DetectorOptions, PyramidOptions
 from chainfpn.models._types import Pretrained
 from chainfpn.models._weights import Weights, find_weights
 from chainfpn.models.registry import MODELS
@@ -14,6 +17,13 @@ from chainfpn.serialization import WeightsError, set_weights
 
 #: Options of a detector that its trunk's weights may ask for.
 _OPTIONS = ("norm_eps", "stride_in_1x1", "norm")
+
+#: torchvision's input, which a trunk's weights are for, in pixels of 0..255: for rules whose own input is Caffe's.
+_INPUT = {
+    "channel_order": "RGB",
+    "image_mean": tuple(round(255 * value, 3) for value in IMAGENET_MEAN),
+    "image_std": tuple(round(255 * value, 3) for value in IMAGENET_STD),
+}
 
 
 class TrunkClassifier(NamedTuple):
@@ -75,10 +85,21 @@ class TrunkWeights(NamedTuple):
     weights: Weights
     places: tuple[str, ...]
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """The detector's options that the weights ask for."""
-        return {key: value for key, value in self.weights.arguments.items() if key in _OPTIONS}
+    def settle(self, options: DetectorOptions, explicit: Collection[str]) -> DetectorOptions:
+        """Return the detector's options with those that the weights ask for.
+
+        Args:
+            options (DetectorOptions): The detector's.
+            explicit (collection of str): Names of those that the caller has passed, which stay.
+        """
+        asked = {key: value for key, value in self.weights.arguments.items() if key in _OPTIONS}
+        settings: dict[str, Any] = {}
+        if isinstance(options, PyramidOptions) and options.rule_set.stride_in_1x1:
+            asked = {"stride_in_1x1": False, **asked}
+            settings = {} if _INPUT.keys() & explicit else _INPUT
+        missing = {entry.name for entry in fields(options)} - set(explicit)
+        asked = {key: value for key, value in asked.items() if key in missing}
+        return replace(options, **asked, settings={**settings, **options.settings})
 
     def load_into(self, link: Any) -> None:
         """Put them into a detector, all of them or none.

@@ -158,6 +158,31 @@ def test_what_no_file_says_is_a_sentence(tmp_path):
     )
 
 
+def test_a_trunk_of_torchvision_keeps_its_input_under_rules_with_caffes(tmp_path):
+    from chainfpn import models, save_weights
+
+    save_weights(tmp_path / "trunk.npz", models.resnet18(n_class=0))
+    slim = {"stages": (3,), "fpn_channels": 8, "head_channels": 8, "min_size": 64}
+    slim["pretrained_backbone"] = tmp_path / "trunk.npz"
+    img = np.random.default_rng(0).integers(0, 256, (3, 64, 64)).astype("f4")
+    batches = {}
+    for rules in ("torchvision", "detectron2", "mmdetection_caffe"):
+        detector = models.fasterrcnn_resnet_fpn(18, 2, rules=rules, **slim)
+        batches[rules] = detector.prepare([img])[0]
+    np.testing.assert_allclose(batches["detectron2"], batches["torchvision"], atol=1e-5)
+    np.testing.assert_array_equal(batches["detectron2"], batches["mmdetection_caffe"])
+    caffe = models.fasterrcnn_resnet_fpn(18, 2, rules="detectron2", channel_order="BGR", **slim)
+    assert caffe.preprocess.std == (1, 1, 1)
+    detector = models.fasterrcnn_resnet_fpn(18, 2, rules="detectron2", **slim)
+    save_weights(tmp_path / "tuned.npz", detector)
+    report = weights_convert.convert(tmp_path / "tuned.npz", tmp_path / "tuned.pkl")
+    sentence = (
+        "its configuration has to say: INPUT.FORMAT 'RGB', INPUT.MIN_SIZE_TEST 64, MODEL.PIXEL_MEAN [123.675, 116.28, "
+        "103.53], MODEL.PIXEL_STD [58.395, 57.12, 57.375], MODEL.RESNETS.STRIDE_IN_1X1 False"
+    )
+    assert report.notes[-1] == sentence
+
+
 def test_a_trainers_snapshot_goes_back_under_the_rules_that_are_asked_for(tmp_path):
     from chainfpn import models, save_weights
 
