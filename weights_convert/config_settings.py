@@ -55,6 +55,8 @@ _FIXED_MMDETECTION = {
     "model.roi_head.bbox_roi_extractor.roi_layer.sampling_ratio": 0,
     "model.roi_head.bbox_roi_extractor.roi_layer.output_size": 7,
     "model.rpn_head.anchor_generator.type": "AnchorGenerator",
+    "model.bbox_head.norm_on_bbox": False,
+    "model.bbox_head.centerness_on_reg": False,
     "model.test_cfg.rcnn.nms.type": "nms",
     "model.test_cfg.nms.type": "nms",
 }

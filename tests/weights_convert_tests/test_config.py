@@ -231,3 +231,8 @@ def test_the_boxes_of_mmdetection_come_from_its_checkpoint_and_its_configuration
     with chainer.using_config("train", False):
         (found,) = detector.detect([model.image(photo)])
     assert count_matched(model, photo, found) == model.facts[photo]["n_detections"]
+
+
+def test_what_other_heads_of_fcos_compute_is_named():
+    config = parse_python("model = dict(bbox_head=dict(type='FCOSHead', norm_on_bbox=True, centerness_on_reg=False))")
+    assert find_settings(config) == ({}, ["model.bbox_head.norm_on_bbox is True, computed as False"])
