@@ -43,10 +43,21 @@ def run(arguments: argparse.Namespace) -> int:
         if not splits:
             return _show(arguments, arguments.split, arguments.out)
         print(f"{arguments.data}: splits {', '.join(splits)}")
-        outs = [None if arguments.out is None else arguments.out / split for split in splits]
-        return max(_show(arguments, split, out) for split, out in zip(splits, outs, strict=True))
     except DataError as error:
         raise CommandError(str(error)) from error
+    return max([_show_split(arguments, split) for split in splits])
+
+
+def _show_split(arguments: argparse.Namespace, split: str) -> int:
+    """Show one split of several, or print why it cannot be opened; return the exit status."""
+    from chainfpn.cli.console import remark
+    from chainfpn.datasets import DataError
+
+    try:
+        return _show(arguments, split, None if arguments.out is None else arguments.out / split)
+    except DataError as error:
+        remark(f"{split}: {error}")
+        return 1
 
 
 def _show(arguments: argparse.Namespace, split: str | None, out: pathlib.Path | None) -> int:

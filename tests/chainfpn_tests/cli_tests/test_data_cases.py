@@ -136,6 +136,17 @@ def test_every_split_is_shown(tmp_path, capsys):
     assert capsys.readouterr().out.startswith(f"{folder}, val: YOLO, 1 images\n")
 
 
+def test_a_split_that_is_not_there_leaves_the_others(tmp_path, capsys):
+    yolo(tmp_path)
+    (tmp_path / "data.yaml").write_text("train: images/train\nval: images/val\ntest: images/train\nnames: [cell]\n")
+    assert main(["data", str(tmp_path)]) == 1
+    captured = capsys.readouterr()
+    assert [line for line in captured.out.splitlines() if "YOLO" in line] == [
+        f"{tmp_path}, {split}: YOLO, 1 images" for split in ("train", "test")
+    ]
+    assert captured.err == f"val: {tmp_path / 'data.yaml'}: images/val is neither in {tmp_path} nor beside the file\n"
+
+
 def test_the_lists_of_voc_are_shown(tmp_path, capsys):
     voc()(tmp_path)
     for name in ("val", "cell_val"):
