@@ -3,8 +3,10 @@
 Bin (i, j) of output channel c belongs to input channel (c * outh + i) * outw + j.
 """
 
+import numpy as np
+
 from chainfpn.functions.kernels.numba_bilinear import allocate_taps, bin_taps
-from chainfpn.functions.kernels.numba_common import arithmetic
+from chainfpn.functions.kernels.numba_common import ZERO, arithmetic
 
 
 @arithmetic
@@ -23,18 +25,18 @@ def align_forward(x, i, members, grid, y):
     _, height, width = x.shape
     _, rows, row_weight, _ = allocate_taps(1, height, grid, members)
     _, columns, column_weight, _ = allocate_taps(1, width, grid, members)
-    for j in range(outw):
-        for r in members:
-            n = bin_taps(start[r, 0], size[r, 0], count[r, 0], i, height, rows, row_weight, 0)
-            m = bin_taps(start[r, 1], size[r, 1], count[r, 1], j, width, columns, column_weight, 0)
+    for r in members:
+        n = bin_taps(start[r, 0], size[r, 0], count[r, 0], i, height, rows, row_weight, ZERO)
+        for j in range(outw):
+            m = bin_taps(start[r, 1], size[r, 1], count[r, 1], j, width, columns, column_weight, ZERO)
             for c in range(channels):
-                plane = x[(c * outh + i) * outw + j]
+                plane = np.uint64((c * outh + i) * outw + j)
                 total = x.dtype.type(0)
                 for a in range(n):
-                    line = plane[rows[a]]
+                    row = np.uint64(rows[a])
                     part = x.dtype.type(0)
                     for b in range(m):
-                        part += column_weight[b] * line[columns[b]]
+                        part += column_weight[b] * x[plane, row, np.uint64(columns[b])]
                     total += row_weight[a] * part
                 y[r, c, i, j] = total
 
@@ -53,18 +55,18 @@ def align_backward(gx, i, members, grid, gy):
     _, height, width = gx.shape
     _, rows, row_weight, _ = allocate_taps(1, height, grid, members)
     _, columns, column_weight, _ = allocate_taps(1, width, grid, members)
-    for j in range(outw):
-        for r in members:
-            n = bin_taps(start[r, 0], size[r, 0], count[r, 0], i, height, rows, row_weight, 0)
-            m = bin_taps(start[r, 1], size[r, 1], count[r, 1], j, width, columns, column_weight, 0)
+    for r in members:
+        n = bin_taps(start[r, 0], size[r, 0], count[r, 0], i, height, rows, row_weight, ZERO)
+        for j in range(outw):
+            m = bin_taps(start[r, 1], size[r, 1], count[r, 1], j, width, columns, column_weight, ZERO)
             for c in range(channels):
-                plane = gx[(c * outh + i) * outw + j]
+                plane = np.uint64((c * outh + i) * outw + j)
                 g = gy[r, c, i, j]
                 for a in range(n):
-                    line = plane[rows[a]]
+                    row = np.uint64(rows[a])
                     part = g * row_weight[a]
                     for b in range(m):
-                        line[columns[b]] += column_weight[b] * part
+                        gx[plane, row, np.uint64(columns[b])] += column_weight[b] * part
 
 
 @arithmetic
