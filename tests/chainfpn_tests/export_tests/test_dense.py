@@ -8,8 +8,9 @@ import pytest
 from chainfpn import models
 from chainfpn.export import ExportError
 from chainfpn.export.dense import array_names, dense_graph, parts_of
-from chainfpn.links import SwinTransformer
-from reference.classifier_answers import difference, without_initial_values
+from chainfpn.links import ConvNeXt, SwinTransformer
+from reference import classifier_cases
+from reference.classifier_answers import BUILDERS, difference, without_initial_values
 from reference.detector_cases import GAINS
 from reference.seeded_weights import fill_link, seeded_input
 
@@ -18,9 +19,9 @@ QUICK = {"resnet18", "densenet121", "squeezenet1_1", "googlenet", "mobilenet_v2"
 QUICK |= {name for name in models.MODELS if "_resnet_" in name}
 SLOW = {"alexnet", "inception_v3", "resnext50_32x4d", "mobilenet_v3_large", "ssdlite320_mobilenet_v3_large"}
 SLOW |= {"ssd300_vgg16", "retinanet_kuangliu", "fasterrcnn_mobilenet_v3_large_fpn", "fpn50"}
-SLOW |= {"regnet_y_400mf", "efficientnet_b0", "convnext_tiny", "swin_v2_t"}
+SLOW |= {"regnet_y_400mf", "efficientnet_b0"}
 MARKS = {name: pytest.mark.slow if name in SLOW else pytest.mark.exhaustive for name in {*models.MODELS} - QUICK}
-MARKS["vgg11"] = pytest.mark.thorough
+MARKS |= dict.fromkeys(("vgg11", "convnext_tiny", "swin_v2_t"), pytest.mark.thorough)
 ALL = [pytest.param(name, marks=MARKS[name]) if name in MARKS else name for name in models.MODELS]
 
 #: Groups normalized over the two pixels of the coarsest map make a hundred times as much of float32's rounding.
@@ -35,7 +36,7 @@ def build(name):
     small = {"depth": 18, "n_fg_class": 3, "fpn_channels": 32} if "_resnet_" in name else {}
     with without_initial_values():
         model = models.MODELS[name].builder(**small)
-    fill_link(model, GAINS)
+    fill_link(model, [*classifier_cases.GAINS.get(BUILDERS.get(name), ()), *GAINS])
     return model
 
 
@@ -59,19 +60,36 @@ def sizes_of(name):
 def test_every_output_is_chainers(name):
     model = build(name)
     for kind, part in parts_of(model).items():
-        proto = dense_graph(part, array_names(model)).model(name, {})
-        onnx.checker.check_model(proto, full_check=True)
+        proto = compare(model, part, sizes_of(name) if kind == "image" else [(5, *part.shapes[0][1:])])
         assert not FOLDED.get(name, set()) & {node.op_type for node in proto.graph.node}
-        session = session_of(proto)
-        outputs = [output.name for output in session.get_outputs()]
-        for shape in sizes_of(name) if kind == "image" else [(5, *part.shapes[0][1:])]:
-            x = seeded_input(*shape)
-            with chainer.using_config("train", False), chainer.no_backprop_mode():
-                expected = part.function(x)
-            assert list(expected) == outputs
-            for output, y in zip(outputs, session.run(None, {part.input: x}), strict=True):
-                assert y.shape == expected[output].shape
-                assert difference(y, expected[output].array) < TOLERANCE, (kind, shape, output)
+
+
+def compare(model, part, shapes):
+    """Compare what ONNX Runtime and Chainer compute; return what the file is made of."""
+    proto = dense_graph(part, array_names(model)).model("model", {})
+    onnx.checker.check_model(proto, full_check=True)
+    session = session_of(proto)
+    outputs = [output.name for output in session.get_outputs()]
+    for shape in shapes:
+        x = seeded_input(*shape)
+        with chainer.using_config("train", False), chainer.no_backprop_mode():
+            expected = part.function(x)
+        assert list(expected) == outputs
+        for output, y in zip(outputs, session.run(None, {part.input: x}), strict=True):
+            assert y.shape == expected[output].shape
+            assert difference(y, expected[output].array) < TOLERANCE, (shape, output)
+    return proto
+
+
+def test_slim_networks_with_layer_normalization():
+    """One of each kind; the second's windows are shifted, and padded to."""
+    cases = [(ConvNeXt((4, 8), (1, 2), 5), None, (2, 3, 66, 49))]
+    cases += [(SwinTransformer(4, (2, 2), (2, 2), 4, 5, v2=v2), ((40, 40), (40, 40)), (3, 3, 40, 40)) for v2 in (0, 1)]
+    for model, sizes, shape in cases:
+        fill_link(model, [("qkv/W|logit_scale", 0.3)])
+        (part,) = parts_of(model, sizes=sizes).values()
+        names = {value.name.partition("#")[0] for value in compare(model, part, [shape]).graph.initializer}
+        assert any(name.startswith("features/1/0/") and name.endswith("/W") for name in names)
 
 
 def test_sides_that_follow_from_the_image_are_free():
