@@ -124,6 +124,8 @@ def _renamed(values: Json, table: Mapping[str, tuple[str, ...]]) -> Json:
 
 def _detectron2(config: Json) -> Json:
     settings = _renamed(config, _DETECTRON2)
+    if _at(config, "MODEL.RESNETS.NORM") == "GN":
+        settings["norm"] = "group"
     for name in ("anchor_sizes", "aspect_ratios"):
         if not _is_nested(settings[name], _N_LEVELS if name == "anchor_sizes" else None):
             del settings[name]

@@ -74,7 +74,10 @@ def fill_folded_norms(tensors: Tensors, report: Report) -> Tensors:
     norms = [norm for norm in norms if f"{norm}running_mean" not in tensors and tensors[f"{norm}weight"].shape]
     if not norms:
         return tensors
-    report.notes.append(f"{len(norms)} norms have no statistics, being folded: mean 0 and variance 1 - 1e-5 added")
+    report.notes.append(
+        f"{len(norms)} norms have no statistics, as Caffe2 folds them: mean 0 and variance 1 - 1e-5 added; of group "
+        "normalization, which has none either, a --config or --meta norm=group must tell"
+    )
     added = {
         f"{norm}{name}": from_array(np.full(tensors[f"{norm}weight"].shape, value, np.float32))
         for norm in norms

@@ -13,6 +13,7 @@ from golden.model import HERE, GoldenModel
 from golden.model import names as golden_names
 from weights_convert import param_names
 from weights_convert.architectures import recognize
+from weights_convert.config_settings import find_settings
 from weights_convert.layouts import complete_names, find_layout, find_own_names
 from weights_convert.read.tensor import Storage, Tensor, from_array
 from weights_convert.report import Report
@@ -221,6 +222,23 @@ def test_class_names_and_averaged_twins_stand_beside_the_weights_of_mmdetection(
     assert report.dropped.keys() >= twins.keys()
     assert meta["arguments"]["rules"] == "mmdetection"
     assert any("taken as 'pytorch' style" in note for note in report.notes)
+
+
+def test_norms_without_statistics_are_folded_unless_they_are_said_to_be_of_groups():
+    shapes = shapes_of("detectron2/small_retinanet_R_18_FPN")
+    bare = {name: shape for name, shape in shapes.items() if "running" not in name}
+    report = Report("file")
+    layout = find_layout(bare)
+    filled = layout.under({}).apply(described(bare), report)
+    assert {name: tensor.shape for name, tensor in filled.items()} == {
+        name: tensor.shape for name, tensor in layout.under({}).apply(described(shapes), Report("file")).items()
+    }
+    assert report.notes[0].startswith(
+        "20 norms have no statistics, as Caffe2 folds them: mean 0 and variance 1 - 1e-5 ad"
+    )
+    group = layout.under({"norm": "group"}).apply(described(bare), Report("file"))
+    assert recognize({name: tensor.shape for name, tensor in group.items()}).arguments["norm"] == "group"
+    assert find_settings({"MODEL": {"RESNETS": {"NORM": "GN"}}})[0] == {"norm": "group"}
 
 
 def test_a_model_that_its_framework_does_not_have_keeps_torchvisions_names():

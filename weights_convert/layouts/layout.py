@@ -9,7 +9,7 @@ from weights_convert.errors import CheckpointError
 from weights_convert.layouts import torchvision
 from weights_convert.report import Report
 from weights_convert.rules import Rule, rename, renames
-from weights_convert.tensor_fixups import CAFFE_INPUT
+from weights_convert.tensor_fixups import CAFFE_INPUT, fill_folded_norms
 
 Fixup = Callable[[Tensors, Report], Tensors]
 
@@ -71,8 +71,11 @@ class Layout:
         """Return the layout for the rules and the input that somebody wants, or whose configuration says so.
 
         Args:
-            wanted (dict): May have ``rules``, and ``input``: ``"caffe"`` or ``"torchvision"``.
+            wanted (dict): May have ``rules``, ``norm``, and ``input``: ``"caffe"`` or ``"torchvision"``.
         """
+        if wanted.get("norm") == "group":  # which has no statistics
+            fixups = tuple(fixup for fixup in self.fixups if fixup is not fill_folded_norms)
+            return replace(self, fixups=fixups).under({**wanted, "norm": None})
         kind, own = wanted.get("input"), self.arguments.get("rules")
         rules = wanted.get("rules", own)
         if own is not None and (rules == own or rules not in ("torchvision", "chainercv")):
