@@ -52,6 +52,7 @@ RULES = {
     **dict.fromkeys(("detections_per_img", "n_roi_levels"), _LIMIT),
     **dict.fromkeys(("inclusive", "clip_to_batch", "clip_before_nms", "rank_by_class", "average_logits"), _FLAG),
     **dict.fromkeys(("aligned", "nms_in_photograph", "keypoint_probabilities"), _FLAG),
+    "min_low_quality_iou": Rule("None or in 0 to 1", lambda value: value is None or _IOU.obeys(value)),
     "min_log_scale": Rule("None or a number <= 0", lambda value: value is None or (is_number(value) and value <= 0)),
     **dict.fromkeys(("mean", "std"), _THREE),
     "score_thresh": _NUMBER,

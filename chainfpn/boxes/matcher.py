@@ -23,6 +23,7 @@ def match(
     fg_iou_thresh: float,
     bg_iou_thresh: float,
     allow_low_quality_matches: bool = False,
+    min_low_quality_iou: float | None = None,
 ) -> Array:
     """Match each box with the ground truth box that it overlaps most.
 
@@ -37,6 +38,8 @@ def match(
         fg_iou_thresh (float): Smallest IoU of a positive.
         bg_iou_thresh (float): IoU below which a box is background.
         allow_low_quality_matches (bool): Leave no ground truth box without a positive.
+        min_low_quality_iou (float or None): Only those whose best IoU is at least this have such positives, which are
+            theirs, whatever they overlap more; of several the last wins.
 
     Returns:
         array: int64, (N,), index of the ground truth box, or :data:`BACKGROUND`, or :data:`IGNORED`.
@@ -45,7 +48,8 @@ def match(
         InvalidArgument: if not bg_iou_thresh <= fg_iou_thresh.
 
     Source:
-        Ren et al. 2015, section 3.1.2; torchvision 0.14 ``Matcher``.
+        Ren et al. 2015, section 3.1.2; torchvision 0.14 ``Matcher``; with ``min_low_quality_iou`` mmdetection 3.3
+        ``MaxIoUAssigner``.
 
     Example:
         >>> gt_bbox = np.array([[0.0, 0.0, 4.0, 4.0]])
@@ -59,7 +63,14 @@ def match(
         return xp.full(len(bbox), BACKGROUND, np.int64)
     if not len(bbox):
         return xp.empty(0, np.int64)
-    return kernels_for(bbox).match(bbox, gt_bbox, fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches)
+    low_quality = allow_low_quality_matches and min_low_quality_iou is None
+    matched = kernels_for(bbox).match(bbox, gt_bbox, fg_iou_thresh, bg_iou_thresh, low_quality)
+    if allow_low_quality_matches and min_low_quality_iou is not None:
+        ious = bbox_iou(gt_bbox, bbox)  # (R, N)
+        best = ious.max(axis=1)
+        for i in cuda.to_cpu(xp.flatnonzero(best >= min_low_quality_iou)).tolist():
+            matched[ious[i] == best[i]] = i
+    return matched
 
 
 def match_ssd(bbox: Array, gt_bbox: Array, iou_thresh: float) -> Array:

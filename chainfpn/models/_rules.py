@@ -65,7 +65,7 @@ _ROI_HEADS = {"min_size": 0.0, "smooth_l1_beta": 0.0, "aligned": True, "sampling
 _MMDETECTION = Rules(
     functools.partial(MMDetectionPreprocess, mean=_MEAN, std=_STD),
     MMDetectionAnchorGenerator,
-    {**_RPN, "min_log_scale": -MAX_LOG_SCALE},
+    {**_RPN, "min_log_scale": -MAX_LOG_SCALE, "min_low_quality_iou": 0.3},
     {
         **_ROI_HEADS,
         "level_rule": LevelRule(56, 2, ratio_eps=1e-6, level_eps=0.0),

@@ -104,6 +104,7 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         clip_to_batch (bool): Let proposals reach into the padding beside a smaller image.
         min_log_scale (float or None): See :class:`~chainfpn.boxes.BoxCoder`.
         smooth_l1_beta (float): Error up to which the box loss is a square; 0 makes it the absolute error.
+        min_low_quality_iou (float or None): See :func:`~chainfpn.boxes.match`.
 
     Attributes:
         permutation (callable): Draws the sample, see :func:`~chainfpn.boxes.sample`.
@@ -124,6 +125,7 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         pre_nms_top_n_test: int = 1000, post_nms_top_n_test: int = 1000, nms_thresh: float = 0.7,
         score_thresh: float = 0.0, min_size: float = 1e-3, inclusive: bool = False, clip_to_batch: bool = False,
         min_log_scale: float | None = None, smooth_l1_beta: float = BETA,
+        min_low_quality_iou: float | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.anchor_generator = anchor_generator
@@ -135,6 +137,7 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         self.nms_thresh, self.score_thresh, self.min_size = nms_thresh, score_thresh, min_size
         self.inclusive, self.clip_to_batch = inclusive, clip_to_batch
         self.min_log_scale, self.smooth_l1_beta = min_log_scale, smooth_l1_beta
+        self.min_low_quality_iou = min_low_quality_iou
         with self.init_scope():
             self.head = head
 
@@ -204,8 +207,9 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         """
         xp = backend.get_array_module(*anchors)
         anchor = xp.concatenate(anchors)  # (N, 4)
-        thresholds = {"fg_iou_thresh": self.fg_iou_thresh, "bg_iou_thresh": self.bg_iou_thresh}
-        each = [match(anchor, gt_bbox, **thresholds, allow_low_quality_matches=True) for gt_bbox in gt_bboxes]
+        options: dict[str, Any] = {"fg_iou_thresh": self.fg_iou_thresh, "bg_iou_thresh": self.bg_iou_thresh}
+        options |= {"allow_low_quality_matches": True, "min_low_quality_iou": self.min_low_quality_iou}
+        each = [match(anchor, gt_bbox, **options) for gt_bbox in gt_bboxes]
         matched, lengths = xp.concatenate(each), [len(anchor)] * len(each)  # (B * N,)
         positive, negative, n_positives, _ = sample_batch(
             matched, lengths, self.batch_size_per_image, self.positive_fraction, permutation=self.permutation

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from chainer.backends import cuda
 
 from chainfpn.boxes import bbox_iou, match, match_ssd, sample
 from chainfpn.functions.kernels import cpu_ops, iou_match, numpy_engine
@@ -70,6 +71,20 @@ def test_nothing_to_match():
 def test_thresholds_in_the_wrong_order_are_named():
     with pytest.raises(ValueError, match=r"match: bg_iou_thresh must be <= fg_iou_thresh, got 0\.7 and 0\.3"):
         match(BOX, BOX, fg_iou_thresh=0.3, bg_iou_thresh=0.7)
+
+
+@pytest.mark.parametrize("name", ["numpy", pytest.param("cupy", marks=pytest.mark.gpu)])
+def test_a_low_quality_match_may_have_a_limit(name):
+    xp = pytest.importorskip(name)
+    bbox = xp.asarray([[0, 0, 10, 10], [0, 0, 10, 20], [50, 50, 60, 60]], np.float32)
+    objects = xp.asarray([[0, 0, 10, 14], [0, 0, 10, 15], [50, 50, 51, 51]], np.float32)
+    thresholds = {"fg_iou_thresh": 0.9, "bg_iou_thresh": 0.1, "allow_low_quality_matches": True}
+    # IoUs: 0.71 0.67 0, 0.7 0.75 0, 0 0 0.01
+    assert cuda.to_cpu(match(bbox, objects, **thresholds)).tolist() == [0, 1, 2]
+    assert cuda.to_cpu(match(bbox, objects, **thresholds, min_low_quality_iou=0.3)).tolist() == [0, 1, -1]
+    wider = xp.asarray([[0, 0, 10, 10]], np.float32)  # the best of two, and the first's more than the last's
+    assert cuda.to_cpu(match(wider, objects[:2], **thresholds)).tolist() == [0]
+    assert cuda.to_cpu(match(wider, objects[:2], **thresholds, min_low_quality_iou=0.3)).tolist() == [1]
 
 
 @pytest.mark.parametrize("n_object", [1, 7, 40])

@@ -56,6 +56,7 @@ WRONG = {
     "aligned": ("True or False", 0),
     "nms_in_photograph": ("True or False", "yes"),
     "keypoint_probabilities": ("True or False", None),
+    "min_low_quality_iou": ("None or in 0 to 1", 2),
     "min_log_scale": ("None or a number <= 0", 1),
     "box_loss": ("one of l1, giou", "ciou"),
     "mean": ("three numbers", (0, 0)),

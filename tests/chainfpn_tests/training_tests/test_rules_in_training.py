@@ -36,16 +36,20 @@ def test_the_loss_of_proposals_is_a_plain_loops(rules):
     rpn, rng = build(rules).rpn, np.random.RandomState(0)
     rpn.permutation = np.arange
     hs = [rng.normal(size=(1, 8, side, side)).astype(np.float32) for side in (8, 4, 2)]
-    gt_bbox = np.array([[2, 3, 40, 30], [10, 5, 60, 62]], np.float32)
+    gt_bbox = np.array([[2, 3, 40, 30], [10, 5, 60, 62], [30, 30, 33, 34]], np.float32)  # the last nothing fits
     _, losses = rpn.losses(hs, [(64, 64)], (64, 64), [gt_bbox])
     anchors = np.concatenate(rpn.anchors(hs, (64, 64)))
     deltas = np.concatenate([delta.array[0] for delta in rpn.head(hs)[1]])
     iou = bbox_iou(anchors, gt_bbox)
-    is_best = (iou == iou.max(axis=0)).any(axis=1)
+    best_of = (iou == iou.max(axis=0)) & (iou.max(axis=0) >= (0.3 if "mmdetection" in rules else 0))  # (N, 3)
+    is_best, matched = best_of.any(axis=1), iou.argmax(axis=1)
+    if "mmdetection" in rules:
+        matched[is_best] = best_of[is_best].argmax(axis=1)
     positives = np.flatnonzero(is_best | (iou.max(axis=1) >= 0.7))
+    assert best_of[:, 2].any() == (rules == "detectron2")
     total = 0
     for i in positives:
-        (y, x, bottom, right), (top, left, low, far) = gt_bbox[iou[i].argmax()], anchors[i]
+        (y, x, bottom, right), (top, left, low, far) = gt_bbox[matched[i]], anchors[i]
         width, height = far - left, low - top
         total += abs(deltas[i, 0] - ((x + right) - (left + far)) / 2 / width)
         total += abs(deltas[i, 1] - ((y + bottom) - (top + low)) / 2 / height)
