@@ -61,8 +61,12 @@ _FIXED_MMDETECTION = {
     "model.test_cfg.nms.type": "nms",
 }
 
-#: mmdetection's keys, below ``model`` -> arguments.
+#: mmdetection's keys, below ``model`` -> arguments; those of its first versions before those of today.
 _MMDETECTION = {
+    "test_cfg.rpn.max_num": ("rpn_post_nms_top_n_test",),
+    "test_cfg.rpn.nms_thr": ("rpn_nms_thresh",),
+    "test_cfg.rcnn.nms.iou_thr": ("box_nms_thresh",),
+    "test_cfg.nms.iou_thr": ("nms_thresh",),
     "test_cfg.rpn.nms_pre": ("rpn_pre_nms_top_n_test",),
     "test_cfg.rpn.max_per_img": ("rpn_post_nms_top_n_test",),
     "test_cfg.rpn.nms.iou_threshold": ("rpn_nms_thresh",),
@@ -119,7 +123,8 @@ def _mapping(value: Any) -> Json:
 
 
 def _renamed(values: Json, table: Mapping[str, tuple[str, ...]]) -> Json:
-    return {name: _at(values, path) for path, names in table.items() for name in names}
+    found = ((_at(values, path), names) for path, names in table.items())
+    return {name: value for value, names in found if value is not None for name in names}
 
 
 def _detectron2(config: Json) -> Json:
@@ -127,8 +132,8 @@ def _detectron2(config: Json) -> Json:
     if _at(config, "MODEL.RESNETS.NORM") == "GN":
         settings["norm"] = "group"
     for name in ("anchor_sizes", "aspect_ratios"):
-        if not _is_nested(settings[name], _N_LEVELS if name == "anchor_sizes" else None):
-            del settings[name]
+        if not _is_nested(settings.get(name), _N_LEVELS if name == "anchor_sizes" else None):
+            settings.pop(name, None)
     return settings
 
 

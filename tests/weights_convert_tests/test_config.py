@@ -140,6 +140,12 @@ def test_values_of_another_kind_are_left_out(value):
             assert all(isinstance(sentence, str) for sentence in others)
 
 
+def test_the_first_versions_have_words_of_their_own_beside_the_model():
+    text = "test_cfg = dict(rpn=dict(nms_pre=900, max_num=300, nms_thr=0.6), rcnn=dict(nms=dict(iou_thr=0.4)))"
+    expected = {"rpn_pre_nms_top_n_test": 900, "rpn_post_nms_top_n_test": 300, "rpn_nms_thresh": 0.6}
+    assert find_settings(parse_python(text)) == (expected | {"box_nms_thresh": 0.4}, [])
+
+
 def test_what_our_builders_do_otherwise_is_named():
     config = parse_python("model = dict(test_cfg=dict(nms=dict(type='soft_nms', iou_threshold=0.3)))")
     assert find_settings(config) == ({"nms_thresh": 0.3}, ["model.test_cfg.nms.type is 'soft_nms', computed as 'nms'"])
