@@ -90,7 +90,7 @@ def _features(options, norm):
     model, (parent, names) = MODELS[options.trunk], _stage_names(options)
     if options.stride_in_1x1:
         raise InvalidArgument(options.name, "stride_in_1x1", f"False with {model.name}", True)
-    if options.norm is not None and "norm" not in model.options:
+    if isinstance(options.norm, str) and "norm" not in model.options:  # else it is the pyramid's and the heads'
         raise InvalidArgument(options.name, "norm", f"None with {model.name}, which has no batch norm", options.norm)
     network = model.builder(0, **({"norm": norm} if "norm" in model.options else {}))
     stages = network[parent]

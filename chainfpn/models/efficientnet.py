@@ -66,7 +66,7 @@ def _v2(dropout: float, *rows: tuple[bool, int, int, int, int, int]) -> Architec
     return Architecture(rows[0][4], rows, 1280, dropout)
 
 
-#: Tan and Le 2019 and 2021, tables 4 (V2-S) and those of torchvision 0.14 for the larger ones.
+#: Tan and Le 2019, section 5; of the second version Tan and Le 2021, table 4, and torchvision 0.14 for larger ones.
 ARCHITECTURES = {
     "efficientnet_b0": _scaled(1.0, 1.0, 0.2, eps=1e-5),
     "efficientnet_b1": _scaled(1.0, 1.1, 0.2, eps=1e-5),

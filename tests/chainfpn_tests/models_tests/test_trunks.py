@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from chainfpn import errors, models, save_weights
-from chainfpn.links import FrozenBatchNormalization
+from chainfpn.links import FrozenBatchNormalization, GroupNormalization
 from chainfpn.models.efficientnet import ARCHITECTURES
 from reference.classifier_answers import BUILDERS, difference, marked, without_initial_values
 from reference.classifier_cases import FAMILIES, GAINS, ONE_STANDS_FOR_ALL
@@ -67,6 +67,12 @@ def test_levels_are_torchvisions(torchvision_live, name):
     assert len(levels) == len(answers) == 5
     for i, level in enumerate(levels):
         assert difference(level.array, answers[str(i)]) <= 1e-10
+
+
+def test_a_pyramid_has_the_norm_that_a_trunk_with_layer_normalization_has_no_use_for():
+    link = build("swin_t", stages=(1, 2), norm=lambda n: GroupNormalization(n, groups=4), fpn_norm=True)
+    kinds = {name.split("/")[1] for name, child in link.namedlinks() if isinstance(child, GroupNormalization)}
+    assert kinds == {"fpn"}
 
 
 def test_cut_stages_have_no_weights():
