@@ -14,7 +14,7 @@ from chainfpn.functions._arguments import check_outsize
 from chainfpn.functions._fixed_normalization import Statistics, affine_terms
 from chainfpn.functions.kernels import compute_dtype
 from chainfpn.functions.kernels import convolution as kernels
-from chainfpn.functions.kernels.epilogue import Epilogue, shifted
+from chainfpn.functions.kernels.epilogue import Epilogue, nothing, shifted
 
 #: The three arrays of a convolution, which makes y of x and W. A gradient goes by the name of its array.
 NAMES = ("x", "W", "y")
@@ -173,21 +173,26 @@ def fused_convolution_2d(
         relu (bool): Whether to rectify.
 
     Returns:
-        Variable or None: dtype of x, (B, O, outh, outw); None where gradients or hooks want each step by itself, or
-        arrays are not NumPy's.
+        Variable or None: dtype of x, (B, O, outh, outw); None where gradients or hooks want each step by itself, arrays
+        are not NumPy's, or shapes do not fit, of which the step will tell that they do not fit.
     """
     arrays = [a.array if isinstance(a, chainer.Variable) else a for a in (x, link.W, link.b, residual) if a is not None]
     is_constant = not chainer.config.train and not chainer.config.enable_backprop and not chainer.get_function_hooks()
     if not is_constant or not all(isinstance(a, np.ndarray) for a in arrays) or not _is_ours(arrays):
         return None
-    if len({a.dtype for a in arrays}) > 1:
-        return None
     W, dtype = link.W.array, compute_dtype(arrays[0].dtype)
+    if len({a.dtype for a in arrays}) > 1 or arrays[0].ndim != 4 or arrays[0].shape[1] != W.shape[1] * link.groups:
+        return None
+    geometry = _check_geometry(W, link.stride, link.pad, link.dilate, link.groups)
+    shape = len(arrays[0]), len(W), *geometry.outsize(arrays[0].shape, W.shape[2:])
+    if (residual is not None and residual.shape != shape) or (statistics and len(statistics.gamma) != len(W)):
+        return None
     terms = shifted(len(W), dtype, None if link.b is None else link.b.array)[:3]
     if statistics is not None:
         centre, scale, shift = (a.astype(dtype, copy=False) for a in affine_terms(statistics))
         terms = centre - terms[2], scale, shift
     added = None if residual is None else np.ascontiguousarray(arrays[-1], dtype)
-    geometry = _check_geometry(W, link.stride, link.pad, link.dilate, link.groups)
-    y = kernels.forward(arrays[0], W, geometry, Epilogue(*terms, added, relu))
+    is_plain = len(arrays) == 2 and statistics is None and not relu  # x and W
+    epilogue = nothing(dtype) if is_plain else Epilogue(*terms, added, relu)
+    y = kernels.forward(arrays[0], W, geometry, epilogue)
     return chainer.Variable(y, requires_grad=False)

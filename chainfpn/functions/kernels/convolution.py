@@ -18,7 +18,7 @@ from chainer.utils.conv import get_conv_outsize
 from chainfpn._typing import Array, Size
 from chainfpn.functions.kernels import compute_dtype, import_compiled, threads
 from chainfpn.functions.kernels.algorithm import is_winograd
-from chainfpn.functions.kernels.epilogue import Epilogue, shifted
+from chainfpn.functions.kernels.epilogue import Epilogue, nothing
 
 #: Bytes of columns made at a time: enough work for a product on several threads, and few enough to stay in the cache.
 BLOCK_BYTES = 8 << 20
@@ -74,7 +74,7 @@ def _fastest_winograd_for(x, W, geometry):
     outh, outw = geometry.outsize(x.shape, W.shape[2:])
     n_columns, n_tiles = -(-outw // 4), len(x) * -(-outh // 4) * -(-outw // 4)
     n_rows = 4 * max(1, MEASURED_TILES // n_columns) + 2  # with padding a row more or less, which does not matter
-    after = shifted(len(W), compute_dtype(x.dtype))
+    after = nothing(compute_dtype(x.dtype))
 
     def run(algorithm: Callable, place: tuple) -> Array:
         return algorithm(_prepare(x[:1, :, :n_rows]), _prepare(W), *place)
@@ -102,7 +102,7 @@ def forward(x: Array, W: Array, geometry: Geometry, epilogue: Epilogue | None = 
         array: dtype of x, (B, O, outh, outw).
     """
     dtype = compute_dtype(x.dtype)
-    after = shifted(len(W), dtype) if epilogue is None else epilogue
+    after = nothing(dtype) if epilogue is None else epilogue
     winograd = (
         _winograd_for(dtype, x.shape, W.shape, geometry) if epilogue is None else _fastest_winograd_for(x, W, geometry)
     )

@@ -14,7 +14,7 @@ class Epilogue(NamedTuple):
     """relu((y - centre) * scale + shift + residual).
 
     Attributes:
-        centre, scale, shift (array): (O,), in the dtype that is computed in.
+        centre, scale, shift (array): (O,), in the dtype that is computed in; (0,) each for nothing at all.
         residual (array or None): Likewise, (B, O, outh, outw), C-contiguous.
         relu (bool): Whether to rectify.
     """
@@ -46,6 +46,8 @@ class Epilogue(NamedTuple):
             y (array): Its result, (O, outh * outw), C-contiguous.
             channels, pixels ((int, int)): First, and last exclusive.
         """
+        if not len(self.scale):
+            return
         given = self.of_image(image, y)
         if compiled := import_compiled("numba_normalize"):
             compiled.normalize(y, *given, y, channels, pixels)
@@ -61,7 +63,13 @@ class Epilogue(NamedTuple):
             np.maximum(part, 0, out=part)
 
 
-def shifted(n_channels: int, dtype: np.dtype, shift: Array | None = None) -> Epilogue:
-    """Return the epilogue that adds a bias, (O,), or nothing."""
+def nothing(dtype: np.dtype) -> Epilogue:
+    """Return the epilogue that leaves everything as it is."""
+    empty = np.empty(0, dtype)
+    return Epilogue(empty, empty, empty)
+
+
+def shifted(n_channels: int, dtype: np.dtype, shift: Array | None) -> Epilogue:
+    """Return the epilogue that adds a bias, (O,), or zeros."""
     zeros, ones = np.zeros(n_channels, dtype), np.ones(n_channels, dtype)
     return Epilogue(zeros, ones, zeros if shift is None else shift.astype(dtype, copy=False))

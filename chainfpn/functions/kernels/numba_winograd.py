@@ -10,7 +10,7 @@ Source: Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks"
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_common import arithmetic, inner_arithmetic
+from chainfpn.functions.kernels.numba_common import arithmetic, copy, inner_arithmetic
 from chainfpn.functions.kernels.numba_normalize import normalize_line
 
 #: The points: 3/4 and 3/2 lose least of the float32 precision among the fractions tried, five times less than 1 and 2.
@@ -116,8 +116,12 @@ def transform_products(tiles, channels, tile_rows, n_columns, y, residual, centr
                 _products_down(tiles, v, o, at, rows)
             for k in range(min(4, y.shape[1] - 4 * tile_row)):
                 _products_across(rows[k], line)
-                target, other = y[o, 4 * tile_row + k], residual[o, 4 * tile_row + k]
-                normalize_line(line[: target.size], other, centre[o], scale[o], shift[o], add, relu, target)
+                target = y[o, 4 * tile_row + k]
+                if len(scale) == 0:
+                    copy(line, target)
+                else:
+                    other = residual[o, 4 * tile_row + k]
+                    normalize_line(line[: target.size], other, centre[o], scale[o], shift[o], add, relu, target)
 
 
 @inner_arithmetic

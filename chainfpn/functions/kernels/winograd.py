@@ -11,7 +11,7 @@ import numpy as np
 
 from chainfpn._typing import Array, Size
 from chainfpn.functions.kernels import numba_winograd, threads
-from chainfpn.functions.kernels.epilogue import Epilogue, shifted
+from chainfpn.functions.kernels.epilogue import Epilogue, nothing
 from chainfpn.functions.kernels.numba_winograd import P, Q
 
 #: Bytes of transformed tiles made at a time. Each block goes through all transformed weights, or sums of their
@@ -70,7 +70,7 @@ def forward(x: Array, W: Array, pad: Size, epilogue: Epilogue) -> Array:
 def input_gradient(gy: Array, W: Array, pad: Size) -> Array:
     """Run the transpose of ``forward`` in x, by a convolution with the turned weights."""
     weights = _transform_weights(W, _TURNED_WEIGHTS)
-    return _convolve(gy, weights.swapaxes(1, 2), (2 - pad[0], 2 - pad[1]), shifted(W.shape[1], gy.dtype))
+    return _convolve(gy, weights.swapaxes(1, 2), (2 - pad[0], 2 - pad[1]), nothing(gy.dtype))
 
 
 def weight_gradient(x: Array, gy: Array, pad: Size) -> Array:

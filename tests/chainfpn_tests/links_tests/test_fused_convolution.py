@@ -5,6 +5,7 @@ import chainer.functions as F
 import numpy as np
 import pytest
 from chainer.link_hooks import TimerHook
+from chainer.utils import type_check
 
 from chainfpn.functions.kernels import convolution as kernels
 from chainfpn.links import BatchNormalization, Convolution2D, FrozenBatchNormalization, IndexedSequential
@@ -145,3 +146,11 @@ def test_a_bottleneck_is_four_convolutions():
         expected = block(x)
     assert len(steps.labels) == 8
     np.testing.assert_allclose(y.array, expected.array, rtol=0, atol=1e-5 * np.abs(expected.array).max())
+
+
+@pytest.mark.usefixtures("inference")
+def test_what_does_not_fit_is_told_by_the_step_it_does_not_fit():
+    conv, link, x, residual = make("1x1", "frozen", np.float32)
+    for arguments in ((x[:, :5], link), (x[0], link), (x, FrozenBatchNormalization(5)), (x, link, residual[:, :, 1:])):
+        with pytest.raises(type_check.InvalidType):
+            convolve(conv, *arguments)
