@@ -24,13 +24,14 @@ _ASSUMED = {
 }
 
 
-def find_beside(tree: Any, path: PathLike | None, framework: str | None) -> tuple[Json, list[str]]:
+def find_beside(tree: Any, path: PathLike | None, framework: str | None, told: Json) -> tuple[Json, list[str]]:
     """Return what is known of a detector beside its weights.
 
     Args:
         tree: What was saved.
         path (str or path or None): A configuration that somebody gives, which is before the one in the file.
         framework (str or None): Whose names the weights have: ``"detectron2"``, ``"mmdetection"`` or another.
+        told (dict): What somebody says of it; with ``input`` or ``rules`` the input is not a guess.
 
     Returns:
         tuple: Arguments of any builder, ``label_names`` and ``rules`` among them, and sentences for the report.
@@ -46,10 +47,11 @@ def find_beside(tree: Any, path: PathLike | None, framework: str | None) -> tupl
     settings, others = find_settings(config) if config else ({}, [])
     notes = [f"{where}: {', '.join(sorted(settings))}"] if settings else []
     notes += [f"{where}: {sentence}" for sentence in others]
+    notes += [f"{where}: nothing is known here"] if path is not None and not notes else []
     names = next((found for found in map(_names, (meta.get("dataset_meta"), meta)) if found), None)
     if names:
         notes.append(f"in the file: the names of {len(names)} classes")
-    if framework in _ASSUMED and not config:
+    if framework in _ASSUMED and not config and not told.keys() & {"input", "rules"}:
         notes.append(_ASSUMED[framework])
     if str(meta.get("mmdet_version", "")).startswith(("0.", "1.")):
         notes.append("made by mmdetection 1.x, which rounds anchors and counts the last pixel: boxes move a little")

@@ -48,6 +48,8 @@ _FIXED_DETECTRON2 = {
     "MODEL.ROI_MASK_HEAD.POOLER_TYPE": "ROIAlignV2",
     "MODEL.ROI_MASK_HEAD.POOLER_SAMPLING_RATIO": 0,
     "MODEL.ANCHOR_GENERATOR.OFFSET": 0,
+    "MODEL.RPN.BBOX_REG_WEIGHTS": [1, 1, 1, 1],
+    "MODEL.RETINANET.BBOX_REG_WEIGHTS": [1, 1, 1, 1],
     "MODEL.FPN.FUSE_TYPE": "sum",
 }
 _FIXED_MMDETECTION = {
@@ -100,7 +102,9 @@ def find_settings(config: Json) -> tuple[Json, list[str]]:
     other = [
         f"{key} is {given[key]!r}, computed as {fixed[key]!r}" for key in fixed if given[key] not in (None, fixed[key])
     ]
-    return {key: value for key, value in settings.items() if value is not None}, other
+    settings = {key: value for key, value in settings.items() if value is not None}
+    other += _other_anchors(_mapping(_at(config, "MODEL.ANCHOR_GENERATOR")), settings) if is_detectron2 else []
+    return settings, other
 
 
 def _at(values: Any, path: str) -> Any:
@@ -131,10 +135,27 @@ def _detectron2(config: Json) -> Json:
     settings = _renamed(config, _DETECTRON2)
     if _at(config, "MODEL.RESNETS.NORM") == "GN":
         settings["norm"] = "group"
+    ratios = _at(config, "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS")
+    if isinstance(ratios, list) and any(level != ratios[0] for level in ratios):
+        settings["aspect_ratios"] = None  # of each level its own
+    if isinstance(sizes := settings.get("anchor_sizes"), list) and len(sizes) == 1:
+        settings["anchor_sizes"] = sizes * _N_LEVELS  # as detectron2 takes one list
     for name in ("anchor_sizes", "aspect_ratios"):
         if not _is_nested(settings.get(name), _N_LEVELS if name == "anchor_sizes" else None):
             settings.pop(name, None)
     return settings
+
+
+def _other_anchors(given: Json, settings: Json) -> list[str]:
+    """Return sentences on anchors that our builders do not make."""
+    ratios, same = given.get("ASPECT_RATIOS"), settings.get("aspect_ratios")
+    differ = isinstance(ratios, list) and any(level != same for level in ratios)
+    others = {
+        f"SIZES is {given.get('SIZES')!r}, not a list for each of {_N_LEVELS} levels": given.get("SIZES")
+        and "anchor_sizes" not in settings,
+        f"ASPECT_RATIOS is {ratios!r}, not one list for all levels": differ,
+    }
+    return [f"MODEL.ANCHOR_GENERATOR.{text}: not taken" for text, is_so in others.items() if is_so]
 
 
 def _is_nested(value: Any, n: int | None) -> bool:

@@ -158,7 +158,7 @@ def _to_torchvision(
             tensors = rename_each(tensors, match.to_torch)
     if match.settings is None:
         framework = str(layout.arguments.get("rules") or "").partition("_")[0] or None
-        match.settings, notes = find_beside(match.contents.tree, options.config, framework)
+        match.settings, notes = find_beside(match.contents.tree, options.config, framework, options.meta or {})
         report.notes += notes if options.model != ANY_MODEL else []
     layout = layout.under(match.settings | (options.meta or {}))
     return layout.apply(tensors, report), layout, is_chainer

@@ -151,6 +151,21 @@ def test_what_our_builders_do_otherwise_is_named():
     assert find_settings(config) == ({"nms_thresh": 0.3}, ["model.test_cfg.nms.type is 'soft_nms', computed as 'nms'"])
 
 
+def test_one_list_of_sizes_is_of_all_levels_and_other_anchors_are_named():
+    given = {"SIZES": [[32, 64]], "ASPECT_RATIOS": [[0.5, 2.0], [0.5, 2.0]]}
+    model = {"ANCHOR_GENERATOR": given, "RETINANET": {"BBOX_REG_WEIGHTS": [1.0, 1.0, 1.0, 1.0]}}
+    assert find_settings({"MODEL": model}) == ({"anchor_sizes": [[32, 64]] * 5, "aspect_ratios": [0.5, 2.0]}, [])
+    given |= {"SIZES": [[32], [64]], "ASPECT_RATIOS": [[0.5], [2.0]]}
+    model["RETINANET"] = {"BBOX_REG_WEIGHTS": [2, 2, 1, 1]}
+    settings, others = find_settings({"MODEL": model})
+    assert settings == {}
+    assert others == [
+        "MODEL.RETINANET.BBOX_REG_WEIGHTS is [2, 2, 1, 1], computed as [1, 1, 1, 1]",
+        "MODEL.ANCHOR_GENERATOR.SIZES is [[32], [64]], not a list for each of 5 levels: not taken",
+        "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS is [[0.5], [2.0]], not one list for all levels: not taken",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -213,6 +228,28 @@ def test_a_configuration_of_the_other_framework_is_refused(checkpoint):
     (checkpoint / "other.yaml").write_text(BASE)
     with pytest.raises(weights_convert.CheckpointError, match="is no configuration of mmdetection, whose names the"):
         weights_convert.inspect(checkpoint / "epoch_1.pth", config=checkpoint / "other.yaml")
+
+
+def test_a_configuration_that_says_nothing_is_named(checkpoint):
+    (checkpoint / "new.py").write_text("with read_base():\n    from .base import *\nmodel.update(dict())\n")
+    report = weights_convert.inspect(checkpoint / "epoch_1.pth", config=checkpoint / "new.py")
+    assert f"from --config {checkpoint / 'new.py'}: nothing is known here" in report.notes
+    assert any(note.startswith("taken as 'pytorch' style") for note in report.notes)
+
+
+def test_rules_of_another_framework_are_refused_and_what_is_told_is_not_said_to_be_assumed(checkpoint):
+    path = checkpoint / "plain.pth"
+    sentence = "must be one of mmdetection, mmdetection_caffe, torchvision, chainercv for the names of mmdetection, got"
+    with pytest.raises(weights_convert.CheckpointError, match=f"--meta rules {sentence} 'detectron2'"):
+        weights_convert.convert_arrays(path, meta={"rules": "detectron2"})
+    for told, kind in (
+        ({}, "mmdetection"),
+        ({"input": "torchvision"}, "mmdetection"),
+        ({"input": "caffe"}, "mmdetection_caffe"),
+    ):
+        _, meta, report = weights_convert.convert_arrays(path, meta=told)
+        assert meta["arguments"]["rules"] == kind
+        assert any(note.startswith("taken as 'pytorch' style") for note in report.notes) == (not told)
 
 
 def test_a_converted_file_is_built_as_its_configuration_says(checkpoint):

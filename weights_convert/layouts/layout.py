@@ -21,6 +21,10 @@ TORCHVISION_INPUT: Json = {
     "image_std": [58.395, 57.12, 57.375],
 }
 
+#: Rules that a framework's weights follow as they are, and those whose input is folded into the first convolution.
+_OWN_RULES = {"mmdetection": ("mmdetection", "mmdetection_caffe")}
+_FOLDED_INPUT = ("torchvision", "chainercv")
+
 _OTHER_RULES = "by the rules of {}, as asked for: boxes are near those of the library that trained it, not the same"
 
 
@@ -72,13 +76,19 @@ class Layout:
 
         Args:
             wanted (dict): May have ``rules``, ``norm``, and ``input``: ``"caffe"`` or ``"torchvision"``.
+
+        Raises:
+            CheckpointError: if the rules are of a framework whose input these weights are not for.
         """
         if wanted.get("norm") == "group":  # which has no statistics
             fixups = tuple(fixup for fixup in self.fixups if fixup is not fill_folded_norms)
             return replace(self, fixups=fixups).under({**wanted, "norm": None})
         kind, own = wanted.get("input"), self.arguments.get("rules")
         rules = wanted.get("rules", own)
-        if own is not None and (rules == own or rules not in ("torchvision", "chainercv")):
+        if own is not None and rules not in (allowed := (*_OWN_RULES.get(own, (own,)), *_FOLDED_INPUT)):
+            words = ", ".join(dict.fromkeys(allowed))
+            raise CheckpointError(f"--meta rules must be one of {words} for the names of {self.name}, got {rules!r}")
+        if own is not None and (rules == own or rules not in _FOLDED_INPUT):
             rules = "mmdetection_caffe" if (own, kind) == ("mmdetection", "caffe") else rules
             arguments = self.arguments | {"rules": rules}
             arguments |= TORCHVISION_INPUT if (own, kind) == ("detectron2", "torchvision") else {}
