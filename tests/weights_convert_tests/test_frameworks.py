@@ -45,10 +45,12 @@ def described(shapes):
     return {name: Tensor(storage, shape, (0,) * len(shape)) for name, shape in shapes.items()}
 
 
-def save(path, shapes, *, seed=0, **beside):
-    """Write a .pkl of random halves, as small as can be, and return its arrays."""
-    rng = np.random.default_rng(seed)
-    arrays = {name: np.frombuffer(rng.bytes(2 * int(np.prod(s))), "<f2").reshape(s) for name, s in shapes.items()}
+def save(path, shapes, *, drawn=False, **beside):
+    """Write a .pkl of halves, zeros unless they are to be drawn, and return its arrays."""
+    rng = np.random.default_rng(0)
+    arrays = {name: np.zeros(shape, "f2") for name, shape in shapes.items()}
+    for name, array in arrays.items() if drawn else ():
+        arrays[name] = np.frombuffer(rng.bytes(array.nbytes), "<f2").reshape(array.shape)
     arrays |= {name: np.zeros((), "i8") for name in shapes if name.endswith("num_batches_tracked")}
     with open(path, "wb") as f:
         pickle.dump(beside | {"model": arrays}, f, 2)
@@ -74,7 +76,7 @@ def test_every_name_of_a_framework_is_recognized_and_finds_the_way_back(name):
 @pytest.mark.parametrize("ending", ["pth", "pkl"])
 @pytest.mark.parametrize("name", ["detectron2/small_cascade_mask_rcnn_R_18_FPN", "mmdetection/small_mask-rcnn_r18_fpn"])
 def test_what_comes_back_is_what_was_converted_bit_for_bit(name, ending, tmp_path):
-    arrays = save(tmp_path / "theirs.pkl", shapes_of(name), __author__="somebody")
+    arrays = save(tmp_path / "theirs.pkl", shapes_of(name), drawn=True, __author__="somebody")
     weights_convert.convert(tmp_path / "theirs.pkl", tmp_path / "ours.npz")
     report = weights_convert.convert(tmp_path / "ours.npz", tmp_path / f"back.{ending}", check=True)
     assert any("written with the names of" in note for note in report.notes)
@@ -103,8 +105,12 @@ def test_a_resnext_of_detectron2_has_its_std_and_its_stride(tmp_path):
     report = weights_convert.inspect(tmp_path / "x.pkl")
     assert report.arguments["image_std"] == [57.375, 57.12, 58.395]
     assert "stride_in_1x1" not in report.arguments  # which the rules put into the 3x3 of a ResNeXt
-    _, meta, _ = weights_convert.convert_arrays(tmp_path / "x.pkl", meta={"image_std": [1, 1, 1]})
-    assert meta["arguments"]["image_std"] == [1, 1, 1]
+
+
+def test_a_std_that_is_asked_for_is_taken(tmp_path):
+    save(tmp_path / "a.pkl", shapes_of("detectron2/small_retinanet_R_18_FPN"), __author__="somebody")
+    _, meta, _ = weights_convert.convert_arrays(tmp_path / "a.pkl", meta={"image_std": [1, 2, 3]})
+    assert meta["arguments"]["image_std"] == [1, 2, 3]
 
 
 def test_90_classes_are_90_labels_without_a_gap(tmp_path):
