@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -211,8 +212,17 @@ class PyramidOptions(DetectorOptions):
         return detector
 
     def preprocess(self) -> Preprocess:
-        """Return what brings images into a batch."""
-        return self.rule_set.preprocess(self.min_size, self.max_size, **self.image_settings)
+        """Return what brings images into a batch.
+
+        Raises:
+            InvalidArgument: if the rules have a fixed input, and another is asked for.
+        """
+        make = self.rule_set.preprocess
+        for name in self.image_settings.keys() - inspect.signature(make).parameters:
+            setting = name if name in self.settings else f"image_{name}"
+            rule = f"left out under the rules {self.rules!r}, whose input is fixed"
+            raise InvalidArgument(self.name, setting, rule, self.settings[setting])
+        return make(self.min_size, self.max_size, **self.image_settings)
 
     def anchor_generator(
         self, sizes: Sequence[Sequence[float]], kind: Callable[..., AnchorGenerator] | None = None

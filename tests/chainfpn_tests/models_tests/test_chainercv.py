@@ -184,3 +184,10 @@ def test_rules_are_named():
         ValueError, match=r"fasterrcnn_resnet_fpn: rules must be one of torchvision, chainercv, .*, got 'caffe'"
     ):
         models.fasterrcnn_resnet_fpn(50, 2, rules="caffe")
+
+
+@pytest.mark.parametrize(("setting", "value"), [("image_mean", (0.5, 0.5, 0.5)), ("size_divisible", 8)])
+def test_the_input_of_chainercvs_rules_is_fixed(setting, value):
+    rule = "must be left out under the rules 'chainercv', whose input is fixed"
+    with pytest.raises(ValueError, match=f"{setting} {rule}"):
+        models.fasterrcnn_resnet_fpn(18, 2, rules="chainercv", **{setting: value})
