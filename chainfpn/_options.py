@@ -42,7 +42,6 @@ _NON_NEGATIVE = Rule(">= 0", lambda value: is_number(value) and 0 <= value < mat
 _COUNT = Rule("a whole number >= 1", is_count)
 _LIMIT = Rule("None or a whole number >= 1", lambda value: value is None or is_count(value))
 _FLAG = Rule("True or False", lambda value: isinstance(value, bool))
-_THREE = Rule("three numbers", _tuple_of(3, is_number))
 
 #: The rule of each attribute, whichever part of a detector it is of.
 RULES = {
@@ -54,7 +53,8 @@ RULES = {
     **dict.fromkeys(("aligned", "nms_in_photograph", "keypoint_probabilities"), _FLAG),
     "min_low_quality_iou": Rule("None or in 0 to 1", lambda value: value is None or _IOU.obeys(value)),
     "min_log_scale": Rule("None or a number <= 0", lambda value: value is None or (is_number(value) and value <= 0)),
-    **dict.fromkeys(("mean", "std"), _THREE),
+    "mean": Rule("three numbers", _tuple_of(3, is_number)),
+    "std": Rule("three numbers > 0", _tuple_of(3, _POSITIVE.obeys)),
     "score_thresh": _NUMBER,
     "positive_fraction": _FRACTION,
     "center_sampling_radius": _POSITIVE,

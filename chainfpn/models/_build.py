@@ -104,7 +104,10 @@ def check_options(name: str, options: Iterable[str]) -> None:
     from chainfpn.models.registry import MODELS
 
     known = MODELS[name].options
+    wider = name.replace("_resnet50_fpn", "_resnet_fpn")
     for key in options:
+        if key not in known and key in MODELS[wider].options:
+            raise TypeError(f"{name}: there is no option {key!r}; {wider} has it")
         if key not in known:
             known_as = {**_TORCHVISION, **({"num_classes": "n_class"} if "n_class" in known else {})}
             here = f"here it is {known_as[key]}" if key in known_as else f"there are {', '.join(sorted(known))}"

@@ -41,7 +41,8 @@ def prepare(graph: Graph, preprocess: Any) -> Prepared:
         ExportError: if the preprocess is another.
     """
     if type(preprocess) is not Preprocess:
-        raise ExportError(f"the preprocess must be a Preprocess to be in the file, got a {type(preprocess).__name__}")
+        got = f"got a {type(preprocess).__name__}; to_engine('onnx') runs other rules than torchvision's"
+        raise ExportError(f"the preprocess must be a Preprocess to be in the file, {got}")
     img = graph.input("image", "float32", (3, "height", "width"))
     image_size = img.shape(1)
     mean, std = (np.array(values, np.float32)[:, None, None] for values in (preprocess.mean, preprocess.std))

@@ -60,7 +60,7 @@ WRONG = {
     "min_log_scale": ("None or a number <= 0", 1),
     "box_loss": ("one of l1, giou", "ciou"),
     "mean": ("three numbers", (0, 0)),
-    "std": ("three numbers", 1),
+    "std": ("three numbers > 0", (0, 1, 1)),
     "fixed_size": ("None or two whole numbers >= 1", (0, 8)),
     "channel_order": ("RGB or BGR", "rgb"),
     "size_divisible": ("a whole number >= 1", 0),

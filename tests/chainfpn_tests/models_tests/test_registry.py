@@ -129,6 +129,7 @@ assert [model.builder.__name__ for model in models.MODELS.values()] == models.li
     [
         ("num_classes", "there is no option 'num_classes'; here it is n_fg_class, which leaves the background out"),
         ("weights", "there is no option 'weights'; here it is pretrained_model"),
+        ("rules", "there is no option 'rules'; fasterrcnn_resnet_fpn has it$"),
         (
             "box_thresh",
             "there is no option 'box_thresh'; there are anchor_sizes, aspect_ratios, bbox_reg_weights, ",
