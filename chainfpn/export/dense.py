@@ -11,6 +11,7 @@ from chainfpn._typing import Variable
 from chainfpn.export.graph import Graph, Tensor
 from chainfpn.export.trace import Trace, trace
 from chainfpn.export.translate import translate
+from chainfpn.functions.kernels import plain_numpy
 from chainfpn.links.backbones.swin_transformer import SwinTransformer
 from chainfpn.links.detectors.cascade_roi_heads import CascadeRoIHeads
 from chainfpn.links.detectors.detector import Detector
@@ -96,7 +97,7 @@ def _sizes(model):
 
 def _channels(model):
     """Return the channels of the maps that proposals are pooled from."""
-    with chainer.using_config("train", False), chainer.no_backprop_mode():
+    with chainer.using_config("train", False), chainer.no_backprop_mode(), plain_numpy():
         return model.backbone(model.xp.zeros((1, 3, 32, 32), "f"))[0].shape[1]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from chainfpn._typing import Array, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.export.graph import as_array
+from chainfpn.functions.kernels import plain_numpy
 
 
 class ExportError(ValueError):
@@ -104,7 +105,7 @@ class _Run:
         x = chainer.Variable(random.random(shape, dtype=np.float32) * np.float32(4) - np.float32(2))
         recorder = _Recorder()
         settings = chainer.using_config("train", False), chainer.using_config("enable_backprop", True)
-        with settings[0], settings[1], chainer.using_config("dtype", np.dtype(np.float32)), recorder:
+        with settings[0], settings[1], chainer.using_config("dtype", np.dtype(np.float32)), plain_numpy(), recorder:
             self.results: Mapping[str, Variable] = function(x)
         self.calls, self.x = recorder.calls, x
 

@@ -1,7 +1,10 @@
 """Kernels: CUDA code (.cu), its compiled CPU counterparts (Numba) and the NumPy fallback."""
 
+import contextlib
+import contextvars
 import functools
 import importlib
+from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
@@ -27,9 +30,27 @@ def kernels_for(x: Array) -> ModuleType:
     return cuda_ops
 
 
-@functools.cache
+#: Whether what Numba compiles is left alone.
+_plain = contextvars.ContextVar("chainfpn_plain_numpy", default=False)
+
+
+@contextlib.contextmanager
+def plain_numpy() -> Iterator[None]:
+    """Compute inside without Numba where NumPy can do it: for what runs once, and is not worth a compilation."""
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
+
+
 def import_compiled(name: str) -> ModuleType | None:
-    """Return a module of this package that Numba compiles; None where Numba is not installed or cannot be imported."""
+    """Return a module of this package that Numba compiles; None without Numba, or inside of :func:`plain_numpy`."""
+    return None if _plain.get() else _import_compiled(name)
+
+
+@functools.cache
+def _import_compiled(name):
     try:
         import numba  # noqa: F401
     except ImportError:

@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainfpn import functions
+from chainfpn.export.trace import trace
+from chainfpn.functions import kernels
 from chainfpn.functions.kernels import geometry, numpy_engine
+from chainfpn.links import Convolution2D, FrozenBatchNormalization
 from reference import roi_ops as loops
 
 
@@ -230,3 +233,22 @@ def test_nodes_carry_the_name_of_their_op():
         assert y.creator.label == name
         (gx,) = chainer.grad([y], [x], enable_double_backprop=True)
         assert gx.creator.label == f"grad of {name}"
+
+
+def test_what_runs_once_can_be_left_uncompiled():
+    pytest.importorskip("numba")
+    with kernels.plain_numpy():
+        assert kernels.import_compiled("numba_normalize") is None
+    assert kernels.import_compiled("numba_normalize") is not None
+
+
+def test_tracing_a_network_compiles_nothing(monkeypatch):
+    def fail(name):
+        raise AssertionError(name)
+
+    monkeypatch.setattr(kernels, "_import_compiled", fail)
+    conv, norm = Convolution2D(16, 16, 3, pad=1), FrozenBatchNormalization(16)
+    with chainer.using_config("train", False), pytest.raises(AssertionError, match="numba_normalize"):
+        norm(np.ones((1, 16, 2, 2), np.float32))
+    seen = trace(lambda x: {"y": norm(conv(x))}, [(2, 16, 60, 60), (1, 16, 70, 72)])
+    assert len(seen.calls) == 2
