@@ -99,7 +99,9 @@ class _Run:
         self.writer: ResultsWriter | None = writer
         self.names = detector.label_names or [str(i) for i in range(detector.n_fg_class)]
         self.table = Table([source.name for source in sources], self.names, coloured=has_colours(sys.stdout))
-        self.pictures = Pictures(options.out, sources, self.names, draws=options.pictures, keeps=options.resume)
+        self.pictures = Pictures(
+            options.out, sources, detector, self.names, draws=options.pictures, keeps=options.resume
+        )
         done = set() if writer is None else writer.done
         self.done = done if comm is None else comm.bcast_obj(done if comm.rank == 0 else None)
         self.n_bad = 0

@@ -11,7 +11,7 @@ from chainfpn._typing import Size
 from chainfpn.cli.colours import Colour, colour_of, ink_on, shade
 from chainfpn.cli.labels import Outline, place_labels
 from chainfpn.cli.legend import draw_legend
-from chainfpn.cli.overlays import paint_mask, paint_skeleton
+from chainfpn.cli.overlays import MIN_POINT_LOGIT, paint_mask, paint_skeleton
 from chainfpn.links import DetectedObject
 
 #: Smallest letters that can be read, and their size relative to the square root of the image's area.
@@ -30,7 +30,13 @@ class _Style(NamedTuple):
     pad: int
 
 
-def draw(image: Image.Image, detections: Iterable[DetectedObject], names: Sequence[str]) -> Image.Image:
+def draw(
+    image: Image.Image,
+    detections: Iterable[DetectedObject],
+    names: Sequence[str],
+    *,
+    min_point_score: float = MIN_POINT_LOGIT,
+) -> Image.Image:
     """Draw detections.
 
     Every class has its own colour; where labels had to be left out, a legend has it. Letters grow with the image; a
@@ -40,6 +46,7 @@ def draw(image: Image.Image, detections: Iterable[DetectedObject], names: Sequen
         image (PIL.Image.Image): In mode RGB; it stays as it is.
         detections (iterable of chainfpn.links.DetectedObject): Such as :class:`~chainfpn.links.Detections`.
         names (sequence of str): Name of each label.
+        min_point_score (float): Score from which a keypoint is drawn.
 
     Returns:
         PIL.Image.Image: The picture.
@@ -50,7 +57,7 @@ def draw(image: Image.Image, detections: Iterable[DetectedObject], names: Sequen
     style, texts, sizes, factor = _layout(image.size, found, names)
     picture = image.resize((image.width * factor, image.height * factor)) if factor > 1 else image.copy()
     outlines = [_outline(one.bbox.tolist(), factor, picture.size) for one in found]
-    _paint_extras(picture, found, factor, style)
+    _paint_extras(picture, found, factor, style, min_point_score)
     canvas = ImageDraw.Draw(picture)
     for one, outline in reversed(list(zip(found, outlines, strict=True))):  # the best ends up on top
         canvas.rectangle(outline, outline=colour_of(one.label), width=style.line)
@@ -92,7 +99,9 @@ def _meet(corner: tuple[int, int], size: Size, other: Outline) -> bool:
     return all(corner[i] < other[2 + i] and other[i] < corner[i] + size[i] for i in (0, 1))
 
 
-def _paint_extras(picture: Image.Image, found: Sequence[DetectedObject], factor: int, style: _Style) -> None:
+def _paint_extras(
+    picture: Image.Image, found: Sequence[DetectedObject], factor: int, style: _Style, min_point_score: float
+) -> None:
     """Paint masks, each instance of a class in its own shade, and keypoints."""
     seen: Counter[int] = Counter()
     masks = []
@@ -104,7 +113,8 @@ def _paint_extras(picture: Image.Image, found: Sequence[DetectedObject], factor:
         paint_mask(picture, mask, colour, style.line)
     for one in found:
         if one.point is not None and one.point_score is not None:
-            paint_skeleton(picture, one.point * factor, one.point_score, colour_of(one.label), style.line)
+            place, colour = one.point * factor, colour_of(one.label)
+            paint_skeleton(picture, place, one.point_score, colour, style.line, min_score=min_point_score)
 
 
 def _label(

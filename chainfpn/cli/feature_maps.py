@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from chainfpn._typing import Array
 from chainfpn.cli.colours import colour_of
 from chainfpn.cli.drawing import draw
+from chainfpn.cli.overlays import min_point_score
 from chainfpn.images import to_array
 from chainfpn.links import Detector
 
@@ -49,7 +50,7 @@ def draw_features(detector: Detector, image: Image.Image) -> tuple[Image.Image, 
     if proposals is not None:
         drawn = _with_boxes(seen, proposals[:_N_PROPOSALS])
         first.append((f"{len(proposals)} proposals, the first {len(proposals[:_N_PROPOSALS])}", drawn))
-    first.append((f"{len(found)} detections", draw(image, found, names)))
+    first.append((f"{len(found)} detections", draw(image, found, names, min_point_score=min_point_score(detector))))
     maps, boxes, lines = [], [], []
     for level, (h, anchor) in enumerate(zip(hs, anchors, strict=True)):
         array, anchor = cuda.to_cpu(h.array[0]).astype(np.float32), cuda.to_cpu(anchor)

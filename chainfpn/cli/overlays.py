@@ -5,11 +5,13 @@ from PIL import Image, ImageChops, ImageDraw
 
 from chainfpn._typing import Array
 from chainfpn.cli.colours import Colour
+from chainfpn.links import Detector
 
 #: How much of a mask's colour covers the image.
 _OPACITY = 0.45
-#: Logit of a keypoint that is drawn, as ChainerCV's ``vis_keypoint_coco`` has it.
-_MIN_POINT_SCORE = 2.0
+#: Score of a keypoint that is drawn: of logits as ChainerCV's ``vis_keypoint_coco`` has it, of probabilities as
+#: detectron2's ``Visualizer``.
+MIN_POINT_LOGIT, MIN_POINT_PROBABILITY = 2.0, 0.05
 #: A skeleton is drawn so much larger and made smaller again, for smooth lines.
 _OVERSAMPLING = 3
 #: Pairs of COCO's 17 keypoints that are joined, with the side of the body, which has its own shade.
@@ -50,17 +52,26 @@ def paint_mask(picture: Image.Image, mask: Array, colour: Colour, line: int) -> 
     picture.paste(colour, (int(x_min * factor), int(y_min * factor)), strength)
 
 
-def paint_skeleton(picture: Image.Image, point: Array, score: Array, colour: Colour, line: int) -> None:
+def min_point_score(detector: Detector) -> float:
+    """Return the score from which a detector's keypoints are drawn."""
+    gives_probabilities = getattr(getattr(detector, "roi_heads", None), "keypoint_probabilities", False)
+    return MIN_POINT_PROBABILITY if gives_probabilities else MIN_POINT_LOGIT
+
+
+def paint_skeleton(
+    picture: Image.Image, point: Array, score: Array, colour: Colour, line: int, *, min_score: float = MIN_POINT_LOGIT
+) -> None:
     """Draw keypoints, and what joins them if they are COCO's 17.
 
     Args:
         picture (PIL.Image.Image): RGB; drawn on.
         point (array): (K, 2), yx in pixels of the picture.
-        score (array): (K,), logits; those below 2 are left out.
+        score (array): (K,).
         colour (tuple of int): Of points.
         line (int): Width of lines in pixels.
+        min_score (float): Keypoints with a lower score are left out.
     """
-    good = score >= _MIN_POINT_SCORE
+    good = score >= min_score
     if not good.any():
         return
     low = np.floor(point[good].min(axis=0)) - 3 * line

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from chainfpn.cli.drawing import draw
 from chainfpn.cli.frames import Frame
+from chainfpn.cli.overlays import min_point_score
 from chainfpn.cli.results import picture_paths, save_picture
 from chainfpn.cli.sources import Source
 from chainfpn.cli.video import VideoWriter
-from chainfpn.links import Detections
+from chainfpn.links import Detections, Detector
 
 
 class Pictures:
@@ -17,6 +18,7 @@ class Pictures:
     Args:
         out (pathlib.Path): The folder.
         sources (sequence of Source): Every source of the run.
+        detector (chainfpn.links.Detector): Whose detections they are.
         names (sequence of str): Name of each label.
         draws (bool): Whether there are pictures at all.
         keeps (bool): Leave videos that are there already.
@@ -26,8 +28,10 @@ class Pictures:
     """
 
     def __init__(
-        self, out: pathlib.Path, sources: Sequence[Source], names: Sequence[str], *, draws: bool, keeps: bool
-    ) -> None:
+        self, out: pathlib.Path, sources: Sequence[Source], detector: Detector, names: Sequence[str], *,
+        draws: bool, keeps: bool,
+    ) -> None:  # fmt: skip
+        self._min_point_score = min_point_score(detector)
         self._paths, self._names, self._draws = picture_paths(out, sources), names, draws
         videos = [(path, source.is_video) for path, source in zip(self._paths, sources, strict=True)]
         self._kept = {path for path, is_video in videos if keeps and is_video and path.exists()}
@@ -53,7 +57,7 @@ class Pictures:
             return
         if self._video is not None and self._video.path != path:
             self._close(complete=True)
-        picture = draw(frame.image, detections, self._names)
+        picture = draw(frame.image, detections, self._names, min_point_score=self._min_point_score)
         if frame.number is None:
             save_picture(picture, path)
             self.written.append(path)

@@ -14,6 +14,7 @@ from PIL import Image
 from chainfpn._typing import PathLike, Report
 from chainfpn.cli.drawing import draw
 from chainfpn.cli.output import complete_file
+from chainfpn.cli.overlays import min_point_score
 from chainfpn.cli.results import save_picture
 from chainfpn.cli.training_classes import class_rows, keypoint_lines, left_out_lines
 from chainfpn.cli.training_options import DEFAULTS
@@ -69,7 +70,8 @@ class Samples(extension.Extension):
                 continue
             (detections,) = self.model.detect([img])
             image = Image.fromarray(img.transpose(1, 2, 0).astype("uint8"))
-            picture = draw(image, [found for found in detections if found.score > _SCORE], self.model.label_names or ())
+            sure = [found for found in detections if found.score > _SCORE]
+            picture = draw(image, sure, self.model.label_names or (), min_point_score=min_point_score(self.model))
             save_picture(picture, folder / f"{i + 1}.jpg", quality=_QUALITY)
 
 

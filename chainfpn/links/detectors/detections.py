@@ -39,7 +39,8 @@ class Detections:
         score (array): float32, (R,).
         mask (array or None): bool, (R, H, W), where the detector has masks.
         point (array or None): float32, (R, K, 2), yx in pixels of the image, where the detector has keypoints.
-        point_score (array or None): float32, (R, K), the logit at each point.
+        point_score (array or None): float32, (R, K), the logit at each point; under detectron2's rules its
+            probability.
 
     Example:
         >>> found = Detections(np.array([[0.0, 1.0, 4.0, 6.0]]), np.array([2]), np.array([0.5]))

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chainfpn import models
 from chainfpn.cli import drawing
 from chainfpn.cli.colours import colour_of, shade
 from chainfpn.cli.drawing import draw as draw_detections
 from chainfpn.cli.labels import place_labels
-from chainfpn.cli.overlays import paint_mask, paint_skeleton
+from chainfpn.cli.overlays import min_point_score, paint_mask, paint_skeleton
 from chainfpn.links import Detections
 
 NAMES = ["person", "a very long name of a thing", "dog"]
@@ -201,6 +202,23 @@ def test_a_skeleton_joins_what_is_sure():
     assert pixels[20, 40].any()
     assert pixels[50, 60].any()
     assert not pixels[50, 50].any()  # what is not sure is not there
+
+
+def test_keypoints_with_probabilities_are_drawn_from_another_score():
+    slim = {"fpn_channels": 8, "head_channels": 8, "keypoint_layers": (8,), "n_keypoint": 2}
+    ours = models.keypointrcnn_resnet_fpn(18, 1, **slim)
+    theirs = models.keypointrcnn_resnet_fpn(18, 1, rules="detectron2", **slim)
+    assert (min_point_score(ours), min_point_score(theirs)) == (2, 0.05)
+    point, score = np.array([[[20.0, 20], [20, 80]]]), np.array([[0.5, 0.01]])
+    found = Detections(np.array([[0.0, 0, 100, 160]]), np.zeros(1, np.int32), np.array([0.9]), None, point, score)
+    image = Image.new("RGB", (200, 200), "grey")
+    without, with_points = (
+        np.asarray(draw_detections(image, found, ["person"], min_point_score=min_point_score(one)))
+        for one in (ours, theirs)
+    )
+    differ = (without != with_points).any(axis=2)
+    assert differ[20, 20]
+    assert not differ[20, 80]
 
 
 def test_other_keypoints_are_points_only():
