@@ -50,7 +50,7 @@ def find_beside(tree: Any, path: PathLike | None, framework: str | None, told: J
     notes += [f"{where}: nothing is known here"] if path is not None and not notes else []
     names = next((found for found in map(_names, (meta.get("dataset_meta"), meta)) if found), None)
     if names:
-        notes.append(f"in the file: the names of {len(names)} classes")
+        notes.append(f"in the file: names of classes, {len(names)}")
     if framework in _ASSUMED and not config and not told.keys() & {"input", "rules"}:
         notes.append(_ASSUMED[framework])
     if str(meta.get("mmdet_version", "")).startswith(("0.", "1.")):
