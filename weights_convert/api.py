@@ -15,7 +15,7 @@ from weights_convert.destinations import may_replace
 from weights_convert.errors import CheckpointError, error_context
 from weights_convert.find_state_dict import find_state_dict
 from weights_convert.known_models import published_model
-from weights_convert.layouts import find_layout
+from weights_convert.layouts import FOREIGN_RULES, find_layout
 from weights_convert.match_reader import MatchReader, read_array, to_array
 from weights_convert.matching import Match, match_checkpoint
 from weights_convert.meta import make_meta
@@ -241,7 +241,10 @@ def _meta_maker(match: Match, options: Options) -> Callable[[str], Json]:
 
     def make(digest: str) -> Json:
         twin, needed = published_model(digest) or (known.get("model"), {})
-        stored = {} if "labels_from" in extra else known.get("arguments", {})
+        stored = known.get("arguments", {})
+        if "input" in extra and stored.get("rules") in FOREIGN_RULES:
+            raise CheckpointError(f"--meta input must be left out of a file that says rules {stored['rules']!r}")
+        stored = {} if "labels_from" in extra else stored
         told = {key: value for key, value in recognized.items() if key != "class_ids" or "n_fg_class" not in stored}
         arguments = told | dict(needed) | stored
         builder = twin if options.model is None and twin in report.ambiguous_with else name

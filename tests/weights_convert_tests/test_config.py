@@ -252,6 +252,11 @@ def test_rules_of_another_framework_are_refused_and_what_is_told_is_not_said_to_
         assert any(note.startswith("taken as 'pytorch' style") for note in report.notes) == (not told)
 
 
+def test_an_input_is_refused_where_the_file_says_whose_it_is(checkpoint):
+    with pytest.raises(weights_convert.CheckpointError, match="input must be left out of a file that says rules 'mmd"):
+        weights_convert.convert_arrays(checkpoint / "ours.npz", meta={"input": "caffe"})
+
+
 def test_a_converted_file_is_built_as_its_configuration_says(checkpoint):
     from chainfpn import models
 
