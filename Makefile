@@ -48,7 +48,7 @@ demo: setup ## look for people in two photographs with the bundled weights
 	$(BIN)/chainfpn demo
 
 bench: setup ## time chainfpn against its peers, one table per question
-	@set -e; for file in $(filter-out %/soak.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file"; done
+	@set -e; for file in $(filter-out %/soak.py %/speeds.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file"; done
 
 $(VENV)/.docs-installed: $(VENV)/.chainfpn-installed
 	$(PIP) install --quiet --editable '.[docs]'

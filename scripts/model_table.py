@@ -1,10 +1,13 @@
-"""Print a table of all models, from the registry: what they return, their size, their input, their published weights.
+"""Print a table of all models, from the registry: what they return, their size and speed, their published weights.
 
     python scripts/model_table.py
 
-The site has it on the page of models. Every model is built, with arrays that nobody fills.
+The site has it on the page of models. Every model is built, with arrays that nobody fills; milliseconds are those that
+``benchmarks/speeds.py`` wrote to docs/speeds.json.
 """
 
+import json
+import pathlib
 from collections.abc import Iterator
 
 import chainfpn  # noqa: F401  (first: it makes Chainer importable)
@@ -19,17 +22,20 @@ from chainfpn import models
 from chainfpn.links import FrozenBatchNormalization, Preprocess
 from chainfpn.models._record import WORDS, Model
 
-HEADS = ("model", "parameters", "input", "`predict` returns", "published weights, percent")
+HEADS = ("model", "parameters", "input", "ms", "`predict` returns", "published weights, percent")
+SPEEDS = pathlib.Path(__file__).resolve().parents[1] / "docs" / "speeds.json"
 
 
 def table() -> Iterator[str]:
     """Yield the lines of the table in Markdown."""
     yield f"| {' | '.join(HEADS)} |"
-    yield "|---|--:|---|---|---|"
+    yield "|---|--:|---|--:|---|---|"
+    speeds = json.loads(SPEEDS.read_text(encoding="utf-8"))["milliseconds"]
     for record in models.MODELS.values():
         model = build_empty(record)
         cells = f"`{record.name}`", f"{n_parameters(model):,}", image_size(record, model)
-        yield f"| {' | '.join([*cells, ', '.join(record.returns), figures(record)])} |"
+        speed = f"{speeds[record.name]:g}" if record.name in speeds else ""
+        yield f"| {' | '.join([*cells, speed, ', '.join(record.returns), figures(record)])} |"
 
 
 def build_empty(record: Model) -> chainer.Chain:

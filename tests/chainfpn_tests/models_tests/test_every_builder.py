@@ -26,6 +26,10 @@ ALL = marked(models.MODELS, mark=find_mark)
 SIDES = {"alexnet": 63, "squeezenet1_0": 65, "squeezenet1_1": 65, "inception_v3": 75, "ssd300_vgg16": 300}
 SIDES["ssdlite320_mobilenet_v3_large"] = 320
 
+#: Of what single precision gives half precision may differ by more than two hundredths where groups are normalized
+#: over the few pixels of the coarsest map.
+FAR = {"fcos_resnet_fpn": 0.03}
+
 #: What the audit hook below hears of while it listens.
 heard, listening = [], []
 
@@ -109,7 +113,7 @@ def flat(values):
 
 @pytest.mark.parametrize("name", marked(models.MODELS, classifier_cases.SMALLEST, mark=find_mark))
 def test_half_precision_is_near(name):
-    """Maps and heads within 2 % of the largest number that single precision gives, and detections that are finite."""
+    """Maps and heads within 2 % (some 3) of the largest number that single precision gives, and detections that are finite."""
     side = SIDES.get(name, 64 if "_fpn" in name or "retinanet" in name else 32)
     x = seeded_input(1, 3, side, side)
     found = {}
@@ -130,4 +134,4 @@ def test_half_precision_is_near(name):
                 assert all(np.isfinite(value).all() for value in detection if value is not None)
     for dtype in (np.float16, chainer.mixed16):
         for array, reference in zip(found[dtype], found[np.float32], strict=True):
-            assert difference(array.astype(np.float32), reference) <= 0.02
+            assert difference(array.astype(np.float32), reference) <= FAR.get(name, 0.02)
