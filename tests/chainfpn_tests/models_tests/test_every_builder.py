@@ -113,7 +113,7 @@ def flat(values):
 
 @pytest.mark.parametrize("name", marked(models.MODELS, classifier_cases.SMALLEST, mark=find_mark))
 def test_half_precision_is_near(name):
-    """Maps and heads within 2 % (some 3) of the largest number that single precision gives, and detections that are finite."""
+    """Maps and heads within 2 %, some 3, of the largest number that single precision gives; detections are finite."""
     side = SIDES.get(name, 64 if "_fpn" in name or "retinanet" in name else 32)
     x = seeded_input(1, 3, side, side)
     found = {}
