@@ -3,9 +3,13 @@
 import re
 
 import pytest
+from follow_pages import ENVIRONMENTS
 from pages import BLOCK, ROOT, blocks, copy_clone, run_page
 
 PAGES = [path for folder in ("", "docs", "examples") for path in sorted((ROOT / folder).glob("*.md"))]
+#: README, and the pages that nobody follows in an environment of their own.
+FOLLOWED = {ROOT / page for _, pages in ENVIRONMENTS for page in pages} - {ROOT / "README.md"}
+RUN = [pytest.param(page, marks=pytest.mark.thorough) if page in FOLLOWED else page for page in PAGES]
 LANGUAGES = {"console", "python"}
 READ_ONLY = {"", "text", "json", "ini", "toml", "diff", "mermaid"}
 
@@ -14,7 +18,7 @@ READ_ONLY = {"", "text", "json", "ini", "toml", "diff", "mermaid"}
 @pytest.mark.filterwarnings(
     "ignore:unclosed file .*'(VOC|COCO)/:ResourceWarning"
 )  # ChainerCV's readers leave them open
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 def test_blocks_run(page, tmp_path, monkeypatch):
     copy_clone(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -182,7 +182,7 @@ def test_the_command_runs_by_itself(detector):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_bundled_detector_on_pedestrians_it_has_not_seen(shared_data, tmp_path, capsys, monkeypatch):
     pytest.importorskip("pycocotools")
     monkeypatch.chdir(tmp_path)

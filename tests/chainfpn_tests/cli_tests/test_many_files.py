@@ -72,7 +72,7 @@ def test_the_memory_is_that_of_few(folder, whole):
     assert whole[2] < few + (20 << 10)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_what_is_killed_is_resumed_to_the_same(folder, whole):
     path = folder / "killed.jsonl"
     command = ["detect", "all.txt", "--weights", "net.npz", "--score", "0.3", "--json", path.name, "--out", "out"]

@@ -83,6 +83,7 @@ def test_another_number_of_processes_is_refused(out, tmp_path):
     assert own_words(done.stderr) == [message]
 
 
+@pytest.mark.thorough
 def test_the_log_tells_of_all_processes(tmp_path):
     """The losses of a RetinaNet are means over images, and nothing in them is random."""
     options = ["depth=18", "stages=[2,3]", "fpn_channels=8", "min_size=48", "max_size=48"]

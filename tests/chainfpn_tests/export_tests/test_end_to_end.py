@@ -49,8 +49,12 @@ def odd_photographs():
     return {**imgs, "strip": landscape[:, :37].copy(), "tiny": landscape[:, 100:113, 200:209].copy()}
 
 
+#: The largest heads, and kuangliu's pyramid.
+LARGE = {"keypointrcnn_resnet_fpn", "retinanet_kuangliu"}
+
+
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "retinanet_kuangliu" else name for name in SMALL]
+    "name", [pytest.param(name, marks=pytest.mark.thorough) if name in LARGE else name for name in SMALL]
 )
 def test_every_photograph(name, tmp_path):
     detector = build_small(name)
