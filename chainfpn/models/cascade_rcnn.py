@@ -35,7 +35,6 @@ class CascadeRCNNArguments(AnyResNetArguments, RCNNSettings, total=False):
     """Options of Cascade R-CNN, see :class:`CascadeOptions`."""
 
     head_channels: int
-    rules: str
     cascade_iou_thresh: Sequence[float]
     cascade_bbox_reg_weights: Sequence[Sequence[float]]
     stage_loss_weights: Sequence[float]

@@ -27,7 +27,6 @@ def paste_masks(mask: Array, bbox: Array, size: Size, *, rounded: bool = False) 
     Source:
         torchvision 0.14 ``paste_masks_in_image``; rounded, ChainerCV 0.13 ``segm_to_mask``.
     """
-    pasted = np.zeros((len(mask), *size), dtype=bool)
     growth = bbox.dtype.type((mask.shape[1] + 2) / mask.shape[1])
     half = (bbox[:, 2:] - bbox[:, :2]) * bbox.dtype.type(0.5) * growth
     centre = (bbox[:, 2:] + bbox[:, :2]) * bbox.dtype.type(0.5)
@@ -38,9 +37,7 @@ def paste_masks(mask: Array, bbox: Array, size: Size, *, rounded: bool = False) 
     first = np.clip(corners[:, :2], 0, size)  # (R, 2), the part in the image
     shape = np.clip(corners[:, 2:], first, size) - first
     parts = (_paste if isinstance(mask, np.ndarray) else _paste_on_gpu)(mask, sides, first - corners[:, :2], shape)
-    for over, part, (y, x), (height, width) in zip(pasted, parts, first, shape, strict=True):
-        over[y : y + height, x : x + width] = part
-    return pasted
+    return _lay(parts, first, (len(mask), *size))
 
 
 def paste_masks_at_centers(mask: Array, bbox: Array, size: Size) -> Array:
@@ -60,13 +57,19 @@ def paste_masks_at_centers(mask: Array, bbox: Array, size: Size) -> Array:
     Source:
         detectron2 0.6 ``paste_masks_in_image``; mmdetection 3.3 ``_do_paste_mask``.
     """
-    xp, pasted, parts, corners = cuda.get_array_module(mask), np.zeros((len(mask), *size), dtype=bool), [], []
+    xp, parts, first = cuda.get_array_module(mask), [], []
     for grid, bb in zip(mask, bbox, strict=True):
         (y, rows), (x, columns) = (_read_axis(bb[axis], bb[axis + 2], size[axis], len(grid)) for axis in (0, 1))
         rows, columns = (xp.asarray(weights, grid.dtype) for weights in (rows, columns))  # (height, S), (width, S)
         parts.append(rows @ grid @ columns.T >= 0.5)
-        corners.append((y, x))
-    for over, part, (y, x) in zip(pasted, _to_cpu(parts), corners, strict=True):
+        first.append((y, x))
+    return _lay(_to_cpu(parts), first, (len(mask), *size))
+
+
+def _lay(parts, first, shape):
+    """Lay the part of each mask, (height, width), on an image of its own, from its first pixel on: bool, (R, H, W)."""
+    pasted = np.zeros(shape, dtype=bool)
+    for over, part, (y, x) in zip(pasted, parts, first, strict=True):
         over[y : y + part.shape[0], x : x + part.shape[1]] = part
     return pasted
 
@@ -86,8 +89,13 @@ def _to_cpu(parts):
     if not parts or isinstance(parts[0], np.ndarray):
         return parts
     flat = cuda.get_array_module(*parts).concatenate([part.ravel() for part in parts]).get()
-    ends = np.cumsum([part.size for part in parts])[:-1]
-    return [rows.reshape(part.shape) for rows, part in zip(np.split(flat, ends), parts, strict=True)]
+    return _cut(flat, [part.shape for part in parts])
+
+
+def _cut(flat, shapes):
+    """Cut what stands in a row into arrays of (height, width)."""
+    ends = np.cumsum([height * width for height, width in shapes])[:-1]
+    return [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
 
 
 def _paste(mask, sides, first, shape):
@@ -133,4 +141,4 @@ def _paste_on_gpu(mask, sides, first, shape):
         preamble=BILINEAR % REALS[compute_dtype(mask.dtype)],
         options=OPTIONS,
     )(mask, xp.asarray(np.column_stack((sides, first, shape, ends))), len(mask), mask.shape[1], inside)
-    return [part.reshape(whole) for part, whole in zip(np.split(inside.get(), ends[:-1]), shape, strict=True)]
+    return _cut(inside.get(), shape)

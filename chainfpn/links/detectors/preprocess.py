@@ -178,10 +178,7 @@ class Preprocess(CheckedOptions):
           size=out[0].size)  # fmt: skip
 
     def resized_size(self, size: Size) -> Size:
-        """Return the size an image is resized to.
-
-        As torch divides by a tensor, the scale is a float32 product with a reciprocal, and the sides are rounded down:
-        333 pixels times the scale 240 / 333 are 240, but 321 times 240 / 321 are 239.
+        """Return the size an image is resized to: ``fixed_size``, if that is set.
 
         Args:
             size ((int, int)): Height and width.
@@ -192,6 +189,14 @@ class Preprocess(CheckedOptions):
         if self.fixed_size is not None:
             height, width = self.fixed_size
             return height, width
+        return self._limited_size(size)
+
+    def _limited_size(self, size):
+        """Return the size by the limits of both sides.
+
+        As torch divides by a tensor, the scale is a float32 product with a reciprocal, and the sides are rounded down:
+        333 pixels times the scale 240 / 333 are 240, but 321 times 240 / 321 are 239.
+        """
         min_size = self._draw_min_size()
         one, shorter, longer = np.float32(1), np.float32(min(size)), np.float32(max(size))
         scale = float(min(one / shorter * np.float32(min_size), one / longer * np.float32(self.max_size)))

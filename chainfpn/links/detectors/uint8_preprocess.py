@@ -33,18 +33,8 @@ class MMDetectionPreprocess(Preprocess):
 
     on_device = False
 
-    def resized_size(self, size: Size) -> Size:
-        """Return the size an image is resized to, rounded to the nearest pixels.
-
-        Args:
-            size ((int, int)): Height and width.
-
-        Returns:
-            (int, int): Height and width.
-        """
-        if self.fixed_size is not None:
-            height, width = self.fixed_size
-            return height, width
+    def _limited_size(self, size):
+        """Return the size by the limits of both sides, rounded to the nearest pixels."""
         height, width = (max(1, int(side + 0.5)) for side in self._scaled(size))
         return height, width
 
