@@ -15,13 +15,13 @@ Needs an interpreter with torchvision: ``CHAINFPN_TORCHVISION_PYTHON``, or pytho
 import argparse
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 
 from bench_utils import markdown
+from bench_utils.machine import Machine
 from reference.torchvision_live import find
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -111,6 +111,7 @@ def compare(kind: str, torch: str, file: pathlib.Path, repeats: int, model: str 
 
 def measure(torch: str, repeats: int, *, zip64: bool) -> str:
     """Return the table in Markdown."""
+    machine = Machine()
     lines = ["| | torch.load + numpy.savez | weights-convert | ratio |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
@@ -122,7 +123,7 @@ def measure(torch: str, repeats: int, *, zip64: bool) -> str:
             large = folder / "large.pth"
             subprocess.run([torch, "-W", "ignore", "-c", MAKE_LARGE, str(large)], check=True, capture_output=True)
             lines += compare("4.6 GB, ZIP64, once", torch, large, 1, "any")
-    return "\n".join([f"{os.cpu_count()} cores, Python {platform.python_version()}, medians of {repeats}.", "", *lines])
+    return "\n".join([*lines, "", machine.signature(f"medians of {repeats}")])
 
 
 def main() -> None:

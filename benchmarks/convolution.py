@@ -10,7 +10,6 @@ the same run.
 """
 
 import argparse
-import os
 import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -127,7 +126,7 @@ def measure(machine: Machine) -> str:
             cells += [f"{1000 * limit:.3g}", f"{limit / mine:.0%}"]
             lines.append(f"| {' | '.join(cells)} |")
     about = f"a copy moves {bandwidth / 1e9:.0f} GB/s, a matrix product does {speed / 1e9:.0f} GFLOP/s"
-    return "\n".join([*lines, "", f"{machine.name()}; {about}; load average {os.getloadavg()[0]:.1f}."])
+    return "\n".join([*lines, "", machine.signature(about)])
 
 
 def main() -> None:

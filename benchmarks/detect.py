@@ -14,7 +14,6 @@ the measured time; stages are timed in runs of their own, which wait for the dev
 
 import argparse
 import inspect
-import os
 import pathlib
 import statistics
 import tempfile
@@ -194,7 +193,6 @@ def measure(repeat: int, machine: Machine, precision: str, min_size: int) -> str
     """Measure everything and return the section as Markdown."""
     img = read_image(str(photograph_path()))
     live = find()
-    load = os.getloadavg()[0]
     dtype = "float16" if precision == "float16" else "float32"
     speed = machine.operations(dtype)
     with tempfile.TemporaryDirectory() as temporary:
@@ -234,12 +232,13 @@ def measure(repeat: int, machine: Machine, precision: str, min_size: int) -> str
         ]
     lines += [
         "",
-        f"{len(bbox)} boxes on {x.shape[3]} x {x.shape[2]} pixels; median of {repeat} runs after one to warm up; "
-        f"{machine.name()}, {precision}; matrix product {speed / 1e9:.0f} GFLOP/s; "
-        f"load average before the run {load:.1f}.",
+        f"{len(bbox)} boxes on {x.shape[3]} x {x.shape[2]} pixels."
+        + ("" if theirs is None else f" {agreement(bbox, boxes)}"),
+        "",
+        machine.signature(
+            precision, f"matrix product {speed / 1e9:.0f} GFLOP/s", f"medians of {repeat} runs after one to warm up"
+        ),
     ]
-    if theirs is not None:
-        lines[-1] += f" {agreement(bbox, boxes)}"
     return "\n".join(lines)
 
 

@@ -88,7 +88,7 @@ def measure(n: int, repeat: int) -> str:
         lines.append(
             f"| {case} | {n / loop:.2f} a second | {n / ours:.2f} a second | {loop / ours:.2f} | {loop / limit:.2f} |"
         )
-    return "\n".join([*lines, "", f"{n} photographs, best of {repeat} in turns; {machine.name()}."])
+    return "\n".join([*lines, "", machine.signature(f"{n} photographs, best of {repeat} in turns")])
 
 
 def main() -> None:

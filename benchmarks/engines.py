@@ -254,7 +254,7 @@ def measure_classifiers(folder: pathlib.Path, live: Any, repeat: int) -> list[st
 
 def measure(only: str | None, repeat: int) -> str:
     """Measure everything, or one of the two tables, and return the section as Markdown."""
-    machine, live, load = Machine(), find(), os.getloadavg()[0]
+    machine, live = Machine(), find()
     tables = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
@@ -266,8 +266,8 @@ def measure(only: str | None, repeat: int) -> str:
             tables += [*measure_detectors(folder, live, repeat), ""]
         if only != "detectors":
             tables += [*measure_classifiers(folder, live, repeat), ""]
-    about = f"Median of {repeat} runs after one to warm up; with one thread, beside others and of ChainerCV one run"
-    return "\n".join([*tables, f"{about}; {machine.name()}; load average before the run {load:.1f}."])
+    about = f"medians of {repeat} runs after one to warm up; with one thread, beside others and of ChainerCV one run"
+    return "\n".join([*tables, machine.signature(about)])
 
 
 def main() -> None:

@@ -10,35 +10,14 @@ in this interpreter and in the others of the machine.
 """
 
 import argparse
-import os
 import pathlib
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+from bench_utils.steps import Step, run_all
 
 #: What pytest is told on a card: new versions may warn of what is not an error.
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", "-rf", "--tb=short")
-
-
-class Step(NamedTuple):
-    """One process.
-
-    Attributes:
-        name (str): Of the step, and of the file with its output.
-        seconds (int): Limit.
-        command (tuple of str): Arguments of Python.
-        tables (bool): Whether it can write into the documentation.
-    """
-
-    name: str
-    seconds: int
-    command: tuple[str, ...]
-    tables: bool = False
 
 
 def steps(device: str, small: bool) -> Iterator[Step]:
@@ -63,24 +42,6 @@ def steps(device: str, small: bool) -> Iterator[Step]:
         yield Step("convolution", 60, ("benchmarks/convolution.py", "--device", device), **benchmark)
 
 
-def run(step: Step, seconds: float, out: pathlib.Path) -> str:
-    """Run one step and return how it ended: ``ok``, its exit status, or that its time was over."""
-    path = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUNBUFFERED": "1"}
-    with (out / f"{step.name}.txt").open("wb") as printed:
-        process = subprocess.Popen(
-            [sys.executable, *step.command], cwd=ROOT, env=environment, stdout=printed, stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            status = process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return f"stopped after {seconds:.0f} s"
-    return "ok" if status == 0 else f"exit status {status}"
-
-
 def main() -> None:
     """Run the steps one after the other and say how each ended; exit with 1 unless all went well."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -94,20 +55,9 @@ def main() -> None:
     wanted = [s for s in steps(arguments.device, arguments.small) if not arguments.only or s.name in arguments.only]
     if not wanted:
         parser.error(f"--only: must name steps among {[s.name for s in steps(arguments.device, arguments.small)]}")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    end, failed = time.monotonic() + arguments.budget, False
-    for step in wanted:
-        begin = time.monotonic()
-        limit = end - begin if arguments.small else min(step.seconds, end - begin)
-        if end - begin < 10:
-            outcome = "left out: no time"
-        else:
-            if arguments.write and step.tables:
-                step = step._replace(command=(*step.command, "--write"))
-            outcome = run(step, limit, arguments.out)
-        failed |= outcome != "ok"
-        print(f"{step.name:16} {time.monotonic() - begin:6.1f} s  {outcome}", flush=True)
-    sys.exit(failed)
+    if arguments.small:
+        wanted = [step._replace(seconds=arguments.budget) for step in wanted]
+    sys.exit(not run_all(wanted, arguments.out, arguments.budget, write=arguments.write))
 
 
 if __name__ == "__main__":

@@ -101,10 +101,8 @@ def measure(machine: Machine) -> tuple[list[Row], list[Row], str]:
                 }
             )
     nms_rows = [measure_nms(machine, n, theirs.get(f"nms_{n}")) for n in NMS_SIZES]
-    about = (
-        f"{machine.name()}; a copy moves {bandwidth / 1e9:.0f} GB/s, a matrix product does {speed / 1e9:.0f} GFLOP/s"
-    )
-    return rows, nms_rows, about
+    about = f"a copy moves {bandwidth / 1e9:.0f} GB/s, a matrix product does {speed / 1e9:.0f} GFLOP/s"
+    return rows, nms_rows, machine.signature(about)
 
 
 def describe(options: dict[str, int]) -> str:
@@ -183,7 +181,7 @@ def main() -> None:
     machine = Machine(arguments.device, int(os.environ["NUMBA_NUM_THREADS"]))
     rows, nms_rows, about = measure(machine)
     tables = [table(part, machine.on_gpu) for part in (rows, nms_rows)]
-    text = f"{about}.\n\n{tables[0]}\n\nNon-maximum suppression at IoU {NMS_THRESH}:\n\n{tables[1]}"
+    text = f"{tables[0]}\n\nNon-maximum suppression at IoU {NMS_THRESH}:\n\n{tables[1]}\n\n{about}"
     print(text)
     if arguments.write:
         markdown.write(f"roi_ops.py {arguments.device}", text)

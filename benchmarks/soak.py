@@ -3,6 +3,7 @@
     python benchmarks/soak.py                           # 1,000 images, the detector of the benchmarks, engine chainer
     python benchmarks/soak.py --engine onnx             # the same on ONNX Runtime
     python benchmarks/soak.py --images 200 --min-size 400
+    python benchmarks/soak.py --write                   # also put the table into docs/benchmarks.md
 
 Faster R-CNN with a ResNet-50 and a feature pyramid, random weights, on the bundled photograph cut to sizes that change
 from image to image, so that no two follow each other that need the same buffers. Prints a row for every tenth of the
@@ -12,13 +13,14 @@ images, and ends with status 1 if there is more than 5 % more memory in the end 
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import chainfpn  # noqa: F401  # isort: skip
 import numpy as np
 from chainercv.utils import read_image
 
-from bench_utils.machine import memory
+from bench_utils import markdown
+from bench_utils.machine import Machine, memory
 from chainfpn import models
 from chainfpn._typing import Array
 from chainfpn.data import photograph_path
@@ -35,32 +37,41 @@ def images(n: int) -> Iterator[Array]:
         yield photograph[:, :height, :width]
 
 
-def soak(n: int, min_size: int, engine: str) -> list[float]:
-    """Detect in n images, print a row for every tenth; return the memory after each tenth, in MB."""
+def soak(n: int, min_size: int, engine: str, show: Callable[[str], None]) -> float:
+    """Detect in n images, show a row for every tenth; return how many times the memory after the first there is."""
     detector = models.fasterrcnn_resnet50_fpn(min_size=min_size).to_engine(engine)
-    print("| images | memory, MB | times that after a tenth | seconds per image |\n|--:|--:|--:|--:|", flush=True)
+    show("| images | memory, MB | times that after a tenth | seconds per image |\n|--:|--:|--:|--:|")
     found, start, step = [], time.perf_counter(), max(n // 10, 1)
     for k, img in enumerate(images(n), 1):
         detector.predict([img])
         if k % step == 0:
             found.append(memory())
             seconds = (time.perf_counter() - start) / step
-            print(f"| {k} | {found[-1]:.0f} | {found[-1] / found[0]:.3f} | {seconds:.2f} |", flush=True)
+            show(f"| {k} | {found[-1]:.0f} | {found[-1] / found[0]:.3f} | {seconds:.2f} |")
             start = time.perf_counter()
-    return found
+    return found[-1] / found[0]
 
 
 def main() -> None:
-    """Soak."""
+    """Soak, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=1000, metavar="N", help="how many (default: %(default)s)")
     parser.add_argument(
         "--min-size", type=int, default=800, metavar="PIXELS", help="shorter side (default: %(default)s)"
     )
     parser.add_argument("--engine", choices=["chainer", "onnx"], default="chainer", help="(default: %(default)s)")
+    parser.add_argument("--write", action="store_true", help=f"put the table into docs/{markdown.BENCHMARKS.name}")
     arguments = parser.parse_args()
-    found = soak(arguments.images, arguments.min_size, arguments.engine)
-    grown = found[-1] / found[0]
+    machine, lines = Machine(), []
+
+    def show(line: str) -> None:
+        lines.append(line)
+        print(line, flush=True)
+
+    grown = soak(arguments.images, arguments.min_size, arguments.engine, show)
+    if arguments.write:
+        about = f"Faster R-CNN with a ResNet-50 at {arguments.min_size} pixels, engine {arguments.engine}"
+        markdown.write("soak.py", "\n".join([*lines, "", machine.signature(about)]))
     print(
         f"After {arguments.images} images {grown:.3f} times the memory after the first tenth; at most {MOST} is good."
     )

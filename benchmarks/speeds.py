@@ -4,14 +4,17 @@
     python benchmarks/speeds.py resnet50 swin_t     # of these
     python benchmarks/speeds.py --write             # also put them into docs/speeds.json, which the table reads
 
-``predict`` on the bundled photograph, with the preprocess that a model has by default and weights that are seeded. A
-pyramid alone has no ``predict``, and no figure.
+``predict`` on the bundled photograph, with the preprocess that a model has by default and weights that are seeded; a
+pyramid alone, which has no ``predict``, is called with the photograph's pixels. What is measured on a machine and a day
+stands together: figures of another are dropped. A model that fails is named, and the next one timed.
 """
 
 import argparse
 import json
+import sys
 
 import chainfpn  # noqa: F401  # isort: skip
+import chainer
 from chainercv.utils import read_image
 
 from bench_utils import markdown
@@ -40,23 +43,41 @@ def milliseconds(name: str, machine: Machine, repeat: int = 3) -> float:
         model = models.get_model(name)
     fill_link(model, GAINS)
     img = read_image(str(photograph_path()))
-    return float(f"{1000 * machine.best(lambda: model.predict([img]), repeat):.3g}")
+    run, x = (model.predict, [img]) if hasattr(model, "predict") else (model, img[None])
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        return float(f"{1000 * machine.best(lambda: run(x), repeat):.3g}")
+
+
+def keep(found: dict[str, float], machine: Machine) -> None:
+    """Put milliseconds beside those of the same machine and day."""
+    about = {"machine": machine.name(), "date": machine.date}
+    before = json.loads(SPEEDS.read_text(encoding="utf-8"))
+    same = all(before.get(key) == value for key, value in about.items())
+    figures = (before["milliseconds"] if same else {}) | found
+    content = about | {"milliseconds": {name: figures[name] for name in models.MODELS if name in figures}}
+    SPEEDS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="models (default: all that predict)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="models (default: all)")
     parser.add_argument("--write", action="store_true", help=f"put them into docs/{SPEEDS.name}")
     arguments = parser.parse_args()
-    machine, found = Machine(), {}
-    for name, record in models.MODELS.items():
-        if record.task != "features" and name in (arguments.names or models.MODELS):
-            found[name] = milliseconds(name, machine)
-            print(f"{name:45} {found[name]:8g} ms", flush=True)
-    if arguments.write:
-        content = {"machine": machine.name(), "milliseconds": found}
-        SPEEDS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if unknown := set(arguments.names) - models.MODELS.keys():
+        parser.error(f"NAME: must be models that chainfpn models lists, got {', '.join(sorted(unknown))}")
+    machine, failed = Machine(), False
+    for name in arguments.names or models.MODELS:
+        try:
+            speed = milliseconds(name, machine)
+        except Exception as error:
+            failed = True
+            print(f"{name:45} fails: {type(error).__name__}: {error}", flush=True)
+            continue
+        print(f"{name:45} {speed:8g} ms", flush=True)
+        if arguments.write:
+            keep({name: speed}, machine)
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

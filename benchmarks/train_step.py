@@ -132,7 +132,6 @@ def _extend(seconds: dict[str, list[float]], more: Mapping[str, Any]) -> None:
 def measure(arguments: argparse.Namespace) -> str:
     """Measure everything and return the section as Markdown."""
     live = find()
-    load = os.getloadavg()[0]
     machine = Machine(arguments.device, arguments.threads)
     lines = []
     for name, network in NETWORKS.items():
@@ -140,13 +139,8 @@ def measure(arguments: argparse.Namespace) -> str:
             lines += [f"### {name}, {min_size} pixels", ""]
             lines += [*measure_one(network, min_size, live, machine, arguments), ""]
     clock = "processor time" if by_processor(machine) else "wall-clock time"
-    return "\n".join(
-        [
-            *lines,
-            f"{machine.name()}; {clock}, medians of {arguments.rounds} rounds of {arguments.repeat} steps; matrix "
-            f"product {machine.operations() / 1e9:.0f} GFLOP/s; load average before the run {load:.1f}.",
-        ]
-    )
+    medians = f"{clock}, medians of {arguments.rounds} rounds of {arguments.repeat} steps"
+    return "\n".join([*lines, machine.signature(medians, f"matrix product {machine.operations() / 1e9:.0f} GFLOP/s")])
 
 
 def main() -> None:

@@ -38,6 +38,12 @@ def table() -> Iterator[str]:
         yield f"| {' | '.join([*cells, speed, ', '.join(record.returns), figures(record)])} |"
 
 
+def measured_on() -> str:
+    """Return on which machine the milliseconds were measured, and when."""
+    speeds = json.loads(SPEEDS.read_text(encoding="utf-8"))
+    return f"Milliseconds of {speeds['date']} on: {speeds['machine']}."
+
+
 def build_empty(record: Model) -> chainer.Chain:
     """Build a model by its defaults without drawing its weights."""
     generate_array = initializers.generate_array
@@ -77,4 +83,4 @@ def figures(record: Model) -> str:
 
 
 if __name__ == "__main__":
-    print("\n".join(table()))
+    print(*table(), "", measured_on(), sep="\n")

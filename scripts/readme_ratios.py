@@ -4,7 +4,6 @@ python scripts/readme_ratios.py          # writes them; tests/test_site.py compa
 """
 
 import pathlib
-import re
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README, BENCHMARKS = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
@@ -45,8 +44,8 @@ def ratio(text: str, heading: str, row: str, column: str) -> str:
 
 
 def machine(text: str) -> str:
-    """Return what a program says it ran on."""
-    return re.search(r"\b(AMD|Intel|NVIDIA)\b[^,;]*", text)[0]
+    """Return what a program ran on, with which its last line begins."""
+    return text.rstrip().rpartition("\n")[2].partition(",")[0]
 
 
 def table(page: str) -> str:

@@ -84,7 +84,9 @@ def on_page_markdown(markdown: str, **context: Any) -> str:
     """Call pages by their titles where a link shows a file, and put the table of models where it belongs."""
     titles = {pathlib.PurePath(name).name: title for title, name in nav_entries(context["config"].nav)}
     markdown = FILE_NAME.sub(lambda match: f"[{titles.get(match[2], match[1])}](", markdown)
-    return markdown.replace(TABLE, "\n".join(model_table.table())) if TABLE in markdown else markdown
+    if TABLE not in markdown:
+        return markdown
+    return markdown.replace(TABLE, "\n".join([*model_table.table(), "", model_table.measured_on()]))
 
 
 def nav_entries(nav: list | dict) -> list[tuple[str, str]]:

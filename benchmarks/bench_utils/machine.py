@@ -1,6 +1,7 @@
 """What a machine can do, which is the limit of everything that runs on it."""
 
 import argparse
+import datetime
 import itertools
 import os
 import pathlib
@@ -50,6 +51,9 @@ class Machine:
     Args:
         device (str): ``'cpu'`` or ``'cuda'``.
         n_threads (int or None): Threads of a CPU; by default one for each core that this process may run on.
+
+    Attributes:
+        date (str): The day it is made.
     """
 
     def __init__(self, device: str = "cpu", n_threads: int | None = None) -> None:
@@ -58,6 +62,8 @@ class Machine:
         self.xp = cuda.cupy if self.on_gpu else np
         self.n_threads = n_threads or len(os.sched_getaffinity(0))
         self.repeat = 20 if self.on_gpu else 9
+        self.date = datetime.date.today().isoformat()
+        self._load = os.getloadavg()[0]
 
     @property
     def chainers_device(self) -> str:
@@ -126,6 +132,11 @@ class Machine:
         kernels = os.environ.get("OPENBLAS_CORETYPE")
         versions = f"Python {platform.python_version()}, NumPy {np.__version__}, Numba {numba.__version__}"
         return f"{model}, {threads}, {versions}{f', OPENBLAS_CORETYPE={kernels}' if kernels else ''}"
+
+    def signature(self, *facts: str) -> str:
+        """Return the last line of every table: the machine, the day, its load before the run, and what else holds."""
+        load = f"load average before the run {self._load:.1f}"
+        return f"{'; '.join([self.name(), self.date, load, *facts])}."
 
 
 def memory(what: str = "VmRSS") -> float:
