@@ -6,6 +6,7 @@ import numpy as np
 from chainer.utils.conv import get_conv_outsize
 
 from chainfpn._typing import Variable
+from chainfpn.functions.kernels import import_compiled
 
 
 def max_pool_2d(x: Variable, ksize: int = 3, *, stride: int = 2, pad: int = 0, round_up: bool = False) -> Variable:
@@ -36,7 +37,11 @@ def max_pool_2d(x: Variable, ksize: int = 3, *, stride: int = 2, pad: int = 0, r
     needs_gradient = chainer.config.enable_backprop and variable.requires_grad
     if needs_gradient or not isinstance(variable.array, np.ndarray):
         return F.max_pooling_2d(x, ksize, stride=stride, pad=pad, cover_all=round_up)
-    return chainer.as_variable(_maxima(variable.array, ksize, stride, pad, round_up))
+    array = variable.array
+    if (compiled := import_compiled("numba_max_pool")) and array.dtype != np.float16:
+        outsize = tuple(get_conv_outsize(size, ksize, stride, pad, cover_all=round_up) for size in array.shape[2:])
+        return chainer.as_variable(compiled.forward(array, ksize, stride, pad, outsize))
+    return chainer.as_variable(_maxima(array, ksize, stride, pad, round_up))
 
 
 def _maxima(x, ksize, stride, pad, round_up):

@@ -9,6 +9,7 @@ import functools
 import itertools
 import math
 import os
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,27 +38,67 @@ def run(kernel: Callable, tasks: list[tuple], local: Callable[[], Any] | None = 
         local (callable or None): Makes what each thread keeps for itself, a buffer say: the first argument.
     """
     errors: list[BaseException] = []
-    queue = iter(tasks)
+    rest = iter(tasks)
 
     def work() -> None:
-        own = () if local is None else (local(),)
-        for task in queue:  # threads may share the iterator of a list: under the GIL each task is given once
-            if errors:
-                return
-            try:
+        try:
+            own = () if local is None else (local(),)
+            for task in rest:  # threads may share the iterator of a list: under the GIL each task is given once
+                if errors:
+                    return
                 kernel(*own, *task)
-            except BaseException as error:
-                errors.append(error)
+        except BaseException as error:
+            errors.append(error)
 
-    threads = [threading.Thread(target=work) for _ in range(min(N_THREADS, len(tasks)) - 1)]
     with _blas().on_one_thread():
-        for thread in threads:
-            thread.start()
-        work()
-        for thread in threads:
-            thread.join()
+        _helpers().share(work, min(N_THREADS, len(tasks)) - 1)
     if errors:
         raise errors[0]
+
+
+class _Helpers:
+    """Threads that wait for work: to start one for each piece would take as long as many a piece."""
+
+    def __init__(self) -> None:
+        self.jobs: queue.SimpleQueue = queue.SimpleQueue()
+        self.threads: list[threading.Thread] = []
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=self.stop, after_in_child=self.stop)
+
+    def share(self, work: Callable[[], None], n: int) -> None:
+        """Call ``work()`` here and on n threads beside; one that has not begun when it is done here, does not begin."""
+        while len(self.threads) < n:
+            self.threads.append(threading.Thread(target=self._serve, args=(self.jobs,), daemon=True))
+            self.threads[-1].start()
+        begun = [threading.Lock() for _ in range(n)]
+        for lock in begun:
+            self.jobs.put((work, lock))
+        work()
+        for lock in begun:
+            lock.acquire()
+
+    @staticmethod
+    def _serve(jobs):
+        while (job := jobs.get()) is not None:
+            work, begun = job
+            if begun.acquire(blocking=False):
+                try:
+                    work()
+                finally:
+                    begun.release()
+            del job, work, begun
+
+    def stop(self) -> None:
+        """Forget the threads, which do not survive a fork; those that run end after what they do."""
+        for _ in self.threads:
+            self.jobs.put(None)
+        for thread in self.threads:
+            if thread is not threading.current_thread() and thread.is_alive():
+                thread.join()
+        self.jobs, self.threads = queue.SimpleQueue(), []
+
+
+_helpers = functools.cache(_Helpers)
 
 
 def add_up(kernel: Callable, tasks: list[tuple], local: Callable[[], Any]) -> Array:

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import threading
 import time
 
 import numpy as np
@@ -49,10 +50,44 @@ def test_an_error_in_a_sum_reaches_the_caller(monkeypatch):
         threads.add_up(kernel, [(k,) for k in range(9)], lambda: np.zeros(1))
 
 
-def test_products_have_their_threads_back_afterwards():
-    def n_blas_threads():
-        return [library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_the_threads_wait_for_more_work_and_are_others_after_a_fork(monkeypatch):
+    monkeypatch.setattr(threads, "N_THREADS", 3)
 
+    def idents():
+        together = threading.Barrier(3, timeout=60)
+        found = set()
+
+        def kernel(k):
+            together.wait()
+            found.add(threading.get_ident())
+
+        threads.run(kernel, [(k,) for k in range(3)])
+        return found
+
+    first = idents()
+    assert len(first) == 3
+    assert idents() == first
+    child = os.fork()
+    if child == 0:
+        os._exit(len(idents()) != 3)
+    assert os.waitpid(child, 0)[1] == 0
+    assert len(idents()) == 3
+
+
+def test_tasks_that_share_out_their_own_work(monkeypatch):
+    monkeypatch.setattr(threads, "N_THREADS", 3)
+    sums = np.zeros((6, 5), int)
+
+    def kernel(i):
+        threads.run(lambda j: sums.__setitem__((i, j), i + j), [(j,) for j in range(5)])
+
+    threads.run(kernel, [(i,) for i in range(6)])
+    np.testing.assert_array_equal(sums, np.add.outer(np.arange(6), np.arange(5)))
+
+
+def test_products_have_their_threads_back_afterwards():
     before, inside = n_blas_threads(), []
 
     def kernel(k):
