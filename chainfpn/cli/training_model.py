@@ -14,7 +14,7 @@ from chainfpn.errors import InvalidArgument, InvalidType
 from chainfpn.links import Detector
 from chainfpn.models import MODELS
 from chainfpn.models._weights import Weights, find_weights
-from chainfpn.training import TrainChain, sync_norm
+from chainfpn.training import TrainChain, synchronize_norms
 from weights_convert import parse_key_values
 
 #: The builders that there are losses for.
@@ -69,11 +69,11 @@ def build_model(
     if is_sync and comm is None:
         raise CommandError("--set norm=sync normalizes over the processes of --mpi")
     if settings.resume_state is not None and "model" in settings.resume_state:
-        model = _rebuild(settings.resume_state["model"], data, comm if is_sync else None)
-    else:
-        model = _build(settings, requested, data, log, comm if is_sync else None)
+        model = _rebuild(settings.resume_state["model"], data)
+    else:  # one over processes is a batch normalization to whoever loads the weights
+        model = _build(settings, {**requested, "norm": "batch"} if is_sync else requested, data, log)
     if is_sync:
-        model.meta["arguments"]["norm"] = "batch"  # which it is, for whoever loads the weights
+        synchronize_norms(model, comm)
     if settings.train_sizes is not None:
         _set_train_sizes(model, settings.train_sizes)
     return model
@@ -128,7 +128,7 @@ def _check(requested: dict[str, Any]) -> None:
             raise CommandError(f"--set {name}: must be >= 0, got {value}")
 
 
-def _build(settings, requested, data, log, comm):
+def _build(settings, requested, data, log):
     """Build the detector that a training starts from."""
     weights = None if settings.weights is None else find_weights(settings.weights, name=None)
     is_detector = weights is not None and any(name.startswith(_DETECTOR) for name in weights.arrays)
@@ -141,7 +141,7 @@ def _build(settings, requested, data, log, comm):
     options |= requested
     try:
         trunk = {} if weights is None or is_detector else {"pretrained_backbone": weights}
-        model = MODELS[name].builder(**{**_over_processes(options, comm), **labels, **trunk})
+        model = MODELS[name].builder(**{**options, **labels, **trunk})
     except WeightsError:
         raise
     except (TypeError, ValueError) as error:
@@ -161,18 +161,13 @@ def _labels(name: str, data: DetectionDataset) -> dict[str, Any]:
     return labels
 
 
-def _rebuild(meta: dict[str, Any], data: DetectionDataset, comm: Communicator) -> Detector:
+def _rebuild(meta: dict[str, Any], data: DetectionDataset) -> Detector:
     """Build the detector of a ``train.json``."""
     try:
         arguments = Weights({}, meta, "train.json").arguments
-        return MODELS[meta["model"]].builder(**{**_over_processes(arguments, comm), **_labels(meta["model"], data)})
+        return MODELS[meta["model"]].builder(**{**arguments, **_labels(meta["model"], data)})
     except (KeyError, TypeError, ValueError) as error:
         raise CommandError(f"--resume: the model in train.json cannot be built ({error})") from error
-
-
-def _over_processes(options: dict[str, Any], comm: Communicator) -> dict[str, Any]:
-    """Return options with which a builder normalizes over processes, if there are any."""
-    return options if comm is None else {**options, "norm": sync_norm(comm, eps=options.get("norm_eps", 1e-5))}
 
 
 def _set_train_sizes(model, sizes):

@@ -35,6 +35,20 @@ class SyncBatchNormalization(BatchNormalization):
 
     def __init__(self, size: int, comm: Any, *, eps: float = 1e-5, decay: float = 0.9) -> None:
         super().__init__(size, eps=eps, decay=decay)
+        self._exchange(comm)
+
+    @classmethod
+    def convert(cls, link: BatchNormalization, comm: Any) -> None:
+        """Make a batch normalization one over processes, in its place and with all that it has.
+
+        Args:
+            link (BatchNormalization): The link.
+            comm (chainermn.CommunicatorBase): The processes.
+        """
+        link.__class__ = cls
+        cls._exchange(link, comm)
+
+    def _exchange(self, comm: Any) -> None:
         self._sum = lambda x: comm.allreduce(x)  # a function, for a communicator cannot be copied with the link
 
     def forward(self, x: Variable, residual: Variable | None = None, *, relu: bool = False, **kwargs: Any) -> Variable:

@@ -19,6 +19,7 @@ from chainfpn.training.multi_node import AverageStatistics as AverageStatistics
 from chainfpn.training.multi_node import average_statistics as average_statistics
 from chainfpn.training.multi_node import multi_node_optimizer as multi_node_optimizer
 from chainfpn.training.multi_node import sync_norm as sync_norm
+from chainfpn.training.multi_node import synchronize_norms as synchronize_norms
 from chainfpn.training.plot_metrics import PlotMetrics as PlotMetrics
 from chainfpn.training.plot_precision_recall import PlotPrecisionRecall as PlotPrecisionRecall
 from chainfpn.training.plot_precision_recall import draw_precision_recall as draw_precision_recall

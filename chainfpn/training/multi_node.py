@@ -8,6 +8,7 @@ from chainer.backends import cuda
 from chainer.training import extension
 
 from chainfpn._typing import Communicator
+from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.sync_batch_normalization import SyncBatchNormalization
 
 
@@ -45,6 +46,21 @@ def sync_norm(comm: Communicator, *, eps: float = 1e-5) -> functools.partial:
         callable: Number of channels to :class:`~chainfpn.links.SyncBatchNormalization`.
     """
     return functools.partial(SyncBatchNormalization, comm=comm, eps=eps)
+
+
+def synchronize_norms(link: chainer.Link, comm: Communicator) -> None:
+    """Let every batch normalization of a network go over all processes; epsilon, decay and weights stay.
+
+    Args:
+        link (chainer.Link): The network. Of frozen normalizations nothing is changed.
+        comm (chainermn.CommunicatorBase): The processes.
+
+    Source:
+        PyTorch 1.13 ``SyncBatchNorm.convert_sync_batchnorm``.
+    """
+    for child in link.links():
+        if type(child) is BatchNormalization:
+            SyncBatchNormalization.convert(child, comm)
 
 
 def average_statistics(link: chainer.Link, comm: Communicator) -> None:

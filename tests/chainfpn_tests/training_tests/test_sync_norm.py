@@ -1,5 +1,6 @@
 """Batch normalization, its statistics and losses over processes, in place of which threads exchange arrays."""
 
+import argparse
 import copy
 import threading
 import types
@@ -10,8 +11,10 @@ import chainer.functions as F
 import numpy as np
 
 from chainfpn import load_weights, models, save_weights
+from chainfpn.cli.training_model import build_model
+from chainfpn.datasets import ShapesDataset
 from chainfpn.links import BatchNormalization, FrozenBatchNormalization, SyncBatchNormalization
-from chainfpn.training import AverageLosses, AverageStatistics, sync_norm
+from chainfpn.training import AverageLosses, AverageStatistics, sync_norm, synchronize_norms
 
 
 class Threads:
@@ -118,3 +121,24 @@ def test_losses_are_averaged():
         return trainer.observation
 
     assert Threads(2).run(run) == [{"main/loss": 0.5, "main/loss/box": 1.5, "lr": rank} for rank in (0, 1)]
+
+
+def test_a_network_is_converted_with_its_own_constants():
+    link = chainer.Sequential(BatchNormalization(2, eps=1e-3, decay=0.99), FrozenBatchNormalization(2))
+    link[0].gamma.array[...] = 3
+    before = link[0].gamma
+    synchronize_norms(link, Threads(1))
+    norm, frozen = link
+    assert (type(norm), type(frozen)) == (SyncBatchNormalization, FrozenBatchNormalization)
+    assert (norm.eps, norm.decay) == (1e-3, 0.99)
+    assert norm.gamma is before
+
+
+def test_a_trunk_over_processes_has_its_own_epsilon():
+    """An EfficientNetV2's is 1e-3, as its files were trained."""
+    pairs = ["depth=efficientnet_v2_s", "stages=[1,2]", "fpn_channels=8", "head_channels=8", "norm=sync"]
+    settings = argparse.Namespace(set=pairs, weights=None, model=None, resume_state=None, train_sizes=None)
+    model = build_model(settings, ShapesDataset(1), print, Threads(1))
+    norms = [link for link in model.links() if isinstance(link, BatchNormalization)]
+    assert {(type(link), link.eps) for link in norms} == {(SyncBatchNormalization, 1e-3)}
+    assert model.meta["arguments"]["norm"] == "batch"
