@@ -19,7 +19,7 @@ from chainfpn import links, models
 from chainfpn._typing import PathLike, Variable
 from chainfpn.data import photograph_path
 from chainfpn.links.detectors.roi_heads import fastrcnn_loss
-from chainfpn.training import TrainChain, freeze_backbone
+from chainfpn.training import TrainChain, freeze_backbone, fuse_updates
 
 #: The person in the bundled photograph, yxyx.
 BBOX = np.array([[14, 74, 510, 379]], np.float32)
@@ -109,6 +109,7 @@ class Ours:
         self.chain = TrainChain(self.model)
         self.chain.to_device(device)
         self.optimizer = chainer.optimizers.MomentumSGD(lr=lr, momentum=0.9).setup(self.chain)
+        fuse_updates(self.optimizer)
         self.optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(1e-4))
         freeze_backbone(self.model, 3)
         self.chain.cleargrads()

@@ -56,6 +56,7 @@ def make_optimizer(chain: chainer.Chain, settings: argparse.Namespace, comm: Com
     optimizer = _optimizer(settings, learning_rate(settings, comm))
     if settings.dtype == "mixed16":
         training.use_mixed_precision(optimizer)
+    training.fuse_updates(optimizer)
     if comm is None:
         optimizer.setup(chain)
     else:

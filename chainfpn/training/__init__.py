@@ -10,6 +10,7 @@ from chainfpn.training.evaluator import Evaluation as Evaluation
 from chainfpn.training.evaluator import evaluate as evaluate
 from chainfpn.training.freezing import freeze as freeze
 from chainfpn.training.freezing import freeze_backbone as freeze_backbone
+from chainfpn.training.fused_update import fuse_updates as fuse_updates
 from chainfpn.training.gradient_clipping import GradientClipping as GradientClipping
 from chainfpn.training.keypoint_evaluation import evaluate_keypoints as evaluate_keypoints
 from chainfpn.training.keypoint_evaluation import oks_sigmas as oks_sigmas

@@ -34,7 +34,7 @@ def sum_of_squares(arrays: Sequence[Array]) -> float:
                 total += float((first.astype(np.float32, copy=False) ** 2).sum())
             continue
         with cuda.get_device_from_array(first):
-            chunks = _chunks(group)
+            chunks = cut_together(group)
             sums = cuda.cupy.empty(chunks[1].size * THREADS, np.promote_types(first.dtype, np.float32))
             inputs, operation = "raw T first, raw int64 address, raw int64 length", f"{_LOOP}sum += (S)x[j] * (S)x[j];"
             cuda.elementwise(inputs, "S y", f"S sum = 0;{operation}y = sum", "sum_of_squares")(first, *chunks, sums)
@@ -55,7 +55,7 @@ def multiply(arrays: Sequence[Array], factor: float) -> None:
             first *= first.dtype.type(factor)
             continue
         with cuda.get_device_from_array(first):
-            address, length = _chunks(group)
+            address, length = cut_together(group)
             inputs, operation = "raw T first, T factor, raw int64 length", f"{_LOOP}x[j] = x[j] * factor;"
             kernel = cuda.elementwise(inputs, "raw int64 address", operation, "multiply")
             kernel(first, factor, length, address, size=length.size * THREADS)
@@ -75,11 +75,18 @@ def _groups(arrays):
     return together.values()
 
 
-def _chunks(arrays):
-    """Cut arrays into chunks: their addresses and lengths on the device, int64, (2, number of chunks)."""
-    sizes = np.array([array.size for array in arrays])
+def cut_together(*lists: Sequence[Array]) -> Array:
+    """Cut arrays into chunks that a kernel goes over, a group of ``THREADS`` threads each.
+
+    Args:
+        *lists (sequence of array): On the current device and without gaps; the k-th of all lists have the same size.
+
+    Returns:
+        array: int64, (number of lists + 1, number of chunks): their addresses, a row for each list, and their lengths.
+    """
+    sizes = np.array([array.size for array in lists[0]])
     counts = -(-sizes // CHUNK)
-    which = np.repeat(np.arange(len(arrays)), counts)
+    which = np.repeat(np.arange(len(sizes)), counts)
     start = CHUNK * (np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts))
-    address = np.array([array.data.ptr for array in arrays])[which] + start * arrays[0].itemsize
-    return cuda.cupy.asarray(np.stack((address, np.minimum(sizes[which] - start, CHUNK))))
+    addresses = [np.array([array.data.ptr for array in arrays])[which] + start * arrays[0].itemsize for arrays in lists]
+    return cuda.cupy.asarray(np.stack((*addresses, np.minimum(sizes[which] - start, CHUNK))))

@@ -3,12 +3,14 @@
 The numbers depend on the network and the number of images, hardly on their size, so that small images do.
 """
 
+import chainer
+import chainer.links as L
 import numpy as np
 import pytest
 from chainer import optimizer_hooks, optimizers
 
 from chainfpn import models
-from chainfpn.training import GradientClipping, TrainChain, use_mixed_precision
+from chainfpn.training import GradientClipping, TrainChain, fuse_updates, use_mixed_precision
 from reference import fake_cupy
 
 pytestmark = pytest.mark.fake_gpu
@@ -45,6 +47,7 @@ def test_a_training_step(model, img):
     chain = TrainChain(model)
     chain.to_device("@cupy:0")
     optimizer = optimizers.MomentumSGD(1e-4).setup(chain)
+    fuse_updates(optimizer)
     optimizer.add_hook(GradientClipping(10))
     optimizer.add_hook(optimizer_hooks.WeightDecay(1e-4))
     bboxes, labels = [np.array([[10, 10, 60, 70], [30, 50, 120, 150]], np.float32)], [np.array([1, 2], np.int32)]
@@ -75,3 +78,25 @@ def test_mixed_precision_waits_once_for_any_number_of_parameters(model):
         optimizer.check_nan_in_grads()
     assert optimizer.is_safe_to_update()
     assert (counts.launches, counts.syncs) == (2, 1), counts.table("launch")
+
+
+@pytest.mark.parametrize("is_mixed", [False, True])
+def test_an_update_is_one_kernel_for_any_number_of_parameters(is_mixed):
+    """Beside two each of clipping and of the check of the gradients."""
+    optimizer = optimizers.MomentumSGD(1e-4)
+    if is_mixed:
+        use_mixed_precision(optimizer)
+    fuse_updates(optimizer)
+    with chainer.using_config("dtype", np.float16 if is_mixed else np.float32):
+        chain = chainer.ChainList(*(L.Linear(8, 8) for _ in range(10)))
+    chain.to_device("@cupy:0")
+    optimizer.setup(chain)
+    optimizer.add_hook(GradientClipping(1e9))
+    optimizer.add_hook(optimizer_hooks.WeightDecay(1e-4))
+    for param in chain.params():
+        param.grad = param.xp.ones_like(param.array)
+    optimizer.update()
+    with fake_cupy.count() as counts:
+        optimizer.update()
+    assert counts.launches == (5 if is_mixed else 3), counts.table("launch")
+    assert counts.syncs == 1 + is_mixed, counts.table("sync")
