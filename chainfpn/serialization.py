@@ -122,7 +122,7 @@ def save_weights(
     Args:
         path (str or os.PathLike): The file.
         link (chainer.Link): The model, on any device. What its builder left in its attribute ``meta`` goes into the
-            file's ``__meta__``.
+            file's ``__meta__``, and the sizes and statistics of its preprocess as they are now.
         dtype (str or None): What floating-point arrays are stored in, such as ``'float16'``; their own by default.
         meta (dict or None): More entries of ``__meta__``, JSON values.
 
@@ -136,7 +136,8 @@ def save_weights(
     from weights_convert import write_npz
 
     arrays = {name: np.asarray(cuda.to_cpu(value)) for name, value in _entries(link).items() if value is not None}
-    write_npz(path, arrays, meta={**getattr(link, "meta", {}), **(meta or {})}, dtype=dtype)
+    own = link.current_meta() if hasattr(link, "current_meta") else getattr(link, "meta", {})
+    write_npz(path, arrays, meta={**own, **(meta or {})}, dtype=dtype)
 
 
 def set_weights(

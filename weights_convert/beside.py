@@ -1,12 +1,13 @@
 """What stands beside the weights and says how their detector was run: a configuration, the names of classes."""
 
+import re
 from typing import Any
 
 from weights_convert._typing import Json, PathLike, Shapes
 from weights_convert.config_files import parse_python, read_config
-from weights_convert.config_settings import find_settings
+from weights_convert.config_settings import find_architecture, find_settings
 from weights_convert.errors import CheckpointError
-from weights_convert.known_models import builder_arguments
+from weights_convert.known_models import builder_arguments, defaults, is_detector
 from weights_convert.layouts import FOREIGN_RULES
 from weights_convert.options import ANY_MODEL
 from weights_convert.report import Report
@@ -14,6 +15,9 @@ from weights_convert.report import Report
 #: Where mmdetection's checkpoints have the text of their configuration, and the names of classes: 3.x and 2.x.
 _TEXTS = ("cfg", "config")
 _CLASSES = ("classes", "CLASSES")
+
+#: Where settings keep what a configuration that somebody gives is of.
+_ARCHITECTURE = "architecture"
 
 #: What is taken of a model without a configuration.
 _ASSUMED = {
@@ -55,6 +59,7 @@ def find_beside(tree: Any, path: PathLike | None, framework: str | None, told: J
         notes.append(_ASSUMED[framework])
     if str(meta.get("mmdet_version", "")).startswith(("0.", "1.")):
         notes.append("made by mmdetection 1.x, which rounds anchors and counts the last pixel: boxes move a little")
+    settings |= {_ARCHITECTURE: (path, *find_architecture(config))} if path is not None else {}
     return settings | ({"label_names": names} if names else {}), notes
 
 
@@ -81,9 +86,14 @@ def usable_settings(settings: Json, report: Report, shapes: Shapes) -> Json:
         settings (dict): From `find_beside`.
         report (Report): Of the model.
         shapes (dict): Of its tensors, by torchvision's names.
+
+    Raises:
+        CheckpointError: if the configuration that somebody gives is of another detector, or another trunk.
     """
     if report.model in (None, ANY_MODEL):
         return {}
+    if _ARCHITECTURE in settings and not any(why.startswith("--drop") for why in report.dropped.values()):
+        _check_architecture(report.model, report.arguments, *settings[_ARCHITECTURE])
     known = builder_arguments(report.model) | {"label_names"}
     if report.arguments.get("rules") not in FOREIGN_RULES:
         known -= {"image_mean", "image_std", "channel_order"}  # whose numbers are of another scale
@@ -94,3 +104,14 @@ def usable_settings(settings: Json, report: Report, shapes: Shapes) -> Json:
         report.notes.append(f"the {len(names)} names of classes are not taken: the weights have {n_classes} classes")
         known -= {"label_names"}
     return {key: value for key, value in settings.items() if key in known and key != "rules"}
+
+
+def _check_architecture(model: str, arguments: Json, path: PathLike, name: str, depth: int | None) -> None:
+    """Compare the detector and the depth of the ResNet that a configuration is of with those of the weights."""
+    trunk = arguments.get("depth", getattr(defaults(model), "depth", model))
+    found = re.search(r"resne\D*(\d+)", f"resnet{trunk}" if isinstance(trunk, int) else trunk)
+    own_depth = int(found[1]) if found else depth
+    if is_detector(model) and not model.startswith(name):
+        raise CheckpointError(f"--config {path}: is of {name}, the weights are of {model}")
+    if depth is not None and depth != own_depth:
+        raise CheckpointError(f"--config {path}: is of a ResNet-{depth}, the weights are of a ResNet-{own_depth}")

@@ -81,6 +81,12 @@ _MMDETECTION = {
     "test_cfg.nms_pre": ("topk_candidates",),
 }
 
+#: What configurations call a detector -> how the names of our builders begin.
+_DETECTORS = {
+    "FasterRCNN": "fasterrcnn", "MaskRCNN": "maskrcnn", "CascadeRCNN": "cascade_rcnn", "RetinaNet": "retinanet",
+    "FCOS": "fcos",
+}  # fmt: skip
+
 #: How many levels the pyramids of detectors have.
 _N_LEVELS = 5
 
@@ -105,6 +111,28 @@ def find_settings(config: Json) -> tuple[Json, list[str]]:
     settings = {key: value for key, value in settings.items() if value is not None}
     other += _other_anchors(_mapping(_at(config, "MODEL.ANCHOR_GENERATOR")), settings) if is_detectron2 else []
     return settings, other
+
+
+def find_architecture(config: Json) -> tuple[str, int | None]:
+    """Return which detector a configuration is of.
+
+    Args:
+        config (dict): See `find_settings`.
+
+    Returns:
+        tuple: How its builder's name begins, empty if that is not known, and the depth of its ResNet or ``None``.
+    """
+    backbone = _at(config, "MODEL.BACKBONE.NAME") or _at(config, "model.backbone.type")
+    depth = _at(config, "MODEL.RESNETS.DEPTH") or _at(config, "model.backbone.depth")
+    is_resnet = backbone is None or "resne" in str(backbone).lower()
+    name = _DETECTORS.get(str(_at(config, "model.type") or _at(config, "MODEL.META_ARCHITECTURE")), "")
+    has_mask = _at(config, "MODEL.MASK_ON") or _at(config, "model.roi_head.mask_head") or _at(config, "model.mask_head")
+    if _at(config, "MODEL.META_ARCHITECTURE") == "GeneralizedRCNN":
+        is_cascade = _at(config, "MODEL.ROI_HEADS.NAME") == "CascadeROIHeads"
+        other = "keypointrcnn" if _at(config, "MODEL.KEYPOINT_ON") else "maskrcnn" if has_mask else "fasterrcnn"
+        name = "cascade_rcnn" if is_cascade else other
+    name = "cascade_mask_rcnn" if name == "cascade_rcnn" and has_mask else name
+    return name, depth if is_resnet and type(depth) is int else None
 
 
 def _at(values: Any, path: str) -> Any:

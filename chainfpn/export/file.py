@@ -120,7 +120,7 @@ def metadata(model: chainer.Link, form: str) -> dict[str, str]:
         ``label_names`` and ``class_ids``; ``input``, the numbers of the preprocess; ``settings``, the thresholds and
         the like of the detector and its parts; all but the first three as JSON.
     """
-    meta = getattr(model, "meta", {})
+    meta = model.current_meta() if isinstance(model, Detector) else getattr(model, "meta", {})
     texts = {"form": form, "model": meta.get("model", type(model).__name__), "weights": weights_digest(model)}
     values: dict[str, Any] = {"arguments": meta.get("arguments"), "label_names": getattr(model, "label_names", None)}
     values["class_ids"] = getattr(model, "class_ids", None)

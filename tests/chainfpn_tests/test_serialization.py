@@ -1,5 +1,6 @@
 """Loading weights: bit for bit, all problems at once, nothing unpickled."""
 
+import copy
 import json
 import os
 import pickle
@@ -12,8 +13,9 @@ import pytest
 from chainer.training import extensions
 
 import chainfpn
-from chainfpn import WeightsError, load_weights, models, read_weights, set_weights
-from chainfpn.links import BatchNormalization, FrozenBatchNormalization
+from chainfpn import WeightsError, load_weights, models, read_weights, save_weights, set_weights
+from chainfpn.links import BatchNormalization, FrozenBatchNormalization, Preprocess
+from chainfpn.links.detectors.uint8_preprocess import Detectron2Preprocess
 
 
 class Small(chainer.Chain):
@@ -161,6 +163,41 @@ def test_what_is_saved_builds_the_same_detector_again(tmp_path):
         np.testing.assert_array_equal(_arrays(again)[name], array)
     assert read_weights(tmp_path / "own.npz")[1]["seed"] == 3
     assert os.listdir(tmp_path) == ["own.npz"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "built", "changed", "expected"),
+    [
+        ("torchvision", {}, {"min_size": 64, "max_size": 96}, {"min_size": 64, "max_size": 96}),
+        ("torchvision", {"min_size": 64}, {"min_size": (np.int64(32), 48)}, {"min_size": [32, 48]}),
+        ("detectron2", {}, {"mean": tuple(np.arange(3.0)), "channel_order": "RGB"}, {"image_mean": [0, 1, 2]}),
+        ("chainercv", {}, {"min_size": 64, "mean": (0, 0, 0)}, {"min_size": 64}),
+        ("torchvision", {"min_size": 64}, {}, {"min_size": 64}),
+    ],
+)
+def test_what_is_set_in_the_preprocess_is_kept(tmp_path, rules, built, changed, expected):
+    slim = {"stages": (1, 2), "fpn_channels": 8, "head_channels": 8, "rules": rules}
+    detector = models.fasterrcnn_resnet_fpn(18, 1, **slim, **built)
+    before = copy.deepcopy(detector.meta)
+    for name, value in changed.items():
+        setattr(detector.preprocess, name, value)
+    save_weights(tmp_path / "a.npz", detector)
+    arguments = read_weights(tmp_path / "a.npz")[1]["arguments"]
+    assert {key: arguments[key] for key in expected} == expected
+    assert ("image_mean" in arguments) == ("image_mean" in expected)
+    loaded = models.load(tmp_path / "a.npz").preprocess
+    assert loaded.arguments == detector.preprocess.arguments
+    assert detector.meta == before
+
+
+def test_a_preprocess_of_another_class_is_not_taken_for_the_builders(tmp_path):
+    detector = models.fasterrcnn_resnet_fpn(18, 1, stages=(1, 2), fpn_channels=8, head_channels=8)
+    detector.preprocess = Detectron2Preprocess(64, 96)
+    assert detector.current_meta() == detector.meta
+    detector.preprocess = Preprocess(64, 96)
+    assert detector.current_meta()["arguments"].items() >= {"min_size": 64, "max_size": 96}.items()
+    detector.preprocess = lambda imgs, dtype: None
+    assert detector.current_meta() == detector.meta
 
 
 def test_halves_are_half_as_large(tmp_path):

@@ -12,7 +12,7 @@ import weights_convert
 from golden.compare import count_matched
 from golden.model import GoldenModel
 from weights_convert.config_files import parse_python, read_config
-from weights_convert.config_settings import _DETECTRON2, _MMDETECTION, find_settings
+from weights_convert.config_settings import _DETECTRON2, _MMDETECTION, find_architecture, find_settings
 
 MMDETECTION = """
 import os  # what is imported is nothing
@@ -235,6 +235,50 @@ def test_a_configuration_that_says_nothing_is_named(checkpoint):
     report = weights_convert.inspect(checkpoint / "epoch_1.pth", config=checkpoint / "new.py")
     assert f"from --config {checkpoint / 'new.py'}: nothing is known here" in report.notes
     assert any(note.startswith("taken as 'pytorch' style") for note in report.notes)
+
+
+FASTER = {"META_ARCHITECTURE": "GeneralizedRCNN"}
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"MODEL": FASTER}, ("fasterrcnn", None)),
+        ({"MODEL": FASTER | {"MASK_ON": False, "KEYPOINT_ON": True}}, ("keypointrcnn", None)),
+        ({"MODEL": FASTER | {"MASK_ON": True, "RESNETS": {"DEPTH": 101}}}, ("maskrcnn", 101)),
+        ({"MODEL": FASTER | {"ROI_HEADS": {"NAME": "CascadeROIHeads"}}}, ("cascade_rcnn", None)),
+        ({"MODEL": FASTER | {"ROI_HEADS": {"NAME": "CascadeROIHeads"}, "MASK_ON": True}}, ("cascade_mask_rcnn", None)),
+        ({"MODEL": {"META_ARCHITECTURE": "RetinaNet", "MASK_ON": False}}, ("retinanet", None)),
+        ({"MODEL": {"BACKBONE": {"NAME": "build_regnet_fpn_backbone"}, "RESNETS": {"DEPTH": 50}}}, ("", None)),
+        ({"model": {"type": "MyDetector", "backbone": {"type": "ResNeXt", "depth": 101}}}, ("", 101)),
+        ({"model": {"type": "CascadeRCNN", "roi_head": {"bbox_head": []}}}, ("cascade_rcnn", None)),
+        ({"model": {"type": "CascadeRCNN", "roi_head": {"mask_head": {"type": "FCN"}}}}, ("cascade_mask_rcnn", None)),
+        ({"model": {"type": "FCOS", "backbone": {"depth": "50"}}}, ("fcos", None)),
+        ({"MODEL": [], "model": "FCOS"}, ("", None)),
+    ],
+)
+def test_a_configuration_says_which_detector_it_is_of(config, expected):
+    assert find_architecture(config) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("dict(type='MaskRCNN')", "is of maskrcnn, the weights are of fasterrcnn_resnet_fpn"),
+        ("dict(type='RetinaNet')", "is of retinanet, the weights are of fasterrcnn_resnet_fpn"),
+        ("dict(type='FasterRCNN', backbone=dict(depth=50))", "is of a ResNet-50, the weights are of a ResNet-18"),
+        ("dict(type='FasterRCNN', backbone=dict(depth=18))", None),
+    ],
+)
+def test_a_configuration_of_another_detector_or_trunk_is_refused(checkpoint, text, sentence):
+    path = checkpoint / "given.py"
+    path.write_text(f"model = {text}")
+    if sentence is None:
+        assert weights_convert.inspect(checkpoint / "epoch_1.pth", config=path).model == "fasterrcnn_resnet_fpn"
+        return
+    with pytest.raises(weights_convert.CheckpointError) as caught:
+        weights_convert.inspect(checkpoint / "epoch_1.pth", config=path)
+    assert str(caught.value) == f"epoch_1.pth: --config {path}: {sentence}"
 
 
 def test_rules_of_another_framework_are_refused_and_what_is_told_is_not_said_to_be_assumed(checkpoint):

@@ -1,6 +1,7 @@
 """From photographs to the batch that ChainerCV's FPN detectors look at."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from chainercv import transforms
@@ -31,6 +32,11 @@ class ChainerCVPreprocess(Preprocess):
 
     def __init__(self, min_size: int | Sequence[int] = 800, max_size: int = 1333) -> None:
         super().__init__(min_size, max_size, mean=CHAINERCV_MEAN, std=(1.0, 1.0, 1.0))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What builders call it, in JSON values."""
+        return {key: value for key, value in super().arguments.items() if key in ("min_size", "max_size")}
 
     def resized_size(self, size: Size) -> Size:
         """Return the size an image is resized to: the scale is a Python float, and the sides are rounded down.

@@ -64,11 +64,11 @@ class Detector(CheckedOptions, chainer.Chain):
         preprocess: Callable | None = None, score_thresh: float | None = 0.05, nms_thresh: float | None = 0.5,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.meta: dict = {}
         self.n_fg_class = n_fg_class
         self.class_ids = range(1, n_fg_class + 1) if class_ids is None else class_ids
         self.label_names = label_names
         self.preprocess = Preprocess() if preprocess is None else preprocess
+        self.meta: dict = {}
         self._evaluate = score_thresh, nms_thresh
         if score_thresh is not None:
             self.use_preset("evaluate")
@@ -81,6 +81,15 @@ class Detector(CheckedOptions, chainer.Chain):
             if len(value) != n:
                 raise ValueError(f"Detector: {name} must have n_fg_class = {n} entries, got {len(value)}")
         super().__setattr__(name, value)
+        if name == "meta":
+            self._built = type(self.preprocess), getattr(self.preprocess, "arguments", {})
+
+    def current_meta(self) -> dict:
+        """Return ``meta``, with what has been set in the preprocess since; not of one of another class."""
+        kind, built = self._built
+        now = getattr(self.preprocess, "arguments", {}) if type(self.preprocess) is kind else {}
+        changed = {key: value for key, value in now.items() if value != built.get(key, value)}
+        return {**self.meta, "arguments": {**self.meta["arguments"], **changed}} if self.meta and changed else self.meta
 
     def use_preset(self, preset: str) -> None:
         """Set ``score_thresh`` and ``nms_thresh``.

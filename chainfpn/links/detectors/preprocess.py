@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import chainer
 import numpy as np
@@ -71,6 +72,14 @@ class Preprocess(CheckedOptions):
         if name == "min_size":
             self.train_sizes = _sides(value)
         return None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What builders call it, in JSON values."""
+        sides = {} if self.fixed_size is not None else {"min_size": self.min_size, "max_size": self.max_size}
+        values: dict[str, Any] = {**sides, "image_mean": self.mean, "image_std": self.std}
+        values |= {"size_divisible": self.size_divisible, "channel_order": self.channel_order}
+        return {key: np.asarray(value).tolist() for key, value in values.items()}
 
     def _check_sides(self, name, value):
         where, sides = type(self).__name__, vars(self) | {name: value}
