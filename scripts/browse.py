@@ -13,20 +13,18 @@ import argparse
 import contextlib
 import pathlib
 import shutil
-import socket
-import subprocess
 import sys
-import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from chainfpn import export_onnx, models
 from chainfpn.data import photograph_path, weights_path
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "examples"))
+
+from serve_onnx import serving  # noqa: E402
+
 SITE = ROOT / "build" / "site"
 SIZES = {"desk": (1280, 800), "phone": (390, 844)}
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -93,32 +91,11 @@ def look_at_site(browser: Browser, pictures: pathlib.Path | None) -> list[str]:
     return wrong
 
 
-@contextlib.contextmanager
-def serving(folder: pathlib.Path) -> Iterator[str]:
-    """Export the bundled detector, and serve it as the example says; give the address."""
-    model = folder / "person.onnx"
-    export_onnx(models.load(weights_path()), model)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, ROOT / "examples" / "serve" / "app.py", model, "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            for _ in range(120):
-                with contextlib.suppress(OSError):
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/").close()
-                    break
-                time.sleep(0.5)
-            yield f"http://127.0.0.1:{port}/"
-        finally:
-            server.terminate()
-
-
 def look_at_example(browser: Browser, pictures: pathlib.Path | None) -> list[str]:
     """Drop a photograph and a text; return what is wrong."""
     wrong = []
     photograph = pathlib.Path(photograph_path())
-    with tempfile.TemporaryDirectory() as folder, serving(pathlib.Path(folder)) as address:
+    with serving(weights_path()) as address:
         for size in SIZES:
             with opened(browser, size, (address, "data:", "blob:")) as (page, problems):
                 page.goto(address)

@@ -33,8 +33,11 @@ def commands(docstring: str) -> list[list[str]]:
 
 def to_cell(name: str, command: list[str]) -> str:
     """Return what a command is in a notebook, where the example is defined already."""
-    if command[0] != "python":
-        return "!" + shlex.join(command).replace("examples/", "")
+    if command[0] != "python":  # of this environment, and with what it prints below the cell
+        words = [json.dumps(word.replace("examples/", "")) for word in command]
+        words[words.index('"python"')] = "sys.executable"
+        run = "subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)"
+        return f"import subprocess\nimport sys\n\ncommand = [{', '.join(words)}]\nprint({run}.stdout)"
     program, arguments = pathlib.Path(command[1]).stem, json.dumps(command[2:])
     return f"main({arguments})" if program == name else f"import {program}\n\n{program}.main({arguments})"
 
@@ -50,12 +53,13 @@ def cells(path: pathlib.Path) -> list[tuple[str, str]]:
     lines = source.splitlines()
     begin, preamble = tree.body[0].end_lineno or 0, True
     for node in tree.body[1:]:
-        is_definition = isinstance(node, ast.FunctionDef | ast.ClassDef)
-        if preamble and is_definition:
-            found.append(("code", tidy(lines[begin : node.lineno - 1])))
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            continue
+        first = min([node, *node.decorator_list], key=lambda part: part.lineno).lineno - 1
+        if preamble:
+            found.append(("code", tidy(lines[begin:first])))
             preamble = False
-        if is_definition:
-            found.append(("code", tidy(lines[node.lineno - 1 : node.end_lineno])))
+        found.append(("code", tidy(lines[first : node.end_lineno])))
     found.append(("markdown", "## To try it on little"))
     return [*found, *(("code", to_cell(path.stem, command)) for command in commands(docstring))]
 

@@ -7,9 +7,10 @@ import re
 import notebooks
 import numpy as np
 import pytest
+from PIL import Image
 
 from chainfpn import data, models
-from reference.processes import mpiexec
+from reference import processes
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
 PROGRAMS = [path.stem for path in notebooks.programs()]
@@ -58,7 +59,8 @@ def test_a_cell_is_the_program_or_a_command():
     assert "isort" not in imports
     assert [text.partition("(")[0] for _, text in definitions[:2]] == ["def build", "def main"]
     assert last[1].startswith('main(["sample_voc", "--split"')
-    assert notebooks.to_cell("x", ["mpiexec", "-n", "2", "python", "examples/x.py"]) == "!mpiexec -n 2 python x.py"
+    cell = notebooks.to_cell("x", ["mpiexec", "-n", "2", "python", "examples/x.py"])
+    assert 'command = ["mpiexec", "-n", "2", sys.executable, "x.py"]\n' in cell
 
 
 @pytest.mark.slow
@@ -101,14 +103,37 @@ def test_a_probe_tells_red_from_blue_by_moco(run):
 
 
 @pytest.mark.slow
-def test_two_processes_train_together(mpi, tmp_path, monkeypatch):
-    path = EXAMPLES / "multi_node.py"
-    (command,) = notebooks.commands(path.read_text(encoding="utf-8").split('"""')[1])
-    assert command[:5] == ["mpiexec", "-n", "2", "python", "examples/multi_node.py"]
-    monkeypatch.chdir(tmp_path)
-    mpiexec(2, path, *command[5:])
+def test_two_processes_train_together(mpi, run, monkeypatch):
+    for name, value in processes.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    pathlib.Path("multi_node.py").symlink_to(EXAMPLES / "multi_node.py")
+    said = run("multi_node")
+    assert re.match(r"epoch +iteration +main/loss \n\S*1 +2 +\d", said)
     (log,) = json.loads(pathlib.Path("sample_multi_node/log").read_text())
     assert log["iteration"] == 2  # of two images each
     assert log["main/loss"] > 0
     detector = models.load("sample_multi_node/detector.npz")
     assert tuple(detector.label_names) == ("circle", "square", "triangle")
+
+
+@pytest.mark.slow
+def test_a_served_detector_is_asked_and_stopped(run):
+    said = run("serve_onnx")
+    name, score, bbox = said.strip().split("  ")
+    assert (name, score) == ("person", "0.73")
+    np.testing.assert_allclose(json.loads(bbox), [0, 84.1, 511.1, 345.8], atol=0.5)
+    with Image.open("sample_served.png") as picture:
+        pixels = np.asarray(picture)
+    assert pixels.shape == (512, 512, 3)
+    assert (pixels[300, 83:87] == (255, 0, 0)).all(axis=-1).any()  # the left side of the box
+
+
+@pytest.mark.slow
+def test_a_server_that_ends_is_said(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import serve_onnx
+
+    monkeypatch.setattr(serve_onnx, "export_onnx", lambda model, path: [tmp_path / "none.onnx"])
+    said = r"the server does not answer: (?s:.)*none\.onnx: must be a file that"
+    with pytest.raises(RuntimeError, match=said), serve_onnx.serving(data.weights_path()):
+        pytest.fail("is served")

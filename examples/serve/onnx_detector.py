@@ -60,4 +60,5 @@ class OnnxDetector:
 
     def _record(self, bbox, label, score):
         name = self.label_names[label] if self.label_names else str(label)
-        return {"bbox": bbox.round(1).tolist(), "label": int(label), "name": name, "score": round(float(score), 3)}
+        bbox, score = bbox.astype(float).round(1).tolist(), round(float(score), 3)
+        return {"bbox": bbox, "label": int(label), "name": name, "score": score}
