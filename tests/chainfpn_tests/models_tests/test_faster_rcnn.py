@@ -16,7 +16,8 @@ from reference.random_networks import RANDOM_NETWORKS
 from weights_convert import api, zoo
 
 #: Small, so that the comparison in float64, which torch computes slowly, stays short; one photograph is smaller still.
-MIN_SIZE = 240
+#: Few proposals of a thousand, for most of the time goes into their large head.
+OPTIONS = {"min_size": 200, "rpn_post_nms_top_n_test": 250}
 
 #: How torchvision's detector is made to find hundreds of things, and what it says of the photographs.
 CODE = RANDOM_NETWORKS + textwrap.dedent(
@@ -24,7 +25,8 @@ CODE = RANDOM_NETWORKS + textwrap.dedent(
     from torchvision.models.detection import fasterrcnn_resnet50_fpn
     from torchvision.models.detection._utils import overwrite_eps
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
-    model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=int(inputs["min_size"])).eval()
+    options = {name: int(inputs[name]) for name in ("min_size", "rpn_post_nms_top_n_test")}
+    model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **options).eval()
     imgs = [torch.from_numpy(inputs[str(name)]) / 255 for name in inputs["names"]]
     first, _ = model.transform(imgs[:1])
     settle(model, lambda: model.backbone.body(first.tensors), 0)
@@ -65,7 +67,7 @@ def theirs(torchvision_live, tmp_path_factory):
     """A folder with torchvision's checkpoint in both serializations, the photographs, and its answers."""
     folder = tmp_path_factory.mktemp("fasterrcnn")
     imgs = photographs()
-    outputs = torchvision_live.run(CODE, folder=folder, names=np.array(list(imgs)), min_size=MIN_SIZE, **imgs)
+    outputs = torchvision_live.run(CODE, folder=folder, names=np.array(list(imgs)), **OPTIONS, **imgs)
     return folder, imgs, outputs
 
 
@@ -75,7 +77,7 @@ def ours(request, theirs):
     folder, _, _ = theirs
     file = {"float32": "zip.pth", "float64": "legacy.pth"}[request.param]
     with chainer.using_config("dtype", np.dtype(request.param)):
-        yield request.param, models.fasterrcnn_resnet50_fpn(pretrained_model=folder / file, min_size=MIN_SIZE)
+        yield request.param, models.fasterrcnn_resnet50_fpn(pretrained_model=folder / file, **OPTIONS)
 
 
 def test_maps_are_torchvisions(theirs, ours):
@@ -164,7 +166,7 @@ def test_coco_is_torchvisions_published_file(theirs, monkeypatch):
     folder, _, _ = theirs
     asked = []
     monkeypatch.setattr(zoo, "fetch", lambda name: asked.append(name) or folder / "zip.pth")
-    model = models.fasterrcnn_resnet50_fpn(pretrained_model="coco", min_size=MIN_SIZE)
+    model = models.fasterrcnn_resnet50_fpn(pretrained_model="coco", **OPTIONS)
     assert asked == ["fasterrcnn_resnet50_fpn"]
     assert model.n_fg_class == len(model.label_names) == 80
     assert model.label_names[0] == "person"
@@ -179,7 +181,7 @@ def test_published_file_is_run_without_epsilon(theirs, monkeypatch):
     monkeypatch.setattr(api, "published_model", lambda sha256: published if sha256 == digest else None)
     monkeypatch.setattr(zoo, "fetch", lambda name: folder / "zip.pth")
     with chainer.using_config("dtype", np.dtype("float64")), chainer.using_config("train", False):
-        model = models.fasterrcnn_resnet50_fpn(pretrained_model="coco", min_size=MIN_SIZE)
+        model = models.fasterrcnn_resnet50_fpn(pretrained_model="coco", **OPTIONS)
         x, _ = model.prepare(list(imgs.values())[:1])
         with chainer.no_backprop_mode():
             hs = model.backbone(x)
