@@ -23,6 +23,23 @@ SMALL = (
 )
 
 
+def small_options(name):
+    """Return what makes a builder's detector on any ResNet small: 18 layers, few labels, and a slim branch.
+
+    Args:
+        name (str): The builder.
+
+    Returns:
+        dict: Its options.
+    """
+    options = {"depth": 18, "n_fg_class": 3, "fpn_channels": 32}
+    if "mask" in name:
+        options |= {"mask_layers": (16, 16), "mask_dim_reduced": 16}
+    if "keypoint" in name:
+        options["keypoint_layers"] = (32, 32)
+    return options
+
+
 class _Loaded:
     """Stands in for weights, which are seeded later."""
 
@@ -36,7 +53,7 @@ def build_small(name, **options):
 
     Args:
         name (str): One of ``SMALL``.
-        **options: More options of the builder, where it is one.
+        **options: Options of the builder, where it is one, beside the small ones or instead of them.
 
     Returns:
         chainfpn.links.Detector: With few detections of two stages, and some of one.
@@ -47,9 +64,10 @@ def build_small(name, **options):
         elif name == "retinanet_kuangliu":
             detector = models.retinanet_kuangliu(3, image_size=128)
         else:
-            small = {"depth": 18, "n_fg_class": 3, "fpn_channels": 32, "min_size": 120, "max_size": 200}
-            masks = {"n_mask_heads": 2, "mask_layers": (16,), "mask_dim_reduced": 16} if "cascade" in name else {}
-            detector = getattr(models, name)(**small, **masks, **options)
+            small = {**small_options(name), "min_size": 120, "max_size": 200}
+            if "cascade" in name:
+                small |= {"n_mask_heads": 2, "mask_layers": (16,)}
+            detector = getattr(models, name)(**{**small, **options})
     fill_link(detector, BASIC_GAINS)
     if name != "retinanet_kuangliu":  # which scores a thousand boxes almost alike
         detector.score_thresh = 0.05

@@ -13,6 +13,7 @@ from reference import classifier_cases
 from reference.classifier_answers import BUILDERS, difference, without_initial_values
 from reference.detector_cases import GAINS
 from reference.seeded_weights import fill_link, seeded_input
+from reference.small_detectors import small_options
 
 #: Quick ones, and one of each other family; the rest is larger.
 QUICK = {"resnet18", "densenet121", "squeezenet1_1", "googlenet", "mobilenet_v2", "mobilenet_v3_small"}
@@ -33,7 +34,7 @@ FOLDED = {"resnet18": {"BatchNormalization"}, "mobilenet_v3_small": {"BatchNorma
 
 def build(name):
     """Build a model with seeded weights, a small one where the builder takes any."""
-    small = {"depth": 18, "n_fg_class": 3, "fpn_channels": 32} if "_resnet_" in name else {}
+    small = small_options(name) if "_resnet_" in name else {}
     with without_initial_values():
         model = models.MODELS[name].builder(**small)
     fill_link(model, [*classifier_cases.GAINS.get(BUILDERS.get(name), ()), *GAINS])
