@@ -1,14 +1,24 @@
-"""Linear operations as function nodes: each is its own derivative, so any order of gradient exists."""
+"""Linear operations as function nodes: each is its own derivative, so any order of gradient exists.
 
+Among them are the fully connected layers, whose products share our threads.
+"""
+
+import math
 from collections.abc import Callable
 from typing import Any
 
 import chainer
+import chainer.functions as F
+import numpy as np
 from chainer import backend, function_node
+from chainer.backends import intel64
+from chainer.functions.connection import linear as chainers
+from chainer.functions.math.matmul import MatMul
 
 from chainfpn._typing import Array, Variable
 from chainfpn.functions.kernels import compute_dtype, kernels_for
 from chainfpn.functions.kernels.geometry import RoIs
+from chainfpn.functions.kernels.product import product
 
 
 class LinearMap(function_node.FunctionNode):
@@ -121,3 +131,60 @@ def separable_map(
         lambda gy: apply_separable(gy, *(matrix.T for matrix in matrices())),
         **options,
     )
+
+
+def _share_products(arrays):
+    """Return whether arrays are NumPy's, of one dtype that a BLAS multiplies, and for nobody else."""
+    is_blas = {a.dtype for a in arrays} in ({np.dtype(np.float32)}, {np.dtype(np.float64)})
+    return is_blas and all(isinstance(a, np.ndarray) for a in arrays) and not intel64.should_use_ideep(">=auto")
+
+
+class LinearFunction(chainers.LinearFunction):
+    """See :func:`linear`. The name is Chainer's: its exporters know it."""
+
+    def forward(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Multiply, and add the bias in place."""
+        if not _share_products(inputs):
+            return super().forward(inputs)
+        self.retain_inputs((0, 1))
+        y = product(inputs[0], inputs[1].T)
+        if len(inputs) == 3:
+            y += inputs[2]
+        return (y,)
+
+    def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> list[Variable]:
+        """Return the gradients of the inputs ``indexes``."""
+        (x, W), (gy,) = self.get_retained_inputs(), grad_outputs
+        if not _share_products([a.array for a in (x, W, gy)]):
+            return super().backward(indexes, grad_outputs)
+        gradients = {
+            0: lambda: _Product().apply((gy, W))[0],
+            1: lambda: _Product(transa=True).apply((gy, x))[0],
+            2: lambda: F.sum(gy, axis=0),
+        }
+        return [gradients[i]() for i in indexes]
+
+
+class _Product(MatMul):
+    """The product of (M, K), or its transpose, and (K, N), by our threads; differentiated as Chainer's."""
+
+    def forward(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Multiply."""
+        self.retain_inputs((0, 1))
+        a, b = inputs
+        return (product(a.T if self.transa else a, b),)
+
+
+def linear(x: Variable, W: Variable, b: Variable | None = None) -> Variable:
+    """Multiply by a matrix and add a bias, as ``chainer.functions.linear`` does.
+
+    Args:
+        x (Variable or array): float, (B, ...), flattened behind the first axis.
+        W (Variable or array): float, (O, I).
+        b (Variable, array or None): dtype of x, (O,).
+
+    Returns:
+        Variable: dtype of x, (B, O).
+    """
+    x = x if x.ndim == 2 else F.reshape(x, (len(x), math.prod(x.shape[1:])))
+    return LinearFunction().apply((x, W) if b is None else (x, W, b))[0]

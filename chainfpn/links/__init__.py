@@ -26,7 +26,7 @@ from chainfpn.links.backbones.swin_transformer import SwinTransformer
 from chainfpn.links.backbones.vgg import VGG
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.classifier import Classifier, ClassifierPreprocess
-from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.convolution_2d import Convolution2D, Linear
 from chainfpn.links.detectors.cascade_roi_heads import CascadeRoIHeads
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.dense_detector import DenseDetector
@@ -94,6 +94,7 @@ __all__ = [
     "KuangliuRetinaNet",
     "LastLevelP6P7",
     "LayerNormalization",
+    "Linear",
     "MMDetectionPreprocess",
     "MaskHead",
     "MaskRCNN",

@@ -1,4 +1,4 @@
-"""The convolution of all networks here."""
+"""The convolution and the fully connected layer of all networks here: Chainer's, computed faster on a CPU."""
 
 import chainer
 import chainer.links as L
@@ -6,6 +6,7 @@ import chainer.links as L
 from chainfpn._typing import Variable
 from chainfpn.functions._convolution_2d import convolution_2d, fused_convolution_2d
 from chainfpn.functions._fixed_normalization import Statistics
+from chainfpn.functions._linear_map import linear
 
 
 class Convolution2D(L.Convolution2D):
@@ -50,3 +51,25 @@ class Convolution2D(L.Convolution2D):
         if self.W.raw_array is None:
             return None
         return fused_convolution_2d(x, self, statistics, residual, relu=relu)  # (B, O, outh, outw)
+
+
+class Linear(L.Linear):
+    """Chainer's fully connected layer, computed by our threads on a CPU, which leave none that spins behind.
+
+    Arguments, parameters and what is written to files are ``chainer.links.Linear``'s.
+    """
+
+    def forward(self, x: Variable, n_batch_axes: int = 1) -> Variable:
+        """Apply the layer.
+
+        Args:
+            x (Variable): float16/32/64, (B, ...).
+            n_batch_axes (int): Axes that are kept; more than 1 is Chainer's way.
+
+        Returns:
+            Variable: dtype of x, (B, out_size).
+        """
+        x = chainer.as_variable(x)
+        if self.W.raw_array is None or n_batch_axes != 1:
+            return super().forward(x, n_batch_axes)
+        return linear(x, self.W, self.b)

@@ -2,10 +2,9 @@
 
 import math
 
-import chainer.links as L
 from chainer import initializers
 
-from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.convolution_2d import Convolution2D, Linear
 
 
 def convolution(
@@ -32,7 +31,7 @@ def convolution(
     return Convolution2D(in_channels, out_channels, ksize, stride, pad, **options)
 
 
-def linear(in_size: int, out_size: int) -> L.Linear:
+def linear(in_size: int, out_size: int) -> Linear:
     """Make a fully connected layer that starts like ``torch.nn.Linear``.
 
     Weights and biases are uniform in +-1/sqrt(in_size).
@@ -42,10 +41,10 @@ def linear(in_size: int, out_size: int) -> L.Linear:
         out_size (int): Features out.
 
     Returns:
-        chainer.links.Linear: (B, in_size) to (B, out_size).
+        Linear: (B, in_size) to (B, out_size).
 
     Source:
         PyTorch 1.13 ``Linear.reset_parameters``.
     """
     uniform = initializers.Uniform(1 / math.sqrt(in_size))
-    return L.Linear(in_size, out_size, initialW=uniform, initial_bias=uniform)
+    return Linear(in_size, out_size, initialW=uniform, initial_bias=uniform)

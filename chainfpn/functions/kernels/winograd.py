@@ -13,6 +13,7 @@ from chainfpn._typing import Array, Size
 from chainfpn.functions.kernels import numba_winograd, threads
 from chainfpn.functions.kernels.epilogue import Epilogue, nothing
 from chainfpn.functions.kernels.numba_winograd import P, Q
+from chainfpn.functions.kernels.product import product
 
 #: Bytes of transformed tiles made at a time. Each block goes through all transformed weights, or sums of their
 #: gradients: it must be large enough to be worth that, and small enough to stay in the cache.
@@ -87,7 +88,7 @@ def weight_gradient(x: Array, gy: Array, pad: Size) -> Array:
 
     shape = (36, n_out, n_in)
     sums = threads.add_up(multiply, blocks, lambda: (np.empty(size, np.float32), np.empty(shape, np.float32)))
-    return np.ascontiguousarray((_WEIGHTS.T @ sums.reshape(36, -1)).T).reshape(n_out, n_in, 3, 3)
+    return product(sums.reshape(36, -1).T, _WEIGHTS).reshape(n_out, n_in, 3, 3)
 
 
 def _transform_weights(W, matrix):

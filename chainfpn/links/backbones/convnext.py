@@ -5,14 +5,13 @@ from functools import partial
 
 import chainer
 import chainer.functions as F
-import chainer.links as L
 from chainer import initializers
 
 from chainfpn._typing import Variable
 from chainfpn.functions._gelu import gelu
 from chainfpn.links._stochastic_depth import depth_probabilities, stochastic_depth
 from chainfpn.links.classifier import Classifier
-from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.convolution_2d import Convolution2D, Linear
 from chainfpn.links.layer_normalization import LayerNormalization
 from chainfpn.links.layers import IndexedSequential
 from chainfpn.links.pointwise import Pointwise
@@ -104,5 +103,5 @@ class ConvNeXt(Classifier):
             self.classifier = IndexedSequential(
                 _norm(width),
                 partial(F.squeeze, axis=(2, 3)),  # (B, C)
-                L.Linear(width, n_class, initialW=initializers.Normal(0.02)),  # (B, n_class)
+                Linear(width, n_class, initialW=initializers.Normal(0.02)),  # (B, n_class)
             )

@@ -6,7 +6,6 @@ from functools import partial
 
 import chainer
 import chainer.functions as F
-import chainer.links as L
 from chainer import initializers
 from chainercv.links import PickableSequentialChain
 
@@ -14,7 +13,7 @@ from chainfpn._typing import Variable
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.convolution_2d import Convolution2D, Linear
 
 #: A convolution of this network: no bias, Kaiming-normal over the fan-in.
 _convolution = partial(Convolution2D, nobias=True, initialW=initializers.HeNormal())
@@ -111,7 +110,7 @@ class DenseNet(Classifier):
             self.relu = F.relu
             self.avgpool = global_average  # (B, channels)
             uniform = initializers.Uniform(1 / math.sqrt(channels))
-            self.classifier = L.Linear(channels, n_class, initialW=uniform)  # (B, n_class)
+            self.classifier = Linear(channels, n_class, initialW=uniform)  # (B, n_class)
 
 
 def _transition(in_channels, norm):

@@ -6,7 +6,6 @@ from functools import partial
 from typing import NamedTuple
 
 import chainer.functions as F
-import chainer.links as L
 from chainer import initializers
 
 from chainfpn._typing import Variable
@@ -15,6 +14,7 @@ from chainfpn.links._stochastic_depth import depth_probabilities
 from chainfpn.links.backbones.mobilenet_v2 import Residual
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
+from chainfpn.links.convolution_2d import Linear
 from chainfpn.links.layers import IndexedSequential
 from chainfpn.links.squeeze_excitation import SqueezeExcitation
 
@@ -133,5 +133,5 @@ class EfficientNet(Classifier):
             self.avgpool = global_average  # (B, last)
             self.classifier = IndexedSequential(
                 partial(F.dropout, ratio=dropout),
-                L.Linear(last, n_class, initialW=initializers.Uniform(1 / math.sqrt(n_class))),  # (B, n_class)
+                Linear(last, n_class, initialW=initializers.Uniform(1 / math.sqrt(n_class))),  # (B, n_class)
             )

@@ -3,7 +3,6 @@
 import math
 
 import chainer
-import chainer.links as L
 from chainer import initializers
 from chainer.backends import cuda
 
@@ -12,7 +11,7 @@ from chainfpn._typing import Size, Variable
 from chainfpn.functions._scale_shift import scale_shift
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier
-from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.convolution_2d import Convolution2D, Linear
 from chainfpn.links.layers import convolve
 
 
@@ -131,7 +130,7 @@ def from_imagenet_statistics(x: Variable) -> Variable:
     return scale_shift(x, scale / 0.5, (shift - 0.5) / 0.5)
 
 
-def normal_linear(in_size: int, out_size: int, *, std: float) -> L.Linear:
+def normal_linear(in_size: int, out_size: int, *, std: float) -> Linear:
     """Make a fully connected layer of normal weights; its biases start like torch's.
 
     Args:
@@ -140,7 +139,7 @@ def normal_linear(in_size: int, out_size: int, *, std: float) -> L.Linear:
         std (float): Deviation of the weights.
 
     Returns:
-        chainer.links.Linear: (B, in_size) to (B, out_size).
+        Linear: (B, in_size) to (B, out_size).
     """
     uniform = initializers.Uniform(1 / math.sqrt(in_size))
-    return L.Linear(in_size, out_size, initialW=initializers.Normal(std), initial_bias=uniform)
+    return Linear(in_size, out_size, initialW=initializers.Normal(std), initial_bias=uniform)

@@ -5,7 +5,6 @@ from functools import partial
 
 import chainer
 import chainer.functions as F
-import chainer.links as L
 from chainer import initializers
 
 from chainfpn._divisible import make_divisible
@@ -14,6 +13,7 @@ from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links._stochastic_depth import stochastic_depth
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
+from chainfpn.links.convolution_2d import Linear
 from chainfpn.links.initialization import convolution
 from chainfpn.links.layers import IndexedSequential
 
@@ -115,5 +115,5 @@ class MobileNetV2(Classifier):
             self.avgpool = global_average  # (B, 1280)
             self.classifier = IndexedSequential(
                 partial(F.dropout, ratio=dropout),
-                L.Linear(last, n_class, initialW=initializers.Normal(0.01)),  # (B, n_class)
+                Linear(last, n_class, initialW=initializers.Normal(0.01)),  # (B, n_class)
             )

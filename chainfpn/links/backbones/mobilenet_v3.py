@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import chainer
 import chainer.functions as F
-import chainer.links as L
 from chainer import initializers
 from chainer.backends import cuda
 
@@ -16,6 +15,7 @@ from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.backbones.mobilenet_v2 import Residual, relu6
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
+from chainfpn.links.convolution_2d import Linear
 from chainfpn.links.layers import IndexedSequential
 from chainfpn.links.squeeze_excitation import SqueezeExcitation
 
@@ -168,8 +168,8 @@ class MobileNetV3(Classifier):
             self.features = IndexedSequential(*layers)  # (B, last, H/32, W/32)
             self.avgpool = global_average  # (B, last)
             self.classifier = IndexedSequential(
-                L.Linear(last, hidden, initialW=initializers.Normal(0.01)),  # (B, hidden)
+                Linear(last, hidden, initialW=initializers.Normal(0.01)),  # (B, hidden)
                 hard_swish,
                 partial(F.dropout, ratio=dropout),
-                L.Linear(hidden, n_class, initialW=initializers.Normal(0.01)),  # (B, n_class)
+                Linear(hidden, n_class, initialW=initializers.Normal(0.01)),  # (B, n_class)
             )

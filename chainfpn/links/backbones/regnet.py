@@ -5,7 +5,6 @@ from functools import partial
 from typing import NamedTuple
 
 import chainer
-import chainer.links as L
 from chainer import initializers
 from chainercv.links import PickableSequentialChain
 
@@ -13,6 +12,7 @@ from chainfpn._typing import Variable
 from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
+from chainfpn.links.convolution_2d import Linear
 from chainfpn.links.layers import normalize
 from chainfpn.links.squeeze_excitation import SqueezeExcitation
 
@@ -113,4 +113,4 @@ class RegNet(Classifier):
             self.stem = conv_norm_activation(3, 32, stride=2, norm=norm)  # (B, 32, H/2, W/2)
             self.trunk_output = stages  # (B, in_channels, H/32, W/32)
             self.avgpool = global_average  # (B, in_channels)
-            self.fc = L.Linear(in_channels, n_class, initialW=initializers.Normal(0.01))  # (B, n_class)
+            self.fc = Linear(in_channels, n_class, initialW=initializers.Normal(0.01))  # (B, n_class)

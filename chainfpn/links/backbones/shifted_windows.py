@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import chainer
 import chainer.functions as F
-import chainer.links as L
 import numpy as np
 from chainer import initializers
 
 from chainfpn._typing import Array, Variable
 from chainfpn.functions import convolution_2d
+from chainfpn.links.convolution_2d import Linear
 from chainfpn.links.layers import IndexedSequential
 from chainfpn.links.pointwise import Pointwise
 
@@ -211,7 +211,7 @@ class ShiftedWindowAttentionV2(ShiftedWindowAttention):
         with self.init_scope():
             self.logit_scale = chainer.Parameter(math.log(10), (self.n_heads, 1, 1))
             self.cpb_mlp = IndexedSequential(
-                L.Linear(2, 512, initialW=normal), F.relu, L.Linear(512, self.n_heads, nobias=True, initialW=normal)
+                Linear(2, 512, initialW=normal), F.relu, Linear(512, self.n_heads, nobias=True, initialW=normal)
             )
 
     def position_bias(self) -> Variable:

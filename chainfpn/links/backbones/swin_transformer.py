@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import chainer
 import chainer.functions as F
-import chainer.links as L
 from chainer import initializers
 
 from chainfpn._typing import Variable
@@ -14,7 +13,7 @@ from chainfpn.links._stochastic_depth import depth_probabilities, stochastic_dep
 from chainfpn.links.backbones.convnext import as_it_is
 from chainfpn.links.backbones.shifted_windows import ShiftedWindowAttention, ShiftedWindowAttentionV2
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.convolution_2d import Convolution2D, Linear
 from chainfpn.links.layer_normalization import LayerNormalization
 from chainfpn.links.layers import IndexedSequential
 from chainfpn.links.pointwise import Pointwise
@@ -149,4 +148,4 @@ class SwinTransformer(Classifier):
             self.features = IndexedSequential(*layers)  # (B, channels, H/32, W/32)
             self.norm = LayerNormalization(channels)
             self.avgpool = global_average  # (B, channels)
-            self.head = L.Linear(channels, n_class, initialW=initializers.Normal(0.02))  # (B, n_class)
+            self.head = Linear(channels, n_class, initialW=initializers.Normal(0.02))  # (B, n_class)

@@ -4,18 +4,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import chainer.functions as F
-import chainer.links as L
 from chainer import initializers
 
 from chainfpn.functions import adaptive_avg_pool_2d
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.classifier import Classifier
-from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.convolution_2d import Convolution2D, Linear
 from chainfpn.links.layers import IndexedSequential
 
 #: The convolution of this network, Kaiming-normal over the fan-out, and its fully connected layers.
 _convolution = partial(Convolution2D, ksize=3, pad=1, initialW=initializers.HeNormal(fan_option="fan_out"))
-_linear = partial(L.Linear, initialW=initializers.Normal(0.01))
+_linear = partial(Linear, initialW=initializers.Normal(0.01))
 
 #: Channels of the five stages.
 CHANNELS = (64, 128, 256, 512, 512)
