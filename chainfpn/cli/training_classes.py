@@ -34,12 +34,16 @@ def count_classes(data: DetectionDataset, left_out: LeftOut, warn: Report) -> di
         of each, the last of which is the number of images without an object; where keypoints are among the keys of
         the data ``keypoints``, with how many are visible of each name; and ``sha256`` of names, sizes, boxes, labels
         and keypoints, by which data are known again that lie elsewhere.
+
+    Raises:
+        CommandError: if the boxes are shares of the images.
     """
     counts = {name: {"objects": 0, "images": 0} for name in (*data.label_names, _WITHOUT)}
     # what has no mask is left out where there are some
     keys = [key for key in ("label", "bbox", "mask", "point", "visible") if key in data.keys]
     visible = np.zeros(len(data.keypoint_names), dtype=int)
     found, n_images, before = LeftOut([left_out]), 0, set(data.left_out.omissions)
+    farthest = -np.inf  # what a box reaches to
     content = hashlib.sha256("\n".join(data.label_names).encode())
     for i in range(len(data)):
         content.update(pathlib.PurePath(data.file_name(i)).name.encode())
@@ -53,10 +57,13 @@ def count_classes(data: DetectionDataset, left_out: LeftOut, warn: Report) -> di
         content.update(repr((size, labels.tolist(), bbox.tolist(), *points)).encode())
         visible += extras[-1].sum(axis=0) if points else 0
         n_images += 1
+        farthest = max(farthest, bbox.max(initial=-np.inf))
         names = Counter(data.label_names[label] for label in labels) or {_WITHOUT: 0}
         for name, n_objects in names.items():
             counts[name]["objects"] += n_objects
             counts[name]["images"] += 1
+    if -np.inf < farthest <= 1:
+        raise CommandError("--data: boxes must be in pixels, but none reaches beyond 1; shares of the image are YOLO's")
     for omission in data.left_out.omissions:
         if omission not in before:
             found.add(omission)

@@ -46,7 +46,7 @@ class BoxTable(DetectionDataset):
         sizes: dict[pathlib.Path, Size] | None = None,
     ) -> None:
         paths = list(images)
-        files = [paths[i] for i in select(paths, names=names, without=without)]
+        files = [paths[i] for i in select(paths, names=names, without=without, source=source)]
         super().__init__(files, choose_labels(source, label_names, known, known))
         labels = {name: label for label, name in enumerate(self.label_names)}
         self._objects = [[one for one in images[path] if one.name in labels] for path in files]

@@ -17,8 +17,6 @@ _LISTS = {"images": ("id", "file_name"), "categories": ("id", "name"), "annotati
 _NUMBER = re.compile(r"0|[1-9][0-9]{,17}")
 #: No image is as large; drawing a polygon takes memory by its length.
 _MAX_COORDINATE = 1e6
-#: What is larger is no number to a float32.
-MAX_NUMBER = 1e30
 
 
 class ImageInfo(NamedTuple):

@@ -1,5 +1,6 @@
 """Text files and lists of file names that data sets come with."""
 
+import codecs
 import json
 import os
 import pathlib
@@ -11,8 +12,11 @@ from chainfpn.datasets._left_out import Omission
 #: Which images of a data set are meant: their names, or a file with a list of them.
 Names = Sequence[str] | PathLike | None
 
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 #: How the names of images end.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+#: What is larger is no number to a float32.
+MAX_NUMBER = 1e30
 
 
 class DataError(ValueError):
@@ -37,7 +41,7 @@ class DataError(ValueError):
 
 
 def read_text(path: PathLike) -> str:
-    """Read a text file of a data set.
+    """Read a text file of a data set, in UTF-8, or in UTF-16 with a mark at its start, as Windows may write it.
 
     Args:
         path (str or os.PathLike): The file.
@@ -49,11 +53,12 @@ def read_text(path: PathLike) -> str:
         DataError: if it cannot be read or is no text.
     """
     try:
-        return pathlib.Path(path).read_text(encoding="utf-8-sig")
+        content = pathlib.Path(path).read_bytes()
+        return content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
     except ValueError:
-        raise DataError(f"{path}: is not a text file") from None
+        raise DataError(f"{path}: is not a text file in UTF-8") from None
 
 
 def read_names(path: PathLike) -> list[str]:
@@ -80,7 +85,9 @@ def read_names(path: PathLike) -> list[str]:
     return names
 
 
-def select(files: Sequence[PathLike], *, names: Names = None, without: Names = None) -> list[int]:
+def select(
+    files: Sequence[PathLike], *, names: Names = None, without: Names = None, source: PathLike = "the data"
+) -> list[int]:
     """Choose among the files of a data set by their names.
 
     A name may be given with or without its folder and its suffix.
@@ -89,6 +96,7 @@ def select(files: Sequence[PathLike], *, names: Names = None, without: Names = N
         files (sequence of str or os.PathLike): The files.
         names (sequence of str, str, os.PathLike or None): Only these, or a file with a list of them.
         without (sequence of str, str, os.PathLike or None): All but these, or a file with a list of them.
+        source (str or os.PathLike): The data, for messages.
 
     Returns:
         list of int: Indices of what is left, in the order of ``files``.
@@ -96,6 +104,8 @@ def select(files: Sequence[PathLike], *, names: Names = None, without: Names = N
     Raises:
         DataError: if a name is of no file, or nothing is left.
     """
+    if not files:
+        raise DataError(f"{source}: has no image")
     paths = [pathlib.PurePath(file) for file in files]
     known = [{str(path), path.as_posix(), path.name, path.stem} for path in paths]
     chosen = list(range(len(known)))

@@ -6,16 +6,20 @@ from typing import Any
 
 from chainfpn.datasets._coco_json import read_instances
 from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError
+from chainfpn.datasets._yolo_yaml import yaml_splits
 from chainfpn.datasets.coco import COCODataset
 from chainfpn.datasets.csv_boxes import CSVDataset, is_box_table
 from chainfpn.datasets.detection_dataset import DetectionDataset
 from chainfpn.datasets.voc import VOCDataset
-from chainfpn.datasets.yolo import YOLODataset, yaml_splits
+from chainfpn.datasets.yolo import YOLODataset, has_names
 
 #: Split to what opens it, with the options that are left.
 _Splits = dict[str, Callable[..., DetectionDataset]]
+#: Images of a JSON that are looked for to find their folder.
+_N_TRIED = 10
 _ROBOFLOW = "_annotations.coco.json"
-_PLAIN_NAMES = ("classes.txt", "obj.names")
+#: What folders of images and of XML are called; any other name will do where there is one only.
+_IMAGES, _XML = ("images", "JPEGImages"), ("annotations", "Annotations", "labels")
 
 
 def open_layout(path: pathlib.Path, *, use_ignored: bool, split: str | None = None, **options: Any) -> DetectionDataset:
@@ -35,10 +39,11 @@ def open_layout(path: pathlib.Path, *, use_ignored: bool, split: str | None = No
     """
     splits = find_splits(path, use_ignored)
     if not splits:
+        inside = [folder for folder in _folders(path) if _is_data(folder)]
         raise DataError(
             f"{path}: must be a folder with PNGImages and Annotation (Penn-Fudan), JPEGImages and Annotations (VOC), "
             "annotations/instances_*.json (COCO), a YOLO yaml or classes.txt, a CSV file, or XML beside images, or a "
-            "folder of images with a COCO JSON named beside it"
+            "folder of images with a COCO JSON named beside it" + (f"; {inside[0]} is data" if inside else "")
         )
     if split is None and len(splits) == 1:
         (split,) = splits
@@ -95,15 +100,23 @@ def _roboflow(path: pathlib.Path, use_ignored: bool) -> _Splits:
 
 
 def _yolo(path: pathlib.Path, use_ignored: bool) -> _Splits:
-    if any((path / part / name).exists() for part in ("", "labels") for name in _PLAIN_NAMES):
+    if has_names(path):
         return {"all": _bind(YOLODataset, path)}
-    files = [path] if path.suffix in (".yaml", ".yml") else sorted((*path.glob("*.yaml"), *path.glob("*.yml")))
-    return {name: _bind(YOLODataset, file, name) for file in files for name in yaml_splits(file)}
+    if path.suffix in (".yaml", ".yml"):
+        return {name: _bind(YOLODataset, path, name) for name in yaml_splits(path)} or {"all": _bind(YOLODataset, path)}
+    files = sorted((*path.glob("*.yaml"), *path.glob("*.yml")))
+    found = [(name, file) for file in files for name in yaml_splits(file)]
+    names = [name for name, _ in found]
+    if len(set(names)) < len(names):
+        yamls = ", ".join(dict.fromkeys(file.name for _, file in found))
+        raise DataError(f"{path}: must have one YOLO yaml, or be one itself, got {yamls}")
+    parts = {folder.name: _bind(YOLODataset, folder) for folder in _folders(path) if not found and has_names(folder)}
+    return {**parts, **{name: _bind(YOLODataset, file, name) for name, file in found}}
 
 
 def _csv(path: pathlib.Path, use_ignored: bool) -> _Splits:
     files = [path] if path.suffix == ".csv" else sorted((*path.glob("*.csv"), *path.glob("*/_annotations.csv")))
-    tables = [file for file in files if is_box_table(file)]
+    tables = [file for file in files if file == path or is_box_table(file)]
     return {file.parent.name if file.parent != path else file.stem: _bind(CSVDataset, file) for file in tables}
 
 
@@ -127,23 +140,69 @@ def _open_json(file: pathlib.Path, use_ignored: bool, **options: Any) -> Detecti
     infos, parent = read_instances(file).images, file.parent
     tops = [parent, parent.parent] if parent.name == "annotations" else [parent]
     folders = [top / part for top in tops for part in ("", "images", file.stem, "train")]
-    names = [infos[0].file_name.replace("\\", "/")] if infos else []
-    for folder in folders:
+    names = [info.file_name.replace("\\", "/") for info in infos[:_N_TRIED]]
+    for folder in (*folders, *(folder for top in tops for folder in _folders(top))):
         if any((folder / part).is_file() for name in names for part in (name, pathlib.PurePosixPath(name).name)):
             return COCODataset(file, folder, use_crowded=use_ignored, **options)
     return COCODataset(file, folders[0], use_crowded=use_ignored, **options)
 
 
 def _xml(path: pathlib.Path, use_ignored: bool) -> _Splits:
-    """Find XML beside images, or in a folder beside theirs."""
-    for images, annotations in ((".", "."), ("images", "annotations"), ("images", "Annotations"), ("images", "labels")):
-        if any((path / annotations).glob("*.xml")) and _has_images(path / images):
-            return {"all": _bind(VOCDataset, path, images=images, annotations=annotations, use_difficult=use_ignored)}
+    """Find XML beside images, or in a folder beside theirs, here or in a folder of each split."""
+    for folders in ((path,), _folders(path)):
+        found = {folder: _images_and_xml(folder) for folder in folders if not is_voc(folder)}
+        splits = {
+            "all" if folder == path else folder.name: _bind(
+                VOCDataset, folder, images=pair[0], annotations=pair[1], use_difficult=use_ignored
+            )
+            for folder, pair in found.items()
+            if pair is not None
+        }
+        if splits:
+            return splits
     return {}
 
 
-def _has_images(folder: pathlib.Path) -> bool:
-    return folder.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in folder.iterdir())
+def _images_and_xml(folder: pathlib.Path) -> tuple[str, str] | None:
+    """Return where a folder has its images and its XML, from there; None if it has no such pair."""
+    if _has(folder, *IMAGE_SUFFIXES) and _has(folder, ".xml"):
+        return ".", "."
+    parts = _folders(folder)
+    images = _one_of([part.name for part in parts if _has(part, *IMAGE_SUFFIXES)], _IMAGES)
+    places = [place for part in parts for place in (part, part / "xmls") if _has(place, ".xml")]
+    xml = _one_of([place.relative_to(folder).as_posix() for place in places], _XML)
+    return None if images is None or xml is None or images == xml else (images, xml)
+
+
+def _one_of(found: list[str], usual: tuple[str, ...]) -> str | None:
+    """Return the usual name among those that were found, or else the only one."""
+    return next((name for name in usual if name in found), found[0] if len(found) == 1 else None)
+
+
+def is_voc(path: pathlib.Path) -> bool:
+    """Return whether a folder is a tree of VOC: bool."""
+    return (path / "JPEGImages").is_dir() and (path / "Annotations").is_dir()
+
+
+def is_penn_fudan(path: pathlib.Path) -> bool:
+    """Return whether a folder has the pedestrians of Penn-Fudan: bool."""
+    return (path / "PNGImages").is_dir() and (path / "Annotation").is_dir()
+
+
+def _is_data(folder: pathlib.Path) -> bool:
+    """Return whether there is a form for a folder."""
+    try:
+        return is_voc(folder) or is_penn_fudan(folder) or bool(find_splits(folder, use_ignored=False))
+    except DataError:
+        return False
+
+
+def _folders(path: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(part for part in path.iterdir() if part.is_dir()) if path.is_dir() else []
+
+
+def _has(folder: pathlib.Path, *suffixes: str) -> bool:
+    return folder.is_dir() and any(file.suffix.lower() in suffixes for file in folder.iterdir())
 
 
 def _bind(function: Callable[..., DetectionDataset], *arguments: Any, **fixed: Any) -> Callable[..., DetectionDataset]:

@@ -5,7 +5,7 @@ import re
 
 from chainfpn._typing import Labels, PathLike
 from chainfpn.datasets._files import DataError, Names
-from chainfpn.datasets._layouts import find_splits, open_layout
+from chainfpn.datasets._layouts import find_splits, is_penn_fudan, is_voc, open_layout
 from chainfpn.datasets.coco import COCODataset
 from chainfpn.datasets.detection_dataset import DetectionDataset
 from chainfpn.datasets.penn_fudan import PennFudanDataset
@@ -73,12 +73,12 @@ def open_dataset(
         return ShapesDataset(int(match[1] or N_SHAPES), seed=int(match[2] or 0))
     if not path.exists():
         raise DataError(f"{path}: there is no such folder")
-    if _is_penn_fudan(path):
+    if is_penn_fudan(path):
         if tuple(options.get("label_names", ())) == ("person",):
             del options["label_names"]
         _reject(path, "Penn-Fudan data", options, "label_names", "split")
         return PennFudanDataset(path, **options)
-    if _is_voc(path):
+    if is_voc(path):
         return VOCDataset(path, use_difficult=use_ignored, **options)
     return open_layout(path, use_ignored=use_ignored, **options)
 
@@ -93,18 +93,10 @@ def dataset_splits(data: PathLike) -> tuple[str, ...]:
         tuple of str: Their names; empty where there is nothing to choose.
     """
     path = pathlib.Path(data)
-    if not path.exists() or _is_penn_fudan(path) or _is_voc(path):
+    if not path.exists() or is_penn_fudan(path) or is_voc(path):
         return ()
     names = tuple(find_splits(path, use_ignored=False))
     return names if len(names) > 1 else ()
-
-
-def _is_penn_fudan(path: pathlib.Path) -> bool:
-    return (path / "PNGImages").is_dir() and (path / "Annotation").is_dir()
-
-
-def _is_voc(path: pathlib.Path) -> bool:
-    return (path / "JPEGImages").is_dir() and (path / "Annotations").is_dir()
 
 
 def _reject(path: pathlib.Path, kind: str, options: dict, *names: str) -> None:

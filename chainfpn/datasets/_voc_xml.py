@@ -2,17 +2,17 @@
 
 import math
 import pathlib
+import re
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 from chainfpn._typing import Size
-from chainfpn.datasets._files import DataError
+from chainfpn.datasets._files import MAX_NUMBER, DataError
 from chainfpn.datasets._left_out import LeftOut, Omission
 
 #: The corners of a box in the order of ours, and how many pixels VOC counts them further on.
 _CORNERS = {"ymin": 1, "xmin": 1, "ymax": 0, "xmax": 0}
-#: What is larger is no number to a float32.
-_MAX_NUMBER = 1e30
+_DECLARATION = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([\w.:-]+)[\"'][^>]*>")
 
 
 class VOCObject(NamedTuple):
@@ -44,7 +44,7 @@ def read_annotation(path: pathlib.Path) -> VOCAnnotation:
         DataError: if it cannot be read or is not XML.
     """
     try:
-        root = ElementTree.fromstring(path.read_bytes())
+        root = _parse(path.read_bytes().lstrip())
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (ElementTree.ParseError, ValueError, LookupError) as error:
@@ -57,12 +57,27 @@ def read_annotation(path: pathlib.Path) -> VOCAnnotation:
         bb = [_number(entry, f"bndbox/{tag}") - offset for tag, offset in _CORNERS.items()]
         if not name:
             found.left_out.add(Omission(f"{path}: has an object without a name", "objects without a name"))
-        elif not all(abs(v) < _MAX_NUMBER for v in bb):
+        elif not all(abs(v) < MAX_NUMBER for v in bb):
             sentence = f"{path}: has an object without a bndbox of xmin, ymin, xmax and ymax"
             found.left_out.add(Omission(sentence, "objects without a box of four numbers"))
         else:
-            found.objects.append(VOCObject(name, bb, (entry.findtext("difficult") or "0").strip() == "1"))
+            found.objects.append(VOCObject(name, bb, _is_true(entry.findtext("difficult"))))
     return found
+
+
+def _parse(content: bytes) -> ElementTree.Element:
+    """Parse XML; Python's parser knows no encoding of several bytes a letter but Unicode's."""
+    try:
+        return ElementTree.fromstring(content)
+    except (ValueError, LookupError):
+        declaration = _DECLARATION.match(content)
+        if declaration is None:
+            raise
+        return ElementTree.fromstring(content[declaration.end() :].decode(declaration[1].decode("ascii")))
+
+
+def _is_true(text: str | None) -> bool:
+    return (text or "").strip().lower() in ("1", "true")
 
 
 def _number(entry: ElementTree.Element, tag: str) -> float:

@@ -8,16 +8,8 @@ import numpy as np
 
 from chainfpn._attributes import Fixed
 from chainfpn._typing import Array, Labels, PathLike, Size
-from chainfpn.datasets._coco_json import (
-    MAX_NUMBER,
-    ImageInfo,
-    is_box,
-    is_number,
-    plain_id,
-    read_instances,
-    sound_outline,
-)
-from chainfpn.datasets._files import DataError, Names, choose_labels, select
+from chainfpn.datasets._coco_json import ImageInfo, is_box, is_number, plain_id, read_instances, sound_outline
+from chainfpn.datasets._files import MAX_NUMBER, DataError, Names, check_unique, choose_labels, select
 from chainfpn.datasets._left_out import Omission
 from chainfpn.datasets.detection_dataset import DetectionDataset
 from chainfpn.datasets.keypoints import parse_keypoints
@@ -70,8 +62,12 @@ class COCODataset(DetectionDataset):
             raise DataError(f"{folder}: is not a folder of images")
         category_ids, infos, entries, keypoint_names = read_instances(self.annotations)
         labels = choose_labels(self.annotations, label_names, category_ids, tuple(category_ids))
-        chosen = [infos[i] for i in select([info.file_name for info in infos], names=names, without=without)]
-        super().__init__(_locate(folder, [info.file_name for info in chosen]), labels)
+        files = [info.file_name for info in infos]
+        chosen = [infos[i] for i in select(files, names=names, without=without, source=self.annotations)]
+        files = [info.file_name for info in chosen]
+        paths = _locate(folder, files)
+        check_unique(self.annotations, "images", "file", map(str, paths), files)
+        super().__init__(paths, labels)
         self.image_ids = tuple(info.raw_id for info in chosen)
         self.category_ids = tuple(category_ids[name] for name in self.label_names)
         self.use_crowded = use_crowded

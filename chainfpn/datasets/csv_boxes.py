@@ -1,28 +1,32 @@
 """Reader of a table with a box a line."""
 
 import csv
+import io
 import math
 import pathlib
+from collections.abc import Iterator
 
 from chainfpn._typing import Labels, PathLike, Size
 from chainfpn.datasets._box_table import BoxTable, NamedBox
-from chainfpn.datasets._files import DataError, Names, read_text
+from chainfpn.datasets._files import MAX_NUMBER, DataError, Names, check_unique, read_text
 from chainfpn.datasets._left_out import LeftOut, Omission
 
+_CORNERS = ("ymin", "xmin", "ymax", "xmax")
 #: Columns by the names that they have in one tool or another.
 _COLUMNS = {
     "filename": ("filename", "file_name", "image", "image_id", "image_path", "path"),
     "class": ("class", "label", "name", "class_name", "category"),
     **{key: (key, other) for key, other in (("xmin", "x1"), ("ymin", "y1"), ("xmax", "x2"), ("ymax", "y2"))},
 }
+_SIZE = {key: (key,) for key in ("height", "width")}
 
 
 class CSVDataset(BoxTable):
     """Images with boxes from a CSV file with a box a line.
 
     Its first line names the columns: ``filename``, ``class``, ``xmin``, ``ymin``, ``xmax``, ``ymax``, and perhaps
-    ``width`` and ``height``. Boxes are taken as they are. A line without a name or four numbers is left out, its image
-    stays; so does an image whose line has nothing but its name.
+    ``width`` and ``height``; between them are commas, semicolons or tabs. Boxes are taken as they are. A line without a
+    name or four numbers is left out, its image stays; so does an image whose line has nothing but its name.
 
     Keys: ``img``, ``bbox``, ``label``.
 
@@ -34,7 +38,7 @@ class CSVDataset(BoxTable):
         without (sequence of str, str, os.PathLike or None): All images but these.
 
     Raises:
-        DataError: if the file cannot be read, or lacks a column.
+        DataError: if the file cannot be read, or lacks a column, or two names are of one image.
     """
 
     def __init__(
@@ -48,47 +52,70 @@ class CSVDataset(BoxTable):
     ) -> None:
         path = pathlib.Path(path)
         folders = [path.parent, path.parent / "images"] if images is None else [pathlib.Path(images)]
-        table: dict[pathlib.Path, list[NamedBox]] = {}
-        sizes: dict[pathlib.Path, Size] = {}
+        table: dict[str, list[NamedBox]] = {}
+        sizes: dict[str, Size] = {}
         left_out = LeftOut()
-        for number, row in enumerate(_rows(path), start=2):
-            file = _find(folders, row["filename"])
-            objects = table.setdefault(file, [])
-            corners = [_number(row[key]) for key in ("ymin", "xmin", "ymax", "xmax")]
-            if row["class"] and all(map(math.isfinite, corners)):
+        for number, row in _rows(path):
+            name = row["filename"]
+            if not name:
+                left_out.add(
+                    Omission(f"{path}: line {number} must have the name of an image", "lines without an image")
+                )
+                continue
+            objects = table.setdefault(name, [])
+            corners = [_number(row[key]) for key in _CORNERS]
+            if row["class"] and all(abs(value) < MAX_NUMBER for value in corners):
                 objects.append(NamedBox(row["class"], corners))
-            elif any((row["class"], *(row[key] for key in ("ymin", "xmin", "ymax", "xmax")))):
+            elif any((row["class"], *(row[key] for key in _CORNERS))):
                 sentence = f"{path}: line {number} must have a class and four numbers"
                 left_out.add(Omission(sentence, "lines that are no object"))
-            height, width = _number(row.get("height")), _number(row.get("width"))
-            if height >= 1 and width >= 1:
-                sizes[file] = int(height), int(width)
+            height, width = (_number(row.get(key)) for key in _SIZE)
+            if 1 <= height < MAX_NUMBER and 1 <= width < MAX_NUMBER:
+                sizes[name] = int(height), int(width)
+        files = {name: _find(folders, name) for name in table}
+        check_unique(path, "images", "file", map(str, files.values()), files)
         known = sorted({one.name for objects in table.values() for one in objects})
-        super().__init__(path, table, known, label_names=label_names, names=names, without=without, sizes=sizes)
+        by_file, size_of = {files[name]: table[name] for name in table}, {files[name]: sizes[name] for name in sizes}
+        super().__init__(path, by_file, known, label_names=label_names, names=names, without=without, sizes=size_of)
         self.left_out.extend(left_out)
 
 
 def is_box_table(path: pathlib.Path) -> bool:
     """Return whether the first line of a CSV file names the columns that are needed: bool."""
-    first = next(csv.reader(read_text(path).splitlines()[:1]), [])
-    return _columns(first).keys() == _COLUMNS.keys()
+    try:
+        heads = next(_read(path, read_text(path).partition("\n")[0]), [])
+    except DataError:
+        return False
+    return _columns(heads).keys() >= _COLUMNS.keys()
 
 
-def _columns(heads: list[str]) -> dict[str, str]:
-    known = {head.strip().lower(): head for head in heads}
-    found = {key: next((known[name] for name in names if name in known), None) for key, names in _COLUMNS.items()}
-    return {key: head for key, head in found.items() if head is not None}
+def _read(path: pathlib.Path, text: str) -> Iterator[list[str]]:
+    """Yield the cells of each line; what parts them is what the first line has most of."""
+    first = text.partition("\n")[0]
+    try:
+        yield from csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t|", key=first.count))
+    except csv.Error as error:
+        raise DataError(f"{path}: is not CSV ({error})") from None
 
 
-def _rows(path: pathlib.Path) -> list[dict[str, str]]:
-    """Return the lines, by the names of the columns."""
-    lines = list(csv.DictReader(read_text(path).splitlines()))
-    columns = _columns(list(lines[0]) if lines else [])
+def _columns(heads: list[str]) -> dict[str, int]:
+    """Return the places of the columns that are known."""
+    places = {head.strip().lower(): k for k, head in reversed([*enumerate(heads)])}
+    found = {
+        key: next((places[name] for name in names if name in places), None) for key, names in (_COLUMNS | _SIZE).items()
+    }
+    return {key: k for key, k in found.items() if k is not None}
+
+
+def _rows(path: pathlib.Path) -> list[tuple[int, dict[str, str]]]:
+    """Return the lines, by the names of the columns, and their numbers."""
+    heads, *lines = [*_read(path, read_text(path))] or [[]]
+    columns = _columns(heads)
     missing = [key for key in _COLUMNS if key not in columns]
     if missing:
         raise DataError(f"{path}: has no column {missing[0]}")
-    columns.update({key: key for key in ("width", "height") if key in lines[0]})
-    return [{key: (line[head] or "").strip() for key, head in columns.items()} for line in lines]
+    cells = ((number, line + [""] * len(heads)) for number, line in enumerate(lines, start=2) if any(line))
+    return [(number, {key: line[k].strip() for key, k in columns.items()}) for number, line in cells]
 
 
 def _find(folders: list[pathlib.Path], name: str) -> pathlib.Path:
@@ -99,7 +126,8 @@ def _find(folders: list[pathlib.Path], name: str) -> pathlib.Path:
 
 
 def _number(text: str | None) -> float:
+    """Return a number, in which a comma may stand for the point, nan if it is none."""
     try:
-        return float(text or "nan")
+        return float((text or "nan").replace(",", "."))
     except ValueError:
         return math.nan

@@ -8,6 +8,7 @@ from PIL import Image
 
 from chainfpn._typing import Array, PathLike, Size
 from chainfpn.datasets._files import DataError, Names, read_text, require_folders, select
+from chainfpn.datasets._left_out import Omission
 from chainfpn.datasets.detection_dataset import DetectionDataset
 
 #: "Bounding box for object 1 "PASpersonWalking" (Xmin, Ymin) - (Xmax, Ymax) : (160, 182) - (302, 431)"
@@ -39,7 +40,12 @@ class PennFudanDataset(DetectionDataset):
     def __init__(self, root: PathLike, *, names: Names = None, without: Names = None) -> None:
         self.root = require_folders(root, "PNGImages", "Annotation")
         files = sorted((self.root / "PNGImages").glob("*.png"))
-        super().__init__([files[i] for i in select(files, names=names, without=without)], ("person",))
+        chosen = select(files, names=names, without=without, source=self.root)
+        super().__init__([files[i] for i in chosen], ("person",))
+        stems = {path.stem for path in files}
+        for path in sorted((self.root / "Annotation").glob("*.txt")):
+            if path.stem not in stems:
+                self.left_out.add(Omission(f"{path}: has no image", "annotations without an image"))
         self.add_getter(("bbox", "label"), self._get_annotations)
         if (self.root / "PedMasks").is_dir():
             self.add_getter("mask", self._get_mask)

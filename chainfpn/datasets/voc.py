@@ -67,13 +67,12 @@ class VOCDataset(DetectionDataset):
         self.root = require_folders(root, images, annotations)
         self._folders = self.root / images, self.root / annotations
         found = self._images()
-        paths = sorted(self._folders[1].glob("*.xml"))
-        read = {path.stem: _attempt(path) for path in paths}
+        self._xml = {path.stem: path for path in sorted(self._folders[1].iterdir()) if path.suffix.lower() == ".xml"}
+        read = {stem: _attempt(path) for stem, path in self._xml.items()}
         stems = sorted(found.keys() & read) if split is None else self._split(split, found)
         files = [found[stem] for stem in stems]
-        files = [files[i] for i in select(files, names=names, without=without)]
-        objects = [entry for annotation in read.values() for entry in _objects(annotation)]
-        super().__init__(files, self._choose_labels(label_names, {entry.name for entry in objects}))
+        files = [files[i] for i in select(files, names=names, without=without, source=self.root)]
+        super().__init__(files, self._choose_labels(label_names, read))
         self.use_difficult = use_difficult
         self._found = [read.get(path.stem) or _attempt(self._annotation(path.stem)) for path in files]
         if split is None:
@@ -107,7 +106,7 @@ class VOCDataset(DetectionDataset):
         )
 
     def _annotation(self, stem: str) -> pathlib.Path:
-        return self._folders[1] / f"{stem}.xml"
+        return self._xml.get(stem, self._folders[1] / f"{stem}.xml")
 
     def _images(self) -> dict[str, pathlib.Path]:
         """Return the images by their names without suffix, which must be unique."""
@@ -126,10 +125,13 @@ class VOCDataset(DetectionDataset):
         check_unique(path, "lines", "image", stems, lines)
         return stems
 
-    def _choose_labels(self, label_names: Labels | None, found: set[str]) -> Labels:
+    def _choose_labels(self, label_names: Labels | None, read: dict[str, VOCAnnotation | DataError]) -> Labels:
         """Return the names of the labels: by default VOC's if they will do, else all that occur in annotations."""
+        found = {entry.name for annotation in read.values() for entry in _objects(annotation)}
         if label_names is None and not found:
-            raise DataError(f"{self.root}: no annotation has an object, so there is no category to learn")
+            problems = [problem for annotation in read.values() for problem in _problems(annotation)]
+            why = f" ({problems[0]})" if problems else ""
+            raise DataError(f"{self.root}: no annotation has an object, so there is no category to learn{why}")
         default = voc_bbox_label_names if found <= set(voc_bbox_label_names) else sorted(found)
         vocs = [name for name in label_names or () if name in voc_bbox_label_names]
         return choose_labels(self.root, label_names, [*sorted(found), *vocs], default)
@@ -166,6 +168,10 @@ def _stem(line: str, images: Collection[str]) -> str:
 
 def _objects(found: VOCAnnotation | DataError) -> list[VOCObject]:
     return [] if isinstance(found, DataError) else found.objects
+
+
+def _problems(found: VOCAnnotation | DataError) -> list[Omission]:
+    return [found.omission] if isinstance(found, DataError) else found.left_out.omissions
 
 
 def _attempt(path: pathlib.Path) -> VOCAnnotation | DataError:

@@ -1,27 +1,32 @@
 """Reader of YOLO's text files."""
 
 import pathlib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from chainfpn._typing import Array, Labels, PathLike, Size
 from chainfpn.datasets._box_table import BoxTable, NamedBox
-from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, Names, read_text
+from chainfpn.datasets._files import DataError, Names, check_unique, read_text
 from chainfpn.datasets._left_out import LeftOut, Omission
 from chainfpn.datasets._orientation import turned_size
+from chainfpn.datasets._yolo_yaml import YOLOSplit, images_in, read_yaml
 
-#: Files with a name of a label a line.
-_NAME_FILES = ("classes.txt", "obj.names", "labels.txt", "names.txt")
+#: Files with a name of a label a line, and folders that they are in.
+NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels")
+_MORE_NAME_FILES = ("labels.txt", "names.txt")
+_NAME_FOLDERS = ("", "labels/", "labels/*/")
+#: What is beyond is no share of an image, but a pixel.
+_MIN_SHARE, _MAX_SHARE = -0.1, 1.1
 
 
 class YOLODataset(BoxTable):
     """Images with boxes from a text file each.
 
     A line is a label and the centre, width and height in shares of the image, or a label and the corners of an outline,
-    whose box is taken. The text of ``images/a.jpg`` is ``labels/a.txt``, or else it lies beside the image; an image
-    without one is an image without objects. Shares are of the upright image. A line that cannot be read is left out.
+    whose box is taken; keypoints behind a box are passed over. The text of ``images/a.jpg`` is ``labels/a.txt``, or
+    else it lies beside the image; an image without one is an image without objects. Shares are of the upright image. A
+    line that cannot be read is left out, and so is a text without an image.
 
     Keys: ``img``, ``bbox``, ``label``.
 
@@ -33,7 +38,8 @@ class YOLODataset(BoxTable):
         without (sequence of str, str, os.PathLike or None): All images but these.
 
     Raises:
-        DataError: if a file or folder is not there or not what it should be, or PyYAML is needed and not installed.
+        DataError: if a file or folder is not there or not what it should be, two images have one text, or PyYAML is
+            needed and not installed.
 
     Source:
         Ultralytics' documentation of detection data sets.
@@ -49,12 +55,16 @@ class YOLODataset(BoxTable):
         without: Names = None,
     ) -> None:
         path = pathlib.Path(source)
-        if path.is_dir():
-            known, images = _names_beside(path), sorted(_images_in(path))
-        else:
-            known, images = _read_yaml(path, split)
+        found = YOLOSplit(_names_beside(path), 0, [path], sorted(images_in(path))) if path.is_dir() else None
+        found = found or read_yaml(path, split)
+        texts = {image: text for image in found.images if (text := _text_of(image)).exists()}
+        check_unique(path, "images", "text", map(str, texts.values()), [image.name for image in texts])
         left_out = LeftOut()
-        table = {image: _read_objects(image, known, left_out) for image in images}
+        read = {image: _read_objects(texts.get(image), found, left_out) for image in found.images}
+        table = {image: objects for image, objects in read.items() if objects is not None}
+        for text in sorted(_texts(found.folders) - {*texts.values()}):
+            left_out.add(Omission(f"{text}: has no image", "annotations without an image"))
+        known = list(found.names.values())
         super().__init__(path, table, known, label_names=label_names, names=names, without=without)
         self.left_out.extend(left_out)
 
@@ -67,105 +77,68 @@ class YOLODataset(BoxTable):
         return bbox * np.array(self._frame(i)[0] * 2, dtype=np.float32), label
 
 
-def yaml_splits(path: pathlib.Path) -> dict[str, list[str]]:
-    """Return the splits of a yaml, and the paths of each: dict, empty if it is not YOLO's."""
-    content = _load_yaml(path)
-    entries = {name: content.get(name) for name in ("train", "val", "valid", "test")} if _is_yolo(content) else {}
-    return {
-        name: [str(value) for value in (entry if isinstance(entry, list) else [entry])]
-        for name, entry in entries.items()
-        if entry
-    }
+def has_names(folder: pathlib.Path) -> bool:
+    """Return whether a folder has one of :data:`NAME_FILES`: bool."""
+    return any(_name_files(folder, NAME_FILES))
 
 
-def _is_yolo(content: Any) -> bool:
-    return isinstance(content, dict) and isinstance(content.get("names"), dict | list)
+def _name_files(folder: pathlib.Path, names: Iterable[str]) -> Iterator[pathlib.Path]:
+    return (path for part in _NAME_FOLDERS for name in names for path in sorted(folder.glob(f"{part}{name}")))
 
 
-def _load_yaml(path: pathlib.Path) -> Any:
-    try:
-        import yaml
-    except ImportError:
-        raise DataError(f"{path}: reading it needs PyYAML; pip install 'chainfpn[yolo]'") from None
-    try:
-        return yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise DataError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
-
-
-def _read_yaml(path: pathlib.Path, split: str | None) -> tuple[list[str], list[pathlib.Path]]:
-    """Return the names of the labels and the images of a split."""
-    content, splits = _load_yaml(path), yaml_splits(path)
-    if not splits:
-        raise DataError(f"{path}: must be a YOLO yaml with names and train, val or test")
-    if split is None and len(splits) == 1:
-        (split,) = splits
-    if split not in splits:
-        raise DataError(f"{path}: split must be one of {', '.join(splits)}, got {split}")
-    names = content["names"]
-    known = [str(names[key]) for key in sorted(names, key=int)] if isinstance(names, dict) else list(map(str, names))
-    places = [_place(path, content.get("path"), entry) for entry in splits[split]]
-    return known, sorted({image for place in places for image in _images_of(place)})
-
-
-def _place(path: pathlib.Path, root: Any, entry: str) -> pathlib.Path:
-    """Find what an entry of a yaml names: from its ``path``, from its own folder, or as Roboflow writes it."""
-    folder = path.parent
-    roots = [folder / str(root), folder] if root else [folder]
-    plain = entry.replace("\\", "/")
-    for candidate in (*(base / plain for base in roots), folder / plain.removeprefix("../")):
-        if candidate.exists():
-            return candidate
-    raise DataError(f"{path}: {entry} is neither in {roots[0]} nor beside the file")
-
-
-def _images_of(place: pathlib.Path) -> Iterable[pathlib.Path]:
-    """Return the images of a folder, or those that a list names, from its folder or the one above."""
-    if place.is_dir():
-        return _images_in(place)
-    lines = [line.strip().replace("\\", "/") for line in read_text(place).splitlines() if line.strip()]
-    found = [next((p for p in (place.parent / line, place.parent.parent / line) if p.exists()), None) for line in lines]
-    if None in found:
-        raise DataError(f"{place}: there is no image {lines[found.index(None)]}")
-    return [image for image in found if image is not None]
-
-
-def _images_in(folder: pathlib.Path) -> Iterable[pathlib.Path]:
-    return (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-
-
-def _names_beside(folder: pathlib.Path) -> list[str]:
-    for path in (folder / part / name for part in ("", "labels") for name in _NAME_FILES):
-        if path.exists():
-            return [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    raise DataError(f"{folder}: has no {' or '.join(_NAME_FILES)} with the names of the labels")
+def _names_beside(folder: pathlib.Path) -> dict[int, str]:
+    """Return the names of the labels by their numbers, those of the lines."""
+    files = (*NAME_FILES, *_MORE_NAME_FILES)
+    for path in _name_files(folder, files):
+        lines = [line.strip() for line in read_text(path).rstrip().splitlines()]
+        if not all(lines):
+            raise DataError(f"{path}: line {lines.index('') + 1} must be the name of a label, and is empty")
+        return dict(enumerate(lines))
+    raise DataError(f"{folder}: has no {' or '.join(files)} with the names of the labels")
 
 
 def _text_of(image: pathlib.Path) -> pathlib.Path:
     """Return the text file of an image."""
-    parts = list(image.with_suffix(".txt").parts)
-    places = [k for k, part in enumerate(parts[:-1]) if part == "images"]
-    if places:
-        parts[places[-1]] = "labels"
-        if pathlib.Path(*parts).exists():
-            return pathlib.Path(*parts)
-    return image.with_suffix(".txt")
+    other = _beside_images(image.with_suffix(".txt"))
+    return image.with_suffix(".txt") if other is None or not other.exists() else other
 
 
-def _read_objects(image: pathlib.Path, known: Labels, left_out: LeftOut) -> list[NamedBox]:
-    """Return the objects of an image, their boxes in shares of it."""
-    path = _text_of(image)
+def _beside_images(path: pathlib.Path) -> pathlib.Path | None:
+    """Return what a path of a folder ``images`` is in a folder ``labels``, None if it is of none."""
+    parts = list(path.parts)
+    places = [k for k, part in enumerate(parts) if part == "images"]
+    if not places:
+        return None
+    parts[places[-1]] = "labels"
+    return pathlib.Path(*parts)
+
+
+def _texts(folders: Iterable[pathlib.Path]) -> set[pathlib.Path]:
+    """Return the texts in the folders of labels beside some folders of images."""
+    beside = {_beside_images(folder) or _beside_images(folder / "images") for folder in folders}
+    texts = {text for folder in beside if folder is not None for text in folder.rglob("*.txt")}
+    return {text for text in texts if text.name not in (*NAME_FILES, *_MORE_NAME_FILES)}
+
+
+def _read_objects(path: pathlib.Path | None, split: YOLOSplit, left_out: LeftOut) -> list[NamedBox] | None:
+    """Return the objects of a text, their boxes in shares of the image; None if it cannot be read."""
     objects: list[NamedBox] = []
-    for number, line in enumerate(read_text(path).splitlines() if path.exists() else (), start=1):
+    try:
+        lines = [] if path is None else read_text(path).splitlines()
+    except DataError as error:
+        left_out.add(error.omission)
+        return None
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             label, *values = map(float, line.split())
-            bb, name = _box(values), known[int(label)] if label >= 0 and label == int(label) else None
-        except (ValueError, IndexError, OverflowError):
+            bb, name = _box(values, split.n_point_values), split.names[int(label)] if label == int(label) else None
+        except (ValueError, KeyError, OverflowError):
             bb = name = None
-        if bb is None or name is None or not np.isfinite(bb).all():
-            rule = f"must be a label of 0 to {len(known) - 1} and four shares of the image or an outline"
+        if bb is None or name is None:
+            labels = f"{min(split.names, default=0)} to {max(split.names, default=0)}"
+            rule = f"must be a label of {labels} and four shares of the image or an outline"
             left_out.add(
                 Omission(f"{path}: line {number} {rule}, got {line.strip()[:60]!r}", "lines that are no object")
             )
@@ -174,8 +147,12 @@ def _read_objects(image: pathlib.Path, known: Labels, left_out: LeftOut) -> list
     return objects
 
 
-def _box(values: list[float]) -> list[float] | None:
-    """Return the box of the numbers of a line, yxyx; a fifth is a score."""
+def _box(values: list[float], n_point_values: int) -> list[float] | None:
+    """Return the box of the numbers of a line, yxyx; a number behind four is a score."""
+    if n_point_values and len(values) in (4 + n_point_values, 5 + n_point_values):
+        values = values[:4]
+    if not all(_MIN_SHARE <= value <= _MAX_SHARE for value in values):
+        return None
     if len(values) in (4, 5):
         x, y, width, height = values[:4]
         return [y - height / 2, x - width / 2, y + height / 2, x + width / 2]

@@ -138,3 +138,16 @@ def test_classes_that_nobody_asked_for_may_have_no_objects():
     check_classes(EXPECTED, argparse.Namespace(names=None))
     with pytest.raises(CommandError, match="--names: must be of objects in the data, cat, dog, got bird"):
         check_classes(EXPECTED, argparse.Namespace(names=["cat", "bird"]))
+
+
+def test_shares_of_an_image_are_no_boxes(coco, capsys):
+    path = coco / "x.json"
+    content = json.loads(path.read_text())
+    for entry in content["annotations"]:
+        entry["bbox"] = [0.25, 0.25, 0.5, 0.75]
+    path.write_text(json.dumps(content))
+    assert main(["train", "--data", str(coco), *SLIM, "--out", str(coco / "run")]) == 1
+    assert "--data: boxes must be in pixels, but none reaches beyond 1; shares of the image are YOLO's" in (
+        capsys.readouterr().err
+    )
+    assert not (coco / "run" / "train.json").exists()

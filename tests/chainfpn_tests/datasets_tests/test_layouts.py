@@ -50,6 +50,11 @@ LAYOUTS = {
     "folders of another machine": (["images/0.jpg"], {"result.json": coco("../data/upload/0.jpg")}, {}, COCO_BB),
     "XML beside the images": (["0.webp"], {"0.xml": xml()}, {}, VOC_BB),
     "XML in annotations": (["images/0.tif"], {"annotations/0.xml": xml()}, {}, VOC_BB),
+    "XML in a folder of any name": (["images/0.jpg"], {"annots/0.xml": xml()}, {}, VOC_BB),
+    "XML in a folder below": (["images/0.png"], {"annotations/xmls/0.xml": xml()}, {}, VOC_BB),
+    "XML of a split": (["train/0.jpg"], {"train/0.XML": xml(), "valid/1.xml": xml()}, {"split": "train"}, VOC_BB),
+    "XML of a split in folders": (["train/images/0.jpg"], {"train/annotations/0.xml": xml()}, {}, VOC_BB),
+    "a JSON beside a folder of any name": (["data/0.jpg"], {"labels.json": coco()}, {}, COCO_BB),
     "a blank": (
         ["JPEGImages/my photo.jpg"],
         {"Annotations/my photo.xml": xml(), "ImageSets/Main/train.txt": "my photo\n"},
@@ -198,11 +203,27 @@ def test_a_file_of_a_test_has_no_annotations(tmp_path):
     assert (data.label_names, data.read(0, ["bbox"])[0].shape) == (("cell",), (0, 4))
 
 
+def test_a_folder_too_high_is_said(tmp_path):
+    picture(tmp_path / "VOC2007" / "JPEGImages" / "0.jpg")
+    write(tmp_path / "VOC2007" / "Annotations" / "0.xml", xml())
+    with pytest.raises(DataError, match=r"must be a folder with .*; .*VOC2007 is data$"):
+        open_dataset(tmp_path)
+
+
+def test_two_images_in_one_file_are_refused(tmp_path):
+    picture(tmp_path / "0.jpg")
+    content = coco("a/0.jpg")
+    content["images"].append({"id": 2, "file_name": "b/0.jpg"})
+    write(tmp_path / "a.json", content)
+    with pytest.raises(DataError, match=r"two of its images have one file, .*\('a/0\.jpg' and 'b/0\.jpg'\)"):
+        open_dataset(tmp_path)
+
+
 WRONG = {
     "data.yaml": (f"train: nowhere\n{YAML}", "data.yaml: nowhere is neither in .* nor beside the file"),
     "d.yaml": ("train: [", "d.yaml: is not YAML"),
-    "e.yaml": ("train: x", "e.yaml: must be a folder with PNGImages"),
-    "f.csv": ("a,b\n1,2\n", "f.csv: must be a folder with PNGImages"),
+    "e.yaml": ("train: x", "e.yaml: must be a YOLO yaml with names and train, val or test"),
+    "f.csv": ("a,b\n1,2\n", "f.csv: has no column filename"),
     "g.json": ("{}", "g.json: must be COCO's instances"),
     "h.yaml": (f"train: x.txt\n{YAML}", "x.txt: there is no image nowhere.jpg"),
 }

@@ -67,6 +67,13 @@ def test_a_wrong_name_is_an_error(penn_fudan, options, message):
         PennFudanDataset(penn_fudan, **options)
 
 
+def test_an_annotation_without_an_image_is_counted(penn_fudan):
+    (penn_fudan / "PNGImages" / "a.png").unlink()
+    dataset = PennFudanDataset(penn_fudan)
+    assert len(dataset) == 2
+    assert dataset.left_out.omissions == [f"{penn_fudan / 'Annotation' / 'a.txt'}: has no image: left out"]
+
+
 def test_another_folder_is_an_error(tmp_path):
     with pytest.raises(DataError, match="has no folder PNGImages"):
         PennFudanDataset(tmp_path)

@@ -74,7 +74,7 @@ def test_what_the_processes_find_is_known_here(tmp_path):
         Image.new("RGB", (64, 48)).save(tmp_path / name)
     (tmp_path / "2.png").write_bytes(b"no picture")
     (tmp_path / "classes.txt").write_text("cell\n")
-    (tmp_path / "0.txt").write_text("0 0.5 0.5 0.5 0.5\n0 2 2 0.1 0.1\n")
+    (tmp_path / "0.txt").write_text("0 0.5 0.5 0.5 0.5\n0 0.5 0.5 0 0.1\n")
     reports = []
     data = ValidatedDataset(open_dataset(tmp_path), report=reports.append)
     iterator = PrefetchIterator(data, 3, n_workers=2, watched=data)

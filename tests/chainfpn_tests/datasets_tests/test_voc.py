@@ -123,6 +123,43 @@ def test_the_encoding_is_what_the_xml_declares(voc):
     assert VOCDataset(voc).label_names == ("K\u00e4fer", "person")
 
 
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("GBK", "\u7ec6\u80de"),
+        ("Shift_JIS", "\u7d30\u80de"),
+        ("EUC-KR", "\uc138\ud3ec"),
+        ("windows-1251", "\u043a\u043e\u0442"),
+    ],
+)
+def test_encodings_of_several_bytes_a_letter(encoding, name, voc):
+    path = voc / "Annotations" / "000001.xml"
+    text = f"\n<?xml version='1.0' encoding='{encoding}' standalone='yes'?>" + path.read_text().replace("dog", name)
+    path.write_bytes(text.encode(encoding))
+    assert sorted(VOCDataset(voc).label_names) == sorted((name, "person"))
+
+
+def test_other_spellings(voc):
+    path = voc / "Annotations" / "000001.xml"
+    path.with_suffix(".XML").write_text(path.read_text().replace(">1</difficult>", "> True</difficult>"))
+    path.unlink()
+    dataset = VOCDataset(voc)
+    assert (len(dataset), len(dataset[0][1])) == (2, 1)
+    assert dataset.left_out.counts == {"difficult objects": 1, "images without an annotation": 1}
+
+
+def test_data_without_an_object_are_refused_with_the_reason(voc):
+    path = voc / "Annotations" / "000001.xml"
+    path.write_text(path.read_text().replace("bndbox", "polygon"))
+    message = r"no annotation has an object, .* \(.*000001\.xml: has an object without a bndbox of xmin"
+    with pytest.raises(DataError, match=message):
+        VOCDataset(voc)
+    for path in (voc / "Annotations").iterdir():
+        path.write_bytes(b"\xff")
+    with pytest.raises(DataError, match=r"no annotation has an object, .* \(.*000001\.xml: is not XML"):
+        VOCDataset(voc)
+
+
 def test_a_list_may_have_blanks_in_names_and_a_column_of_a_category(voc):
     for folder, suffix in (("JPEGImages", "jpg"), ("Annotations", "xml")):
         (voc / folder / f"000002.{suffix}").rename(voc / folder / f"my photo 1.{suffix}")
