@@ -1,4 +1,4 @@
-"""The updates of all parameters at once: on a GPU a kernel or two, not several for each parameter."""
+"""The updates of all parameters at once: on a GPU a kernel or two, on a CPU one compiled pass over memory."""
 
 import functools
 from collections.abc import Callable
@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 import chainer
 import numpy as np
+from chainer import backend
 from chainer.backends import cuda
 from chainer.optimizer_hooks import WeightDecay
 from chainer.optimizers.adam import AdamRule
 from chainer.optimizers.momentum_sgd import MomentumSGDRule
 
+from chainfpn.functions.kernels import import_compiled
 from chainfpn.training._many_arrays import THREADS, cut_together
 from chainfpn.training.gradient_clipping import GradientClipping
 
@@ -18,13 +20,15 @@ from chainfpn.training.gradient_clipping import GradientClipping
 class _Rule(NamedTuple):
     """How a rule of Chainer changes ``param`` and its states ``s0``, ``s1`` by the gradient ``g``.
 
-    The statements are those of Chainer's kernel in their order, so that results are the same.
+    The statements are those of Chainer's kernel in their order, so that results are the same; on a CPU those of
+    ``numba_update``, for which ``compiled`` gives the kernel's name and its numbers.
     """
 
     states: tuple[str, ...]
     names: tuple[str, ...]
     values: Callable[[Any, Any], tuple[float, ...]]
     statements: str
+    compiled: Callable[..., tuple]
 
 
 #: What can be fused.
@@ -34,6 +38,7 @@ RULES = {
         ("lr", "momentum"),
         lambda rule, h: (h.lr, h.momentum),
         "s0 = momentum * s0 - lr * g; param += s0;",
+        lambda *numbers: ("momentum", numbers),
     ),
     AdamRule: _Rule(
         ("m", "v"),
@@ -42,17 +47,19 @@ RULES = {
         """s0 += share1 * (g - s0);
         s1 += share2 * (g * g - s1);
         param -= eta * (alpha_t * s0 / (sqrt(s1) + eps) + rate * param);""",
+        lambda *numbers: ("adam", (*numbers[:-1], 1 - numbers[-2] * numbers[-1])),
     ),
 }
 
 
 def fuse_updates(optimizer: chainer.Optimizer) -> None:
-    """Let an optimizer update all parameters on a GPU by a kernel or two, instead of several for each.
+    """Let an optimizer update all parameters on a GPU by a kernel or two, on a CPU in one pass by Numba.
 
     Results are Chainer's. What is fused: momentum SGD and Adam (also AdamW, but no bounded variant), with
     one ``WeightDecay`` as the last hook of the optimizer, or as the only one of a parameter's rule, the scale of the
-    loss, and float32 copies of float16 parameters. Every other parameter, rule and hook goes Chainer's way, and so does
-    everything on a CPU, and the first update of a parameter. Gradients stay as they are: a decay is not added there.
+    loss, and on a GPU float32 copies of float16 parameters. Every other parameter, rule and hook goes Chainer's way;
+    so does everything without Numba, and the first update of a parameter. Gradients stay as they are: a decay is not
+    added there.
 
     Args:
         optimizer (chainer.Optimizer): An optimizer by gradients, set up or not.
@@ -67,7 +74,8 @@ def fuse_updates(optimizer: chainer.Optimizer) -> None:
 def _update(optimizer, lossfun=None, *args, **kwds):
     """Update as Chainer's ``GradientMethod.update``."""
     target = optimizer.target
-    if target is None or target.xp is not cuda.cupy:
+    on_cpu = target is not None and target.xp is np and import_compiled("numba_update") is not None
+    if not on_cpu and (target is None or target.xp is not cuda.cupy):
         type(optimizer).update(optimizer, lossfun, *args, **kwds)
         return
     if lossfun is not None:
@@ -113,9 +121,13 @@ def _update_all(target, decay):
         scale = param._loss_scale or 1.0
         early = 0.0 if decay is None else decay.rate * scale
         numbers = early, scale, late, *RULES[type(rule)].values(rule, rule.hyperparam)
-        groups.setdefault((type(rule), arrays[0].dtype, arrays[2].device, numbers), []).append(arrays)
-    for (kind, _, device, numbers), members in groups.items():
-        with device:
+        device = backend.get_device_from_array(arrays[2])
+        groups.setdefault((type(rule), arrays[0].dtype, arrays[2].dtype, device, numbers), []).append(arrays)
+    for (kind, _, _, device, numbers), members in groups.items():
+        if device.xp is np:
+            _run(RULES[kind], members, numbers)
+            continue
+        with chainer.using_device(device):
             _launch(RULES[kind], list(zip(*members, strict=True)), numbers)
 
 
@@ -132,13 +144,23 @@ def _find(param, rule):
     updated = rule._fp32_param if rule._use_fp32_update and param.dtype == np.float16 else param
     if updated is None or rule.state.keys() != set(kind.states):
         return None
-    grad = cuda.cupy.zeros_like(param.array) if param.grad is None else param.grad
+    grad = param.xp.zeros_like(param.array) if param.grad is None else param.grad
     arrays = [grad, param.array, updated.array, *(rule.state[name] for name in kind.states)]
-    if not all(isinstance(a, cuda.ndarray) and a.flags.c_contiguous and a.device == grad.device for a in arrays):
+    if not all(isinstance(a, param.xp.ndarray) and a.flags.c_contiguous for a in arrays):
         return None
-    if arrays[2].dtype.char not in "fd" or len({a.dtype for a in arrays[2:]}) > 1:
+    if len({backend.get_device_from_array(a) for a in arrays}) > 1:
+        return None
+    on_cpu = param.xp is np
+    if arrays[2].dtype.char not in "fd" or len({a.dtype for a in arrays[0 if on_cpu else 2 :]}) > 1:
         return None
     return sum((hook.rate * (updated._loss_scale or 1.0) for hook in pre.values()), 0.0), arrays
+
+
+def _run(kind, members, numbers):
+    """Run a compiled kernel over lists of arrays, as ``_launch`` does."""
+    compiled = import_compiled("numba_update")
+    name, rest = kind.compiled(*numbers[3:])
+    compiled.update(getattr(compiled, name), [[grad, *changed] for grad, _, *changed in members], [*numbers[:3], *rest])
 
 
 def _launch(kind, arrays, numbers):

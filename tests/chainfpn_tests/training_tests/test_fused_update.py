@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from chainer import optimizer_hooks, optimizers
 
-from chainfpn.training import GradientClipping, fuse_updates, use_mixed_precision
+from chainfpn.training import GradientClipping, fuse_updates, fused_update, use_mixed_precision
 from reference import fake_cupy
 
 OPTIMIZERS = {
@@ -87,7 +87,20 @@ def _assert_as_chainer(device, make, add_hooks, dtype=np.float32, scale=None):
         np.testing.assert_allclose(array, other, rtol=rtol, atol=rtol)
 
 
-def test_a_cpu_keeps_to_chainers_way():
+@pytest.mark.parametrize("hooks", HOOKS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_bits_on_a_cpu_are_chainers(name, hooks):
+    _assert_as_chainer("@numpy", OPTIMIZERS[name], HOOKS[hooks])
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float64, None), (np.float32, 8), (np.float16, 8)])
+def test_bits_on_a_cpu_of_other_dtypes_and_scales(dtype, scale):
+    _assert_as_chainer("@numpy", OPTIMIZERS["momentum"], HOOKS["rules"], dtype, scale)
+
+
+def test_a_cpu_without_numba_keeps_to_chainers_way(monkeypatch):
+    monkeypatch.setattr(fused_update, "import_compiled", lambda name: None)
+    monkeypatch.setattr(fused_update, "_update_all", None)
     _assert_as_chainer("@numpy", OPTIMIZERS["momentum"], _by_clipping_and_decay)
 
 
