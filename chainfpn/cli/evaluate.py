@@ -16,6 +16,7 @@ import argparse
 import json
 import math
 import pathlib
+from collections import Counter
 from typing import Any
 
 from chainfpn.cli.errors import CommandError
@@ -67,7 +68,7 @@ def _evaluate(detector, dataset, bar, json_file, results, report_remark):
     """Evaluate and print; write what was printed to a file, if there is one."""
     from chainfpn.cli.console import remark
     from chainfpn.cli.evaluate_results import coco_results
-    from chainfpn.cli.training_data import WarnOnce
+    from chainfpn.cli.training_data import WarnOnce, reasons
     from chainfpn.training.evaluator import evaluate, mean
 
     report = WarnOnce(remark)
@@ -87,10 +88,15 @@ def _evaluate(detector, dataset, bar, json_file, results, report_remark):
             json.dump(coco_results(evaluation, dataset), file)
     ap, n_broken = evaluation.voc(), n - evaluation.n_images
     voc, coco = {"map": mean(ap.values()), "ap": ap}, _coco(evaluation, report_remark)
-    print("\n".join((*_voc_lines(voc), *_coco_lines(coco))))
+    for omission in dataset.left_out.omissions:  # also what was found while reading
+        report(omission)
+    left_out = dataset.left_out.counts | Counter(getattr(message, "reason", message) for message in report.warnings)
+    lines = reasons({"left out": left_out})
+    print("\n".join((*_voc_lines(voc), *_coco_lines(coco), *([lines] if lines else []))))
     print(f"{evaluation.n_images} images" + (f", {n_broken} left out" if n_broken else ""))
     if json_file is not None:
-        figures = {"images": evaluation.n_images, "broken": n_broken, "voc": voc, "coco": coco}
+        counts = {"images": evaluation.n_images, "broken": n_broken, "left_out": left_out}
+        figures = {**counts, "voc": voc, "coco": coco}
         json.dump(_without_nan(figures), json_file, indent=1)
         json_file.write("\n")
     return 1 if n_broken else 0

@@ -20,9 +20,14 @@ from chainfpn.cli.training_classes import class_rows, keypoint_lines, left_out_l
 from chainfpn.cli.training_options import DEFAULTS
 from chainfpn.datasets import DataError, DetectionDataset
 from chainfpn.links import Detector
+from chainfpn.training.evaluator import has_keypoint_ap
 
-#: The figure that decides which weights are the best.
-KEY = "validation/main/map"
+#: The figures that decide which weights are the best, and what they are called; the first that there is.
+KEYS = {
+    "validation/main/keypoint_ap": "average precision of keypoints",
+    "validation/main/map": "average precision at an IoU of 0.5",
+}
+KEYPOINT_KEY, KEY = KEYS
 
 #: Score above which a detection is drawn.
 _SCORE = 0.5
@@ -35,6 +40,19 @@ td { overflow-wrap: anywhere; } td.n { overflow-wrap: normal; } .wide { overflow
 summary { cursor: pointer; }
 img { max-width: 100%; } .samples { display: flex; flex-wrap: wrap; gap: .5rem; } .samples img { max-height: 18rem; }
 """
+
+
+def best_key(model: Detector, validation: DetectionDataset | None) -> str:
+    """Return the name of the figure that decides which weights are the best.
+
+    Args:
+        model (chainfpn.links.Detector): The detector.
+        validation (DetectionDataset or None): The data to validate with.
+
+    Returns:
+        str: That of keypoints if they are evaluated, or else of boxes.
+    """
+    return KEYPOINT_KEY if validation is not None and has_keypoint_ap(model, validation) else KEY
 
 
 class Samples(extension.Extension):
@@ -113,10 +131,11 @@ def write_report(out: pathlib.Path) -> pathlib.Path:
 def _summary(about: dict[str, Any], log: list[dict]) -> str:
     counts, labels = about["images"], ", ".join(about["label_names"])
     text = f"{counts['training']} images to train with, {counts['validation']} to validate with; labels: {labels}."
-    known = [entry for entry in log if not math.isnan(entry.get(KEY, math.nan))]
-    best = max(known, key=lambda entry: entry[KEY], default=None)
+    key = KEYPOINT_KEY if any(KEYPOINT_KEY in entry for entry in log) else KEY
+    known = [entry for entry in log if not math.isnan(entry.get(key, math.nan))]
+    best = max(known, key=lambda entry: entry[key], default=None)
     if best is not None:
-        text += f" Best average precision at an IoU of 0.5: {best[KEY]:.4f}, after epoch {best['epoch']}."
+        text += f" Best {KEYS[key]}: {best[key]:.4f}, after epoch {best['epoch']}."
     return html.escape(text)
 
 

@@ -27,7 +27,7 @@ from chainfpn.cli.training_data import WarnOnce, left_out, make_iterator, open_d
 from chainfpn.cli.training_folder import own_folder
 from chainfpn.cli.training_model import build_chain, build_model
 from chainfpn.cli.training_optimizer import make_optimizer
-from chainfpn.cli.training_report import KEY, write_report
+from chainfpn.cli.training_report import best_key, write_report
 from chainfpn.cli.training_resume import Stop, resume, to_json
 from chainfpn.cli.training_shown import extend_all, extend_first
 from chainfpn.datasets._left_out import LeftOut
@@ -98,7 +98,8 @@ def _train_in_folder(settings, comm, train_data, validation_data):
     if comm is not None:
         np.random.seed(settings.seed + comm.rank)
     updater = training.AccumulatingUpdater(iterator, optimizer, n_parts=settings.accumulate, device=device)
-    early = None if settings.patience is None else training.EarlyStopping(KEY, settings.patience)
+    key = best_key(model, validation_data)
+    early = None if settings.patience is None else training.EarlyStopping(key, settings.patience)
     stop = Stop(settings.epochs, comm, minutes=settings.time_limit, early=early)
     trainer = chainer.training.Trainer(updater, stop, settings.out)
     extend_all(trainer, model, averages, settings, comm, (validation_data, warn_validation))
@@ -108,7 +109,7 @@ def _train_in_folder(settings, comm, train_data, validation_data):
     if first:
         shown = model if averages is None else averages.averaged
         sampled = (train_data, warn) if validation_data is None else (validation_data, warn_validation)
-        extend_first(trainer, shown, settings, comm, sampled)
+        extend_first(trainer, shown, settings, comm, sampled, key)
     if settings.resume_state is not None:
         resume(snapshot, trainer, settings)
     if first:

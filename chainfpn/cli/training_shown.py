@@ -11,7 +11,7 @@ from chainfpn._typing import Communicator, Report
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.options import interval
 from chainfpn.cli.training_optimizer import batch_size, make_schedule
-from chainfpn.cli.training_report import KEY, Samples
+from chainfpn.cli.training_report import KEY, KEYPOINT_KEY, Samples
 from chainfpn.cli.training_resume import to_json
 from chainfpn.datasets import DetectionDataset
 from chainfpn.errors import InvalidArgument
@@ -84,6 +84,7 @@ def extend_first(
     settings: argparse.Namespace,
     comm: Communicator,
     samples: tuple[DetectionDataset, Report],
+    key: str,
 ) -> None:
     """Add what is printed and written by one process only.
 
@@ -93,6 +94,7 @@ def extend_first(
         settings (argparse.Namespace): The options of ``chainfpn train``.
         comm (chainermn.CommunicatorBase or None): The processes.
         samples (tuple): The data whose first images are drawn, and what takes warnings about them.
+        key (str): Name of the figure that decides which weights are the best.
     """
     n, unit = interval(settings.evaluate_every)
     every = EveryEpoch(n if unit == "steps" else None)
@@ -101,7 +103,7 @@ def extend_first(
     trainer.extend(_step_log(trainer, settings, comm))
     if sys.stderr.isatty():
         trainer.extend(extensions.ProgressBar(update_interval=10))
-    best = training.BestWeights(model, settings.out, key=KEY, meta={"settings": to_json(settings)})
+    best = training.BestWeights(model, settings.out, key=key, meta={"settings": to_json(settings)})
     trainer.extend(best, trigger=every)
     try:
         trainer.extend(training.PlotMetrics(settings.out), trigger=every)
@@ -142,7 +144,8 @@ def _evaluator(data, report, model, comm):
 def _print_epoch(trainer: chainer.training.Trainer) -> None:
     """Print a line about the epoch that has ended."""
     entry = trainer.get_extension("LogReport").log[-1]
-    ap = f"  AP50 {entry[KEY]:.4f}" if KEY in entry else ""
+    names = {KEY: "AP50", KEYPOINT_KEY: "keypoint AP"}
+    ap = "".join(f"  {name} {entry[key]:.4f}" for key, name in names.items() if key in entry)
     print(
         f"epoch {entry['epoch']}  step {entry['iteration']}  loss {entry['main/loss']:.4f}{ap}"
         f"  {entry['elapsed_time']:.0f} s",

@@ -124,11 +124,22 @@ class Evaluation:
         Raises:
             ImportError: if pycocotools is not installed.
         """
-        figures = evaluate_coco(**self._columns())
+        figures, keypoints = evaluate_coco(**self._columns()), self.keypoints()
+        return {**figures, "keypoint": keypoints} if keypoints else figures
+
+    def keypoints(self) -> dict[str, float]:
+        """Compute COCO's figures of keypoints; see :func:`~chainfpn.training.evaluate_keypoints`.
+
+        Returns:
+            dict of str to float: Empty where not all images have keypoints.
+
+        Raises:
+            ImportError: if pycocotools is not installed.
+        """
         columns = self._columns((*_REQUIRED, *_KEYPOINTS), ("gt_areas", "gt_crowdeds"))
-        if self.keypoint_names and columns.keys() >= set(_KEYPOINTS):
-            figures["keypoint"] = evaluate_keypoints(**columns, sigmas=oks_sigmas(self.keypoint_names))
-        return figures
+        if not self.keypoint_names or not columns.keys() >= set(_KEYPOINTS):
+            return {}
+        return evaluate_keypoints(**columns, sigmas=oks_sigmas(self.keypoint_names))
 
     def _has_ground_truth(self) -> bool:
         """Return whether there is ground truth that is no crowd: bool."""
@@ -148,8 +159,9 @@ class DetectionEvaluator(extensions.Evaluator):
     labels and scores. This one also takes detectors that return masks or points, examples that cannot be read, and
     labels in another order.
 
-    It reports ``map``, ``ap/NAME`` for each label, and with ``coco`` also ``coco/box/AP`` and so on, of which
-    ``coco/mask/AP`` and so on only for detectors and data that have masks.
+    It reports ``map``, ``ap/NAME`` for each label, of keypoints ``keypoint_ap``, which is COCO's and needs pycocotools,
+    and with ``coco`` also ``coco/box/AP`` and so on, of which ``coco/mask/AP`` and so on only for detectors and data
+    that have masks.
 
     Args:
         dataset (DetectionDataset): The data.
@@ -202,6 +214,8 @@ class DetectionEvaluator(extensions.Evaluator):
                 evaluation.merge(share)
         self.evaluation, ap = evaluation, evaluation.voc()
         values = {"map": mean(ap.values()), **{f"ap/{name}": value for name, value in ap.items()}}
+        if has_keypoint_ap(self.target, self.dataset):
+            values["keypoint_ap"] = evaluation.keypoints().get("AP", float("nan"))
         if self.coco:
             for kind, figures in evaluation.coco().items():
                 values.update({f"coco/{kind}/{name}": value for name, value in figures.items()})
@@ -209,6 +223,19 @@ class DetectionEvaluator(extensions.Evaluator):
         with reporter.report_scope(observation):
             reporter.report(values, self.target)
         return observation
+
+
+def has_keypoint_ap(detector: Detector, dataset: DetectionDataset) -> bool:
+    """Return whether keypoints of a detector can be evaluated on a data set.
+
+    Args:
+        detector (chainfpn.links.Detector): The detector.
+        dataset (DetectionDataset): The data.
+
+    Returns:
+        bool: Whether both have the same keypoints, and pycocotools is installed.
+    """
+    return bool(_common_keypoints(detector, dataset)) and importlib.util.find_spec("pycocotools") is not None
 
 
 def evaluate(

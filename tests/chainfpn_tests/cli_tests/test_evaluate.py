@@ -96,8 +96,13 @@ def test_what_is_broken_is_reported_counted_and_left_out(tmp_path, capsys, monke
         "data/PNGImages/1.png: is not an image: left out",
         "data/Annotation/2.txt: cannot be read (No such file or directory): left out",
     ]
-    assert output.splitlines()[-1] == "1 images, 2 left out"
-    assert json.loads(pathlib.Path("figures.json").read_text())["broken"] == 2
+    reasons = {"images that cannot be read": 1, "images with an annotation that cannot be read": 1}
+    assert output.splitlines()[-2:] == [
+        "left out: " + ", ".join(f"{n} {reason}" for reason, n in reasons.items()),
+        "1 images, 2 left out",
+    ]
+    figures = json.loads(pathlib.Path("figures.json").read_text())
+    assert (figures["broken"], figures["left_out"]) == (2, reasons)
 
 
 def test_a_bad_object_is_reported_and_its_image_counts(tmp_path, capsys, monkeypatch):

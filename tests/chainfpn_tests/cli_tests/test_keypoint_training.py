@@ -38,6 +38,11 @@ def out(folder, tmp_path_factory):
 def test_keypoints_are_trained(out):
     first, second = json.loads((out / "log").read_text())
     assert 0 < second["main/loss/keypoint"] < first["main/loss/keypoint"]
+    ap = second["validation/main/keypoint_ap"]
+    assert 0 <= ap <= 1
+    best = read_weights(out / "best.npz")[1]["training"]["keypoint_ap"]
+    assert best == max(entry["validation/main/keypoint_ap"] for entry in (first, second))
+    assert f"Best average precision of keypoints: {best:.4f}" in (out / "report.html").read_text()
     about = json.loads((out / "train.json").read_text())
     assert about["data"]["training"]["keypoints"] == dict(zip(NAMES, (6, 6, 6, 3), strict=True))
     page = (out / "report.html").read_text()
