@@ -43,7 +43,7 @@ def milliseconds(name: str, machine: Machine, repeat: int = 3) -> float:
         model = models.get_model(name)
     fill_link(model, GAINS)
     img = read_image(str(photograph_path()))
-    run, x = (model.predict, [img]) if hasattr(model, "predict") else (model, img[None])
+    run, x = (model, img[None]) if models.MODELS[name].task == "features" else (model.predict, [img])
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         return float(f"{1000 * machine.best(lambda: run(x), repeat):.3g}")
 

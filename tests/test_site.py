@@ -69,4 +69,3 @@ def test_the_table_of_models_has_the_parameters_of_the_page_of_parity():
     assert {name: rows[name].split(" | ")[1] for name in counted} == counted
     timed = {name for name, row in rows.items() if float(row.split(" | ")[3] or 0) > 0}
     assert {"resnet50", "fasterrcnn_resnet50_fpn"} <= timed
-    assert not timed & {name for name, record in models.MODELS.items() if record.task == "features"}
