@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from itertools import groupby
 
 import build_dist
 import pytest
@@ -160,14 +161,17 @@ def test_every_bundled_file_of_others_has_a_notice():
     assert bundled == set(re.findall(r"`chainfpn/data/(\w+\.\w+)`", notices))
 
 
-def test_the_diffs_of_contributing_are_of_this_code():
-    """What they add is there, line by line."""
-    n_lines = 0
-    for block in re.findall(r"```diff\n(.*?)```", text("CONTRIBUTING.md"), re.DOTALL):
+@pytest.mark.parametrize(("page", "n_lines"), [("CONTRIBUTING.md", 40), ("docs/architecture.md", 12)])
+def test_the_diffs_of_the_pages_are_of_this_code(page, n_lines):
+    """What they add is there, paragraph by paragraph; ``...`` leaves lines out."""
+    n_found = 0
+    for block in re.findall(r"```diff\n(.*?)```", text(page), re.DOTALL):
         for name, lines in re.findall(r"^\+\+\+ b/(\S+)\n((?:(?!---).*\n)+)", block, re.MULTILINE):
-            there = {line.split("  # fmt")[0].strip() for line in text(name).splitlines()}
-            added = [line[1:].strip() for line in lines.splitlines() if line.startswith("+")]
-            n_lines += len(added)
-            assert added
-            assert {line for line in added if line} <= there, name
-    assert n_lines > 40
+            there = [line.split("  # fmt")[0].strip() for line in text(name).splitlines() if line.strip()]
+            added = [line[1:].strip() if line[0] == "+" else "..." for line in lines.splitlines()]
+            paragraphs = [list(run) for cut, run in groupby(added, {"", "..."}.__contains__) if not cut]
+            for paragraph in paragraphs:
+                n_found += len(paragraph)
+                places = range(len(there) - len(paragraph) + 1)
+                assert any(there[i : i + len(paragraph)] == paragraph for i in places), (name, paragraph)
+    assert n_found > n_lines

@@ -41,6 +41,8 @@ class MMDetectionAnchorGenerator(AnchorGenerator):
 class Detectron2AnchorGenerator(MMDetectionAnchorGenerator):
     """Place the boxes of :class:`MMDetectionAnchorGenerator`, but sizes are outermost among those of a place.
 
+    The arguments are those of :class:`AnchorGenerator`.
+
     Source:
         detectron2 0.6 ``DefaultAnchorGenerator``.
     """
@@ -53,6 +55,8 @@ class Detectron2AnchorGenerator(MMDetectionAnchorGenerator):
 
 class MMDetectionPointGenerator(MMDetectionAnchorGenerator):
     """Place the boxes of :class:`MMDetectionAnchorGenerator` half a stride further: around the middle of each place.
+
+    The arguments are those of :class:`AnchorGenerator`.
 
     Source:
         mmdetection 3.3 ``MlvlPointGenerator``.

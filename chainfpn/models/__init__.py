@@ -5,9 +5,11 @@ Importing this package needs no Chainer: a builder imports its links when it is 
 Every builder takes the number of classes (``n_class`` of a classifier, by default as many as the weights have or else
 1000, 0 for a trunk without a head; ``n_fg_class`` of a detector, background excluded, by default COCO's 80 on
 torchvision's 91 class ids) and ``pretrained_model`` (str, os.PathLike or None): a word for torchvision's weights, such
-as ``'imagenet'``, ``'imagenet_v2'`` or ``'coco'``, or the path of an .npz or of a checkpoint to convert on the fly. Its
-other options are keywords, which a TypedDict beside it describes; what is left out is what ``__meta__`` of the weights
-says, and if there is nothing, the default. :meth:`~chainfpn.models.registry.Model.options` has their names.
+as ``'imagenet'``, ``'imagenet_v2'`` or ``'coco'``, or the path of an .npz or of a checkpoint to convert on the fly.
+``depth`` of a detector on any trunk (int, str or None) is that of a ResNet, 50 by default, or the name of a classifier
+whose record in ``MODELS`` has ``stages``. The other options are keywords, which a TypedDict beside the builder
+describes; what is left out is what ``__meta__`` of the weights says, and if there is nothing, the default.
+:meth:`~chainfpn.models.registry.Model.options` has their names.
 
 A classifier maps (B, 3, H, W) to (B, n_class) class scores, without a head to its last map, or to what its ``pick``
 names; a pyramid to its levels; a detector is called with a prepared batch, or through ``detect`` and ``predict``. A

@@ -65,7 +65,7 @@ class PyramidArguments(DetectorArguments, ImageSettings, total=False):
 
 
 class AnyResNetArguments(PyramidArguments, total=False):
-    """Options of the detectors on any ResNet, see :class:`PyramidOptions`."""
+    """Options of the detectors on any trunk, see :class:`PyramidOptions`."""
 
     stages: Sequence[int]
     fpn_channels: int

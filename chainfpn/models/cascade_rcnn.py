@@ -131,7 +131,7 @@ def cascade_rcnn_resnet_fpn(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None,
     **options: Unpack[CascadeRCNNArguments],
 ) -> FasterRCNN:  # fmt: skip
-    """Build Cascade R-CNN on any ResNet, any of its stages, any width of pyramid and head.
+    """Build Cascade R-CNN on any trunk, any of its stages, any width of pyramid and head.
 
     Options: :class:`CascadeRCNNArguments`. Source: Cai and Vasconcelos 2018; detectron2 0.6.
     """
@@ -142,7 +142,7 @@ def cascade_mask_rcnn_resnet_fpn(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None,
     **options: Unpack[CascadeMaskRCNNArguments],
 ) -> MaskRCNN:  # fmt: skip
-    """Build Cascade Mask R-CNN on any ResNet, any of its stages, any width of pyramid and head.
+    """Build Cascade Mask R-CNN on any trunk, any of its stages, any width of pyramid and head.
 
     Options: :class:`CascadeMaskRCNNArguments`. Source: Cai and Vasconcelos 2018; detectron2 0.6.
     """

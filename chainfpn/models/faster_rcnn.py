@@ -98,7 +98,7 @@ class FasterRCNNArguments(PyramidArguments, FasterRCNNSettings, total=False):
 
 
 class AnyFasterRCNNArguments(AnyResNetArguments, FasterRCNNSettings, total=False):
-    """Options of the detectors of two stages on any ResNet, see :class:`RCNNOptions`."""
+    """Options of the detectors of two stages on any trunk, see :class:`RCNNOptions`."""
 
     head_channels: int
 
@@ -195,7 +195,7 @@ def fasterrcnn_resnet_fpn(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None,
     **options: Unpack[AnyFasterRCNNArguments],
 ) -> FasterRCNN:  # fmt: skip
-    """Build Faster R-CNN on any ResNet, any of its stages, any width of pyramid and head.
+    """Build Faster R-CNN on any trunk, any of its stages, any width of pyramid and head.
 
     Options: :class:`AnyFasterRCNNArguments`. Source: Lin et al. 2017; torchvision 0.14.
     """
@@ -206,7 +206,7 @@ def fasterrcnn_resnet_fpn_v2(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None,
     **options: Unpack[AnyFasterRCNNArguments],
 ) -> FasterRCNN:  # fmt: skip
-    """Build Faster R-CNN on any ResNet, with batch normalization, not frozen, everywhere and deeper heads.
+    """Build Faster R-CNN on any trunk, with batch normalization, not frozen, everywhere and deeper heads.
 
     Options: :class:`AnyFasterRCNNArguments`. Source: Lin et al. 2017; torchvision 0.14.
     """

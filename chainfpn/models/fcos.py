@@ -49,7 +49,7 @@ class FCOSArguments(PyramidArguments, FCOSSettings, total=False):
 
 
 class AnyFCOSArguments(AnyResNetArguments, FCOSSettings, total=False):
-    """Options of FCOS on any ResNet, see :class:`~chainfpn.models._dense_options.DenseOptions`."""
+    """Options of FCOS on any trunk, see :class:`~chainfpn.models._dense_options.DenseOptions`."""
 
     p6_from_trunk: bool
     p7_relu: bool
@@ -115,7 +115,7 @@ def fcos_resnet_fpn(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None,
     **options: Unpack[AnyFCOSArguments],
 ) -> FCOS:  # fmt: skip
-    """Build FCOS on any ResNet, any of its stages, any width of pyramid.
+    """Build FCOS on any trunk, any of its stages, any width of pyramid.
 
     Options: :class:`AnyFCOSArguments`. Source: Tian et al. 2019; torchvision 0.14.
     """

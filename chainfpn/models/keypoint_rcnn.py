@@ -40,7 +40,7 @@ class KeypointRCNNArguments(FasterRCNNArguments, total=False):
 
 
 class AnyKeypointRCNNArguments(AnyFasterRCNNArguments, total=False):
-    """Options of Keypoint R-CNN on any ResNet, see :class:`KeypointOptions`."""
+    """Options of Keypoint R-CNN on any trunk, see :class:`KeypointOptions`."""
 
     n_keypoint: int
     keypoint_names: Sequence[str]
@@ -111,7 +111,7 @@ def keypointrcnn_resnet_fpn(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None,
     **options: Unpack[AnyKeypointRCNNArguments],
 ) -> KeypointRCNN:  # fmt: skip
-    """Build Keypoint R-CNN on any ResNet, any of its stages, any width of pyramid and head.
+    """Build Keypoint R-CNN on any trunk, any of its stages, any width of pyramid and head.
 
     Options: :class:`AnyKeypointRCNNArguments`. Source: He et al. 2017, section 5; torchvision 0.14.
     """

@@ -34,7 +34,7 @@ __all__ = [model.name for model in RECORDS]
 
 
 class AnyMaskRCNNArguments(AnyFasterRCNNArguments, total=False):
-    """Options of Mask R-CNN on any ResNet, see :class:`MaskOptions`."""
+    """Options of Mask R-CNN on any trunk, see :class:`MaskOptions`."""
 
     mask_layers: Sequence[int]
     mask_dim_reduced: int
@@ -119,7 +119,7 @@ def maskrcnn_resnet_fpn(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None,
     **options: Unpack[AnyMaskRCNNArguments],
 ) -> MaskRCNN:  # fmt: skip
-    """Build Mask R-CNN on any ResNet, any of its stages, any width of pyramid and head.
+    """Build Mask R-CNN on any trunk, any of its stages, any width of pyramid and head.
 
     Options: :class:`AnyMaskRCNNArguments`. Source: He et al. 2017; torchvision 0.14.
     """
@@ -130,7 +130,7 @@ def maskrcnn_resnet_fpn_v2(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None,
     **options: Unpack[AnyMaskRCNNArguments],
 ) -> MaskRCNN:  # fmt: skip
-    """Build Mask R-CNN on any ResNet, with batch normalization, not frozen, everywhere and deeper heads.
+    """Build Mask R-CNN on any trunk, with batch normalization, not frozen, everywhere and deeper heads.
 
     Options: :class:`AnyMaskRCNNArguments`. Source: He et al. 2017; torchvision 0.14.
     """

@@ -55,7 +55,7 @@ class RetinaNetArguments(PyramidArguments, RetinaNetSettings, total=False):
 
 
 class AnyRetinaNetArguments(AnyResNetArguments, RetinaNetSettings, total=False):
-    """Options of RetinaNet on any ResNet, see :class:`~chainfpn.models._dense_options.DenseOptions`."""
+    """Options of RetinaNet on any trunk, see :class:`~chainfpn.models._dense_options.DenseOptions`."""
 
     p6_from_trunk: bool
     p7_relu: bool
@@ -122,7 +122,7 @@ def retinanet_resnet_fpn(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None,
     **options: Unpack[AnyRetinaNetArguments],
 ) -> RetinaNet:  # fmt: skip
-    """Build RetinaNet on any ResNet, any of its stages, any width of pyramid.
+    """Build RetinaNet on any trunk, any of its stages, any width of pyramid.
 
     Options: :class:`AnyRetinaNetArguments`. Source: Lin et al. 2017 (RetinaNet); torchvision 0.14.
     """
@@ -133,7 +133,7 @@ def retinanet_resnet_fpn_v2(
     depth: int | str | None = None, n_fg_class: int | None = None, pretrained_model: Pretrained = None,
     **options: Unpack[AnyRetinaNetArguments],
 ) -> RetinaNet:  # fmt: skip
-    """Build RetinaNet on any ResNet: group normalization in its heads, boxes trained by GIoU.
+    """Build RetinaNet on any trunk: group normalization in its heads, boxes trained by GIoU.
 
     Options: :class:`AnyRetinaNetArguments`. Source: Lin et al. 2017 (RetinaNet); torchvision 0.14.
     """

@@ -23,13 +23,8 @@ _COCO = coco("ssd300_vgg16_coco-b556d3b4", box=25.1, eps=None, mean=CAFFE_MEAN, 
 _HALF = (0.5, 0.5, 0.5)
 _LITE_COCO = coco("ssdlite320_mobilenet_v3_large_coco-a79551df", box=21.3, eps=1e-3, mean=_HALF, std=_HALF)
 
-RECORDS = (
-    *detectors("ssd", __name__, {"ssd300_vgg16": {COCO_V1: _COCO}}),
-    *detectors(
-        "ssd",
-        __name__,
-        {"ssdlite320_mobilenet_v3_large": {COCO_V1: _LITE_COCO}},
-    ),
+RECORDS = detectors(
+    "ssd", __name__, {"ssd300_vgg16": {COCO_V1: _COCO}, "ssdlite320_mobilenet_v3_large": {COCO_V1: _LITE_COCO}}
 )
 __all__ = [model.name for model in RECORDS]
 

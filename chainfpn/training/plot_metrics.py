@@ -26,7 +26,7 @@ class PlotMetrics(Plot):
         self.out, self.log_report = out, log_report
 
     def draw(self, trainer: chainer.training.Trainer) -> None:
-        """Draw.
+        """Draw both files now.
 
         Args:
             trainer (chainer.training.Trainer): Has a ``LogReport``.

@@ -27,7 +27,7 @@ class PlotPrecisionRecall(Plot):
         self.evaluator, self.out = evaluator, pathlib.Path(out)
 
     def draw(self, trainer: chainer.training.Trainer) -> None:
-        """Draw.
+        """Draw the file now, unless nothing has been evaluated yet.
 
         Args:
             trainer (chainer.training.Trainer): Not used.
