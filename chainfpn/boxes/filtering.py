@@ -13,6 +13,7 @@ from chainer.backends import cuda
 
 from chainfpn._typing import Array, Size
 from chainfpn.functions.kernels import kernels_for
+from chainfpn.functions.kernels.waiting import Asking, alone, nonzero
 
 #: ``clip`` for a coordinate; what is no number stays so.
 _CLIP = "template <typename V> __device__ V clip(V x, V limit) { return x < V(0) ? V(0) : x > limit ? limit : x; }"
@@ -50,17 +51,22 @@ def remove_small_boxes(bbox: Array, min_size: float) -> Array:
     Source:
         torchvision 0.14 ``remove_small_boxes``.
     """
-    return (bbox[:, 2:] - bbox[:, :2] >= min_size).all(axis=1).nonzero()[0]
+    return large_enough(bbox, min_size).nonzero()[0]
+
+
+def large_enough(bbox: Array, min_size: float) -> Array:
+    """Return whether both sides of a box have at least ``min_size``: bool, (R,); see :func:`remove_small_boxes`."""
+    return (bbox[:, 2:] - bbox[:, :2] >= min_size).all(axis=1)
 
 
 def find_candidates(
     bbox: Array, score: Array, size: Size, *, score_thresh: float, min_size: float, inclusive: bool = False
-) -> tuple[Array, ...]:
-    """Find the boxes that are good enough, and in the image large enough: on a GPU the host waits once.
+) -> Asking[tuple[Array, ...]]:
+    """Find the boxes that are good enough, and in the image large enough: see ``kernels.waiting``.
 
     Args:
-        bbox (array): float, (..., 4), yxyx.
-        score (array): float, (...).
+        bbox (array): float, (R, 4) or (R, K, 4), yxyx.
+        score (array): float, (R,) or (R, K).
         size ((int, int)): Height and width of the image that the boxes are clipped to.
         score_thresh (float): Scores above it are good enough.
         min_size (float): Smallest side in pixels.
@@ -85,7 +91,8 @@ def find_candidates(
         "find_candidates",
         preamble=_CLIP,
     )(bbox, score, *size, score_thresh, min_size, inclusive)
-    return keep.nonzero()
+    found = yield from nonzero(keep)
+    return (found,) if score.ndim == 1 else cuda.cupy.divmod(found, score.shape[1])
 
 
 def top_k(score: Array, k: int) -> Array:
@@ -128,8 +135,8 @@ def top_k_of_each(score: Array, lengths: Sequence[int], k: int) -> tuple[Array, 
     return best, level[best]
 
 
-def best_of_each(group: Array, score: Array, k: int) -> Array:
-    """Find the k highest scores of each group: on a GPU the host waits once.
+def best_of_each(group: Array, score: Array, k: int) -> Asking[Array]:
+    """Find the k highest scores of each group: see ``kernels.waiting``.
 
     Args:
         group (array): integers >= 0, (R',), ascending.
@@ -142,7 +149,7 @@ def best_of_each(group: Array, score: Array, k: int) -> Array:
     xp = backend.get_array_module(score)
     order = _sort_groups(score, group)
     rank = xp.arange(len(group)) - xp.searchsorted(group, group)  # group[order] equals group
-    return order[rank < k]
+    return order[(yield from nonzero(rank < k))]
 
 
 def level_numbers(lengths: Sequence[int], xp: Any) -> Array:
@@ -210,7 +217,7 @@ def nms(bbox: Array, thresh: float, score: Array | None = None, limit: int | Non
         >>> nms(bbox, 0.5, score=np.array([0.5, 0.9, 0.8], np.float32))
         array([1, 2])
     """
-    return _suppress("nms", bbox, score, None, thresh, limit)
+    return alone(_suppress("nms", bbox, score, None, thresh, limit))
 
 
 def batched_nms(bbox: Array, score: Array, label: Array, thresh: float, *, inclusive: bool = False) -> Array:
@@ -241,7 +248,14 @@ def batched_nms(bbox: Array, score: Array, label: Array, thresh: float, *, inclu
         >>> batched_nms(bbox, np.array([0.5, 0.9, 0.8], np.float32), np.array([3, 3, 7]), 0.5)
         array([1, 2])
     """
-    return _suppress("batched_nms", bbox, score, label, thresh, None, inclusive=inclusive)
+    return alone(suppress(bbox, score, label, thresh, inclusive=inclusive))
+
+
+def suppress(
+    bbox: Array, score: Array, label: Array | None, thresh: float, *, inclusive: bool = False
+) -> Asking[Array]:
+    """Run :func:`batched_nms`, or :func:`nms` without labels, where others wait as well."""
+    return _suppress("nms" if label is None else "batched_nms", bbox, score, label, thresh, None, inclusive=inclusive)
 
 
 def _suppress(name, bbox, score, label, thresh, limit, *, inclusive=False):
@@ -252,7 +266,11 @@ def _suppress(name, bbox, score, label, thresh, limit, *, inclusive=False):
     limit = len(bbox) if limit is None else min(int(limit), len(bbox))
     if not len(bbox):
         return backend.get_array_module(bbox).zeros(0, np.int64)
-    return kernels_for(bbox).suppress(bbox, score, label, thresh, limit)
+    kept = kernels_for(bbox).suppress(bbox, score, label, thresh, limit)
+    if not isinstance(kept, tuple):
+        return kept
+    (n,) = yield kept[1]
+    return kept[0][:n]
 
 
 def _check(name, bbox, score, label, thresh, limit):

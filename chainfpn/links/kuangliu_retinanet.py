@@ -8,7 +8,8 @@ import numpy as np
 
 from chainfpn._typing import Array, Labels, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.filtering import nms
+from chainfpn.boxes.filtering import suppress
+from chainfpn.functions.kernels.waiting import alone, nonzero, together
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.dense_detector import cls_conv, conv3x3, conv_tower, flatten_anchors
 from chainfpn.links.detectors.detector import Detector
@@ -117,7 +118,7 @@ class KuangliuRetinaNet(Detector):
         logits, deltas = (F.concat(levels, axis=1).array for levels in self.head(hs))  # (B, N, K), (B, N, 4)
         anchors = self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp)  # levels of (N_l, 4)
         anchor = self.xp.concatenate(anchors)  # (N, 4)
-        return [self.postprocess_detections(*arrays, anchor) for arrays in zip(logits, deltas, strict=True)]
+        return together([self._detect(*arrays, anchor) for arrays in zip(logits, deltas, strict=True)])
 
     def postprocess_detections(self, logit: Array, delta: Array, anchor: Array) -> RawDetections:
         """Turn the logits and deltas of one image into detections: threshold, decode, NMS over all labels.
@@ -130,12 +131,16 @@ class KuangliuRetinaNet(Detector):
         Returns:
             RawDetections: By descending score.
         """
+        return alone(self._detect(logit, delta, anchor))
+
+    def _detect(self, logit, delta, anchor):
+        """Run :meth:`postprocess_detections`, where other images wait as well."""
         xp = self.xp
         class_id = logit.argmax(axis=1)  # (N,)
         score = F.sigmoid(logit.max(axis=1)).array
-        (passes,) = xp.nonzero(score > self.score_thresh)
+        passes = yield from nonzero(score > self.score_thresh)
         class_id, score = class_id[passes].astype(np.int32), score[passes]  # (R,)
         bbox = self.box_coder.decode(delta[passes], anchor[passes])[:, 0]  # (R, 4)
         pixels = bbox + xp.array((0, 0, 1, 1), dtype=bbox.dtype)  # the last row and column counted
-        keep = nms(pixels, self.nms_thresh, score)
+        keep = yield from suppress(pixels, score, None, self.nms_thresh)
         return RawDetections(bbox[keep], class_id[keep], score[keep])

@@ -43,6 +43,14 @@ def test_predict(model, img):
     assert counts.largest_download <= 100 * 6 * 4, counts.table("sync")
 
 
+def test_the_images_of_a_batch_share_their_waits(model, img):
+    with fake_cupy.count() as counts:
+        bboxes, _, _ = model.predict([img, img[:, ::-1], img[:, :, ::-1], img[:, :100]])
+    assert min(map(len, bboxes)) > 50
+    assert counts.syncs <= 5, counts.table("sync")
+    assert counts.largest_download <= 4 * 100 * 6 * 4, counts.table("sync")
+
+
 def test_a_training_step(model, img):
     chain = TrainChain(model)
     chain.to_device("@cupy:0")

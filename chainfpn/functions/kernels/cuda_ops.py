@@ -121,10 +121,13 @@ def scatter(gy: Array, argmax: Array, roi_indices: Array, x_shape: tuple) -> Arr
 
 
 @on_its_device
-def suppress(boxes: Array, score: Array | None, label: Array | None, thresh: float, limit: int) -> Array:
+def suppress(boxes: Array, score: Array | None, label: Array | None, thresh: float, limit: int) -> tuple[Array, Array]:
     """Find the boxes that no better kept box of their label overlaps: see ``cpu_ops.suppress``.
 
-    Two launches for up to 23,000 boxes, two for each ``MASK_BYTES`` of masks beyond. One wait, for the number kept.
+    Two launches for up to 23,000 boxes, two for each ``MASK_BYTES`` of masks beyond.
+
+    Returns:
+        tuple of array: int64, room for ``limit`` indices, and how many of them there are, (1,).
     """
     xp, n = backend.get_array_module(boxes), len(boxes)
     boxes = xp.ascontiguousarray(boxes, compute_dtype(boxes.dtype))
@@ -141,4 +144,4 @@ def suppress(boxes: Array, score: Array | None, label: Array | None, thresh: flo
         n_blocks = -(-(last - first) // rows) * (n_words - first // constant("WORD"))
         launch("nms_masks", boxes, n_blocks, boxes, rising, label, *part, real(at_most), masks)
         launch("nms_scan", boxes, 1, masks, rising, *part, np.int64(limit), dropped, keep, threads=SCAN_THREADS)
-    return keep[: int(dropped[n_words])]
+    return keep, dropped[n_words:].view(np.int64)

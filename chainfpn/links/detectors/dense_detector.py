@@ -15,8 +15,9 @@ import numpy as np
 from chainer import initializers
 
 from chainfpn._typing import Array, Arrays, Labels, Losses, Norm, Size, Sizes, Variable, Variables
-from chainfpn.boxes.filtering import batched_nms, best_of_each, clip, level_numbers, remove_small_boxes, top_k
+from chainfpn.boxes.filtering import best_of_each, clip, large_enough, level_numbers, suppress, top_k
 from chainfpn.functions._focal_loss import sigmoid_focal_loss
+from chainfpn.functions.kernels.waiting import alone, nonzero, together
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.detectors.raw_detections import RawDetections
@@ -197,12 +198,14 @@ class DenseDetector(Detector):
         (logits, deltas, *others), anchors = self._predict(x)  # levels of (B, N_l, K), (B, N_l, 4), and of (N_l, 4)
         scores = self.scores(logits, *others)  # levels of (B, N_l, K)
         factors = self.score_factors(*others)  # levels of (B, N_l, 1), or none
-        return [
-            self.postprocess_detections(
-                [s[i] for s in scores], [d.array[i] for d in deltas], anchors, size, [f[i] for f in factors]
-            )
-            for i, size in enumerate(sizes)
-        ]
+        return together(
+            [
+                self._detect(
+                    [s[i] for s in scores], [d.array[i] for d in deltas], anchors, size, [f[i] for f in factors]
+                )
+                for i, size in enumerate(sizes)
+            ]
+        )
 
     def score_factors(self, *others: Variables) -> list[Array]:
         """Return what the scores of candidates are multiplied by: nothing.
@@ -248,7 +251,11 @@ class DenseDetector(Detector):
             torchvision 0.14 ``RetinaNet.postprocess_detections``; without ``clip_before_nms`` detectron2 0.6
             ``RetinaNet.inference_single_image``; with factors mmdetection 3.3 ``BaseDenseHead``.
         """
-        candidates, score = self._find_candidates(scores)  # (R,), (R,)
+        return alone(self._detect(scores, deltas, anchors, size, factors))
+
+    def _detect(self, scores, deltas, anchors, size, factors):
+        """Run :meth:`postprocess_detections`, where other images wait as well."""
+        candidates, score = yield from self._find_candidates(scores)  # (R,), (R,)
         row, class_id = self.xp.divmod(candidates, scores[0].shape[1])
         delta, anchor = (self.xp.concatenate(levels)[row] for levels in (deltas, anchors))  # (R, 4), (R, 4)
         if factors:
@@ -257,9 +264,9 @@ class DenseDetector(Detector):
         if self.clip_before_nms:
             bbox = clip(bbox, size)
             if self.min_size:
-                large = remove_small_boxes(bbox, self.min_size)
+                large = yield from nonzero(large_enough(bbox, self.min_size))
                 bbox, class_id, score = bbox[large], class_id[large], score[large]
-        keep = batched_nms(bbox, score, class_id, self.nms_thresh)[: self.detections_per_img]
+        keep = (yield from suppress(bbox, score, class_id, self.nms_thresh))[: self.detections_per_img]
         return RawDetections(bbox[keep], class_id[keep], score[keep])
 
     def _find_candidates(self, scores):
@@ -276,8 +283,8 @@ class DenseDetector(Detector):
                 parts.append((found + start, score[found]))
             return map(np.concatenate, zip(*parts, strict=True))
         score = xp.concatenate([level.ravel() for level in scores])
-        (found,) = xp.nonzero(score > self.score_thresh)
+        found = yield from nonzero(score > self.score_thresh)
         if len(found) > self.topk_candidates:
             level = level_numbers([len(level) for level in scores], xp)[found // scores[0].shape[1]]
-            found = found[best_of_each(level, score[found], self.topk_candidates)]
+            found = found[(yield from best_of_each(level, score[found], self.topk_candidates))]
         return found, score[found]

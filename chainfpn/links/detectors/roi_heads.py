@@ -15,12 +15,13 @@ from chainer import backend
 from chainfpn._options import CheckedOptions, check_iou_thresholds
 from chainfpn._typing import Array, Arrays, Losses, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.filtering import batched_nms, clip, find_candidates
+from chainfpn.boxes.filtering import clip, find_candidates, suppress
 from chainfpn.boxes.matcher import match, offsets, sample_batch
 from chainfpn.functions import multi_scale_roi_align
 from chainfpn.functions._gather import gather_class
 from chainfpn.functions._losses import cross_entropy, smooth_l1_loss
 from chainfpn.functions.kernels.geometry import LEVELS, LevelRule
+from chainfpn.functions.kernels.waiting import together
 from chainfpn.links.detectors.keypoint_head import keypointrcnn_inference, keypointrcnn_loss
 from chainfpn.links.detectors.mask_head import maskrcnn_inference, maskrcnn_loss
 from chainfpn.links.detectors.raw_detections import RawDetections
@@ -336,23 +337,24 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         """
         if bboxes.shape[1] == 1:
             bboxes = self.xp.repeat(bboxes, scores.shape[1], axis=1)
-        detections, start = [], 0
-        for proposal, size in zip(proposals, sizes, strict=True):
-            image = slice(start, start + len(proposal))
-            start = image.stop
-            row, class_id = find_candidates(
-                bboxes[image, 1:], scores[image, 1:], size,
-                score_thresh=self.score_thresh, min_size=self.min_size, inclusive=self.inclusive,
-            )  # fmt: skip
-            class_id += 1
-            bbox, score = clip(bboxes[image][row, class_id], size), scores[image][row, class_id]  # (R, 4), (R,)
-            class_id = class_id.astype(np.int32)
-            in_photograph = self.nms_in_photograph and self.mask_head is None
-            seen = bbox / self._enlarged(size, bbox.dtype) if in_photograph else bbox
-            keep = batched_nms(seen, score, class_id, self.nms_thresh, inclusive=self.inclusive)
-            keep = keep[: self.detections_per_img]
-            detections.append(RawDetections(bbox[keep], class_id[keep], score[keep]))
-        return detections
+        ends = np.cumsum([len(proposal) for proposal in proposals])[:-1].tolist()
+        images = zip(self.xp.split(scores, ends), self.xp.split(bboxes, ends), sizes, strict=True)
+        return together([self._select(*image) for image in images])
+
+    def _select(self, scores, bboxes, size):
+        """Select the detections of one image."""
+        row, class_id = yield from find_candidates(
+            bboxes[:, 1:], scores[:, 1:], size,
+            score_thresh=self.score_thresh, min_size=self.min_size, inclusive=self.inclusive,
+        )  # fmt: skip
+        class_id += 1
+        bbox, score = clip(bboxes[row, class_id], size), scores[row, class_id]  # (R, 4), (R,)
+        class_id = class_id.astype(np.int32)
+        in_photograph = self.nms_in_photograph and self.mask_head is None
+        seen = bbox / self._enlarged(size, bbox.dtype) if in_photograph else bbox
+        keep = yield from suppress(seen, score, class_id, self.nms_thresh, inclusive=self.inclusive)
+        keep = keep[: self.detections_per_img]
+        return RawDetections(bbox[keep], class_id[keep], score[keep])
 
     def _enlarged(self, size, dtype):
         """Return by what the yxyx boxes of an image were multiplied when it was resized, (4,)."""

@@ -14,10 +14,11 @@ from chainer import backend, initializers
 from chainfpn._options import CheckedOptions, check_iou_thresholds
 from chainfpn._typing import Array, Arrays, Losses, Size, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.filtering import batched_nms, clip, find_candidates, top_k_of_each
+from chainfpn.boxes.filtering import clip, find_candidates, suppress, top_k_of_each
 from chainfpn.boxes.matcher import match, offsets, sample_batch
 from chainfpn.functions._gather import gather
 from chainfpn.functions._losses import binary_cross_entropy, smooth_l1_loss
+from chainfpn.functions.kernels.waiting import together
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.layers import IndexedSequential
 
@@ -275,20 +276,16 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         scores, all_deltas = (
             xp.concatenate([level.array for level in levels], axis=1) for levels in (logits, deltas)
         )  # (B, N), (B, N, 4)
-        proposals = []
-        for score, delta, size in zip(scores, all_deltas, sizes, strict=True):
+
+        def propose(score, delta, size):
+            """Return the proposals of one image."""
             best, level = top_k_of_each(score, lengths, pre_nms_top_n)  # (R,), (R,)
             bbox = clip(self.box_coder.decode(delta[best], anchor[best])[:, 0], size)  # (R, 4)
             score = score[best]  # (R,)
-            (keep,) = find_candidates(
-                bbox,
-                F.sigmoid(score).array,
-                size,
-                score_thresh=self.score_thresh,
-                min_size=self.min_size,
-                inclusive=True,
-            )
+            options = {"score_thresh": self.score_thresh, "min_size": self.min_size, "inclusive": True}
+            (keep,) = yield from find_candidates(bbox, F.sigmoid(score).array, size, **options)
             bbox, score, level = bbox[keep], score[keep], level[keep]
-            keep = batched_nms(bbox, score, level, self.nms_thresh, inclusive=self.inclusive)[:post_nms_top_n]
-            proposals.append(bbox[keep])
-        return proposals
+            keep = yield from suppress(bbox, score, level, self.nms_thresh, inclusive=self.inclusive)
+            return bbox[keep[:post_nms_top_n]]
+
+        return together([propose(*image) for image in zip(scores, all_deltas, sizes, strict=True)])

@@ -14,12 +14,13 @@ import chainer.functions as F
 import numpy as np
 from chainer import backend, initializers
 
-from chainfpn._typing import Array, Arrays, Labels, Losses, Size, Variable, Variables
+from chainfpn._typing import Array, Arrays, Labels, Losses, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
-from chainfpn.boxes.filtering import batched_nms, best_of_each, clip, top_k
+from chainfpn.boxes.filtering import best_of_each, clip, suppress, top_k
 from chainfpn.boxes.matcher import match_ssd
 from chainfpn.functions._gather import gather
 from chainfpn.functions._losses import cross_entropy, smooth_l1_loss
+from chainfpn.functions.kernels.waiting import nonzero
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.dense_detector import DenseDetector, flatten_anchors
 from chainfpn.links.detectors.raw_detections import RawDetections
@@ -173,28 +174,24 @@ class SSD(DenseDetector):
             "box": smooth_l1_loss(gather(deltas, positive), target, divisor=n),
         }
 
-    def postprocess_detections(
-        self, scores: Arrays, deltas: Arrays, anchors: Arrays, size: Size, factors: Arrays = ()
-    ) -> RawDetections:
+    def _detect(self, scores, deltas, anchors, size, factors):
         """Turn the scores of one image into detections: threshold, best of each class, decode, clip, NMS per class.
 
-        The arguments are those of :meth:`DenseDetector.postprocess_detections`; there are no factors.
-
-        Returns:
-            RawDetections: By descending score.
+        There are no factors.
 
         Source:
             torchvision 0.14 ``SSD.postprocess_detections``.
         """
         xp = self.xp
         score, delta, anchor = map(xp.concatenate, (scores, deltas, anchors))  # (N, K), (N, 4), (N, 4)
-        class_id, row = xp.nonzero(self.score_thresh < score[:, 1:].T)  # (R',), class by class
+        found = yield from nonzero(self.score_thresh < score[:, 1:].T)  # (R',), class by class
+        class_id, row = xp.divmod(found, len(score))
         class_id += 1
         score = score[row, class_id]
-        best = best_of_each(class_id, score, self.topk_candidates)  # (R,)
+        best = yield from best_of_each(class_id, score, self.topk_candidates)  # (R,)
         row, class_id, score = row[best], class_id[best].astype(np.int32), score[best]
         bbox = clip(self.box_coder.decode(delta[row], anchor[row])[:, 0], size)  # (R, 4)
-        keep = batched_nms(bbox, score, class_id, self.nms_thresh)[: self.detections_per_img]
+        keep = (yield from suppress(bbox, score, class_id, self.nms_thresh))[: self.detections_per_img]
         return RawDetections(bbox[keep], class_id[keep], score[keep])
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from chainfpn.boxes import clip, remove_small_boxes, top_k
-from chainfpn.boxes.filtering import best_of_each, find_candidates, top_k_of_each
+from chainfpn.boxes.filtering import best_of_each, find_candidates, suppress, top_k_of_each
+from chainfpn.functions.kernels.waiting import alone, together
 
 #: Where the arrays are.
 XPS = ("numpy", pytest.param("cupy", marks=pytest.mark.gpu))
@@ -49,7 +50,7 @@ def test_the_best_of_each_level_are_those_of_a_level_by_itself(xp, dtype, k):
     assert host(best).tolist() == np.concatenate(expected).tolist()
     assert host(level).tolist() == np.repeat(np.arange(4), [min(k, n) for n in lengths]).tolist()
     group = xp.asarray(np.repeat(np.arange(4), lengths))
-    assert host(best_of_each(group, xp.asarray(score), k)).tolist() == host(best).tolist()
+    assert host(alone(best_of_each(group, xp.asarray(score), k))).tolist() == host(best).tolist()
 
 
 @pytest.mark.gpu
@@ -63,11 +64,34 @@ def test_on_a_gpu_no_number_is_the_worst():
 def test_candidates_pass_the_threshold_and_are_large_within_the_image(xp, inclusive, expected):
     bbox = xp.asarray([[0, 0, 4, 4], [2, 2, 9, 9], [0, 0, 4, 1.5], [7.5, 0, 20, 5], [0, -9, 5, 1]], np.float32)
     score = xp.asarray([0.75, 0.5, 0.9, 0.9, 0.9], np.float32)
-    (found,) = find_candidates(bbox, score, (9, 9), score_thresh=0.5, min_size=2, inclusive=inclusive)
+    (found,) = alone(find_candidates(bbox, score, (9, 9), score_thresh=0.5, min_size=2, inclusive=inclusive))
     assert host(found).tolist() == expected
     options = {"score_thresh": 0.5, "min_size": 2, "inclusive": inclusive}
-    rows, classes = find_candidates(bbox[:4].reshape(2, 2, 4), score[:4].reshape(2, 2), (9, 9), **options)
+    rows, classes = alone(find_candidates(bbox[:4].reshape(2, 2, 4), score[:4].reshape(2, 2), (9, 9), **options))
     assert (host(rows) * 2 + host(classes)).tolist() == expected
+
+
+@pytest.mark.parametrize("thresh", [0.5, 2])
+def test_what_waits_together_finds_what_each_finds_alone(xp, thresh):
+    """Of different lengths, one of them empty, and with different numbers of questions."""
+    random = np.random.default_rng(0)
+
+    def select(n, asks_again):
+        bbox, score = xp.asarray(random.uniform(0, 30, (n, 4)).astype("f")), xp.asarray(random.random(n).astype("f"))
+
+        def run():
+            (found,) = yield from find_candidates(bbox, score, (30, 30), score_thresh=thresh, min_size=0)
+            if not asks_again:
+                return found
+            kept = yield from suppress(bbox[found], score[found], None, 0.2)
+            return found[kept]
+
+        return run
+
+    functions = [select(9, True), select(0, True), select(5, False), select(40, True)]
+    found = together([run() for run in functions])
+    assert [host(a).tolist() for a in found] == [host(alone(run())).tolist() for run in functions]
+    assert [len(a) > 0 for a in found] == [thresh < 1, False, thresh < 1, thresh < 1]
 
 
 @pytest.mark.gpu
