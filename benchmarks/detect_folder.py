@@ -1,11 +1,12 @@
-"""Time ``chainfpn detect`` on a folder, against a plain loop over ``predict``.
+"""Time ``chainfpn detect`` on a folder, against a plain loop over ``detect``.
 
     python benchmarks/detect_folder.py             # print the table
     python benchmarks/detect_folder.py --write     # also put it into docs/benchmarks.md
 
 The bundled detector on photographs of 12 and of 0.3 megapixels, for which decoding and drawing take as long as
-detecting and a small part of it. Both read, detect, draw and write JPEG and JSON; the loop one after the other, the
-command beside each other. The limit is the processor time of the loop shared by all cores.
+detecting and a small part of it, and on files of many sizes and kinds. All read, detect, draw and write pictures and
+JSON: the loops one image after the other, with all threads on each, the command several images at a time. The limit is
+the processor time of the loop on the command's engine shared by all cores.
 """
 
 import argparse
@@ -22,45 +23,53 @@ import numpy as np
 
 from bench_utils import markdown
 from bench_utils.machine import Machine
-from chainfpn.cli.detection_run import RunOptions, detect_all
+from chainfpn.cli.detection_run import RunOptions, count_workers, detect_all
 from chainfpn.cli.drawing import draw
-from chainfpn.cli.results import save_picture
+from chainfpn.cli.results import picture_paths, save_picture
 from chainfpn.cli.sources import Source
 from chainfpn.data import photograph_path, weights_path
+from chainfpn.functions.kernels import threads
 from chainfpn.images import read_image
 from chainfpn.links import Detector
 from chainfpn.models import load
 
-#: Longer side of the photographs, and the shorter one that the detector resizes them to.
-CASES = {"12 megapixels, detected at 256": (4000, 256), "0.3 megapixels, detected at 512": (640, 512)}
+#: Sizes of the photographs, kinds of their files, and the shorter side that the detector resizes them to.
+CASES = {
+    "12 megapixels, detected at 256": ([4000], ["jpg"], 256),
+    "0.3 megapixels, detected at 512": ([640], ["jpg"], 512),
+    "0.1 to 12 megapixels, detected at 512": ([400, 2000, 640, 1280, 4000], ["jpg", "png", "webp"], 512),
+}
 
 
-def photographs(folder: pathlib.Path, side: int, n: int) -> list[pathlib.Path]:
-    """Write the bundled photograph, enlarged or reduced, so many times."""
+def photographs(folder: pathlib.Path, sides: Sequence[int], kinds: Sequence[str], n: int) -> list[pathlib.Path]:
+    """Write the bundled photograph so many times, of sizes and kinds in turn."""
     image = read_image(photograph_path())
-    image = image.resize((side, side * image.height // image.width))
-    paths = [folder / f"{i:03}.jpg" for i in range(n)]
-    for path in paths:
-        image.save(path, quality=90)
+    paths = [folder / f"{i:03}.{kinds[i % len(kinds)]}" for i in range(n)]
+    for i, path in enumerate(paths):
+        side = sides[i % len(sides)]
+        image.resize((side, side * image.height // image.width)).save(path, quality=90)
     return paths
 
 
 def plain_loop(detector: Detector, paths: Sequence[pathlib.Path], out: pathlib.Path) -> None:
     """Detect as a script of a few lines would."""
     names, found = detector.label_names or [], []
-    for path in paths:
+    pictures = picture_paths(out, [Source(str(path)) for path in paths])
+    for path, picture in zip(paths, pictures, strict=True):
         image = read_image(path)
         (detections,) = detector.detect([np.asarray(image).transpose(2, 0, 1)])
-        save_picture(draw(image, detections, names), out / path.name)
+        save_picture(draw(image, detections, names), picture)
         found.append({"file": path.name, "detections": detections.to_json(names)})
     (out / "found.json").write_text(json.dumps(found))
 
 
 def command(detector: Detector, paths: Sequence[pathlib.Path], out: pathlib.Path) -> None:
     """Detect as ``chainfpn detect`` does."""
-    options = RunOptions(out, json=str(out / "found.json"), quiet=True)
+    sources = [Source(str(path)) for path in paths]
+    workers = count_workers(sources, 1, threads.N_THREADS)
+    options = RunOptions(out, json=str(out / "found.json"), quiet=True, workers=workers)
     with contextlib.redirect_stdout(io.StringIO()):
-        detect_all(detector, [Source(str(path)) for path in paths], options)
+        detect_all(detector, sources, options)
 
 
 def seconds(run: Callable[..., None], *args: object) -> tuple[float, float]:
@@ -72,23 +81,29 @@ def seconds(run: Callable[..., None], *args: object) -> tuple[float, float]:
 
 def measure(n: int, repeat: int) -> str:
     """Return the table."""
-    machine, detector = Machine(), load(weights_path())
+    detector = load(weights_path())
     detector.score_thresh = 0.5
-    lines = ["| photographs | loop | command | times as fast | limit |", "|---|---|---|---|---|"]
-    for case, (side, min_size) in CASES.items():
+    n_threads = threads.N_THREADS
+    fast = detector.to_engine("auto", threads=n_threads)
+    ways = [(plain_loop, detector), (plain_loop, fast), (command, detector.to_engine("auto", threads=1))]
+    lines = [
+        f"| photographs | loop, chainer | loop, {fast.engine} | command, {fast.engine} "
+        f"| over chainer | limit | over {fast.engine} | limit |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for case, (sides, kinds, min_size) in CASES.items():
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
-            paths = photographs(folder, side, n)
+            paths = photographs(folder, sides, kinds, n)
             detector.preprocess.min_size = min_size
-            for run in (plain_loop, command):
-                run(detector, paths[:2], folder)  # compiles
-            turns = [[seconds(run, detector, paths, folder) for run in (plain_loop, command)] for _ in range(repeat)]
-        (loop, cpu), (ours, _) = (min(run) for run in zip(*turns, strict=True))
-        limit = cpu / machine.n_threads
-        lines.append(
-            f"| {case} | {n / loop:.2f} a second | {n / ours:.2f} a second | {loop / ours:.2f} | {loop / limit:.2f} |"
-        )
-    return "\n".join([*lines, "", machine.signature(f"{n} photographs, best of {repeat} in turns")])
+            for run, on in ways:
+                run(on, paths[:2], folder)  # compiles
+            turns = [[seconds(run, on, paths, folder) for run, on in ways] for _ in range(repeat)]
+        (plain, _), (loop, cpu), (ours, _) = (min(turn) for turn in zip(*turns, strict=True))
+        rates = [f"{n / wall:.2f} a second" for wall in (plain, loop, ours)]
+        ratios = [f"{number:.2f}" for wall in (plain, loop) for number in (wall / ours, wall * n_threads / cpu)]
+        lines.append(f"| {' | '.join([case, *rates, *ratios])} |")
+    return "\n".join([*lines, "", Machine().signature(f"{n} photographs, best of {repeat} in turns")])
 
 
 def main() -> None:

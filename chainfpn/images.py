@@ -1,6 +1,7 @@
 """Image files of every kind as upright RGB."""
 
 import struct
+import threading
 import warnings
 import zlib
 from typing import BinaryIO
@@ -27,6 +28,30 @@ _PROBLEMS = {
 _WHITE = {"I;16": 65535, "I;16B": 65535, "I;16L": 65535, "I;16N": 65535, "I": 65535, "F": 255}
 
 
+class _WithoutWarnings:
+    """Drop warnings, of odd metadata and large pictures, while any thread is inside: what filters them is global."""
+
+    def __init__(self):
+        self.lock, self.n_inside = threading.Lock(), 0
+
+    def __enter__(self):
+        with self.lock:
+            self.n_inside += 1
+            if self.n_inside == 1:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.n_inside -= 1
+            if self.n_inside == 0:
+                self.filters.__exit__(*error)
+
+
+_without_warnings = _WithoutWarnings()
+
+
 class ImageError(Exception):
     """A file that is not there or is not an image that can be read."""
 
@@ -49,11 +74,9 @@ def read_image(path: PathLike | BinaryIO, *, upright: bool = True, name: str | N
         ImageError: naming the file and what is wrong with it.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata and large pictures are no reason to warn
-            with Image.open(path) as file:
-                file.load()
-                return _to_rgb(ImageOps.exif_transpose(file) if upright else file)
+        with _without_warnings, Image.open(path) as file:
+            file.load()
+            return _to_rgb(ImageOps.exif_transpose(file) if upright else file.copy())
     except tuple(_PROBLEMS) as error:
         problem = next(problem for kind, problem in _PROBLEMS.items() if isinstance(error, kind))
         raise ImageError(f"{name or path}: {problem}") from None
@@ -81,4 +104,4 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

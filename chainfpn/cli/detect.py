@@ -83,8 +83,14 @@ def _check(arguments):
 
 def _detect(arguments, sources, problems):
     from chainfpn.cli.console import remarks
-    from chainfpn.cli.detection_run import RunOptions, detect_all
-    from chainfpn.cli.detector import choose_device, load_default_detector, load_named_detector, on_engine
+    from chainfpn.cli.detection_run import RunOptions, count_workers, detect_all
+    from chainfpn.cli.detector import (
+        choose_device,
+        count_threads,
+        load_default_detector,
+        load_named_detector,
+        on_engine,
+    )
     from chainfpn.cli.processes import communicator
 
     title, report = "", remarks(arguments.quiet)
@@ -99,9 +105,13 @@ def _detect(arguments, sources, problems):
             options = {"model": arguments.model, "cache": arguments.cache, "report": report}
             detector = load_named_detector(arguments.weights, **options)
         detector.to_device(device)
-        detector = on_engine(detector, arguments, cache=arguments.weights if arguments.cache else None, comm=comm)
+        n_threads = count_threads(arguments, comm)
+        workers = count_workers(sources, arguments.batch, n_threads)
+        cache = arguments.weights if arguments.cache else None
+        detector = on_engine(detector, arguments.engine, n_threads // workers, cache=cache)
         options = RunOptions(
             arguments.out, arguments.score, arguments.names, arguments.batch, arguments.json, arguments.coco,
             arguments.resume, not arguments.no_pictures, arguments.quiet, arguments.stdout,
+            workers,
         )  # fmt: skip
         return detect_all(detector, sources, options, comm, title=title)

@@ -1,10 +1,11 @@
-"""Detect in many images: read ahead, detect in batches, and write table, pictures and JSON behind."""
+"""Detect in many images: read, detect and draw in several threads, and write table, JSON and videos in order."""
 
 import contextlib
 import dataclasses
 import itertools
 import pathlib
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
@@ -14,14 +15,18 @@ from tqdm import tqdm
 from chainfpn._typing import Communicator
 from chainfpn.cli.console import compile_remark, has_colours, progress, remark, remarks
 from chainfpn.cli.errors import CommandError
-from chainfpn.cli.frames import Frame, read_frames
+from chainfpn.cli.frames import Frame, find_frames
 from chainfpn.cli.output import silence, writing_errors
-from chainfpn.cli.overlap import Behind, ahead
+from chainfpn.cli.overlap import in_order
 from chainfpn.cli.pictures import Pictures
 from chainfpn.cli.results import Table
 from chainfpn.cli.results_writer import LINES, LIST, Record, ResultsWriter, coco_format, is_done, open_results
 from chainfpn.cli.sources import Source
+from chainfpn.functions.kernels import threads
 from chainfpn.links import Detections, Detector
+
+#: Batches that are worked on at a time at most: each takes the memory of a detection.
+MAX_WORKERS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +44,7 @@ class RunOptions:
         pictures (bool): Draw.
         quiet (bool): Show no progress.
         stdout (file): What ``-`` stands for.
+        workers (int): Batches that are worked on at a time, each with its share of the threads.
     """
 
     out: pathlib.Path
@@ -51,6 +57,22 @@ class RunOptions:
     pictures: bool = True
     quiet: bool = False
     stdout: TextIO = dataclasses.field(default_factory=lambda: sys.stdout)
+    workers: int = 1
+
+
+def count_workers(sources: Sequence[Source], batch: int, n_threads: int) -> int:
+    """Return how many batches to work on at a time: threads do more on images of their own than together on one.
+
+    Args:
+        sources (sequence of Source): The images.
+        batch (int): Images that the detector sees at a time.
+        n_threads (int): Threads that there are for all.
+
+    Returns:
+        int: How many.
+    """
+    n_batches = MAX_WORKERS if any(source.is_video for source in sources) else -(-len(sources) // batch)
+    return max(1, min(n_batches, n_threads, MAX_WORKERS))
 
 
 def detect_all(
@@ -104,6 +126,7 @@ class _Run:
         )
         done = set() if writer is None else writer.done
         self.done = done if comm is None else comm.bcast_obj(done if comm.rank == 0 else None)
+        self.turn = contextlib.nullcontext() if detector.xp is np else threading.Lock()
         self.n_bad = 0
         self.shared: list[tuple[int, int, Record]] = []
 
@@ -115,46 +138,57 @@ class _Run:
         endless = any(source.is_video for source in self.sources)
         alone = n_processes > 1 or (len(self.sources) == 1 and not endless)
         bar = progress(None if endless else len(mine), "image", quiet=self.options.quiet or alone)
-        waiting = 2 * self.options.batch
-        with bar, self.pictures, Behind(waiting) as behind:
-            for frames in _batches(ahead(read_frames(mine, self._is_done), waiting), self.options.batch):
-                for frame, detections in self._detect(frames):
-                    behind.submit(self._write, frame, detections)
+        batches = _batches(find_frames(mine, self._is_done), self.options.batch)
+        with bar, self.pictures, threads.shared_by(self.options.workers):
+            for frames in in_order(self._work, batches, self.options.workers):
+                for frame in frames:
+                    self._write(frame)
                     bar.update()
         return self._end(rank)
 
     def _is_done(self, frame: Frame) -> bool:
         return self.pictures.has(frame) and is_done(self.done, frame.record)
 
-    def _detect(self, frames: list[Frame]) -> Iterator[tuple[Frame, Detections | None]]:
+    def _work(self, frames: list[Frame]) -> list[Frame]:
+        """Read a batch, detect, and draw; in any thread."""
+        for frame in frames:
+            frame.read()
+        good = [frame for frame in frames if frame.image is not None]
+        with self.turn:  # a GPU works for one thread at a time
+            if self.detector.xp is not np:
+                self.detector.device.use()
+            found = self._detect(good)
+        for frame, detections in zip(good, found, strict=True):
+            if detections is not None:
+                frame.record |= {"width": frame.image.width, "height": frame.image.height}
+                frame.record["detections"] = detections.to_json(self.names)
+                self.pictures.draw(frame, detections)
+        return frames
+
+    def _detect(self, frames: list[Frame]) -> list[Detections | None]:
         """Detect in a batch; where the memory does not suffice, in one image after the other."""
-        good = [frame for frame in frames if frame.problem is None]
         try:
-            found = iter(self.detector.detect([frame.array for frame in good]))
+            found = self.detector.detect([np.asarray(frame.image).transpose(2, 0, 1) for frame in frames])
+            return [_only(detections, self.labels) for detections in found]
         except MemoryError:
             if len(frames) > 1:
-                yield from itertools.chain.from_iterable(self._detect([frame]) for frame in frames)
-                return
-            good[0].problem = f"{good[0].source.name}: is too large for the memory of the device"
-        for frame in frames:
-            frame.array = None
-            yield frame, None if frame.problem else _only(next(found), self.labels)
+                return [self._detect([frame])[0] for frame in frames]
+            frames[0].problem = f"{frames[0].source.name}: is too large for the memory of the device"
+            return [None]
 
-    def _write(self, frame: Frame, detections: Detections) -> None:
-        """Write what was found in an image; in a thread of its own, in order."""
-        if frame.problem is not None or frame.image is None:
-            remark(str(frame.problem))
+    def _write(self, frame: Frame) -> None:
+        """Write what was found in an image, in order."""
+        if frame.problem is not None:
+            remark(frame.problem)
             self.n_bad += 1
             return
-        self.pictures.add(frame, detections)
-        size = {"width": frame.image.width, "height": frame.image.height}
-        record = {**frame.record, **size, "detections": detections.to_json(self.names)}
+        self.pictures.add(frame)
         if not is_done(self.done, frame.record):
             if self.comm is not None:
-                self.shared.append((frame.index, frame.number or 0, record))
+                self.shared.append((frame.index, frame.number or 0, frame.record))
             elif self.writer is not None:
-                self.writer.add(record)
-        tqdm.write("\n".join(self.table.lines(record)), file=sys.stdout)
+                self.writer.add(frame.record)
+        tqdm.write("\n".join(self.table.lines(frame.record)), file=sys.stdout)
 
     def _end(self, rank):
         """Gather what all processes have; print what was written."""

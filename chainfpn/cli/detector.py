@@ -98,16 +98,32 @@ def load_model(path: pathlib.Path, *, model: str | None = None, cache: bool = Fa
         raise CommandError(f"{path}: is too large for the memory") from None
 
 
-def on_engine(
-    detector: Detector, arguments: argparse.Namespace, *, cache: PathLike | None = None, comm: Communicator = None
-) -> Detector:
-    """Return a detector on the engine and with the threads that a command line asks for.
+def count_threads(arguments: argparse.Namespace, comm: Communicator = None) -> int:
+    """Return how many threads a command line asks for: of this process, and of each operator from now on.
+
+    Args:
+        arguments (argparse.Namespace): With ``threads``.
+        comm (chainermn.CommunicatorBase or None): The processes, which share the cores of a machine.
+
+    Returns:
+        int: How many.
+    """
+    from chainfpn.export.engine import default_threads
+    from chainfpn.functions.kernels import threads
+
+    share = default_threads() // (1 if comm is None else comm.intra_size)
+    threads.N_THREADS = arguments.threads or max(1, share)
+    return threads.N_THREADS
+
+
+def on_engine(detector: Detector, name: str, n_threads: int, *, cache: PathLike | None = None) -> Detector:
+    """Return a detector on the engine that a command line asks for.
 
     Args:
         detector (chainfpn.links.Detector): The detector, on its device.
-        arguments (argparse.Namespace): With ``engine`` and ``threads``.
+        name (str): The engine.
+        n_threads (int): Threads of each detection.
         cache (str, os.PathLike or None): The weight file that exported files are kept beside.
-        comm (chainermn.CommunicatorBase or None): The processes, which share the cores of a machine.
 
     Returns:
         chainfpn.links.Detector: The detector.
@@ -115,19 +131,11 @@ def on_engine(
     Raises:
         CommandError: if that engine is not to be had.
     """
-    from chainfpn.export.engine import default_threads
-    from chainfpn.functions.kernels import threads
-
-    n_threads = arguments.threads
-    if n_threads is None and comm is not None:
-        n_threads = max(1, default_threads() // comm.intra_size)
-    if arguments.threads is not None:
-        threads.N_THREADS = arguments.threads
     beside = pathlib.Path(cache).with_suffix(".onnx") if cache is not None and pathlib.Path(cache).exists() else None
     try:
-        return detector.to_engine(arguments.engine, threads=n_threads, cache=beside)
+        return detector.to_engine(name, threads=n_threads, cache=beside)
     except (ImportError, ValueError) as error:
-        raise CommandError(f"--engine {arguments.engine}: {error}") from error
+        raise CommandError(f"--engine {name}: {error}") from error
     except OSError as error:
         raise CommandError(f"{error.filename}: cannot be written ({error.strerror})") from error
 

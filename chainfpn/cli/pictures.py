@@ -42,29 +42,45 @@ class Pictures:
         """Return whether a frame need not be drawn once more for the sake of its video."""
         return not self._draws or frame.number is None or self._paths[frame.index] in self._kept
 
-    def add(self, frame: Frame, detections: Detections) -> None:
-        """Draw an image.
+    def draw(self, frame: Frame, detections: Detections) -> None:
+        """Draw what was found in an image, which is written, or in a frame of a video; in any thread.
 
         Args:
-            frame (Frame): The image.
+            frame (Frame): The image, which is replaced.
             detections (Detections): What was found in it.
 
         Raises:
             OSError: if the picture cannot be written.
         """
+        path, image, frame.image = self._paths[frame.index], frame.image, None
+        if not self._draws or path in self._kept or image is None:
+            return
+        picture = draw(image, detections, self._names, min_point_score=self._min_point_score)
+        if frame.number is None:
+            save_picture(picture, path)
+        else:
+            frame.image = picture
+
+    def add(self, frame: Frame) -> None:
+        """Take what :meth:`draw` drew, in order: note its file, or append it to its video.
+
+        Args:
+            frame (Frame): The image.
+
+        Raises:
+            OSError: if the video cannot be written.
+        """
         path = self._paths[frame.index]
-        if not self._draws or path in self._kept or frame.image is None:
+        if not self._draws or path in self._kept:
             return
         if self._video is not None and self._video.path != path:
             self._close(complete=True)
-        picture = draw(frame.image, detections, self._names, min_point_score=self._min_point_score)
-        if frame.number is None:
-            save_picture(picture, path)
+        if frame.image is None:
             self.written.append(path)
             return
         if self._video is None:
             self._video = VideoWriter(path, frame.rate)
-        self._video.add(picture)
+        self._video.add(frame.image)
 
     def __enter__(self) -> "Pictures":
         return self

@@ -1,8 +1,11 @@
+import threading
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from chainfpn.images import ImageError, read_image, to_array
+from chainfpn.images import ImageError, _WithoutWarnings, read_image, to_array
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -166,3 +169,24 @@ def test_pixels_as_stored_are_not_turned(tmp_path):
     image = read_image(tmp_path / "x.png", upright=False)
     assert image.size == (8, 6)
     assert near(image.getpixel((1, 1)), RED)
+
+
+def test_warnings_are_dropped_only_while_images_are_read():
+    before = list(warnings.filters)
+    inside, outside = _WithoutWarnings(), threading.Barrier(2)
+
+    def read():
+        with inside:
+            outside.wait(timeout=20)  # both are inside, and leave in any order
+            warnings.warn("odd metadata", stacklevel=1)
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        warnings.warn("said", stacklevel=1)
+    assert [str(warning.message) for warning in caught] == ["said"]
+    assert warnings.filters == before

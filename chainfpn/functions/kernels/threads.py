@@ -29,6 +29,23 @@ def _n_cores():
 N_THREADS = int(os.environ.get("NUMBA_NUM_THREADS") or _n_cores())
 
 
+@contextlib.contextmanager
+def shared_by(n: int) -> Iterator[None]:
+    """Let each of some callers at a time use its share of the threads while a block runs, at least one.
+
+    Args:
+        n (int): How many call :func:`run` at a time, each from a thread of its own.
+    """
+    global N_THREADS
+    all_threads = N_THREADS
+    N_THREADS = max(1, all_threads // n)
+    try:
+        with _blas().controller.limit(limits=N_THREADS) if n > 1 else contextlib.nullcontext():
+            yield
+    finally:
+        N_THREADS = all_threads
+
+
 def run(kernel: Callable, tasks: list[tuple], local: Callable[[], Any] | None = None) -> None:
     """Call ``kernel(*task)`` for each task on several threads, which take them in turn; raise the first error.
 

@@ -2,12 +2,14 @@ import dataclasses
 import json
 import pathlib
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from chainfpn.cli.detection_run import RunOptions, detect_all
+from chainfpn.cli.detection_run import MAX_WORKERS, RunOptions, count_workers, detect_all
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.sources import Source
 from chainfpn.images import read_image
@@ -346,3 +348,73 @@ def test_a_bar_appears_on_a_terminal_only(folder, capsys, monkeypatch):
     assert "0/2" not in output
     run("moon.jpg")
     assert capsys.readouterr().err == ""
+
+
+class Meeting(Detector):
+    """Waits with its first image until another one is there."""
+
+    def __init__(self):
+        self.barrier = threading.Barrier(2)
+
+    def detect(self, imgs):
+        if self.barrier is not None:
+            self.barrier.wait(timeout=20)
+            self.barrier = None
+        return super().detect(imgs)
+
+
+def test_several_workers_write_the_same(video, capsys):
+    images = ["moon.jpg", "broken.jpg", video, "dark.png", "other/moon.jpg", "nowhere.jpg"]
+    assert run(*images, json="found.json", out="one") == 1
+    one = capsys.readouterr()
+    written = {path.name: path.read_bytes() for path in pathlib.Path("one").iterdir()}
+    expected = pathlib.Path("found.json").read_bytes()
+    assert run(*images, json="found.json", out="one", workers=3, detector=Meeting()) == 1
+    assert capsys.readouterr() == one
+    assert pathlib.Path("found.json").read_bytes() == expected
+    assert {path.name: path.read_bytes() for path in pathlib.Path("one").iterdir()} == written
+
+
+def test_a_picture_that_cannot_be_written_ends_the_run(folder):
+    pathlib.Path("out/dark_detected.png").mkdir(parents=True)
+    with pytest.raises(CommandError, match=r"^out/dark_detected\.png: cannot be written \(Is a directory\)$"):
+        run("moon.jpg", "dark.png", "other/moon.jpg", json="found.json", workers=2)
+    assert [record["file"] for record in read("found.json")] == ["moon.jpg"]
+
+
+def test_a_gpu_works_for_one_thread_at_a_time(folder):
+    class OnGpu(Detector):
+        xp, n_inside, used = None, 0, 0
+
+        @property
+        def device(self):
+            return self
+
+        def use(self):
+            self.used += 1
+
+        def detect(self, imgs):
+            self.n_inside += 1
+            time.sleep(0.01)
+            assert self.n_inside == 1
+            self.n_inside -= 1
+            return super().detect(imgs)
+
+    detector = OnGpu()
+    assert run("moon.jpg", "dark.png", "other/moon.jpg", detector=detector, workers=3) == 0
+    assert detector.used == 3
+
+
+@pytest.mark.parametrize(
+    ("sources", "batch", "n_threads", "expected"),
+    [
+        (["a.jpg"], 1, 8, 1),
+        (["a.jpg", "b.jpg", "c.jpg"], 1, 2, 2),
+        (["a.jpg", "b.jpg", "c.jpg"], 2, 8, 2),
+        (["a.jpg"] * 100, 1, 64, MAX_WORKERS),
+        (["a.mp4"], 1, 2, 2),
+        (["a.jpg", "b.jpg"], 1, 1, 1),
+    ],
+)
+def test_there_are_no_more_workers_than_batches_or_threads(sources, batch, n_threads, expected):
+    assert count_workers([Source(name) for name in sources], batch, n_threads) == expected

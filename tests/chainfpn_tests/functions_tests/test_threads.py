@@ -125,3 +125,18 @@ def test_ranges_are_equal_and_depend_on_the_work_alone(n, n_blocks, n_ranges):
     assert [k for begin, end in ranges for k in range(begin, end)] == list(range(n))
     sizes = [end - begin for begin, end in ranges]
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_callers_at_a_time_share_the_threads(monkeypatch):
+    monkeypatch.setattr(threads, "N_THREADS", 5)
+    before = n_blas_threads()
+    with threads.shared_by(2):
+        assert threads.N_THREADS == 2
+        assert all(n <= 2 for n in n_blas_threads())
+    with threads.shared_by(8):
+        assert threads.N_THREADS == 1
+        assert set(n_blas_threads()) == {1}
+        threads.run(lambda k: None, [(k,) for k in range(3)])
+        assert set(n_blas_threads()) == {1}
+    assert threads.N_THREADS == 5
+    assert n_blas_threads() == before
