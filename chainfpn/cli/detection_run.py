@@ -159,7 +159,7 @@ class _Run:
                 self.detector.device.use()
             found = self._detect(good)
         for frame, detections in zip(good, found, strict=True):
-            if detections is not None:
+            if detections is not None and frame.image is not None:
                 frame.record |= {"width": frame.image.width, "height": frame.image.height}
                 frame.record["detections"] = detections.to_json(self.names)
                 self.pictures.draw(frame, detections)

@@ -54,6 +54,9 @@ def test_an_error_in_a_sum_reaches_the_caller(monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_the_threads_wait_for_more_work_and_are_others_after_a_fork(monkeypatch):
     monkeypatch.setattr(threads, "N_THREADS", 3)
+    monkeypatch.setattr(
+        threads, "_helpers", functools.cache(threads._Helpers)
+    )  # not those of other tests, which are more
 
     def idents():
         together = threading.Barrier(3, timeout=60)
