@@ -54,7 +54,8 @@ def main() -> None:
     model = models.fasterrcnn_resnet_fpn(18, **options)
     chain = TrainChain(model)
     optimizer = chainer.optimizers.SGD(1e-3).setup(chain)
-    optimizer.update(chain, [img], [bbox], [label])  # everything once before, for what is imported on the way
+    for run in (lambda: optimizer.update(chain, [img], [bbox], [label]), lambda: model.predict([img])):
+        run()  # everything once before, for what is imported on the way
     counts = {
         "building": executed(lambda: models.fasterrcnn_resnet_fpn(18, **options)),
         "a training step": executed(lambda: optimizer.update(chain, [img], [bbox], [label])),
