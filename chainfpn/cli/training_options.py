@@ -34,7 +34,7 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "model": _option(None, "NAME", text="the builder (default: fasterrcnn_resnet_fpn)"),
         "set": _option([], "KEY=VALUE", pair, "its options, such as depth=18", action="append"),
         "weights": _option(None, "FILE", text="a trunk or a whole detector, .pth or .npz"),
-        "trainable_layers": _option(None, "N", int, "stages of a ResNet that are trained, 0 to 5"),
+        "trainable_layers": _option(None, "N", int, "last stages of the trunk to train"),
     },
     "training": {
         "epochs": _option(10, "N", whole(1)),

@@ -1,11 +1,13 @@
 """Parts of a network that training leaves as they are."""
 
+import itertools
+from typing import Any
+
 import chainer
+from chainercv.links import PickableSequentialChain
 
 from chainfpn.errors import InvalidArgument
-
-#: Stages of a ResNet from the one that is trained first to the one that is trained last.
-_STAGES = ("layer4", "layer3", "layer2", "layer1", "conv1")
+from chainfpn.links.backbones.swin_transformer import PatchMerging
 
 
 def freeze(link: chainer.Link) -> None:
@@ -30,28 +32,52 @@ def freeze(link: chainer.Link) -> None:
 
 
 def freeze_backbone(detector: chainer.Link, trainable_layers: int) -> None:
-    """Freeze the first stages of a detector's ResNet.
+    """Freeze the first stages of a detector's trunk.
 
     Args:
-        detector (chainfpn.links.Detector): Its ``backbone.body`` is a ResNet.
-        trainable_layers (int): How many stages are trained, counted from the last of the five (layer4, layer3, layer2,
-            layer1, conv1); a stage that is cut off counts, too.
+        detector (chainfpn.links.Detector): Its ``backbone.body`` is a ResNet or any other trunk of a pyramid.
+        trainable_layers (int): How many stages are trained, counted from the last: of the five of a ResNet (layer4,
+            layer3, layer2, layer1, conv1), of which one that is cut off counts, too. A stage of another trunk begins
+            with its first layer, with each that halves the map, and with its last: a MobileNetV3 has six.
 
     Raises:
-        ValueError: if it is not in 0..5, the trunk is not a ResNet, or no optimizer has been set up yet.
+        ValueError: if there are not so many stages, there is no such trunk, or no optimizer has been set up yet.
 
     Source:
-        torchvision 0.14 ``_resnet_fpn_extractor``; its detectors start with 3 of a pretrained trunk.
+        torchvision 0.14 ``_resnet_fpn_extractor`` and ``_mobilenet_extractor``; its detectors start with 3 of a
+        pretrained trunk.
     """
-    if not 0 <= trainable_layers <= len(_STAGES):
-        raise InvalidArgument("freeze_backbone", "trainable_layers", f"in 0..{len(_STAGES)}", trainable_layers)
     body = getattr(getattr(detector, "backbone", None), "body", None)
-    children = {} if body is None else {child.name: child for child in body.children()}
-    if "conv1" not in children:
-        rule = "have a ResNet as backbone.body"
-        got = f"a {type(detector).__name__} without it; freeze takes any link" if body is None else type(body).__name__
-        raise InvalidArgument("freeze_backbone", "detector", rule, detector, got=got)
-    frozen = [*_STAGES[trainable_layers:], *(["bn1"] if trainable_layers < len(_STAGES) else [])]
-    for name in frozen:
-        if name in children:
-            freeze(children[name])
+    if not isinstance(body, PickableSequentialChain):
+        got = f"a {type(detector).__name__} without it; freeze takes any link"
+        raise InvalidArgument("freeze_backbone", "detector", "have a trunk as backbone.body", detector, got=got)
+    stages = _resnet_stages(body) if "layer1" in body.layer_names else _stages(body)
+    if not 0 <= trainable_layers <= len(stages):
+        raise InvalidArgument("freeze_backbone", "trainable_layers", f"in 0..{len(stages)}", trainable_layers)
+    for layer in itertools.chain(*stages[: len(stages) - trainable_layers]):
+        freeze(layer)
+
+
+def _resnet_stages(body: PickableSequentialChain) -> list[list[chainer.Link]]:
+    """Return the five stages, from the first, some of which may be cut off."""
+    names = (("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",))
+    return [[body[name] for name in stage if name in body.layer_names] for stage in names]
+
+
+def _stages(body: PickableSequentialChain) -> list[list[chainer.Link]]:
+    """Return the layers of each stage, from the first."""
+    layers = [layer for name in body.layer_names for layer in _blocks(body[name])]
+    begins = [k for k, layer in enumerate(layers) if k in (0, len(layers) - 1) or _halves(layer)]
+    return [layers[begin:end] for begin, end in itertools.pairwise([*begins, len(layers)])]
+
+
+def _blocks(layer: Any) -> list[chainer.Link]:
+    """Return the blocks of a RegNet's ``trunk_output``; any other layer is one itself."""
+    if isinstance(layer, PickableSequentialChain) and layer.layer_names[0].startswith("block"):
+        return [layer[name] for name in layer.layer_names]
+    return [layer] if isinstance(layer, chainer.Link) else []
+
+
+def _halves(layer: chainer.Link) -> bool:
+    """Return whether a layer steps over pixels."""
+    return any(isinstance(link, PatchMerging) or max(getattr(link, "stride", (1,))) > 1 for link in layer.links())

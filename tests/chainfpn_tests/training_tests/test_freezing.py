@@ -7,6 +7,7 @@ import pytest
 
 from chainfpn import models
 from chainfpn.training import freeze_backbone
+from chainfpn.training.freezing import _stages
 
 OPTIONS = {"stages": (2, 3), "fpn_channels": 8, "head_channels": 8, "min_size": 64, "max_size": 64}
 
@@ -38,6 +39,32 @@ def test_the_first_stages_stay(n, frozen):
     assert moved == {"conv1", "layer1", "layer2", "layer3"}.difference(frozen)
 
 
+def test_the_stages_of_a_mobilenet_are_torchvisions():
+    """Those of ``_mobilenet_extractor``: the first convolution, each block of stride 2, the last convolution."""
+    model = models.fasterrcnn_mobilenet_v3_large_320_fpn(1)
+    chainer.optimizers.SGD(0.1).setup(model)
+    body = model.backbone.body
+    with pytest.raises(ValueError, match=r"freeze_backbone: trainable_layers must be in 0\.\.6, got 7"):
+        freeze_backbone(model, 7)
+    for n, n_frozen in ((6, 0), (5, 2), (4, 4), (3, 7), (2, 13), (1, 16), (0, 17)):
+        freeze_backbone(model, n)
+        frozen = {name for name in body.layer_names if not all(param.requires_grad for param in body[name].params())}
+        assert frozen == set(map(str, range(n_frozen)))
+
+
+@pytest.mark.parametrize(
+    ("trunk", "stages"),
+    [
+        ("regnet_x_400mf", [["stem"], ["block1"], ["block2"], ["block3"], ["block4"]]),
+        ("efficientnet_b0", [["0", "1"], ["2"], ["3"], ["4", "5"], ["6"], ["7"]]),
+        ("swin_t", [["0", "1"], ["2", "3"], ["4", "5"], ["6"], ["7"]]),
+    ],
+)
+def test_the_stages_of_other_trunks(trunk, stages):
+    body = models.fasterrcnn_resnet_fpn(trunk, 1, fpn_channels=8, head_channels=8).backbone.body
+    assert [[layer.name for layer in stage] for stage in _stages(body)] == stages
+
+
 def test_no_gradient_is_computed_for_what_is_frozen():
     model, _ = _model()
     freeze_backbone(model, 2)
@@ -52,11 +79,7 @@ def test_what_cannot_be_frozen_is_said():
     with pytest.raises(ValueError, match=r"freeze_backbone: trainable_layers must be in 0\.\.5, got 6"):
         freeze_backbone(model, 6)
     with pytest.raises(
-        ValueError, match=r"freeze_backbone: detector must have a ResNet as backbone\.body, got IndexedSequential"
-    ):
-        freeze_backbone(models.fasterrcnn_mobilenet_v3_large_320_fpn(1), 3)
-    with pytest.raises(
-        ValueError, match=r"have a ResNet as backbone\.body, got a ResNet without it; freeze takes any link"
+        ValueError, match=r"have a trunk as backbone\.body, got a ResNet without it; freeze takes any link"
     ):
         freeze_backbone(models.resnet18(1), 3)
     with pytest.raises(ValueError, match=r"freeze: link must have an optimizer: call freeze after optimizer\.setup"):
