@@ -137,9 +137,7 @@ def main() -> None:
     if live is None:
         raise SystemExit("no interpreter with torchvision found: name one by CHAINFPN_TORCHVISION_PYTHON")
     table = measure(live.python, arguments.repeats, zip64=arguments.zip64)
-    print(table)
-    if arguments.write:
-        markdown.write("convert.py", table)
+    markdown.show("convert.py", table, write_too=arguments.write)
 
 
 if __name__ == "__main__":

@@ -137,9 +137,7 @@ def main() -> None:
     arguments = parser.parse_args()
     check_device(parser, arguments.device)
     section = measure(Machine(arguments.device))
-    print(section)
-    if arguments.write:
-        markdown.write(f"convolution.py {arguments.device}", section)
+    markdown.show(f"convolution.py {arguments.device}", section, write_too=arguments.write)
 
 
 if __name__ == "__main__":

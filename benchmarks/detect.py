@@ -274,9 +274,7 @@ def main() -> None:
         parser.error("--precision: is float32 on a CPU")
     run_with_environment(CUPY_TF32=str(int(arguments.precision == "tf32")))
     section = measure(arguments.repeat, Machine(arguments.device), arguments.precision, arguments.size)
-    print(section)
-    if arguments.write:
-        markdown.write(f"detect.py {arguments.device} {arguments.precision}", section)
+    markdown.show(f"detect.py {arguments.device} {arguments.precision}", section, write_too=arguments.write)
 
 
 if __name__ == "__main__":

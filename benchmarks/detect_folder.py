@@ -114,9 +114,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"put the table into docs/{markdown.BENCHMARKS.name}")
     arguments = parser.parse_args()
     section = measure(arguments.n, arguments.repeat)
-    print(section)
-    if arguments.write:
-        markdown.write("detect_folder.py", section)
+    markdown.show("detect_folder.py", section, write_too=arguments.write)
 
 
 if __name__ == "__main__":

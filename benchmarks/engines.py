@@ -288,9 +288,7 @@ def main() -> None:
     if arguments.write and arguments.only:
         parser.error("--write: the page has both tables; leave --only out")
     section = measure(arguments.only, arguments.repeat)
-    print(section)
-    if arguments.write:
-        markdown.write("engines.py", section)
+    markdown.show("engines.py", section, write_too=arguments.write)
 
 
 if __name__ == "__main__":

@@ -182,9 +182,7 @@ def main() -> None:
     rows, nms_rows, about = measure(machine)
     tables = [table(part, machine.on_gpu) for part in (rows, nms_rows)]
     text = f"{tables[0]}\n\nNon-maximum suppression at IoU {NMS_THRESH}:\n\n{tables[1]}\n\n{about}"
-    print(text)
-    if arguments.write:
-        markdown.write(f"roi_ops.py {arguments.device}", text)
+    markdown.show(f"roi_ops.py {arguments.device}", text, write_too=arguments.write)
 
 
 if __name__ == "__main__":

@@ -160,9 +160,7 @@ def main() -> None:
     wanted = {name: str(arguments.threads) for name in ("OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS")}
     run_with_environment(**wanted)
     section = measure(arguments)
-    print(section)
-    if arguments.write:
-        markdown.write(f"train_step.py {arguments.device}", section)
+    markdown.show(f"train_step.py {arguments.device}", section, write_too=arguments.write)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,19 @@ def markers(program: str) -> tuple[str, str]:
     return f"<!-- begin: benchmarks/{program} -->", f"<!-- end: benchmarks/{program} -->"
 
 
+def show(program: str, section: str, *, write_too: bool) -> None:
+    """Print what goes between the markers of a program, and put it there if asked to.
+
+    Args:
+        program (str): See :func:`markers`.
+        section (str): Markdown.
+        write_too (bool): Put it into docs/benchmarks.md.
+    """
+    print(section)
+    if write_too:
+        write(program, section)
+
+
 def write(program: str, section: str, page: pathlib.Path = BENCHMARKS) -> None:
     """Replace what is between the markers of a program.
 

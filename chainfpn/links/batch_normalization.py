@@ -96,12 +96,7 @@ class FrozenBatchNormalization(chainer.Link):
         return Statistics(self.gamma, self.beta, self.avg_mean, self.avg_var, self.eps, centered=False)
 
     def forward(self, x: Variable, residual: Variable | None = None, *, relu: bool = False) -> Variable:
-        """Normalize; add and rectify, as :func:`~chainfpn.links.layers.normalize` describes.
-
-        Args:
-            x (Variable): float16/32/64, (B, C, ...).
-            residual (Variable or None): dtype and shape of x, added.
-            relu (bool): Rectify in the end.
+        """Normalize; add and rectify: see :meth:`BatchNormalization.forward`.
 
         Returns:
             Variable: dtype and shape of x.

@@ -36,12 +36,7 @@ class GroupNormalization(L.GroupNormalization):
         super().__init__(groups, size, eps=eps)
 
     def forward(self, x: Variable, residual: Variable | None = None, *, relu: bool = False) -> Variable:
-        """Normalize; add and rectify, as :func:`~chainfpn.links.layers.normalize` describes.
-
-        Args:
-            x (Variable): float16/32/64, (B, C, ...).
-            residual (Variable or None): dtype and shape of x, added.
-            relu (bool): Rectify in the end.
+        """Normalize; add and rectify: see :meth:`~chainfpn.links.BatchNormalization.forward`.
 
         Returns:
             Variable: dtype and shape of x.

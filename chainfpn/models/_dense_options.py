@@ -4,15 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from chainfpn.errors import InvalidArgument
-from chainfpn.models._options import PyramidOptions
+from chainfpn.models._options import AnyResNetArguments, PyramidOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from chainfpn.models._dense_rules import DenseRules
+
+
+class DenseSettings(TypedDict, total=False):
+    """Numbers of all detectors of one stage, by torchvision's names: see :class:`~chainfpn.links.DenseDetector`.
+
+    Attributes:
+        score_thresh (float): Lowest score of a detection.
+        nms_thresh (float): IoU above which the lower-scored of two detections of a class is suppressed.
+        detections_per_img (int): Most detections per image.
+        topk_candidates (int): Best-scored candidates of each level, of an SSD of each class, that enter NMS.
+    """
+
+    score_thresh: float
+    nms_thresh: float
+    detections_per_img: int
+    topk_candidates: int
+
+
+class AnyDenseArguments(AnyResNetArguments, DenseSettings, total=False):
+    """What detectors of one stage on any trunk have in common, see :class:`DenseOptions`."""
+
+    p6_from_trunk: bool
+    p7_relu: bool
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from chainfpn.errors import InvalidArgument
 from chainfpn.models._build import build
-from chainfpn.models._dense_options import DenseOptions
-from chainfpn.models._options import AnyResNetArguments, PyramidArguments
+from chainfpn.models._dense_options import AnyDenseArguments, DenseOptions, DenseSettings
+from chainfpn.models._options import PyramidArguments
 from chainfpn.models._record import COCO_V1, coco, detectors
 
 if TYPE_CHECKING:
@@ -26,21 +26,13 @@ RECORDS = detectors(
 __all__ = [model.name for model in RECORDS]
 
 
-class FCOSSettings(TypedDict, total=False):
+class FCOSSettings(DenseSettings, total=False):
     """Numbers of FCOS, by torchvision's names: arguments of :class:`~chainfpn.links.FCOS`.
 
     Attributes:
-        score_thresh (float): Lowest score of a detection.
-        nms_thresh (float): IoU above which the lower-scored of two detections of a class is suppressed.
-        detections_per_img (int): Most detections per image.
-        topk_candidates (int): Best-scored candidates of each level that enter NMS.
         center_sampling_radius (float): Strides from the centre of a ground truth within which a location is positive.
     """
 
-    score_thresh: float
-    nms_thresh: float
-    detections_per_img: int
-    topk_candidates: int
     center_sampling_radius: float
 
 
@@ -48,11 +40,8 @@ class FCOSArguments(PyramidArguments, FCOSSettings, total=False):
     """Options of torchvision's FCOS."""
 
 
-class AnyFCOSArguments(AnyResNetArguments, FCOSSettings, total=False):
-    """Options of FCOS on any trunk, see :class:`~chainfpn.models._dense_options.DenseOptions`."""
-
-    p6_from_trunk: bool
-    p7_relu: bool
+class AnyFCOSArguments(AnyDenseArguments, FCOSSettings, total=False):
+    """Options of FCOS on any trunk."""
 
 
 @dataclass(frozen=True)

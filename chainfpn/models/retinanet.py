@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from chainfpn.models._build import build
-from chainfpn.models._dense_options import DenseOptions
-from chainfpn.models._options import AnyResNetArguments, PyramidArguments
+from chainfpn.models._dense_options import AnyDenseArguments, DenseOptions, DenseSettings
+from chainfpn.models._options import PyramidArguments
 from chainfpn.models._record import COCO_V1, coco, detectors
 
 if TYPE_CHECKING:
@@ -30,22 +30,14 @@ RECORDS = detectors(
 __all__ = [model.name for model in RECORDS]
 
 
-class RetinaNetSettings(TypedDict, total=False):
+class RetinaNetSettings(DenseSettings, total=False):
     """Numbers of RetinaNet, by torchvision's names: arguments of :class:`~chainfpn.links.RetinaNet`.
 
     Attributes:
-        score_thresh (float): Lowest score of a detection.
-        nms_thresh (float): IoU above which the lower-scored of two detections of a class is suppressed.
-        detections_per_img (int): Most detections per image.
-        topk_candidates (int): Best-scored candidates of each level that enter NMS.
         fg_iou_thresh (float): Smallest IoU of a foreground anchor with a ground truth.
         bg_iou_thresh (float): IoU below which an anchor is background.
     """
 
-    score_thresh: float
-    nms_thresh: float
-    detections_per_img: int
-    topk_candidates: int
     fg_iou_thresh: float
     bg_iou_thresh: float
 
@@ -54,11 +46,8 @@ class RetinaNetArguments(PyramidArguments, RetinaNetSettings, total=False):
     """Options of torchvision's RetinaNet."""
 
 
-class AnyRetinaNetArguments(AnyResNetArguments, RetinaNetSettings, total=False):
-    """Options of RetinaNet on any trunk, see :class:`~chainfpn.models._dense_options.DenseOptions`."""
-
-    p6_from_trunk: bool
-    p7_relu: bool
+class AnyRetinaNetArguments(AnyDenseArguments, RetinaNetSettings, total=False):
+    """Options of RetinaNet on any trunk."""
 
 
 #: Every option's default, by builder.

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chainfpn.models._build import build
+from chainfpn.models._dense_options import DenseSettings
 from chainfpn.models._options import DetectorArguments, DetectorOptions, ImageSettings
 from chainfpn.models._record import CAFFE_MEAN, CAFFE_STD, COCO_V1, coco, detectors
 
@@ -34,24 +35,16 @@ STEPS = (8, 16, 32, 64, 100, 300)
 SCALES = (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05)
 
 
-class SSDArguments(DetectorArguments, ImageSettings, total=False):
+class SSDArguments(DetectorArguments, ImageSettings, DenseSettings, total=False):
     """Options of SSD: labels, and numbers, by torchvision's names: arguments of :class:`~chainfpn.links.SSD`.
 
     Attributes:
         class_ids (sequence of int): For each label the class id of the network.
-        score_thresh (float): Lowest score of a detection.
-        nms_thresh (float): IoU above which the lower-scored of two detections of a class is suppressed.
-        detections_per_img (int): Most detections per image.
-        topk_candidates (int): Best-scored candidates of each class that enter NMS.
         iou_thresh (float): Smallest IoU of a foreground box with a ground truth.
         positive_fraction (float): Share of foreground among the boxes of the classification loss.
     """
 
     class_ids: Sequence[int]
-    score_thresh: float
-    nms_thresh: float
-    detections_per_img: int
-    topk_candidates: int
     iou_thresh: float
     positive_fraction: float
 

@@ -15,12 +15,6 @@ pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 CODE = """
 torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 device = str(inputs["device"])
-{theirs}
-imgs, targets = batch(torch.float32)
-run = lambda: model.eval()(imgs)
-settle(model, lambda: model.backbone(model.transform(imgs)[0].tensors), 0)
-{spread}
-torch.save(model.state_dict(), folder / "weights.pth")
 for dtype in (torch.float32, torch.float64):
     imgs, targets = batch(dtype)
     imgs = [img.to(device) for img in imgs]

@@ -17,15 +17,7 @@ ALL = {**CASES, **KUANGLIU_CASES}
 
 @functools.cache
 def ours(builder, dtype="float32"):
-    """Run a detector, or a pyramid alone.
-
-    Args:
-        builder (str): Its name.
-        dtype (str): Its precision.
-
-    Returns:
-        dict: The answers, named as torchvision's: see :func:`reference.detector_cases.theirs`.
-    """
+    """Run a detector, or a pyramid alone: its answers, named as ``reference.detector_cases.theirs`` does."""
     case = ALL[builder]
     with chainer.using_config("dtype", np.dtype(dtype)), chainer.using_config("train", False):
         link = build_seeded(builder)

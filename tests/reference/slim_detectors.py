@@ -125,6 +125,17 @@ def batch(dtype):
 """
 
 
+#: Runs behind it: a detector with random weights that have settled, which are saved for ours.
+SETTLED = """
+{theirs}
+imgs, targets = batch(torch.float32)
+run = lambda: model.eval()(imgs)
+settle(model, lambda: model.backbone(model.transform(imgs)[0].tensors), 0)
+{spread}
+torch.save(model.state_dict(), folder / "weights.pth")
+"""
+
+
 class Slim(NamedTuple):
     """A slim detector.
 
@@ -356,7 +367,7 @@ def ask_torchvision(slim, torchvision_live, folder, code, **more):
         slim (Slim): The detector.
         torchvision_live (TorchvisionLive): Where.
         folder (path): Where it writes ``weights.pth``.
-        code (str): What it runs, with ``{theirs}`` and ``{spread}``.
+        code (str): What it runs when the detector is made and its weights are saved, braces doubled.
         **more (array): Inputs of the snippet beside the pictures and their truth.
 
     Returns:
@@ -364,7 +375,7 @@ def ask_torchvision(slim, torchvision_live, folder, code, **more):
     """
     imgs, bboxes, labels = pictures()
     others = {name: values for name, values in marks(imgs, bboxes).items() if name in slim.others}
-    code = RANDOM_NETWORKS + SLIM_DETECTORS + code.format(theirs=slim.theirs, spread=slim.spread)
+    code = RANDOM_NETWORKS + SLIM_DETECTORS + (SETTLED + code).format(theirs=slim.theirs, spread=slim.spread)
     expected = torchvision_live.run(code, folder, **more, **as_inputs(imgs, bboxes, labels, **others))
     weights = find_weights(folder / "weights.pth", name=None, any_names=True)
     return weights, (imgs, bboxes, labels, *others.values()), expected

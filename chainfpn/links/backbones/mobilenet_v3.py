@@ -34,14 +34,7 @@ def hard_sigmoid(x: Variable) -> Variable:
 
 
 def hard_swish(x: Variable) -> Variable:
-    """Compute x * min(max(x + 3, 0), 6) / 6.
-
-    Args:
-        x (Variable): float16/32/64, any shape.
-
-    Returns:
-        Variable: dtype and shape of x.
-    """
+    """Compute x times :func:`hard_sigmoid` of it."""
     y = _in_one_kernel(x, "y = x * gate;")
     return x * hard_sigmoid(x) if y is None else y
 

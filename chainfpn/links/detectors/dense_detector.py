@@ -133,6 +133,21 @@ class ClassificationHead(chainer.Chain):
         return [flatten_anchors(self.cls_logits(self.conv(h)), self.n_output) for h in hs]
 
 
+class DenseHead(chainer.Chain):
+    """A head for classes and one for deltas, ``classification_head`` and ``regression_head``; a subclass makes them."""
+
+    def forward(self, hs: Variables) -> tuple[list[Variable], list[Variable]]:
+        """Classify and regress every anchor.
+
+        Args:
+            hs (list of Variable): Per level, (B, C_l, H_l, W_l).
+
+        Returns:
+            tuple of two lists of Variable: Per level, logits (B, N_l, K) and deltas (B, N_l, 4).
+        """
+        return self.classification_head(hs), self.regression_head(hs)
+
+
 def focal_loss(logits: Variables, classes: Array, weights: Array | None = None, *, divisor: float = 1) -> Variable:
     """Sum the focal loss over levels, which are too large to be put together.
 

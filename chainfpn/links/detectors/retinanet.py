@@ -21,6 +21,7 @@ from chainfpn.functions._losses import smooth_l1_loss
 from chainfpn.links.detectors.dense_detector import (
     ClassificationHead,
     DenseDetector,
+    DenseHead,
     conv3x3,
     conv_tower,
     flatten_anchors,
@@ -58,7 +59,7 @@ class RetinaNetRegressionHead(chainer.Chain):
         return [flatten_anchors(self.bbox_reg(self.conv(h)), 4) for h in hs]
 
 
-class RetinaNetHead(CheckedOptions, chainer.Chain):
+class RetinaNetHead(CheckedOptions, DenseHead):
     """Both heads of RetinaNet.
 
     Args:
@@ -79,17 +80,6 @@ class RetinaNetHead(CheckedOptions, chainer.Chain):
         with self.init_scope():
             self.classification_head = ClassificationHead(towers[0], channels, n_anchors, n_output)
             self.regression_head = RetinaNetRegressionHead(towers[1], channels, n_anchors)
-
-    def forward(self, hs: Variables) -> tuple[list[Variable], list[Variable]]:
-        """Classify and regress every anchor.
-
-        Args:
-            hs (list of Variable): (B, C, H_l, W_l).
-
-        Returns:
-            tuple of two lists of Variable: Per level, logits (B, N_l, K) and deltas (B, N_l, 4).
-        """
-        return self.classification_head(hs), self.regression_head(hs)
 
 
 class RetinaNet(DenseDetector):

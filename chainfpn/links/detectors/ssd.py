@@ -22,7 +22,7 @@ from chainfpn.functions._gather import gather
 from chainfpn.functions._losses import cross_entropy, smooth_l1_loss
 from chainfpn.functions.kernels.waiting import nonzero
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.detectors.dense_detector import DenseDetector, flatten_anchors
+from chainfpn.links.detectors.dense_detector import DenseDetector, DenseHead, flatten_anchors
 from chainfpn.links.detectors.raw_detections import RawDetections
 
 
@@ -59,7 +59,7 @@ class SSDScoringHead(chainer.Chain):
         return [flatten_anchors(layer(h), self.n) for layer, h in zip(self.module_list, hs, strict=True)]
 
 
-class SSDHead(chainer.Chain):
+class SSDHead(DenseHead):
     """Both heads of SSD.
 
     Args:
@@ -73,17 +73,6 @@ class SSDHead(chainer.Chain):
         with self.init_scope():
             self.classification_head = SSDScoringHead(in_channels, n_anchors, n_output)
             self.regression_head = SSDScoringHead(in_channels, n_anchors, 4)
-
-    def forward(self, hs: Variables) -> tuple[list[Variable], list[Variable]]:
-        """Classify and regress every default box.
-
-        Args:
-            hs (list of Variable): (B, C_l, H_l, W_l).
-
-        Returns:
-            tuple of two lists of Variable: Per map, logits (B, N_l, K) and deltas (B, N_l, 4).
-        """
-        return self.classification_head(hs), self.regression_head(hs)
 
 
 class SSD(DenseDetector):

@@ -9,12 +9,6 @@ from reference.torchvision_names import LOSSES, find_parameter
 from reference.training import train_chain
 
 CODE = """
-{theirs}
-imgs, targets = batch(torch.float32)
-run = lambda: model.eval()(imgs)
-settle(model, lambda: model.backbone(model.transform(imgs)[0].tensors), 0)
-{spread}
-torch.save(model.state_dict(), folder / "weights.pth")
 model.train()
 for dtype in (torch.float32, torch.float64):
     model.to(dtype).zero_grad()
