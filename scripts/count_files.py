@@ -49,7 +49,11 @@ def executed(run: Callable[[], object]) -> list[str]:
 
 def main() -> None:
     """Print the table; with ``--names`` also the files."""
-    img, bbox, label = np.zeros((3, 64, 64), np.float32), np.array([[8, 8, 40, 48]], np.float32), np.zeros(1, np.int32)
+    img, bbox, label = (
+        np.full((3, 64, 64), 99, np.float32),
+        np.array([[8, 8, 40, 48]], np.float32),
+        np.zeros(1, np.int32),
+    )
     options = {"n_fg_class": 1, "stages": (1, 2), "min_size": 64, "max_size": 64}
     model = models.fasterrcnn_resnet_fpn(18, **options)
     chain = TrainChain(model)

@@ -132,7 +132,8 @@ class Detector(CheckedOptions, chainer.Chain):
         """Warn, once, if pixels are in 0..1. A black image does not tell; the first other one does."""
         if not self._range_checked:
             largest = float(img.max())
-            self._range_checked = largest > 0
+            if largest > 0:
+                self._range_checked = True
             if 0 < largest <= 1:
                 got = f"got an image whose largest is {largest:.3g}; multiply by 255"
                 warnings.warn(f"{type(self).__name__}: pixels must be in 0..255, {got}", stacklevel=5)
