@@ -14,6 +14,7 @@ from chainfpn._attributes import Fixed
 from chainfpn._typing import Array, Communicator, Report
 from chainfpn.datasets import DataError, DetectionDataset
 from chainfpn.datasets._left_out import Omission
+from chainfpn.functions.kernels.uploads import upload_ahead
 from chainfpn.links import Detector
 from chainfpn.training.coco_evaluation import evaluate_coco, run_lengths
 from chainfpn.training.keypoint_evaluation import evaluate_keypoints, oks_sigmas
@@ -262,11 +263,13 @@ def evaluate(
     report = report or (lambda message: None)
     evaluation = Evaluation(names, _common_keypoints(detector, dataset))
     masks = "mask" in dataset.available_keys and importlib.util.find_spec("pycocotools") is not None
-    for i in range(len(dataset)) if indices is None else indices:
+    examples = _read(dataset, range(len(dataset)) if indices is None else indices)
+    on_device = detector.xp is not np and getattr(detector.preprocess, "on_device", False)
+    for imgs, (i, ground_truth) in upload_ahead(examples) if on_device else examples:
         try:
-            (img,) = dataset.read(i, ("img",))
-            ground_truth = _read_ground_truth(dataset, i)
-            (found,) = detector.detect([img])
+            if isinstance(ground_truth, Exception):
+                raise ground_truth
+            (found,) = detector.detect(imgs)
             detections = {"bbox": found.bbox, "label": found.label, "score": found.score}
             extras: list[str] = []
             if masks and found.mask is not None:
@@ -292,6 +295,16 @@ def evaluate(
         ground_truth = {key: value[good] for key, value in ground_truth.items()}
         evaluation.add(i, _relabelled(detections, own_labels), _relabelled(ground_truth, gt_labels))
     return evaluation
+
+
+def _read(dataset, indices):
+    """Yield of each example its image, in a list, its index and its ground truth; or no image, and the error."""
+    for i in indices:
+        try:
+            imgs, ground_truth = list(dataset.read(i, ("img",))), _read_ground_truth(dataset, i)
+        except (DataError, MemoryError) as error:
+            imgs, ground_truth = [], error
+        yield imgs, (i, ground_truth)
 
 
 def mean(values: Iterable[float]) -> float:

@@ -105,6 +105,37 @@ def test_what_is_counted(cupy, x):
     assert not later.events
 
 
+def test_a_stream_has_to_wait_for_another(cupy, x):
+    stream, other = cupy.cuda.Stream(non_blocking=True), cupy.cuda.Stream(non_blocking=True)
+    with pytest.raises(AssertionError, match="has not waited"), stream:
+        x + cupy.asarray(np.ones((2, 3), np.float32)) + _made_on(other, cupy)
+    stream.wait_event(other.record())
+    with stream:
+        _made_on(stream, cupy) + 1
+    with pytest.raises(AssertionError, match="has not waited"):
+        _made_on(stream, cupy) + x
+    y = _made_on(stream, cupy)
+    stream.synchronize()
+    assert (y + x).get().tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def _made_on(stream, cupy):
+    with stream:
+        return cupy.ones((2, 3), np.float32)
+
+
+def test_a_copy_from_page_locked_memory_may_come_late(cupy, x):
+    import cupyx
+
+    locked, stream = cupyx.empty_pinned((2, 3), np.float32), cupy.cuda.Stream(non_blocking=True)
+    locked[...] = 1
+    stream.wait_event(cupy.cuda.get_current_stream().record())
+    x.set(locked, stream)
+    locked[...] = 2  # too early
+    cupy.cuda.get_current_stream().wait_event(stream.record())
+    assert (x.get() == 2).all()
+
+
 def test_the_names_are_those_of_the_release(cupy):
     path = pathlib.Path(fake_cupy.__file__).with_name(f"names_{cupy.__version__.partition('.')[0]}.json")
     assert json.loads(path.read_text(encoding="utf-8"))["version"] == cupy.__version__

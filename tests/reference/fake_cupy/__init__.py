@@ -1,8 +1,8 @@
 """A strict stand-in for CuPy on a CPU: runs the GPU branches of a program, refuses what CuPy refuses, counts.
 
 Its arrays are NumPy's behind a class that has only CuPy's names (of release 13 or 14), mixes with no NumPy array and
-converts into none without ``get``. Kernels run as C++, a thread after the other; fresh memory is full of NaN. What it
-cannot show: races, streams, other devices, and the speed.
+converts into none without ``get``. Kernels run as C++, a thread after the other; fresh memory is full of NaN; a stream
+that does not wait for another is found out. What it cannot show: races, other devices, and the speed.
 
 The tests run on it with ``CHAINFPN_FAKE_CUPY=14``, those marked ``gpu`` included::
 
@@ -27,52 +27,13 @@ from reference.fake_cupy import cublas, functions, kernels
 from reference.fake_cupy.arrays import Device, ndarray
 from reference.fake_cupy.counting import SYNC, count, note
 from reference.fake_cupy.names import VARIABLE, VERSION
+from reference.fake_cupy.streams import Event, Stream, current, empty_pinned
 
 __all__ = ["count", "install", "is_installed"]
 
 
 class CUDARuntimeError(RuntimeError):
     """An error of the CUDA runtime."""
-
-
-class Stream:
-    """A stream; everything is done at once."""
-
-    ptr = 0
-
-    def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        pass
-
-    def use(self):
-        return self
-
-    def record(self, event=None):
-        return event or Event()
-
-    def synchronize(self):
-        note(SYNC, "Stream.synchronize")
-
-
-Stream.null = Stream()
-
-
-class Event:
-    """A point in a stream."""
-
-    def __init__(self, block=False, disable_timing=False, interprocess=False):
-        pass
-
-    def record(self, stream=None):
-        pass
-
-    def synchronize(self):
-        note(SYNC, "Event.synchronize")
 
 
 class Pool:
@@ -112,21 +73,17 @@ _RUNTIME = {
 }  # fmt: skip
 
 
-def _empty_pinned(shape, dtype=float, order="C"):
-    return np.empty(shape, dtype, order)
-
-
 #: Modules ahead of those within them.
 _MODULES = {
     "cupy": _CUPY,
     "cupy._util": {"PerformanceWarning": UserWarning},
     "cupy.cuda": {
         "Device": Device, "Event": Event, "Stream": Stream, "MemoryPointer": object,
-        "get_current_stream": lambda: Stream.null, "get_cublas_handle": lambda: 1,
+        "get_current_stream": current, "get_cublas_handle": lambda: 1,
     },
     "cupy.cuda.cublas": {"sgemm": cublas.sgemm},
     "cupy.cuda.runtime": _RUNTIME,
-    "cupyx": {"rsqrt": functions.rsqrt, "scatter_add": functions.scatter_add, "empty_pinned": _empty_pinned},
+    "cupyx": {"rsqrt": functions.rsqrt, "scatter_add": functions.scatter_add, "empty_pinned": empty_pinned},
     "cupyx.scipy": {},
     "cupyx.scipy.linalg": {},
     "cupyx.scipy.special": {},

@@ -4,6 +4,7 @@ import types
 
 import numpy as np
 
+from reference.fake_cupy import streams
 from reference.fake_cupy.counting import LAUNCH, SYNC, UPLOAD, note
 from reference.fake_cupy.names import ARRAY_NAMES
 
@@ -45,7 +46,7 @@ class Device:
 
 
 def _of_host(name):
-    return property(lambda self: getattr(self.host, name))
+    return property(lambda self: getattr(self._host, name))
 
 
 class ndarray:
@@ -59,9 +60,10 @@ class ndarray:
 
     def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C"):
         assert (memptr, strides) == (None, None)
-        self.host = np.empty(shape, dtype, order)
-        if self.host.dtype.kind in "fc":
-            self.host.fill(np.nan)
+        self._host = np.empty(shape, dtype, order)
+        if self._host.dtype.kind in "fc":
+            self._host.fill(np.nan)
+        streams.touch(self._host)
 
     def __getattr__(self, name):
         if name.startswith("__") or name not in ARRAY_NAMES:
@@ -69,12 +71,17 @@ class ndarray:
         return lambda *args, **options: getattr(_cupy(), name)(self, *args, **options)
 
     @property
+    def host(self):
+        streams.touch(self._host)
+        return self._host
+
+    @property
     def shape(self):
-        return self.host.shape
+        return self._host.shape
 
     @shape.setter
     def shape(self, value):
-        self.host.shape = value
+        self._host.shape = value
 
     @property
     def device(self):
@@ -82,11 +89,12 @@ class ndarray:
 
     @property
     def data(self):
-        return types.SimpleNamespace(ptr=self.host.ctypes.data, device=Device(), device_id=0, mem=self)
+        streams.touch(self._host)
+        return types.SimpleNamespace(ptr=self._host.ctypes.data, device=Device(), device_id=0, mem=self)
 
     @property
     def T(self):
-        return wrap(self.host.T)
+        return wrap(self._host.T)
 
     @property
     def real(self):
@@ -109,7 +117,9 @@ class ndarray:
 
     def _fetch(self, what):
         note(SYNC, what, self.nbytes)
-        return self.host
+        host = self.host
+        streams.current().synchronize_host()
+        return host
 
     def __bool__(self):
         return bool(self._fetch("bool"))
@@ -144,7 +154,13 @@ class ndarray:
 
     def set(self, array, stream=None):
         note(UPLOAD, "set", array.nbytes)
-        self.host[...] = array
+        if stream is None or not streams.is_page_locked(array):  # which makes the host wait
+            self.host[...] = array
+            return
+        assert (array.dtype, array.shape) == (self.dtype, self.shape)
+        with stream:
+            host = self.host
+        stream.enqueue(lambda: np.copyto(host, array))
 
     def __reduce__(self):
         return _from_pickle, (self.get(),)
@@ -152,7 +168,7 @@ class ndarray:
     # elements
 
     def __len__(self):
-        return len(self.host)
+        return len(self._host)
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
@@ -226,19 +242,19 @@ class ndarray:
         return self.reshape(-1, order=order)
 
     def view(self, dtype=None):
-        return wrap(self.host.view() if dtype is None else self.host.view(dtype))
+        return wrap(self._host.view() if dtype is None else self._host.view(dtype))
 
     def transpose(self, *axes):
-        return wrap(self.host.transpose(*axes))
+        return wrap(self._host.transpose(*axes))
 
     def swapaxes(self, a, b):
-        return wrap(self.host.swapaxes(a, b))
+        return wrap(self._host.swapaxes(a, b))
 
     def argsort(self, axis=-1):  # before CuPy 14 only the function knows ``kind``
         return _cupy().argsort(self, axis)
 
     def squeeze(self, axis=None):
-        return wrap(self.host.squeeze(axis))
+        return wrap(self._host.squeeze(axis))
 
     def reduced_view(self, dtype=None):
         return self
@@ -251,7 +267,8 @@ def wrap(result):
     if not isinstance(result, np.ndarray | np.generic):
         return result
     array = object.__new__(ndarray)
-    array.host = np.asarray(result)
+    array._host = np.asarray(result)
+    streams.touch(array._host, is_new=True)
     return array
 
 
