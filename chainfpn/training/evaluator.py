@@ -264,7 +264,7 @@ def evaluate(
     evaluation = Evaluation(names, _common_keypoints(detector, dataset))
     masks = "mask" in dataset.available_keys and importlib.util.find_spec("pycocotools") is not None
     examples = _read(dataset, range(len(dataset)) if indices is None else indices)
-    on_device = detector.xp is not np and getattr(detector.preprocess, "on_device", False)
+    on_device = getattr(detector, "xp", np) is not np and getattr(detector.preprocess, "on_device", False)
     for imgs, (i, ground_truth) in upload_ahead(examples) if on_device else examples:
         try:
             if isinstance(ground_truth, Exception):
