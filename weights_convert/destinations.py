@@ -65,15 +65,13 @@ def find_destinations(
 
     Raises:
         CheckpointError: if a destination would replace what was not converted from its source, another source, or
-            another destination.
+            another destination, or if there can be no such folder.
     """
     sources = list(paths)
     if len(sources) == 2 and output is None and folder is None:
         output = sources.pop()
     if output is not None and (len(sources) > 1 or folder is not None):
         raise CheckpointError("-o/--output is for one source; --out names a folder for any number")
-    if folder is not None:
-        os.makedirs(folder, exist_ok=True)
     pairs = []
     for source in sources:
         stem, _ = os.path.splitext(source.removesuffix(INDEX))
@@ -84,6 +82,10 @@ def find_destinations(
         if (other := taken.setdefault(os.path.realpath(destination), source)) != source:
             raise CheckpointError(f"{other} and {source} would both become {destination}")
         _check(source, destination, to, force)
+    try:
+        os.makedirs(folder or ".", exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"--out {folder}: cannot be a folder: {error.strerror}") from error
     return pairs
 
 

@@ -41,7 +41,9 @@ def atomic_write(path: PathLike, size: int = 0) -> Iterator[BinaryIO]:
     shown, path = os.fspath(path), os.path.realpath(path)
     temporary = f"{path}.{secrets.token_hex(4)}.part"
     try:
-        refuse_special(path, shown, "not a file that can be replaced")
+        refuse_special(shown, "not a file that can be replaced")
+        if os.path.islink(path):
+            raise CheckpointError(f"{shown}: is a link that leads to itself")
         with open(temporary, "xb") as file:
             _reserve(file, size)
             yield file
@@ -63,12 +65,12 @@ def _reserve(file: BinaryIO, size: int) -> None:
                 raise
 
 
-def refuse_special(path: PathLike, shown: str, what: str) -> None:
+def refuse_special(path: PathLike, what: str) -> None:
     """Raise a CheckpointError if there is something at a path that is no regular file, such as a folder or a device."""
     mode = os.stat(path).st_mode if os.path.exists(path) else stat.S_IFREG
     kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
     if not stat.S_ISREG(mode):
-        raise CheckpointError(f"{shown}: is a {kinds.get(stat.S_IFMT(mode), 'device')}, {what}")
+        raise CheckpointError(f"{os.fspath(path)}: is a {kinds.get(stat.S_IFMT(mode), 'device')}, {what}")
 
 
 def sha256(path: PathLike, *, stopped: Callable[[], bool] = lambda: False) -> str:

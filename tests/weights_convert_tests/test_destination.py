@@ -113,11 +113,15 @@ def test_options_may_stand_between(folder):
         (["a.pth", "socket.npz"], "socket.npz: is a socket, not a file that can be replaced"),
         (["fifo.npz"], "fifo.npz: is a FIFO, not a checkpoint"),
         (["/dev/zero", "x.npz"], "/dev/zero: is a device, not a checkpoint"),
+        (["a.pth", "round.npz"], "round.npz: is a link that leads to itself"),
+        (["a.pth", "--out", "b.pth"], "--out b.pth: cannot be a folder: File exists"),
+        (["a.pth", "--out", "b.pth/c"], "--out b.pth/c: cannot be a folder: Not a directory"),
         (["a.pth", "folder/../a.pth", "b.pth"], "a.pth and folder/../a.pth would both become folder/../a.npz"),
     ],
 )
 def test_what_cannot_be_written_is_refused(folder, arguments, sentence, capsys):
     os.mkfifo("fifo.npz")
+    os.symlink("round.npz", "round.npz")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("socket.npz")
         before = sorted(folder.iterdir())
@@ -126,6 +130,15 @@ def test_what_cannot_be_written_is_refused(folder, arguments, sentence, capsys):
     assert sentence in error
     assert error.count("\n") == 1
     assert sorted(folder.iterdir()) == before
+
+
+def test_a_pipe_that_only_a_link_leads_to_is_refused(folder, capsys):
+    ends = os.pipe()
+    try:
+        assert run("a.pth", "-o", f"/dev/fd/{ends[1]}", "--to", "npz") == 1
+    finally:
+        list(map(os.close, ends))
+    assert capsys.readouterr().err.endswith("is a FIFO, not a file that can be replaced\n")
 
 
 def test_behind_a_link_its_target_is_written(folder):

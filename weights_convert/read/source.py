@@ -25,7 +25,7 @@ class Source:
     def __init__(self, path: PathLike) -> None:
         self.path = os.fspath(path)
         self.name = os.path.basename(self.path)
-        refuse_special(self.path, self.path, "not a checkpoint")
+        refuse_special(self.path, "not a checkpoint")
         try:
             with open(self.path, "rb") as f:
                 self.size = os.fstat(f.fileno()).st_size
