@@ -14,6 +14,9 @@ _ROOT = re.compile(
     r"(?:^|(?<=[./]))(?:conv1|bn1|layer1|backbone|stem|extractor|encoder_q|base_encoder|features|Conv2d_1a_3x3|toplayer|fpn)[./]"
 )
 
+#: What may stand beside the ``backbone`` of a classifier: heads, but none of a detector.
+_HEADS = re.compile(r"(?:heads?|linear|classifier|fc|projector|predictor)[./](?!\w+_head[./])")
+
 #: So many beginnings of names are looked at.
 _MAX_STARTS = 32
 
@@ -40,10 +43,21 @@ def without_prefix(tensors: Tensors, report: Report, *, keep_all: bool) -> Tenso
     starts = Counter(name[: match.start()] for name in tensors if (match := _ROOT.search(name)))
     inside = {start: sum(name.startswith(start) for name in tensors) for start, _ in starts.most_common(_MAX_STARTS)}
     start = max(inside, key=lambda start: (inside[start], -len(start)), default="")
-    if not start or inside[start] <= len(tensors) // 2 or (keep_all and inside[start] < len(tensors)):
+    within = f"{start}backbone."
+    beside = [name for name in tensors if name.startswith(start) and not name.startswith(within)]
+    if not keep_all and _share(tensors, within) > 0.5 and all(_HEADS.match(name, len(start)) for name in beside):
+        start = within
+    share = _share(tensors, start)
+    if not start or share <= 0.5 or (keep_all and share < 1):
         return tensors
     report.dropped |= {name: f"not under {start}, where the model is" for name in tensors if not name.startswith(start)}
-    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+    inner = {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+    return without_prefix(inner, report, keep_all=keep_all) if start.endswith("backbone.") else inner
+
+
+def _share(tensors: Tensors, start: str) -> float:
+    """Return how many of all names begin so."""
+    return sum(name.startswith(start) for name in tensors) / max(len(tensors), 1)
 
 
 def strip_wrappers(tensors: Tensors) -> Tensors:

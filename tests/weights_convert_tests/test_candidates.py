@@ -8,7 +8,7 @@ import pytest
 
 import weights_convert
 from weights_convert.__main__ import main
-from weights_convert.architectures import detectors
+from weights_convert.architectures import detectors, networks
 from weights_convert.architectures.resnet import Trunk
 from weights_convert.architectures.shapes import linear
 
@@ -70,6 +70,36 @@ def test_the_model_is_found(save, tree, entry, dropped):
         assert len(report.dropped) == 102
     else:
         assert report.dropped == dropped
+
+
+@pytest.mark.parametrize("prefix", ["backbone.", "model.backbone.", "backbone.encoder.", "encoder.backbone.net."])
+def test_a_backbone_without_a_detector_is_a_prefix(save, prefix):
+    head = {"classifier.weight": SCALES, "head.bias": SCALES}
+    for name in ("squeezenet1_1", "regnet_y_400mf"):
+        arrays = {f"{prefix}{key}": np.zeros(shape, "f2") for key, shape in networks.features_of(name).items()}
+        found, meta, report = save(arrays | head)
+        assert (meta["model"], meta["arguments"]) == (name, {"n_class": 0})
+        assert (len(found), set(report.dropped)) == (len(arrays), set(head))
+
+
+@pytest.mark.parametrize(
+    "other", ["transformer.weight", "decode_head.weight", "roi_heads.fc.bias", "head.box_head.bias"]
+)
+def test_a_backbone_beside_what_is_no_head_is_not_guessed(save, other):
+    arrays = {f"backbone.{name}": np.zeros(shape, "f2") for name, shape in networks.features_of("vgg11").items()}
+    with pytest.raises(weights_convert.ConversionError):
+        save(arrays | {other: SCALES})
+
+
+def test_a_backbone_of_a_detector_is_none(save):
+    tree = {f"model.{name}": np.zeros(shape, "f2") for name, shape in faster_rcnn_shapes().items()}
+    arrays, meta, _ = save(tree)
+    assert (meta["model"], len(arrays)) == ("fasterrcnn_resnet_fpn", len(tree))
+    pyramid = {name: array for name, array in tree.items() if name.startswith("model.backbone.")}
+    _, meta, _ = save(pyramid)
+    assert meta["model"] == "resnet_fpn_backbone"
+    arrays, _, _ = save(pyramid, model="any")
+    assert all(name.startswith("backbone/") for name in arrays)
 
 
 def test_the_report_says_which_others_there_were(save):

@@ -223,6 +223,7 @@ PRETRAINED = {
     "SimCLR": {**renamed("backbone."), **beside("backbone.fc.0.weight", "backbone.fc.2.weight")},
     "SimCLR with a projector": {**renamed("encoder."), **beside("projector.0.weight", "projector.2.weight")},
     "SimCLR of numbers": {**renamed("f.", children=True), **beside("g.0.weight", "g.3.bias")},
+    "fastai": {**renamed("0.", children=True), **beside("1.2.weight", "1.2.running_mean", "1.8.weight")},
     "plain": renamed(""),
     "Lightly's SimCLR": {**renamed("backbone.", children=True), **beside("projection_head.layers.0.weight")},
     "Lightly's MoCo": {

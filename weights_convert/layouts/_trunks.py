@@ -33,7 +33,7 @@ _BESIDE = (
 )
 
 #: The same beside a network that has a name.
-_HEADS = re.compile(_AROUND + r"(?:heads?|linear|classifier|fc)\..*")
+_HEADS = re.compile(_AROUND + r"(?:heads?|linear|classifier|fc|\d+)\..*")
 
 _ANY_METHOD = "self-supervised pre-training"
 
