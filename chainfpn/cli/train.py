@@ -77,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--overfit validates with what it trains with, not with --held-out or --validation")
     if settings.patience is not None and (settings.held_out, settings.validation, settings.overfit) == (None,) * 3:
         raise UsageError("--patience needs --validation, --held-out or --overfit")
+    if given.get("milestones") is not None and settings.schedule != "step":
+        raise UsageError(f"--milestones needs --schedule step, got {settings.schedule}")
     for name in ("annotations", "split"):
         if settings.validation is None and getattr(settings, f"validation_{name}") is not None:
             raise UsageError(f"--validation-{name} needs --validation")

@@ -125,6 +125,28 @@ def select(
     return chosen
 
 
+def choose_split(source: PathLike, split: str | None, splits: Sequence[str]) -> str:
+    """Return the split that was named, or the only one.
+
+    Args:
+        source (str or os.PathLike): The data, for messages.
+        split (str or None): What was named.
+        splits (sequence of str): All, at least one.
+
+    Returns:
+        str: The split.
+
+    Raises:
+        DataError: if there is no such split, or one of several must be named.
+    """
+    if split is None and len(splits) == 1:
+        return splits[0]
+    if split is None or split not in splits:
+        got = "" if split is None else f", got {split}"
+        raise DataError(f"{source}: split must be one of {', '.join(splits)}{got}")
+    return split
+
+
 def choose_labels(source: PathLike, label_names: Labels | None, known: Iterable[str], default: Labels) -> Labels:
     """Check the names of labels that were chosen, each of which must be in the data, and once.
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chainfpn.datasets._coco_json import read_instances
-from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError
+from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, choose_split
 from chainfpn.datasets._yolo_yaml import yaml_splits
 from chainfpn.datasets.coco import COCODataset
 from chainfpn.datasets.csv_boxes import CSVDataset, is_box_table
@@ -45,11 +45,7 @@ def open_layout(path: pathlib.Path, *, use_ignored: bool, split: str | None = No
             "annotations/instances_*.json (COCO), a YOLO yaml or classes.txt, a CSV file, or XML beside images, or a "
             "folder of images with a COCO JSON named beside it" + (f"; {inside[0]} is data" if inside else "")
         )
-    if split is None and len(splits) == 1:
-        (split,) = splits
-    if split not in splits:
-        raise DataError(f"{path}: split must be one of {', '.join(splits)}, got {split}")
-    return splits[split](**options)
+    return splits[choose_split(path, split, tuple(splits))](**options)
 
 
 def find_splits(path: pathlib.Path, use_ignored: bool) -> _Splits:

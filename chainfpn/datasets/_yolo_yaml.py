@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, check_unique, read_text
+from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, check_unique, choose_split, read_text
 
 #: What an empty entry may be.
 _NOTHING = ("", "~", "null", "Null", "NULL", None)
@@ -48,12 +48,9 @@ def read_yaml(path: pathlib.Path, split: str | None) -> YOLOSplit:
     content, splits = _load(path), yaml_splits(path)
     if not splits:
         raise DataError(f"{path}: must be a YOLO yaml with names and train, val or test")
-    if split is None and len(splits) == 1:
-        (split,) = splits
-    if split not in splits:
-        raise DataError(f"{path}: split must be one of {', '.join(splits)}, got {split}")
     names = _names(path, content)
-    places = [_place(path, content.get("path"), entry) for entry in splits[split]]
+    entries = splits[choose_split(path, split, tuple(splits))]
+    places = [_place(path, content.get("path"), entry) for entry in entries]
     images = sorted({image for place in places for image in _images_of(place)})
     return YOLOSplit(names, _n_point_values(path, content), [place for place in places if place.is_dir()], images)
 

@@ -54,7 +54,8 @@ class RandomPhotometric:
             spread = getattr(self, name)
             amount = np.random.uniform(centre - spread, centre + spread)
             if spread > 0:
-                img = np.clip(change(img, np.float32(amount)), 0, 255)
+                changed = change(img, np.float32(amount))
+                img = np.clip(changed, 0, 255, out=changed)
         return img, *rest
 
 

@@ -381,6 +381,7 @@ USAGE = {
     "no end": (["--weight-decay", "inf"], "--weight-decay: must be >= 0, got inf"),
     "too large a seed": (["--seed", "9999999999"], "--seed: must be <= 2147483648, got 9999999999"),
     "no value": (["--set", "depth"], "--set: must be KEY=VALUE, got depth"),
+    "no steps": (["--milestones", "2"], "--milestones needs --schedule step, got cosine"),
 }
 
 

@@ -57,7 +57,7 @@ def test_what_it_is_not(coco, penn_fudan, tmp_path):
         tmp_path / "coco" / "train": ({}, "must be a folder with PNGImages and Annotation .Penn-Fudan.*or a folder of"),
         "shapes": ({"names": ["a"]}, "shapes: synthetic data cannot be chosen from by names"),
         penn_fudan: ({"split": "val"}, "Penn-Fudan data cannot be chosen from by split"),
-        coco: ({}, "coco: split must be one of train, val, got None"),
+        coco: ({}, "coco: split must be one of train, val$"),
     }
     shutil.rmtree(coco / "images")
     for data, (options, message) in wrong.items():
