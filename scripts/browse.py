@@ -1,10 +1,11 @@
-"""Look at the built site and at the example that serves a detector, in a headless Chromium.
+"""Look at the built site, at a training's report and at the example that serves a detector, in a headless Chromium.
 
     make site && python scripts/browse.py
     python scripts/browse.py --pictures docs/images      # takes the screenshots of the pages, too
 
 Of the site every page is opened from the file system, as wide as a desk and as a phone: nothing may be asked of a
 network, no script may fail, no page may be wider than the window, every picture must be there, and a search must find.
+The report is that of a training of half a minute; it must be whole in the same way.
 The example must draw the astronaut's box when her photograph is dropped, and say why it refuses a text.
 It needs the extras docs and serve, and a Chromium; where there is none it says so and ends with status 0.
 """
@@ -13,7 +14,9 @@ import argparse
 import contextlib
 import pathlib
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -91,6 +94,25 @@ def look_at_site(browser: Browser, pictures: pathlib.Path | None) -> list[str]:
     return wrong
 
 
+def look_at_report(browser: Browser, pictures: pathlib.Path | None) -> list[str]:
+    """Train the bundled detector on shapes for a few epochs, and open the report; return what is wrong."""
+    wrong = []
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder) / "shapes"
+        data = ["--data", "shapes:48", "--validation", "shapes:8:1", "--epochs", "5", "--lr", "0.01", "--out", out]
+        model = ("depth=18", "stages=[1,2,3]", "fpn_channels=128", "head_channels=256", "min_size=64")
+        options = [*data, "--weights", weights_path(), *(f"--set={option}" for option in model)]
+        subprocess.run([sys.executable, "-m", "chainfpn", "train", *options], check=True, capture_output=True)
+        for size in SIZES:
+            with opened(browser, size, ("file:", "data:")) as (page, problems):
+                page.goto((out / "report.html").as_uri())
+                if pictures is not None and size == "desk":
+                    page.screenshot(path=pictures / "report.jpg", type="jpeg", quality=50)
+                wrong += [f"the report ({size}) {problem}" for problem in [*problems, *page.evaluate(LOOK)]]
+    print("report: looked at")
+    return wrong
+
+
 def look_at_example(browser: Browser, pictures: pathlib.Path | None) -> list[str]:
     """Drop a photograph and a text; return what is wrong."""
     wrong = []
@@ -117,7 +139,7 @@ def look_at_example(browser: Browser, pictures: pathlib.Path | None) -> list[str
 
 
 def main() -> int:
-    """Look at both, print what is wrong, return the status."""
+    """Look at all, print what is wrong, return the status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pictures", type=pathlib.Path, metavar="DIR", help="where screenshots go")
     arguments = parser.parse_args()
@@ -127,7 +149,8 @@ def main() -> int:
         return 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        wrong = [*look_at_site(browser, arguments.pictures), *look_at_example(browser, arguments.pictures)]
+        looks = (look_at_site, look_at_report, look_at_example)
+        wrong = [problem for look in looks for problem in look(browser, arguments.pictures)]
         browser.close()
     print(*wrong, sep="\n")
     return bool(wrong)

@@ -111,6 +111,7 @@ def write_report(out: pathlib.Path) -> pathlib.Path:
     page = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{html.escape(out.name)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>Training {html.escape(out.name)}</h1>",
         f"<p>{_summary(about, log)}</p>",
@@ -118,7 +119,7 @@ def write_report(out: pathlib.Path) -> pathlib.Path:
         "<h2>Samples</h2>" if samples else "",
         '<div class="samples">' + "".join(map(_image, samples)) + "</div>",
         _classes(about["data"]) if "data" in about else "",
-        '<h2>Figures</h2><div class="wide">' + _figures(log) + "</div>",
+        "<h2>Figures</h2>" + _figures(log),
         "<h2>Options</h2>" + _options(about["settings"]),
         "<h2>Versions</h2>" + _table(about["versions"]),
         "</body></html>",
@@ -181,7 +182,7 @@ def _table(values: dict[str, Any]) -> str:
 
 
 def _rows(rows: Iterable[str]) -> str:
-    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+    return '<div class="wide"><table>' + "".join(f"<tr>{row}</tr>" for row in rows) + "</table></div>"
 
 
 def _text(value: Any) -> str:
