@@ -123,8 +123,8 @@ def _direct(x, W, geometry, epilogue):
 
     def multiply(columns: Array, image: int, pixels: slice) -> None:
         alone = len(x) == 1 and columns.shape[2] == y.shape[3]  # threads without a block share the output channels
-        n_blocks = weights.nbytes / BLOCK_BYTES if alone else 0
-        threads.run(partial(share, columns, image, pixels), threads.cut(y.shape[2], min(n_blocks, 2)))
+        n_shares = weights.size * columns.shape[2] / threads.SHARE if alone else 0
+        threads.run(partial(share, columns, image, pixels), threads.cut(y.shape[2], min(n_shares, 4)))
 
     def share(columns: Array, image: int, pixels: slice, begin: int, end: int) -> None:
         np.matmul(weights[:, begin:end], columns, out=y[image, :, begin:end, pixels])

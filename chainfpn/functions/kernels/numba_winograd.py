@@ -36,22 +36,23 @@ def _gradients(a0, a1, a2, a3):
 
 
 @arithmetic
-def transform_inputs(x, channels, tile_rows, pad, n_columns, tiles):
+def transform_inputs(x, tile_rows, pad, n_columns, tiles, begin, end):
     """Compute B^T d B of every tile of some channels and some rows of tiles.
 
     Args:
         x (array): float32, (C, H, W), one image.
-        channels, tile_rows ((int, int)): First, and last exclusive.
+        tile_rows ((int, int)): First, and last exclusive.
         pad ((int, int)): Zeros above and left of the image.
         n_columns (int): Tiles in a row.
         tiles (array): float32, (6, 6, C, tiles), filled for these channels.
+        begin, end (int): Channels.
     """
     top, left = pad
     height, width = min(x.shape[1], 1 << 30), min(x.shape[2], 4 * n_columns + 2 - left)
     rows = np.zeros((6, 4 * n_columns + 4), x.dtype)
     columns = np.empty((4, n_columns + 1), x.dtype)
     nothing = np.zeros(x.shape[2], x.dtype)
-    for c in range(*channels):
+    for c in range(begin, end):
         plane = x[c]
         for tile_row in range(*tile_rows):
             y = 4 * tile_row - top
@@ -97,19 +98,20 @@ def _inputs_across(columns, tiles, c, at):
 
 
 @arithmetic
-def transform_products(tiles, channels, tile_rows, n_columns, y, residual, centre, scale, shift, add, relu):
+def transform_products(tiles, tile_rows, n_columns, y, residual, centre, scale, shift, add, relu, begin, end):
     """Compute A^T m A of every tile of some channels and some rows of tiles, and what follows.
 
     Args:
         tiles (array): float32, (6, 6, O, tiles), products of these rows of tiles.
-        channels, tile_rows ((int, int)): First, and last exclusive.
+        tile_rows ((int, int)): First, and last exclusive.
         n_columns (int): Tiles in a row.
         y (array): float32, (O, outh, outw), filled for these channels and tiles.
         residual, centre, scale, shift, add, relu: What follows, see ``epilogue``.
+        begin, end (int): Channels.
     """
     rows = np.empty((4, 6, n_columns), y.dtype)
     line = np.empty(4 * n_columns, y.dtype)
-    for o in range(*channels):
+    for o in range(begin, end):
         for tile_row in range(*tile_rows):
             at = (tile_row - tile_rows[0]) * n_columns
             for v in range(6):
@@ -152,20 +154,21 @@ def _products_across(row, line):
 
 
 @arithmetic
-def transform_gradients(gy, channels, tile_rows, n_columns, tiles):
+def transform_gradients(gy, tile_rows, n_columns, tiles, begin, end):
     """Compute A g A^T of every tile of some channels and some rows of tiles.
 
     Args:
         gy (array): float32, (O, outh, outw), gradients of one image.
-        channels, tile_rows ((int, int)): First, and last exclusive.
+        tile_rows ((int, int)): First, and last exclusive.
         n_columns (int): Tiles in a row.
         tiles (array): float32, (6, 6, O, tiles), filled for these channels.
+        begin, end (int): Channels.
     """
     height, width = gy.shape[1:]
     rows = np.zeros((6, 4 * n_columns), gy.dtype)
     columns = np.empty((4, n_columns), gy.dtype)
     nothing = np.zeros(width, gy.dtype)
-    for o in range(*channels):
+    for o in range(begin, end):
         for tile_row in range(*tile_rows):
             y = 4 * tile_row
             g1 = gy[o, y + 1] if y + 1 < height else nothing

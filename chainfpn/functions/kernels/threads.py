@@ -28,6 +28,9 @@ def _n_cores():
 #: How many threads to use. Numba's own, which do not survive a fork, are never started.
 N_THREADS = int(os.environ.get("NUMBA_NUM_THREADS") or _n_cores())
 
+#: Multiplications of a share of a block's work, where there is no other block; a quarter is worth a second thread.
+SHARE = 1 << 25
+
 
 @contextlib.contextmanager
 def shared_by(n: int) -> Iterator[None]:
@@ -157,14 +160,15 @@ def cut(n: int, n_blocks: float) -> list[tuple[int, int]]:
     """
     few = 1 if n_blocks < 1 / 4 else 2 if n_blocks <= 2 else 4
     parts = max(1, min(few * math.ceil(n_blocks / few), n))
-    return list(itertools.pairwise(np.linspace(0, n, parts + 1).astype(int).tolist()))
+    return list(itertools.pairwise(n * k // parts for k in range(parts + 1)))
 
 
 class _Blas:
     """The matrix products of NumPy, whose threads are switched off while anyone asks for it."""
 
     def __init__(self) -> None:
-        self.n_inside, self.lock, self.limit = 0, threading.Lock(), None
+        self.n_inside, self.lock = 0, threading.Lock()
+        self.taken: list[tuple[Any, int]] = []  # library, and how many threads it had
         self.controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
@@ -175,7 +179,11 @@ class _Blas:
         with self.lock:
             self.n_inside += 1
             if self.n_inside == 1:
-                self.limit = self.controller.limit(limits=1)
+                self.taken = [
+                    (library, n) for library in self.controller.lib_controllers if (n := library.num_threads) != 1
+                ]
+                for library, _ in self.taken:
+                    library.set_num_threads(1)
         try:
             yield
         finally:
@@ -184,9 +192,10 @@ class _Blas:
                 self._restore()
 
     def _restore(self):
-        if self.n_inside == 0 and self.limit is not None:
-            self.limit.restore_original_limits()
-            self.limit = None
+        if self.n_inside == 0:
+            for library, n in self.taken:
+                library.set_num_threads(n)
+            self.taken = []
 
     def _forget(self):
         """Be as new in a process that was forked while threads were at work."""

@@ -6,6 +6,7 @@ sum of products has 2e-7.
 """
 
 import itertools
+from functools import partial
 
 import numpy as np
 
@@ -82,8 +83,8 @@ def weight_gradient(x: Array, gy: Array, pad: Size) -> Array:
     def multiply(own: tuple[Array, Array], image: int, tile_rows: tuple[int, int]) -> Array:
         buffer, part = own
         tiles, gradients = _share(buffer, (n_in, n_out), n_columns, tile_rows)
-        numba_winograd.transform_inputs(x[image], (0, n_in), tile_rows, pad, n_columns, tiles)
-        numba_winograd.transform_gradients(gy[image], (0, n_out), tile_rows, n_columns, gradients)
+        numba_winograd.transform_inputs(x[image], tile_rows, pad, n_columns, tiles, 0, n_in)
+        numba_winograd.transform_gradients(gy[image], tile_rows, n_columns, gradients, 0, n_out)
         return np.matmul(_flat(gradients), _flat(tiles).swapaxes(1, 2), out=part)
 
     shape = (36, n_out, n_in)
@@ -107,17 +108,25 @@ def _convolve(x, weights, pad, epilogue):
     n_out, n_in = weights.shape[1:]
     y = np.empty((len(x), n_out, *(size + 2 * p - 2 for size, p in zip(x.shape[2:], pad, strict=True))), np.float32)
     n_columns, blocks, size = _blocks(len(x), y.shape[2:], n_in + n_out)
+    n_tiles, alone = size / 36 / (n_in + n_out), len(blocks) == 1  # threads without a block share each of its steps
+    n_shares = min(weights.size * n_tiles / threads.SHARE, 4) if alone else 0
 
     def multiply(buffer: Array, image: int, tile_rows: tuple[int, int]) -> None:
         tiles, products = _share(buffer, (n_in, n_out), n_columns, tile_rows)
-        numba_winograd.transform_inputs(x[image], (0, n_in), tile_rows, pad, n_columns, tiles)
-        np.matmul(weights, _flat(tiles), out=_flat(products))
-        numba_winograd.transform_products(
-            products, (0, n_out), tile_rows, n_columns, y[image], *epilogue.of_image(image, y[image])
-        )
+        given = x[image], tile_rows, pad, n_columns, tiles
+        threads.run(partial(numba_winograd.transform_inputs, *given), threads.cut(n_in, n_shares))
+        threads.run(partial(_multiply, weights, _flat(tiles), _flat(products)), threads.cut(36, n_shares))
+        after = epilogue.of_image(image, y[image])
+        given = products, tile_rows, n_columns, y[image], *after
+        threads.run(partial(numba_winograd.transform_products, *given), threads.cut(n_out, n_shares))
 
     threads.run(multiply, blocks, lambda: np.empty(size, np.float32))
     return y
+
+
+def _multiply(weights, tiles, products, begin, end):
+    """Multiply some of the 36 matrices."""
+    np.matmul(weights[begin:end], tiles[begin:end], out=products[begin:end])
 
 
 def _blocks(n_images, outsize, n_channels):

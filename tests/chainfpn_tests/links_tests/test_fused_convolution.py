@@ -8,6 +8,7 @@ from chainer.link_hooks import TimerHook
 from chainer.utils import type_check
 
 from chainfpn.functions.kernels import convolution as kernels
+from chainfpn.functions.kernels import threads
 from chainfpn.links import BatchNormalization, Convolution2D, FrozenBatchNormalization, IndexedSequential
 from chainfpn.links.backbones.resnet import Bottleneck
 from chainfpn.links.layers import convolve
@@ -78,12 +79,14 @@ def test_it_equals_one_after_the_other(name, norm, dtype, tolerance, engine, mon
 
 
 @pytest.mark.usefixtures("inference")
-def test_many_blocks_and_shares(monkeypatch):
-    conv, link, x, residual = make("1x1", "frozen", np.float64)
+@pytest.mark.parametrize(("place", "name", "size"), [(kernels, "BLOCK_BYTES", 8 << 10), (threads, "SHARE", 200)])
+@pytest.mark.parametrize("kind", ["1x1", "3x3 / 2", "grouped", "Winograd"])
+def test_threads_share_blocks_of_pixels_or_the_channels_of_one(kind, place, name, size, monkeypatch):
+    conv, link, x, residual = make(kind, "frozen", np.float32, nobias=True)
     expected = convolve(conv, x[:1], link, residual[:1], relu=True).array
-    for n_bytes in (8 << 10, 200):  # blocks of pixels; so few weights that threads share the output channels
-        monkeypatch.setattr(kernels, "BLOCK_BYTES", n_bytes)
-        np.testing.assert_allclose(convolve(conv, x[:1], link, residual[:1], relu=True).array, expected, atol=1e-13)
+    monkeypatch.setattr(place, name, size)
+    y = convolve(conv, x[:1], link, residual[:1], relu=True).array
+    np.testing.assert_allclose(y, expected, rtol=0, atol=3e-6 * np.abs(expected).max())
 
 
 @pytest.mark.usefixtures("inference")
