@@ -181,6 +181,11 @@ def test_an_unknown_model_is_told_with_the_nearest(tmp_path, capsys):
         (["--meta", "input=keras"], "--meta input must be one of torchvision, caffe, got 'keras'"),
         (["--rename", "nonsense"], "--rename takes FROM=TO, got 'nonsense'"),
         (["--rename", "fc/W=fc/b"], "would both become fc/b"),
+        (
+            ["--model", "resnet_50"],
+            "--model must be any or a builder of chainfpn.models, such as resnet50, got 'resnet_",
+        ),
+        (["--model", "?"], "--model must be any or a builder of chainfpn.models, got '?'"),
         (["--model", "resnet50"], "has not the names of resnet50, but of resnet18"),
         (["--drop", "*"], "nothing is left to convert"),
         (["--drop", "zzz*"], "net.pth: --drop zzz*: nothing is called so"),
