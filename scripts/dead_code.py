@@ -27,7 +27,7 @@ CALLED = {
     ],
     "tqdm": ["on_start", "on_end"],
     "pytest": ["collect_ignore", "pytest_*", "pytestmark"],
-    "MkDocs and griffe": ["on_config", "on_files", "on_page_markdown", "on_package", "DocstringStyle"],
+    "MkDocs and griffe": ["on_config", "on_files", "on_page_*", "on_package", "DocstringStyle"],
     "kernels, by name or place": ["compute_capability", "n_together", "ps_*_backward", "ps_*_forward"],
     "programs in strings, run by other interpreters": [
         "enable_patches_but", "fill_module", "leave_out", "skip_initial_values", "without_metadata",

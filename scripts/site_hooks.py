@@ -38,6 +38,8 @@ PACKAGES = (
 TABLE = "<!-- table of all models -->"
 #: A link that shows the file of a page.
 FILE_NAME = re.compile(r"\[((?:[./\w]*/)?(\w+\.md))\]\(")
+#: An option of a command in a line of text, as HTML.
+OPTION = re.compile(r"<code>(-[^<]{1,24})</code>")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 
 
@@ -87,6 +89,11 @@ def on_page_markdown(markdown: str, **context: Any) -> str:
     if TABLE not in markdown:
         return markdown
     return markdown.replace(TABLE, "\n".join([*model_table.table(), "", model_table.measured_on()]))
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Keep options of commands whole, which browsers part behind a hyphen."""
+    return OPTION.sub(r'<code class="option">\1</code>', html)
 
 
 def nav_entries(nav: list | dict) -> list[tuple[str, str]]:
