@@ -9,8 +9,10 @@ from chainfpn.datasets.aspect_ratio_grouping import AspectRatioGroupedIterator a
 from chainfpn.datasets.aspect_ratio_grouping import orientation_groups as orientation_groups
 from chainfpn.datasets.coco import COCODataset as COCODataset
 from chainfpn.datasets.csv_boxes import CSVDataset as CSVDataset
+from chainfpn.datasets.cvat import CVATDataset as CVATDataset
 from chainfpn.datasets.detection_dataset import DetectionDataset as DetectionDataset
 from chainfpn.datasets.keypoints import mirrored_keypoints as mirrored_keypoints
+from chainfpn.datasets.label_studio import LabelStudioDataset as LabelStudioDataset
 from chainfpn.datasets.large_scale_jitter import LargeScaleJitter as LargeScaleJitter
 from chainfpn.datasets.penn_fudan import PennFudanDataset as PennFudanDataset
 from chainfpn.datasets.photometric import RandomPhotometric as RandomPhotometric

@@ -1,13 +1,14 @@
 """Base of data sets whose boxes are read ahead, by their names."""
 
+import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from chainfpn._typing import Array, Labels, Size
-from chainfpn.datasets._files import Names, choose_labels, select
+from chainfpn._typing import Array, Labels, PathLike, Size
+from chainfpn.datasets._files import Names, check_unique, choose_labels, select
 from chainfpn.datasets.detection_dataset import DetectionDataset
 
 
@@ -16,6 +17,60 @@ class NamedBox(NamedTuple):
 
     name: str
     bb: Sequence[float]
+
+
+def find_images(source: PathLike, names: Iterable[str], folders: Sequence[pathlib.Path]) -> dict[str, pathlib.Path]:
+    """Find the images that a table names, perhaps with the folders of another machine.
+
+    Args:
+        source (str or os.PathLike): The table, for messages.
+        names (iterable of str): What it calls them.
+        folders (sequence of pathlib.Path): Where they may be, the first of which is taken for those that are nowhere.
+
+    Returns:
+        dict: Name to path.
+
+    Raises:
+        DataError: if two names are of one file.
+    """
+    files = {name: _find(folders, name.replace("\\", "/")) for name in names}
+    check_unique(source, "images", "file", map(str, files.values()), files)
+    return files
+
+
+def _find(folders: Sequence[pathlib.Path], name: str) -> pathlib.Path:
+    candidates = [folder / part for folder in folders for part in (name, pathlib.PurePosixPath(name).name)]
+    return next((path for path in candidates if path.is_file()), candidates[0])
+
+
+def enclosing_box(points: Array) -> list[float]:
+    """Return the box around points (N, 2), xy: y_min, x_min, y_max, x_max."""
+    return [*points.min(axis=0)[::-1].tolist(), *points.max(axis=0)[::-1].tolist()]
+
+
+def turned_corners(box: Sequence[float], degrees: float, pivot: Sequence[float]) -> Array:
+    """Return the corners of a box that is turned clockwise.
+
+    Args:
+        box (sequence of float): x_min, y_min, x_max, y_max.
+        degrees (float): By how much.
+        pivot (sequence of float): x and y of what stays where it is.
+
+    Returns:
+        array: float64, (4, 2), xy.
+    """
+    corners = np.array([[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]], dtype=np.float64)
+    if not degrees:
+        return corners
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return (corners - pivot) @ np.array([[cos, sin], [-sin, cos]]) + pivot
+
+
+def ellipse_box(x: float, y: float, rx: float, ry: float, degrees: float) -> list[float]:
+    """Return the box around an ellipse that is turned around its centre: y_min, x_min, y_max, x_max."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    half_width, half_height = math.hypot(rx * cos, ry * sin), math.hypot(rx * sin, ry * cos)
+    return [y - half_height, x - half_width, y + half_height, x + half_width]
 
 
 class BoxTable(DetectionDataset):

@@ -9,7 +9,9 @@ from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, choose_split
 from chainfpn.datasets._yolo_yaml import yaml_splits
 from chainfpn.datasets.coco import COCODataset
 from chainfpn.datasets.csv_boxes import CSVDataset, is_box_table
+from chainfpn.datasets.cvat import CVATDataset
 from chainfpn.datasets.detection_dataset import DetectionDataset
+from chainfpn.datasets.label_studio import LabelStudioDataset, is_label_studio
 from chainfpn.datasets.voc import VOCDataset
 from chainfpn.datasets.yolo import YOLODataset, has_names
 
@@ -42,8 +44,9 @@ def open_layout(path: pathlib.Path, *, use_ignored: bool, split: str | None = No
         inside = [folder for folder in _folders(path) if _is_data(folder)]
         raise DataError(
             f"{path}: must be a folder with PNGImages and Annotation (Penn-Fudan), JPEGImages and Annotations (VOC), "
-            "annotations/instances_*.json (COCO), a YOLO yaml or classes.txt, a CSV file, or XML beside images, or a "
-            "folder of images with a COCO JSON named beside it" + (f"; {inside[0]} is data" if inside else "")
+            "annotations/instances_*.json (COCO), a YOLO yaml or classes.txt, a CSV file, CVAT's annotations.xml, "
+            "Label Studio's JSON, or XML beside images, or a folder of images with a COCO JSON named beside it"
+            + (f"; {inside[0]} is data" if inside else "")
         )
     return splits[choose_split(path, split, tuple(splits))](**options)
 
@@ -58,7 +61,7 @@ def find_splits(path: pathlib.Path, use_ignored: bool) -> _Splits:
     Returns:
         dict: Name to what opens the part.
     """
-    for find in (_coco, _roboflow, _yolo, _csv, _json, _xml):
+    for find in (_coco, _roboflow, _yolo, _csv, _cvat, _json, _xml):
         splits = find(path, use_ignored)
         if splits:
             return splits
@@ -116,23 +119,30 @@ def _csv(path: pathlib.Path, use_ignored: bool) -> _Splits:
     return {file.parent.name if file.parent != path else file.stem: _bind(CSVDataset, file) for file in tables}
 
 
+def _cvat(path: pathlib.Path, use_ignored: bool) -> _Splits:
+    file = path if path.suffix == ".xml" else path / "annotations.xml"
+    return {"all": _bind(CVATDataset, file)} if file.is_file() else {}
+
+
 def _json(path: pathlib.Path, use_ignored: bool) -> _Splits:
     """Find a COCO JSON of any name, its images beside it or in a folder beside it."""
     files = [path] if path.suffix == ".json" else sorted((*path.glob("*.json"), *path.glob("annotations/*.json")))
     if len(files) != 1:
-        return {file.stem: _bind(_open_json, file, use_ignored) for file in files if _is_coco(file)}
+        return {file.stem: _bind(_open_json, file, use_ignored) for file in files if _is_known_json(file)}
     return {"all": _bind(_open_json, files[0], use_ignored)}
 
 
-def _is_coco(file: pathlib.Path) -> bool:
+def _is_known_json(file: pathlib.Path) -> bool:
     try:
         read_instances(file)
     except DataError:
-        return False
+        return is_label_studio(file)
     return True
 
 
 def _open_json(file: pathlib.Path, use_ignored: bool, **options: Any) -> DetectionDataset:
+    if is_label_studio(file):
+        return LabelStudioDataset(file, **options)
     infos, parent = read_instances(file).images, file.parent
     tops = [parent, parent.parent] if parent.name == "annotations" else [parent]
     folders = [top / part for top in tops for part in ("", "images", file.stem, "train")]

@@ -41,8 +41,11 @@ def open_dataset(
     a yaml, or a folder with one                          YOLO; the split is train, val or test
     a folder with images and classes.txt                  YOLO, the texts in labels or beside the images
     a CSV file, or a folder with one                      a box a line
+    a folder with annotations.xml                         CVAT's XML
+    a JSON list of tasks, or a folder with one            Label Studio's JSON
     a folder with images and XML beside them              VOC's XML, as labelImg writes it
-    a folder with images and annotations, of XML          the same
+    a folder with a folder of images and one of XML       the same
+    a folder with such folders                            the same; the split is one of them
     ``'shapes'``, ``'shapes:N'``, ``'shapes:N:SEED'``     N synthetic images
     ====================================================  ======================================================
 

@@ -43,12 +43,7 @@ def read_annotation(path: pathlib.Path) -> VOCAnnotation:
     Raises:
         DataError: if it cannot be read or is not XML.
     """
-    try:
-        root = _parse(path.read_bytes().lstrip())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise DataError(f"{path}: is not XML ({error})") from None
+    root = read_xml(path)
     sides = [_number(root, f"size/{tag}") for tag in ("height", "width")]
     size = (int(sides[0]), int(sides[1])) if all(1 <= side < 2**31 for side in sides) else None
     found = VOCAnnotation(size, [], LeftOut())
@@ -63,6 +58,26 @@ def read_annotation(path: pathlib.Path) -> VOCAnnotation:
         else:
             found.objects.append(VOCObject(name, bb, _is_true(entry.findtext("difficult"))))
     return found
+
+
+def read_xml(path: pathlib.Path) -> ElementTree.Element:
+    """Read XML in the encoding that it declares.
+
+    Args:
+        path (pathlib.Path): The file.
+
+    Returns:
+        xml.etree.ElementTree.Element: Its root.
+
+    Raises:
+        DataError: if it cannot be read or is not XML.
+    """
+    try:
+        return _parse(path.read_bytes().lstrip())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise DataError(f"{path}: is not XML ({error})") from None
 
 
 def _parse(content: bytes) -> ElementTree.Element:

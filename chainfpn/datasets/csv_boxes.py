@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Iterator
 
 from chainfpn._typing import Labels, PathLike, Size
-from chainfpn.datasets._box_table import BoxTable, NamedBox
-from chainfpn.datasets._files import MAX_NUMBER, DataError, Names, check_unique, read_text
+from chainfpn.datasets._box_table import BoxTable, NamedBox, find_images
+from chainfpn.datasets._files import MAX_NUMBER, DataError, Names, read_text
 from chainfpn.datasets._left_out import LeftOut, Omission
 
 _CORNERS = ("ymin", "xmin", "ymax", "xmax")
@@ -72,8 +72,7 @@ class CSVDataset(BoxTable):
             height, width = (_number(row.get(key)) for key in _SIZE)
             if 1 <= height < MAX_NUMBER and 1 <= width < MAX_NUMBER:
                 sizes[name] = int(height), int(width)
-        files = {name: _find(folders, name) for name in table}
-        check_unique(path, "images", "file", map(str, files.values()), files)
+        files = find_images(path, table, folders)
         known = sorted({one.name for objects in table.values() for one in objects})
         by_file, size_of = {files[name]: table[name] for name in table}, {files[name]: sizes[name] for name in sizes}
         super().__init__(path, by_file, known, label_names=label_names, names=names, without=without, sizes=size_of)
@@ -116,13 +115,6 @@ def _rows(path: pathlib.Path) -> list[tuple[int, dict[str, str]]]:
         raise DataError(f"{path}: has no column {missing[0]}")
     cells = ((number, line + [""] * len(heads)) for number, line in enumerate(lines, start=2) if any(line))
     return [(number, {key: line[k].strip() for key, k in columns.items()}) for number, line in cells]
-
-
-def _find(folders: list[pathlib.Path], name: str) -> pathlib.Path:
-    """Return the path of an image, whether or not it is there."""
-    plain = name.replace("\\", "/")
-    candidates = [folder / part for folder in folders for part in (plain, pathlib.PurePosixPath(plain).name)]
-    return next((path for path in candidates if path.is_file()), candidates[0])
 
 
 def _number(text: str | None) -> float:

@@ -1,0 +1,163 @@
+"""Reader of Label Studio's own JSON."""
+
+import json
+import pathlib
+import re
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from chainfpn._typing import Labels, PathLike, Size
+from chainfpn.datasets._box_table import BoxTable, NamedBox, ellipse_box, enclosing_box, find_images, turned_corners
+from chainfpn.datasets._coco_json import is_box, is_number
+from chainfpn.datasets._files import DataError, Names, read_text
+from chainfpn.datasets._left_out import LeftOut, Omission
+
+#: What labels are called by the kind of shape.
+_LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels")
+#: What is larger is no place in an image.
+_MAX_NUMBER = 1e6
+#: What Label Studio puts before the name of a file that was uploaded.
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
+
+
+class LabelStudioDataset(BoxTable):
+    """Images with boxes from an export of the format "JSON" or "JSON-MIN".
+
+    A box that was turned, a polygon and an ellipse have the box around them; any other shape is left out. Of several
+    annotations of an image the first that was not cancelled counts. The images are beside the file, or in ``images``,
+    with or without the eight letters that an upload puts before their names.
+
+    Keys: ``img``, ``bbox``, ``label``.
+
+    Args:
+        path (str or os.PathLike): The file.
+        label_names (sequence of str or None): Only these labels, in this order; by default all, sorted.
+        names (sequence of str, str, os.PathLike or None): Only these images: their names, or a file with a list.
+        without (sequence of str, str, os.PathLike or None): All images but these.
+
+    Raises:
+        DataError: if the file cannot be read, is no such export, or two tasks have one image.
+
+    Source:
+        Label Studio's documentation, "Export annotations".
+    """
+
+    def __init__(
+        self, path: PathLike, *, label_names: Labels | None = None, names: Names = None, without: Names = None
+    ) -> None:
+        path, left_out = pathlib.Path(path), LeftOut()
+        folders = [path.parent, path.parent / "images"]
+        table: dict[str, list[NamedBox]] = {}
+        sizes: dict[str, Size] = {}
+        for task in _read_tasks(path):
+            name = _image_name(task, folders)
+            if name is None or name in table:
+                raise DataError(f"{path}: every task must have an image of its own, got {json.dumps(task)[:80]}")
+            shapes = _shapes(task)
+            if shapes is None:
+                left_out.add(Omission(f"{path}: has no annotation of {name}", "images without an annotation"))
+                continue
+            table[name] = []
+            for shape in shapes:
+                labels, size = _labels(shape), _size(shape)
+                bb = None if size is None else _box(shape, size)
+                if size is None or bb is None or not labels:
+                    sentence = f"{path}: has a shape in {name} that has no label or no box"
+                    left_out.add(Omission(sentence, "shapes without a box"))
+                    continue
+                sizes[name] = size
+                table[name] += [NamedBox(label, bb) for label in labels]
+        files = find_images(path, table, folders)
+        known = sorted({one.name for objects in table.values() for one in objects})
+        by_file, size_of = {files[name]: table[name] for name in table}, {files[name]: sizes[name] for name in sizes}
+        super().__init__(path, by_file, known, label_names=label_names, names=names, without=without, sizes=size_of)
+        self.left_out.extend(left_out)
+
+
+def is_label_studio(path: pathlib.Path) -> bool:
+    """Return whether a file is a JSON list of tasks with images: bool."""
+    try:
+        _read_tasks(path)
+    except DataError:
+        return False
+    return True
+
+
+def _read_tasks(path: pathlib.Path) -> list[dict[str, Any]]:
+    try:
+        tasks = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is not JSON ({error})") from None
+    if not isinstance(tasks, list) or not tasks or not all(map(_is_task, tasks)):
+        raise DataError(f"{path}: must be a JSON list of Label Studio's tasks")
+    return tasks
+
+
+def _is_task(task: Any) -> bool:
+    return isinstance(task, dict) and (isinstance(task.get("data"), dict) or "annotator" in task)
+
+
+def _image_name(task: dict[str, Any], folders: list[pathlib.Path]) -> str | None:
+    """Return the name of the image of a task, without what an upload has put before it if the file is called so."""
+    data = task.get("data", task)
+    texts = [data.get("image"), *data.values()]
+    address = next((text for text in texts if isinstance(text, str) and "." in text.rpartition("/")[2]), None)
+    if address is None:
+        return None
+    name = pathlib.PurePosixPath(unquote(address.partition("?d=")[2] or address).replace("\\", "/")).name
+    plain = _UPLOADED.sub("", name)
+    is_there = any((folder / name).is_file() for folder in folders)
+    return name if is_there or not any((folder / plain).is_file() for folder in folders) else plain
+
+
+def _shapes(task: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the shapes of a task: of an annotation's results, or those that JSON-MIN has beside its image.
+
+    None is of a task that nobody has done.
+    """
+    if "data" not in task:
+        lists = [value for value in task.values() if isinstance(value, list)]
+        return [shape for shapes in lists for shape in shapes if isinstance(shape, dict)]
+    annotations = task.get("annotations") or []
+    kept = [one for one in annotations if isinstance(one, dict) and not one.get("was_cancelled")]
+    if not kept:
+        return None
+    results = [shape for shape in kept[0].get("result") or [] if isinstance(shape, dict)]
+    return [{**shape, **shape["value"]} for shape in results if isinstance(shape.get("value"), dict)]
+
+
+def _labels(shape: dict[str, Any]) -> list[str]:
+    labels: Any = next((shape[key] for key in _LABELS if key in shape), [])
+    return [str(label) for label in labels] if isinstance(labels, list) else []
+
+
+def _size(shape: dict[str, Any]) -> Size | None:
+    """Return the height and width of the image of a shape, None if it has none or the image was turned."""
+    sides: list[Any] = [shape.get("original_height"), shape.get("original_width")]
+    if shape.get("image_rotation") or not all(is_number(side) and 1 <= side <= _MAX_NUMBER for side in sides):
+        return None
+    return int(sides[0]), int(sides[1])
+
+
+def _box(shape: dict[str, Any], size: Size) -> list[float] | None:
+    """Return the box around a shape in pixels, yxyx; None if it has none. Its own numbers are hundredths."""
+    values = [shape.get(key, 0) for key in ("x", "y", "width", "height", "radiusX", "radiusY", "rotation")]
+    if not all(is_number(value) and abs(value) <= _MAX_NUMBER for value in values):
+        return None
+    height, width = size
+    scale = np.array([width, height] * 3 + [100]) / 100
+    x, y, w, h, rx, ry, degrees = (np.array(values, dtype=np.float64) * scale).tolist()
+    if "rectanglelabels" in shape:
+        return enclosing_box(turned_corners((x, y, x + w, y + h), degrees, (x, y)))
+    if "ellipselabels" in shape:
+        return ellipse_box(x, y, rx, ry, degrees)
+    points = shape.get("points")
+    if (
+        not isinstance(points, list)
+        or not points
+        or not all(isinstance(point, list) and is_box([*point, 0, 0]) for point in points)
+    ):
+        return None
+    return enclosing_box(np.array(points, dtype=np.float64) * scale[:2])

@@ -1,0 +1,155 @@
+"""What CVAT and Label Studio write in their own formats: the right box of every shape."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chainfpn.datasets import CVATDataset, DataError, LabelStudioDataset, open_dataset
+
+BB = [2, 1, 12, 21]
+BOX = '<box label="cell" occluded="0" xtl="1.0" ytl="2.0" xbr="21.0" ybr="12.0" z_order="0"{}></box>'
+PLAIN = BOX.format("")
+
+
+def picture(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (96, 64)).save(path)
+
+
+def cvat(folder, shapes=PLAIN, image="images/0.jpg", labels=("egg", "cell"), **more):
+    picture(folder / image)
+    names = "".join(f"<label><name>{label}</name></label>" for label in labels)
+    attributes = {"id": "0", "name": "0.jpg", "width": "96", "height": "64", **more}
+    written = " ".join(f'{key}="{value}"' for key, value in attributes.items())
+    text = f"<meta><task><labels>{names}</labels></task></meta><image {written}>{shapes}</image>"
+    (folder / "annotations.xml").write_text(f"<?xml version='1.0'?><annotations>{text}</annotations>")
+    return open_dataset(folder)
+
+
+CVAT = {
+    "a box": (PLAIN, BB),
+    "a box that was turned": (BOX.format(' rotation="90.0"'), [-3, 6, 17, 16]),
+    "a polygon": ('<polygon label="cell" points="1.0,2.0;21.0,2.0;11.0,12.0"></polygon>', BB),
+    "an ellipse": ('<ellipse label="cell" cx="11" cy="7" rx="10" ry="5"></ellipse>', BB),
+    "an ellipse that was turned": ('<ellipse label="cell" cx="11" cy="7" rx="5" ry="10" rotation="90"/>', BB),
+    "a mask": ('<mask label="cell" rle="0, 200" left="1" top="2" width="20" height="10"></mask>', BB),
+}
+
+
+@pytest.mark.parametrize(("shape", "bb"), CVAT.values(), ids=CVAT)
+def test_a_shape_of_cvat(shape, bb, tmp_path):
+    data = cvat(tmp_path, shape)
+    assert isinstance(data, CVATDataset)
+    assert data.label_names == ("egg", "cell")
+    img, bbox, label = data[0]
+    assert img.shape == (3, 64, 96)
+    np.testing.assert_allclose(bbox, [bb], atol=1e-5)
+    assert label.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("image", "more"),
+    [("0.jpg", {}), ("images/train/0.jpg", {"subset": "train"}), ("images/a/0.jpg", {"name": "a/0.jpg"})],
+)
+def test_an_image_of_cvat_is_found(image, more, tmp_path):
+    assert cvat(tmp_path, image=image, **more)[0][1].tolist() == [BB]
+
+
+def test_what_has_no_box_is_counted(tmp_path):
+    shapes = [
+        '<points label="cell" points="1,2"/><tag label="cell"/><box label="cell" xtl="a" ytl="1" xbr="2" ybr="2"/>',
+        '<polygon label="cell" points="1,b"/><box xtl="0" ytl="1" xbr="2" ybr="2"/>',
+    ]
+    data = cvat(tmp_path, "".join([*shapes, PLAIN]))
+    assert data[0][1].tolist() == [BB]
+    assert data.left_out.counts == {"shapes without a box": 5}
+    with pytest.raises(DataError, match=r"0\.jpg: must be 64x90 pixels high and wide as annotated, got \(64, 96\)"):
+        cvat(tmp_path, width=90)[0]
+
+
+def test_what_is_not_cvats_is_refused(tmp_path):
+    path = tmp_path / "annotations.xml"
+    image = '<image name="0.jpg"/>'
+    for text, message in {
+        "<annotations><track/></annotations>": "must be of CVAT's format for images",
+        "<annotation/>": "must be of CVAT's format for images",
+        f"<annotations>{image}{image}</annotations>": r"every image must have a name of its own, got '0\.jpg'",
+        "<annotations/>": r"annotations\.xml: has no image",
+        "<annotations>": r"annotations\.xml: is not XML",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(DataError, match=message):
+            open_dataset(tmp_path)
+
+
+SIZE = {"original_width": 96, "original_height": 64, "image_rotation": 0}
+
+
+def rectangle(x=1, y=2, width=20, height=10, **more):
+    """Return a shape in pixels as Label Studio has it: in hundredths of the image."""
+    value = {"x": x / 0.96, "y": y / 0.64, "width": width / 0.96, "height": height / 0.64, "rotation": 0}
+    return {"type": "rectanglelabels", **SIZE, "value": {**value, "rectanglelabels": ["cell"], **more}}
+
+
+def polygon(*points):
+    value = {"points": [[x / 0.96, y / 0.64] for x, y in points], "polygonlabels": ["cell"]}
+    return {"type": "polygonlabels", **SIZE, "value": value}
+
+
+def task(*shapes, image="/data/upload/1/0123abcd-0.jpg", **more):
+    return {
+        "id": 1,
+        "annotations": [{"result": list(shapes), "was_cancelled": False}],
+        "data": {"image": image},
+        **more,
+    }
+
+
+def label_studio(folder, *tasks, image="0.jpg"):
+    picture(folder / image)
+    (folder / "export.json").write_text(json.dumps(list(tasks)))
+    return open_dataset(folder)
+
+
+ELLIPSE = {"x": 11 / 0.96, "y": 7 / 0.64, "radiusX": 10 / 0.96, "radiusY": 5 / 0.64, "ellipselabels": ["cell"]}
+SHAPES = {
+    "a rectangle": (rectangle(), BB),
+    "a rectangle that was turned": (rectangle(rotation=90), [2, -9, 22, 1]),
+    "a polygon": (polygon((1, 2), (21, 2), (11, 12)), BB),
+    "an ellipse": ({"type": "ellipselabels", **SIZE, "value": ELLIPSE}, BB),
+}
+
+
+@pytest.mark.parametrize(("shape", "bb"), SHAPES.values(), ids=SHAPES)
+def test_a_shape_of_label_studio(shape, bb, tmp_path):
+    data = label_studio(tmp_path, task(shape))
+    assert isinstance(data, LabelStudioDataset)
+    np.testing.assert_allclose(data[0][1], [bb], atol=1e-5)
+    assert data.label_names == ("cell",)
+
+
+def test_json_min(tmp_path):
+    shape = rectangle()
+    content = {"image": "/data/local-files/?d=photos/my%20photo.jpg", "id": 1, "annotator": 1}
+    data = label_studio(tmp_path, {**content, "label": [{**SIZE, **shape["value"]}]}, image="images/my photo.jpg")
+    np.testing.assert_allclose(data[0][1], [BB], atol=1e-5)
+
+
+def test_what_label_studio_has_no_box_of_is_counted(tmp_path):
+    turned = {**rectangle(), "image_rotation": 90}
+    shapes = [turned, rectangle(rectanglelabels=[]), {"type": "choices", "value": {"choices": ["a"]}}]
+    skipped = [{"was_cancelled": True, "result": [rectangle()]}]
+    other = task(image="1.jpg", annotations=skipped)
+    data = label_studio(tmp_path, task(*shapes, rectangle(), {"value": None}), other)
+    assert len(data) == 1
+    np.testing.assert_allclose(data[0][1], [BB], atol=1e-5)
+    assert data.left_out.counts == {"shapes without a box": 3, "images without an annotation": 1}
+
+
+def test_what_is_not_label_studios_is_refused(tmp_path):
+    with pytest.raises(DataError, match="every task must have an image of its own"):
+        label_studio(tmp_path, task(rectangle()), task(rectangle()))
+    with pytest.raises(DataError, match=r"export\.json: must be COCO's instances"):
+        label_studio(tmp_path, {"text": "no task"})
