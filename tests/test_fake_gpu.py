@@ -24,6 +24,7 @@ QUICK = (
     TESTS / "fake_cupy_tests",
     TESTS / "chainfpn_tests" / "functions_tests",
     TESTS / "chainfpn_tests" / "boxes_tests",
+    TESTS / "chainfpn_tests" / "links_tests" / "test_fused_convolution.py",
     TESTS / "chainfpn_tests" / "training_tests" / "test_fused_update.py",
 )
 PARTS = {

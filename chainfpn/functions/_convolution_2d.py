@@ -1,5 +1,6 @@
 """Two-dimensional convolution that is fast on the CPU, and on a GPU whose CuPy has no cuDNN."""
 
+import math
 from typing import Any
 
 import chainer
@@ -11,11 +12,13 @@ from chainer.functions.connection import convolution_2d as chainers
 from chainfpn._typing import Array, Size, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions._arguments import check_outsize
-from chainfpn.functions._fixed_normalization import Statistics, affine_terms
+from chainfpn.functions._fixed_normalization import Statistics, affine_terms, normalize_on_gpu, shift_on_gpu
 from chainfpn.functions.kernels import compute_dtype
 from chainfpn.functions.kernels import convolution as kernels
 from chainfpn.functions.kernels.epilogue import Epilogue, nothing, shifted
 
+#: Elements from which on a GPU does each step by itself.
+MOST_ELEMENTS = 2**32
 #: The three arrays of a convolution, which makes y of x and W. A gradient goes by the name of its array.
 NAMES = ("x", "W", "y")
 
@@ -163,7 +166,9 @@ def _check_geometry(W, stride, pad, dilate, groups):
 def fused_convolution_2d(
     x: Variable, link: Any, statistics: Statistics | None, residual: Variable | None, *, relu: bool
 ) -> Variable | None:
-    """Convolve, normalize by fixed statistics, add and rectify block by block, where that is one way to compute it.
+    """Convolve, normalize by fixed statistics, add and rectify, where that is one way to compute it.
+
+    On a CPU block by block, on a GPU by a kernel behind the convolution, without a function node for each step.
 
     Args:
         x (Variable): float, (B, C, H, W).
@@ -173,12 +178,12 @@ def fused_convolution_2d(
         relu (bool): Whether to rectify.
 
     Returns:
-        Variable or None: dtype of x, (B, O, outh, outw); None where gradients or hooks want each step by itself, arrays
-        are not NumPy's, or shapes do not fit, of which the step will tell that they do not fit.
+        Variable or None: dtype of x, (B, O, outh, outw); None where gradients or hooks want each step by itself,
+        Chainer computes the convolution, or shapes do not fit, of which the step will tell that they do not fit.
     """
     arrays = [a.array if isinstance(a, chainer.Variable) else a for a in (x, link.W, link.b, residual) if a is not None]
     is_constant = not chainer.config.train and not chainer.config.enable_backprop and not chainer.get_function_hooks()
-    if not is_constant or not all(isinstance(a, np.ndarray) for a in arrays) or not _is_ours(arrays):
+    if not is_constant or not _is_ours(arrays):
         return None
     W, dtype = link.W.array, compute_dtype(arrays[0].dtype)
     if len({a.dtype for a in arrays}) > 1 or arrays[0].ndim != 4 or arrays[0].shape[1] != W.shape[1] * link.groups:
@@ -187,6 +192,8 @@ def fused_convolution_2d(
     shape = len(arrays[0]), len(W), *geometry.outsize(arrays[0].shape, W.shape[2:])
     if (residual is not None and residual.shape != shape) or (statistics and len(statistics.gamma) != len(W)):
         return None
+    if not isinstance(W, np.ndarray):
+        return None if math.prod(shape) >= MOST_ELEMENTS else _fused_on_gpu(arrays, link, geometry, statistics, relu)
     terms = shifted(len(W), dtype, None if link.b is None else link.b.array)[:3]
     if statistics is not None:
         centre, scale, shift = (a.astype(dtype, copy=False) for a in affine_terms(statistics))
@@ -195,4 +202,19 @@ def fused_convolution_2d(
     is_plain = len(arrays) == 2 and statistics is None and not relu  # x and W
     epilogue = nothing(dtype) if is_plain else Epilogue(*terms, added, relu)
     y = kernels.forward(arrays[0], W, geometry, epilogue)
+    return chainer.Variable(y, requires_grad=False)
+
+
+def _fused_on_gpu(arrays, link, geometry, statistics, relu):
+    x, W, *others = arrays
+    b = None if link.b is None else others.pop(0)
+    residual = others[0] if others else None
+    with cuda.get_device_from_array(x):
+        y = _kernels_for(x).forward(x, W, geometry)
+        if statistics is None and (others or relu or b is not None):
+            shift_on_gpu(y, b, residual, relu=relu)
+        elif statistics is not None:
+            if b is not None:
+                shift_on_gpu(y, b, None, relu=False)
+            normalize_on_gpu(y, residual, statistics=statistics, relu=relu, out=y)
     return chainer.Variable(y, requires_grad=False)

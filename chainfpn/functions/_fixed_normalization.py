@@ -84,33 +84,8 @@ class FixedNormalization(chainer.FunctionNode):
 
     def forward_gpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Compute relu(normalized x + residual)."""
-        x, residual = inputs[0], inputs[-1]
-        xp, n_channels, n_pixels = backend.get_array_module(x), x.shape[1], math.prod(x.shape[2:])
-        lanes = max(-(-n_pixels // PIXELS), 1)
-        y, self._scale = xp.empty(x.shape, x.dtype), xp.empty(n_channels, self.statistics.gamma.dtype)
-        cuda.elementwise(
-            "raw T x, raw T residual, raw U gamma, raw U beta, raw U mean, raw U var, float64 eps, bool centered, "
-            "uint32 n_together, bool add, bool relu, uint32 n_channels, uint32 n_pixels, uint32 lanes",
-            "raw T y, raw U scale",
-            """
-            const unsigned int plane = (unsigned int)i / lanes, first = (unsigned int)i % lanes, c = plane % n_channels;
-            const unsigned int group = n_together ? plane / n_together : c;
-            const Real factor = (Real)gamma[c] / sqrt((Real)var[group] + (Real)eps);
-            const Real centre = centered ? (Real)mean[group] : (Real)0;
-            const Real shift = centered ? (Real)beta[c] : (Real)beta[c] - (Real)mean[group] * factor;
-            if (plane == c && first == 0) scale[c] = factor;
-            for (unsigned int pixel = first; pixel < n_pixels; pixel += lanes) {
-                const ptrdiff_t at = (ptrdiff_t)plane * n_pixels + pixel;
-                Real value = ((Real)x[at] - centre) * factor + shift;
-                if (add) value += (Real)residual[at];
-                y[at] = relu && value < 0 ? (Real)0 : value;
-            }
-            """,
-            "normalize",
-            preamble=_real(x),
-            options=OPTIONS,
-        )(x, residual, *self.statistics, len(inputs) > 1, self.relu, n_channels, n_pixels, lanes, y, self._scale,
-          size=len(x) * n_channels * lanes)  # fmt: skip
+        y = backend.get_array_module(inputs[0]).empty(inputs[0].shape, inputs[0].dtype)
+        self._scale = normalize_on_gpu(*inputs, statistics=self.statistics, relu=self.relu, out=y)
         if self.relu:
             self.retain_outputs((0,))
         return (y,)
@@ -144,6 +119,75 @@ class FixedNormalization(chainer.FunctionNode):
 
         gradients = LinearMap("gradient of normalization", forward, transpose).apply(grad_outputs)
         return tuple(gradients[i] for i in indexes)
+
+
+def normalize_on_gpu(
+    x: Array, residual: Array | None = None, *, statistics: Statistics, relu: bool, out: Array
+) -> Array:
+    """Run :func:`fixed_normalization` by one kernel.
+
+    Args:
+        x (array): On a GPU, (B, C, ...).
+        residual (array or None): dtype and shape of x.
+        statistics (Statistics): On the device of x.
+        relu (bool): Whether to rectify the sum.
+        out (array): For the result, dtype and shape of x, C-contiguous; x itself will do.
+
+    Returns:
+        array: The scale of each channel, (C,).
+    """
+    n_channels, n_pixels = x.shape[1], math.prod(x.shape[2:])
+    lanes = max(-(-n_pixels // PIXELS), 1)
+    scale, adds = cuda.cupy.empty(n_channels, statistics.gamma.dtype), residual is not None
+    cuda.elementwise(
+        "raw T x, raw T residual, raw U gamma, raw U beta, raw U mean, raw U var, float64 eps, bool centered, "
+        "uint32 n_together, bool add, bool relu, uint32 n_channels, uint32 n_pixels, uint32 lanes",
+        "raw T y, raw U scale",
+        """
+        const unsigned int plane = (unsigned int)i / lanes, first = (unsigned int)i % lanes, c = plane % n_channels;
+        const unsigned int group = n_together ? plane / n_together : c;
+        const Real factor = (Real)gamma[c] / sqrt((Real)var[group] + (Real)eps);
+        const Real centre = centered ? (Real)mean[group] : (Real)0;
+        const Real shift = centered ? (Real)beta[c] : (Real)beta[c] - (Real)mean[group] * factor;
+        if (plane == c && first == 0) scale[c] = factor;
+        for (unsigned int pixel = first; pixel < n_pixels; pixel += lanes) {
+            const ptrdiff_t at = (ptrdiff_t)plane * n_pixels + pixel;
+            Real value = ((Real)x[at] - centre) * factor + shift;
+            if (add) value += (Real)residual[at];
+            y[at] = relu && value < 0 ? (Real)0 : value;
+        }
+        """,
+        "normalize",
+        preamble=_real(x),
+        options=OPTIONS,
+    )(x, residual if adds else x, *statistics, adds, relu, n_channels, n_pixels, lanes, out, scale,
+      size=len(x) * n_channels * lanes)  # fmt: skip
+    return scale
+
+
+def shift_on_gpu(y: Array, shift: Array | None, residual: Array | None, *, relu: bool) -> None:
+    """Add a shift of each channel and what is given beside, and rectify, in place and by one kernel.
+
+    Args:
+        y (array): On a GPU, (B, C, H, W), fewer than 2^32 elements.
+        shift (array or None): dtype of y, (C,).
+        residual (array or None): dtype and shape of y.
+        relu (bool): Whether to rectify the sum.
+    """
+    cuda.elementwise(
+        "raw T shift, raw T residual, bool shifts, bool adds, bool relu, uint32 n_channels, uint32 n_pixels",
+        "T y",
+        """
+        Real value = y;
+        if (shifts) value += (Real)shift[(unsigned int)i / n_pixels % n_channels];
+        if (adds) value += (Real)residual[i];
+        y = relu && value < 0 ? (Real)0 : value;
+        """,
+        "shift",
+        preamble=_real(y),
+        options=OPTIONS,
+    )(y if shift is None else shift, y if residual is None else residual, shift is not None, residual is not None,
+      relu, y.shape[1], math.prod(y.shape[2:]), y)  # fmt: skip
 
 
 def _real(x):

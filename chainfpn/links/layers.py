@@ -37,7 +37,7 @@ def normalize(norm: Any, x: Variable, residual: Variable | None = None, *, relu:
 def convolve(
     conv: Any, x: Variable, norm: Any = None, residual: Variable | None = None, *, relu: bool = False
 ) -> Variable:
-    """Convolve, normalize, add and rectify: without gradients on a CPU block by block, while a block is in the cache.
+    """Convolve, normalize, add and rectify: without gradients one call, on a CPU block by block.
 
     Args:
         conv (callable): Any convolution.

@@ -78,6 +78,27 @@ def test_it_equals_one_after_the_other(name, norm, dtype, tolerance, engine, mon
     np.testing.assert_array_equal(residual, kept)
 
 
+@pytest.mark.gpu
+@pytest.mark.usefixtures("inference")
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float16, 2e-2), (np.float32, 3e-6), (np.float64, 1e-13)])
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("name", ["1x1", "3x3 / 2", "grouped"])
+def test_it_equals_one_after_the_other_on_a_gpu(name, norm, dtype, tolerance):
+    conv, link, x, residual = make(name, norm, dtype)
+    conv.to_device("@cupy:0")
+    link = link and link.to_device("@cupy:0")
+    x, residual = map(conv.xp.asarray, (x, residual))
+    kept = residual.copy()
+    for adds, relu in ((False, False), (True, True), (False, True), (True, False)):
+        y = convolve(conv, x, link, residual if adds else None, relu=relu)
+        with Steps() as steps:
+            expected = convolve(conv, x, link, residual if adds else None, relu=relu).array.get()
+        assert steps.labels
+        assert (y.creator, y.dtype) == (None, dtype)
+        np.testing.assert_allclose(y.array.get(), expected, rtol=0, atol=tolerance * np.abs(expected).max())
+    assert (residual == kept).all()
+
+
 @pytest.mark.usefixtures("inference")
 @pytest.mark.parametrize(("place", "name", "size"), [(kernels, "BLOCK_BYTES", 8 << 10), (threads, "SHARE", 200)])
 @pytest.mark.parametrize("kind", ["1x1", "3x3 / 2", "grouped", "Winograd"])
