@@ -79,6 +79,8 @@ class OnImport(Shim):
 class Attribute(OnImport):
     """A missing name in a module that is itself present.
 
+    The other arguments are those of :class:`Shim`.
+
     Args:
         value (callable): Takes the module; returns the object that takes the name's place.
     """
@@ -100,6 +102,8 @@ class Attribute(OnImport):
 @dataclasses.dataclass(frozen=True)
 class Module(OnImport):
     """A module that is missing, or that is there and fails on import.
+
+    The other arguments are those of :class:`Shim`.
 
     Args:
         contents (callable): Returns the stand-in's namespace, a dict; called when the stand-in is imported.
@@ -126,7 +130,8 @@ class Module(OnImport):
 class Patch(OnImport):
     """A function that is there but broken, or the top of a module: a piece of its source is replaced.
 
-    Nothing happens before the release of ``since``, or where the text is another.
+    Nothing happens before the release of ``since``, or where the text is another. The other arguments are those of
+    :class:`Shim`.
 
     Args:
         replace (dict): Old text to new text.
@@ -163,6 +168,8 @@ class Patch(OnImport):
 class Setting(Shim):
     """An environment variable that Chainer reads when it is imported, and that the user may have set.
 
+    The other arguments are those of :class:`Shim`.
+
     Args:
         value (str): Set if the user has not set the variable.
         applies (callable): Whether the variable is wanted here at all; it is by default.
@@ -179,7 +186,10 @@ class Setting(Shim):
 
 @dataclasses.dataclass(frozen=True)
 class Library(Shim):
-    """A shared library that the system's loader may not find although a wheel of this environment has it."""
+    """A shared library that the system's loader may not find although a wheel of this environment has it.
+
+    The arguments are those of :class:`Shim`.
+    """
 
     def enable(self) -> None:
         """Load the library from NVIDIA's wheels, where CuPy is installed and the loader does not find it.
@@ -201,6 +211,8 @@ class Library(Shim):
 @dataclasses.dataclass(frozen=True)
 class WarningFilter(Shim):
     """A warning from inside Chainer or ChainerCV that its users can do nothing about.
+
+    The other arguments are those of :class:`Shim`.
 
     Args:
         category (type): The warning's class; ``name`` is the start of its message, a regular expression.

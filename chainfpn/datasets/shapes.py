@@ -66,7 +66,7 @@ class ShapesDataset(DetectionDataset):
         return self._size, 1
 
     def get_image(self, i: int) -> Array:
-        """Draw an image."""
+        """Return an image, drawn anew: float32, (3, H, W), RGB, 0..255."""
         _, mask, random = self._shapes(i)
         img = self._background(random)
         mean = img.mean(axis=(1, 2))
