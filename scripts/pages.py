@@ -9,10 +9,14 @@ Blocks of a page run in order, in the folder of a clone:
 Other languages are for reading. A block behind ``<!-- not run: REASON -->`` is left out, and listed with its reason.
 """
 
+import contextlib
 import doctest
+import importlib
+import io
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 from typing import Any, NamedTuple
@@ -21,6 +25,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<reason>.+?) -->\n+)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+
+#: Where our commands are, and what needs a shell.
+_MODULES = {"chainfpn": "chainfpn.cli.main", "weights-convert": "weights_convert.__main__"}
+_SHELL = re.compile(r"[|&;<>$`*?~\\\n]")
 
 #: What a command says only where it is the first one.
 _FIRST_TIME = "Numba compiles "
@@ -78,11 +86,13 @@ def copy_clone(folder: pathlib.Path) -> None:
         (folder / name).symlink_to(ROOT / name)
 
 
-def run_page(page: pathlib.Path) -> list[str]:
+def run_page(page: pathlib.Path, *, own_interpreters: bool = True) -> list[str]:
     """Run a page in the current folder, which looks like a clone.
 
     Args:
         page (pathlib.Path): The page.
+        own_interpreters (bool): Start an interpreter for each of our commands; else they run in this process if they
+            need no shell.
 
     Returns:
         list of str: What was left out, and why.
@@ -97,26 +107,45 @@ def run_page(page: pathlib.Path) -> list[str]:
         if block.reason is not None:
             left_out.append(f"{where}: {block.reason}")
         elif block.language == "console":
-            run_console(block.code)
+            run_console(block.code, own_interpreters=own_interpreters)
         elif block.language == "python":
             run_python(block.code, namespace, where)
     return left_out
 
 
-def run_console(code: str) -> None:
+def run_console(code: str, *, own_interpreters: bool = True) -> None:
     """Run the commands of a block as a shell would, with those of this environment first."""
-    scripts = os.path.dirname(sys.executable)
-    environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
     for command, expected in commands(code):
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", command],
-            env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        if done.returncode:
-            raise Mismatch(f"{command}\n{done.stdout}")
-        printed = "".join(line for line in done.stdout.splitlines(True) if not line.startswith(_FIRST_TIME))
+        is_ours = command.split()[0] in _MODULES and not _SHELL.search(command)
+        status, output = in_this_process(command) if is_ours and not own_interpreters else in_a_shell(command)
+        if status:
+            raise Mismatch(f"{command}\n{output}")
+        printed = "".join(line for line in output.splitlines(True) if not line.startswith(_FIRST_TIME))
         if expected and not doctest.OutputChecker().check_output(expected, printed, doctest.ELLIPSIS):
             raise Mismatch(f"{command}\nprints\n{printed}\nnot\n{expected}")
+
+
+def in_a_shell(command: str) -> tuple[int, str]:
+    """Run a command: its status, and what it prints."""
+    scripts = os.path.dirname(sys.executable)
+    environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+def in_this_process(command: str) -> tuple[int, str]:
+    """Run one of our commands without an interpreter of its own: its status, and what it prints."""
+    name, *arguments = shlex.split(command)
+    output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        try:
+            status = importlib.import_module(_MODULES[name]).main(arguments)
+        except SystemExit as stop:
+            status = stop.code
+    return status or 0, output.buffer.getvalue().decode()
 
 
 def run_python(code: str, namespace: dict[str, Any], name: str) -> None:

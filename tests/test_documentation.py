@@ -1,4 +1,7 @@
-"""Every command and every snippet of the documentation runs in what a bare clone has: see ``scripts/pages.py``."""
+"""Every command and every snippet of the documentation runs in what a bare clone has: see ``scripts/pages.py``.
+
+Here our commands run without an interpreter of their own; as a reader runs them, ``scripts/follow_pages.py`` does.
+"""
 
 import re
 
@@ -23,7 +26,8 @@ def test_blocks_run(page, tmp_path, monkeypatch):
     copy_clone(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    left_out = run_page(page)
+    monkeypatch.setenv("COLUMNS", "100")
+    left_out = run_page(page, own_interpreters=False)
     if left_out:
         print("not run:", *left_out, sep="\n  ")
 
