@@ -20,9 +20,10 @@ SIZE = 128, 160
 
 @pytest.fixture(scope="module")
 def model():
-    """Return a Faster R-CNN on a whole ResNet-50."""
+    """Return a Faster R-CNN on a whole ResNet-50, whose layers in the heads are all there, and slim."""
     np.random.seed(0)
-    model = models.fasterrcnn_resnet_fpn(50, n_fg_class=3, min_size=SIZE[0], max_size=SIZE[1])
+    slim = {"fpn_channels": 64, "head_channels": 64, "box_batch_size_per_image": 128}
+    model = models.fasterrcnn_resnet_fpn(50, n_fg_class=3, min_size=SIZE[0], max_size=SIZE[1], **slim)
     model.score_thresh = 0.0
     model.to_device("@cupy:0")
     return model

@@ -13,7 +13,8 @@ from chainfpn.images import read_image, to_array
 def compiled_operators():
     """Numba has compiled what detections and trainings need, so that no command says that it does."""
     models.load(weights_path()).predict([to_array(read_image(photograph_path()))])
-    chain = training.TrainChain(models.fasterrcnn_resnet_fpn(18, 3, min_size=64, max_size=64))
+    slim = {"head_channels": 16, "box_batch_size_per_image": 16, "min_size": 64, "max_size": 64}
+    chain = training.TrainChain(models.fasterrcnn_resnet_fpn(18, 3, **slim))
     chain(*datasets.collate(datasets.ShapesDataset(2, 64)[:])).backward()
 
 
