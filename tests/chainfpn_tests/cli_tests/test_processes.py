@@ -36,11 +36,34 @@ def own_words(stderr):
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory, mpi):
-    """A training of one epoch in two processes, each of which normalizes its own batch."""
+def trained(tmp_path_factory, mpi):
+    """A training of one epoch in two processes that normalize both batches together: its folder, and what it said."""
     out = tmp_path_factory.mktemp("training") / "run"
-    mpiexec(2, *TRAIN, "--set", "norm=batch", "--epochs", "1", "--out", out)
-    return out
+    options = ["--set", "norm=sync", "--validation", "shapes:3:1", "--recompute-statistics", "4"]
+    done = mpiexec(2, *TRAIN, *options, "--batch", "2", "--epochs", "1", "--out", out)
+    return out, done.stdout
+
+
+@pytest.fixture(scope="module")
+def out(trained):
+    """The folder of that training."""
+    return trained[0]
+
+
+def test_a_training_evaluates_and_writes_once(trained):
+    out, said = trained
+    lines = [line.split() for line in said.splitlines()]
+    assert [line[0] for line in lines[:5]] == ["class", "circle", "square", "triangle", "(no"]
+    assert lines[5][:4] == ["epoch", "1", "step", "2"]
+    (entry,) = json.loads((out / "log").read_text())
+    assert 0 <= entry["validation/main/map"] <= 1
+    assert {"snapshot.npz", "snapshot-1.npz", "best.npz", "report.html"} <= set(os.listdir(out))
+    first, second = (np.load(out / name) for name in ("snapshot.npz", "snapshot-1.npz"))
+    with first, second:
+        weights = [name for name in first.files if name.startswith("updater/model:main/")]
+        assert len(weights) > 50
+        for name in weights:
+            np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
 def test_what_all_get_wrong_is_said_once(tmp_path):
@@ -78,6 +101,8 @@ def test_snapshots_of_different_steps_are_refused(out, tmp_path):
 
 def test_another_number_of_processes_is_refused(out, tmp_path):
     shutil.copytree(out, tmp_path / "run")
+    settings = tmp_path / "run" / "train.json"
+    settings.write_text(settings.read_text().replace("norm=sync", "norm=batch"))  # which one process can do, too
     done = mpiexec(1, *TRAIN[:3], "--resume", "--out", tmp_path / "run", status=1)
     message = "chainfpn train: --resume: the training had 2 processes and must have as many now, not 1"
     assert own_words(done.stderr) == [message]
@@ -100,7 +125,7 @@ def test_the_log_tells_of_all_processes(tmp_path):
 
 @pytest.mark.parametrize("norm", ["sync", pytest.param("batch", marks=pytest.mark.thorough)])
 def test_statistics_of_normalization_are_those_of_all_processes(norm, out, tmp_path):
-    if norm == "batch":
+    if norm == "sync":
         shutil.copytree(out, tmp_path / "run")
     else:
         mpiexec(2, *TRAIN, "--set", f"norm={norm}", "--epochs", "1", "--out", tmp_path / "run")

@@ -60,27 +60,6 @@ def test_two_run_a_resnet_as_one_with_the_whole_batch(shares, found):
             np.testing.assert_allclose(parts[name], whole[name], rtol=0, atol=tolerance, err_msg=name)
 
 
-def test_the_command_trains_evaluates_and_writes_once(tmp_path):
-    slim = ["depth=18", "stages=[1,2]", "fpn_channels=8", "head_channels=8", "min_size=48", "max_size=48"]
-    options = [part for option in slim for part in ("--set", option)]
-    data = ["--data", "shapes:8", "--validation", "shapes:3:1", "--loss", "box_batch_size_per_image=16"]
-    common = ["-m", "chainfpn", "train", "--mpi", *data, *options, "--batch", "2", "--recompute-statistics", "4"]
-    done = mpiexec(2, *common, "--epochs", "1", "--out", tmp_path / "run")
-    lines = [line.split() for line in done.stdout.splitlines()]
-    assert [line[0] for line in lines[:5]] == ["class", "circle", "square", "triangle", "(no"]
-    assert lines[5][:4] == ["epoch", "1", "step", "2"]
-    (entry,) = json.loads((tmp_path / "run" / "log").read_text())
-    assert 0 <= entry["validation/main/map"] <= 1
-    assert {"snapshot.npz", "snapshot-1.npz", "best.npz", "report.html"} <= set(os.listdir(tmp_path / "run"))
-    first, second = (np.load(tmp_path / "run" / name) for name in ("snapshot.npz", "snapshot-1.npz"))
-    with first, second:
-        weights = [name for name in first.files if name.startswith("updater/model:main/")]
-        assert len(weights) > 50
-        for name in weights:
-            np.testing.assert_array_equal(first[name], second[name], err_msg=name)
-    mpiexec(2, *common[:4], "--resume", "--out", tmp_path / "run")
-
-
 def test_detect_shares_the_images(tmp_path, capsys):
     names = [f"{i}.jpg" for i in range(3)]
     for i, name in enumerate(names):
