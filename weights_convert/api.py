@@ -236,8 +236,7 @@ def _meta_maker(match: Match, options: Options) -> Callable[[str], Json]:
     """Return what makes ``__meta__`` of the hash of the file."""
     report, known, recognized = match.report, match.meta, match.report.arguments
     name = None if report.model == ANY_MODEL else report.model
-    extra = {"label_names": known["label_names"]} if known.get("label_names") else {}
-    extra = extra | (match.settings or {}) | (options.meta or {})
+    extra = (match.settings or {}) | (options.meta or {})
 
     def make(digest: str) -> Json:
         twin, needed = published_model(digest) or (known.get("model"), {})
@@ -248,8 +247,8 @@ def _meta_maker(match: Match, options: Options) -> Callable[[str], Json]:
         told = {key: value for key, value in recognized.items() if key != "class_ids" or "n_fg_class" not in stored}
         arguments = told | dict(needed) | stored
         builder = twin if options.model is None and twin in report.ambiguous_with else name
-        file = match.contents.source.name
-        made = make_meta(builder, arguments, extra, source=file, sha256=digest, converter=__version__)
+        about = {"source": match.contents.source.name, "sha256": digest, "converter": __version__}
+        made = make_meta(builder, arguments, extra, own_names=known.get("label_names"), **about)
         made |= {"torch_names": match.irregular_names} if match.irregular_names else {}
         return {key: value for key, value in known.items() if key != "torch_names"} | made  # a training's record stays
 

@@ -17,6 +17,7 @@ __all__ = [
     "build",
     "builder_arguments",
     "check_values",
+    "count_labels",
     "defaults",
     "earlier_files",
     "head_roots",
@@ -57,6 +58,13 @@ def head_roots(name: str) -> tuple[str, ...]:
 def is_detector(name: str) -> bool:
     """Return whether a model is a detector."""
     return name in registry.MODELS and registry.MODELS[name].task == "detection"
+
+
+def count_labels(name: str, arguments: Mapping[str, Any]) -> int | None:
+    """Return how many labels a model of these arguments has, or ``None`` if it is one without labels."""
+    if is_detector(name):
+        return arguments.get("n_fg_class") or defaults(name).n_fg_class or len(COCO_CLASS_IDS)
+    return arguments.get("n_class", 1000) if "n_class" in registry.MODELS[name].options else None
 
 
 def trunk_names() -> list[str]:

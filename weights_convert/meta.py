@@ -9,13 +9,13 @@ import numpy as np
 
 from weights_convert._typing import Array, Json
 from weights_convert.errors import CheckpointError, printable, translate
-from weights_convert.known_models import builder_arguments
+from weights_convert.known_models import builder_arguments, count_labels
 from weights_convert.read.contents import Contents
 
 FORMAT = 1
 
-#: Class names that go by a name of their own.
-LABEL_SETS = ("coco", "imagenet", "voc")
+#: Class names that go by a name of their own, and how many they are.
+LABEL_SETS = {"coco": 80, "imagenet": 1000, "voc": 20}
 
 #: Kinds of input a model was trained with: torchvision's, or BGR in 0..255 minus the mean.
 INPUTS = ("torchvision", "caffe")
@@ -107,7 +107,9 @@ def _parse_literal(text: str, parse: Callable[[str], Any] = ast.literal_eval) ->
         return text
 
 
-def make_meta(model: str | None, arguments: Json, extra: Json, *, source: str, sha256: str, converter: str) -> Json:
+def make_meta(
+    model: str | None, arguments: Json, extra: Json, *, source: str, sha256: str, converter: str, own_names: Any = None
+) -> Json:
     """Return the ``__meta__`` object.
 
     Args:
@@ -117,26 +119,41 @@ def make_meta(model: str | None, arguments: Json, extra: Json, *, source: str, s
         source (str): Name of the file the weights came from.
         sha256 (str): Its hash.
         converter (str): Version of this package.
+        own_names: The file's own ``label_names``, which are kept where they fit and nobody gives others.
 
     Raises:
         CheckpointError: if ``extra`` has a key the builder does not take, or names that do not count up.
     """
     extra = rename_former_arguments(extra)
-    is_coco = arguments.get("class_ids") is not None and arguments.get("n_fg_class") == 80
-    label_names, kind = extra.pop("label_names", "coco" if is_coco else None), extra.pop("input", INPUTS[0])
+    label_names, kind = extra.pop("label_names", None), extra.pop("input", INPUTS[0])
     extra.pop("labels_from", None)  # which is settled already
     if kind not in INPUTS:
         raise CheckpointError(f"--meta input must be one of {', '.join(INPUTS)}, got {kind!r}")
     known = frozenset(extra) if model is None else builder_arguments(model)
     if unknown := [key for key in extra if key not in known]:
         raise CheckpointError(f"--meta {unknown[0]}: {model} takes {', '.join(sorted(known | {'label_names'}))}")
+    is_coco = arguments.get("class_ids") is not None and arguments.get("n_fg_class") == 80
     arguments = arguments | extra
-    n_labels = arguments.get("n_fg_class", arguments.get("n_class"))
-    if isinstance(label_names, list) and n_labels is not None and len(label_names) != n_labels:
-        raise CheckpointError(f"--meta label_names has {len(label_names)} names, the model has {n_labels} classes")
+    if label_names is None:
+        label_names = "coco" if is_coco else None
+        label_names = own_names if own_names and not _fault(own_names, model, arguments) else label_names
+    elif fault := _fault(label_names, model, arguments):
+        raise CheckpointError(f"--meta label_names {fault}")
     source_of = {"file": source, "sha256": sha256}
     about = {"format": FORMAT, "model": model, "arguments": arguments, "label_names": label_names}
     return {**about, "source": source_of, "converter": converter}
+
+
+def _fault(label_names: Any, model: str | None, arguments: Json) -> str:
+    """Return what is wrong with names of labels, empty if they may be those of a model."""
+    is_set = isinstance(label_names, str) and label_names in LABEL_SETS
+    if not is_set and not (isinstance(label_names, (list, tuple)) and all(isinstance(n, str) for n in label_names)):
+        return f"must be {', '.join(LABEL_SETS)} or a list of names, got {label_names!r:.60}"
+    n_names = LABEL_SETS[label_names] if is_set else len(label_names)
+    n_labels = n_names if model is None else count_labels(model, arguments)
+    if n_labels is None:
+        return f"must be left out of {model}, which has no labels"
+    return "" if n_names == n_labels else f"has {n_names} names, the model has {n_labels} classes"
 
 
 def meta_array(meta: Json) -> Array:

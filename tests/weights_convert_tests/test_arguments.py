@@ -96,6 +96,10 @@ def test_where_labels_begin_is_told_and_can_be_said(checkpoints, tmp_path, name,
         ("faster", {"image_std": [1, 1]}, "--meta image_std must be three numbers > 0, got"),
         ("faster", {"norm": "group"}, "--meta norm must go with the statistics in the weights, got 'group'"),
         ("group", {"norm": "batch"}, "--meta norm must go with the statistics in the weights, got 'batch'"),
+        ("faster", {"label_names": "coco"}, "--meta label_names has 80 names, the model has 2 classes"),
+        ("faster", {"label_names": "dogs"}, "--meta label_names must be coco, imagenet, voc or a list of names, got"),
+        ("faster", {"label_names": [1, 2]}, "--meta label_names must be coco, imagenet, voc or a list of names, got"),
+        ("faster", {"label_names": 800}, "--meta label_names must be coco, imagenet, voc or a list of names, got 800"),
         ("nine", {}, "the weights have 9 anchors a place, not 3; --meta anchor_sizes (a list per level) and"),
         ("nine", {"anchor_sizes": [[32]] * 5}, "the weights have 9 anchors a place, not 3"),
         ("three", {"aspect_ratios": [1.0]}, "the weights have 9 anchors a place, not 3"),
@@ -170,6 +174,21 @@ def test_a_trunk_with_group_normalization_needs_no_word(checkpoints, tmp_path):
     model, report = convert(checkpoints / "group.npz", tmp_path)
     assert report.arguments["norm"] == "group"
     assert type(model.backbone.body.bn1).__name__ == "GroupNormalization"
+
+
+def test_a_part_without_labels_has_none(checkpoints, tmp_path):
+    weights_convert.convert(checkpoints / "faster.npz", tmp_path / "named.npz", meta={"label_names": ["cat", "dog"]})
+    weights_convert.convert(tmp_path / "named.npz", tmp_path / "whole.npz", meta={"min_size": 600})
+    assert models.load(tmp_path / "whole.npz").label_names == ("cat", "dog")
+    shapes = known_models.build("resnet_fpn_backbone", SMALL)
+    np.savez(tmp_path / "pyramid.npz", **{key: np.zeros(shape, "f4") for key, shape in shapes.items()})
+    with pytest.raises(weights_convert.CheckpointError, match="must be left out of resnet_fpn_backbone, which has no"):
+        convert(tmp_path / "pyramid.npz", tmp_path, label_names=["cat", "dog"])
+    meta = {"format": 1, "arguments": {}, "label_names": ["cat", "dog"]}
+    with np.load(tmp_path / "pyramid.npz") as arrays:
+        np.savez(tmp_path / "named.npz", **arrays, __meta__=json.dumps(meta))
+    model, report = convert(tmp_path / "named.npz", tmp_path)
+    assert (report.model, model.meta["model"]) == ("resnet_fpn_backbone", "resnet_fpn_backbone")
 
 
 def test_what_is_assumed_is_told(checkpoints, tmp_path):
