@@ -28,6 +28,7 @@ KEYS = {
     "validation/main/map": "average precision at an IoU of 0.5",
 }
 KEYPOINT_KEY, KEY = KEYS
+MASK_KEY = "validation/main/mask_ap"
 
 #: Score above which a detection is drawn.
 _SCORE = 0.5

@@ -11,7 +11,7 @@ from chainfpn._typing import Communicator, Report
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.options import interval
 from chainfpn.cli.training_optimizer import batch_size, make_schedule
-from chainfpn.cli.training_report import KEY, KEYPOINT_KEY, Samples
+from chainfpn.cli.training_report import KEY, KEYPOINT_KEY, MASK_KEY, Samples
 from chainfpn.cli.training_resume import to_json
 from chainfpn.datasets import DetectionDataset
 from chainfpn.errors import InvalidArgument
@@ -144,7 +144,7 @@ def _evaluator(data, report, model, comm):
 def _print_epoch(trainer: chainer.training.Trainer) -> None:
     """Print a line about the epoch that has ended."""
     entry = trainer.get_extension("LogReport").log[-1]
-    names = {KEY: "AP50", KEYPOINT_KEY: "keypoint AP"}
+    names = {KEY: "AP50", MASK_KEY: "mask AP", KEYPOINT_KEY: "keypoint AP"}
     ap = "".join(f"  {name} {entry[key]:.4f}" for key, name in names.items() if key in entry)
     print(
         f"epoch {entry['epoch']}  step {entry['iteration']}  loss {entry['main/loss']:.4f}{ap}"

@@ -5,8 +5,8 @@ from chainfpn.training.averaged_weights import AveragedWeights as AveragedWeight
 from chainfpn.training.best_weights import BestWeights as BestWeights
 from chainfpn.training.coco_evaluation import evaluate_coco as evaluate_coco
 from chainfpn.training.early_stopping import EarlyStopping as EarlyStopping
+from chainfpn.training.evaluation import Evaluation as Evaluation
 from chainfpn.training.evaluator import DetectionEvaluator as DetectionEvaluator
-from chainfpn.training.evaluator import Evaluation as Evaluation
 from chainfpn.training.evaluator import evaluate as evaluate
 from chainfpn.training.freezing import freeze as freeze
 from chainfpn.training.freezing import freeze_backbone as freeze_backbone

@@ -6,7 +6,8 @@ import chainer
 
 from chainfpn._typing import PathLike
 from chainfpn.training._plot import Plot, write_curves
-from chainfpn.training.evaluator import DetectionEvaluator, Evaluation
+from chainfpn.training.evaluation import Evaluation
+from chainfpn.training.evaluator import DetectionEvaluator
 
 
 class PlotPrecisionRecall(Plot):

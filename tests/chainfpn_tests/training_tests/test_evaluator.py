@@ -195,6 +195,16 @@ def test_labels_without_names_must_be_equally_many():
         match_labels(detector_of([], ("dog",)), dataset)
 
 
+@pytest.mark.parametrize("shift", [0, 1])
+def test_masks_have_an_ap_of_their_own(shift):
+    pytest.importorskip("pycocotools")
+    dataset = ShapesDataset(3, 32)
+    answers = [dataclasses.replace(one, mask=np.roll(one.mask, shift, 2)) for one in truth_as_answers(dataset)]
+    values = DetectionEvaluator(dataset, detector_of(answers))()
+    assert values["main/map"] == 1
+    assert values["main/mask_ap"] == (pytest.approx(1) if shift == 0 else pytest.approx(0.6, abs=0.25))
+
+
 def test_points_are_no_masks():
     dataset = ShapesDataset(3, 32)
     answers = [
