@@ -5,11 +5,13 @@
     python benchmarks/gpu_check.py --write                    # the tables go into docs/benchmarks.md, too
 
 Each step is a process of its own with a limit of its own; a step that fails or takes too long is named at the end, and
-the next one runs. What a step prints is in its file in the folder as soon as it is printed. torchvision is looked for
-in this interpreter and in the others of the machine.
+the next one runs. What a step prints is in its file in the folder as soon as it is printed, and where a step was when
+its time was over, and its table is in the documentation when it ends: a run that is cut short keeps what it had.
+torchvision is looked for in this interpreter and in the others of the machine.
 """
 
 import argparse
+import importlib.util
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -19,6 +21,9 @@ from bench_utils.steps import Step, run_all
 #: What pytest is told on a card: new versions may warn of what is not an error.
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", "-rf", "--tb=short")
 
+#: Processes of pytest, where the extra that starts them is installed.
+PROCESSES = ("-n", "8") if importlib.util.find_spec("xdist") else ()
+
 
 def steps(device: str, small: bool) -> Iterator[Step]:
     """List what there is to do, what matters most first.
@@ -27,19 +32,29 @@ def steps(device: str, small: bool) -> Iterator[Step]:
         device (str): ``'cuda'`` or ``'cpu'``.
         small (bool): Leave out what takes more than seconds on a CPU.
     """
-    yield Step("info", 60, ("-m", "chainfpn", "info"))
-    tests = ("tests/chainfpn_tests/functions_tests/test_arguments.py",)
-    yield Step("tests", 150, (*PYTEST, *(tests if small else ("-m", "gpu", "-n", "8", "tests"))))
-    benchmark = {"tables": not small}
-    repeat = ("--repeat", "1", "--size", "224") if small else ("--repeat", "10")
-    for precision in ("float32", "tf32", "float16") if device == "cuda" else ("float32",):
-        command = ("benchmarks/detect.py", "--device", device, "--precision", precision, *repeat)
-        yield Step(f"detect-{precision}", 60, command, **benchmark)
+    on, tables = ("--device", device), not small
+    tests = ("tests/chainfpn_tests/functions_tests/test_arguments.py",) if small else ("-m", "gpu", *PROCESSES, "tests")
+    repeat = ("--size", "224", "--repeat", "1") if small else ("--repeat", "10")
     train = ("--size", "128", "--repeat", "1", "--rounds", "1") if small else ("--size", "800", "--repeat", "5")
-    yield Step("train_step", 120, ("benchmarks/train_step.py", "--device", device, *train), **benchmark)
+    profile = ("--size", "128", "--repeat", "1") if small else ()
+
+    def detect(precision):
+        command = ("benchmarks/detect.py", *on, "--precision", precision, *repeat)
+        return Step(f"detect-{precision}", 60, command, tables)
+
+    yield Step("info", 60, ("-m", "chainfpn", "info"))
+    yield Step("tests", 120, (*PYTEST, *tests))
+    yield detect("float32")
+    if device == "cuda":
+        yield detect("float16")
+    yield Step("train_step", 90, ("benchmarks/train_step.py", *on, *train), tables)
     if not small:
-        yield Step("roi_ops", 90, ("benchmarks/roi_ops.py", "--device", device), **benchmark)
-        yield Step("convolution", 60, ("benchmarks/convolution.py", "--device", device), **benchmark)
+        yield Step("roi_ops", 60, ("benchmarks/roi_ops.py", *on), tables)
+    yield Step("profile", 60, ("benchmarks/gpu_profile.py", *on, *profile))
+    if device == "cuda":
+        yield detect("tf32")
+    if not small:
+        yield Step("convolution", 60, ("benchmarks/convolution.py", *on), tables)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Programs that run one after the other, each in a process and within a time of its own."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -9,6 +10,8 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
+#: Seconds that a process has to say where it is.
+GRACE = 3
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -32,6 +35,7 @@ def run(step: Step, seconds: float, out: pathlib.Path) -> str:
     """Run one step and return how it ended: ``ok``, its exit status, or that its time was over."""
     path = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUNBUFFERED": "1"}
+    environment["PYTHONFAULTHANDLER"] = "1"
     with (out / f"{step.name}.txt").open("wb") as printed:
         process = subprocess.Popen(
             [sys.executable, *step.command], cwd=ROOT, env=environment, stdout=printed, stderr=subprocess.STDOUT,
@@ -40,7 +44,11 @@ def run(step: Step, seconds: float, out: pathlib.Path) -> str:
         try:
             status = process.wait(seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.send_signal(signal.SIGABRT)  # Python prints where it is
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return f"stopped after {seconds:.0f} s"
     return "ok" if status == 0 else f"exit status {status}"
