@@ -10,7 +10,7 @@ from chainfpn._typing import Array, PathLike, Size
 from chainfpn.datasets._files import DataError
 from chainfpn.images import ImageError, read_image
 
-_ORIENTATION_TAG = 0x0112
+_ORIENTATION_TAG, _WIDTH_TAG, _HEIGHT_TAG = 0x0112, 0x0100, 0x0101
 #: Orientation to whether rows are reversed, columns are reversed, and then rows and columns exchanged.
 _TURNS = {
     2: (False, True, False), 3: (True, True, False), 4: (True, False, False), 5: (False, False, True),
@@ -35,13 +35,36 @@ def read_header(path: PathLike) -> tuple[Size, int]:
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 orientation = Image.Image.getexif(image).get(_ORIENTATION_TAG)  # that of a PNG would read all pixels
-                return (image.height, image.width), orientation if orientation in _TURNS else 1
+                if image.format == "PNG" and orientation is None:
+                    orientation = _late_exif(path).get(_ORIENTATION_TAG)
+                width, height = _stored_size(image)
+                return (height, width), orientation if orientation in _TURNS else 1
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
         try:
             read_image(path)  # says better what is wrong
         except ImageError as error:
             raise DataError(str(error), reason="images that cannot be read") from None
         raise DataError(f"{path}: is damaged", reason="images that cannot be read") from None
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height; Pillow has those of the upright image, or not, of a TIFF that is not read yet."""
+    tags = getattr(image, "tag_v2", None)
+    return image.size if tags is None else (tags[_WIDTH_TAG], tags[_HEIGHT_TAG])
+
+
+def _late_exif(path: PathLike) -> Image.Exif:
+    """Return the EXIF of a PNG that stands behind its pixels, empty if there is none."""
+    exif = Image.Exif()
+    with open(path, "rb") as file:
+        file.seek(8)  # behind the signature
+        while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+            length = int.from_bytes(head[:4], "big")
+            if head[4:] == b"eXIf":
+                exif.load(file.read(length))
+                break
+            file.seek(length + 4, 1)  # and the check sum
+    return exif
 
 
 def turned_size(size: Size, orientation: int) -> Size:

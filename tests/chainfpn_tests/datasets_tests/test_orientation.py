@@ -25,20 +25,27 @@ ORIENTATIONS = range(1, 9)
 
 
 def save(path, orientation, box=BOX):
-    """Write an image that is white in a box and black elsewhere."""
+    """Write an image that is white in a box and black elsewhere, without loss."""
     pixels = np.zeros((12, 20, 3), dtype=np.uint8)
     pixels[box[0] : box[2], box[1] : box[3]] = 255
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(pixels).save(path, exif=exif)
+    Image.fromarray(pixels).save(path, exif=exif, **({"lossless": True} if path.suffix == ".webp" else {}))
 
 
-def coco(folder, box, **size):
+def put_exif_behind_the_pixels(path):
+    content = path.read_bytes()
+    begin = content.index(b"eXIf") - 4
+    end = begin + 12 + int.from_bytes(content[begin : begin + 4], "big")
+    path.write_bytes(content[:begin] + content[end:-12] + content[begin:end] + content[-12:])  # IEND is the last
+
+
+def coco(folder, box, file="a.png", **size):
     """Return a data set of one image, whose object has the outline of its box."""
     y0, x0, y1, x1 = box
     outline = [[x0, y0, x1, y0, x1, y1, x0, y1]]
     entry = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "segmentation": outline}
-    images, categories = [{"id": 1, "file_name": "a.png", **size}], [{"id": 1, "name": "white"}]
+    images, categories = [{"id": 1, "file_name": file, **size}], [{"id": 1, "name": "white"}]
     (folder / "a.json").write_text(json.dumps({"images": images, "categories": categories, "annotations": [entry]}))
     return COCODataset(folder / "a.json", folder)
 
@@ -62,6 +69,22 @@ def test_annotations_of_stored_pixels_are_turned_with_the_image(orientation, siz
     dataset = coco(tmp_path, BOX, **size)
     assert_on_white(dataset, tmp_path / "a.png")
     assert_on_white(Subset(ConcatDataset(dataset, dataset), [1]), tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("file", ["a.tif", "a.webp", "late.png"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_every_kind_of_file_says_how_it_is_turned(orientation, file, tmp_path):
+    """Those of a TIFF Pillow turns by itself; EXIF may stand behind the pixels of a PNG."""
+    path = tmp_path / file
+    save(path, orientation)
+    if file == "late.png":
+        put_exif_behind_the_pixels(path)
+    assert_on_white(coco(tmp_path, BOX, file), path)
+    assert_on_white(coco(tmp_path, BOX, file, height=12, width=20), path)
+    if orientation >= 5:
+        y, x = np.nonzero(to_array(read_image(path))[0])
+        upright = (y.min().item(), x.min().item(), y.max().item() + 1, x.max().item() + 1)
+        assert_on_white(coco(tmp_path, upright, file, height=20, width=12), path)
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
