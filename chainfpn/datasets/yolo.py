@@ -99,17 +99,18 @@ def _names_beside(folder: pathlib.Path) -> dict[int, str]:
 
 def _text_of(image: pathlib.Path) -> pathlib.Path:
     """Return the text file of an image."""
-    other = _beside_images(image.with_suffix(".txt"))
-    return image.with_suffix(".txt") if other is None or not other.exists() else other
+    text = image.with_suffix(".txt")
+    others = (_beside_images(text), text.parent.parent / "labels" / text.name)
+    return next((other for other in others if other is not None and other.exists()), text)
 
 
 def _beside_images(path: pathlib.Path) -> pathlib.Path | None:
     """Return what a path of a folder ``images`` is in a folder ``labels``, None if it is of none."""
     parts = list(path.parts)
-    places = [k for k, part in enumerate(parts) if part == "images"]
+    places = [k for k, part in enumerate(parts) if part in ("images", "Images")]
     if not places:
         return None
-    parts[places[-1]] = "labels"
+    parts[places[-1]] = "Labels" if parts[places[-1]].istitle() else "labels"
     return pathlib.Path(*parts)
 
 

@@ -52,6 +52,12 @@ def test_images_of_a_list_are_found(line, tmp_path):
     assert objects(one_set(tmp_path, f"train: train.txt\n{NAMES}")) == [("cell", BB)]
 
 
+@pytest.mark.parametrize(("images", "labels"), [("Images/train", "Labels/train"), ("data/imgs", "data/labels")])
+def test_folders_may_be_called_otherwise(images, labels, tmp_path):
+    write(tmp_path, {"data.yaml": f"train: {images}\n{NAMES}", f"{labels}/0.txt": LINE}, [f"{images}/0.jpg"])
+    assert objects(open_dataset(tmp_path)) == [("cell", BB)]
+
+
 LABELS = {
     "from 1": ("{1: cell, 2: egg}", "1", "cell"),
     "with a gap": ("{0: cell, 7: egg}", "7", "egg"),
