@@ -99,8 +99,6 @@ def _roboflow(path: pathlib.Path, use_ignored: bool) -> _Splits:
 
 
 def _yolo(path: pathlib.Path, use_ignored: bool) -> _Splits:
-    if has_names(path):
-        return {"all": _bind(YOLODataset, path)}
     if path.suffix in (".yaml", ".yml"):
         return {name: _bind(YOLODataset, path, name) for name in yaml_splits(path)} or {"all": _bind(YOLODataset, path)}
     files = sorted((*path.glob("*.yaml"), *path.glob("*.yml")))
@@ -109,8 +107,11 @@ def _yolo(path: pathlib.Path, use_ignored: bool) -> _Splits:
     if len(set(names)) < len(names):
         yamls = ", ".join(dict.fromkeys(file.name for _, file in found))
         raise DataError(f"{path}: must have one YOLO yaml, or be one itself, got {yamls}")
-    parts = {folder.name: _bind(YOLODataset, folder) for folder in _folders(path) if not found and has_names(folder)}
-    return {**parts, **{name: _bind(YOLODataset, file, name) for name, file in found}}
+    if found:
+        return {name: _bind(YOLODataset, file, name) for name, file in found}
+    if has_names(path):
+        return {"all": _bind(YOLODataset, path)}
+    return {folder.name: _bind(YOLODataset, folder) for folder in _folders(path) if has_names(folder)}
 
 
 def _csv(path: pathlib.Path, use_ignored: bool) -> _Splits:

@@ -16,6 +16,8 @@ from chainfpn.datasets._left_out import LeftOut, Omission
 
 #: What labels are called by the kind of shape.
 _LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels")
+#: Bytes by which a large file is known to be something else.
+_N_FIRST = 64
 #: What is larger is no place in an image.
 _MAX_NUMBER = 1e6
 #: What Label Studio puts before the name of a file that was uploaded.
@@ -79,10 +81,11 @@ class LabelStudioDataset(BoxTable):
 def is_label_studio(path: pathlib.Path) -> bool:
     """Return whether a file is a JSON list of tasks with images: bool."""
     try:
-        _read_tasks(path)
-    except DataError:
+        with open(path, "rb") as file:
+            is_object = file.read(_N_FIRST).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+        return not is_object and bool(_read_tasks(path))
+    except (OSError, DataError):
         return False
-    return True
 
 
 def _read_tasks(path: pathlib.Path) -> list[dict[str, Any]]:

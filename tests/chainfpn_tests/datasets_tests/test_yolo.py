@@ -115,6 +115,13 @@ def test_a_folder_of_a_split_may_have_the_names(names, tmp_path):
     assert objects(open_dataset(tmp_path, split="train")) == [("cell", BB)]
 
 
+def test_the_splits_of_a_yaml_go_before_a_list_of_names(tmp_path):
+    write(tmp_path, {"labels/train/classes.txt": "cell\negg\n", "classes.txt": "cell\negg\n"}, ["images/val/1.jpg"])
+    yaml = f"train: images/train\nval: images/val\n{NAMES}"
+    write(tmp_path, {"data.yaml": yaml, "labels/train/0.txt": LINE})
+    assert [len(open_dataset(tmp_path, split=split)) for split in ("train", "val")] == [1, 1]
+
+
 WRONG = {
     "a name twice": ("[cell, cell]", r"two of its names of labels have one name, 'cell'"),
     "other keys": ("{a: cell}", r"data\.yaml: names must be texts, in a list or by their numbers, got {'a': 'cell'}"),
