@@ -79,11 +79,12 @@ def both(request, tmp_path_factory):
     meta = {"min_size": MIN_SIZE, "max_size": MAX_SIZE}
     report = weights_convert.convert(folder / "chainercv.npz", folder / "ours.npz", meta=meta)
     assert report.layout == "ChainerCV FPN"
-    if request.param.startswith("Mask"):
-        ours = models.load(folder / "ours.npz")
-    else:
-        ours = getattr(models, report.model)(pretrained_model=folder / "chainercv.npz", **meta)
-    loaded = models.load(folder / "chainercv.npz")
+    with without_initial_values():
+        if request.param.startswith("Mask"):
+            ours = models.load(folder / "ours.npz")
+        else:
+            ours = getattr(models, report.model)(pretrained_model=folder / "chainercv.npz", **meta)
+        loaded = models.load(folder / "chainercv.npz")
     (folder / "chainercv.npz").unlink()
     ours.rpn.post_nms_top_n_test = N_PROPOSALS
     return theirs, ours, imgs, loaded

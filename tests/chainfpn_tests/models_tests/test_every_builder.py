@@ -14,6 +14,7 @@ from reference.classifier_answers import BUILDERS, difference, marked, without_i
 from reference.detector_answers import pyramid
 from reference.detector_cases import GAINS
 from reference.seeded_weights import fill_link, seeded_input
+from reference.small_detectors import small_options
 
 #: Quick ones, of all families; the others are larger.
 QUICK = {"resnet18", "densenet121", "squeezenet1_1", "googlenet", "mobilenet_v2", "mobilenet_v3_small"}
@@ -57,7 +58,7 @@ def nothing_touched():
 
 def build(name):
     """Build a model, a small one where the builder takes any."""
-    small = {"depth": 18, "n_fg_class": 3, "fpn_channels": 32} if "_resnet_" in name else {}
+    small = small_options(name) if "_resnet_" in name else {}
     return models.MODELS[name].builder(**small)
 
 

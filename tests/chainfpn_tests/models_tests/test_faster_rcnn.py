@@ -11,6 +11,7 @@ import pytest
 from chainfpn import WeightsError, models
 from chainfpn.data import weights_path
 from chainfpn.functions.kernels import convolution
+from reference.classifier_answers import without_initial_values
 from reference.photographs import photographs
 from reference.random_networks import RANDOM_NETWORKS
 from weights_convert import api, zoo
@@ -77,7 +78,9 @@ def ours(request, theirs):
     folder, _, _ = theirs
     file = {"float32": "zip.pth", "float64": "legacy.pth"}[request.param]
     with chainer.using_config("dtype", np.dtype(request.param)):
-        yield request.param, models.fasterrcnn_resnet50_fpn(pretrained_model=folder / file, **OPTIONS)
+        with without_initial_values():
+            model = models.fasterrcnn_resnet50_fpn(pretrained_model=folder / file, **OPTIONS)
+        yield request.param, model
 
 
 def test_maps_are_torchvisions(theirs, ours):
