@@ -1,5 +1,6 @@
 """What the project says about itself in more than one place is the same everywhere."""
 
+import ast
 import configparser
 import pathlib
 import re
@@ -17,6 +18,23 @@ def setup_cfg():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     return config
+
+
+def test_files_and_functions_are_short():
+    """Of at most 300 lines, and of 50 beside the docstring; docs/architecture.md says which one file is read whole."""
+    long = set()
+    for path in (path for package in ("chainfpn", "weights_convert") for path in (ROOT / package).rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if text.count("\n") > 300:
+            long.add(path.name)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                parts = [node, *(node.body[:1] if ast.get_docstring(node) else [])]
+                n_lines = [part.end_lineno - part.lineno + 1 for part in parts]
+                if n_lines[0] - sum(n_lines[1:]) > 50:
+                    long.add(f"{path.name}: {node.name}")
+    assert long == {"roi_heads.py"}
+    assert "`roi_heads.py` is the one file of more than\n300 lines" in (ROOT / "docs" / "architecture.md").read_text()
 
 
 def test_pre_commit_runs_what_make_lint_does_without_a_network(setup_cfg):

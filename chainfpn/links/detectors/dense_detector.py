@@ -46,13 +46,6 @@ def conv3x3(in_channels: int, out_channels: int, *, bias: float = 0, nobias: boo
 def cls_conv(in_channels: int, out_channels: int) -> Convolution2D:
     """Make the :func:`conv3x3` of class logits, which starts by calling everything background.
 
-    Args:
-        in_channels (int): Channels in.
-        out_channels (int): Anchors times classes.
-
-    Returns:
-        Convolution2D: (B, in_channels, H, W) to (B, out_channels, H, W).
-
     Source:
         Lin et al. 2017 (RetinaNet), section 4.1.
     """
