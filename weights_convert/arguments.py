@@ -6,6 +6,7 @@ from typing import Any
 from weights_convert._typing import Json, Shape, Shapes
 from weights_convert.errors import CheckpointError
 from weights_convert.known_models import build, builder_arguments, check_values, defaults, is_detector
+from weights_convert.layouts import FOREIGN_RULES
 
 #: Arguments that shapes tell in full.
 _TOLD_BY_SHAPES = (
@@ -87,7 +88,7 @@ def check_arguments(model: str, arguments: Json, recognized: Json, shapes: Shape
             raise CheckpointError(f"--meta {key} must be what the weights say, {_plain(told)}, got {arguments[key]!r}")
     if (arguments.get("norm") == "group") != (recognized.get("norm") == "group"):
         raise CheckpointError(f"--meta norm must go with the statistics in the weights, got {arguments.get('norm')!r}")
-    _check_labels(arguments, count_class_ids(shapes))
+    _check_labels(model, arguments, count_class_ids(shapes))
     check_values(model, arguments)
     _check_anchors(model, arguments, _n_anchors(shapes))
 
@@ -99,7 +100,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, (list, tuple)) else value
 
 
-def _check_labels(arguments: Json, n_class_ids: int | None) -> None:
+def _check_labels(model: str, arguments: Json, n_class_ids: int | None) -> None:
     n, ids = arguments.get("n_fg_class"), arguments.get("class_ids")
     if n_class_ids is None or n is None:
         return
@@ -110,7 +111,8 @@ def _check_labels(arguments: Json, n_class_ids: int | None) -> None:
         )
     if ids is not None and not (isinstance(ids, (list, tuple)) and len(ids) == n and all(type(i) is int for i in ids)):
         raise CheckpointError(f"class_ids must be n_fg_class = {n} whole numbers, got {ids!r:.60}")
-    if 1 + (n if ids is None else max(ids)) != n_class_ids:
+    is_from_zero = has_no_background(model) and arguments.get("rules") in FOREIGN_RULES
+    if (n + (not is_from_zero) if ids is None else 1 + max(ids)) != n_class_ids:
         shown = f"n_fg_class = {n}" if ids is None else f"class_ids up to {max(ids)}"
         raise CheckpointError(f"{shown} does not go with the weights, which have {n_class_ids} class ids")
 

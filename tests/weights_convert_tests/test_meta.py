@@ -81,3 +81,21 @@ def test_the_record_of_a_training_stays_in_a_converted_file(tmp_path):
     assert (meta["training"], meta["model"]) == (record, "fasterrcnn_resnet_fpn")
     assert meta["source"]["file"] == "x.npz"
     assert meta["converter"] != "0"
+
+
+@pytest.mark.parametrize(("family", "rules"), [("retinanet", "detectron2"), ("fcos", "mmdetection")])
+def test_a_detector_that_was_built_under_rules_without_a_background_goes_there_and_back(tmp_path, family, rules):
+    from chainfpn.serialization import save_weights
+
+    model = models.MODELS[f"{family}_resnet_fpn"].builder(18, 2, fpn_channels=32, rules=rules)
+    assert "class_ids" not in model.meta["arguments"]
+    save_weights(tmp_path / "own.npz", model, dtype="float16")
+    report = weights_convert.convert(tmp_path / "own.npz", tmp_path / "there.pth")
+    assert any(note.startswith(f"written with the names of {rules}") for note in report.notes)
+    weights_convert.convert(tmp_path / "there.pth", tmp_path / "back.npz")
+    again = models.load(tmp_path / "back.npz")
+    assert (again.n_fg_class, list(again.class_ids), again.meta["arguments"]["rules"]) == (2, [0, 1], rules)
+    with pytest.raises(
+        weights_convert.CheckpointError, match="n_fg_class = 1 does not go with the weights, which have 2"
+    ):
+        weights_convert.convert(tmp_path / "own.npz", tmp_path / "x.npz", meta={"n_fg_class": 1})
