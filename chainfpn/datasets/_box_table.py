@@ -2,14 +2,17 @@
 
 import math
 import pathlib
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from chainfpn._typing import Array, Labels, PathLike, Size
+from chainfpn._typing import Array, Labels, Size
 from chainfpn.datasets._files import Names, check_unique, choose_labels, select
 from chainfpn.datasets.detection_dataset import DetectionDataset
+
+#: An image by its path, or by the name that a table has of it.
+_Image = TypeVar("_Image", str, pathlib.Path)
 
 
 class NamedBox(NamedTuple):
@@ -19,26 +22,9 @@ class NamedBox(NamedTuple):
     bb: Sequence[float]
 
 
-def find_images(source: PathLike, names: Iterable[str], folders: Sequence[pathlib.Path]) -> dict[str, pathlib.Path]:
-    """Find the images that a table names, perhaps with the folders of another machine.
-
-    Args:
-        source (str or os.PathLike): The table, for messages.
-        names (iterable of str): What it calls them.
-        folders (sequence of pathlib.Path): Where they may be, the first of which is taken for those that are nowhere.
-
-    Returns:
-        dict: Name to path.
-
-    Raises:
-        DataError: if two names are of one file.
-    """
-    files = {name: _find(folders, name.replace("\\", "/")) for name in names}
-    check_unique(source, "images", "file", map(str, files.values()), files)
-    return files
-
-
 def _find(folders: Sequence[pathlib.Path], name: str) -> pathlib.Path:
+    """Find an image, perhaps of another machine's folders; the first place is taken for one that is nowhere."""
+    name = name.replace("\\", "/")
     candidates = [folder / part for folder in folders for part in (name, pathlib.PurePosixPath(name).name)]
     return next((path for path in candidates if path.is_file()), candidates[0])
 
@@ -78,35 +64,43 @@ class BoxTable(DetectionDataset):
 
     Args:
         source (pathlib.Path): The file or folder, for messages.
-        images (dict): Image to its objects.
-        known (sequence of str): All names of labels, in their order.
+        images (dict): Path or name of an image to its objects.
+        known (sequence of str or None): All names of labels, in their order; by default those that occur, sorted.
         label_names (sequence of str or None): Only these labels, in this order.
         names (sequence of str, str, os.PathLike or None): Only these images.
         without (sequence of str, str, os.PathLike or None): All images but these.
-        sizes (dict): Image to its annotated height and width, of those that have one.
+        sizes (dict): The same to its annotated height and width, of those that have one.
+        folders (sequence of pathlib.Path): Where images may be that are not named by their paths.
 
     Raises:
-        DataError: if a name is of no label or image.
+        DataError: if a name is of no label or image, or two are of one file.
     """
 
     def __init__(
         self,
         source: pathlib.Path,
-        images: dict[pathlib.Path, list[NamedBox]],
-        known: Labels,
+        images: dict[_Image, list[NamedBox]],
+        known: Labels | None = None,
         *,
         label_names: Labels | None = None,
         names: Names = None,
         without: Names = None,
-        sizes: dict[pathlib.Path, Size] | None = None,
+        sizes: dict[_Image, Size] | None = None,
+        folders: Sequence[pathlib.Path] = (),
     ) -> None:
-        paths = list(images)
-        files = [paths[i] for i in select(paths, names=names, without=without, source=source)]
-        super().__init__(files, choose_labels(source, label_names, known, known))
+        places: dict[_Image, pathlib.Path] = {
+            image: _find(folders, str(image)) if folders else pathlib.Path(image) for image in images
+        }
+        check_unique(source, "images", "file", map(str, places.values()), map(str, places))
+        all_images = list(images)
+        chosen = [all_images[i] for i in select([*places.values()], names=names, without=without, source=source)]
+        if known is None:
+            known = sorted({one.name for objects in images.values() for one in objects})
+        super().__init__([places[image] for image in chosen], choose_labels(source, label_names, known, known))
         labels = {name: label for label, name in enumerate(self.label_names)}
-        self._objects = [[one for one in images[path] if one.name in labels] for path in files]
-        self._labels, self._sizes = labels, [(sizes or {}).get(path) for path in files]
-        n_others = sum(map(len, (images[path] for path in files))) - sum(map(len, self._objects))
+        self._objects = [[one for one in images[image] if one.name in labels] for image in chosen]
+        self._labels, self._sizes = labels, [(sizes or {}).get(image) for image in chosen]
+        n_others = sum(map(len, (images[image] for image in chosen))) - sum(map(len, self._objects))
         if n_others:
             self.left_out.counts["objects of other categories"] += n_others
         self.add_getter(("bbox", "label"), self._get_annotations)

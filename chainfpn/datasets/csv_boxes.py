@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator
 
 from chainfpn._typing import Labels, PathLike, Size
-from chainfpn.datasets._box_table import BoxTable, NamedBox, find_images
+from chainfpn.datasets._box_table import BoxTable, NamedBox
 from chainfpn.datasets._files import MAX_NUMBER, DataError, Names, read_text
 from chainfpn.datasets._left_out import LeftOut, Omission
 
@@ -72,10 +72,9 @@ class CSVDataset(BoxTable):
             height, width = (_number(row.get(key)) for key in _SIZE)
             if 1 <= height < MAX_NUMBER and 1 <= width < MAX_NUMBER:
                 sizes[name] = int(height), int(width)
-        files = find_images(path, table, folders)
-        known = sorted({one.name for objects in table.values() for one in objects})
-        by_file, size_of = {files[name]: table[name] for name in table}, {files[name]: sizes[name] for name in sizes}
-        super().__init__(path, by_file, known, label_names=label_names, names=names, without=without, sizes=size_of)
+        super().__init__(
+            path, table, label_names=label_names, names=names, without=without, sizes=sizes, folders=folders
+        )
         self.left_out.extend(left_out)
 
 

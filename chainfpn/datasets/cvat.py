@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from chainfpn._typing import Labels, PathLike, Size
-from chainfpn.datasets._box_table import BoxTable, NamedBox, ellipse_box, enclosing_box, find_images, turned_corners
+from chainfpn.datasets._box_table import BoxTable, NamedBox, ellipse_box, enclosing_box, turned_corners
 from chainfpn.datasets._files import MAX_NUMBER, DataError, Names
 from chainfpn.datasets._left_out import LeftOut, Omission
 from chainfpn.datasets._voc_xml import read_xml
@@ -55,12 +55,12 @@ class CVATDataset(BoxTable):
                 sizes[name] = int(height), int(width)
             subsets.add(subset)
         folders = [path.parent / part for part in ("", "images", *(f"images/{name}" for name in sorted(subsets)))]
-        files = find_images(path, table, folders)
         declared = [(label.text or "").strip() for label in root.iterfind(".//labels/label/name")]
         found = sorted({one.name for objects in table.values() for one in objects})
-        by_file, size_of = {files[name]: table[name] for name in table}, {files[name]: sizes[name] for name in sizes}
         known = list(dict.fromkeys([*filter(None, declared), *found]))
-        super().__init__(path, by_file, known, label_names=label_names, names=names, without=without, sizes=size_of)
+        super().__init__(
+            path, table, known, label_names=label_names, names=names, without=without, sizes=sizes, folders=folders
+        )
         self.left_out.extend(left_out)
 
 

@@ -9,9 +9,9 @@ from urllib.parse import unquote
 import numpy as np
 
 from chainfpn._typing import Labels, PathLike, Size
-from chainfpn.datasets._box_table import BoxTable, NamedBox, ellipse_box, enclosing_box, find_images, turned_corners
+from chainfpn.datasets._box_table import BoxTable, NamedBox, ellipse_box, enclosing_box, turned_corners
 from chainfpn.datasets._coco_json import is_box, is_number
-from chainfpn.datasets._files import DataError, Names, read_text
+from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, Names, read_text
 from chainfpn.datasets._left_out import LeftOut, Omission
 
 #: What labels are called by the kind of shape.
@@ -29,7 +29,7 @@ class LabelStudioDataset(BoxTable):
 
     A box that was turned, a polygon and an ellipse have the box around them; any other shape is left out. Of several
     annotations of an image the first that was not cancelled counts. The images are beside the file, or in ``images``,
-    with or without the eight letters that an upload puts before their names.
+    with or without the eight digits that an upload puts before their names.
 
     Keys: ``img``, ``bbox``, ``label``.
 
@@ -71,10 +71,9 @@ class LabelStudioDataset(BoxTable):
                     continue
                 sizes[name] = size
                 table[name] += [NamedBox(label, bb) for label in labels]
-        files = find_images(path, table, folders)
-        known = sorted({one.name for objects in table.values() for one in objects})
-        by_file, size_of = {files[name]: table[name] for name in table}, {files[name]: sizes[name] for name in sizes}
-        super().__init__(path, by_file, known, label_names=label_names, names=names, without=without, sizes=size_of)
+        super().__init__(
+            path, table, label_names=label_names, names=names, without=without, sizes=sizes, folders=folders
+        )
         self.left_out.extend(left_out)
 
 
@@ -105,14 +104,18 @@ def _is_task(task: Any) -> bool:
 def _image_name(task: dict[str, Any], folders: list[pathlib.Path]) -> str | None:
     """Return the name of the image of a task, without what an upload has put before it if the file is called so."""
     data = task.get("data", task)
-    texts = [data.get("image"), *data.values()]
-    address = next((text for text in texts if isinstance(text, str) and "." in text.rpartition("/")[2]), None)
-    if address is None:
+    texts = [text for text in (data.get("image"), *data.values()) if isinstance(text, str)]
+    names = [unquote(text.partition("?d=")[2] or text.partition("?")[0]).replace("\\", "/") for text in texts]
+    name = next((name for name in map(_last_part, names) if name.lower().endswith(IMAGE_SUFFIXES)), None)
+    if name is None:
         return None
-    name = pathlib.PurePosixPath(unquote(address.partition("?d=")[2] or address).replace("\\", "/")).name
     plain = _UPLOADED.sub("", name)
     is_there = any((folder / name).is_file() for folder in folders)
     return name if is_there or not any((folder / plain).is_file() for folder in folders) else plain
+
+
+def _last_part(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _shapes(task: dict[str, Any]) -> list[dict[str, Any]] | None:

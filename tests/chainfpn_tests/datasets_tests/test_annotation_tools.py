@@ -130,10 +130,14 @@ def test_a_shape_of_label_studio(shape, bb, tmp_path):
     assert data.label_names == ("cell",)
 
 
-def test_json_min(tmp_path):
-    shape = rectangle()
-    content = {"image": "/data/local-files/?d=photos/my%20photo.jpg", "id": 1, "annotator": 1}
-    data = label_studio(tmp_path, {**content, "label": [{**SIZE, **shape["value"]}]}, image="images/my photo.jpg")
+@pytest.mark.parametrize(
+    "address",
+    ["/data/local-files/?d=photos/my%20photo.jpg", "s3://photos/my photo.jpg", "https://x.y/my%20photo.jpg?a=b.c"],
+)
+def test_json_min(address, tmp_path):
+    content = {"created_at": "2024-01-01T00:00:00.1Z", "photo": address, "id": 1, "annotator": 1}
+    shapes = [{**SIZE, **rectangle()["value"]}]
+    data = label_studio(tmp_path, {**content, "label": shapes}, image="images/my photo.jpg")
     np.testing.assert_allclose(data[0][1], [BB], atol=1e-5)
 
 
