@@ -5,9 +5,11 @@ from collections.abc import Callable
 
 import chainer
 import chainer.functions as F
+import numpy as np
 from chainer import initializers
 
 from chainfpn._typing import Variable
+from chainfpn.functions.kernels import import_for_inference
 from chainfpn.links.convolution_2d import Convolution2D
 
 
@@ -53,4 +55,7 @@ class SqueezeExcitation(chainer.Chain):
         """
         h = F.mean(x, axis=(2, 3), keepdims=True)  # (B, C, 1, 1)
         h = self.gate(self.fc2(self.activation(self.fc1(h))))  # (B, C, 1, 1)
+        arrays = chainer.as_variable(x).array, h.array  # (B, C, H, W), (B, C, 1, 1)
+        if compiled := import_for_inference("numba_channels", *arrays):
+            return chainer.as_variable(compiled.weigh(*map(np.ascontiguousarray, arrays)))  # (B, C, H, W)
         return F.broadcast_to(h, x.shape) * x  # (B, C, H, W)

@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Iterator
 from types import ModuleType
 
+import chainer
 import numpy as np
 
 from chainfpn._typing import Array
@@ -47,6 +48,13 @@ def plain_numpy() -> Iterator[None]:
 def import_compiled(name: str) -> ModuleType | None:
     """Return a module of this package that Numba compiles; None without Numba, or inside of :func:`plain_numpy`."""
     return None if _plain.get() else _import_compiled(name)
+
+
+def import_for_inference(name: str, *arrays: Array) -> ModuleType | None:
+    """Return the same for arrays of NumPy that need no gradient, float32 or float64, all of one dtype; else None."""
+    dtypes = {a.dtype for a in arrays} if all(isinstance(a, np.ndarray) for a in arrays) else set()
+    is_known = len(dtypes) == 1 and dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}
+    return import_compiled(name) if is_known and not chainer.config.enable_backprop else None
 
 
 @functools.cache

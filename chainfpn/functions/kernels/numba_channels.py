@@ -1,4 +1,4 @@
-"""What networks with layer normalization do to every pixel, compiled: normalize its channels, and GELU's factor."""
+"""What networks do to every pixel, compiled: normalize its channels, weigh them, GELU, hard sigmoid and swish."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ import numpy as np
 from chainfpn._typing import Array
 from chainfpn.functions.kernels import threads
 from chainfpn.functions.kernels.normal_cdf import rational_cdf
-from chainfpn.functions.kernels.numba_common import arithmetic, inner_arithmetic
+from chainfpn.functions.kernels.numba_common import arithmetic, exact, inner_arithmetic
 
 #: Pixels that are normalized together: their channels stay in the cache.
 PIXELS = 128
@@ -60,6 +60,41 @@ def _normalize(x, gamma, beta, eps, y, begin, end):
             line, out, g, b = x[c, first : first + n], y[c, first : first + n], gamma[c], beta[c]
             for k in range(n):
                 out[k] = (line[k] - mean[k]) * scale[k] * g + b
+
+
+def weigh(x: Array, weights: Array) -> Array:
+    """Multiply each channel of an image by its weight: (B, C, ...), C-contiguous, by as many as (B, C)."""
+    y, n_planes = np.empty(x.shape, x.dtype), weights.size
+    shape = n_planes, math.prod(x.shape[2:])
+    arrays = x.reshape(shape), weights.reshape(-1), y.reshape(shape)
+    threads.run(_weigh, [(*arrays, *planes) for planes in threads.cut(n_planes, x.size / SHARE)])
+    return y
+
+
+@exact
+def _weigh(x, weights, y, begin, end):
+    for plane in range(begin, end):
+        line, out, weight = x[plane], y[plane], weights[plane]
+        for k in range(line.size):
+            out[k] = line[k] * weight
+
+
+def hard_gate(x: Array, times_x: bool) -> Array:
+    """Compute min(max(x + 3, 0), 6) / 6, the hard sigmoid, times x or not, of a C-contiguous array, to NumPy's bits."""
+    y = np.empty(x.shape, x.dtype)
+    flat, out, constants = x.reshape(-1), y.reshape(-1), (x.dtype.type(3), x.dtype.type(6), x.dtype.type(1 / 6))
+    shares = threads.cut(x.size, x.size / SHARE)
+    threads.run(_hard_gate, [(flat[begin:end], times_x, *constants, out[begin:end]) for begin, end in shares])
+    return y
+
+
+@exact
+def _hard_gate(x, times_x, three, six, sixth, y):
+    nothing = x.dtype.type(0)
+    for k in range(x.size):
+        shifted = x[k] + three
+        gate = (nothing if shifted < nothing else six if shifted > six else shifted) * sixth
+        y[k] = x[k] * gate if times_x else gate
 
 
 def normal_cdf(x: Array) -> Array:

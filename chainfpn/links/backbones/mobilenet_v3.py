@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 import chainer
 import chainer.functions as F
+import numpy as np
 from chainer import initializers
 from chainer.backends import cuda
 
 from chainfpn._divisible import make_divisible
 from chainfpn._typing import Variable
+from chainfpn.functions.kernels import import_for_inference
 from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.backbones.mobilenet_v2 import Residual, relu6
 from chainfpn.links.batch_normalization import BatchNormalization
@@ -29,21 +31,26 @@ def hard_sigmoid(x: Variable) -> Variable:
     Returns:
         Variable: dtype and shape of x.
     """
-    y = _in_one_kernel(x, "y = gate;")
+    y = _in_one_kernel(x, times_x=False)
     return relu6(x + 3) / 6 if y is None else y
 
 
 def hard_swish(x: Variable) -> Variable:
     """Compute x times :func:`hard_sigmoid` of it."""
-    y = _in_one_kernel(x, "y = x * gate;")
+    y = _in_one_kernel(x, times_x=True)
     return x * hard_sigmoid(x) if y is None else y
 
 
-def _in_one_kernel(x, formula):
-    """Compute a formula with the hard sigmoid of x, ``gate``, on a GPU; None elsewhere, or where gradients count."""
+def _in_one_kernel(x, *, times_x):
+    """Compute the hard sigmoid of x, times x or not; None where gradients count, and on a CPU without Numba."""
     array = chainer.as_variable(x).array
-    if chainer.config.enable_backprop or not isinstance(array, cuda.ndarray):
+    if chainer.config.enable_backprop:
         return None
+    if (compiled := import_for_inference("numba_channels", array)) is not None:
+        return chainer.as_variable(compiled.hard_gate(np.ascontiguousarray(array), times_x))
+    if not isinstance(array, cuda.ndarray):
+        return None
+    formula = "y = x * gate;" if times_x else "y = gate;"
     gate = """
         const T shifted = x + (T)3;
         const T gate = (shifted < (T)0 ? (T)0 : shifted > (T)6 ? (T)6 : shifted) * (T)(1.0 / 6);  // as Chainer divides
