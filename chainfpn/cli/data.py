@@ -12,7 +12,6 @@ Example:
 import argparse
 import json
 import pathlib
-from typing import Any
 
 from chainfpn.cli.errors import CommandError, UsageError
 from chainfpn.cli.options import add_quiet, words
@@ -63,6 +62,7 @@ def _show_split(arguments: argparse.Namespace, split: str) -> int:
 def _show(arguments: argparse.Namespace, split: str | None, out: pathlib.Path | None) -> int:
     """Show a split, and write what is asked for; return the exit status."""
     from chainfpn.cli.console import remark
+    from chainfpn.cli.data_coco import to_coco
     from chainfpn.cli.data_pictures import draw_sheet
     from chainfpn.cli.data_statistics import read_all, statistics_lines
     from chainfpn.cli.training_classes import class_table, count_classes
@@ -92,31 +92,5 @@ def _show(arguments: argparse.Namespace, split: str | None, out: pathlib.Path | 
             draw_sheet(valid, [one.example for one in found], out / "sheet.jpg")
             if arguments.to is not None:
                 with complete_file(out / "instances.json") as file:
-                    json.dump(_to_coco(data, found, out), file)
+                    json.dump(to_coco(data, found, out), file)
     return 1 if warn.warnings else 0
-
-
-def _to_coco(data: Any, found: list, out: pathlib.Path) -> dict[str, Any]:
-    """Return all that was found as COCO's instances, the images by their paths from the folder."""
-    images: list[dict] = []
-    annotations: list[dict] = []
-    for i, one in enumerate(found, start=1):
-        file, base = pathlib.Path(one.file).resolve(), out.resolve()
-        name = (file.relative_to(base) if file.is_relative_to(base) else file).as_posix()
-        images.append({"id": i, "file_name": name, "height": one.size[0], "width": one.size[1]})
-        for k, ((y0, x0, y1, x1), label) in enumerate(zip(one.bbox.tolist(), one.label.tolist(), strict=True)):
-            box = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0}
-            ids = {"id": len(annotations) + 1, "image_id": i, "category_id": label + 1}
-            annotations.append({**ids, **box, **_keypoints(one, k)})
-    points = {"keypoints": data.keypoint_names} if data.keypoint_names else {}
-    categories = [{"id": k, "name": name, **points} for k, name in enumerate(data.label_names, start=1)]
-    return {"images": images, "categories": categories, "annotations": annotations}
-
-
-def _keypoints(one: Any, k: int) -> dict[str, Any]:
-    """Return the keypoints of object k as COCO has them."""
-    if one.point is None:
-        return {}
-    points = zip(one.point[k].tolist(), one.visible[k], strict=True)
-    values = [(x, y, 2) if seen else (0, 0, 0) for (y, x), seen in points]
-    return {"keypoints": [value for point in values for value in point], "num_keypoints": int(one.visible[k].sum())}

@@ -1,6 +1,7 @@
 """``chainfpn data``: what it says of a data set, the sheet, and the data as one file."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -88,3 +89,32 @@ def test_errors_are_one_sentence(arguments, status, message, tmp_path, monkeypat
         assert main(["data", *arguments]) == 1
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_masks_are_written_too(shared_data, tmp_path, capsys):
+    """Those of an image of the pedestrians, and of none where an object has no outline."""
+    pytest.importorskip("pycocotools")
+    for folder, name in (("PNGImages", "{}.png"), ("Annotation", "{}.txt"), ("PedMasks", "{}_mask.png")):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        file = name.format("FudanPed00001")
+        shutil.copy(shared_data / "pennfudan" / folder / file, tmp_path / "set" / folder / file)
+    out = tmp_path / "set"
+    assert main(["data", str(out), "--to", "coco", "--out", str(out), "--quiet"]) == 0
+    first, again = open_dataset(out), open_dataset(out, annotations=out / "instances.json")
+    keys = ["bbox", "mask", "area"]
+    bbox, mask, area = again.read(0, keys)
+    for found, expected in zip((bbox, mask), first.read(0, keys[:2]), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(area, mask.sum(axis=(1, 2)))
+
+    content = json.loads((out / "instances.json").read_text())
+    del content["annotations"][0]["segmentation"]
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    assert (
+        main(["data", str(out), "--annotations", str(tmp_path / "a.json"), "--to", "coco", "--out", str(tmp_path)]) == 0
+    )
+    content = json.loads((tmp_path / "instances.json").read_text())
+    assert [sorted(entry) for entry in content["annotations"]] == 2 * [
+        ["area", "bbox", "category_id", "id", "image_id", "iscrowd"]
+    ]
+    assert capsys.readouterr().err == ""
