@@ -8,7 +8,7 @@ import speeds
 from bench_utils.machine import Machine
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v3_small", "fasterrcnn_mobilenet_v3_large_320_fpn", "fpn101"])
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "ssdlite320_mobilenet_v3_large", "fpn101"])
 def test_a_model_is_timed(name):
     assert speeds.milliseconds(name, Machine(), repeat=1) > 0
 

@@ -58,10 +58,11 @@ def test_the_documented_commands_install_a_working_chainfpn(tmp_path):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Build the wheel of a checkout."""
+    """Build the wheel of a checkout, with this environment's setuptools."""
     folder = tmp_path_factory.mktemp("wheel")
     shutil.copytree(ROOT, folder / "checkout", ignore=LEFT_OUT)
-    run(f"{sys.executable} -m pip wheel --no-deps --wheel-dir {folder} {folder / 'checkout'}", os.environ, folder)
+    command = f"{sys.executable} -m pip wheel --no-deps --no-build-isolation --wheel-dir {folder}"
+    run(f"{command} {folder / 'checkout'}", os.environ, folder)
     (wheel,) = folder.glob("*.whl")
     return wheel
 

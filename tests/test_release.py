@@ -22,9 +22,9 @@ def text(name):
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_rehearsed_release_is_as_it_has_to_be(tmp_path):
-    """Two builds of HEAD; this environment's setuptools, so nothing is downloaded."""
+    """Two builds of HEAD, as in .ci/run release; this environment's setuptools, so nothing is downloaded."""
     command = [sys.executable, "scripts/release_check.py", "--rehearse", "--no-isolation", "--out", tmp_path]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
