@@ -11,7 +11,7 @@ from chainfpn._typing import Size
 from chainfpn.datasets._files import DataError, check_unique, read_text
 
 #: Lists of the JSON, and what each of their entries must have.
-_LISTS = {"images": ("id", "file_name"), "categories": ("id", "name"), "annotations": ("image_id",)}
+_LISTS = {"images": ("id",), "categories": ("id", "name"), "annotations": ("image_id",)}
 
 #: A text that is a number, too.
 _NUMBER = re.compile(r"0|[1-9][0-9]{,17}")
@@ -158,6 +158,11 @@ def _keypoint_names(path: pathlib.Path, entry: dict) -> tuple[str, ...]:
 
 
 def _image(path: pathlib.Path, entry: dict) -> ImageInfo:
+    address = entry.get("coco_url")  # which LVIS has in the place of a name
+    if "file_name" not in entry and isinstance(address, str):
+        entry = {**entry, "file_name": "/".join(address.split("/")[-2:])}
+    if "file_name" not in entry:
+        raise DataError(f"{path}: an entry lacks 'file_name'")
     file_name = entry["file_name"]
     if not isinstance(file_name, str) or not file_name:
         raise DataError(f"{path}: file_name of an image must be a text, got {file_name!r}")

@@ -48,6 +48,17 @@ LAYOUTS = {
     "Roboflow": (["train/0.jpg"], {"train/_annotations.coco.json": coco()}, {}, COCO_BB),
     "Label Studio": (["images/0.jpg"], {"result.json": coco("images\\0.jpg")}, {}, COCO_BB),
     "folders of another machine": (["images/0.jpg"], {"result.json": coco("../data/upload/0.jpg")}, {}, COCO_BB),
+    "LVIS": (
+        ["val2017/0.jpg"],
+        {
+            "annotations/lvis_v1_val.json": {
+                **{"images": [{"id": 1, "coco_url": "http://images.cocodataset.org/val2017/0.jpg"}]},
+                **{"categories": [{"id": 1, "name": "cell"}], "annotations": [BOX]},
+            }
+        },
+        {},
+        COCO_BB,
+    ),
     "XML beside the images": (["0.webp"], {"0.xml": xml()}, {}, VOC_BB),
     "XML in annotations": (["images/0.tif"], {"annotations/0.xml": xml()}, {}, VOC_BB),
     "XML in a folder of any name": (["images/0.jpg"], {"annots/0.xml": xml()}, {}, VOC_BB),
