@@ -40,8 +40,8 @@ TABLE = "<!-- table of all models -->"
 FILE_NAME = re.compile(r"\[((?:[./\w]*/)?(\w+\.md))\]\(")
 #: An option of a command in a line of text, as HTML.
 OPTION = re.compile(r"<code>(-[^<]{1,24})</code>")
-#: A name that alone is wider than a phone, in a cell of a table.
-LONG_NAME = re.compile(r"<td><code>([^< ]{38,})</code>")
+#: A name that alone is wider than a phone.
+LONG_NAME = re.compile(r"<code>([^< ]{38,})</code>")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 
 
@@ -96,7 +96,7 @@ def on_page_markdown(markdown: str, **context: Any) -> str:
 def on_page_content(html: str, **_: Any) -> str:
     """Keep options of commands whole, which browsers part behind a hyphen, and let the longest names be parted."""
     html = OPTION.sub(r'<code class="option">\1</code>', html)
-    return LONG_NAME.sub(r'<td><code class="long">\1</code>', html)
+    return LONG_NAME.sub(r'<code class="long">\1</code>', html)
 
 
 def nav_entries(nav: list | dict) -> list[tuple[str, str]]:
