@@ -8,11 +8,13 @@ import chainer.functions as F
 import numpy as np
 from chainer.backends import cuda, intel64
 from chainer.functions.connection import convolution_2d as chainers
+from chainer.functions.math.sum import Sum
 
 from chainfpn._typing import Array, Size, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions._arguments import check_outsize
 from chainfpn.functions._fixed_normalization import Statistics, affine_terms, normalize_on_gpu, shift_on_gpu
+from chainfpn.functions._linear_map import GradientNode
 from chainfpn.functions.kernels import compute_dtype
 from chainfpn.functions.kernels import convolution as kernels
 from chainfpn.functions.kernels.epilogue import Epilogue, nothing, shifted
@@ -45,10 +47,14 @@ class Convolution2DFunction(chainers.Convolution2DFunction):
         """Return the gradients of the inputs ``indexes``."""
         (gy,) = grad_outputs
         gradients = _differentiate(self, "y", gy, [i for i in indexes if i < 2])
-        return (*gradients, F.sum(gy, axis=(0, 2, 3))) if 2 in indexes else gradients
+        return (*gradients, *_BiasGradient(axis=(0, 2, 3)).apply((gy,))) if 2 in indexes else gradients
 
 
-class ConvolutionGradient(chainer.FunctionNode):
+class _BiasGradient(GradientNode, Sum):
+    """The sum over images and pixels."""
+
+
+class ConvolutionGradient(GradientNode):
     """Gradient of the convolution in x, from those of y and W, or in W, from x and that of y; linear in both.
 
     Args:
@@ -181,9 +187,12 @@ def fused_convolution_2d(
         Variable or None: dtype of x, (B, O, outh, outw); None where gradients or hooks want each step by itself,
         Chainer computes the convolution, or shapes do not fit, of which the step will tell that they do not fit.
     """
-    arrays = [a.array if isinstance(a, chainer.Variable) else a for a in (x, link.W, link.b, residual) if a is not None]
-    is_constant = not chainer.config.train and not chainer.config.enable_backprop and not chainer.get_function_hooks()
-    if not is_constant or not _is_ours(arrays):
+    inputs = [a for a in (x, link.W, link.b, residual) if a is not None]
+    arrays = [a.array if isinstance(a, chainer.Variable) else a for a in inputs]
+    on_cpu = isinstance(arrays[0], np.ndarray)
+    if chainer.config.enable_backprop and (on_cpu or any(getattr(a, "requires_grad", False) for a in inputs)):
+        return None
+    if (on_cpu and chainer.config.train) or chainer.get_function_hooks() or not _is_ours(arrays):
         return None
     W, dtype = link.W.array, compute_dtype(arrays[0].dtype)
     if len({a.dtype for a in arrays}) > 1 or arrays[0].ndim != 4 or arrays[0].shape[1] != W.shape[1] * link.groups:
@@ -192,7 +201,7 @@ def fused_convolution_2d(
     shape = len(arrays[0]), len(W), *geometry.outsize(arrays[0].shape, W.shape[2:])
     if (residual is not None and residual.shape != shape) or (statistics and len(statistics.gamma) != len(W)):
         return None
-    if not isinstance(W, np.ndarray):
+    if not on_cpu:
         return None if math.prod(shape) >= MOST_ELEMENTS else _fused_on_gpu(arrays, link, geometry, statistics, relu)
     terms = shifted(len(W), dtype, None if link.b is None else link.b.array)[:3]
     if statistics is not None:

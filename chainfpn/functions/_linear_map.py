@@ -4,14 +4,14 @@ Among them are the fully connected layers, whose products share our threads.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import chainer
 import chainer.functions as F
 import numpy as np
 from chainer import backend, function_node
-from chainer.backends import intel64
+from chainer.backends import cuda, intel64
 from chainer.functions.connection import linear as chainers
 from chainer.functions.math.matmul import MatMul
 
@@ -21,7 +21,24 @@ from chainfpn.functions.kernels.geometry import RoIs
 from chainfpn.functions.kernels.product import product
 
 
-class LinearMap(function_node.FunctionNode):
+class GradientNode(function_node.FunctionNode):
+    """A function node that a GPU does without where nobody asks for one.
+
+    What a node takes on the host, for checks of types and for the graph, is more than a kernel's launch. So where there
+    is no graph, as in a backward pass, no hook and no check, it only computes; on a CPU it is Chainer's.
+    """
+
+    def apply(self, inputs: Sequence[Any]) -> tuple[Variable, ...]:
+        """Compute: see Chainer's ``FunctionNode.apply``."""
+        arrays = tuple([x.array if isinstance(x, chainer.Variable) else x for x in inputs])
+        is_plain = not (chainer.config.enable_backprop or chainer.config.debug or chainer.get_function_hooks())
+        if not is_plain or not all(isinstance(array, cuda.ndarray) for array in arrays):
+            return super().apply(inputs)
+        with cuda.get_device_from_array(arrays[0]):
+            return tuple([chainer.Variable(y, requires_grad=False) for y in self.forward(arrays)])
+
+
+class LinearMap(GradientNode):
     """Apply a linear map of arrays; the gradient applies its transpose, which is a linear map again.
 
     Args:

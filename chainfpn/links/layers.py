@@ -49,7 +49,9 @@ def convolve(
     Returns:
         Variable: dtype of x, (B, O, outh, outw).
     """
-    has_statistics = norm is None or type(norm) in (BatchNormalization, FrozenBatchNormalization)
+    is_constant = not chainer.config.train and not chainer.config.enable_backprop
+    kinds = (FrozenBatchNormalization, BatchNormalization) if is_constant else (FrozenBatchNormalization,)
+    has_statistics = norm is None or type(norm) in kinds
     if type(conv) is Convolution2D and has_statistics and not _has_hooks(conv, norm):
         y = conv.fused(x, None if norm is None else norm.statistics, residual, relu=relu)  # (B, O, outh, outw)
         if y is not None:

@@ -10,7 +10,7 @@ import pytest
 from chainer import optimizer_hooks, optimizers
 
 from chainfpn import models
-from chainfpn.training import GradientClipping, TrainChain, fuse_updates, use_mixed_precision
+from chainfpn.training import GradientClipping, TrainChain, freeze_backbone, fuse_updates, use_mixed_precision
 from reference import fake_cupy
 
 pytestmark = pytest.mark.fake_gpu
@@ -71,20 +71,24 @@ def test_the_images_of_a_batch_share_their_waits(model, img):
     assert counts.largest_download <= 4 * 100 * 6 * 4, counts.table("sync")
 
 
-def test_a_training_step(model, img):
+def test_a_training_step(model, img, monkeypatch):
+    nodes, apply = [], chainer.FunctionNode.apply
+    monkeypatch.setattr(chainer.FunctionNode, "apply", lambda node, x: nodes.append(node.label) or apply(node, x))
     chain = TrainChain(model)
     chain.to_device("@cupy:0")
     optimizer = optimizers.MomentumSGD(1e-4).setup(chain)
     fuse_updates(optimizer)
     optimizer.add_hook(GradientClipping(10))
     optimizer.add_hook(optimizer_hooks.WeightDecay(1e-4))
+    freeze_backbone(model, 3)
     bboxes, labels = [np.array([[10, 10, 60, 70], [30, 50, 120, 150]], np.float32)], [np.array([1, 2], np.int32)]
     batch = [img], bboxes, labels
     optimizer.update(chain, *batch)
+    assert len(nodes) <= 250, sorted(nodes)
     with fake_cupy.count() as counts:
         optimizer.update(chain, *batch)
     assert counts.syncs <= 15, counts.table("sync")
-    assert counts.launches <= 780, counts.table("launch")
+    assert counts.launches <= 700, counts.table("launch")
     assert counts.largest_download <= 64, counts.table("sync")
 
 
