@@ -8,29 +8,116 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chainfpn._typing import Array
-from chainfpn.functions.kernels.numba_common import ZERO, inner_exact
+from chainfpn._typing import Array, Size
+from chainfpn.functions.kernels import threads
+from chainfpn.functions.kernels.geometry import SampleGrid, Windows
+from chainfpn.functions.kernels.numba_common import exact, inner_exact
 
 
 class Taps(NamedTuple):
-    """The taps of all bins of one axis of a RoI.
+    """The taps of all bins of all RoIs on one axis.
 
     Attributes:
-        ends (array): int64, (bins, 2), the range of taps of each bin.
-        line (array): int64, row (or column) of each tap, or its position in ``lines``.
+        ends (array): int64, (R', bins, 2), the range of taps of each bin.
+        line (array): int64, row (or column) of each tap, or its position among those of its RoI in ``lines``.
         weight (array): Weight of each tap; those of a bin sum to 1 where all its samples are in the map.
-        lines (array): int64, the distinct rows (or columns), ascending.
+        lines (array): int64, the distinct rows (or columns) of each RoI, ascending; only where there are positions.
+        starts (array): int64, (R',), where the taps, and the lines, of each RoI begin.
+        n_lines (array): int64, (R',), how many lines it has.
     """
 
     ends: Array
     line: Array
     weight: Array
     lines: Array
+    starts: Array
+    n_lines: Array
+
+
+def sample_taps(grid: SampleGrid, outsize: Size, map_shape: Size, *, by_position: bool = False) -> tuple[Taps, Taps]:
+    """List the taps of all RoIs once, for all channels.
+
+    Args:
+        grid (geometry.SampleGrid): The samples.
+        outsize ((int, int)): Rows and columns of bins.
+        map_shape ((int, int)): Height and width of the map.
+        by_position (bool): Whether taps of columns have their positions in ``lines``.
+
+    Returns:
+        tuple: ``Taps`` of rows and of columns.
+    """
+    axes = [_allocate(grid, axis, outsize[axis], map_shape[axis]) for axis in (0, 1)]
+    threads.run(_list_taps, [(grid, k, map_shape[k], bool(k and by_position), taps) for k, taps in enumerate(axes)])
+    return axes[0], axes[1]
+
+
+def pixel_taps(windows: Windows, dtype: np.dtype) -> tuple[Taps, Taps]:
+    """List the rows and columns of windows, all of weight 1.
+
+    Args:
+        windows (geometry.Windows): The bins of each RoI.
+        dtype (dtype): Of the weights.
+
+    Returns:
+        tuple: ``Taps`` of rows and of columns.
+    """
+    rows, columns = (_count_up(bounds, dtype) for bounds in windows)
+    return rows, columns
+
+
+def _count_up(bounds, dtype):
+    """Make ``Taps`` of (R', bins, 2) ranges of lines."""
+    begins, counts = bounds[..., 0].ravel(), np.maximum(bounds[..., 1] - bounds[..., 0], 0).ravel()
+    ends = np.cumsum(counts)
+    line = np.repeat(begins - (ends - counts), counts) + np.arange(counts.sum())
+    unused = np.zeros(len(bounds), np.int64)
+    both = np.stack([ends - counts, ends], axis=1).reshape(bounds.shape)
+    return Taps(both, line, np.ones(len(line), dtype), line, unused, unused)
+
+
+def _allocate(grid, axis, n_bins, extent):
+    """Make ``Taps`` with room for what the RoIs need on ``extent`` lines."""
+    n = len(grid.n)
+    ends = np.concatenate([[0], np.cumsum(n_bins * np.minimum(2 + 2 * grid.n[:, axis], extent + 1))])
+    line, lines = np.empty((2, ends[-1]), np.int64)
+    weight = np.empty(ends[-1], grid.start.dtype)
+    return Taps(np.empty((n, n_bins, 2), np.int64), line, weight, lines, ends[:-1], np.zeros(n, np.int64))
+
+
+@exact
+def _list_taps(grid, axis, extent, by_position, taps):
+    """Fill ``taps``, see :class:`Taps`."""
+    ends, line, weight, lines, starts, n_lines = taps
+    n_bins = ends.shape[1]
+    for r in range(ends.shape[0]):
+        start, size, count = grid.start[r, axis], grid.size[r, axis], grid.n[r, axis]
+        n = starts[r]
+        for k in range(n_bins):
+            b = k if size >= 0 else n_bins - 1 - k
+            begin = n
+            n = bin_taps(start, size, count, b, extent, line, weight, n)
+            ends[r, b, 0], ends[r, b, 1] = begin, n
+            if by_position:
+                n_lines[r] = _number(line, begin, n, lines, starts[r], n_lines[r])
+
+
+@inner_exact
+def _number(line, begin, end, lines, start, n_lines):
+    """Turn the lines of taps into positions in ``lines[start:]``, where new ones are added; return their number."""
+    for tap in range(begin, end):
+        place = n_lines
+        while place > 0 and lines[start + place - 1] >= line[tap]:
+            place -= 1
+        if place == n_lines:
+            lines[start + n_lines] = line[tap]
+            n_lines += 1
+        line[tap] = place
+    return n_lines
 
 
 @inner_exact
 def bin_taps(start, size, count, b, extent, line, weight, n):
-    """Append the taps of a bin to ``line`` and ``weight``, see :class:`Taps`, after the first ``n``, ascending.
+    """Append the taps of a bin to ``line`` and ``weight`` after the first ``n``, ascending.
 
     Args:
         start, size, count: The axis of a RoI, see ``geometry.SampleGrid``.
@@ -75,48 +162,3 @@ def _add_tap(line, weight, first, n, at, w):
             return n
     line[n], weight[n] = at, w
     return n + 1
-
-
-@inner_exact
-def allocate_taps(n_bins, extent, grid, members):
-    """Make ``Taps`` with room for ``n_bins`` bins of any of the RoIs ``members`` (int64) on ``extent`` lines."""
-    most = 0
-    for r in members:
-        most = max(most, grid.n[r, 0], grid.n[r, 1])
-    n = n_bins * min(2 + 2 * most, extent + 1)
-    lines, weight = np.empty((2, n), np.int64), np.empty(n, grid.start.dtype)
-    return Taps(np.empty((n_bins, 2), np.int64), lines[0], weight, lines[1])
-
-
-@inner_exact
-def axis_taps(grid, r, axis, extent, taps):
-    """List the taps of all bins of an axis, numbered by the lines they need.
-
-    Args:
-        grid (geometry.SampleGrid): The samples.
-        r, axis (int): RoI and axis.
-        extent (int): Rows (or columns) of the map.
-        taps (Taps): Filled; ``line`` is the position in ``lines``.
-
-    Returns:
-        int: Number of lines.
-    """
-    ends, line, weight, lines = taps
-    start, size, count = grid.start[r, axis], grid.size[r, axis], grid.n[r, axis]
-    n_bins = ends.shape[0]
-    n, n_lines = ZERO, ZERO
-    for k in range(n_bins):
-        b = k if size >= 0 else n_bins - 1 - k
-        begin = n
-        n = bin_taps(start, size, count, b, extent, line, weight, n)
-        ends[b, 0], ends[b, 1] = begin, n
-        for tap in range(begin, n):
-            at = line[tap]
-            place = n_lines
-            while place > 0 and lines[place - 1] >= at:
-                place -= 1
-            if place == n_lines:
-                lines[n_lines] = at
-                n_lines += 1
-            line[tap] = place
-    return n_lines

@@ -12,7 +12,7 @@ import numpy as np
 LANES = 32
 
 #: For arguments of kernels: a plain 0 is a type of its own to Numba, for which it compiles the callee once more.
-ZERO, ONE, ALL = np.int64(0), np.int64(1), np.uint64(LANES)
+ZERO, STEP, ALL = np.int64(0), np.int64(LANES), np.uint64(LANES)
 
 
 def _can_cache():
@@ -47,40 +47,54 @@ def copy(source, target):
 
 
 @inner_exact
-def pack(x, first, window):
-    """Copy ``x[first:first + LANES]`` (channel, row, column) within the window to a buffer (row, column, lane)."""
+def pack(x, first, window, buffer):
+    """Copy ``x[first:first + LANES]`` (channel, row, column) within the window to a buffer (row, column, lane).
+
+    Four channels at a time: half the time of one.
+    """
     y0, y1, x0, x1 = window
-    n_lanes = min(LANES, x.shape[0] - first)
-    buffer = np.empty((y1 - y0) * (x1 - x0) * LANES, x.dtype)
+    n_lanes, n_columns = min(LANES, x.shape[0] - first), np.uint64(x1 - x0)
     if n_lanes < LANES:
-        buffer[:] = 0
-    for y in range(y1 - y0):
-        line = buffer[y * (x1 - x0) * LANES : (y + 1) * (x1 - x0) * LANES]
-        for begin in range(0, x1 - x0, 16):
-            end = min(begin + 16, x1 - x0)
-            for lane in range(n_lanes):
-                row = x[first + lane, y0 + y, x0:x1]
-                for column in range(begin, end):
-                    line[column * LANES + lane] = row[column]
-    return buffer
+        buffer[: (y1 - y0) * (x1 - x0) * LANES] = 0
+    for y in range(y0, y1):
+        for lane in range(0, n_lanes - n_lanes % 4, 4):
+            c = first + lane
+            a0, a1, a2, a3 = x[c, y, x0:x1], x[c + 1, y, x0:x1], x[c + 2, y, x0:x1], x[c + 3, y, x0:x1]
+            at = np.uint64((y - y0) * (x1 - x0) * LANES + lane)
+            for k in range(n_columns):
+                to = at + np.uint64(LANES) * np.uint64(k)
+                buffer[to], buffer[to + np.uint64(1)] = a0[k], a1[k]
+                buffer[to + np.uint64(2)], buffer[to + np.uint64(3)] = a2[k], a3[k]
+        for lane in range(n_lanes - n_lanes % 4, n_lanes):
+            row, at = x[first + lane, y, x0:x1], np.uint64((y - y0) * (x1 - x0) * LANES + lane)
+            for k in range(n_columns):
+                buffer[at + np.uint64(LANES) * np.uint64(k)] = row[k]
 
 
 @inner_exact
 def unpack(buffer, window, first, x):
     """Fill ``x[first:first + LANES]`` from the buffer within the window, with zeros outside it."""
     y0, y1, x0, x1 = window
-    n_lanes = min(LANES, x.shape[0] - first)
-    planes = x[first : first + n_lanes]
-    for plane in planes:
+    n_lanes, n_columns = min(LANES, x.shape[0] - first), np.uint64(x1 - x0)
+    for plane in x[first : first + n_lanes]:
         plane[:y0], plane[y1:], plane[y0:y1, :x0], plane[y0:y1, x1:] = 0, 0, 0, 0
-    for y in range(y1 - y0):
-        line = buffer[y * (x1 - x0) * LANES : (y + 1) * (x1 - x0) * LANES]
-        for begin in range(0, x1 - x0, 16):
-            end = min(begin + 16, x1 - x0)
-            for lane in range(n_lanes):
-                row = planes[lane, y0 + y, x0:x1]
-                for column in range(begin, end):
-                    row[column] = line[column * LANES + lane]
+    for y in range(y0, y1):
+        for lane in range(0, n_lanes - n_lanes % 4, 4):
+            c = first + lane
+            a0, a1, a2, a3 = x[c, y, x0:x1], x[c + 1, y, x0:x1], x[c + 2, y, x0:x1], x[c + 3, y, x0:x1]
+            at = np.uint64((y - y0) * (x1 - x0) * LANES + lane)
+            for k in range(n_columns):
+                to = at + np.uint64(LANES) * np.uint64(k)
+                a0[k], a1[k], a2[k], a3[k] = (
+                    buffer[to],
+                    buffer[to + np.uint64(1)],
+                    buffer[to + np.uint64(2)],
+                    buffer[to + np.uint64(3)],
+                )
+        for lane in range(n_lanes - n_lanes % 4, n_lanes):
+            row, at = x[first + lane, y, x0:x1], np.uint64((y - y0) * (x1 - x0) * LANES + lane)
+            for k in range(n_columns):
+                row[k] = buffer[at + np.uint64(LANES) * np.uint64(k)]
 
 
 @inner_exact
@@ -93,25 +107,33 @@ def unpack_bins(cells, y, first):
 
 
 @inner_arithmetic
-def weighted_sum(source, at, offsets, weights, begin, end, out, first, n):
-    """Set ``out[first:][:n]`` to the sum of ``weights[k] * source[at + offsets[k]:][:n]`` over k in [begin, end).
+def weighted_sum(source, at, lines, step, weights, begin, end, out, first, n):
+    """Set ``out[first:][:n]`` to the sum of ``weights[k] * source[at + step * lines[k]:][:n]`` over k in [begin, end).
 
-    Unsigned indices, one tap at a time, no slices: a sixth of the time of two taps at a time of slices.
+    Unsigned indices, no slices: a sixth of their time.
     """
     target = np.uint64(first)
     for k in range(n):
         out[target + k] = 0
-    for tap in range(begin, end):
-        here, w = np.uint64(at + offsets[tap]), weights[tap]
+    whole = end - (end - begin) % 4
+    for tap in range(begin, whole, 4):
+        w0, w1, w2, w3 = weights[tap], weights[tap + 1], weights[tap + 2], weights[tap + 3]
+        at0, at1 = np.uint64(at + step * lines[tap]), np.uint64(at + step * lines[tap + 1])
+        at2, at3 = np.uint64(at + step * lines[tap + 2]), np.uint64(at + step * lines[tap + 3])
+        for k in range(n):
+            pair0, pair1 = w0 * source[at0 + k] + w1 * source[at1 + k], w2 * source[at2 + k] + w3 * source[at3 + k]
+            out[target + k] += pair0 + pair1
+    for tap in range(whole, end):
+        here, w = np.uint64(at + step * lines[tap]), weights[tap]
         for k in range(n):
             out[target + k] += w * source[here + k]
 
 
 @inner_arithmetic
-def spread(source, first, offsets, weights, begin, end, out, at, n):
-    """Add ``weights[k] * source[first:][:n]`` to ``out[at + offsets[k]:][:n]`` for k in [begin, end)."""
+def spread(source, first, lines, step, weights, begin, end, out, at, n):
+    """Add ``weights[k] * source[first:][:n]`` to ``out[at + step * lines[k]:][:n]`` for k in [begin, end)."""
     here = np.uint64(first)
     for tap in range(begin, end):
-        target, w = np.uint64(at + offsets[tap]), weights[tap]
+        target, w = np.uint64(at + step * lines[tap]), weights[tap]
         for k in range(n):
             out[target + k] += w * source[here + k]

@@ -1,15 +1,18 @@
 """The RoI ops on the CPU, compiled: what ``kernels.cpu_ops`` runs where Numba is installed.
 
-Work is cut into tasks that write to disjoint memory (image x block of channels x chunk of RoIs, or image x row of
-bins), which threads take in turn; the kernels release the GIL. The result does not depend on the number of threads.
+Work is cut into tasks that write to disjoint memory (image x block of channels x chunk of RoIs, or image x bin), which
+threads take in turn; the kernels release the GIL. The result does not depend on the number of threads.
 """
 
+import itertools
+import math
 from functools import partial
 
 import numpy as np
 
 from chainfpn._typing import Array
 from chainfpn.functions.kernels import geometry, numba_align, numba_max, numba_ps, threads
+from chainfpn.functions.kernels.numba_bilinear import pixel_taps, sample_taps
 from chainfpn.functions.kernels.numba_common import LANES
 from chainfpn.functions.kernels.numba_match import match
 from chainfpn.functions.kernels.numba_nms_grid import nms
@@ -51,39 +54,55 @@ def _pixel_window(windows, members):
 
 
 def _run_blocks(kernel, maps, roi_indices, bound, *args, chunked):
-    """Call ``kernel(map, first channel, window, members, *args)`` for all images and blocks of channels.
+    """Call ``kernel(buffer, map, first channel, window, members, *args)`` for all images and blocks of channels.
 
     With ``chunked``, the RoIs of an image are cut where threads would idle otherwise.
     """
     n_images, n_channels = maps.shape[:2]
     firsts = range(0, n_channels, LANES)
     n_chunks = -(-threads.N_THREADS // max(n_images * len(firsts), 1)) if chunked else 1
-    tasks = []
+    tasks, size = [], 0
     for image, members in enumerate(_members(roi_indices, n_images)):
         for part in np.array_split(members, n_chunks):
             if part.size or not chunked:
-                window = bound(part)
+                window = y0, y1, x0, x1 = bound(part)
+                size = max(size, (y1 - y0) * (x1 - x0) * LANES)
                 tasks += [(maps[image], first, window, part, *args) for first in firsts]
-    threads.run(kernel, tasks)
+    threads.run(kernel, tasks, lambda: np.empty(size, maps.dtype))
 
 
 def _run_align(kernel, maps, p, bins, *, chunked):
-    grid = geometry.sample_grid(p)
-    bound = partial(_sample_window, grid, p.outsize, maps.shape[2:])
-    _run_blocks(kernel, maps, p.roi_indices, bound, grid, p.outsize, _flat(bins), chunked=chunked)
+    grid, map_shape = geometry.sample_grid(p), maps.shape[2:]
+    bound = partial(_sample_window, grid, p.outsize, map_shape)
+    taps = sample_taps(grid, p.outsize, map_shape, by_position=True)
+    _run_blocks(kernel, maps, p.roi_indices, bound, *taps, _flat(bins), chunked=chunked)
 
 
-def _run_bin_rows(kernel, maps, p, where, bins):
-    """Call ``kernel(map, row of bins, members, where, bins)`` for all images and rows of bins."""
-    images = enumerate(_members(p.roi_indices, len(maps)))
-    threads.run(
-        kernel, [(maps[image], i, members, where, bins) for image, members in images for i in range(p.outsize[0])]
-    )
+def _run_bins(kernel, maps, p, taps, bins, *, is_mean):
+    """Call ``kernel(lists, map, width, bin, members, *taps, is_mean, bins)`` for all images and bins."""
+    height, width = maps.shape[2:]
+    room = max(numba_ps.LISTED, height * width)
+    images = itertools.product(enumerate(_members(p.roi_indices, len(maps))), range(len(bins)))
+    tasks = [(_flat(maps)[k], width, b, members, *taps, is_mean, bins) for (k, members), b in images]
+
+    def make_lists() -> tuple[Array, ...]:
+        n, dtype = len(p.rois) + 1, maps.dtype
+        return np.empty(room, np.uint64), np.empty(room, dtype), np.zeros(n, np.uint64), np.empty(n, dtype)
+
+    threads.run(kernel, tasks, make_lists)
 
 
-def _ps_bins(x, p):
-    outh, outw = p.outsize
-    return np.empty((len(p.rois), x.shape[1] // (outh * outw), outh, outw), x.dtype)
+def _ps_forward(x, p, taps, *, is_mean):
+    n_bins = math.prod(p.outsize)
+    y = np.empty((n_bins, x.shape[1] // n_bins, len(p.rois)), x.dtype)
+    _run_bins(numba_ps.forward, x, p, taps, y, is_mean=is_mean)
+    return np.ascontiguousarray(y.transpose(2, 1, 0)).reshape(*y.shape[:0:-1], *p.outsize)
+
+
+def _ps_backward(gy, p, x_shape, taps, *, is_mean):
+    gx = np.zeros(x_shape, gy.dtype)
+    _run_bins(numba_ps.backward, gx, p, taps, np.ascontiguousarray(_flat(gy).transpose(2, 1, 0)), is_mean=is_mean)
+    return gx
 
 
 def align_forward(x: Array, p: geometry.RoIs) -> Array:
@@ -110,30 +129,26 @@ def align_backward(gy: Array, p: geometry.RoIs, x_shape: tuple) -> Array:
 
 def ps_align_forward(x: Array, p: geometry.RoIs) -> Array:
     """Run ps_roi_align: as ``align_forward``, but (R', C / (outh * outw), outh, outw)."""
-    y = _ps_bins(x, p)
-    _run_bin_rows(numba_ps.align_forward, x, p, geometry.sample_grid(p), y)
-    return y
+    taps = sample_taps(geometry.sample_grid(p), p.outsize, x.shape[2:])
+    return _ps_forward(x, p, taps, is_mean=False)
 
 
 def ps_align_backward(gy: Array, p: geometry.RoIs, x_shape: tuple) -> Array:
     """Run the transpose of ``ps_align_forward``."""
-    gx = np.zeros(x_shape, gy.dtype)
-    _run_bin_rows(numba_ps.align_backward, gx, p, geometry.sample_grid(p), gy)
-    return gx
+    taps = sample_taps(geometry.sample_grid(p), p.outsize, x_shape[2:])
+    return _ps_backward(gy, p, x_shape, taps, is_mean=False)
 
 
 def ps_pool_forward(x: Array, p: geometry.RoIs) -> Array:
     """Run ps_roi_pool: shapes as ``ps_align_forward``."""
-    y = _ps_bins(x, p)
-    _run_bin_rows(numba_ps.pool_forward, x, p, geometry.pixel_windows(p, x.shape[2:], inclusive=False), y)
-    return y
+    taps = pixel_taps(geometry.pixel_windows(p, x.shape[2:], inclusive=False), x.dtype)
+    return _ps_forward(x, p, taps, is_mean=True)
 
 
 def ps_pool_backward(gy: Array, p: geometry.RoIs, x_shape: tuple) -> Array:
     """Run the transpose of ``ps_pool_forward``."""
-    gx = np.zeros(x_shape, gy.dtype)
-    _run_bin_rows(numba_ps.pool_backward, gx, p, geometry.pixel_windows(p, x_shape[2:], inclusive=False), gy)
-    return gx
+    taps = pixel_taps(geometry.pixel_windows(p, x_shape[2:], inclusive=False), gy.dtype)
+    return _ps_backward(gy, p, x_shape, taps, is_mean=True)
 
 
 def max_forward(x: Array, windows: geometry.Windows, roi_indices: Array, lowest: float) -> tuple[Array, Array]:

@@ -9,13 +9,13 @@ NOWHERE = 2**31 - 1
 
 
 @exact
-def forward(x, first, window, members, windows, lowest, y, argmax):
+def forward(buffer, x, first, window, members, windows, lowest, y, argmax):
     """Take the maximum of each window for one image and one block of channels.
 
     The maximum over rows comes first, for every column of the RoI at once; ties keep the first pixel in row order.
 
     Args:
-        x, first, window, members: See ``numba_align.align_forward``.
+        buffer, x, first, window, members: See ``numba_align.align_forward``.
         windows (geometry.Windows): The bins of each RoI.
         lowest (float): What a value must exceed to be found; the maximum where none does.
         y (array): (R', C, outh * outw), receives the maxima; 0 for an empty window.
@@ -26,7 +26,7 @@ def forward(x, first, window, members, windows, lowest, y, argmax):
     outh, outw = rows.shape[1], columns.shape[1]
     y0, _, x0, x1 = window
     stride = (x1 - x0) * LANES
-    buffer = pack(x, first, window)
+    pack(x, first, window, buffer)
     line, line_row = np.empty(stride, x.dtype), np.empty(stride, np.int32)
     cells, places = np.empty(outh * outw * LANES, x.dtype), np.empty(outh * outw * LANES, np.int32)
     for r in members:

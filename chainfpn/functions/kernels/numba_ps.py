@@ -1,123 +1,99 @@
-"""ps_roi_align and ps_roi_pool for the CPU, compiled by Numba: one image and one row of bins at a time.
+"""ps_roi_align and ps_roi_pool for the CPU, compiled by Numba: one image and one bin at a time.
 
-Bin (i, j) of output channel c belongs to input channel (c * outh + i) * outw + j.
+Bin (i, j) of output channel c belongs to input channel (c * outh + i) * outw + j. The pixels of a bin and their weights
+are listed once for all channels. All RoIs read a plane while it is in the cache; results lie together by channel, so
+that no two threads write to one line of it.
 """
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_bilinear import allocate_taps, bin_taps
-from chainfpn.functions.kernels.numba_common import ZERO, arithmetic
+from chainfpn.functions.kernels.numba_common import arithmetic, inner_exact
+
+#: Pixels that are listed at a time, if a bin does not need more.
+LISTED = 1 << 15
+
+
+@inner_exact
+def _list_pixels(b, members, done, rows, columns, width, lists):
+    """List the pixels of a bin for as many RoIs from ``members[done]`` on as there is room for; return how many."""
+    place, weight, ends, count = lists
+    i, j = divmod(b, columns.ends.shape[1])
+    n, n_rois = 0, 0
+    for r in members[done:]:
+        top, bottom = rows.ends[r, i, 0], rows.ends[r, i, 1]
+        left, right = columns.ends[r, j, 0], columns.ends[r, j, 1]
+        if n_rois and n + (bottom - top) * (right - left) > place.size:
+            break
+        for a in range(top, bottom):
+            for k in range(left, right):
+                place[n] = rows.line[a] * width + columns.line[k]
+                weight[n] = rows.weight[a] * columns.weight[k]
+                n += 1
+        count[n_rois] = max((bottom - top) * (right - left), 1)
+        n_rois += 1
+        ends[n_rois] = n
+    return n_rois
 
 
 @arithmetic
-def align_forward(x, i, members, grid, y):
-    """Average the samples of each bin.
+def forward(lists, x, width, b, members, rows, columns, is_mean, y):
+    """Sum the pixels of a bin by their weights.
 
     Args:
-        x (array): (C, H, W).
-        i (int): Row of bins.
+        lists (tuple): Room for pixels (uint64), their weights, where those of each RoI end (uint64), their number.
+        x (array): (C, H * W).
+        width (int): W.
+        b (int): The bin, of all of a RoI's.
         members (array): int64, the RoIs of this image.
-        grid (geometry.SampleGrid): The samples of each RoI.
-        y (array): (R', C_out, outh, outw), receives the means.
+        rows, columns (numba_bilinear.Taps): The taps of all RoIs.
+        is_mean (bool): Whether to divide by the number of pixels.
+        y (array): (bins, C_out, R'), receives the sums; 0 for no pixel.
     """
-    _, channels, outh, outw = y.shape
-    start, size, count = grid
-    _, height, width = x.shape
-    _, rows, row_weight, _ = allocate_taps(1, height, grid, members)
-    _, columns, column_weight, _ = allocate_taps(1, width, grid, members)
-    for r in members:
-        n = bin_taps(start[r, 0], size[r, 0], count[r, 0], i, height, rows, row_weight, ZERO)
-        for j in range(outw):
-            m = bin_taps(start[r, 1], size[r, 1], count[r, 1], j, width, columns, column_weight, ZERO)
-            for c in range(channels):
-                plane = np.uint64((c * outh + i) * outw + j)
-                total = x.dtype.type(0)
-                for a in range(n):
-                    row = np.uint64(rows[a])
-                    part = x.dtype.type(0)
-                    for b in range(m):
-                        part += column_weight[b] * x[plane, row, np.uint64(columns[b])]
-                    total += row_weight[a] * part
-                y[r, c, i, j] = total
+    place, weight, ends, count = lists
+    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+    n_bins, channels, _ = y.shape
+    done = 0
+    while done < members.size:
+        n_rois = _list_pixels(b, members, done, rows, columns, width, lists)
+        for c in range(channels):
+            plane = x[c * n_bins + b]
+            for m in range(n_rois):
+                sum0 = sum1 = sum2 = sum3 = x.dtype.type(0)  # one would wait for each addition, SIMD for each pixel
+                k, end = ends[m], ends[m + 1]
+                while k + three < end:
+                    sum0 += weight[k] * plane[place[k]]
+                    sum1 += weight[k + one] * plane[place[k + one]]
+                    sum2 += weight[k + two] * plane[place[k + two]]
+                    sum3 += weight[k + three] * plane[place[k + three]]
+                    k += four
+                while k < end:
+                    sum0 += weight[k] * plane[place[k]]
+                    k += one
+                total = (sum0 + sum1) + (sum2 + sum3)
+                y[b, c, members[done + m]] = total / count[m] if is_mean else total
+        done += n_rois
 
 
 @arithmetic
-def align_backward(gx, i, members, grid, gy):
-    """Spread each gradient over the samples of its bin: the transpose of ``align_forward``.
+def backward(lists, gx, width, b, members, rows, columns, is_mean, gy):
+    """Spread each gradient over the pixels of its bin: the transpose of ``forward``.
 
     Args:
-        gx (array): (C, H, W), zeros on entry in the channels of bin row ``i``.
-        i, members, grid: As in ``align_forward``.
-        gy (array): (R', C_out, outh, outw).
+        gx (array): (C, H * W), zeros on entry in the channels of the bin.
+        lists, width, b, members, rows, columns, is_mean: As in ``forward``.
+        gy (array): (bins, C_out, R').
     """
-    _, channels, outh, outw = gy.shape
-    start, size, count = grid
-    _, height, width = gx.shape
-    _, rows, row_weight, _ = allocate_taps(1, height, grid, members)
-    _, columns, column_weight, _ = allocate_taps(1, width, grid, members)
-    for r in members:
-        n = bin_taps(start[r, 0], size[r, 0], count[r, 0], i, height, rows, row_weight, ZERO)
-        for j in range(outw):
-            m = bin_taps(start[r, 1], size[r, 1], count[r, 1], j, width, columns, column_weight, ZERO)
-            for c in range(channels):
-                plane = np.uint64((c * outh + i) * outw + j)
-                g = gy[r, c, i, j]
-                for a in range(n):
-                    row = np.uint64(rows[a])
-                    part = g * row_weight[a]
-                    for b in range(m):
-                        gx[plane, row, np.uint64(columns[b])] += column_weight[b] * part
-
-
-@arithmetic
-def pool_forward(x, i, members, windows, y):
-    """Average the window of each bin.
-
-    Args:
-        x (array): (C, H, W).
-        i (int): Row of bins.
-        members (array): int64, the RoIs of this image.
-        windows (geometry.Windows): The bins of each RoI.
-        y (array): (R', C_out, outh, outw), receives the means; 0 for an empty window.
-    """
-    _, channels, outh, outw = y.shape
-    rows, columns = windows
-    for j in range(outw):
-        for r in members:
-            top, bottom = rows[r, i, 0], rows[r, i, 1]
-            left, right = columns[r, j, 0], columns[r, j, 1]
-            for c in range(channels):
-                plane = x[(c * outh + i) * outw + j]
-                total = x.dtype.type(0)
-                for row in range(top, bottom):
-                    line = plane[row, left:right]
-                    for k in range(line.size):
-                        total += line[k]
-                empty = bottom <= top or right <= left
-                y[r, c, i, j] = 0 if empty else total / x.dtype.type((bottom - top) * (right - left))
-
-
-@arithmetic
-def pool_backward(gx, i, members, windows, gy):
-    """Spread each gradient evenly over the window of its bin: the transpose of ``pool_forward``.
-
-    Args:
-        gx (array): (C, H, W), zeros on entry in the channels of bin row ``i``.
-        i, members, windows: As in ``pool_forward``.
-        gy (array): (R', C_out, outh, outw).
-    """
-    _, channels, outh, outw = gy.shape
-    rows, columns = windows
-    for j in range(outw):
-        for r in members:
-            top, bottom = rows[r, i, 0], rows[r, i, 1]
-            left, right = columns[r, j, 0], columns[r, j, 1]
-            if bottom <= top or right <= left:
-                continue
-            for c in range(channels):
-                plane = gx[(c * outh + i) * outw + j]
-                share = gy[r, c, i, j] / gx.dtype.type((bottom - top) * (right - left))
-                for row in range(top, bottom):
-                    line = plane[row, left:right]
-                    for k in range(line.size):
-                        line[k] += share
+    place, weight, ends, count = lists
+    n_bins, channels, _ = gy.shape
+    done = 0
+    while done < members.size:
+        n_rois = _list_pixels(b, members, done, rows, columns, width, lists)
+        for c in range(channels):
+            plane = gx[c * n_bins + b]
+            for m in range(n_rois):
+                g = gy[b, c, members[done + m]]
+                if is_mean:
+                    g /= count[m]
+                for k in range(ends[m], ends[m + 1]):
+                    plane[place[k]] += weight[k] * g
+        done += n_rois
