@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import chainer
+import chainer.functions as F
+from chainercv.links import FasterRCNNVGG16
 
 from chainfpn._typing import Variable
 from chainfpn.export.graph import Graph, Tensor
@@ -51,15 +53,19 @@ def parts_of(model: chainer.Link, sizes: Sequence[tuple[int, int]] | None = None
             left at the coarsest level. A side that is the same in both is the only one that the file takes.
 
     Returns:
-        dict: Name to part. ``image`` is always there, and of detectors with proposals those of :func:`roi_parts`.
+        dict: Name to part. ``image`` is always there, and of detectors with proposals those of :func:`roi_parts`, of
+        ChainerCV's ``FasterRCNNVGG16`` ``box``.
     """
     sizes = _sizes(model) if sizes is None else sizes
     shapes = [(n, 3, *size) for n, size in zip(BATCHES, sizes, strict=True)]
-    function = _detector_function(model) if isinstance(model, Detector) else _function(model)
+    is_chainercvs = isinstance(model, FasterRCNNVGG16)
+    make = _detector_function if isinstance(model, Detector) else _chainercvs_function if is_chainercvs else _function
     sides = [a if a == b else name for name, a, b in zip(("height", "width"), *sizes, strict=True)]
-    parts = {"image": Part("x", ("batch", 3, *sides), function, shapes)}
+    parts = {"image": Part("x", ("batch", 3, *sides), make(model), shapes)}
     if hasattr(model, "roi_heads"):
         parts |= _heads(model.roi_heads, _channels(model))
+    if is_chainercvs:
+        parts["box"] = _chainercvs_head(model.head)
     return parts
 
 
@@ -114,6 +120,29 @@ def _detector_function(model):
         return outputs
 
     return function
+
+
+def _chainercvs_function(model):
+    """Return what maps a batch to the map and, at every pixel, the logits and deltas of ChainerCV's proposals."""
+
+    def function(x):
+        h = model.extractor(x)
+        hidden = F.relu(model.rpn.conv1(h))
+        return {"map": h, "logits": model.rpn.score(hidden), "deltas": model.rpn.loc(hidden)}
+
+    return function
+
+
+def _chainercvs_head(head):
+    """Return the part behind ChainerCV's RoI pooling."""
+
+    def function(x):
+        h = F.relu(head.fc7(F.relu(head.fc6(x))))
+        return {"logits": head.score(h), "deltas": head.cls_loc(h)}
+
+    side = head.roi_size
+    channels = head.fc6.in_size // side**2
+    return Part("pooled", ("rois", channels, side, side), function, [(n, channels, side, side) for n in (2, 3)])
 
 
 #: What the heads of detectors of one stage predict, in order; centers are FCOS's.

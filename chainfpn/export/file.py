@@ -144,7 +144,12 @@ def weights_digest(model: chainer.Link) -> str:
 def _numbers(part, names=()):
     """Return the settings among the attributes of a part of a model."""
     settings = {name: getattr(part, name) for name in (*RULES, *names) if hasattr(part, name)}
-    return {name: list(value) if isinstance(value, tuple | range) else value for name, value in settings.items()}
+    return {name: _plain(value) for name, value in settings.items()}
+
+
+def _plain(value):
+    """Return a setting as JSON can hold it."""
+    return value.tolist() if hasattr(value, "tolist") else list(value) if isinstance(value, tuple | range) else value
 
 
 def _write(path, content):
