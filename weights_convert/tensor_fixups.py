@@ -86,6 +86,17 @@ def fill_folded_norms(tensors: Tensors, report: Report) -> Tensors:
     return {**tensors, **added}
 
 
+def fill_last_norm(tensors: Tensors, report: Report) -> Tensors:
+    """Give a Swin Transformer's features the norm behind them, which is no part of them and which no detector uses."""
+    norms = [name for name in tensors if re.fullmatch(r"features\.\d+\.\d+\.norm2\.weight", name)]
+    if not norms:
+        return tensors
+    shape = max(getattr(tensors[name], "shape", ()) for name in norms)
+    report.notes.append("the norm behind the features is not in the file: weight 1 and bias 0 added")
+    added = {"norm.weight": np.ones(shape, np.float32), "norm.bias": np.zeros(shape, np.float32)}
+    return {**tensors, **{name: from_array(array) for name, array in added.items()}}
+
+
 def flip_bgr(tensors: Tensors, report: Report) -> Tensors:
     """Reverse the input channels of the first convolution: from BGR to torchvision's RGB."""
     return _replace(tensors, report, "first convolution flipped from BGR to RGB", _STEM, lambda a: a[:, ::-1])

@@ -57,8 +57,8 @@ for name, net in parts.items():
 
 #: Networks, of each family whose first stands for it that one.
 FAMILIES = [name for name in NETWORKS if name not in LARGER]
-#: Those that have no ``features``, or a normalization behind them that is no part of them.
-WITHOUT_FEATURES = ("googlenet", "inception_v3", "regnet", "swin")
+#: Those that have no ``features``.
+WITHOUT_FEATURES = ("googlenet", "inception_v3", "regnet")
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,16 @@ def test_a_part_is_a_model_again(name, folder, tmp_path):
     if "n_class" in report.arguments and not report.arguments["n_class"]:
         with pytest.raises(ValueError, match="predict: the layers must end in 0 class scores"):
             link.predict([np.zeros((3, 75, 75), "f4")])
+
+
+def test_the_features_of_a_swin_transformer_are_the_trunk_of_a_detector(folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chainer.initializers, "generate_array", lambda init, shape, xp, **_: np.ones(shape, "f4"))
+        slim = {"fpn_channels": 8, "head_channels": 8, "pretrained_backbone": folder / "swin_t.features.pth"}
+        detector = models.fasterrcnn_resnet_fpn("swin_t", 1, **slim)
+    assert [float(p.array.max()) for name, p in detector.backbone.body.namedparams() if "qkv/W" in name] == [0] * 12
+    _, _, report = weights_convert.convert_arrays(folder / "swin_t.features.pth")
+    assert report.notes == ["the norm behind the features is not in the file: weight 1 and bias 0 added"]
 
 
 def test_a_trunk_with_group_normalization_needs_no_word(folder, tmp_path):

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from weights_convert.layouts.layout import Layout
 from weights_convert.rules import Rule
+from weights_convert.tensor_fixups import fill_last_norm
 
 _HEAD = "head of the pre-training, no classes in it"
 _OTHER = "the other network of the pre-training"
@@ -110,4 +111,4 @@ def _features(names: set[str]) -> Layout | None:
     stems = {"0.weight", "0.0.weight", "conv0.weight"}
     if not names & stems or not all(_FEATURES.match(name) for name in names):
         return None
-    return Layout("the features of a network", (), (Rule("", "features."),))
+    return Layout("the features of a network", (), (Rule("", "features."),), fixups=(fill_last_norm,))
