@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import chainer
 import numpy as np
-from chainer import backend
 from chainer.backends import cuda
 from chainer.optimizer_hooks import WeightDecay
 from chainer.optimizers.adam import AdamRule
@@ -50,6 +49,10 @@ RULES = {
         lambda *numbers: ("adam", (*numbers[:-1], 1 - numbers[-2] * numbers[-1])),
     ),
 }
+
+
+#: In place of the number of a GPU.
+HOST = -1
 
 
 def fuse_updates(optimizer: chainer.Optimizer) -> None:
@@ -117,22 +120,21 @@ def _update_all(target, decay):
             param.update()
             continue
         rule.t += 1
-        late, arrays = found
+        late, place, arrays = found
         scale = param._loss_scale or 1.0
         early = 0.0 if decay is None else decay.rate * scale
         numbers = early, scale, late, *RULES[type(rule)].values(rule, rule.hyperparam)
-        device = backend.get_device_from_array(arrays[2])
-        groups.setdefault((type(rule), arrays[0].dtype, arrays[2].dtype, device, numbers), []).append(arrays)
-    for (kind, _, _, device, numbers), members in groups.items():
-        if device.xp is np:
+        groups.setdefault((type(rule), arrays[0].dtype, arrays[2].dtype, place, numbers), []).append(arrays)
+    for (kind, _, _, place, numbers), members in groups.items():
+        if place == HOST:
             _run(RULES[kind], members, numbers)
             continue
-        with chainer.using_device(device):
+        with cuda.get_device_from_id(place):
             _launch(RULES[kind], list(zip(*members, strict=True)), numbers)
 
 
 def _find(param, rule):
-    """Return the decay by the rule's hook, and the arrays of a parameter: gradient, itself, what is updated, states.
+    """Return the decay by the rule's hook, a device, and arrays there: gradient, parameter, what is updated, states.
 
     What is updated is the parameter, or its float32 copy. Return None where Chainer has to do it.
     """
@@ -146,14 +148,19 @@ def _find(param, rule):
         return None
     grad = param.xp.zeros_like(param.array) if param.grad is None else param.grad
     arrays = [grad, param.array, updated.array, *(rule.state[name] for name in kind.states)]
-    if not all(isinstance(a, param.xp.ndarray) and a.flags.c_contiguous for a in arrays):
+    place, *others = {_place(a) for a in arrays}
+    if others or place is None:
         return None
-    if len({backend.get_device_from_array(a) for a in arrays}) > 1:
+    if arrays[2].dtype.char not in "fd" or len({a.dtype for a in arrays[0 if place == HOST else 2 :]}) > 1:
         return None
-    on_cpu = param.xp is np
-    if arrays[2].dtype.char not in "fd" or len({a.dtype for a in arrays[0 if on_cpu else 2 :]}) > 1:
+    return sum([hook.rate * (updated._loss_scale or 1.0) for hook in pre.values()], 0.0), place, arrays
+
+
+def _place(array):
+    """Return the number of an array's GPU, or HOST; None for an array with gaps, or of another kind."""
+    if not isinstance(array, np.ndarray | cuda.ndarray) or not array.flags.c_contiguous:
         return None
-    return sum((hook.rate * (updated._loss_scale or 1.0) for hook in pre.values()), 0.0), arrays
+    return array.data.device_id if isinstance(array, cuda.ndarray) else HOST
 
 
 def _run(kind, members, numbers):
