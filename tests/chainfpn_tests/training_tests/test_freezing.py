@@ -7,7 +7,7 @@ import pytest
 
 from chainfpn import models
 from chainfpn.training import freeze_backbone
-from chainfpn.training.freezing import _stages
+from chainfpn.training.freezing import _find_stages
 
 OPTIONS = {"stages": (2, 3), "fpn_channels": 8, "head_channels": 8, "min_size": 64, "max_size": 64}
 
@@ -61,8 +61,18 @@ def test_the_stages_of_a_mobilenet_are_torchvisions():
     ],
 )
 def test_the_stages_of_other_trunks(trunk, stages):
-    body = models.fasterrcnn_resnet_fpn(trunk, 1, fpn_channels=8, head_channels=8).backbone.body
-    assert [[layer.name for layer in stage] for stage in _stages(body)] == stages
+    backbone = models.fasterrcnn_resnet_fpn(trunk, 1, fpn_channels=8, head_channels=8).backbone
+    assert [[layer.name for layer in stage] for stage in _find_stages(backbone)] == stages
+
+
+def test_the_stages_of_an_ssd_are_torchvisions():
+    """Those of ``_vgg_extractor``; of SSDlite those of a MobileNet, whose block 13 lies in both parts."""
+    vgg = _find_stages(models.ssd300_vgg16(1).backbone)
+    names = [["0", "2"], ["5", "7"], ["10", "12", "14"], ["17", "19", "21"], ["1", "3", "5"]]
+    assert [[layer.name for layer in stage] for stage in vgg] == names
+    lite = _find_stages(models.ssdlite320_mobilenet_v3_large(1).backbone)
+    names = ["0 1", "2 3", "4 5 6", "7 8 9 10 11 12", "13 0 1 2", "3"]
+    assert [" ".join(layer.name for layer in stage) for stage in lite] == names
 
 
 def test_no_gradient_is_computed_for_what_is_frozen():
