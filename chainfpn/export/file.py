@@ -105,7 +105,7 @@ def onnx_models(model: chainer.Link, *, form: str | None = None, sizes: Sequence
     else:
         graphs = {name: dense_graph(part, names) for name, part in parts_of(model, sizes).items()}
     texts = metadata(model, form)
-    return {name: graph.model(name, {**texts, "part": name}) for name, graph in graphs.items()}
+    return {name: graphs.pop(name).model(name, {**texts, "part": name}) for name in [*graphs]}
 
 
 def metadata(model: chainer.Link, form: str) -> dict[str, str]:

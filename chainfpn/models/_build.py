@@ -75,6 +75,7 @@ def build(
         trunk = classifier(options).find(backbone)
         options = trunk.settle(options, explicit.keys())
     link = assemble(options.with_labels())
+    link.cleargrads()  # Chainer makes them with the parameters, as large again; a backward pass makes its own
     link.meta = _meta(options, default)
     if trunk is not None:
         trunk.load_into(link)

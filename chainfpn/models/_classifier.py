@@ -66,6 +66,7 @@ def build_classifier(
         stored["aux_logits"] = False
     options = _choose_options(name, n_class, arguments, stored, defaults)
     link: Any = make(n_class or 1, **options)
+    link.cleargrads()  # as large as the parameters, and of no use before a backward pass, which makes its own
     if n_class == 0:
         _remove_head(link, last_layer and last_layer(options))
     if weights.arrays:
