@@ -54,7 +54,7 @@ def main() -> None:
         np.array([[8, 8, 40, 48]], np.float32),
         np.zeros(1, np.int32),
     )
-    options = {"n_fg_class": 1, "stages": (1, 2), "min_size": 64, "max_size": 64}
+    options = {"n_fg_class": 1, "stages": (1, 2), "min_size": 64, "max_size": 64, "head_channels": 8}
     model = models.fasterrcnn_resnet_fpn(18, **options)
     chain = TrainChain(model)
     optimizer = chainer.optimizers.SGD(1e-3).setup(chain)

@@ -1,12 +1,14 @@
 import functools
 import http.server
 import threading
+from unittest import mock
 
 import pytest
 
 from chainfpn import datasets, models, training
 from chainfpn.data import photograph_path, weights_path
 from chainfpn.images import read_image, to_array
+from reference.classifier_answers import without_initial_values
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,6 +18,19 @@ def compiled_operators():
     slim = {"head_channels": 16, "box_batch_size_per_image": 16, "min_size": 64, "max_size": 64}
     chain = training.TrainChain(models.fasterrcnn_resnet_fpn(18, 3, **slim))
     chain(*datasets.collate(datasets.ShapesDataset(2, 64)[:])).backward()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_initial_values_of_what_is_loaded():
+    """A network whose weights follow has no random ones first, which take half of the time of the bundled detector."""
+
+    def load(*arguments, **options):
+        with without_initial_values():
+            return models_load(*arguments, **options)
+
+    models_load = models.load
+    with mock.patch.object(models, "load", load):
+        yield
 
 
 @pytest.fixture(autouse=True)
