@@ -16,9 +16,10 @@ WORDS = (
     *("W", "b", "gamma", "beta", "N", "avg_mean", "avg_var"),
     *("module", "model", "net", "_orig_mod", "backbone", "conv1", "layer1", "0", "blk", "ls1", "head/fc", "x"),
 )
-names = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4).map(".".join)
-shapes = st.lists(st.integers(0, 3), max_size=3).map(tuple)
-states = st.dictionaries(names, shapes, min_size=1, max_size=12)
+names = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(".".join)
+shapes = st.lists(st.integers(0, 3), max_size=6).map(tuple)
+dtypes = st.sampled_from(("f2", "f4", "f8", "u1", "i8", "?"))
+states = st.dictionaries(names, st.tuples(shapes, dtypes), min_size=1, max_size=12)
 
 
 def write_pth(path, arrays):
@@ -32,7 +33,7 @@ def write_pth(path, arrays):
 def test_every_state_dict_comes_back_or_two_names_are_refused(tmp_path_factory, state, ending, seed):
     folder = tmp_path_factory.mktemp("state")
     rng = np.random.default_rng(seed)
-    arrays = {name: rng.random(shape, "f4") for name, shape in state.items()}
+    arrays = {name: (2 * rng.random(shape)).astype(dtype) for name, (shape, dtype) in state.items()}
     write_pth(folder / "a.pth", arrays)
     back = folder / ("back.safetensors" if ending else "back.pth")
     try:
@@ -51,7 +52,7 @@ def test_every_state_dict_comes_back_or_two_names_are_refused(tmp_path_factory, 
 
 def bare(arrays):
     """Return all names with any number of modules taken off."""
-    return {".".join(name.split(".")[i:]) for name in arrays for i in range(4)}
+    return {".".join(name.split(".")[i:]) for name in arrays for i in range(6)}
 
 
 def assert_equal(path, arrays):
