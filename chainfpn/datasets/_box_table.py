@@ -1,6 +1,5 @@
 """Base of data sets whose boxes are read ahead, by their names."""
 
-import math
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
@@ -27,36 +26,6 @@ def _find(folders: Sequence[pathlib.Path], name: str) -> pathlib.Path:
     name = name.replace("\\", "/")
     candidates = [folder / part for folder in folders for part in (name, pathlib.PurePosixPath(name).name)]
     return next((path for path in candidates if path.is_file()), candidates[0])
-
-
-def enclosing_box(points: Array) -> list[float]:
-    """Return the box around points (N, 2), xy: y_min, x_min, y_max, x_max."""
-    return [*points.min(axis=0)[::-1].tolist(), *points.max(axis=0)[::-1].tolist()]
-
-
-def turned_corners(box: Sequence[float], degrees: float, pivot: Sequence[float]) -> Array:
-    """Return the corners of a box that is turned clockwise.
-
-    Args:
-        box (sequence of float): x_min, y_min, x_max, y_max.
-        degrees (float): By how much.
-        pivot (sequence of float): x and y of what stays where it is.
-
-    Returns:
-        array: float64, (4, 2), xy.
-    """
-    corners = np.array([[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]], dtype=np.float64)
-    if not degrees:
-        return corners
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return (corners - pivot) @ np.array([[cos, sin], [-sin, cos]]) + pivot
-
-
-def ellipse_box(x: float, y: float, rx: float, ry: float, degrees: float) -> list[float]:
-    """Return the box around an ellipse that is turned around its centre: y_min, x_min, y_max, x_max."""
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    half_width, half_height = math.hypot(rx * cos, ry * sin), math.hypot(rx * sin, ry * cos)
-    return [y - half_height, x - half_width, y + half_height, x + half_width]
 
 
 class BoxTable(DetectionDataset):

@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from chainfpn._typing import Labels, PathLike, Size
-from chainfpn.datasets._box_table import BoxTable, NamedBox, ellipse_box, enclosing_box, turned_corners
+from chainfpn.datasets._box_table import BoxTable, NamedBox
+from chainfpn.datasets._enclosing_boxes import ellipse_box, enclosing_box, turned_corners
 from chainfpn.datasets._files import MAX_NUMBER, DataError, Names
 from chainfpn.datasets._left_out import LeftOut, Omission
 from chainfpn.datasets._voc_xml import read_xml
@@ -51,7 +52,7 @@ class CVATDataset(BoxTable):
                 raise DataError(f"{path}: every image must have a name of its own, got {name!r}")
             table[name] = _objects(path, image, left_out)
             height, width = (_number(image, side) for side in ("height", "width"))
-            if height >= 1 and width >= 1:
+            if 1 <= height < MAX_NUMBER and 1 <= width < MAX_NUMBER:
                 sizes[name] = int(height), int(width)
             subsets.add(subset)
         folders = [path.parent / part for part in ("", "images", *(f"images/{name}" for name in sorted(subsets)))]

@@ -9,8 +9,9 @@ from urllib.parse import unquote
 import numpy as np
 
 from chainfpn._typing import Labels, PathLike, Size
-from chainfpn.datasets._box_table import BoxTable, NamedBox, ellipse_box, enclosing_box, turned_corners
+from chainfpn.datasets._box_table import BoxTable, NamedBox
 from chainfpn.datasets._coco_json import is_box, is_number
+from chainfpn.datasets._enclosing_boxes import ellipse_box, enclosing_box, turned_corners
 from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, Names, read_text
 from chainfpn.datasets._left_out import LeftOut, Omission
 

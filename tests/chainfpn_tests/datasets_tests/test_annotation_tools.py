@@ -67,6 +67,7 @@ def test_what_has_no_box_is_counted(tmp_path):
     assert data.left_out.counts == {"shapes without a box": 5}
     with pytest.raises(DataError, match=r"0\.jpg: must be 64x90 pixels high and wide as annotated, got \(64, 96\)"):
         cvat(tmp_path, width=90)[0]
+    assert cvat(tmp_path, width="inf")[0][1].tolist() == [BB]
 
 
 def test_what_is_not_cvats_is_refused(tmp_path):
