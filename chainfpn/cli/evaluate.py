@@ -27,10 +27,10 @@ from chainfpn.errors import InvalidArgument
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--data", required=True, metavar="PATH", help="VOC, COCO or Penn-Fudan, or shapes[:N]")
+    parser.add_argument("--data", required=True, metavar="PATH", help="VOC, COCO, YOLO, CSV ..., or shapes[:N]")
     add_weights(parser, required=True)
     parser.add_argument("--annotations", metavar="JSON", help="COCO's, if --data is a folder of images")
-    parser.add_argument("--split", metavar="NAME", help="part of a COCO or VOC tree, such as val2017")
+    parser.add_argument("--split", metavar="NAME", help="part of the data, such as val2017")
     text = "only these images: file names, JSON or one a line"
     parser.add_argument("--list", dest="names", metavar="FILE", help=text)
     parser.add_argument("--limit", type=whole(1), metavar="N", help="only the first N images")

@@ -21,9 +21,9 @@ def _option(
 #: Group to its options, each by the name that it has in ``train.json``.
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "data": {
-        "data": _option(None, "PATH", text="VOC, COCO, Penn-Fudan, shapes[:N]; repeatable", action="append"),
+        "data": _option(None, "PATH", text="VOC, COCO, YOLO, CSV ..., shapes[:N]; repeatable", action="append"),
         "annotations": _option(None, "JSON", text="COCO's, if --data is a folder of images"),
-        "split": _option(None, "NAME", text="part of a COCO or VOC tree: train2017"),
+        "split": _option(None, "NAME", text="part of the data: train2017"),
         "names": _option(None, "A,B", words, "only these classes, in this order"),
         "held_out": _option(None, "FILE", text="images of --data to validate with only"),
         "validation": _option(None, "PATH", text="other data to validate with"),
