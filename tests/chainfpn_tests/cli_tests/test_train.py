@@ -113,7 +113,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.thorough)])
 def test_a_signal_saves_and_resume_goes_on_with_the_same_numbers(number, whole, tmp_path):
     parts = tmp_path / "parts"
     command = [sys.executable, "-m", "chainfpn", "train", *DATA, *SLIM, "--epochs", "4", "--out", str(parts)]

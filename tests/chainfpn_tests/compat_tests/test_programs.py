@@ -150,7 +150,7 @@ for path in sorted(pathlib.Path({str(EXAMPLES)!r}).glob("*.py")):
 """
 
 
-@pytest.mark.parametrize("way", ["runner", "hook"])
+@pytest.mark.parametrize("way", ["runner", pytest.param("hook", marks=pytest.mark.thorough)])
 def test_scripts_like_chainers_examples_run(way, environment, tmp_path):
     (tmp_path / "every.py").write_text(EVERY)
     command = [sys.executable, "-W", "error", "-m", "chainfpn.compat"]

@@ -18,11 +18,11 @@ from reference.small_detectors import small_options
 #: Quick ones, and one of each other family; the rest is larger.
 QUICK = {"resnet18", "densenet121", "squeezenet1_1", "googlenet", "mobilenet_v2", "mobilenet_v3_small"}
 QUICK |= {name for name in models.MODELS if "_resnet_" in name}
-SLOW = {"alexnet", "inception_v3", "resnext50_32x4d", "mobilenet_v3_large", "ssdlite320_mobilenet_v3_large"}
+SLOW = {"inception_v3", "resnext50_32x4d", "mobilenet_v3_large", "ssdlite320_mobilenet_v3_large"}
 SLOW |= {"ssd300_vgg16", "retinanet_kuangliu", "fasterrcnn_mobilenet_v3_large_fpn", "fpn50"}
 SLOW |= {"regnet_y_400mf", "efficientnet_b0"}
 MARKS = {name: pytest.mark.slow if name in SLOW else pytest.mark.exhaustive for name in {*models.MODELS} - QUICK}
-MARKS |= dict.fromkeys(("vgg11", "convnext_tiny", "swin_v2_t"), pytest.mark.thorough)
+MARKS |= dict.fromkeys(("alexnet", "vgg11", "convnext_tiny", "swin_v2_t"), pytest.mark.thorough)
 ALL = [pytest.param(name, marks=MARKS[name]) if name in MARKS else name for name in models.MODELS]
 
 #: Groups normalized over the two pixels of the coarsest map make a hundred times as much of float32's rounding.
