@@ -21,7 +21,7 @@ def _option(
 #: Group to its options, each by the name that it has in ``train.json``.
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "data": {
-        "data": _option(None, "PATH", text="VOC, COCO, YOLO, CSV ..., shapes[:N]; repeatable", action="append"),
+        "data": _option(None, "PATH", text="VOC, COCO, YOLO, CSV, shapes[:N]; repeatable", action="append"),
         "annotations": _option(None, "JSON", text="COCO's, if --data is a folder of images"),
         "split": _option(None, "NAME", text="part of the data: train2017"),
         "names": _option(None, "A,B", words, "only these classes, in this order"),
