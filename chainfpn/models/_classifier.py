@@ -7,10 +7,10 @@ from typing import Any
 
 from chainer import Link
 
+from chainfpn._options import check_option
 from chainfpn.errors import InvalidArgument
 from chainfpn.links.classifier import Classifier, ClassifierPreprocess
 from chainfpn.models._build import check_options
-from chainfpn.models._option_rules import check_option
 from chainfpn.models._weights import Weights, find_weights, resolve_label_names
 from chainfpn.models.registry import find_weight_file
 from chainfpn.serialization import WeightsError

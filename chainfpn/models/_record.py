@@ -145,8 +145,8 @@ class Model:
         Raises:
             InvalidArgument: if one is out of its range.
         """
+        from chainfpn._options import check_option
         from chainfpn.models._build import choose
-        from chainfpn.models._option_rules import check_option
 
         if self.default_options is not None:
             choose(self.default_options, None, options)

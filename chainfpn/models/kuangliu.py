@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from chainfpn._options import check_option
 from chainfpn.models._build import build
-from chainfpn.models._option_rules import check_option
 from chainfpn.models._options import DetectorArguments, DetectorOptions
 from chainfpn.models._record import Model, detectors
 

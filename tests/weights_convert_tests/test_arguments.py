@@ -8,8 +8,7 @@ import pytest
 
 import weights_convert
 from chainfpn import errors, models
-from chainfpn._options import RULES
-from chainfpn.models._option_rules import OPTIONS
+from chainfpn._options import OPTIONS, RULES
 from weights_convert import known_models
 from weights_convert.__main__ import main
 from weights_convert.architectures.resnet import Trunk
