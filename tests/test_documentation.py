@@ -14,6 +14,7 @@ PAGES = [path for folder in ("", "docs", "examples") for path in sorted((ROOT / 
 FOLLOWED = {ROOT / page for _, pages in ENVIRONMENTS for page in pages} - {ROOT / "README.md"}
 RUN = [pytest.param(page, marks=pytest.mark.thorough) if page in FOLLOWED else page for page in PAGES]
 LANGUAGES = {"console", "python"}
+IMPORTS = re.compile(r"^(?:>>> )?(?:import|from) (chainfpn|chainer|chainercv|chainermn)\b", re.MULTILINE)
 READ_ONLY = {"", "text", "json", "ini", "toml", "diff", "mermaid"}
 
 
@@ -38,6 +39,17 @@ def test_every_block_is_of_a_language_that_runs_or_is_for_reading(page):
         assert block.language in LANGUAGES | READ_ONLY, f"{page.name}:{block.line}: {block.language}"
     n_fences = len(re.findall(r"^```", page.read_text(encoding="utf-8"), re.MULTILINE))
     assert n_fences == 2 * len(blocks(page)), "a fence that is not understood"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_chainfpn_is_imported_before_chainer(page):
+    """On every page, and in every snippet that imports both: who copies one alone runs it in a fresh interpreter."""
+    snippets = [block for block in blocks(page) if block.language == "python"]
+    found = [IMPORTS.findall(block.code) for block in snippets]
+    first = next((names[0] for names in found if names), "chainfpn")
+    assert first == "chainfpn"
+    for block, names in zip(snippets, found, strict=True):
+        assert "chainfpn" not in names or names[0] == "chainfpn", f"{page.name}:{block.line}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
