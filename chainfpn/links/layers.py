@@ -5,10 +5,12 @@ from typing import Any
 
 import chainer
 import chainer.functions as F
+from chainer.backends import cuda
 from chainercv.links import PickableSequentialChain
 
 from chainfpn._typing import Variable
 from chainfpn.functions._fixed_normalization import add_relu
+from chainfpn.functions._linear_map import linear_map
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.group_normalization import GroupNormalization
@@ -58,6 +60,29 @@ def convolve(
             return y
     h = conv(x)  # (B, O, outh, outw)
     return add_relu(h, residual, relu) if norm is None else normalize(norm, h, residual, relu=relu)
+
+
+def flatten_places(h: Variable, *shape: int) -> Variable:
+    """Bring the output of a convolution into rows, places row-major: on a GPU by one function.
+
+    Args:
+        h (Variable): (B, C, H, W).
+        *shape (int): Of what is known of an image, one of them -1.
+
+    Returns:
+        Variable: (B, *shape).
+    """
+    if not isinstance(h.array, cuda.ndarray):
+        return F.reshape(F.transpose(h, (0, 2, 3, 1)), (len(h), *shape))
+    n_images, n_channels, height, width = h.shape
+
+    def forward(x):
+        return x.transpose(0, 2, 3, 1).reshape(n_images, *shape)
+
+    def transpose(gy):
+        return gy.reshape(n_images, height, width, n_channels).transpose(0, 3, 1, 2)
+
+    return linear_map("flatten places", h, forward, transpose)
 
 
 def _has_hooks(*links):

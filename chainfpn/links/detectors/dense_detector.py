@@ -21,7 +21,7 @@ from chainfpn.functions.kernels.waiting import alone, nonzero, together
 from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.detectors.raw_detections import RawDetections
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import IndexedSequential, flatten_places
 
 #: Confidence with which a fresh network calls everything foreground.
 PRIOR_PROBABILITY = 0.01
@@ -91,7 +91,7 @@ def flatten_anchors(h: Variable, n: int) -> Variable:
     Returns:
         Variable: (B, N_l, n); places row-major, the A anchors of a place next to each other.
     """
-    return F.reshape(F.transpose(h, (0, 2, 3, 1)), (h.shape[0], -1, n))
+    return flatten_places(h, -1, n)
 
 
 class ClassificationHead(chainer.Chain):

@@ -20,7 +20,7 @@ from chainfpn.functions._gather import gather
 from chainfpn.functions._losses import binary_cross_entropy, smooth_l1_loss
 from chainfpn.functions.kernels.waiting import together
 from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.layers import IndexedSequential, convolve
+from chainfpn.links.layers import IndexedSequential, convolve, flatten_places
 
 #: Where the box losses of detectors of two stages turn from squares into absolute values.
 BETA = 1 / 9
@@ -63,10 +63,9 @@ class RPNHead(chainer.Chain):
         """
         logits, deltas = [], []
         for h in hs:
-            batch = h.shape[0]
             h = convolve(self.conv, h, relu=True)  # several convolutions have had their ReLU
-            logits.append(self.cls_logits(h).transpose(0, 2, 3, 1).reshape(batch, -1))  # (B, N_l)
-            deltas.append(self.bbox_pred(h).transpose(0, 2, 3, 1).reshape(batch, -1, 4))  # (B, N_l, 4)
+            logits.append(flatten_places(self.cls_logits(h), -1))  # (B, N_l)
+            deltas.append(flatten_places(self.bbox_pred(h), -1, 4))  # (B, N_l, 4)
         return logits, deltas
 
 
