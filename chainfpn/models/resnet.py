@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from chainfpn.models._record import FIRST, RESNETS, V1, V2, classifiers, imagenet
+from chainfpn.models._record import FIRST, RESNETS, V1, V2, WeightFile, classifiers, imagenet
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -13,44 +13,27 @@ if TYPE_CHECKING:
     from chainfpn.links.backbones.resnet import ResNet
     from chainfpn.models._types import Norm, Pretrained
 
+
+def _generations(v1: tuple[str, float], v2: tuple[str, float], before: str | None = None) -> dict[str, WeightFile]:
+    """Return the files of a network of two generations, perhaps with the one before them."""
+    files = {V1: imagenet(*v1), V2: imagenet(*v2, resize=232)}
+    return files if before is None else {**files, FIRST: imagenet(before)}
+
+
 RECORDS = classifiers(
     "resnet",
     __name__,
     {
         "resnet18": {V1: imagenet("resnet18-f37072fd", 69.758), FIRST: imagenet("resnet18-5c106cde")},
         "resnet34": {V1: imagenet("resnet34-b627a593", 73.314), FIRST: imagenet("resnet34-333f7ec4")},
-        "resnet50": {
-            V1: imagenet("resnet50-0676ba61", 76.13),
-            V2: imagenet("resnet50-11ad3fa6", 80.858, resize=232),
-            FIRST: imagenet("resnet50-19c8e357"),
-        },
-        "resnet101": {
-            V1: imagenet("resnet101-63fe2227", 77.374),
-            V2: imagenet("resnet101-cd907fc2", 81.886, resize=232),
-            FIRST: imagenet("resnet101-5d3b4d8f"),
-        },
-        "resnet152": {
-            V1: imagenet("resnet152-394f9c45", 78.312),
-            V2: imagenet("resnet152-f82ba261", 82.284, resize=232),
-            FIRST: imagenet("resnet152-b121ed2d"),
-        },
-        "resnext50_32x4d": {
-            V1: imagenet("resnext50_32x4d-7cdf4587", 77.618),
-            V2: imagenet("resnext50_32x4d-1a0047aa", 81.198, resize=232),
-        },
-        "resnext101_32x8d": {
-            V1: imagenet("resnext101_32x8d-8ba56ff5", 79.312),
-            V2: imagenet("resnext101_32x8d-110c445d", 82.834, resize=232),
-        },
+        "resnet50": _generations(("resnet50-0676ba61", 76.13), ("resnet50-11ad3fa6", 80.858), "resnet50-19c8e357"),
+        "resnet101": _generations(("resnet101-63fe2227", 77.374), ("resnet101-cd907fc2", 81.886), "resnet101-5d3b4d8f"),
+        "resnet152": _generations(("resnet152-394f9c45", 78.312), ("resnet152-f82ba261", 82.284), "resnet152-b121ed2d"),
+        "resnext50_32x4d": _generations(("resnext50_32x4d-7cdf4587", 77.618), ("resnext50_32x4d-1a0047aa", 81.198)),
+        "resnext101_32x8d": _generations(("resnext101_32x8d-8ba56ff5", 79.312), ("resnext101_32x8d-110c445d", 82.834)),
         "resnext101_64x4d": {V1: imagenet("resnext101_64x4d-173b62eb", 83.246, resize=232)},
-        "wide_resnet50_2": {
-            V1: imagenet("wide_resnet50_2-95faca4d", 78.468),
-            V2: imagenet("wide_resnet50_2-9ba9bcbe", 81.602, resize=232),
-        },
-        "wide_resnet101_2": {
-            V1: imagenet("wide_resnet101_2-32ee1156", 78.848),
-            V2: imagenet("wide_resnet101_2-d733dc28", 82.51, resize=232),
-        },
+        "wide_resnet50_2": _generations(("wide_resnet50_2-95faca4d", 78.468), ("wide_resnet50_2-9ba9bcbe", 81.602)),
+        "wide_resnet101_2": _generations(("wide_resnet101_2-32ee1156", 78.848), ("wide_resnet101_2-d733dc28", 82.51)),
     },
 )
 __all__ = [model.name for model in RECORDS]
