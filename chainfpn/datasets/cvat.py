@@ -101,6 +101,7 @@ def _box(shape: ElementTree.Element) -> list[float]:
 
 def _number(element: ElementTree.Element, key: str, default: float = math.nan) -> float:
     try:
-        return float(element.get(key, default))
+        value = float(element.get(key, default))
     except ValueError:
         return math.nan
+    return value if math.isfinite(value) else math.nan

@@ -125,14 +125,18 @@ def _shapes(task: dict[str, Any]) -> list[dict[str, Any]] | None:
     None is of a task that nobody has done.
     """
     if "data" not in task:
-        lists = [value for value in task.values() if isinstance(value, list)]
-        return [shape for shapes in lists for shape in shapes if isinstance(shape, dict)]
-    annotations = task.get("annotations") or []
-    kept = [one for one in annotations if isinstance(one, dict) and not one.get("was_cancelled")]
+        return [shape for shapes in task.values() for shape in _objects(shapes)]
+    annotations = _objects(task.get("annotations"))
+    kept = [one for one in annotations if isinstance(one.get("result"), list) and not one.get("was_cancelled")]
     if not kept:
         return None
-    results = [shape for shape in kept[0].get("result") or [] if isinstance(shape, dict)]
-    return [{**shape, **shape["value"]} for shape in results if isinstance(shape.get("value"), dict)]
+    results = [shape for shape in _objects(kept[0]["result"]) if isinstance(shape.get("value"), dict)]
+    return [{**shape, **shape["value"]} for shape in results]
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """Return the JSON objects of a list, none of anything else."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _labels(shape: dict[str, Any]) -> list[str]:

@@ -146,11 +146,13 @@ def test_what_label_studio_has_no_box_of_is_counted(tmp_path):
     turned = {**rectangle(), "image_rotation": 90}
     shapes = [turned, rectangle(rectanglelabels=[]), {"type": "choices", "value": {"choices": ["a"]}}]
     skipped = [{"was_cancelled": True, "result": [rectangle()]}]
-    other = task(image="1.jpg", annotations=skipped)
-    data = label_studio(tmp_path, task(*shapes, rectangle(), {"value": None}), other)
+    others = [
+        task(image=f"{i}.jpg", annotations=value) for i, value in enumerate((skipped, 1.5, [{"result": 3}]), start=1)
+    ]
+    data = label_studio(tmp_path, task(*shapes, rectangle(), {"value": None}), *others)
     assert len(data) == 1
     np.testing.assert_allclose(data[0][1], [BB], atol=1e-5)
-    assert data.left_out.counts == {"shapes without a box": 3, "images without an annotation": 1}
+    assert data.left_out.counts == {"shapes without a box": 3, "images without an annotation": 3}
 
 
 def test_what_is_not_label_studios_is_refused(tmp_path):
