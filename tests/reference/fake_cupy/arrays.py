@@ -43,6 +43,7 @@ class Device:
 
     def synchronize(self):
         note(SYNC, "Device.synchronize")
+        streams.synchronize_device()
 
 
 def _of_host(name):

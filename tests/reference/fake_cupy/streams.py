@@ -134,6 +134,12 @@ class Stream:
 Stream.null = Stream(null=True)
 
 
+def synchronize_device():
+    """Let the host know that the work of all streams is done."""
+    for stream in (Stream.null, *_independent):
+        stream.synchronize_host()
+
+
 class Event:
     """A point in a stream."""
 
