@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -42,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser, parsers = make_parser(COMMANDS)
     arguments = parser.parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file name may be anything
+        if isinstance(stream, io.TextIOWrapper):  # not a notebook's, nor a StringIO
+            stream.reconfigure(errors="backslashreplace")  # a file name may be anything
     arguments.stdout = sys.stdout
     try:
         if arguments.command not in _WITHOUT_CHAINER:

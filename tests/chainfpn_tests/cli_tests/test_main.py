@@ -1,4 +1,6 @@
+import contextlib
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -54,6 +56,12 @@ def test_version(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
     assert capsys.readouterr().out == f"chainfpn {chainfpn.__version__}\n"
+
+
+def test_the_table_goes_wherever_standard_output_does():
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        assert main(["models"]) == 0
+    assert "fasterrcnn_resnet50_fpn" in shown.getvalue()
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=lambda command: " ".join(command))
