@@ -8,6 +8,7 @@ import itertools
 import math
 from functools import partial
 
+import chainer
 import numpy as np
 
 from chainfpn._typing import Array
@@ -161,10 +162,11 @@ def max_forward(x: Array, windows: geometry.Windows, roi_indices: Array, lowest:
         lowest (float): What a value must exceed to be found; the maximum where none does.
 
     Returns:
-        tuple: Maxima (R', C, outh, outw), 0 for an empty window; and int32 pixels of the plane, -1 for none.
+        tuple: Maxima (R', C, outh, outw), 0 for an empty window; and int32 pixels of the plane, -1 for none, or an
+        array of size 0 where no gradient will be asked for.
     """
     shape = (len(roi_indices), x.shape[1], windows.rows.shape[1], windows.columns.shape[1])
-    y, argmax = np.empty(shape, x.dtype), np.empty(shape, np.int32)
+    y, argmax = np.empty(shape, x.dtype), np.empty(shape if chainer.config.enable_backprop else (0,) * 4, np.int32)
     bound, lowest = partial(_pixel_window, windows), x.dtype.type(lowest)
     _run_blocks(numba_max.forward, x, roi_indices, bound, windows, lowest, _flat(y), _flat(argmax), chunked=True)
     return y, argmax

@@ -19,7 +19,8 @@ def forward(buffer, x, first, window, members, windows, lowest, y, argmax):
         windows (geometry.Windows): The bins of each RoI.
         lowest (float): What a value must exceed to be found; the maximum where none does.
         y (array): (R', C, outh * outw), receives the maxima; 0 for an empty window.
-        argmax (array): int32, like ``y``, receives ``row * W + column``; -1 where nothing was found.
+        argmax (array): int32, like ``y``, receives ``row * W + column``, -1 where nothing was found; of size 0 where
+            nobody asks.
     """
     width = x.shape[2]
     rows, columns = windows
@@ -34,6 +35,16 @@ def forward(buffer, x, first, window, members, windows, lowest, y, argmax):
         n = (right - left) * LANES
         for i in range(outh):
             line[:n] = lowest
+            if argmax.size == 0:
+                for row in range(rows[r, i, 0], rows[r, i, 1]):
+                    _keep_values(buffer, (row - y0) * stride + (left - x0) * LANES, line, ZERO, n)
+                for j in range(outw):
+                    begin, end = columns[r, j, 0], columns[r, j, 1] if rows[r, i, 1] > rows[r, i, 0] else ZERO
+                    at = (i * outw + j) * LANES
+                    cells[at : at + LANES] = lowest if begin < end else 0
+                    for column in range(begin, end):
+                        _keep_values(line, (column - left) * LANES, cells, at, LANES)
+                continue
             line_row[:n] = NOWHERE
             for row in range(rows[r, i, 0], rows[r, i, 1]):
                 _keep_larger(buffer, (row - y0) * stride + (left - x0) * LANES, np.int32(row), line, line_row, n)
@@ -42,7 +53,17 @@ def forward(buffer, x, first, window, members, windows, lowest, y, argmax):
                 at = (i * outw + j) * LANES
                 _first_largest(line, line_row, left, begin, end, width, lowest, cells, places, at, ALL)
         unpack_bins(cells, y[r], first)
-        unpack_bins(places, argmax[r], first)
+        if argmax.size:
+            unpack_bins(places, argmax[r], first)
+
+
+@inner_exact
+def _keep_values(values, at, best, first, n):
+    """Keep the larger of ``best[first:]`` and ``values[at:]``."""
+    start, target = np.uint64(at), np.uint64(first)
+    for k in range(np.uint64(n)):
+        value = values[start + k]
+        best[target + k] = value if value > best[target + k] else best[target + k]
 
 
 @inner_exact

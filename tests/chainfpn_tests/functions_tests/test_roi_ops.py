@@ -125,6 +125,14 @@ class RoIOpTester:
             np.testing.assert_allclose(y, y_loops, rtol=0, atol=TOLERANCE[dtype], err_msg=str(options))
             np.testing.assert_allclose(gx, gx_loops, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
+    def test_without_gradients_it_is_the_same(self, device):
+        x, rois, roi_indices, _ = self.arguments(np.float32, self.options[0])
+        arrays = [device.asarray(a) for a in (x, rois, roi_indices)]
+        with_gradients = self.op(*arrays, OUTSIZE, SCALE, **self.options[0])
+        with chainer.no_backprop_mode():
+            y = self.op(*arrays, OUTSIZE, SCALE, **self.options[0])
+        np.testing.assert_array_equal(*(chainer.backends.cuda.to_cpu(a.array) for a in (y, with_gradients)))
+
     @pytest.mark.parametrize("dtype", [np.float16, np.float64])
     def test_rois_of_the_maps_dtype(self, device, dtype):
         x, rois, roi_indices = arguments(self.channels, dtype)
