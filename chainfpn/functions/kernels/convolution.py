@@ -18,7 +18,7 @@ from chainer.utils.conv import get_conv_outsize
 from chainfpn._typing import Array, Size
 from chainfpn.functions.kernels import compute_dtype, import_compiled, threads
 from chainfpn.functions.kernels.algorithm import is_winograd
-from chainfpn.functions.kernels.epilogue import Epilogue, nothing
+from chainfpn.functions.kernels.epilogue import Epilogue, compiled_normalize, nothing
 
 #: Bytes of columns made at a time: enough work for a product on several threads, and few enough to stay in the cache.
 BLOCK_BYTES = 8 << 20
@@ -120,6 +120,7 @@ def _direct(x, W, geometry, epilogue):
     outh, outw = geometry.outsize(x.shape, W.shape[2:])
     y = np.empty((len(x), geometry.groups, len(W) // geometry.groups, outh * outw), x.dtype)
     weights = _by_group(W.astype(x.dtype, copy=False), geometry.groups)
+    normalize = compiled_normalize()
 
     def multiply(columns: Array, image: int, pixels: slice) -> None:
         alone = len(x) == 1 and columns.shape[2] == y.shape[3]  # threads without a block share the output channels
@@ -130,7 +131,7 @@ def _direct(x, W, geometry, epilogue):
         np.matmul(weights[:, begin:end], columns, out=y[image, :, begin:end, pixels])
         for first in range(0, 0 if epilogue is None else len(W), y.shape[2]):
             channels = first + begin, first + end
-            epilogue.apply(image, y[image].reshape(len(W), -1), channels, (pixels.start, pixels.stop))
+            epilogue.apply(normalize, image, y[image].reshape(len(W), -1), channels, (pixels.start, pixels.stop))
 
     least = 0 if epilogue is None else len(W) * outw
     _for_blocks(multiply, x, W.shape[2:], geometry, row_numbers=least)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -38,10 +39,13 @@ class Epilogue(NamedTuple):
         residual = y if self.residual is None else self.residual[image].reshape(y.shape)
         return residual, *self[:3], self.residual is not None, self.relu
 
-    def apply(self, image: int, y: Array, channels: tuple[int, int], pixels: tuple[int, int]) -> None:
+    def apply(
+        self, normalize: Callable | None, image: int, y: Array, channels: tuple[int, int], pixels: tuple[int, int]
+    ) -> None:
         """Apply it in place.
 
         Args:
+            normalize (callable or None): The compiled kernel, see :func:`compiled_normalize`.
             image (int): Which image.
             y (array): Its result, (O, outh * outw), C-contiguous.
             channels, pixels ((int, int)): First, and last exclusive.
@@ -49,8 +53,8 @@ class Epilogue(NamedTuple):
         if not len(self.scale):
             return
         given = self.of_image(image, y)
-        if compiled := import_compiled("numba_normalize"):
-            compiled.normalize(y, *given, y, channels, pixels)
+        if normalize is not None:
+            normalize(y, *given, y, channels, pixels)
             return
         at = slice(*channels), slice(*pixels)
         residual, centre, scale, shift, adds, rectifies = given
@@ -61,6 +65,12 @@ class Epilogue(NamedTuple):
             part += residual[at]
         if rectifies:
             np.maximum(part, 0, out=part)
+
+
+def compiled_normalize() -> Callable | None:
+    """Return the kernel for :meth:`Epilogue.apply`; threads that share the work do not know of ``plain_numpy``."""
+    module = import_compiled("numba_normalize")
+    return None if module is None else module.normalize
 
 
 def nothing(dtype: np.dtype) -> Epilogue:

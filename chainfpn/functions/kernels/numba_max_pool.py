@@ -27,7 +27,9 @@ def forward(x: Array, ksize: int, stride: int, pad: int, outsize: Size) -> Array
     n_planes = math.prod(x.shape[:2])
     planes = np.ascontiguousarray(x).reshape(n_planes, *x.shape[2:]), y.reshape(n_planes, *outsize)
     shares = threads.cut(n_planes, x.nbytes / SHARE_BYTES)
-    threads.run(_forward, [(*planes, ksize, stride, pad, *share) for share in shares])
+    length = max((outsize[1] - 1) * stride + ksize, pad + x.shape[3])
+    tasks = [(*planes, ksize, stride, pad, *share) for share in shares]
+    threads.run(_forward, tasks, lambda: np.full(length, -np.inf, x.dtype))
     return y
 
 
@@ -37,11 +39,10 @@ def _larger(a, b):
 
 
 @exact
-def _forward(x, y, ksize, stride, pad, begin, end):
+def _forward(line, x, y, ksize, stride, pad, begin, end):
     """Pool planes: (planes, H, W) to (planes, outh, outw); first the rows of a window, then its columns."""
     height, width = x.shape[1:]
     lowest = x.dtype.type(-np.inf)
-    line = np.full(max((y.shape[2] - 1) * stride + ksize, pad + width), lowest, x.dtype)
     inside = line[pad : pad + width]
     for plane in range(begin, end):
         for i in range(y.shape[1]):

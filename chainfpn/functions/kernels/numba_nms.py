@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from chainfpn._typing import Array
 from chainfpn.functions.kernels.numba_common import ZERO, exact, inner_exact
 
 #: Kept boxes compared at once: long enough for SIMD, short enough to stop early.
@@ -47,8 +48,7 @@ def put(kept, at, bb, area):
     kept[4, at] = area
 
 
-@exact
-def nms(boxes, label, thresh, limit):
+def nms(boxes: Array, label: Array, thresh: float, limit: int) -> Array:
     """Keep each box that no earlier kept box of its label overlaps by more than ``thresh``.
 
     Args:
@@ -60,11 +60,15 @@ def nms(boxes, label, thresh, limit):
     Returns:
         array: bool, (R,).
     """
-    n = boxes.shape[0]
-    keep = np.zeros(n, np.bool_)
-    kept = np.empty((5, n), boxes.dtype)
-    n_group, n_kept = ZERO, 0
-    for k in range(n):
+    keep = np.zeros(len(boxes), bool)
+    _nms(boxes, label, thresh, limit, np.empty((5, len(boxes)), boxes.dtype), keep)
+    return keep
+
+
+@exact
+def _nms(boxes, label, thresh, limit, kept, keep):
+    n_group, n_kept = ZERO, ZERO
+    for k in range(len(boxes)):
         if n_kept == limit:
             break
         if k > 0 and label[k] != label[k - 1]:
@@ -76,4 +80,3 @@ def nms(boxes, label, thresh, limit):
             n_group += 1
             n_kept += 1
             keep[k] = True
-    return keep

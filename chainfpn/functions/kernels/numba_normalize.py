@@ -46,18 +46,12 @@ def normalize(x, residual, centre, scale, shift, add, relu, y, channels, pixels)
 @inner_exact
 def normalize_line(line, other, mean, factor, offset, add, relu, out):
     """Normalize pixels of a channel."""
-    nothing = line.dtype.type(0)
-    if add and relu:
+    least = line.dtype.type(0 if relu else -np.inf)
+    if add:
         for k in range(line.size):
             value = (line[k] - mean) * factor + offset + other[k]
-            out[k] = nothing if value < nothing else value
-    elif relu:
-        for k in range(line.size):
-            value = (line[k] - mean) * factor + offset
-            out[k] = nothing if value < nothing else value
-    elif add:
-        for k in range(line.size):
-            out[k] = (line[k] - mean) * factor + offset + other[k]
+            out[k] = least if value < least else value
     else:
         for k in range(line.size):
-            out[k] = (line[k] - mean) * factor + offset
+            value = (line[k] - mean) * factor + offset
+            out[k] = least if value < least else value

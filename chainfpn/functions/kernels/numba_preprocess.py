@@ -1,6 +1,7 @@
 """Normalize, resize bilinearly and pad an image in one pass, compiled, shared out to threads."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 
@@ -25,17 +26,21 @@ def prepare(img: Array, mean: Array, std: Array, rows: tuple, columns: tuple, ou
     img = np.ascontiguousarray(img)
     shares = threads.cut(out.shape[1], out[0].nbytes / SHARE_BYTES)
     tasks = itertools.product(range(len(out)), shares)
-    threads.run(_prepare, [(img[c], mean[c], std[c], rows, columns, out[c], *share) for c, share in tasks])
+    lines = partial(_lines, img.shape[2], len(columns[0]), out.dtype)
+    threads.run(_prepare, [(img[c], mean[c], std[c], rows, columns, out[c], *share) for c, share in tasks], lines)
+
+
+def _lines(width, n_columns, dtype):
+    """Make what a thread keeps: a row of the image, normalized, two rows resized, and which they are."""
+    return np.empty(width, dtype), np.empty((2, n_columns), dtype), np.empty(2, np.int64)
 
 
 @exact
-def _prepare(plane, mean, std, rows, columns, out, begin, end):
+def _prepare(own, plane, mean, std, rows, columns, out, begin, end):
     """Prepare some rows of a channel: (H, W) to (H', W')."""
     n_rows, n_columns = len(rows[0]), len(columns[0])
     one = out.dtype.type(1)
-    normal = np.empty(plane.shape[1], out.dtype)
-    lines = np.empty((2, n_columns), out.dtype)  # rows of the image, resized
-    held = np.empty(2, np.int64)  # which
+    normal, lines, held = own
     held[0], held[1] = -1, -1
     for i in range(begin, end):
         line = out[i]

@@ -10,22 +10,13 @@ Source: Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks"
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_common import arithmetic, copy, inner_arithmetic
+from chainfpn.functions.kernels.numba_common import ZERO, arithmetic, copy, inner_arithmetic
 from chainfpn.functions.kernels.numba_normalize import normalize_line
 
 #: The points: 3/4 and 3/2 lose least of the float32 precision among the fractions tried, five times less than 1 and 2.
 P, Q = np.float32(0.75), np.float32(1.5)
 _P2, _Q2, _P3, _Q3 = P**2, Q**2, P**3, Q**3
 _SUM, _PRODUCT = _P2 + _Q2, _P2 * _Q2
-
-
-@inner_arithmetic
-def _inputs(a0, a1, a2, a3, a4, a5):
-    """Multiply six numbers by B^T."""
-    even_p, odd_p = a4 - _Q2 * a2, P * (a3 - _Q2 * a1)
-    even_q, odd_q = a4 - _P2 * a2, Q * (a3 - _P2 * a1)
-    first, last = _PRODUCT * a0 - _SUM * a2 + a4, _PRODUCT * a1 - _SUM * a3 + a5
-    return first, even_p + odd_p, even_p - odd_p, even_q + odd_q, even_q - odd_q, last
 
 
 @inner_arithmetic
@@ -49,8 +40,9 @@ def transform_inputs(x, tile_rows, pad, n_columns, tiles, begin, end):
     """
     top, left = pad
     height, width = min(x.shape[1], 1 << 30), min(x.shape[2], 4 * n_columns + 2 - left)
-    rows = np.zeros((6, 4 * n_columns + 4), x.dtype)
+    rows = np.zeros((6, 1, 4 * n_columns + 4), x.dtype)
     columns = np.empty((4, n_columns + 1), x.dtype)
+    c0, c1, c2, c3, c4, c5 = columns[0], columns[1], columns[2], columns[3], columns[0, 1:], columns[1, 1:]
     nothing = np.zeros(x.shape[2], x.dtype)
     for c in range(begin, end):
         plane = x[c]
@@ -62,20 +54,25 @@ def transform_inputs(x, tile_rows, pad, n_columns, tiles, begin, end):
             d3 = plane[y + 3] if 0 <= y + 3 < height else nothing
             d4 = plane[y + 4] if 0 <= y + 4 < height else nothing
             d5 = plane[y + 5] if 0 <= y + 5 < height else nothing
-            _inputs_down(d0, d1, d2, d3, d4, d5, left, width, rows)
+            _inputs(d0, d1, d2, d3, d4, d5, rows, ZERO, left, width)
             at = (tile_row - tile_rows[0]) * n_columns
-            for u in range(6):
-                _deal(rows[u], columns)
-                _inputs_across(columns, tiles[u], c, at)
+            for u in range(6):  # the last two columns are the first two of the next tile
+                _deal(rows[u, 0], columns)
+                _inputs(c0, c1, c2, c3, c4, c5, tiles[u], c, at, n_columns)
 
 
 @inner_arithmetic
-def _inputs_down(d0, d1, d2, d3, d4, d5, left, width, rows):
-    """Apply B^T to six lines of an image."""
-    t0, t1, t2 = rows[0, left:], rows[1, left:], rows[2, left:]
-    t3, t4, t5 = rows[3, left:], rows[4, left:], rows[5, left:]
-    for i in range(width):
-        t0[i], t1[i], t2[i], t3[i], t4[i], t5[i] = _inputs(d0[i], d1[i], d2[i], d3[i], d4[i], d5[i])
+def _inputs(d0, d1, d2, d3, d4, d5, out, c, at, n):
+    """Multiply the first ``n`` numbers of six lines by B^T, to the lines ``out[:, c]`` from ``at`` on."""
+    t0, t1, t2 = out[0, c, at : at + n], out[1, c, at : at + n], out[2, c, at : at + n]
+    t3, t4, t5 = out[3, c, at : at + n], out[4, c, at : at + n], out[5, c, at : at + n]
+    for i in range(n):
+        a0, a1, a2, a3, a4, a5 = d0[i], d1[i], d2[i], d3[i], d4[i], d5[i]
+        even_p, odd_p = a4 - _Q2 * a2, P * (a3 - _Q2 * a1)
+        even_q, odd_q = a4 - _P2 * a2, Q * (a3 - _P2 * a1)
+        t0[i], t5[i] = _PRODUCT * a0 - _SUM * a2 + a4, _PRODUCT * a1 - _SUM * a3 + a5
+        t1[i], t2[i] = even_p + odd_p, even_p - odd_p
+        t3[i], t4[i] = even_q + odd_q, even_q - odd_q
 
 
 @inner_arithmetic
@@ -84,17 +81,6 @@ def _deal(row, columns):
     c0, c1, c2, c3 = columns[0], columns[1], columns[2], columns[3]
     for t in range(columns.shape[1]):
         c0[t], c1[t], c2[t], c3[t] = row[4 * t], row[4 * t + 1], row[4 * t + 2], row[4 * t + 3]
-
-
-@inner_arithmetic
-def _inputs_across(columns, tiles, c, at):
-    """Apply B^T to the columns of a row of tiles; the last two are the first two of the next tile."""
-    n = columns.shape[1] - 1
-    d0, d1, d2, d3, d4, d5 = columns[0], columns[1], columns[2], columns[3], columns[0, 1:], columns[1, 1:]
-    t0, t1, t2 = tiles[0, c, at : at + n], tiles[1, c, at : at + n], tiles[2, c, at : at + n]
-    t3, t4, t5 = tiles[3, c, at : at + n], tiles[4, c, at : at + n], tiles[5, c, at : at + n]
-    for t in range(n):
-        t0[t], t1[t], t2[t], t3[t], t4[t], t5[t] = _inputs(d0[t], d1[t], d2[t], d3[t], d4[t], d5[t])
 
 
 @arithmetic

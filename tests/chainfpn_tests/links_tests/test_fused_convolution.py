@@ -8,7 +8,7 @@ from chainer.link_hooks import TimerHook
 from chainer.utils import type_check
 
 from chainfpn.functions.kernels import convolution as kernels
-from chainfpn.functions.kernels import threads
+from chainfpn.functions.kernels import plain_numpy, threads
 from chainfpn.links import BatchNormalization, Convolution2D, FrozenBatchNormalization, IndexedSequential
 from chainfpn.links.backbones.resnet import Bottleneck
 from chainfpn.links.layers import convolve
@@ -178,3 +178,12 @@ def test_what_does_not_fit_is_told_by_the_step_it_does_not_fit():
     for arguments in ((x[:, :5], link), (x[0], link), (x, FrozenBatchNormalization(5)), (x, link, residual[:, :, 1:])):
         with pytest.raises(type_check.InvalidType):
             convolve(conv, *arguments)
+
+
+@pytest.mark.usefixtures("inference")
+def test_threads_that_share_the_work_compile_nothing_inside_of_plain_numpy(monkeypatch):
+    monkeypatch.setattr("chainfpn.functions.kernels.threads.N_THREADS", 3)
+    monkeypatch.setattr("chainfpn.functions.kernels.numba_normalize.normalize", None)  # cannot be called
+    conv, link, x, _ = make("1x1", "frozen", np.float32)
+    with plain_numpy():
+        convolve(conv, np.tile(x, (8, 1, 1, 1)), link, relu=True)
