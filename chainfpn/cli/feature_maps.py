@@ -45,7 +45,8 @@ def draw_features(detector: Detector, image: Image.Image) -> tuple[Image.Image, 
         proposals = cuda.to_cpu(detector.rpn(hs, sizes, x.shape[2:])[0]) if hasattr(detector, "rpn") else None
     generator = detector.rpn.anchor_generator if hasattr(detector, "rpn") else detector.anchor_generator
     anchors = generator([h.shape[2:] for h in hs], x.shape[2:], backend.get_array_module(x))
-    seen = _seen(cuda.to_cpu(x[0]))
+    order = -1 if getattr(detector.preprocess, "channel_order", "RGB") == "BGR" else 1
+    seen = _seen(cuda.to_cpu(x[0])[::order])
     first = [(f"input {x.shape[2]} x {x.shape[3]}", seen)]
     if proposals is not None:
         drawn = _with_boxes(seen, proposals[:_N_PROPOSALS])
@@ -70,7 +71,7 @@ def _numbers(level: int, array: Array, n_anchors: int) -> str:
 
 
 def _seen(x: Array) -> Image.Image:
-    """Return a normalized image, (3, H, W), as grey and colours, whatever it was normalized by."""
+    """Return a normalized image, (3, H, W), RGB, as grey and colours, whatever it was normalized by."""
     low, high = x.min(), x.max()
     pixels = (x - low) * (255 / max(float(high - low), 1e-6))
     return Image.fromarray(pixels.transpose(1, 2, 0).astype(np.uint8))

@@ -24,14 +24,19 @@ def test_one_picture_has_input_maps_anchors_and_what_was_found(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("name", ["retinanet_resnet_fpn", "fcos_resnet_fpn"])
-def test_detectors_of_one_stage_have_no_proposals(name):
+@pytest.mark.parametrize("order", ["RGB", "BGR"])
+def test_detectors_of_one_stage_have_no_proposals(order, name):
     with without_initial_values():
         detector = getattr(models, name)(18, 2, min_size=64, max_size=64)
     for param in detector.params():
         param.array[...] = 0
+    detector.preprocess.channel_order = order
     picture, lines = draw_features(detector, Image.new("RGB", (60, 60), "red"))
     assert len(lines) == 5
     assert picture.width == 5 * 320
+    red, *others = picture.getpixel((160, 180))  # of the input, whatever order the network takes it in
+    assert red > 250
+    assert max(others) < 50
 
 
 def test_what_is_not_finite_is_said():
