@@ -16,6 +16,7 @@ def side():
     return train_step.Ours(network, 64, None, 1e-3)
 
 
+@pytest.mark.slow
 def test_the_staged_step_is_a_step_of_training(side):
     before = {name: param.array.copy() for name, param in side.chain.namedparams()}
     np.random.seed(1)

@@ -5,9 +5,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "count_files.py"
 
 
+@pytest.mark.slow
 def test_few_files_run():
     done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, check=True)
     counts = {name: int(n) for name, n in re.findall(r"^\| (.+?) \| (\d+) \|$", done.stdout, re.MULTILINE)}

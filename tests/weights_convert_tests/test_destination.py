@@ -149,6 +149,7 @@ def test_behind_a_link_its_target_is_written(folder):
     assert os.listdir("folder") == ["target.npz"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
 @pytest.mark.parametrize(("number", "code", "lines"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 0)])
 def test_a_signal_leaves_nothing_behind(tmp_path, number, code, lines):

@@ -127,6 +127,7 @@ def test_random_damage_never_gets_past_the_reader(kind, tmp_path):
         _read(path)
 
 
+@pytest.mark.slow
 def test_what_is_shared_without_end_is_walked_once(tmp_path):
     path, rng = tmp_path / "shared.pkl", random.Random(0)
     for i in range(3200):

@@ -181,6 +181,7 @@ def test_quiet_prints_errors_only_and_json_in_place_of_the_figures(detector, cap
     assert json.loads(capsys.readouterr().out)["images"] == 2
 
 
+@pytest.mark.slow
 def test_the_command_runs_by_itself(detector):
     command = [sys.executable, "-W", "error", "-m", "chainfpn", "evaluate", "--data", "shapes:1", "--weights", detector]
     done = subprocess.run(command, capture_output=True, text=True)

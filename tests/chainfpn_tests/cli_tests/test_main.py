@@ -215,6 +215,7 @@ def test_the_module_runs_as_the_command_does(photo):
     assert done.stderr.splitlines() == ["nowhere.jpg: there is no such file"]  # and nothing was loaded
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text there")
 def test_a_file_name_that_is_no_text_is_shown_in_escapes(photo):
     name = os.fsdecode(b"caf\xe9.jpg")
@@ -250,6 +251,7 @@ def test_the_demo_finds_the_person_without_compiled_operators(tmp_path):
         assert (tmp_path / "pictures" / f"{name}_detected.jpg").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_what_was_found_before_a_pipe_is_closed_is_in_the_json(photo):
     command = f"{sys.executable} -m chainfpn detect {photo} {photo} --json found.json | head -3"
     subprocess.run(["bash", "-c", command], capture_output=True, check=True)

@@ -16,6 +16,8 @@ from chainfpn import models, read_weights, save_weights
 from chainfpn.cli.main import main
 from chainfpn.training import TrainChain
 
+pytestmark = pytest.mark.slow  # whole networks and trainings, all of them together
+
 SLIM = [
     *("--set", "depth=18", "--set", "stages=[1,2]", "--set", "fpn_channels=8", "--set", "head_channels=8"),
     *("--set", "min_size=48", "--set", "max_size=64", "--loss", "box_batch_size_per_image=16", "--warm-up", "2"),

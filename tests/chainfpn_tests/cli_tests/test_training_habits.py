@@ -11,6 +11,8 @@ from chainfpn.cli.main import main
 from chainfpn.cli.training_resume import Stop
 from chainfpn.training import EarlyStopping, StepLog
 
+pytestmark = pytest.mark.slow  # whole networks and trainings, all of them together
+
 SLIM = [
     *("--set", "depth=18", "--set", "stages=[1,2]", "--set", "fpn_channels=8", "--set", "head_channels=8"),
     *("--set", "min_size=48", "--set", "max_size=64", "--loss", "box_batch_size_per_image=16", "--warm-up", "2"),

@@ -22,6 +22,8 @@ from reference.classifier_answers import without_initial_values
 from reference.photographs import photographs
 from reference.small_detectors import SMALL, build_small
 
+pytestmark = pytest.mark.slow  # whole networks and trainings, all of them together
+
 #: Of the outputs, those of every detector.
 BOXES = ["bboxes", "labels", "scores"]
 

@@ -17,6 +17,8 @@ from reference.agreement import disagreement
 from reference.photographs import photographs
 from reference.small_detectors import SMALL, build_small
 
+pytestmark = pytest.mark.slow  # whole networks and trainings, all of them together
+
 
 def check(detector, other, imgs):
     """Compare what two engines detect."""

@@ -113,6 +113,7 @@ def test_every_kernel_of_the_text_is_listed():
     assert sorted(cuda_launch.kernel_names()) == sorted(linear + pyramid + others)
 
 
+@pytest.mark.slow
 def test_the_shim_reads_and_writes_every_half(cuda_shim):
     halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
     halves = halves[~np.isnan(halves)].reshape(1, -1, 1, 1)
