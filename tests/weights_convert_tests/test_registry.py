@@ -13,6 +13,8 @@ from weights_convert.read.contents import Contents
 from weights_convert.read.source import Source
 from weights_convert.read.tensor import Storage, Tensor
 
+pytestmark = pytest.mark.slow  # whole networks, all of them together
+
 UNUSUAL = {"depth": 34, "stages": [2, 3], "fpn_channels": 64}
 
 

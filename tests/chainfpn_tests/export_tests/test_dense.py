@@ -15,6 +15,8 @@ from reference.detector_cases import GAINS
 from reference.seeded_weights import fill_link, seeded_input
 from reference.small_detectors import small_options
 
+pytestmark = pytest.mark.slow  # whole networks, all of them together
+
 #: Quick ones, and one of each other family; the rest is larger.
 QUICK = {"resnet18", "densenet121", "squeezenet1_1", "googlenet", "mobilenet_v2", "mobilenet_v3_small"}
 QUICK |= {name for name in models.MODELS if "_resnet_" in name}
