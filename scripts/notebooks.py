@@ -36,8 +36,9 @@ def to_cell(name: str, command: list[str]) -> str:
     if command[0] != "python":  # of this environment, and with what it prints below the cell
         words = [json.dumps(word.replace("examples/", "")) for word in command]
         words[words.index('"python"')] = "sys.executable"
-        run = "subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)"
-        return f"import subprocess\nimport sys\n\ncommand = [{', '.join(words)}]\nprint({run}.stdout)"
+        run = "done = subprocess.run(command, capture_output=True, text=True)"
+        show = "print(done.stdout)\nassert done.returncode == 0, done.stderr"
+        return f"import subprocess\nimport sys\n\ncommand = [{', '.join(words)}]\n{run}\n{show}"
     program, arguments = pathlib.Path(command[1]).stem, json.dumps(command[2:])
     return f"main({arguments})" if program == name else f"import {program}\n\n{program}.main({arguments})"
 

@@ -90,7 +90,8 @@ def _evaluate(detector, dataset, bar, json_file, results, report_remark):
     voc, coco = {"map": mean(ap.values()), "ap": ap}, _coco(evaluation, report_remark)
     for omission in dataset.left_out.omissions:  # also what was found while reading
         report(omission)
-    left_out = dataset.left_out.counts | Counter(getattr(message, "reason", message) for message in report.warnings)
+    found = dataset.left_out.counts | Counter(getattr(message, "reason", message) for message in report.warnings)
+    left_out = dict(sorted(found.items()))  # whichever thread was first
     lines = reasons({"left out": left_out})
     print("\n".join((*_voc_lines(voc), *_coco_lines(coco), *([lines] if lines else []))))
     print(f"{evaluation.n_images} images" + (f", {n_broken} left out" if n_broken else ""))
