@@ -24,7 +24,7 @@ STEPS = (
     Step("detect_folder", 120, ("benchmarks/detect_folder.py",), tables=True),
     Step("engines", 240, ("benchmarks/engines.py",), tables=True),
     Step("speeds", 420, ("benchmarks/speeds.py",), tables=True),
-    Step("soak", 260, ("benchmarks/soak.py", "--images", "500", "--min-size", "224"), tables=True),
+    Step("soak", 260, ("benchmarks/soak.py", "--images", "1000", "--min-size", "224"), tables=True),
 )
 RATIOS = Step("readme_ratios", 20, ("scripts/readme_ratios.py",))
 
