@@ -36,9 +36,10 @@ def to_cell(name: str, command: list[str]) -> str:
     if command[0] != "python":  # of this environment, and with what it prints below the cell
         words = [json.dumps(word.replace("examples/", "")) for word in command]
         words[words.index('"python"')] = "sys.executable"
-        run = "done = subprocess.run(command, capture_output=True, text=True)"
+        clean = "environment = dict(os.environ)  # without what an MPI of this process has added below Python"
+        run = f"{clean}\ndone = subprocess.run(command, capture_output=True, text=True, env=environment)"
         show = "print(done.stdout)\nassert done.returncode == 0, done.stderr"
-        return f"import subprocess\nimport sys\n\ncommand = [{', '.join(words)}]\n{run}\n{show}"
+        return f"import os\nimport subprocess\nimport sys\n\ncommand = [{', '.join(words)}]\n{run}\n{show}"
     program, arguments = pathlib.Path(command[1]).stem, json.dumps(command[2:])
     return f"main({arguments})" if program == name else f"import {program}\n\n{program}.main({arguments})"
 
