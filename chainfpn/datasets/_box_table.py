@@ -1,13 +1,14 @@
 """Base of data sets whose boxes are read ahead, by their names."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from chainfpn._typing import Array, Labels, Size
-from chainfpn.datasets._files import Names, check_unique, choose_labels, select
+from chainfpn.datasets._files import MAX_NUMBER, Names, check_unique, choose_labels, select
+from chainfpn.datasets._left_out import LeftOut
 from chainfpn.datasets.detection_dataset import DetectionDataset
 
 #: An image by its path, or by the name that a table has of it.
@@ -19,6 +20,11 @@ class NamedBox(NamedTuple):
 
     name: str
     bb: Sequence[float]
+
+
+def annotated_size(height: float, width: float) -> Size | None:
+    """Return the size of an image that a table has, None if these are no sides."""
+    return (int(height), int(width)) if 1 <= height < MAX_NUMBER and 1 <= width < MAX_NUMBER else None
 
 
 def _find(folders: Sequence[pathlib.Path], name: str) -> pathlib.Path:
@@ -38,7 +44,8 @@ class BoxTable(DetectionDataset):
         label_names (sequence of str or None): Only these labels, in this order.
         names (sequence of str, str, os.PathLike or None): Only these images.
         without (sequence of str, str, os.PathLike or None): All images but these.
-        sizes (dict): The same to its annotated height and width, of those that have one.
+        sizes (dict): The same to its annotated height and width, None for those that have none.
+        left_out (LeftOut or None): What was left out of the table.
         folders (sequence of pathlib.Path): Where images may be that are not named by their paths.
 
     Raises:
@@ -54,7 +61,8 @@ class BoxTable(DetectionDataset):
         label_names: Labels | None = None,
         names: Names = None,
         without: Names = None,
-        sizes: dict[_Image, Size] | None = None,
+        sizes: Mapping[_Image, Size | None] | None = None,
+        left_out: LeftOut | None = None,
         folders: Sequence[pathlib.Path] = (),
     ) -> None:
         places: dict[_Image, pathlib.Path] = {
@@ -72,6 +80,7 @@ class BoxTable(DetectionDataset):
         n_others = sum(map(len, (images[image] for image in chosen))) - sum(map(len, self._objects))
         if n_others:
             self.left_out.counts["objects of other categories"] += n_others
+        self.left_out.extend(left_out or LeftOut())
         self.add_getter(("bbox", "label"), self._get_annotations)
         self.keys = self.DEFAULT_KEYS
 

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator
 
 from chainfpn._typing import Labels, PathLike, Size
-from chainfpn.datasets._box_table import BoxTable, NamedBox
+from chainfpn.datasets._box_table import BoxTable, NamedBox, annotated_size
 from chainfpn.datasets._files import MAX_NUMBER, DataError, Names, read_text
 from chainfpn.datasets._left_out import LeftOut, Omission
 
@@ -53,7 +53,7 @@ class CSVDataset(BoxTable):
         path = pathlib.Path(path)
         folders = [path.parent, path.parent / "images"] if images is None else [pathlib.Path(images)]
         table: dict[str, list[NamedBox]] = {}
-        sizes: dict[str, Size] = {}
+        sizes: dict[str, Size | None] = {}
         left_out = LeftOut()
         for number, row in _rows(path):
             name = row["filename"]
@@ -69,13 +69,12 @@ class CSVDataset(BoxTable):
             elif any((row["class"], *(row[key] for key in _CORNERS))):
                 sentence = f"{path}: line {number} must have a class and four numbers"
                 left_out.add(Omission(sentence, "lines that are no object"))
-            height, width = (_number(row.get(key)) for key in _SIZE)
-            if 1 <= height < MAX_NUMBER and 1 <= width < MAX_NUMBER:
-                sizes[name] = int(height), int(width)
+            size = annotated_size(*(_number(row.get(key)) for key in _SIZE))
+            sizes[name] = size or sizes.get(name)
         super().__init__(
-            path, table, label_names=label_names, names=names, without=without, sizes=sizes, folders=folders
-        )
-        self.left_out.extend(left_out)
+            path, table, label_names=label_names, names=names, without=without, sizes=sizes, folders=folders,
+            left_out=left_out,
+        )  # fmt: skip
 
 
 def is_box_table(path: pathlib.Path) -> bool:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from chainfpn._typing import Labels, PathLike, Size
-from chainfpn.datasets._box_table import BoxTable, NamedBox
+from chainfpn.datasets._box_table import BoxTable, NamedBox, annotated_size
 from chainfpn.datasets._enclosing_boxes import ellipse_box, enclosing_box, turned_corners
 from chainfpn.datasets._files import MAX_NUMBER, DataError, Names
 from chainfpn.datasets._left_out import LeftOut, Omission
@@ -44,25 +44,23 @@ class CVATDataset(BoxTable):
         if root.tag != "annotations" or root.find("track") is not None:
             raise DataError(f"{path}: must be of CVAT's format for images, with an image of each name")
         table: dict[str, list[NamedBox]] = {}
-        sizes: dict[str, Size] = {}
+        sizes: dict[str, Size | None] = {}
         subsets = set[str]()
         for image in root.iter("image"):
             name, subset = image.get("name", ""), image.get("subset", "")
             if not name or name in table:
                 raise DataError(f"{path}: every image must have a name of its own, got {name!r}")
             table[name] = _objects(path, image, left_out)
-            height, width = (_number(image, side) for side in ("height", "width"))
-            if 1 <= height < MAX_NUMBER and 1 <= width < MAX_NUMBER:
-                sizes[name] = int(height), int(width)
+            sizes[name] = annotated_size(_number(image, "height"), _number(image, "width"))
             subsets.add(subset)
         folders = [path.parent / part for part in ("", "images", *(f"images/{name}" for name in sorted(subsets)))]
         declared = [(label.text or "").strip() for label in root.iterfind(".//labels/label/name")]
         found = sorted({one.name for objects in table.values() for one in objects})
         known = list(dict.fromkeys([*filter(None, declared), *found]))
         super().__init__(
-            path, table, known, label_names=label_names, names=names, without=without, sizes=sizes, folders=folders
-        )
-        self.left_out.extend(left_out)
+            path, table, known, label_names=label_names, names=names, without=without, sizes=sizes, folders=folders,
+            left_out=left_out,
+        )  # fmt: skip
 
 
 def _objects(path: pathlib.Path, image: ElementTree.Element, left_out: LeftOut) -> list[NamedBox]:

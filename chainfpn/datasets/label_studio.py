@@ -73,9 +73,9 @@ class LabelStudioDataset(BoxTable):
                 sizes[name] = size
                 table[name] += [NamedBox(label, bb) for label in labels]
         super().__init__(
-            path, table, label_names=label_names, names=names, without=without, sizes=sizes, folders=folders
-        )
-        self.left_out.extend(left_out)
+            path, table, label_names=label_names, names=names, without=without, sizes=sizes, folders=folders,
+            left_out=left_out,
+        )  # fmt: skip
 
 
 def is_label_studio(path: pathlib.Path) -> bool:

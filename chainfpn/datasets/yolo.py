@@ -65,8 +65,7 @@ class YOLODataset(BoxTable):
         for text in sorted(_texts(found.folders) - {*texts.values()}):
             left_out.add(Omission(f"{text}: has no image", "annotations without an image"))
         known = list(found.names.values())
-        super().__init__(path, table, known, label_names=label_names, names=names, without=without)
-        self.left_out.extend(left_out)
+        super().__init__(path, table, known, label_names=label_names, names=names, without=without, left_out=left_out)
 
     def _frame(self, i: int) -> tuple[Size, int]:
         return turned_size(*self._header(i)), 1
