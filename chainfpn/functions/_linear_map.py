@@ -86,6 +86,29 @@ def linear_map(label: str, x: Variable, forward: Callable, transpose: Callable, 
     return LinearMap(label, lambda xs: (forward(xs[0]),), lambda gys: (transpose(gys[0]),), **options).apply((x,))[0]
 
 
+def flatten_places(h: Variable, *shape: int) -> Variable:
+    """Bring the output of a convolution into rows, places row-major: on a GPU by one function.
+
+    Args:
+        h (Variable): (B, C, H, W).
+        *shape (int): Of what is known of an image, one of them -1.
+
+    Returns:
+        Variable: (B, *shape).
+    """
+    if not isinstance(h.array, cuda.ndarray):
+        return F.reshape(F.transpose(h, (0, 2, 3, 1)), (len(h), *shape))
+    n_images, n_channels, height, width = h.shape
+
+    def forward(x):
+        return x.transpose(0, 2, 3, 1).reshape(n_images, *shape)
+
+    def transpose(gy):
+        return gy.reshape(n_images, height, width, n_channels).transpose(0, 3, 1, 2)
+
+    return linear_map("flatten places", h, forward, transpose)
+
+
 def linear_roi_op(label: str, kernel: str, x: Variable, p: RoIs) -> Variable:
     """Apply a linear RoI operation to a variable.
 

@@ -26,7 +26,6 @@ from chainfpn.links.backbones.swin_transformer import SwinTransformer
 from chainfpn.links.backbones.vgg import VGG
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.classifier import Classifier, ClassifierPreprocess
-from chainfpn.links.convolution_2d import Convolution2D, Linear
 from chainfpn.links.detectors.cascade_roi_heads import CascadeRoIHeads
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.dense_detector import DenseDetector
@@ -52,7 +51,7 @@ from chainfpn.links.group_normalization import GroupNormalization
 from chainfpn.links.kuangliu_fpn import KuangliuFPN
 from chainfpn.links.kuangliu_retinanet import KuangliuRetinaFPN, KuangliuRetinaNet
 from chainfpn.links.layer_normalization import LayerNormalization
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import Convolution2D, IndexedSequential, Linear
 from chainfpn.links.sync_batch_normalization import SyncBatchNormalization
 
 __all__ = [

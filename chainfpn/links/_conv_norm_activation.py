@@ -5,8 +5,7 @@ from collections.abc import Callable
 import chainer.functions as F
 
 from chainfpn.links.batch_normalization import BatchNormalization
-from chainfpn.links.initialization import convolution
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import IndexedSequential, convolution
 
 
 def conv_norm_activation(
@@ -24,7 +23,7 @@ def conv_norm_activation(
 
     Args:
         in_channels, out_channels, ksize, stride, dilate, groups: See
-            :func:`~chainfpn.links.initialization.convolution`.
+            :func:`~chainfpn.links.layers.convolution`.
         norm (callable): Makes the normalization link for a number of channels.
         activation (callable or None): The function at the end; None for none.
 

@@ -10,8 +10,7 @@ from chainfpn._typing import Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions import resize_nearest
 from chainfpn.functions._max_pool_2d import max_pool_2d
-from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.layers import IndexedSequential, convolve
+from chainfpn.links.layers import Convolution2D, IndexedSequential, convolve
 
 
 class FPN(chainer.Chain):

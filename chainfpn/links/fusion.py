@@ -10,8 +10,7 @@ from chainercv.links import Conv2DActiv, Conv2DBNActiv
 from chainfpn._typing import Variable
 from chainfpn.errors import InvalidArgument, InvalidType
 from chainfpn.links.batch_normalization import BatchNormalization
-from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.layers import convolve
+from chainfpn.links.layers import Convolution2D, convolve
 
 
 class _ConvActiv(Conv2DActiv):

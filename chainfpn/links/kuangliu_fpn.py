@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from chainfpn._typing import Variable
 from chainfpn.functions import resize_bilinear
 from chainfpn.links.backbones.resnet import Bottleneck, ResNet
-from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.layers import Convolution2D
 
 
 class KuangliuPyramid(ResNet):

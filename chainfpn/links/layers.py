@@ -1,22 +1,137 @@
-"""Layers one after another, of which a normalization, the sum and the ReLU behind it are one call."""
+"""The layers of all networks here, and how they run one after another.
 
+Convolution and fully connected layer are Chainer's, computed faster on a CPU. Of a sequence, a convolution, its
+normalization, the sum and the ReLU behind it are one call.
+"""
+
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import chainer
 import chainer.functions as F
-from chainer.backends import cuda
+import chainer.links as L
+from chainer import initializers
 from chainercv.links import PickableSequentialChain
 
 from chainfpn._typing import Variable
-from chainfpn.functions._fixed_normalization import add_relu
-from chainfpn.functions._linear_map import linear_map
+from chainfpn.functions._convolution_2d import convolution_2d, fused_convolution_2d
+from chainfpn.functions._fixed_normalization import Statistics, add_relu
+from chainfpn.functions._linear_map import linear as apply_linear
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
-from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.group_normalization import GroupNormalization
 
 #: What takes a residual and ``relu``: on a GPU, without gradients or with fixed statistics, all is one kernel.
 _NORMALIZATIONS = (BatchNormalization, FrozenBatchNormalization, GroupNormalization)
+
+
+class Convolution2D(L.Convolution2D):
+    """Chainer's convolution, computed by :func:`chainfpn.functions.convolution_2d`: faster on the CPU.
+
+    Arguments, parameters and what is written to files are ``chainer.links.Convolution2D``'s.
+    """
+
+    def forward(self, x: Variable) -> Variable:
+        """Convolve.
+
+        Args:
+            x (Variable): float16/32/64, (B, in_channels, H, W).
+
+        Returns:
+            Variable: dtype of x, (B, out_channels, outh, outw).
+        """
+        x = chainer.as_variable(x)  # (B, C, H, W)
+        if self.cudnn_fast or x.xp is not self.xp:
+            return super().forward(x)  # (B, O, outh, outw)
+        if self.W.raw_array is None:
+            self._initialize_params(x.shape[1])
+        if (y := self.fused(x)) is not None:
+            return y  # (B, O, outh, outw)
+        options = {"dilate": self.dilate, "groups": self.groups}
+        return convolution_2d(x, self.W, self.b, self.stride, self.pad, **options)  # (B, O, outh, outw)
+
+    def fused(
+        self, x: Variable, statistics: Statistics | None = None, residual: Variable | None = None, *, relu: bool = False
+    ) -> Variable | None:
+        """Convolve, normalize by fixed statistics, add and rectify; None where this is not one way to compute it.
+
+        Args:
+            x (Variable): float, (B, in_channels, H, W).
+            statistics (Statistics or None): Of a normalization.
+            residual (Variable or None): dtype of x, (B, out_channels, outh, outw), added.
+            relu (bool): Rectify in the end.
+
+        Returns:
+            Variable or None: dtype of x, (B, out_channels, outh, outw).
+        """
+        if self.W.raw_array is None:
+            return None
+        return fused_convolution_2d(x, self, statistics, residual, relu=relu)  # (B, O, outh, outw)
+
+
+class Linear(L.Linear):
+    """Chainer's fully connected layer, computed by our threads on a CPU, which leave none that spins behind.
+
+    Arguments, parameters and what is written to files are ``chainer.links.Linear``'s.
+    """
+
+    def forward(self, x: Variable, n_batch_axes: int = 1) -> Variable:
+        """Apply the layer.
+
+        Args:
+            x (Variable): float16/32/64, (B, ...).
+            n_batch_axes (int): Axes that are kept; more than 1 is Chainer's way.
+
+        Returns:
+            Variable: dtype of x, (B, out_size).
+        """
+        x = chainer.as_variable(x)
+        if self.W.raw_array is None or n_batch_axes != 1:
+            return super().forward(x, n_batch_axes)
+        return apply_linear(x, self.W, self.b)
+
+
+def convolution(
+    in_channels: int, out_channels: int, ksize: int, *, stride: int = 1, dilate: int = 1, groups: int = 1
+) -> Convolution2D:
+    """Make the convolution of a residual network: no bias, Kaiming-normal over the fan-out, same size at stride 1.
+
+    Args:
+        in_channels (int): Channels in.
+        out_channels (int): Channels out.
+        ksize (int): Side of the kernel, odd.
+        stride (int): Step in pixels.
+        dilate (int): Distance of the taps in pixels.
+        groups (int): Number of independent channel groups.
+
+    Returns:
+        Convolution2D: (B, in_channels, H, W) to (B, out_channels, ceil(H / stride), ceil(W / stride)).
+
+    Source:
+        He et al. 2015; torchvision 0.14 ``ResNet.__init__``.
+    """
+    initial, pad = initializers.HeNormal(fan_option="fan_out"), dilate * (ksize // 2)
+    options = {"nobias": True, "initialW": initial, "dilate": dilate, "groups": groups}
+    return Convolution2D(in_channels, out_channels, ksize, stride, pad, **options)
+
+
+def linear(in_size: int, out_size: int) -> Linear:
+    """Make a fully connected layer that starts like ``torch.nn.Linear``.
+
+    Weights and biases are uniform in +-1/sqrt(in_size).
+
+    Args:
+        in_size (int): Features in.
+        out_size (int): Features out.
+
+    Returns:
+        Linear: (B, in_size) to (B, out_size).
+
+    Source:
+        PyTorch 1.13 ``Linear.reset_parameters``.
+    """
+    uniform = initializers.Uniform(1 / math.sqrt(in_size))
+    return Linear(in_size, out_size, initialW=uniform, initial_bias=uniform)
 
 
 def normalize(norm: Any, x: Variable, residual: Variable | None = None, *, relu: bool = False) -> Variable:
@@ -60,29 +175,6 @@ def convolve(
             return y
     h = conv(x)  # (B, O, outh, outw)
     return add_relu(h, residual, relu) if norm is None else normalize(norm, h, residual, relu=relu)
-
-
-def flatten_places(h: Variable, *shape: int) -> Variable:
-    """Bring the output of a convolution into rows, places row-major: on a GPU by one function.
-
-    Args:
-        h (Variable): (B, C, H, W).
-        *shape (int): Of what is known of an image, one of them -1.
-
-    Returns:
-        Variable: (B, *shape).
-    """
-    if not isinstance(h.array, cuda.ndarray):
-        return F.reshape(F.transpose(h, (0, 2, 3, 1)), (len(h), *shape))
-    n_images, n_channels, height, width = h.shape
-
-    def forward(x):
-        return x.transpose(0, 2, 3, 1).reshape(n_images, *shape)
-
-    def transpose(gy):
-        return gy.reshape(n_images, height, width, n_channels).transpose(0, 3, 1, 2)
-
-    return linear_map("flatten places", h, forward, transpose)
 
 
 def _has_hooks(*links):

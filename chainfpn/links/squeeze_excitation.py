@@ -10,7 +10,7 @@ from chainer import initializers
 
 from chainfpn._typing import Variable
 from chainfpn.functions.kernels import import_for_inference
-from chainfpn.links.convolution_2d import Convolution2D
+from chainfpn.links.layers import Convolution2D
 
 
 class SqueezeExcitation(chainer.Chain):

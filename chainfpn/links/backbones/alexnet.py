@@ -8,9 +8,7 @@ from chainer import initializers
 from chainfpn.functions import adaptive_avg_pool_2d
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.classifier import Classifier
-from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.initialization import linear
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import Convolution2D, IndexedSequential, linear
 
 
 class AlexNet(Classifier):

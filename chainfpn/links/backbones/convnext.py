@@ -11,9 +11,8 @@ from chainfpn._typing import Variable
 from chainfpn.functions._gelu import gelu
 from chainfpn.links._stochastic_depth import depth_probabilities, stochastic_depth
 from chainfpn.links.classifier import Classifier
-from chainfpn.links.convolution_2d import Convolution2D, Linear
 from chainfpn.links.layer_normalization import LayerNormalization
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import Convolution2D, IndexedSequential, Linear
 from chainfpn.links.pointwise import Pointwise
 
 _norm = partial(LayerNormalization, eps=1e-6)

@@ -13,7 +13,7 @@ from chainfpn._typing import Variable
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.convolution_2d import Convolution2D, Linear
+from chainfpn.links.layers import Convolution2D, Linear
 
 #: A convolution of this network: no bias, Kaiming-normal over the fan-in.
 _convolution = partial(Convolution2D, nobias=True, initialW=initializers.HeNormal())

@@ -14,8 +14,7 @@ from chainfpn.links._stochastic_depth import depth_probabilities
 from chainfpn.links.backbones.mobilenet_v2 import Residual
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.convolution_2d import Linear
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import IndexedSequential, Linear
 from chainfpn.links.squeeze_excitation import SqueezeExcitation
 
 

@@ -11,8 +11,7 @@ from chainfpn._typing import Size, Variable
 from chainfpn.functions._scale_shift import scale_shift
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier
-from chainfpn.links.convolution_2d import Convolution2D, Linear
-from chainfpn.links.layers import convolve
+from chainfpn.links.layers import Convolution2D, Linear, convolve
 
 
 class ConvNormReLU(chainer.Chain):

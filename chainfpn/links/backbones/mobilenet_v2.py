@@ -13,9 +13,7 @@ from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links._stochastic_depth import stochastic_depth
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.convolution_2d import Linear
-from chainfpn.links.initialization import convolution
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import IndexedSequential, Linear, convolution
 
 relu6 = partial(F.clipped_relu, z=6.0)
 

@@ -17,8 +17,7 @@ from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.backbones.mobilenet_v2 import Residual, relu6
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.convolution_2d import Linear
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import IndexedSequential, Linear
 from chainfpn.links.squeeze_excitation import SqueezeExcitation
 
 

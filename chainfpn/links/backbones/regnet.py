@@ -12,8 +12,7 @@ from chainfpn._typing import Variable
 from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.convolution_2d import Linear
-from chainfpn.links.layers import normalize
+from chainfpn.links.layers import Linear, normalize
 from chainfpn.links.squeeze_excitation import SqueezeExcitation
 
 

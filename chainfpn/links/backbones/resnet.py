@@ -12,9 +12,7 @@ from chainfpn.errors import InvalidArgument
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.initialization import convolution, linear
-from chainfpn.links.layers import IndexedSequential, convolve
+from chainfpn.links.layers import Convolution2D, IndexedSequential, convolution, convolve, linear
 
 
 class ResidualBlock(chainer.Chain):

@@ -14,8 +14,7 @@ from chainer import initializers
 
 from chainfpn._typing import Array, Variable
 from chainfpn.functions import convolution_2d
-from chainfpn.links.convolution_2d import Linear
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import IndexedSequential, Linear
 from chainfpn.links.pointwise import Pointwise
 
 #: What is added to the logits of two pixels that are no neighbours before the shift.

@@ -10,8 +10,7 @@ from chainer import initializers
 from chainfpn._typing import Variable
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.layers import IndexedSequential, convolve
+from chainfpn.links.layers import Convolution2D, IndexedSequential, convolve
 
 #: A convolution of this network: Kaiming-uniform over the fan-in.
 _convolution = partial(Convolution2D, initialW=initializers.HeUniform())

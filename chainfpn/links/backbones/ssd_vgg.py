@@ -10,8 +10,7 @@ from chainer import initializers
 from chainfpn._typing import Variable
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.backbones.vgg import vgg_features
-from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import Convolution2D, IndexedSequential
 
 #: A convolution after VGG's: Xavier-uniform.
 _convolution = partial(Convolution2D, initialW=initializers.GlorotUniform())

@@ -13,9 +13,8 @@ from chainfpn.links._stochastic_depth import depth_probabilities, stochastic_dep
 from chainfpn.links.backbones.convnext import as_it_is
 from chainfpn.links.backbones.shifted_windows import ShiftedWindowAttention, ShiftedWindowAttentionV2
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.convolution_2d import Convolution2D, Linear
 from chainfpn.links.layer_normalization import LayerNormalization
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import Convolution2D, IndexedSequential, Linear
 from chainfpn.links.pointwise import Pointwise
 
 

@@ -9,8 +9,7 @@ from chainer import initializers
 from chainfpn.functions import adaptive_avg_pool_2d
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.classifier import Classifier
-from chainfpn.links.convolution_2d import Convolution2D, Linear
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import Convolution2D, IndexedSequential, Linear
 
 #: The convolution of this network, Kaiming-normal over the fan-out, and its fully connected layers.
 _convolution = partial(Convolution2D, ksize=3, pad=1, initialW=initializers.HeNormal(fan_option="fan_out"))

@@ -17,11 +17,11 @@ from chainer import initializers
 from chainfpn._typing import Array, Arrays, Labels, Losses, Norm, Size, Sizes, Variable, Variables
 from chainfpn.boxes.filtering import best_of_each, clip, large_enough, level_numbers, suppress, top_k
 from chainfpn.functions._focal_loss import sigmoid_focal_loss
+from chainfpn.functions._linear_map import flatten_places
 from chainfpn.functions.kernels.waiting import alone, nonzero, together
-from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.detectors.raw_detections import RawDetections
-from chainfpn.links.layers import IndexedSequential, flatten_places
+from chainfpn.links.layers import Convolution2D, IndexedSequential
 
 #: Confidence with which a fresh network calls everything foreground.
 PRIOR_PROBABILITY = 0.01

@@ -16,8 +16,7 @@ from chainfpn._typing import Arrays, Labels, Losses, Norm, Sizes, Variable, Vari
 from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.detectors.raw_detections import RawDetections
-from chainfpn.links.initialization import linear
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import IndexedSequential, linear
 
 
 class TwoMLPHead(chainer.Chain):

@@ -18,10 +18,9 @@ from chainfpn._typing import Array, Arrays, Variable
 from chainfpn.functions import resize_bilinear
 from chainfpn.functions._gather import gather_class
 from chainfpn.functions._losses import cross_entropy
-from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.keypoint_peaks import find_peaks
 from chainfpn.links.detectors.raw_detections import RawDetections, split_by_image
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import Convolution2D, IndexedSequential
 
 
 def keypoint_head(in_channels: int, layers: Sequence[int] = (512,) * 8) -> IndexedSequential:

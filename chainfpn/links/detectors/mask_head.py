@@ -17,9 +17,8 @@ from chainfpn.functions._gather import gather_class
 from chainfpn.functions._losses import binary_cross_entropy
 from chainfpn.functions._resize import resize_nearest
 from chainfpn.functions._roi_ops import roi_align
-from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.raw_detections import RawDetections, split_by_image
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import Convolution2D, IndexedSequential
 
 
 class MaskHead(chainer.Chain):

@@ -17,10 +17,10 @@ from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import clip, find_candidates, suppress, top_k_of_each
 from chainfpn.boxes.matcher import match, offsets, sample_batch
 from chainfpn.functions._gather import gather
+from chainfpn.functions._linear_map import flatten_places
 from chainfpn.functions._losses import binary_cross_entropy, smooth_l1_loss
 from chainfpn.functions.kernels.waiting import together
-from chainfpn.links.convolution_2d import Convolution2D
-from chainfpn.links.layers import IndexedSequential, convolve, flatten_places
+from chainfpn.links.layers import Convolution2D, IndexedSequential, convolve
 
 #: Where the box losses of detectors of two stages turn from squares into absolute values.
 BETA = 1 / 9

@@ -21,9 +21,9 @@ from chainfpn.boxes.matcher import match_ssd
 from chainfpn.functions._gather import gather
 from chainfpn.functions._losses import cross_entropy, smooth_l1_loss
 from chainfpn.functions.kernels.waiting import nonzero
-from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.dense_detector import DenseDetector, DenseHead, flatten_anchors
 from chainfpn.links.detectors.raw_detections import RawDetections
+from chainfpn.links.layers import Convolution2D
 
 
 class SSDScoringHead(chainer.Chain):

@@ -13,9 +13,8 @@ from chainfpn._typing import Variable
 from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.backbones.mobilenet_v2 import relu6
 from chainfpn.links.backbones.mobilenet_v3 import LARGE, MobileNetV3
-from chainfpn.links.convolution_2d import Convolution2D
 from chainfpn.links.detectors.ssd import SSDHead, SSDScoringHead
-from chainfpn.links.layers import IndexedSequential
+from chainfpn.links.layers import Convolution2D, IndexedSequential
 
 #: The first block of stride 32, whose widened map is the finest that is detected on.
 C4 = 13
