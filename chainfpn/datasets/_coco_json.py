@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from chainfpn._typing import Size
-from chainfpn.datasets._files import DataError, check_unique, read_text
+from chainfpn.datasets._files import DataError, check_unique
+from chainfpn.datasets._json import is_number, read_json
 
 #: Lists of the JSON, and what each of their entries must have.
 _LISTS = {"images": ("id",), "categories": ("id", "name"), "annotations": ("image_id",)}
@@ -29,11 +30,12 @@ class ImageInfo(NamedTuple):
 
 
 class Instances(NamedTuple):
-    """Ids of the categories by name, images, all annotations, and names of keypoints by the id of their category.
+    """The file, ids of the categories by name, images, all annotations, and names of keypoints by category.
 
     Categories and images are in the order of their ids.
     """
 
+    path: pathlib.Path
     category_ids: dict[str, int | str]
     images: list[ImageInfo]
     annotations: list[dict]
@@ -52,11 +54,7 @@ def read_instances(path: pathlib.Path) -> Instances:
     Raises:
         DataError: if it is not COCO's, or ids and names are not unique.
     """
-    text = read_text(path)
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not JSON ({error})") from None
+    content = read_json(path)
     if not isinstance(content, dict) or not {"images", "categories"} <= content.keys():
         raise DataError(f"{path}: must be COCO's instances: a JSON object with images, annotations and categories")
     content.setdefault("annotations", [])  # those of a test are not published
@@ -68,7 +66,7 @@ def read_instances(path: pathlib.Path) -> Instances:
     _check_unique(path, "images", "file name", [(image.id, image.file_name) for image in images])
     _check_unique(path, "categories", "name", categories)
     keypoint_names = {_known_id(path, entry): _keypoint_names(path, entry) for entry in content["categories"]}
-    return Instances({name: key for key, name in categories}, images, content["annotations"], keypoint_names)
+    return Instances(path, {name: key for key, name in categories}, images, content["annotations"], keypoint_names)
 
 
 def plain_id(value: Any) -> int | str | None:
@@ -85,16 +83,6 @@ def plain_id(value: Any) -> int | str | None:
     if isinstance(value, str):
         return int(value) if _NUMBER.fullmatch(value) else value
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def is_box(box: Any) -> bool:
-    """Return whether a JSON value is a list of four numbers: bool."""
-    return isinstance(box, list) and len(box) == 4 and all(map(is_number, box))
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a JSON value is a number that an array can have: bool."""
-    return type(value) is float or (type(value) is int and abs(value) < 2**53)
 
 
 def sound_outline(outline: Any) -> Any:

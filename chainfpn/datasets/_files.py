@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import math
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -61,6 +62,36 @@ def read_text(path: PathLike) -> str:
         raise DataError(f"{path}: is not a text file in UTF-8") from None
 
 
+def read_lines(path: PathLike) -> list[str]:
+    """Return the lines of a text file that are not empty, without the blanks around them; see :func:`read_text`."""
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+
+
+def to_number(text: str | None) -> float:
+    """Return the number that a text is: float, nan if it is none, or too large for a float32."""
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        return math.nan
+    return value if abs(value) < MAX_NUMBER else math.nan
+
+
+def find_image(folders: Sequence[pathlib.Path], name: str) -> pathlib.Path:
+    """Find an image by a name that another system or tool may have written, with backslashes or folders of its own.
+
+    Args:
+        folders (sequence of pathlib.Path): Where it may be.
+        name (str): The name.
+
+    Returns:
+        pathlib.Path: The file; that of its name in the first folder if it is nowhere.
+    """
+    plain = name.replace("\\", "/")
+    parts = name, plain, pathlib.PurePosixPath(plain).name
+    candidates = [folder / part for folder in folders for part in parts]
+    return next((path for path in candidates if path.is_file()), candidates[0])
+
+
 def read_names(path: PathLike) -> list[str]:
     """Read a list of file names: JSON, or one a line.
 
@@ -75,7 +106,7 @@ def read_names(path: PathLike) -> list[str]:
     """
     text = read_text(path)
     if not text.lstrip().startswith(("[", "{")):
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        return read_lines(path)
     try:
         names = json.loads(text)
     except ValueError as error:

@@ -1,24 +1,27 @@
 """Which of the usual forms a folder of data has."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from chainfpn.datasets._coco_json import read_instances
-from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, choose_split
+from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, choose_split, find_image
 from chainfpn.datasets._yolo_yaml import yaml_splits
 from chainfpn.datasets.coco import COCODataset
 from chainfpn.datasets.csv_boxes import CSVDataset, is_box_table
 from chainfpn.datasets.cvat import CVATDataset
 from chainfpn.datasets.detection_dataset import DetectionDataset
-from chainfpn.datasets.label_studio import LabelStudioDataset, is_label_studio
+from chainfpn.datasets.label_studio import LabelStudioDataset, read_tasks
 from chainfpn.datasets.voc import VOCDataset
 from chainfpn.datasets.yolo import YOLODataset, has_names
 
 #: Split to what opens it, with the options that are left.
-_Splits = dict[str, Callable[..., DetectionDataset]]
+_Splits = Mapping[str, Callable[..., DetectionDataset]]
 #: Images of a JSON that are looked for to find their folder.
 _N_TRIED = 10
+#: Bytes by which a JSON is known to be a list, and what may be ahead of it.
+_N_FIRST, _BLANKS = 64, b"\xef\xbb\xbf\xff\xfe \t\r\n\0"
 _ROBOFLOW = "_annotations.coco.json"
 #: What folders of images and of XML are called; any other name will do where there is one only.
 _IMAGES, _XML = ("images", "JPEGImages"), ("annotations", "Annotations", "labels")
@@ -78,29 +81,28 @@ def _coco(path: pathlib.Path, use_ignored: bool) -> _Splits:
         }
         if splits:
             break
-    return {name: _opener(path, file, name, use_ignored) for name, file in splits.items()}
+    return {name: partial(_open_coco, path, file, name, use_crowded=use_ignored) for name, file in splits.items()}
 
 
-def _opener(path: pathlib.Path, file: pathlib.Path, name: str, use_ignored: bool) -> Callable[..., DetectionDataset]:
-    def open_it(**options: Any) -> DetectionDataset:
-        folders = [folder for folder in (path / name, path / "images" / name, path / "images") if folder.is_dir()]
-        if not folders:
-            raise DataError(f"{path}: has neither a folder {name} nor images/{name} nor images")
-        return COCODataset(file, folders[0], use_crowded=use_ignored, **options)
-
-    return open_it
+def _open_coco(path: pathlib.Path, file: pathlib.Path, name: str, **options: Any) -> DetectionDataset:
+    folders = [folder for folder in (path / name, path / "images" / name, path / "images") if folder.is_dir()]
+    if not folders:
+        raise DataError(f"{path}: has neither a folder {name} nor images/{name} nor images")
+    return COCODataset(file, folders[0], **options)
 
 
 def _roboflow(path: pathlib.Path, use_ignored: bool) -> _Splits:
     return {
-        file.parent.name: _bind(COCODataset, file, file.parent, use_crowded=use_ignored)
+        file.parent.name: partial(COCODataset, file, file.parent, use_crowded=use_ignored)
         for file in sorted((*path.glob(_ROBOFLOW), *path.glob(f"*/{_ROBOFLOW}")))
     }
 
 
 def _yolo(path: pathlib.Path, use_ignored: bool) -> _Splits:
     if path.suffix in (".yaml", ".yml"):
-        return {name: _bind(YOLODataset, path, name) for name in yaml_splits(path)} or {"all": _bind(YOLODataset, path)}
+        return {name: partial(YOLODataset, path, name) for name in yaml_splits(path)} or {
+            "all": partial(YOLODataset, path)
+        }
     files = sorted((*path.glob("*.yaml"), *path.glob("*.yml")))
     found = [(name, file) for file in files for name in yaml_splits(file)]
     names = [name for name, _ in found]
@@ -108,50 +110,58 @@ def _yolo(path: pathlib.Path, use_ignored: bool) -> _Splits:
         yamls = ", ".join(dict.fromkeys(file.name for _, file in found))
         raise DataError(f"{path}: must have one YOLO yaml, or be one itself, got {yamls}")
     if found:
-        return {name: _bind(YOLODataset, file, name) for name, file in found}
+        return {name: partial(YOLODataset, file, name) for name, file in found}
     if has_names(path):
-        return {"all": _bind(YOLODataset, path)}
-    return {folder.name: _bind(YOLODataset, folder) for folder in _folders(path) if has_names(folder)}
+        return {"all": partial(YOLODataset, path)}
+    return {folder.name: partial(YOLODataset, folder) for folder in _folders(path) if has_names(folder)}
 
 
 def _csv(path: pathlib.Path, use_ignored: bool) -> _Splits:
     files = [path] if path.suffix == ".csv" else sorted((*path.glob("*.csv"), *path.glob("*/_annotations.csv")))
     tables = [file for file in files if file == path or is_box_table(file)]
-    return {file.parent.name if file.parent != path else file.stem: _bind(CSVDataset, file) for file in tables}
+    return {file.parent.name if file.parent != path else file.stem: partial(CSVDataset, file) for file in tables}
 
 
 def _cvat(path: pathlib.Path, use_ignored: bool) -> _Splits:
     file = path if path.suffix == ".xml" else path / "annotations.xml"
-    return {"all": _bind(CVATDataset, file)} if file.is_file() else {}
+    return {"all": partial(CVATDataset, file)} if file.is_file() else {}
 
 
 def _json(path: pathlib.Path, use_ignored: bool) -> _Splits:
     """Find a COCO JSON of any name, its images beside it or in a folder beside it."""
     files = [path] if path.suffix == ".json" else sorted((*path.glob("*.json"), *path.glob("annotations/*.json")))
     if len(files) != 1:
-        return {file.stem: _bind(_open_json, file, use_ignored) for file in files if _is_known_json(file)}
-    return {"all": _bind(_open_json, files[0], use_ignored)}
+        return {file.stem: partial(_open_json, file, use_ignored) for file in files if _is_known_json(file)}
+    return {"all": partial(_open_json, files[0], use_ignored)}
 
 
 def _is_known_json(file: pathlib.Path) -> bool:
     try:
-        read_instances(file)
+        (read_tasks if _has_list(file) else read_instances)(file)
     except DataError:
-        return is_label_studio(file)
+        return False
     return True
 
 
+def _has_list(file: pathlib.Path) -> bool:
+    """Return whether the value of a JSON file is a list, as Label Studio's is: bool."""
+    try:
+        with open(file, "rb") as opened:
+            return opened.read(_N_FIRST).lstrip(_BLANKS).startswith(b"[")
+    except OSError:
+        return False
+
+
 def _open_json(file: pathlib.Path, use_ignored: bool, **options: Any) -> DetectionDataset:
-    if is_label_studio(file):
+    if _has_list(file):
         return LabelStudioDataset(file, **options)
-    infos, parent = read_instances(file).images, file.parent
+    found, parent = read_instances(file), file.parent
     tops = [parent, parent.parent] if parent.name == "annotations" else [parent]
     folders = [top / part for top in tops for part in ("", "images", file.stem, "train")]
-    names = [info.file_name.replace("\\", "/") for info in infos[:_N_TRIED]]
-    for folder in (*folders, *(folder for top in tops for folder in _folders(top))):
-        if any((folder / part).is_file() for name in names for part in (name, pathlib.PurePosixPath(name).name)):
-            return COCODataset(file, folder, use_crowded=use_ignored, **options)
-    return COCODataset(file, folders[0], use_crowded=use_ignored, **options)
+    folders += [folder for top in tops for folder in _folders(top)]
+    names = [info.file_name for info in found.images[:_N_TRIED]]
+    with_images = (folder for folder in folders if any(find_image([folder], name).is_file() for name in names))
+    return COCODataset(found, next(with_images, folders[0]), use_crowded=use_ignored, **options)
 
 
 def _xml(path: pathlib.Path, use_ignored: bool) -> _Splits:
@@ -159,7 +169,7 @@ def _xml(path: pathlib.Path, use_ignored: bool) -> _Splits:
     for folders in ((path,), _folders(path)):
         found = {folder: _images_and_xml(folder) for folder in folders if not is_voc(folder)}
         splits = {
-            "all" if folder == path else folder.name: _bind(
+            "all" if folder == path else folder.name: partial(
                 VOCDataset, folder, images=pair[0], annotations=pair[1], use_difficult=use_ignored
             )
             for folder, pair in found.items()
@@ -210,7 +220,3 @@ def _folders(path: pathlib.Path) -> list[pathlib.Path]:
 
 def _has(folder: pathlib.Path, *suffixes: str) -> bool:
     return folder.is_dir() and any(file.suffix.lower() in suffixes for file in folder.iterdir())
-
-
-def _bind(function: Callable[..., DetectionDataset], *arguments: Any, **fixed: Any) -> Callable[..., DetectionDataset]:
-    return lambda **options: function(*arguments, **fixed, **options)

@@ -61,3 +61,7 @@ class LeftOut:
         """
         self.omissions.append(omission)
         self.counts[omission.reason] += 1
+
+    def note(self, sentence: str, reason: str) -> None:
+        """Add an :class:`Omission` of these arguments."""
+        self.add(Omission(sentence, reason))

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from chainfpn._typing import Size
-from chainfpn.datasets._files import MAX_NUMBER, DataError
+from chainfpn.datasets._box_table import annotated_size
+from chainfpn.datasets._files import DataError, to_number
 from chainfpn.datasets._left_out import LeftOut, Omission
 
 #: The corners of a box in the order of ours, and how many pixels VOC counts them further on.
@@ -24,11 +25,17 @@ class VOCObject(NamedTuple):
 
 
 class VOCAnnotation(NamedTuple):
-    """The size of an image, if it is given, its objects, and what of them was left out."""
+    """The size of an image, if it is given, its objects, what of them was left out, and why it cannot be read."""
 
     size: Size | None
     objects: list[VOCObject]
     left_out: LeftOut
+    error: DataError | None = None
+
+    @property
+    def problems(self) -> list[Omission]:
+        """A sentence about everything that cannot be read: list of Omission."""
+        return self.left_out.omissions if self.error is None else [self.error.omission]
 
 
 def read_annotation(path: pathlib.Path) -> VOCAnnotation:
@@ -44,17 +51,16 @@ def read_annotation(path: pathlib.Path) -> VOCAnnotation:
         DataError: if it cannot be read or is not XML.
     """
     root = read_xml(path)
-    sides = [_number(root, f"size/{tag}") for tag in ("height", "width")]
-    size = (int(sides[0]), int(sides[1])) if all(1 <= side < 2**31 for side in sides) else None
+    size = annotated_size(*(to_number(root.findtext(f"size/{side}")) for side in ("height", "width")))
     found = VOCAnnotation(size, [], LeftOut())
     for entry in root.iter("object"):
         name = (entry.findtext("name") or "").strip()
-        bb = [_number(entry, f"bndbox/{tag}") - offset for tag, offset in _CORNERS.items()]
+        bb = [to_number(entry.findtext(f"bndbox/{tag}")) - offset for tag, offset in _CORNERS.items()]
         if not name:
-            found.left_out.add(Omission(f"{path}: has an object without a name", "objects without a name"))
-        elif not all(abs(v) < MAX_NUMBER for v in bb):
+            found.left_out.note(f"{path}: has an object without a name", "objects without a name")
+        elif any(map(math.isnan, bb)):
             sentence = f"{path}: has an object without a bndbox of xmin, ymin, xmax and ymax"
-            found.left_out.add(Omission(sentence, "objects without a box of four numbers"))
+            found.left_out.note(sentence, "objects without a box of four numbers")
         else:
             found.objects.append(VOCObject(name, bb, _is_true(entry.findtext("difficult"))))
     return found
@@ -93,11 +99,3 @@ def _parse(content: bytes) -> ElementTree.Element:
 
 def _is_true(text: str | None) -> bool:
     return (text or "").strip().lower() in ("1", "true")
-
-
-def _number(entry: ElementTree.Element, tag: str) -> float:
-    """Return a number of an entry, nan if there is none."""
-    try:
-        return float(entry.findtext(tag) or "nan")
-    except ValueError:
-        return math.nan

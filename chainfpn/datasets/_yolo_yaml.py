@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, check_unique, choose_split, read_text
+from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, check_unique, choose_split, read_lines, read_text
 
 #: What an empty entry may be.
 _NOTHING = ("", "~", "null", "Null", "NULL", None)
@@ -109,8 +109,7 @@ def _images_of(place: pathlib.Path) -> Iterable[pathlib.Path]:
     """Return the images of a folder, or those that a list names, from its folder or the one above."""
     if place.is_dir():
         return images_in(place)
-    lines = [line.strip().replace("\\", "/") for line in read_text(place).splitlines() if line.strip()]
-    lines = list(dict.fromkeys(line.removeprefix("./") for line in lines))
+    lines = list(dict.fromkeys(line.replace("\\", "/").removeprefix("./") for line in read_lines(place)))
     found = [_find([place.parent, place.parent.parent], line, by_end=True) for line in lines]
     if None in found:
         raise DataError(f"{place}: there is no image {lines[found.index(None)]}")

@@ -8,9 +8,9 @@ import numpy as np
 
 from chainfpn._attributes import Fixed
 from chainfpn._typing import Array, Labels, PathLike, Size
-from chainfpn.datasets._coco_json import ImageInfo, is_box, is_number, plain_id, read_instances, sound_outline
-from chainfpn.datasets._files import MAX_NUMBER, DataError, Names, check_unique, choose_labels, select
-from chainfpn.datasets._left_out import Omission
+from chainfpn.datasets._coco_json import ImageInfo, Instances, plain_id, read_instances, sound_outline
+from chainfpn.datasets._files import MAX_NUMBER, DataError, Names, check_unique, choose_labels, find_image, select
+from chainfpn.datasets._json import is_box, is_number
 from chainfpn.datasets.detection_dataset import DetectionDataset
 from chainfpn.datasets.keypoints import parse_keypoints
 
@@ -26,7 +26,7 @@ class COCODataset(DetectionDataset):
     keypoints ``point`` and ``visible``; of a category that names none no keypoint is visible. Masks need pycocotools.
 
     Args:
-        annotations (str or os.PathLike): The JSON.
+        annotations (str or os.PathLike): The JSON; or what was read of it already, Instances.
         images (str or os.PathLike): Folder that its file names are in.
         label_names (sequence of str or None): Only annotations of these categories, labelled in this order.
         use_crowded (bool): Keep crowds, which are no single objects.
@@ -49,7 +49,7 @@ class COCODataset(DetectionDataset):
 
     def __init__(
         self,
-        annotations: PathLike,
+        annotations: PathLike | Instances,
         images: PathLike,
         *,
         label_names: Labels | None = None,
@@ -57,10 +57,11 @@ class COCODataset(DetectionDataset):
         names: Names = None,
         without: Names = None,
     ) -> None:
-        self.annotations, folder = pathlib.Path(annotations), pathlib.Path(images)
+        folder = pathlib.Path(images)
         if not folder.is_dir():
             raise DataError(f"{folder}: is not a folder of images")
-        category_ids, infos, entries, keypoint_names = read_instances(self.annotations)
+        found = annotations if isinstance(annotations, Instances) else read_instances(pathlib.Path(annotations))
+        self.annotations, category_ids, infos, entries, keypoint_names = found
         labels = choose_labels(self.annotations, label_names, category_ids, tuple(category_ids))
         files = [info.file_name for info in infos]
         chosen = [infos[i] for i in select(files, names=names, without=without, source=self.annotations)]
@@ -97,9 +98,9 @@ class COCODataset(DetectionDataset):
             crowded = entry.get("iscrowd") in (1, "1")
             if i is None:
                 if image not in listed:
-                    sentence = f"{self.annotations}: object {entry.get('id')!r} is of an image that is not listed"
-                    sentence = f"{sentence}, {entry['image_id']!r}"
-                    self.left_out.add(Omission(sentence, "objects of an image that is not listed"))
+                    reason = "objects of an image that is not listed"
+                    owner = f"{self.annotations}: object {entry.get('id')!r}"
+                    self.left_out.note(f"{owner} is of an image that is not listed, {entry['image_id']!r}", reason)
             elif category not in known:
                 rule = f"have a known category, got {entry.get('category_id')!r}"
                 self._leave_out(i, entry, rule, "objects of an unknown category")
@@ -175,20 +176,15 @@ class COCODataset(DetectionDataset):
 
     def _leave_out(self, i: int, entry: dict, rule: str, reason: str) -> None:
         sentence = f"{self.annotations}: object {entry.get('id')!r} of {self._files[i].name} must {rule}"
-        self.left_out.add(Omission(sentence, reason))
+        self.left_out.note(sentence, reason)
 
 
 def _locate(folder: pathlib.Path, names: list[str]) -> list[pathlib.Path]:
-    """Return the paths of images; names that another system or tool wrote may have backslashes or its own folders."""
+    """Return the paths of images, which are looked for only where the first is not called as it is said."""
     paths = [folder / name for name in names]
     if paths and paths[0].exists() and not any("\\" in name for name in names):
         return paths
-    found = []
-    for path, name in zip(paths, names, strict=True):
-        plain = name.replace("\\", "/")
-        candidates = (path, folder / plain, folder / pathlib.PurePosixPath(plain).name)
-        found.append(next((candidate for candidate in candidates if candidate.exists()), path))
-    return found
+    return [find_image([folder], name) for name in names]
 
 
 def _area(entry: dict, box: Array) -> float:

@@ -6,10 +6,9 @@ import math
 import pathlib
 from collections.abc import Iterator
 
-from chainfpn._typing import Labels, PathLike, Size
-from chainfpn.datasets._box_table import BoxTable, NamedBox, annotated_size
-from chainfpn.datasets._files import MAX_NUMBER, DataError, Names, read_text
-from chainfpn.datasets._left_out import LeftOut, Omission
+from chainfpn._typing import Labels, PathLike
+from chainfpn.datasets._box_table import BoxTable, NamedBox, Table, annotated_size
+from chainfpn.datasets._files import DataError, Names, read_text, to_number
 
 _CORNERS = ("ymin", "xmin", "ymax", "xmax")
 #: Columns by the names that they have in one tool or another.
@@ -52,29 +51,7 @@ class CSVDataset(BoxTable):
     ) -> None:
         path = pathlib.Path(path)
         folders = [path.parent, path.parent / "images"] if images is None else [pathlib.Path(images)]
-        table: dict[str, list[NamedBox]] = {}
-        sizes: dict[str, Size | None] = {}
-        left_out = LeftOut()
-        for number, row in _rows(path):
-            name = row["filename"]
-            if not name:
-                left_out.add(
-                    Omission(f"{path}: line {number} must have the name of an image", "lines without an image")
-                )
-                continue
-            objects = table.setdefault(name, [])
-            corners = [_number(row[key]) for key in _CORNERS]
-            if row["class"] and all(abs(value) < MAX_NUMBER for value in corners):
-                objects.append(NamedBox(row["class"], corners))
-            elif any((row["class"], *(row[key] for key in _CORNERS))):
-                sentence = f"{path}: line {number} must have a class and four numbers"
-                left_out.add(Omission(sentence, "lines that are no object"))
-            size = annotated_size(*(_number(row.get(key)) for key in _SIZE))
-            sizes[name] = size or sizes.get(name)
-        super().__init__(
-            path, table, label_names=label_names, names=names, without=without, sizes=sizes, folders=folders,
-            left_out=left_out,
-        )  # fmt: skip
+        super().__init__(path, _read_table(path), folders, label_names=label_names, names=names, without=without)
 
 
 def is_box_table(path: pathlib.Path) -> bool:
@@ -84,6 +61,25 @@ def is_box_table(path: pathlib.Path) -> bool:
     except DataError:
         return False
     return _columns(heads).keys() >= _COLUMNS.keys()
+
+
+def _read_table(path: pathlib.Path) -> Table:
+    table = Table()
+    for number, row in _rows(path):
+        name = row["filename"]
+        if not name:
+            table.left_out.note(f"{path}: line {number} must have the name of an image", "lines without an image")
+            continue
+        objects = table.objects.setdefault(name, [])
+        bb = [_number(row[key]) for key in _CORNERS]
+        if row["class"] and not any(map(math.isnan, bb)):
+            objects.append(NamedBox(row["class"], bb))
+        elif any((row["class"], *(row[key] for key in _CORNERS))):
+            sentence = f"{path}: line {number} must have a class and four numbers"
+            table.left_out.note(sentence, "lines that are no object")
+        size = annotated_size(*(_number(row.get(key, "")) for key in _SIZE))
+        table.sizes[name] = size or table.sizes.get(name)
+    return table
 
 
 def _read(path: pathlib.Path, text: str) -> Iterator[list[str]]:
@@ -115,9 +111,6 @@ def _rows(path: pathlib.Path) -> list[tuple[int, dict[str, str]]]:
     return [(number, {key: line[k].strip() for key, k in columns.items()}) for number, line in cells]
 
 
-def _number(text: str | None) -> float:
+def _number(text: str) -> float:
     """Return a number, in which a comma may stand for the point, nan if it is none."""
-    try:
-        return float((text or "nan").replace(",", "."))
-    except ValueError:
-        return math.nan
+    return to_number(text.replace(",", "."))

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from chainfpn._typing import Array
-from chainfpn.datasets._coco_json import is_number
 from chainfpn.datasets._files import MAX_NUMBER
+from chainfpn.datasets._json import is_number
 from chainfpn.errors import InvalidArgument
 
 #: A side in the name of a keypoint: a word or, between other signs, a letter.

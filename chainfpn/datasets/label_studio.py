@@ -9,16 +9,13 @@ from urllib.parse import unquote
 import numpy as np
 
 from chainfpn._typing import Labels, PathLike, Size
-from chainfpn.datasets._box_table import BoxTable, NamedBox
-from chainfpn.datasets._coco_json import is_box, is_number
+from chainfpn.datasets._box_table import BoxTable, NamedBox, Table
 from chainfpn.datasets._enclosing_boxes import ellipse_box, enclosing_box, turned_corners
-from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, Names, read_text
-from chainfpn.datasets._left_out import LeftOut, Omission
+from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, Names, find_image
+from chainfpn.datasets._json import is_box, is_number, read_json
 
 #: What labels are called by the kind of shape.
 _LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels")
-#: Bytes by which a large file is known to be something else.
-_N_FIRST = 64
 #: What is larger is no place in an image.
 _MAX_NUMBER = 1e6
 #: What Label Studio puts before the name of a file that was uploaded.
@@ -50,56 +47,47 @@ class LabelStudioDataset(BoxTable):
     def __init__(
         self, path: PathLike, *, label_names: Labels | None = None, names: Names = None, without: Names = None
     ) -> None:
-        path, left_out = pathlib.Path(path), LeftOut()
+        path = pathlib.Path(path)
         folders = [path.parent, path.parent / "images"]
-        table: dict[str, list[NamedBox]] = {}
-        sizes: dict[str, Size] = {}
-        for task in _read_tasks(path):
-            name = _image_name(task, folders)
-            if name is None or name in table:
-                raise DataError(f"{path}: every task must have an image of its own, got {json.dumps(task)[:80]}")
-            shapes = _shapes(task)
-            if shapes is None:
-                left_out.add(Omission(f"{path}: has no annotation of {name}", "images without an annotation"))
-                continue
-            table[name] = []
-            for shape in shapes:
-                labels, size = _labels(shape), _size(shape)
-                bb = None if size is None else _box(shape, size)
-                if size is None or bb is None or not labels:
-                    sentence = f"{path}: has a shape in {name} that has no label or no box"
-                    left_out.add(Omission(sentence, "shapes without a box"))
-                    continue
-                sizes[name] = size
-                table[name] += [NamedBox(label, bb) for label in labels]
-        super().__init__(
-            path, table, label_names=label_names, names=names, without=without, sizes=sizes, folders=folders,
-            left_out=left_out,
-        )  # fmt: skip
+        table = _read_table(path, folders)
+        super().__init__(path, table, folders, label_names=label_names, names=names, without=without)
 
 
-def is_label_studio(path: pathlib.Path) -> bool:
-    """Return whether a file is a JSON list of tasks with images: bool."""
-    try:
-        with open(path, "rb") as file:
-            is_object = file.read(_N_FIRST).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
-        return not is_object and bool(_read_tasks(path))
-    except (OSError, DataError):
-        return False
-
-
-def _read_tasks(path: pathlib.Path) -> list[dict[str, Any]]:
-    try:
-        tasks = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not JSON ({error})") from None
+def read_tasks(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Return the tasks of a JSON file, at least one: list of dict; a DataError if it has none."""
+    tasks = read_json(path)
     if not isinstance(tasks, list) or not tasks or not all(map(_is_task, tasks)):
-        raise DataError(f"{path}: must be a JSON list of Label Studio's tasks")
+        raise DataError(
+            f"{path}: must be COCO's instances, a JSON object, or a list of Label Studio's tasks, with images"
+        )
     return tasks
 
 
 def _is_task(task: Any) -> bool:
     return isinstance(task, dict) and (isinstance(task.get("data"), dict) or "annotator" in task)
+
+
+def _read_table(path: pathlib.Path, folders: list[pathlib.Path]) -> Table:
+    table = Table()
+    for task in read_tasks(path):
+        name = _image_name(task, folders)
+        if name is None or name in table.objects:
+            raise DataError(f"{path}: every task must have an image of its own, got {json.dumps(task)[:80]}")
+        shapes = _shapes(task)
+        if shapes is None:
+            table.left_out.note(f"{path}: has no annotation of {name}", "images without an annotation")
+            continue
+        table.objects[name] = []
+        for shape in shapes:
+            labels, size = _labels(shape), _size(shape)
+            bb = None if size is None else _box(shape, size)
+            if bb is None or not labels:
+                sentence = f"{path}: has a shape in {name} that has no label or no box"
+                table.left_out.note(sentence, "shapes without a box")
+                continue
+            table.sizes[name] = size
+            table.objects[name] += [NamedBox(label, bb) for label in labels]
+    return table
 
 
 def _image_name(task: dict[str, Any], folders: list[pathlib.Path]) -> str | None:
@@ -110,9 +98,8 @@ def _image_name(task: dict[str, Any], folders: list[pathlib.Path]) -> str | None
     name = next((name for name in map(_last_part, names) if name.lower().endswith(IMAGE_SUFFIXES)), None)
     if name is None:
         return None
-    plain = _UPLOADED.sub("", name)
-    is_there = any((folder / name).is_file() for folder in folders)
-    return name if is_there or not any((folder / plain).is_file() for folder in folders) else plain
+    candidates = name, _UPLOADED.sub("", name)
+    return next((one for one in candidates if find_image(folders, one).is_file()), name)
 
 
 def _last_part(path: str) -> str:

@@ -8,7 +8,6 @@ from PIL import Image
 
 from chainfpn._typing import Array, PathLike, Size
 from chainfpn.datasets._files import DataError, Names, read_text, require_folders, select
-from chainfpn.datasets._left_out import Omission
 from chainfpn.datasets.detection_dataset import DetectionDataset
 
 #: "Bounding box for object 1 "PASpersonWalking" (Xmin, Ymin) - (Xmax, Ymax) : (160, 182) - (302, 431)"
@@ -45,7 +44,7 @@ class PennFudanDataset(DetectionDataset):
         stems = {path.stem for path in files}
         for path in sorted((self.root / "Annotation").glob("*.txt")):
             if path.stem not in stems:
-                self.left_out.add(Omission(f"{path}: has no image", "annotations without an image"))
+                self.left_out.note(f"{path}: has no image", "annotations without an image")
         self.add_getter(("bbox", "label"), self._get_annotations)
         if (self.root / "PedMasks").is_dir():
             self.add_getter("mask", self._get_mask)

@@ -14,12 +14,12 @@ from chainfpn.datasets._files import (
     Names,
     check_unique,
     choose_labels,
-    read_text,
+    read_lines,
     require_folders,
     select,
 )
-from chainfpn.datasets._left_out import Omission
-from chainfpn.datasets._voc_xml import VOCAnnotation, VOCObject, read_annotation
+from chainfpn.datasets._left_out import LeftOut
+from chainfpn.datasets._voc_xml import VOCAnnotation, read_annotation
 from chainfpn.datasets.detection_dataset import DetectionDataset
 
 
@@ -27,7 +27,8 @@ class VOCDataset(DetectionDataset):
     """Images with boxes from a tree of JPEGImages, Annotations and ImageSets/Main, or from XML beside images.
 
     The annotations count pixels from 1 and include the last one: the box is (ymin - 1, xmin - 1, ymax, xmax).
-    An object without a name or such a box is left out, and an image without annotation, unless a split lists it.
+    An object without a name or such a box is left out, and an image without annotation, unless a split lists it. Images
+    and annotations may be in folders within theirs, if no two have one name.
 
     Keys: ``img``, ``bbox``, ``label``, ``difficult``.
 
@@ -66,8 +67,8 @@ class VOCDataset(DetectionDataset):
     ) -> None:
         self.root = require_folders(root, images, annotations)
         self._folders = self.root / images, self.root / annotations
-        found = self._images()
-        self._xml = {path.stem: path for path in sorted(self._folders[1].iterdir()) if path.suffix.lower() == ".xml"}
+        found = self._files_of("images", self._folders[0], IMAGE_SUFFIXES)
+        self._xml = self._files_of("annotations", self._folders[1], (".xml",))
         read = {stem: _attempt(path) for stem, path in self._xml.items()}
         stems = sorted(found.keys() & read) if split is None else self._split(split, found)
         files = [found[stem] for stem in stems]
@@ -83,8 +84,7 @@ class VOCDataset(DetectionDataset):
 
     def annotated_size(self, i: int) -> Size | None:
         """Return the size of an image as its annotation has it: (int, int) or None."""
-        found = self._found[i]
-        return None if isinstance(found, DataError) else found.size
+        return self._found[i].size
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -95,8 +95,8 @@ class VOCDataset(DetectionDataset):
     def _get_annotations(self, i: int) -> tuple[Array, Array, Array]:
         """Return ``bbox``, ``label``, ``difficult``."""
         found = self._found[i]
-        if isinstance(found, DataError):
-            raise DataError(str(found), reason=found.reason)
+        if found.error is not None:
+            raise DataError(str(found.error), reason=found.error.reason)
         objects = [entry for entry in found.objects if entry.name in self.label_names]
         objects = [entry for entry in objects if self.use_difficult or not entry.difficult]
         return (
@@ -108,16 +108,18 @@ class VOCDataset(DetectionDataset):
     def _annotation(self, stem: str) -> pathlib.Path:
         return self._xml.get(stem, self._folders[1] / f"{stem}.xml")
 
-    def _images(self) -> dict[str, pathlib.Path]:
-        """Return the images by their names without suffix, which must be unique."""
-        paths = sorted(path for path in self._folders[0].iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-        check_unique(self.root, "images", "name", [path.stem for path in paths], [path.name for path in paths])
-        return {path.stem: path for path in paths}
+    def _files_of(self, kind: str, folder: pathlib.Path, suffixes: Collection[str]) -> dict[str, pathlib.Path]:
+        """Return the files of a folder and those in it by their names without suffix, which must be unique."""
+        paths = folder.iterdir() if folder == self.root else folder.rglob("*")
+        files = sorted(path for path in paths if path.suffix.lower() in suffixes)
+        shown = [path.relative_to(folder).as_posix() for path in files]
+        check_unique(self.root, kind, "name", [path.stem for path in files], shown)
+        return {path.stem: path for path in files}
 
     def _split(self, split: str, images: Collection[str]) -> list[str]:
         """Return the names in a list of ImageSets/Main, whose lines may end with 1, 0 or -1, of a category's list."""
         path = self.root / "ImageSets" / "Main" / f"{split}.txt"
-        lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+        lines = read_lines(path)
         stems = [_stem(line, images) for line in lines]
         missing = [stem for stem in stems if stem not in images]
         if missing:
@@ -125,11 +127,11 @@ class VOCDataset(DetectionDataset):
         check_unique(path, "lines", "image", stems, lines)
         return stems
 
-    def _choose_labels(self, label_names: Labels | None, read: dict[str, VOCAnnotation | DataError]) -> Labels:
+    def _choose_labels(self, label_names: Labels | None, read: dict[str, VOCAnnotation]) -> Labels:
         """Return the names of the labels: by default VOC's if they will do, else all that occur in annotations."""
-        found = {entry.name for annotation in read.values() for entry in _objects(annotation)}
+        found = {entry.name for annotation in read.values() for entry in annotation.objects}
         if label_names is None and not found:
-            problems = [problem for annotation in read.values() for problem in _problems(annotation)]
+            problems = [problem for annotation in read.values() for problem in annotation.problems]
             why = f" ({problems[0]})" if problems else ""
             raise DataError(f"{self.root}: no annotation has an object, so there is no category to learn{why}")
         default = voc_bbox_label_names if found <= set(voc_bbox_label_names) else sorted(found)
@@ -139,16 +141,15 @@ class VOCDataset(DetectionDataset):
     def _pair(self, images: dict[str, pathlib.Path], annotations: Collection[str]) -> None:
         """Note the images and annotations without each other."""
         for stem in sorted(images.keys() - annotations):
-            self.left_out.add(Omission(f"{images[stem]}: has no annotation", "images without an annotation"))
+            self.left_out.note(f"{images[stem]}: has no annotation", "images without an annotation")
         for stem in sorted(set(annotations) - images.keys()):
-            self.left_out.add(Omission(f"{self._annotation(stem)}: has no image", "annotations without an image"))
+            self.left_out.note(f"{self._annotation(stem)}: has no image", "annotations without an image")
 
     def _count_left_out(self) -> None:
         """Count the objects that are wrong or were not chosen."""
         for found in self._found:
-            if not isinstance(found, DataError):
-                self.left_out.extend(found.left_out)
-            for entry in _objects(found):
+            self.left_out.extend(found.left_out)
+            for entry in found.objects:
                 if entry.name not in self.label_names:
                     self.left_out.counts["objects of other categories"] += 1
                 elif entry.difficult and not self.use_difficult:
@@ -166,17 +167,9 @@ def _stem(line: str, images: Collection[str]) -> str:
     return line.rsplit(None, 1)[0]
 
 
-def _objects(found: VOCAnnotation | DataError) -> list[VOCObject]:
-    return [] if isinstance(found, DataError) else found.objects
-
-
-def _problems(found: VOCAnnotation | DataError) -> list[Omission]:
-    return [found.omission] if isinstance(found, DataError) else found.left_out.omissions
-
-
-def _attempt(path: pathlib.Path) -> VOCAnnotation | DataError:
-    """Return an annotation, or the error to raise where its image is read."""
+def _attempt(path: pathlib.Path) -> VOCAnnotation:
+    """Return an annotation, or one with the error to raise where its image is read."""
     try:
         return read_annotation(path)
     except DataError as error:
-        return error
+        return VOCAnnotation(None, [], LeftOut(), error)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from chainfpn._typing import Array, Labels, PathLike, Size
-from chainfpn.datasets._box_table import BoxTable, NamedBox
+from chainfpn.datasets._box_table import BoxTable, NamedBox, Table
 from chainfpn.datasets._files import DataError, Names, check_unique, read_text
-from chainfpn.datasets._left_out import LeftOut, Omission
+from chainfpn.datasets._left_out import LeftOut
 from chainfpn.datasets._orientation import turned_size
 from chainfpn.datasets._yolo_yaml import YOLOSplit, images_in, read_yaml
 
@@ -59,13 +59,15 @@ class YOLODataset(BoxTable):
         found = found or read_yaml(path, split)
         texts = {image: text for image in found.images if (text := _text_of(image)).exists()}
         check_unique(path, "images", "text", map(str, texts.values()), [image.name for image in texts])
-        left_out = LeftOut()
-        read = {image: _read_objects(texts.get(image), found, left_out) for image in found.images}
-        table = {image: objects for image, objects in read.items() if objects is not None}
+        table = Table()
+        for image in found.images:
+            objects = _read_objects(texts.get(image), found, table.left_out)
+            if objects is not None:
+                table.objects[str(image)] = objects
         for text in sorted(_texts(found.folders) - {*texts.values()}):
-            left_out.add(Omission(f"{text}: has no image", "annotations without an image"))
-        known = list(found.names.values())
-        super().__init__(path, table, known, label_names=label_names, names=names, without=without, left_out=left_out)
+            table.left_out.note(f"{text}: has no image", "annotations without an image")
+        known, here = list(found.names.values()), [pathlib.Path()]
+        super().__init__(path, table, here, known, label_names=label_names, names=names, without=without)
 
     def _frame(self, i: int) -> tuple[Size, int]:
         return turned_size(*self._header(i)), 1
@@ -139,9 +141,8 @@ def _read_objects(path: pathlib.Path | None, split: YOLOSplit, left_out: LeftOut
         if bb is None or name is None:
             labels = f"{min(split.names, default=0)} to {max(split.names, default=0)}"
             rule = f"must be a label of {labels} and four shares of the image or an outline"
-            left_out.add(
-                Omission(f"{path}: line {number} {rule}, got {line.strip()[:60]!r}", "lines that are no object")
-            )
+            sentence = f"{path}: line {number} {rule}, got {line.strip()[:60]!r}"
+            left_out.note(sentence, "lines that are no object")
         else:
             objects.append(NamedBox(name, bb))
     return objects

@@ -1,6 +1,7 @@
 """Folders as tools leave them are opened as they are: the right boxes of each."""
 
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ XML = (
 )
 BOX = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 20, 10]}
 VOC_BB, COCO_BB, YOLO_BB = [8, 4, 30, 50], [2, 1, 12, 21], [16, 36, 48, 60]
+SHAPE = {"x": 1, "y": 2, "width": 20, "height": 10, "rectanglelabels": ["cell"]}
+SHAPE |= {"original_width": 96, "original_height": 64}
 YAML = "names:\n  0: cell\n  1: egg\n"
 
 
@@ -153,6 +156,17 @@ def test_a_file_may_be_named_instead_of_its_folder(name, tmp_path):
     write(tmp_path / "x.csv", "image,x1,y1,x2,y2,label\n0.jpg,1,2,21,12,cell\n")
     data = open_dataset(tmp_path / name, split="val") if name == "data.yaml" else open_dataset(tmp_path / name)
     assert len(data[0][1]) == (name != "data.yaml")  # an image without a text is one without objects
+
+
+@pytest.mark.parametrize(
+    "content", [coco(), [{"image": "0.jpg", "annotator": 1, "label": [SHAPE]}]], ids=["COCO", "Label Studio"]
+)
+def test_a_json_is_parsed_once(content, tmp_path):
+    picture(tmp_path / "0.jpg")
+    write(tmp_path / "x.json", content)
+    with mock.patch.object(json, "loads", wraps=json.loads) as loads:
+        open_dataset(tmp_path / "x.json")
+    assert loads.call_count == 1
 
 
 def test_xml_is_read_in_the_encoding_that_it_declares(tmp_path):

@@ -116,6 +116,28 @@ def test_two_images_of_one_name_are_an_error(voc):
         VOCDataset(voc)
 
 
+@pytest.mark.parametrize("folders", [("JPEGImages",), ("JPEGImages", "Annotations")])
+def test_images_and_annotations_may_be_in_folders_within_theirs(folders, voc):
+    for folder in folders:
+        (voc / folder / "first").mkdir()
+        for path in (voc / folder).glob("000001.*"):
+            path.rename(path.parent / "first" / path.name)
+    data = VOCDataset(voc)
+    assert data.file_name(0) == str(voc / "JPEGImages" / "first" / "000001.jpg")
+    assert data[0][1].tolist() == [[1, 0, 10, 20]]
+    assert len(data) == 2
+
+
+@pytest.mark.parametrize("kind", ["images", "annotations"])
+def test_two_folders_may_not_have_one_name(kind, voc):
+    (path,) = voc.rglob({"images": "000001.jpg", "annotations": "000001.xml"}[kind])
+    (path.parent / "b").mkdir()
+    (path.parent / "b" / path.name).write_bytes(path.read_bytes())
+    shown = f"'{path.name}' and 'b/{path.name}'"
+    with pytest.raises(DataError, match=f"VOC2007: two of its {kind} have one name, '000001' .{shown}"):
+        VOCDataset(voc)
+
+
 def test_the_encoding_is_what_the_xml_declares(voc):
     path = voc / "Annotations" / "000001.xml"
     text = '<?xml version="1.0" encoding="ISO-8859-1"?>' + path.read_text().replace("dog", "K\u00e4fer")
