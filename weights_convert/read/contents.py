@@ -9,7 +9,7 @@ from weights_convert.read import npz, safetensors, shards, torch_legacy, torch_t
 from weights_convert.read.allow_list import ALLOWED
 from weights_convert.read.numpy_pickle import NumpyArray
 from weights_convert.read.pickle_machine import Machine
-from weights_convert.read.placeholders import Blob, nested
+from weights_convert.read.placeholders import Blob, walk
 from weights_convert.read.rebuild import Rebuilder
 from weights_convert.read.source import Source
 from weights_convert.read.tensor import Tensor
@@ -104,19 +104,9 @@ def _read_pickle(source: Source, head: bytes) -> Contents:
     machine = Machine(source.view, allowed=ALLOWED | _storages_in_pickles(source))
     first = machine.load(strict=False)
     if type(first) is int and first == torch_legacy.MAGIC:
-        tree, refused = torch_legacy.read_torch_legacy(source, strict=False)
+        tree, refused = torch_legacy.read_torch_legacy(source.view, source.release, strict=False)
         return Contents(source, torch_legacy.FORMAT, tree, refused=refused)
     return Contents(source, "pickle", first, refused=machine.refused)
-
-
-class _Slice:
-    """Bytes inside a pickle, read like a file of their own."""
-
-    def __init__(self, view: memoryview) -> None:
-        self.view, self.size = view, len(view)
-
-    def release(self, start: int, size: int) -> None:
-        """Do nothing: the bytes belong to the file around them."""
 
 
 def _storages_in_pickles(source: Source) -> dict[tuple[str, str], Rebuilder]:
@@ -128,23 +118,14 @@ def _storages_in_pickles(source: Source) -> dict[tuple[str, str], Rebuilder]:
         left[0] -= max(len(view), _MIN_STREAM)
         if left[0] < 0:
             raise CheckpointError("the pickle loads the same bytes again and again")
-        return torch_legacy.read_torch_legacy(_Slice(view))[0]
+        return torch_legacy.read_torch_legacy(view)[0]
 
     module, name = "torch.storage", "_load_from_bytes"
     return {(module, name): Rebuilder(f"{module}.{name}", load)}
 
 
 def _check_claims(contents: Contents) -> None:
-    claimed, level, seen = 0, [contents.tree], set[int]()
-    while level:
-        item = level.pop()
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, NumpyArray):
-            item = item.value
-        if isinstance(item, Tensor):
-            claimed += item.nbytes
-        level.extend(nested(item))
+    found = (item.value if isinstance(item, NumpyArray) else item for item in walk(contents.tree, set()))
+    claimed = sum(item.nbytes for item in found if isinstance(item, Tensor))
     if claimed > FREE_BYTES + MAX_SHARING * max(contents.source.size, contents.unpacked):
         raise CheckpointError(f"its tensors claim {claimed} bytes, in a file of {contents.source.size}")

@@ -64,9 +64,8 @@ def _read_entry(member: Member) -> Tensor | Unsupported:
     name = NUMPY_NAMES.get(dtype[1:])
     if name is None:
         return Unsupported(f"a NumPy array of dtype {dtype!r}")
-    storage = Storage(name, max(member.size - start, 0) // itemsize(name), byteorder=">" if dtype[0] == ">" else "<")
-    storage.place(lambda: member.read()[start:], member.release)
-    return Tensor(storage, shape, fortran=fortran)
+    numel, byteorder = max(member.size - start, 0) // itemsize(name), ">" if dtype[0] == ">" else "<"
+    return Tensor(Storage(name, numel, lambda: member.read()[start:], byteorder, member.release), shape, fortran=fortran)
 
 
 def _read_meta(member: Member) -> Json:

@@ -58,22 +58,12 @@ def _add(target: Any, items: list[Any]) -> None:
     target.update(map(_key, items))
 
 
-def _marked(change: Callable[[Any, list[Any]], None]) -> Operation:
-    """Return the operation that changes the top of the stack below the last MARK by everything above it."""
+def _changed(change: Callable[[Any, list[Any]], None], n: int | None = None) -> Operation:
+    """Return the operation that changes a value by the ``n`` above it on the stack, or by all since the last MARK."""
 
     def operation(machine: "Machine") -> None:
-        items = machine.pop_mark()
+        items = machine.pop_mark() if n is None else machine.pop_several(n)
         change(machine.top(), items)
-
-    return operation
-
-
-def _popped(n: int, change: Callable[[Any, list[Any]], None]) -> Operation:
-    """Return the operation that changes the top of the stack by the ``n`` values above it."""
-
-    def operation(machine: "Machine") -> None:
-        items = [machine.pop() for _ in range(n)]
-        change(machine.top(), items[::-1])
 
     return operation
 
@@ -109,12 +99,6 @@ def _put(machine: "Machine", index: int) -> None:
     machine.memo[index] = machine.top()
 
 
-def _tuple(machine: "Machine", n: int) -> None:
-    if len(machine.stack) < n:
-        raise CheckpointError("the pickle takes from an empty stack")
-    machine.stack[-n:] = [tuple(machine.stack[-n:])]
-
-
 def _dict(machine: "Machine") -> dict[Any, Any]:
     result: dict[Any, Any] = {}
     _set_items(result, machine.pop_mark())
@@ -126,24 +110,9 @@ def _global(machine: "Machine") -> Any:
     return machine.find(module, machine.line())
 
 
-def _stack_global(machine: "Machine") -> Any:
-    name, module = machine.pop(), machine.pop()
-    return machine.find(module, name)
-
-
-def _reduce(machine: "Machine") -> Any:
-    args, function = machine.pop(), machine.pop()
-    return machine.call(function, args)
-
-
-def _newobj(machine: "Machine") -> Any:
-    args, cls = machine.pop(), machine.pop()
-    return machine.make(cls, args)
-
-
 def _newobj_ex(machine: "Machine") -> Any:
-    kwargs = machine.pop()
-    made = _newobj(machine)
+    cls, args, kwargs = machine.pop_several(3)
+    made = machine.make(cls, args)
     if isinstance(made, Record) and isinstance(kwargs, dict):
         made.entries = kwargs  # not copied: it may be the same for many
     elif kwargs:
@@ -233,15 +202,18 @@ _PUSHED: dict[str, Operation] = {
     "\x8f": lambda m: set(),
     "l": lambda m: m.pop_mark(),
     "t": lambda m: tuple(m.pop_mark()),
+    "\x85": lambda m: tuple(m.pop_several(1)),
+    "\x86": lambda m: tuple(m.pop_several(2)),
+    "\x87": lambda m: tuple(m.pop_several(3)),
     "\x91": lambda m: frozenset(map(_key, m.pop_mark())),
     "d": _dict,
     "g": lambda m: _get(m, literals.integer(m.line())),
     "h": lambda m: _get(m, m.number("<B")),
     "j": lambda m: _get(m, m.number("<I")),
     "c": _global,
-    "\x93": _stack_global,
-    "R": _reduce,
-    "\x81": _newobj,
+    "\x93": lambda m: m.find(*m.pop_several(2)),
+    "R": lambda m: m.call(*m.pop_several(2)),
+    "\x81": lambda m: m.make(*m.pop_several(2)),
     "\x92": _newobj_ex,
     "i": _inst,
     "o": _obj,
@@ -255,15 +227,12 @@ _OTHERS: dict[str, Operation] = {
     "1": lambda m: m.pop_mark(),
     "\x80": _protocol,
     "\x95": lambda m: m.take(8),  # FRAME: a hint about lengths that are checked anyway
-    "\x85": lambda m: _tuple(m, 1),
-    "\x86": lambda m: _tuple(m, 2),
-    "\x87": lambda m: _tuple(m, 3),
-    "a": _popped(1, _append),
-    "e": _marked(_append),
-    "s": _popped(2, _set_items),
-    "u": _marked(_set_items),
-    "\x90": _marked(_add),
-    "b": _popped(1, _set_state),
+    "a": _changed(_append, 1),
+    "e": _changed(_append),
+    "s": _changed(_set_items, 2),
+    "u": _changed(_set_items),
+    "\x90": _changed(_add),
+    "b": _changed(_set_state, 1),
     "p": lambda m: _put(m, literals.integer(m.line())),
     "q": lambda m: _put(m, m.number("<B")),
     "r": lambda m: _put(m, m.number("<I")),

@@ -113,6 +113,14 @@ class Machine:
             raise CheckpointError("the pickle takes from an empty stack")
         return self.stack.pop()
 
+    def pop_several(self, n: int) -> list[Any]:
+        """Return the ``n`` values at the top of the stack, the last of which is the top."""
+        if len(self.stack) < n:
+            raise CheckpointError("the pickle takes from an empty stack")
+        items = self.stack[-n:]
+        del self.stack[-n:]
+        return items
+
     def top(self) -> Any:
         """Return the top of the stack, which stays there."""
         if not self.stack:

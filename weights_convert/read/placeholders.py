@@ -2,42 +2,15 @@
 
 import sys
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from weights_convert.errors import translate
 
-#: Modules of the standard library in Python 2 or in Pythons to come or gone, beside those this Python knows.
-_MORE_STANDARD_MODULES = frozenset(
-    [
-        "__builtin__",
-        "commands",
-        "copy_reg",
-        "cPickle",
-        "cStringIO",
-        "StringIO",
-        "popen2",
-        "sets",
-        "UserDict",
-        "UserList",
-        "urllib2",
-        "asynchat",
-        "asyncore",
-        "cgi",
-        "crypt",
-        "distutils",
-        "imp",
-        "nntplib",
-        "nis",
-        "pipes",
-        "smtpd",
-        "spwd",
-        "telnetlib",
-        "nt",
-        "posix",
-        "ntpath",
-        "riscos",
-    ]
+#: Modules of the standard library of Python 2, and of Pythons before this one.
+_OLDER_STANDARD_MODULES = frozenset(
+    "__builtin__ commands copy_reg cPickle cStringIO StringIO popen2 sets UserDict UserList urllib2 asynchat asyncore cgi "
+    "crypt distutils imp nntplib nis pipes smtpd spwd telnetlib riscos".split()
 )
 
 
@@ -111,21 +84,23 @@ class Blob:
 def is_standard(module: str) -> bool:
     """Return whether ``module`` is part of Python itself, where the names that do things live."""
     top = module.partition(".")[0]
-    return top in sys.stdlib_module_names or top in _MORE_STANDARD_MODULES
+    return top in sys.stdlib_module_names or top in _OLDER_STANDARD_MODULES
+
+
+def walk(value: Any, seen: set[int]) -> Iterator[Any]:
+    """Yield a value and everything in it, each once, but for what was ``seen``."""
+    level = [value]
+    while level:
+        item = level.pop()
+        if id(item) not in seen:
+            seen.add(id(item))
+            yield item
+            level += nested(item)
 
 
 def first_refused(value: Any, seen: set[int]) -> Global | Record | None:
     """Return the first thing in a value for which a state dict with it is refused, but for what was ``seen``."""
-    level = [value]
-    while level:
-        item = level.pop()
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, (Global, Record)) and item.refused:
-            return item
-        level += nested(item)
-    return None
+    return next((item for item in walk(value, seen) if isinstance(item, (Global, Record)) and item.refused), None)
 
 
 def nested(value: Any) -> list[Any]:

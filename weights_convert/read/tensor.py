@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from weights_convert._typing import Array, Shape
 from weights_convert.errors import CheckpointError
-
-Load = Callable[[], memoryview]
-Free = Callable[[], None]
 
 #: Element types by torch's name -> NumPy's code. bfloat16 has no equal in NumPy: it is widened to float32, exactly.
 DTYPES = {
@@ -46,36 +44,25 @@ def itemsize(dtype: str) -> int:
     return int(DTYPES[dtype][1]) if dtype in DTYPES else REFUSED_DTYPES[dtype]
 
 
+@dataclass(slots=True, eq=False)
 class Storage:
     """A run of elements in a file.
 
-    Args:
+    Attributes:
         dtype (str): A name of `DTYPES` or `REFUSED_DTYPES`; ``None`` for bare bytes.
         numel (int): How many elements the file claims.
-        load (callable or None): Returns the bytes; may be given later with `place`.
+        load (callable or None): Returns the bytes; ``None`` until their place in the file is known.
         byteorder (str): ``"<"`` or ``">"``.
         free (callable or None): Called by `release`.
-        unverified (callable or None): Returns the bytes and the CRC-32 they should have, or ``(None, 0)``.
+        load_unverified (callable or None): Returns the bytes and the CRC-32 they should have, or ``(None, 0)``.
     """
 
-    __slots__ = ("_free", "_load", "_unverified", "byteorder", "dtype", "numel")
-
-    def __init__(
-        self,
-        dtype: str | None,
-        numel: int,
-        load: Load | None = None,
-        byteorder: str = "<",
-        free: Free | None = None,
-        unverified: Callable[[], tuple[memoryview | None, int]] | None = None,
-    ) -> None:
-        self.dtype, self.numel, self.byteorder = dtype, numel, byteorder
-        self._load, self._free, self._unverified = load, free, unverified
-
-    @property
-    def placed(self) -> bool:
-        """Whether the file really holds the bytes of this storage."""
-        return self._load is not None
+    dtype: str | None
+    numel: int
+    load: Callable[[], memoryview] | None = None
+    byteorder: str = "<"
+    free: Callable[[], None] | None = None
+    load_unverified: Callable[[], tuple[memoryview | None, int]] | None = None
 
     @property
     def itemsize(self) -> int:
@@ -87,26 +74,22 @@ class Storage:
         """Bytes of all elements, as claimed."""
         return self.numel * self.itemsize
 
-    def place(self, load: Load, free: Free | None = None) -> None:
-        """Say where the bytes are, once that is known."""
-        self._load, self._free = load, free
-
     def bytes(self) -> memoryview:
         """Return the bytes, exactly `nbytes` of them."""
-        data = self._load() if self._load is not None else memoryview(b"")
+        data = self.load() if self.load is not None else memoryview(b"")
         if len(data) < self.nbytes:
             raise CheckpointError(f"a storage claims {self.nbytes} bytes but the file has {len(data)}")
         return data[: self.nbytes]
 
     def unverified(self) -> tuple[memoryview | None, int]:
         """Return exactly `nbytes` bytes that nobody has verified and their CRC-32, or ``(None, 0)``."""
-        data, crc = self._unverified() if self._unverified is not None else (None, 0)
+        data, crc = self.load_unverified() if self.load_unverified is not None else (None, 0)
         return (data, crc) if data is not None and len(data) == self.nbytes else (None, 0)
 
     def release(self) -> None:
         """Let go of the memory behind the bytes; they can be read again."""
-        if self._free is not None:
-            self._free()
+        if self.free is not None:
+            self.free()
 
 
 class Tensor:

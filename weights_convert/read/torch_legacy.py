@@ -1,7 +1,7 @@
 """torch.save until 1.6, or with ``_use_new_zipfile_serialization=False``: pickles, then storages, in one stream."""
 
-import struct
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from weights_convert.errors import CheckpointError, translate
 from weights_convert.read.pickle_machine import Machine
@@ -16,35 +16,6 @@ MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 
 
-class Readable(Protocol):
-    """A file, or bytes in one."""
-
-    view: memoryview
-    size: int
-
-    def release(self, start: int, size: int) -> None:
-        """Let go of the memory behind some bytes."""
-
-
-class _Storages:
-    """The storages that the pickle mentions, before their place in the stream is known."""
-
-    def __init__(self) -> None:
-        self.roots: dict[str | int, Storage] = {}
-
-    def refer(self, key: Any) -> Any:
-        """Return the storage behind a persistent id."""
-        if isinstance(key, tuple) and len(key) >= 2 and key[0] == "module":
-            return key[1]  # a class with its source text, which nobody runs
-        kind, name, numel = read_storage_key(key)
-        root = self.roots.setdefault(name, Storage(kind.dtype, numel))
-        if len(key) == 5 or key[5] is None:
-            return root
-        with translate((TypeError, ValueError), "the pickle has a view of a storage that is not one"):
-            _, offset, numel = key[5]
-        return view_of(root, offset, numel)
-
-
 def view_of(root: Storage, offset: Any, numel: Any) -> Storage:
     """Return a part of a storage, whose place need not be known yet, as a storage of its own."""
     if type(offset) is not int or type(numel) is not int or offset < 0 or numel < 0 or offset + numel > root.numel:
@@ -52,15 +23,30 @@ def view_of(root: Storage, offset: Any, numel: Any) -> Storage:
     return Storage(root.dtype, numel, lambda: root.bytes()[offset * root.itemsize :], free=root.release)
 
 
-def read_torch_legacy(source: Readable, *, strict: bool = True) -> tuple[Any, str]:
+def read_torch_legacy(
+    view: memoryview, release: Callable[[int, int], object] = lambda start, size: None, *, strict: bool = True
+) -> tuple[Any, str]:
     """Return the object that ``torch.save`` was given, with `Tensor` for tensors, and what of it would be refused.
 
     Args:
-        source (Source): The file, or anything with its ``view`` and ``release``.
-        strict (bool): Whether that is refused right here.
+        view (memoryview): The bytes, of a file or inside one.
+        release (callable): Lets go of the memory behind some of them: takes where they start, and their number.
+        strict (bool): Whether what would be refused is refused right here.
     """
-    storages = _Storages()
-    machine = Machine(source.view, persistent=storages.refer)
+    roots: dict[str | int, Storage] = {}  # before their place in the stream is known
+
+    def persistent(key: Any) -> Any:
+        if isinstance(key, tuple) and len(key) >= 2 and key[0] == "module":
+            return key[1]  # a class with its source text, which nobody runs
+        kind, name, numel = read_storage_key(key)
+        root = roots.setdefault(name, Storage(kind.dtype, numel))
+        if len(key) == 5 or key[5] is None:
+            return root
+        with translate((TypeError, ValueError), "the pickle has a view of a storage that is not one"):
+            _, offset, numel = key[5]
+        return view_of(root, offset, numel)
+
+    machine = Machine(view, persistent=persistent)
     if machine.load() != MAGIC:
         raise CheckpointError("is not a torch checkpoint: the magic number is wrong")
     if machine.load() != _PROTOCOL:
@@ -71,25 +57,25 @@ def read_torch_legacy(source: Readable, *, strict: bool = True) -> tuple[Any, st
     names = machine.load()
     if not isinstance(names, list):
         raise CheckpointError("the list of storages is missing: the file is truncated or damaged")
-    position = machine.position
     for name in names:
-        if not isinstance(name, (str, int)) or name not in storages.roots:
+        if not isinstance(name, (str, int)) or name not in roots:
             raise CheckpointError("the file has a storage that no tensor uses")
-        position = _place(source, storages.roots[name], position)
-    for storage in storages.roots.values():
-        if not storage.placed and storage.numel:
+        _place(roots[name], machine, release)
+    for storage in roots.values():
+        if storage.load is None and storage.numel:
             raise CheckpointError("a tensor's storage is missing: the file is truncated or damaged")
     return result, refused
 
 
-def _place(source: Readable, storage: Storage, position: int) -> int:
-    if position + 8 > source.size:
+def _place(storage: Storage, machine: Machine, release: Callable[[int, int], object]) -> None:
+    """Read where a storage is in the stream; its bytes come later."""
+    view = machine.data
+    if machine.position + 8 > len(view):
         raise CheckpointError("the storages end early: the file is truncated")
-    (numel,) = struct.unpack_from("<q", source.view, position)
-    start, end = position + 8, position + 8 + storage.nbytes
+    numel, start, size = machine.number("<q"), machine.position, storage.nbytes
     if numel != storage.numel:
         raise CheckpointError(f"a storage of {storage.numel} elements is written with {numel}")
-    if end > source.size:
-        raise CheckpointError(f"a storage of {storage.nbytes} bytes goes beyond the end: the file is truncated")
-    storage.place(lambda: source.view[start:end], lambda: source.release(start, end - start))
-    return end
+    if start + size > len(view):
+        raise CheckpointError(f"a storage of {size} bytes goes beyond the end: the file is truncated")
+    machine.position += size
+    storage.load, storage.free = (lambda: view[start : start + size]), (lambda: release(start, size))

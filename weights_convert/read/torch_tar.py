@@ -85,7 +85,7 @@ def _read_storages(source: Source, start: int, end: int, objects: dict[int, Any]
         storage = objects[_number(key)] = Storage(kind.dtype, numel)
         at = start + machine.position
         data = machine.take(storage.nbytes)
-        storage.place(lambda data=data: data, partial(source.release, at, storage.nbytes))  # type: ignore[misc]
+        storage.load, storage.free = partial(memoryview, data), partial(source.release, at, storage.nbytes)
     views = machine.load()
     if not isinstance(views, list):
         raise CheckpointError("the list of storage views is missing")
