@@ -7,26 +7,8 @@ import numpy as np
 
 from chainfpn.errors import InvalidArgument
 from chainfpn.models import registry
-from chainfpn.models.registry import COCO_CLASS_IDS, IMAGENET_STD, URL, WORDS
+from chainfpn.models.registry import COCO_CLASS_IDS, MODELS, WORDS
 from weights_convert.errors import CheckpointError
-
-__all__ = [
-    "COCO_CLASS_IDS",
-    "IMAGENET_STD",
-    "URL",
-    "build",
-    "builder_arguments",
-    "check_values",
-    "count_labels",
-    "defaults",
-    "earlier_files",
-    "head_roots",
-    "is_detector",
-    "published_files",
-    "published_model",
-    "stages_of",
-    "trunk_names",
-]
 
 #: What builders take that is not an argument of a file: which weights to take, and what has an entry of its own.
 _NOT_ARGUMENTS = {"pretrained_model", "pretrained_backbone", "label_names"}
@@ -43,7 +25,7 @@ _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 def builder_arguments(name: str) -> frozenset[str]:
     """Return the keywords of a builder that ``--meta`` may set, those by torchvision's names among them."""
-    found = registry.MODELS[name].options - _NOT_ARGUMENTS
+    found = MODELS[name].options - _NOT_ARGUMENTS
     if "n_class" in found:
         found -= _OF_CLASSIFIERS
     return found - ({"stride_in_1x1"} if "mobilenet" in name else set())  # it has no such convolution
@@ -51,36 +33,26 @@ def builder_arguments(name: str) -> frozenset[str]:
 
 def head_roots(name: str) -> tuple[str, ...]:
     """Return how names of the heads of a classifier begin, torch's; of another model there are none."""
-    head = registry.MODELS[name].head
+    head = MODELS[name].head
     return () if head is None else (head.partition(".")[0] + ".", *_AUXILIARY)
 
 
 def is_detector(name: str) -> bool:
     """Return whether a model is a detector."""
-    return name in registry.MODELS and registry.MODELS[name].task == "detection"
+    return name in MODELS and MODELS[name].task == "detection"
 
 
 def count_labels(name: str, arguments: Mapping[str, Any]) -> int | None:
     """Return how many labels a model of these arguments has, or ``None`` if it is one without labels."""
     if is_detector(name):
         return arguments.get("n_fg_class") or defaults(name).n_fg_class or len(COCO_CLASS_IDS)
-    return arguments.get("n_class", 1000) if "n_class" in registry.MODELS[name].options else None
-
-
-def trunk_names() -> list[str]:
-    """Return the classifiers, ResNets apart, that detectors can stand on."""
-    return [name for name, model in registry.MODELS.items() if model.stages]
-
-
-def stages_of(name: str) -> Mapping[str, int]:
-    """Return where the stages of a classifier end, in torch's names, and their channels."""
-    return registry.MODELS[name].stages
+    return arguments.get("n_class", 1000) if "n_class" in MODELS[name].options else None
 
 
 def published_files() -> dict[str, str]:
     """Return ``{builder, or builder:word: torchvision's file}``."""
     files = {}
-    for name, model in registry.MODELS.items():
+    for name, model in MODELS.items():
         for key, file in model.weights.items():
             if key in WORDS:
                 files[name if WORDS[key] in ("imagenet", "coco") else f"{name}:{WORDS[key]}"] = file.file
@@ -89,7 +61,7 @@ def published_files() -> dict[str, str]:
 
 def earlier_files() -> dict[str, str]:
     """Return ``{torchvision's file: the file that it published before with the same weights}``."""
-    models = (model.weights for model in registry.MODELS.values())
+    models = (model.weights for model in MODELS.values())
     return {files["IMAGENET1K_V1"].file: files["FIRST"].file for files in models if "FIRST" in files}
 
 
@@ -107,14 +79,14 @@ def check_values(name: str, arguments: Mapping[str, Any]) -> None:
     """
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
     try:
-        registry.MODELS[name].check_options(values)
+        MODELS[name].check_options(values)
     except InvalidArgument as error:
         raise CheckpointError(f"--meta {error.problem}") from error
 
 
 def defaults(name: str) -> Any:
     """Return the default of every option of a detector, as attributes."""
-    return registry.MODELS[name].default_options
+    return MODELS[name].default_options
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> dict[str, tuple[int, ...]] | None:
@@ -129,7 +101,7 @@ def build(name: str, arguments: Mapping[str, Any]) -> dict[str, tuple[int, ...]]
         return None
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
     try:
-        link = registry.MODELS[name].builder(**values)
+        link = MODELS[name].builder(**values)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"--meta: {error}") from error
     serializer = serializers.DictionarySerializer()

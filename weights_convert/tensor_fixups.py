@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from chainfpn.models.registry import IMAGENET_STD
 from weights_convert._typing import Array, Shape, Tensors
-from weights_convert.known_models import IMAGENET_STD
 from weights_convert.read.tensor import Tensor, from_array
 from weights_convert.report import Report
 

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from chainfpn.models.registry import URL
 from weights_convert import torch_cache
 from weights_convert.api import convert
 from weights_convert.errors import CheckpointError
 from weights_convert.files import sha256
-from weights_convert.known_models import URL, earlier_files, published_files
+from weights_convert.known_models import earlier_files, published_files
 
 try:
     import fcntl

@@ -28,7 +28,7 @@ RECORDS = classifiers(
 __all__ = [model.name for model in RECORDS]
 
 #: Dense layers per block, channels each adds, channels of the first convolution.
-_DENSENETS = {
+ARCHITECTURES = {
     "densenet121": ((6, 12, 24, 16), 32, 64),
     "densenet161": ((6, 12, 36, 24), 48, 96),
     "densenet169": ((6, 12, 32, 32), 32, 64),
@@ -81,5 +81,5 @@ def _build(name: str, arguments: Mapping[str, Any]) -> Any:
     from chainfpn.links.batch_normalization import BatchNormalization
     from chainfpn.models._classifier import build_classifier
 
-    make = partial(DenseNet, *_DENSENETS[name])
+    make = partial(DenseNet, *ARCHITECTURES[name])
     return build_classifier(name, make, arguments, {"drop_rate": 0.0, "norm": BatchNormalization})

@@ -32,7 +32,7 @@ RECORDS = classifiers(
 __all__ = [model.name for model in RECORDS]
 
 #: Channels and kernel of the first convolution, fire blocks per resolution.
-_SQUEEZENETS = {"squeezenet1_0": ((96, 7), (3, 4, 1)), "squeezenet1_1": ((64, 3), (2, 2, 4))}
+ARCHITECTURES = {"squeezenet1_0": ((96, 7), (3, 4, 1)), "squeezenet1_1": ((64, 3), (2, 2, 4))}
 
 
 class SqueezeNetArguments(TypedDict, total=False):
@@ -63,4 +63,4 @@ def _build(name: str, arguments: Mapping[str, Any]) -> Any:
     from chainfpn.links.backbones.squeezenet import SqueezeNet
     from chainfpn.models._classifier import build_classifier
 
-    return build_classifier(name, partial(SqueezeNet, *_SQUEEZENETS[name]), arguments, {"dropout": 0.5})
+    return build_classifier(name, partial(SqueezeNet, *ARCHITECTURES[name]), arguments, {"dropout": 0.5})

@@ -51,7 +51,7 @@ RECORDS = (
 __all__ = [model.name for model in RECORDS]
 
 #: Convolutions per stage.
-_VGGS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+ARCHITECTURES = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 
 
 class DropoutArguments(TypedDict, total=False):
@@ -128,5 +128,5 @@ def _build(name: str, arguments: Mapping[str, Any]) -> Any:
     if name == "alexnet":
         return build_classifier(name, AlexNet, arguments, {"dropout": 0.5})
     norm = BatchNormalization if name.endswith("_bn") else None
-    make = partial(VGG, _VGGS[name.removesuffix("_bn")], norm=norm)
+    make = partial(VGG, ARCHITECTURES[name.removesuffix("_bn")], norm=norm)
     return build_classifier(name, make, arguments, {"dropout": 0.5})

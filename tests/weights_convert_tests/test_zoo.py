@@ -13,7 +13,7 @@ import pytest
 
 from weights_convert import torch_cache, zoo
 from weights_convert.__main__ import main
-from weights_convert.architectures import mobilenet
+from weights_convert.architectures.detectors import MOBILENET_BUILDERS
 from weights_convert.architectures.networks import NETWORKS
 from weights_convert.architectures.resnet import NAMED
 from weights_convert_tests.test_torchvision_layouts import MODELS
@@ -188,7 +188,7 @@ def test_every_name_and_hash_is_torchvisions(torchvision_live):
     assert {zoo.URL + file for file in zoo.FILES.values()} <= urls
     recognized = {*NAMED.values(), *NETWORKS, *(builder for _, builder, _ in MODELS.values())}
     builders = {name.partition(":")[0] for name in zoo.FILES}
-    assert builders - set(mobilenet.BUILDERS) <= recognized
+    assert builders - set(MOBILENET_BUILDERS) <= recognized
     assert builders - set(zoo.FILES) == {"regnet_y_128gf"}  # whose files are of no word that goes without saying
 
 

@@ -1,15 +1,17 @@
 """Compare what a checkpoint has with what each known model must have."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from weights_convert._typing import AnyShapes, Json, Shape, Shapes
-from weights_convert.architectures import cascade, classifiers, detectors, mobilenet, networks, ssd
+from weights_convert._typing import AnyShapes, Described, Json, Shape, Shapes
+from weights_convert.architectures import cascade, classifiers, detectors, networks, ssd
+from weights_convert.architectures.shapes import COUNTER
 
-_FAMILIES = (
+_FAMILIES: tuple[Callable[[AnyShapes], Described], ...] = (
     detectors.describe_rcnn,
     cascade.describe_cascade,
-    mobilenet.describe_mobilenet_rcnn,
-    mobilenet.describe_mobilenet_320_rcnn,
+    *(partial(detectors.describe_mobilenet_rcnn, builder) for builder in detectors.MOBILENET_BUILDERS),
     detectors.describe_one_stage,
     detectors.describe_backbone,
     ssd.describe_ssd,
@@ -19,9 +21,6 @@ _FAMILIES = (
     classifiers.describe_resnet,
     networks.describe_network,
 )
-
-#: What may be there or not: counters that Chainer keeps by itself.
-OPTIONAL = ".num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,8 @@ class Candidate:
 
     def compare(self, shapes: AnyShapes) -> tuple[list[str], list[str], dict[str, tuple[Shape, Shape]]]:
         """Return ``(missing, unexpected, misshapen)``: names, names, and ``{name: (in file, in model)}``."""
-        optional = {name for name in shapes if name.endswith(OPTIONAL) and _norm_of(name) in self.shapes}
+        norms = (name.removesuffix(".running_mean") for name in self.shapes if name.endswith(".running_mean"))
+        optional = {norm + COUNTER for norm in norms}
         missing = [name for name in self.shapes if name not in shapes]
         unexpected = [name for name in shapes if name not in self.shapes and name not in optional]
         misshapen = {n: (tuple(shapes[n]), s) for n, s in self.shapes.items() if n in shapes and tuple(shapes[n]) != s}
@@ -49,10 +49,6 @@ class Candidate:
     def distance(self, shapes: AnyShapes) -> int:
         """Return how many names or shapes differ."""
         return sum(map(len, self.compare(shapes)))
-
-
-def _norm_of(name: str) -> str:
-    return name.removesuffix(OPTIONAL) + ".running_mean"
 
 
 def candidates(shapes: AnyShapes) -> list[Candidate]:

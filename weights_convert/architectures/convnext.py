@@ -1,13 +1,13 @@
 """The ConvNeXts: the shapes of their ``features`` and heads."""
 
-from chainfpn.models.convnext import ARCHITECTURES
+from chainfpn.models.convnext import Architecture
 from weights_convert._typing import Shapes
 from weights_convert.architectures.shapes import conv, linear, norm
 
 
-def convnext(name: str) -> Shapes:
+def convnext(architecture: Architecture) -> Shapes:
     """Return the shapes of a ConvNeXt's features."""
-    channels, n_blocks, _ = ARCHITECTURES[name]
+    channels, n_blocks, _ = architecture
     shapes, n_in = conv("features.0.0", 3, channels[0], 4, True), channels[0]
     shapes |= norm("features.0.1", n_in, statistics=False)
     for stage, (width, n) in enumerate(zip(channels, n_blocks, strict=True)):

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 from itertools import pairwise, takewhile
-from typing import TYPE_CHECKING
 
+from chainfpn.models.registry import COCO_CLASS_IDS
 from weights_convert._typing import AnyShapes, Described, Json, Shapes
+from weights_convert.architectures.mobilenet import LARGE, mobilenet_v3
 from weights_convert.architectures.resnet import Trunk, find_trunk
 from weights_convert.architectures.shapes import conv, conv_norm, linear, norm, size_of
-from weights_convert.known_models import COCO_CLASS_IDS
-
-if TYPE_CHECKING:
-    from weights_convert.architectures.trunks import NetworkTrunk
+from weights_convert.architectures.trunks import NetworkTrunk, find_network_trunk
 
 _BODY = "backbone.body."
 
@@ -23,7 +21,10 @@ _ONLY_ANY = ("p6_from_trunk", "norm", "mask_layers", "mask_dim_reduced", "keypoi
 #: No head has more layers.
 _MOST_LAYERS = 16
 
-Pyramid = tuple["Trunk | NetworkTrunk", list[int], int, bool]
+#: Two detectors have the same tensors; a file is taken for the first unless its hash or --model says more.
+MOBILENET_BUILDERS = ("fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn")
+
+Pyramid = tuple[Trunk | NetworkTrunk, list[int], int, bool]
 
 
 def fpn(channels: list[int], width: int, normed: bool, statistics: bool = True) -> Shapes:
@@ -85,8 +86,6 @@ def _widths(shapes: AnyShapes, name: Callable[[int], str], default: list[int]) -
 
 def _read_pyramid(shapes: AnyShapes) -> Pyramid | None:
     """Return ``(trunk, stages, width, normed)`` or ``None``."""
-    from weights_convert.architectures.trunks import find_network_trunk  # whose networks import this file
-
     trunk = find_trunk(shapes, _BODY) or find_network_trunk(shapes, _BODY)
     if trunk is None or trunk.name is None:
         return None
@@ -98,7 +97,7 @@ def _read_pyramid(shapes: AnyShapes) -> Pyramid | None:
     return trunk, [stage_of[n] for n in inputs if n in stage_of] or [*stage_of.values()], width, normed
 
 
-def _pyramid(trunk: "Trunk | NetworkTrunk", stages: list[int], width: int, normed: bool) -> Shapes:
+def _pyramid(trunk: Trunk | NetworkTrunk, stages: list[int], width: int, normed: bool) -> Shapes:
     return trunk.shapes(_BODY) | fpn([trunk.channels(stage) for stage in stages], width, normed, trunk.statistics)
 
 
@@ -144,7 +143,7 @@ def describe_rcnn(shapes: AnyShapes) -> Described:
     return _name(kind, normed, arguments), arguments, expected
 
 
-def _unlike_defaults(trunk: "Trunk | NetworkTrunk", stages: list[int], width: int, head: int = 1024) -> Json:
+def _unlike_defaults(trunk: Trunk | NetworkTrunk, stages: list[int], width: int, head: int = 1024) -> Json:
     depth = trunk.depth if trunk.name == f"resnet{trunk.depth}" else trunk.name
     found = {"depth": depth, "stages": stages, "fpn_channels": width, "head_channels": head}
     group = {} if trunk.statistics else {"norm": "group"}
@@ -154,6 +153,15 @@ def _unlike_defaults(trunk: "Trunk | NetworkTrunk", stages: list[int], width: in
 def _name(kind: str, normed: bool, arguments: Json) -> str:
     usual = not set(arguments) & {*DEFAULTS, *_ONLY_ANY}
     return f"{kind}_{'resnet50' if usual else 'resnet'}_fpn{'_v2' if normed else ''}"
+
+
+def describe_mobilenet_rcnn(builder: str, shapes: AnyShapes) -> Described:
+    """Return ``(builder, arguments, expected shapes)`` of a Faster R-CNN on MobileNetV3-Large, or ``None``."""
+    if f"{_BODY}1.block.0.0.weight" not in shapes or "roi_heads.box_predictor.cls_score.weight" not in shapes:
+        return None
+    n_outputs = size_of(shapes, "roi_heads.box_predictor.cls_score.weight", default=91)
+    expected = mobilenet_v3(LARGE, _BODY) | fpn([160, 960], 256, False) | rpn(256, 15, 1)
+    return builder, labels(n_outputs), expected | box_head(256, 1024, n_outputs, False)
 
 
 def describe_one_stage(shapes: AnyShapes) -> Described:

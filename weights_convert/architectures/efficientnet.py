@@ -1,14 +1,14 @@
 """The EfficientNets: the shapes of their ``features``."""
 
-from chainfpn.models.efficientnet import ARCHITECTURES
+from chainfpn.models.efficientnet import Architecture
 from weights_convert._typing import Shapes
 from weights_convert.architectures.mobilenet import inverted_residual
 from weights_convert.architectures.shapes import conv_norm
 
 
-def efficientnet(name: str) -> Shapes:
+def efficientnet(architecture: Architecture) -> Shapes:
     """Return the shapes of an EfficientNet's features."""
-    n_in, rows, last = ARCHITECTURES[name][:3]
+    n_in, rows, last = architecture[:3]
     shapes = conv_norm("features.0", 3, n_in, 3)
     for stage, (fused, expansion, size, _, n_out, n_blocks) in enumerate(rows, 1):
         for i in range(n_blocks):

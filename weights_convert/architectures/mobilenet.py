@@ -1,13 +1,10 @@
-"""MobileNetV2 and V3: the shapes of their ``features``; and torchvision's Faster R-CNN on MobileNetV3-Large."""
+"""MobileNetV2 and V3: the shapes of their ``features``."""
 
 from collections.abc import Sequence
 
 from chainfpn._divisible import make_divisible
-from weights_convert._typing import AnyShapes, Described, Shapes
-from weights_convert.architectures.detectors import box_head, fpn, labels, rpn
-from weights_convert.architectures.shapes import conv, conv_norm, norm, size_of
-
-_BODY = "backbone.body."
+from weights_convert._typing import Shapes
+from weights_convert.architectures.shapes import conv, conv_norm, norm
 
 #: Of each stage of MobileNetV2: expansion, channels, blocks.
 _STAGES = ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1))
@@ -26,9 +23,6 @@ SMALL: tuple[Block, ...] = (
     (3, 16, 16, True), (3, 72, 24, False), (3, 88, 24, False), (5, 96, 40, True), *((5, 240, 40, True),) * 2,
     (5, 120, 48, True), (5, 144, 48, True), (5, 288, 96, True), *((5, 576, 96, True),) * 2,
 )  # fmt: skip
-
-#: The two detectors have the same tensors; a file is taken for the first unless its hash or --model says more.
-BUILDERS = ("fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn")
 
 
 def mobilenet_v2() -> Shapes:
@@ -65,17 +59,3 @@ def inverted_residual(at: str, n_in: int, block: Block, squeezed: int | None = N
         shapes |= conv(f"{at}{first + 1}.fc1", width, squeezed, 1, True)
         shapes |= conv(f"{at}{first + 1}.fc2", squeezed, width, 1, True)
     return shapes | conv_norm(f"{at}{first + 1 + weighed}", width, n_out, 1)
-
-
-def describe_mobilenet_rcnn(shapes: AnyShapes, builder: str = BUILDERS[0]) -> Described:
-    """Return ``(builder, arguments, expected shapes)`` of a Faster R-CNN on MobileNetV3-Large, or ``None``."""
-    if f"{_BODY}1.block.0.0.weight" not in shapes or "roi_heads.box_predictor.cls_score.weight" not in shapes:
-        return None
-    n_outputs = size_of(shapes, "roi_heads.box_predictor.cls_score.weight", default=91)
-    expected = mobilenet_v3(LARGE, _BODY) | fpn([160, 960], 256, False) | rpn(256, 15, 1)
-    return builder, labels(n_outputs), expected | box_head(256, 1024, n_outputs, False)
-
-
-def describe_mobilenet_320_rcnn(shapes: AnyShapes) -> Described:
-    """Return the same for the detector that sees images of 320 pixels, which has the same tensors."""
-    return describe_mobilenet_rcnn(shapes, BUILDERS[1])

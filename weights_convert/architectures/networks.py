@@ -1,19 +1,22 @@
 """torchvision's classifiers that are no ResNets, with their own head, another, or none."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chainfpn.models.convnext import ARCHITECTURES as CONVNEXTS
+from chainfpn.models.densenet import ARCHITECTURES as DENSENETS
 from chainfpn.models.efficientnet import ARCHITECTURES as EFFICIENTNETS
 from chainfpn.models.regnet import ARCHITECTURES as REGNETS
+from chainfpn.models.squeezenet import ARCHITECTURES as SQUEEZENETS
 from chainfpn.models.swin_transformer import ARCHITECTURES as SWINS
+from chainfpn.models.vgg import ARCHITECTURES as VGGS
 from weights_convert._typing import AnyShapes, Described, Shapes
 from weights_convert.architectures import inception, mobilenet, sequential
 from weights_convert.architectures.convnext import convnext, convnext_head
 from weights_convert.architectures.efficientnet import efficientnet
 from weights_convert.architectures.regnet import regnet
-from weights_convert.architectures.shapes import conv, linear
+from weights_convert.architectures.shapes import COUNTER, conv, linear
 from weights_convert.architectures.swin_transformer import swin_transformer
 
 
@@ -40,41 +43,35 @@ def _two_layers(n_in: int, width: int, n_class: int) -> Shapes:
     return linear("classifier.0", n_in, width) | linear("classifier.3", width, n_class)
 
 
+def _family(
+    architectures: Mapping[str, Any], features: Callable[..., Shapes], head: Callable[[Any], Callable[[int], Shapes]]
+) -> dict[str, Network]:
+    """Return networks by name; ``features`` and ``head`` take the numbers of one."""
+    return {name: Network(partial(features, numbers), head(numbers)) for name, numbers in architectures.items()}
+
+
 _VGG_HEAD = partial(_three_layers, (0, 3, 6), 512 * 7**2)
+_VGGS_BN = {f"{name}_bn": numbers for name, numbers in VGGS.items()}
 
 NETWORKS = {
     "alexnet": Network(sequential.alexnet, partial(_three_layers, (1, 4, 6), 256 * 6**2)),
-    **{name: Network(partial(sequential.vgg, n), _VGG_HEAD) for name, n in sequential.VGGS.items()},
-    **{
-        f"{name}_bn": Network(partial(sequential.vgg, n, normed=True), _VGG_HEAD) for name, n in sequential.VGGS.items()
-    },
+    **_family(VGGS, sequential.vgg, lambda _: _VGG_HEAD),
+    **_family(_VGGS_BN, partial(sequential.vgg, normed=True), lambda _: _VGG_HEAD),
     **{
         name: Network(partial(sequential.squeezenet, *numbers), lambda n: conv("classifier.1", 512, n, 1, True))
-        for name, numbers in sequential.SQUEEZENETS.items()
+        for name, numbers in SQUEEZENETS.items()
     },
     **{
         name: Network(partial(sequential.densenet, *numbers), partial(linear, "classifier", width))
-        for (name, numbers), width in zip(sequential.DENSENETS.items(), (1024, 2208, 1664, 1920), strict=True)
+        for (name, numbers), width in zip(DENSENETS.items(), (1024, 2208, 1664, 1920), strict=True)
     },
     "mobilenet_v2": Network(mobilenet.mobilenet_v2, partial(linear, "classifier.1", 1280)),
     "mobilenet_v3_large": Network(partial(mobilenet.mobilenet_v3, mobilenet.LARGE), partial(_two_layers, 960, 1280)),
     "mobilenet_v3_small": Network(partial(mobilenet.mobilenet_v3, mobilenet.SMALL), partial(_two_layers, 576, 1024)),
-    **{
-        name: Network(partial(efficientnet, name), partial(linear, "classifier.1", numbers.last))
-        for name, numbers in EFFICIENTNETS.items()
-    },
-    **{
-        name: Network(partial(regnet, name), partial(linear, "fc", numbers.rows[-1][0]))
-        for name, numbers in REGNETS.items()
-    },
-    **{
-        name: Network(partial(convnext, name), partial(convnext_head, numbers.channels[-1]))
-        for name, numbers in CONVNEXTS.items()
-    },
-    **{
-        name: Network(partial(swin_transformer, name), partial(linear, "head", 8 * numbers.channels))
-        for name, numbers in SWINS.items()
-    },
+    **_family(EFFICIENTNETS, efficientnet, lambda numbers: partial(linear, "classifier.1", numbers.last)),
+    **_family(REGNETS, regnet, lambda numbers: partial(linear, "fc", numbers.rows[-1][0])),
+    **_family(CONVNEXTS, convnext, lambda numbers: partial(convnext_head, numbers.channels[-1])),
+    **_family(SWINS, swin_transformer, lambda numbers: partial(linear, "head", 8 * numbers.channels)),
     "googlenet": Network(inception.googlenet, partial(linear, "fc", 1024), inception.googlenet_auxiliary),
     "inception_v3": Network(inception.inception_v3, partial(linear, "fc", 2048), inception.inception_auxiliary),
 }
@@ -85,14 +82,12 @@ _STEMS = (
     "Conv2d_1a_3x3.conv.weight", "stem.0.weight",
 )  # fmt: skip
 
-_COUNTERS = ".num_batches_tracked"
-
 
 def describe_network(shapes: AnyShapes) -> Described:
     """Return ``(builder, arguments, expected shapes)`` of the nearest of `NETWORKS`, or ``None``."""
     if not any(stem in shapes for stem in _STEMS):
         return None
-    found = {name for name in shapes if not is_counter(name)}
+    found = {name for name in shapes if not name.endswith(COUNTER)}
     distances = {}
     for name in NETWORKS:
         features = features_of(name)
@@ -112,11 +107,6 @@ def describe_network(shapes: AnyShapes) -> Described:
 def features_of(name: str) -> Shapes:
     """Return the shapes of all of a network but its heads; not to be changed."""
     return NETWORKS[name].features()
-
-
-def is_counter(name: str) -> bool:
-    """Return whether a tensor counts batches, which may be there or not."""
-    return name.endswith(_COUNTERS)
 
 
 def head_classes(shapes: AnyShapes, head: Callable[[int], Shapes]) -> int:

@@ -5,23 +5,6 @@ from collections.abc import Sequence
 from weights_convert._typing import Shapes
 from weights_convert.architectures.shapes import conv, norm
 
-#: Convolutions per stage.
-VGGS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
-
-#: Dense layers per block, channels each adds, channels of the first convolution.
-DENSENETS = {
-    "densenet121": ((6, 12, 24, 16), 32, 64),
-    "densenet161": ((6, 12, 36, 24), 48, 96),
-    "densenet169": ((6, 12, 32, 32), 32, 64),
-    "densenet201": ((6, 12, 48, 32), 32, 64),
-}
-
-#: Channels and kernel of the first convolution, and where the fire blocks stand.
-SQUEEZENETS = {
-    "squeezenet1_0": (96, 7, (3, 4, 5, 7, 8, 9, 10, 12)),
-    "squeezenet1_1": (64, 3, (3, 4, 6, 7, 9, 10, 11, 12)),
-}
-
 
 def alexnet() -> Shapes:
     """Return the shapes of AlexNet's features."""
@@ -54,11 +37,18 @@ def vgg(n_convolutions: Sequence[int], *, normed: bool = False) -> Shapes:
     return shapes
 
 
-def squeezenet(channels: int, size: int, places: Sequence[int]) -> Shapes:
-    """Return the shapes of a SqueezeNet's features, see `SQUEEZENETS`."""
-    shapes, n_in = conv("features.0", 3, channels, size, True), channels
-    for place, width in zip(places, (16, 16, 32, 32, 48, 48, 64, 64), strict=True):
-        at = f"features.{place}."
+def squeezenet(first: tuple[int, int], n_fires: Sequence[int]) -> Shapes:
+    """Return the shapes of a SqueezeNet's features.
+
+    Args:
+        first ((int, int)): Channels and kernel of the first convolution.
+        n_fires (sequence of int): Fire blocks of each resolution.
+    """
+    n_in, size = first
+    shapes = conv("features.0", 3, n_in, size, True)
+    resolutions = [resolution for resolution, n in enumerate(n_fires) for _ in range(n)]
+    for i, (resolution, width) in enumerate(zip(resolutions, (16, 16, 32, 32, 48, 48, 64, 64), strict=True)):
+        at = f"features.{i + resolution + 3}."  # a pooling stands before each resolution
         shapes |= conv(f"{at}squeeze", n_in, width, 1, True)
         shapes |= conv(f"{at}expand1x1", width, 4 * width, 1, True) | conv(f"{at}expand3x3", width, 4 * width, 3, True)
         n_in = 8 * width
@@ -66,7 +56,13 @@ def squeezenet(channels: int, size: int, places: Sequence[int]) -> Shapes:
 
 
 def densenet(n_layers: Sequence[int], growth: int, channels: int) -> Shapes:
-    """Return the shapes of a DenseNet's features, see `DENSENETS`."""
+    """Return the shapes of a DenseNet's features.
+
+    Args:
+        n_layers (sequence of int): Dense layers of each block.
+        growth (int): Channels that each adds.
+        channels (int): Those of the first convolution.
+    """
     shapes = conv("features.conv0", 3, channels, 7) | norm("features.norm0", channels)
     for i, n in enumerate(n_layers, 1):
         for k in range(1, n + 1):

@@ -2,6 +2,9 @@
 
 from weights_convert._typing import AnyShapes, Shapes
 
+#: How the name of a norm's counter of batches ends, which may be there or not: Chainer keeps it by itself.
+COUNTER = ".num_batches_tracked"
+
 
 def conv(name: str, n_in: int, n_out: int, size: int | tuple[int, int], bias: bool = False) -> Shapes:
     """Return the shapes of a convolution."""

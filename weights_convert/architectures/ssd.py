@@ -1,9 +1,10 @@
 """torchvision's SSD300 on VGG-16, and SSDLite320 on MobileNetV3."""
 
+from chainfpn.models.vgg import ARCHITECTURES as VGGS
 from weights_convert._typing import AnyShapes, Described, Shapes
 from weights_convert.architectures.detectors import labels
 from weights_convert.architectures.mobilenet import LARGE, mobilenet_v3
-from weights_convert.architectures.sequential import VGGS, vgg
+from weights_convert.architectures.sequential import vgg
 from weights_convert.architectures.shapes import conv, conv_norm, size_of
 
 #: The number at which the second part of it begins.

@@ -1,13 +1,12 @@
 """The Swin Transformers: the shapes of all but their last layers."""
 
-from chainfpn.models.swin_transformer import ARCHITECTURES, Architecture
+from chainfpn.models.swin_transformer import Architecture
 from weights_convert._typing import Shapes
 from weights_convert.architectures.shapes import conv, linear, norm
 
 
-def swin_transformer(name: str) -> Shapes:
+def swin_transformer(architecture: Architecture) -> Shapes:
     """Return the shapes of all of a Swin Transformer but its last layer."""
-    architecture = ARCHITECTURES[name]
     width = architecture.channels
     shapes = conv("features.0.0", 3, width, 4, True) | norm("features.0.2", width, statistics=False)
     for stage, (n_blocks, n_heads) in enumerate(zip(architecture.n_blocks, architecture.n_heads, strict=True)):

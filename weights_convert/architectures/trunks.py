@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from chainfpn.models.registry import MODELS
 from weights_convert._typing import AnyShapes, Shape, Shapes
-from weights_convert.architectures.networks import features_of, is_counter
-from weights_convert.known_models import stages_of, trunk_names
+from weights_convert.architectures.networks import features_of
+from weights_convert.architectures.shapes import COUNTER
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class NetworkTrunk:
 
     def channels(self, stage: int) -> int:
         """Return the channels out of ``stage`` (1 to 4)."""
-        return [*stages_of(self.name).values()][stage - 1]
+        return [*MODELS[self.name].stages.values()][stage - 1]
 
     def shapes(self, prefix: str = "") -> Shapes:
         """Return ``{name: shape}`` of every tensor: those of ``features``, or of all but the head."""
@@ -37,7 +38,7 @@ class NetworkTrunk:
 
 @cache
 def _shapes(name: str, n_stages: int) -> Mapping[str, Shape]:
-    parent, last = [*stages_of(name)][n_stages - 1].split(".")
+    parent, last = [*MODELS[name].stages][n_stages - 1].split(".")
     root, features = ("features." if parent == "features" else ""), features_of(name)
     kept = [key for key in features if key.startswith(root)]
     kept = [key for key in kept if not key.startswith(f"{parent}.") or _number(key.split(".")[1]) <= _number(last)]
@@ -51,11 +52,11 @@ def _number(name: str) -> int:
 def find_network_trunk(shapes: AnyShapes, prefix: str) -> NetworkTrunk | None:
     """Return the `NetworkTrunk` that nearly all tensors of this prefix are of, or ``None``."""
     body = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
-    body = {name: tuple(shape) for name, shape in body.items() if not is_counter(name)}
+    body = {name: tuple(shape) for name, shape in body.items() if not name.endswith(COUNTER)}
     if not {"0.0.weight", "stem.0.weight"} & body.keys():
         return None
     found = {}
-    for trunk in (NetworkTrunk(name, n) for name in trunk_names() for n in (1, 2, 3, 4)):
+    for trunk in (NetworkTrunk(name, n) for name, model in MODELS.items() if model.stages for n in (1, 2, 3, 4)):
         expected = _shapes(trunk.name, trunk.n_stages)
         if abs(len(expected) - len(body)) <= len(body) // 4:
             wrong = sum(body.get(name) != shape for name, shape in expected.items())

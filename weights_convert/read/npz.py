@@ -65,7 +65,8 @@ def _read_entry(member: Member) -> Tensor | Unsupported:
     if name is None:
         return Unsupported(f"a NumPy array of dtype {dtype!r}")
     numel, byteorder = max(member.size - start, 0) // itemsize(name), ">" if dtype[0] == ">" else "<"
-    return Tensor(Storage(name, numel, lambda: member.read()[start:], byteorder, member.release), shape, fortran=fortran)
+    storage = Storage(name, numel, lambda: member.read()[start:], byteorder, member.release)
+    return Tensor(storage, shape, fortran=fortran)
 
 
 def _read_meta(member: Member) -> Json:

@@ -8,10 +8,11 @@ from typing import Any
 from weights_convert.errors import translate
 
 #: Modules of the standard library of Python 2, and of Pythons before this one.
-_OLDER_STANDARD_MODULES = frozenset(
-    "__builtin__ commands copy_reg cPickle cStringIO StringIO popen2 sets UserDict UserList urllib2 asynchat asyncore cgi "
-    "crypt distutils imp nntplib nis pipes smtpd spwd telnetlib riscos".split()
-)
+_OLDER_STANDARD_MODULES = {
+    "__builtin__", "commands", "copy_reg", "cPickle", "cStringIO", "StringIO", "popen2", "sets", "UserDict", "UserList",
+    "urllib2", "asynchat", "asyncore", "cgi", "crypt", "distutils", "imp", "nntplib", "nis", "pipes", "smtpd", "spwd",
+    "telnetlib", "riscos",
+}  # fmt: skip
 
 
 class Global:

@@ -23,8 +23,17 @@ def view_of(root: Storage, offset: Any, numel: Any) -> Storage:
     return Storage(root.dtype, numel, lambda: root.bytes()[offset * root.itemsize :], free=root.release)
 
 
+def place_next(storage: Storage, machine: Machine, release: Callable[[int, int], None]) -> None:
+    """Give a storage the next bytes of a stream, which are read when they are needed."""
+    view, start, end = machine.data, machine.position, machine.position + storage.nbytes
+    if end > len(view):
+        raise CheckpointError(f"a storage of {storage.nbytes} bytes goes beyond the end: the file is truncated")
+    machine.position = end
+    storage.load, storage.free = (lambda: view[start:end]), (lambda: release(start, end - start))
+
+
 def read_torch_legacy(
-    view: memoryview, release: Callable[[int, int], object] = lambda start, size: None, *, strict: bool = True
+    view: memoryview, release: Callable[[int, int], None] = lambda start, size: None, *, strict: bool = True
 ) -> tuple[Any, str]:
     """Return the object that ``torch.save`` was given, with `Tensor` for tensors, and what of it would be refused.
 
@@ -60,22 +69,12 @@ def read_torch_legacy(
     for name in names:
         if not isinstance(name, (str, int)) or name not in roots:
             raise CheckpointError("the file has a storage that no tensor uses")
-        _place(roots[name], machine, release)
+        if machine.position + 8 > len(view):
+            raise CheckpointError("the storages end early: the file is truncated")
+        if (numel := machine.number("<q")) != roots[name].numel:
+            raise CheckpointError(f"a storage of {roots[name].numel} elements is written with {numel}")
+        place_next(roots[name], machine, release)
     for storage in roots.values():
         if storage.load is None and storage.numel:
             raise CheckpointError("a tensor's storage is missing: the file is truncated or damaged")
     return result, refused
-
-
-def _place(storage: Storage, machine: Machine, release: Callable[[int, int], object]) -> None:
-    """Read where a storage is in the stream; its bytes come later."""
-    view = machine.data
-    if machine.position + 8 > len(view):
-        raise CheckpointError("the storages end early: the file is truncated")
-    numel, start, size = machine.number("<q"), machine.position, storage.nbytes
-    if numel != storage.numel:
-        raise CheckpointError(f"a storage of {storage.numel} elements is written with {numel}")
-    if start + size > len(view):
-        raise CheckpointError(f"a storage of {size} bytes goes beyond the end: the file is truncated")
-    machine.position += size
-    storage.load, storage.free = (lambda: view[start : start + size]), (lambda: release(start, size))

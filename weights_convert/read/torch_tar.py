@@ -2,7 +2,6 @@
 
 import struct
 import tarfile
-from functools import partial
 from typing import Any
 
 from weights_convert.errors import CheckpointError, translate
@@ -11,7 +10,7 @@ from weights_convert.read.pickle_machine import Machine
 from weights_convert.read.rebuild import StorageType
 from weights_convert.read.source import Source
 from weights_convert.read.tensor import DTYPES, Storage, Tensor
-from weights_convert.read.torch_legacy import view_of
+from weights_convert.read.torch_legacy import place_next, view_of
 
 FORMAT = "torch tar (0.1.x)"
 
@@ -83,9 +82,7 @@ def _read_storages(source: Source, start: int, end: int, objects: dict[int, Any]
         if numel < 0:
             raise CheckpointError("the file has a storage of negative size")
         storage = objects[_number(key)] = Storage(kind.dtype, numel)
-        at = start + machine.position
-        data = machine.take(storage.nbytes)
-        storage.load, storage.free = partial(memoryview, data), partial(source.release, at, storage.nbytes)
+        place_next(storage, machine, lambda at, size: source.release(start + at, size))
     views = machine.load()
     if not isinstance(views, list):
         raise CheckpointError("the list of storage views is missing")
