@@ -1,18 +1,18 @@
 """Array code on boxes, without gradients; boxes are yxyx."""
 
-from chainfpn.boxes.anchors import AnchorGenerator
-from chainfpn.boxes.box_coder import BoxCoder, LinearBoxCoder
-from chainfpn.boxes.chainercv_anchors import ChainerCVAnchorGenerator
-from chainfpn.boxes.default_boxes import DefaultBoxGenerator
-from chainfpn.boxes.filtering import batched_nms, clip, nms, remove_small_boxes, top_k
-from chainfpn.boxes.iou import bbox_iou
-from chainfpn.boxes.kuangliu_anchors import KuangliuAnchorGenerator
-from chainfpn.boxes.matcher import match, match_ssd, sample
-from chainfpn.boxes.unrounded_anchors import (
+from chainfpn.boxes.anchors import (
+    AnchorGenerator,
+    ChainerCVAnchorGenerator,
     Detectron2AnchorGenerator,
+    KuangliuAnchorGenerator,
     MMDetectionAnchorGenerator,
     MMDetectionPointGenerator,
 )
+from chainfpn.boxes.box_coder import BoxCoder, LinearBoxCoder
+from chainfpn.boxes.default_boxes import DefaultBoxGenerator
+from chainfpn.boxes.filtering import batched_nms, clip, nms, remove_small_boxes, top_k
+from chainfpn.boxes.iou import bbox_iou
+from chainfpn.boxes.matcher import match, match_ssd, sample
 
 __all__ = [
     "AnchorGenerator",

@@ -1,5 +1,6 @@
-"""Anchor boxes on the grids of a feature pyramid."""
+"""Anchor boxes on the grids of a feature pyramid: torchvision's, and those of other frameworks."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,10 @@ class AnchorGenerator:
 
     #: Strides between the corner of the image and the first centre.
     offset = 0.0
+    #: Whether the half extents are rounded to integers.
+    rounded = True
+    #: What shapes are computed in.
+    dtype: Any = np.float32
 
     def __init__(self, sizes: Sequence[Sequence[float]], aspect_ratios: Sequence[float]) -> None:
         self.sizes = sizes
@@ -128,9 +133,115 @@ class AnchorGenerator:
         return [(image_size[0] // height, image_size[1] // width) for height, width in map_sizes]
 
     def _base(self, sizes, stride):
-        """Make the boxes around the origin, ratios outermost: float32, (A, 4)."""
-        sizes = np.asarray(sizes, dtype=np.float32)
-        h_ratios = np.sqrt(np.asarray(self.aspect_ratios, dtype=np.float32))
-        heights = (h_ratios[:, None] * sizes).ravel()
-        widths = ((1 / h_ratios)[:, None] * sizes).ravel()
-        return np.round(np.stack((-heights, -widths, heights, widths), axis=1) / 2)
+        """Make the boxes around the origin: float32, (A, 4)."""
+        heights, widths = self._sides(sizes, stride)
+        corners = np.stack((-heights, -widths, heights, widths), axis=1) / 2
+        return (np.round(corners) if self.rounded else corners).astype(np.float32)
+
+    def _sides(self, sizes, stride):
+        """Return the heights and widths of the boxes of a place, (A,), ratios outermost."""
+        ratios, sizes = np.sqrt(np.asarray(self.aspect_ratios, self.dtype)), np.asarray(sizes, self.dtype)
+        return np.outer(ratios, sizes).ravel(), np.outer(1 / ratios, sizes).ravel()
+
+
+class ChainerCVAnchorGenerator(AnchorGenerator):
+    """Place boxes as ChainerCV does: half a stride off the corner, their shapes rounded to whole strides.
+
+    A box of size s and ratio r at stride t has the width round(t / sqrt(r)) * s / t and the height
+    round(r * round(t / sqrt(r))) * s / t. The stride doubles from level to level, also where a level's map is rounded
+    up. The arguments are those of :class:`AnchorGenerator`.
+
+    Source:
+        ChainerCV 0.13 ``RPN.anchors`` of its FPN.
+
+    Example:
+        >>> ChainerCVAnchorGenerator([[32]], [0.5])([(1, 2)], (4, 8), np)[0]
+        array([[-10., -22.,  14.,  26.],
+               [-10., -18.,  14.,  30.]], dtype=float32)
+    """
+
+    offset = 0.5
+    rounded = False
+
+    def _strides(self, map_sizes, image_size):
+        ((stride_y, stride_x),) = super()._strides(map_sizes[:1], image_size)
+        return [(stride_y * 2**level, stride_x * 2**level) for level in range(len(map_sizes))]
+
+    def _sides(self, sizes, stride):
+        ratios = np.array(self.aspect_ratios)
+        widths = np.round(stride / np.sqrt(ratios))  # in strides
+        heights, scales = np.round(widths * ratios), np.array(sizes) / stride
+        return np.outer(heights, scales).ravel(), np.outer(widths, scales).ravel()
+
+
+class MMDetectionAnchorGenerator(AnchorGenerator):
+    """Place boxes whose shapes are not rounded, at strides that double from level to level.
+
+    The stride of the first level is the power of two nearest to the image's side over the map's, and that of the others
+    follows from it, also where a level's map is rounded up. Ratios are outermost among the boxes of a place. The
+    arguments are those of :class:`AnchorGenerator`.
+
+    Source:
+        mmdetection 3.3 ``AnchorGenerator``.
+
+    Example:
+        >>> MMDetectionAnchorGenerator([[9], [18]], [1.0])([(2, 2), (1, 1)], (8, 8), np)[1]
+        array([[-9., -9.,  9.,  9.]], dtype=float32)
+    """
+
+    rounded = False
+
+    def _strides(self, map_sizes, image_size):
+        (height, _), (image_height, _) = map_sizes[0], image_size
+        finest = 2 ** round(math.log2(image_height / height))
+        return [(finest * 2**level,) * 2 for level in range(len(map_sizes))]
+
+
+class Detectron2AnchorGenerator(MMDetectionAnchorGenerator):
+    """Place the boxes of :class:`MMDetectionAnchorGenerator`, but sizes are outermost among those of a place.
+
+    The arguments are those of :class:`AnchorGenerator`.
+
+    Source:
+        detectron2 0.6 ``DefaultAnchorGenerator``.
+    """
+
+    def _sides(self, sizes, stride):
+        areas, ratios = np.array(sizes)[:, None] ** 2, np.array(self.aspect_ratios)
+        widths = np.sqrt(areas / ratios)
+        return (ratios * widths).ravel(), widths.ravel()
+
+
+class MMDetectionPointGenerator(MMDetectionAnchorGenerator):
+    """Place the boxes of :class:`MMDetectionAnchorGenerator` half a stride further: around the middle of each place.
+
+    The arguments are those of :class:`AnchorGenerator`.
+
+    Source:
+        mmdetection 3.3 ``MlvlPointGenerator``.
+    """
+
+    offset = 0.5
+
+
+class KuangliuAnchorGenerator(AnchorGenerator):
+    """Place boxes in the middle of each place, their shapes and strides not rounded.
+
+    The stride is the image's side over the map's, which is no whole number where the map was rounded up. The arguments
+    are those of :class:`AnchorGenerator`.
+
+    Source:
+        kuangliu/pytorch-retinanet ``DataEncoder._get_anchor_boxes``.
+
+    Example:
+        >>> KuangliuAnchorGenerator([[10]], [1.0])([(1, 2)], (15, 25), np)[0]
+        array([[ 2.5 ,  1.25, 12.5 , 11.25],
+               [ 2.5 , 13.75, 12.5 , 23.75]], dtype=float32)
+    """
+
+    offset = 0.5
+    rounded = False
+    dtype = np.float64
+
+    def _strides(self, map_sizes, image_size):
+        return [(image_size[0] / height, image_size[1] / width) for height, width in map_sizes]

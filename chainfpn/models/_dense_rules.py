@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainfpn.boxes.anchors import AnchorGenerator
+from chainfpn.boxes.anchors import AnchorGenerator, MMDetectionPointGenerator
 from chainfpn.boxes.box_coder import MAX_LOG_SCALE, BoxCoder, LinearBoxCoder
-from chainfpn.boxes.unrounded_anchors import MMDetectionPointGenerator
 from chainfpn.links.detectors.fcos import FCOSHead
 from chainfpn.links.detectors.scaled_fcos_head import ScaledFCOSHead
 

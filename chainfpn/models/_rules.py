@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from chainfpn.boxes.anchors import AnchorGenerator
+from chainfpn.boxes.anchors import (
+    AnchorGenerator,
+    ChainerCVAnchorGenerator,
+    Detectron2AnchorGenerator,
+    MMDetectionAnchorGenerator,
+)
 from chainfpn.boxes.box_coder import MAX_LOG_SCALE
-from chainfpn.boxes.chainercv_anchors import ChainerCVAnchorGenerator
-from chainfpn.boxes.unrounded_anchors import Detectron2AnchorGenerator, MMDetectionAnchorGenerator
 from chainfpn.functions.kernels.geometry import LevelRule
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.paste_masks import paste_masks, paste_masks_at_centers

@@ -103,7 +103,7 @@ def retinanet_kuangliu(
 
 
 def _assemble(options: KuangliuRetinaNetOptions) -> KuangliuRetinaNet:
-    from chainfpn.boxes.kuangliu_anchors import KuangliuAnchorGenerator
+    from chainfpn.boxes.anchors import KuangliuAnchorGenerator
     from chainfpn.links.detectors.preprocess import Preprocess
     from chainfpn.links.kuangliu_retinanet import KuangliuRetinaNet
 
