@@ -102,6 +102,9 @@ def check_iou_thresholds(where: str, fg_iou_thresh: float, bg_iou_thresh: float)
 #: Whose rules a detector follows around its weights. mmdetection has two styles; the second has Caffe's input.
 RULE_SETS = ("torchvision", "chainercv", "detectron2", "mmdetection", "mmdetection_caffe")
 
+#: Normalizations that have a name.
+NORMS = ("frozen", "batch", "group")
+
 #: What may follow the levels of a pyramid.
 EXTRA_LEVELS = ("pool", "p6p7", "none")
 
@@ -148,6 +151,9 @@ OPTIONS = {
     **dict.fromkeys(("score_thresh", "box_score_thresh", "rpn_score_thresh"), _SHARE),
     **dict.fromkeys(("width_mult", "max_size"), _POSITIVE),
     **dict.fromkeys(("stride_in_1x1", "p6_from_trunk", "p7_relu"), _OPTIONAL_FLAG),
+    "norm": Rule(
+        f"callable or one of {', '.join(NORMS)}", lambda value: value is None or callable(value) or value in NORMS
+    ),
     "norm_eps": Rule("a number >= 0", lambda value: is_number(value) and 0 <= value < math.inf),
     "min_size": Rule("> 0 and <= max_size", lambda value: _POSITIVE.obeys(value) or _all(_POSITIVE.obeys, value)),
     "aspect_ratios": Rule("numbers > 0, not empty", lambda value: _all(_POSITIVE.obeys, value)),

@@ -11,7 +11,7 @@ from chainfpn.errors import InvalidArgument
 from chainfpn.models._options import DetectorOptions
 
 if TYPE_CHECKING:
-    from chainfpn.models._trunk_weights import TrunkClassifier
+    from chainfpn.models._trunks import TrunkClassifier
     from chainfpn.models._weights import Weights
 
 #: What torchvision's users write, and what it is here.
@@ -31,7 +31,7 @@ _TORCHVISION = {
 
 
 def build(
-    default: DetectorOptions,
+    name: str,
     arguments: dict[str, Any],
     assemble: Callable[[Any], Any],
     *,
@@ -40,7 +40,7 @@ def build(
     """Settle a builder's options, assemble the detector and load its weights.
 
     Args:
-        default (DetectorOptions): Every option's default.
+        name (str): The builder.
         arguments (dict): The builder's arguments, ``options`` among them; None stands for nothing.
         assemble (callable): Options to the detector.
         trunk_classifier (callable or None): Options to the classifier whose weights ``pretrained_backbone`` are; by
@@ -55,18 +55,18 @@ def build(
         WeightsError: if the weights do not fit.
         OSError: if they cannot be read.
     """
-    from chainfpn.models._weights import find_weights
+    from chainfpn.models.registry import MODELS
 
+    default: Any = MODELS[name].default_options
     explicit = {**arguments, **arguments["options"]}
     del explicit["options"]
-    check_options(default.name, explicit)
+    check_options(name, explicit)
     explicit = {key: value for key, value in explicit.items() if value is not None}
     pretrained_model, backbone = explicit.pop("pretrained_model", None), explicit.pop("pretrained_backbone", None)
     if pretrained_model is not None and backbone is not None:
         rule = "None where pretrained_model has the trunk's weights"
-        raise InvalidArgument(default.name, "pretrained_backbone", rule, backbone)
-    weights, trunk = find_weights(pretrained_model, name=default.name), None
-    _refuse_trunk(weights)
+        raise InvalidArgument(name, "pretrained_backbone", rule, backbone)
+    weights, trunk = None if pretrained_model is None else _find_weights(pretrained_model, name), None
     options = choose(default, weights, explicit)
     if backbone is not None:
         from chainfpn.models._trunks import find_classifier
@@ -82,14 +82,17 @@ def build(
     return link if weights is None else weights.load_into(link)
 
 
-def _refuse_trunk(weights):
-    """Raise a WeightsError if the weights for a detector are those of a classifier."""
+def _find_weights(pretrained_model, name):
+    """Read the weights of a detector, and refuse those of a classifier."""
+    from chainfpn.models._weights import find_weights
     from chainfpn.models.registry import MODELS
     from chainfpn.serialization import WeightsError
 
-    model = MODELS.get("" if weights is None else weights.meta.get("model"))
+    weights = find_weights(pretrained_model, name=name)
+    model = MODELS.get(weights.meta.get("model"))
     if model is not None and model.task == "classification":
         raise WeightsError(f"{weights.file}: holds the weights of {model.name}; pass it as pretrained_backbone")
+    return weights
 
 
 def check_options(name: str, options: Iterable[str]) -> None:

@@ -11,7 +11,8 @@ from chainfpn._options import check_option
 from chainfpn.errors import InvalidArgument
 from chainfpn.links.classifier import Classifier, ClassifierPreprocess
 from chainfpn.models._build import check_options
-from chainfpn.models._weights import Weights, find_weights, resolve_label_names
+from chainfpn.models._options import resolve_label_names
+from chainfpn.models._weights import Weights, find_weights
 from chainfpn.models.registry import find_weight_file
 from chainfpn.serialization import WeightsError
 
@@ -50,8 +51,9 @@ def build_classifier(
     """
     check_options(name, arguments["options"])
     arguments = {**arguments, **arguments["options"]}
-    weights = find_weights(arguments["pretrained_model"], name=name, any_names=last_layer is None)
-    weights = Weights({}, {}, "") if weights is None else weights
+    weights = Weights({}, {}, "")
+    if arguments["pretrained_model"] is not None:
+        weights = find_weights(arguments["pretrained_model"], name=name, any_names=last_layer is None)
     if any(key.startswith("backbone/") for key in weights.arrays):
         model = weights.meta.get("model") or "a detector"
         way = "chainfpn.models.load builds it, and backbone.body is its trunk"

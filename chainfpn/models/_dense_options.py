@@ -12,7 +12,7 @@ from chainfpn.models._options import AnyResNetArguments, PyramidOptions
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from chainfpn.models._dense_rules import DenseRules
+    from chainfpn.models._rules import DenseRules
 
 
 class DenseSettings(TypedDict, total=False):

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from chainfpn.links.detectors.preprocess import Preprocess
     from chainfpn.models._rules import Rules
 
-#: Names of normalizations.
-NORMS = ("frozen", "batch", "group")
-
 
 class DetectorArguments(TypedDict, total=False):
     """Options of every detector; what is left out or None is what the weights' ``__meta__`` says, else the default.
@@ -123,8 +120,6 @@ class DetectorOptions:
 
     def base(self, preprocess: Preprocess) -> dict[str, Any]:
         """Return the arguments of :class:`~chainfpn.links.Detector`."""
-        from chainfpn.models._weights import resolve_label_names
-
         return {
             "n_fg_class": self.n_fg_class,
             "class_ids": self.class_ids,
@@ -178,10 +173,11 @@ class PyramidOptions(DetectorOptions):
         stages = tuple(self.stages)
         if not stages or stages != tuple(range(stages[0], stages[-1] + 1)) or not 1 <= stages[0] <= stages[-1] <= 4:
             raise InvalidArgument(self.name, "stages", "consecutive numbers in 1 to 4", stages)
-        _check_sides(self)
+        sides = tuple(self.min_size) if isinstance(self.min_size, Sequence) else (self.min_size,)
+        if max(sides) > self.max_size:
+            got = f"{self.min_size} and {self.max_size}"
+            raise InvalidArgument(self.name, "min_size", "> 0 and <= max_size", self.min_size, got=got)
         self._check_anchors()
-        if not (self.norm is None or callable(self.norm) or self.norm in NORMS):
-            raise InvalidArgument(self.name, "norm", f"callable or one of {', '.join(NORMS)}", self.norm)
 
     @property
     def n_levels(self) -> int:
@@ -247,8 +243,29 @@ def _trunks() -> list[str]:
     return [name for name, model in MODELS.items() if model.stages]
 
 
-def _check_sides(options: PyramidOptions) -> None:
-    sides = tuple(options.min_size) if isinstance(options.min_size, Sequence) else (options.min_size,)
-    if max(sides) > options.max_size:
-        got = f"{options.min_size} and {options.max_size}"
-        raise InvalidArgument(options.name, "min_size", "> 0 and <= max_size", options.min_size, got=got)
+def resolve_label_names(names: LabelNames) -> tuple[str, ...] | None:
+    """Resolve the name of a data set to the names of its labels.
+
+    Args:
+        names (str, sequence of str or None): ``'coco'``, ``'imagenet'``, ``'voc'``, or the names themselves.
+
+    Returns:
+        tuple of str or None: The names.
+
+    Raises:
+        ValueError: if it is another word.
+    """
+    if names is None or not isinstance(names, str):
+        return None if names is None else tuple(names)
+    from chainercv.datasets import coco_bbox_label_names, voc_bbox_label_names
+
+    from chainfpn.data import imagenet_label_names
+
+    known: dict[str, Callable[[], Sequence[str]]] = {
+        "coco": lambda: coco_bbox_label_names,
+        "imagenet": imagenet_label_names,
+        "voc": lambda: voc_bbox_label_names,
+    }
+    if names not in known:
+        raise ValueError(f"label_names must be a sequence of str or one of {sorted(known)}, got {names!r}")
+    return tuple(known[names]())

@@ -169,18 +169,14 @@ def imagenet(
     file: str,
     top1: float | None = None,
     *,
-    eps: float | None = 1e-5,
     label_names: str | None = "imagenet",
     resize: int = 256,
     crop: int = 224,
-    mean: tuple[float, ...] = IMAGENET_MEAN,
-    std: tuple[float, ...] = IMAGENET_STD,
-    interpolation: str = "bilinear",
-    **arguments: Any,
+    **fields: Any,
 ) -> WeightFile:
-    """Return the record of a classifier's file, see :class:`WeightFile`; ``arguments`` are the builder's."""
-    figures, given = {} if top1 is None else {"top1": top1}, MappingProxyType(arguments)
-    return WeightFile(f"{file}.pth", figures, eps, label_names, resize, crop, mean, std, given, interpolation)
+    """Return the record of a classifier's file; ``fields`` are more of :class:`WeightFile`."""
+    figures = {} if top1 is None else {"top1": top1}
+    return WeightFile(f"{file}.pth", figures, label_names=label_names, resize=resize, crop=crop, **fields)
 
 
 def coco(

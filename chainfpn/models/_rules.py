@@ -7,19 +7,53 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from chainfpn.boxes.anchors import (
     AnchorGenerator,
     ChainerCVAnchorGenerator,
     Detectron2AnchorGenerator,
     MMDetectionAnchorGenerator,
+    MMDetectionPointGenerator,
 )
-from chainfpn.boxes.box_coder import MAX_LOG_SCALE
+from chainfpn.boxes.box_coder import MAX_LOG_SCALE, BoxCoder, LinearBoxCoder
 from chainfpn.functions.kernels.geometry import LevelRule
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
+from chainfpn.links.detectors.fcos import FCOSHead
 from chainfpn.links.detectors.paste_masks import paste_masks, paste_masks_at_centers
 from chainfpn.links.detectors.preprocess import Preprocess
+from chainfpn.links.detectors.scaled_fcos_head import ScaledFCOSHead
 from chainfpn.links.detectors.uint8_preprocess import Detectron2Preprocess, MMDetectionPreprocess
-from chainfpn.models import _dense_rules as dense
+
+
+def _same_on_all_levels(channels: int, n_output: int, n_levels: int) -> FCOSHead:
+    return FCOSHead(channels, n_output)
+
+
+class DenseRules(NamedTuple):
+    """What is not in the weights of a RetinaNet or an FCOS, beside what holds for all detectors of a framework.
+
+    mmdetection suppresses in the photograph's pixels, which drops the same boxes as in the batch's: an IoU does not
+    change when all heights and all widths are scaled.
+
+    Attributes:
+        settings (dict): Options of the detector.
+        image (dict): Options of the preprocess.
+        background (bool): Whether the network has an output for the background, which is the first and is not used.
+        p6_from_trunk, p7_relu (bool): See :class:`~chainfpn.models._dense_options.DenseOptions`.
+        round_size (callable): What becomes of the sizes of anchors between powers of two.
+        anchors (callable or None): Makes the anchors, where they are not those of the framework.
+        head (callable): Makes FCOS' head for channels, classes and levels.
+    """
+
+    settings: Mapping[str, Any] = {}
+    image: Mapping[str, Any] = {}
+    background: bool = True
+    p6_from_trunk: bool = False
+    p7_relu: bool = True
+    round_size: Callable[[float], float] = int
+    anchors: Callable[..., AnchorGenerator] | None = None
+    head: Callable[..., Any] = _same_on_all_levels
 
 
 class Rules(NamedTuple):
@@ -47,12 +81,15 @@ class Rules(NamedTuple):
     cascade: Mapping[str, Any] = MappingProxyType({})
     detector: Mapping[str, Any] = MappingProxyType({})
     stride_in_1x1: bool = False
-    retinanet: dense.DenseRules | None = None
-    fcos: dense.DenseRules | None = None
+    retinanet: DenseRules | None = None
+    fcos: DenseRules | None = None
 
 
 #: The smallest positive side: what has it is dropped only if it is empty.
-_NOT_EMPTY = dense.NOT_EMPTY
+_NOT_EMPTY = float(np.finfo(np.float32).tiny)
+
+#: Wherever a place lies in a box: mmdetection samples around no centre.
+_EVERYWHERE = 1e6
 
 #: Of RGB pixels in 0..255, as detectron2 and mmdetection have them.
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -64,6 +101,32 @@ _WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (1 / 0.033, 1 / 0.
 #: Of both: no limit of sides, absolute errors as box losses, RoI Align.
 _RPN = {"min_size": _NOT_EMPTY, "post_nms_top_n_train": 1000, "smooth_l1_beta": 0.0}
 _ROI_HEADS = {"min_size": 0.0, "smooth_l1_beta": 0.0, "aligned": True, "sampling_ratio": 0}
+
+_MMDETECTION_RETINANET = DenseRules(
+    {
+        "detections_per_img": 100,
+        "min_size": _NOT_EMPTY,
+        "box_coder": BoxCoder((1, 1, 1, 1), min_log_scale=-MAX_LOG_SCALE),
+    },
+    background=False,
+    p6_from_trunk=True,
+    p7_relu=False,
+    round_size=float,
+)
+
+_MMDETECTION_FCOS = DenseRules(
+    {
+        "score_thresh": 0.05,
+        "nms_thresh": 0.5,
+        "min_size": _NOT_EMPTY,
+        "rank_by_class": True,
+        "center_sampling_radius": _EVERYWHERE,
+        "box_coder": LinearBoxCoder(normalize_by_size=False),
+    },
+    background=False,
+    anchors=MMDetectionPointGenerator,
+    head=ScaledFCOSHead,
+)
 
 _MMDETECTION = Rules(
     functools.partial(MMDetectionPreprocess, mean=_MEAN, std=_STD),
@@ -82,14 +145,12 @@ _MMDETECTION = Rules(
         "rpn_smooth_l1_beta": 1 / 9,
         "box_smooth_l1_beta": 1.0,
     },
-    retinanet=dense.MMDETECTION_RETINANET,
-    fcos=dense.MMDETECTION_FCOS,
+    retinanet=_MMDETECTION_RETINANET,
+    fcos=_MMDETECTION_FCOS,
 )
 
 RULES = {
-    "torchvision": Rules(
-        Preprocess, AnchorGenerator, {}, {}, paste_masks, retinanet=dense.TORCHVISION, fcos=dense.TORCHVISION
-    ),
+    "torchvision": Rules(Preprocess, AnchorGenerator, {}, {}, paste_masks, retinanet=DenseRules(), fcos=DenseRules()),
     "chainercv": Rules(
         ChainerCVPreprocess,
         ChainerCVAnchorGenerator,
@@ -105,12 +166,15 @@ RULES = {
         paste_masks_at_centers,
         detector={"clip_to_photograph": True},
         stride_in_1x1=True,
-        retinanet=dense.DETECTRON2_RETINANET,
+        retinanet=_MMDETECTION_RETINANET._replace(  # boxes are clipped in the photograph alone
+            settings={"detections_per_img": 100, "clip_before_nms": False}, p7_relu=True
+        ),
     ),
     "mmdetection": _MMDETECTION,
     "mmdetection_caffe": _MMDETECTION._replace(
         preprocess=functools.partial(MMDetectionPreprocess, **_CAFFE),
         stride_in_1x1=True,
-        fcos=dense.MMDETECTION_CAFFE_FCOS,
+        # the means of Caffe's ResNet are others than those that mmdetection's other detectors are given
+        fcos=_MMDETECTION_FCOS._replace(image={"mean": (102.9801, 115.9465, 122.7717)}),
     ),
 }

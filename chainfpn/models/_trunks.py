@@ -1,46 +1,53 @@
-"""Classifiers as trunks of detectors, and the pyramid of detectors of one stage."""
+"""Classifiers as trunks of detectors, their weights, and the pyramid of detectors of one stage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import fields, replace
 from functools import partial
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+from chainfpn._imagenet import IMAGENET_MEAN, IMAGENET_STD
+from chainfpn._options import check_option
 from chainfpn.errors import InvalidArgument
 from chainfpn.links.backbones.resnet import DEPTHS, ResNet
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.fpn import BackboneWithFPN, LastLevelP6P7
 from chainfpn.links.group_normalization import GroupNormalization
 from chainfpn.models._dense_options import DenseOptions
-from chainfpn.models._options import PyramidOptions
+from chainfpn.models._options import DetectorOptions, PyramidOptions
 from chainfpn.models._record import RESNETS
-from chainfpn.models._trunk_weights import TrunkClassifier
-from chainfpn.models._types import Norm
+from chainfpn.models._weights import Weights, find_weights
 from chainfpn.models.registry import MODELS
+from chainfpn.serialization import WeightsError, set_weights
 
 #: Normalizations that a builder takes by name.
 NORMS = {"frozen": FrozenBatchNormalization, "batch": BatchNormalization, "group": GroupNormalization}
 
+#: Options of a detector that its trunk's weights may ask for.
+_OPTIONS = ("norm_eps", "stride_in_1x1", "norm")
 
-def find_norm(name: str, norm: str | Norm, **options: Any) -> Callable[[int], Any]:
-    """Return what makes a normalization link for a number of channels.
+#: torchvision's input, which a trunk's weights are for, in pixels of 0..255: for rules whose own input is Caffe's.
+_INPUT = {
+    "channel_order": "RGB",
+    "image_mean": tuple(round(255 * value, 3) for value in IMAGENET_MEAN),
+    "image_std": tuple(round(255 * value, 3) for value in IMAGENET_STD),
+}
+
+
+def find_norm(norm: str | Callable[[int], Any], **options: Any) -> Callable[[int], Any]:
+    """Return what makes a normalization link for a number of channels: the norm itself, or a key of :data:`NORMS`.
 
     Args:
-        name (str): The builder.
-        norm (str or callable): A key of :data:`NORMS`, or what makes the link.
+        norm (str or callable): The norm.
         **options: Of the link that goes by a name.
 
     Returns:
         callable: Number of channels to a normalization link.
-
-    Raises:
-        InvalidArgument: if there is no normalization of that name.
     """
-    if callable(norm):
-        return norm
-    if norm not in NORMS:
-        raise InvalidArgument(name, "norm", f"callable or one of {', '.join(NORMS)}", norm)
-    return partial(NORMS[norm], **options)
+    return norm if callable(norm) else partial(NORMS[norm], **options)
 
 
 def trunk_norm(options: PyramidOptions, *, frozen: bool) -> Callable[[int], Any]:
@@ -56,7 +63,7 @@ def trunk_norm(options: PyramidOptions, *, frozen: bool) -> Callable[[int], Any]
     eps = options.norm_eps
     if eps is None:  # the trunk's own, if it has any
         eps = next(file.eps for file in MODELS[options.trunk].weights.values()) or 1e-5
-    return find_norm(options.name, options.norm or ("frozen" if frozen else "batch"), eps=eps)
+    return find_norm(options.norm or ("frozen" if frozen else "batch"), eps=eps)
 
 
 def build_trunk(options: PyramidOptions, norm: Callable[[int], Any]) -> tuple[Any, list[int]]:
@@ -127,6 +134,94 @@ def dense_backbone(options: DenseOptions, *, frozen: bool = True) -> BackboneWit
     in_channels = channels[-1] if p6_from_trunk else options.fpn_channels
     levels = LastLevelP6P7(in_channels, options.fpn_channels, relu=p7_relu)
     return BackboneWithFPN(trunk, channels, options.fpn_channels, extra_blocks=levels)
+
+
+class TrunkClassifier(NamedTuple):
+    """The classifier that a detector's trunk is the larger part of.
+
+    Attributes:
+        builder (str): Its builder.
+        places (mapping): Beginnings of its names to those of the detector's names, which it must fill completely.
+        left_out (tuple of str): Beginnings of the names that the trunk has no use for.
+        words (mapping): The words for torchvision's published weights to those the zoo has for them.
+    """
+
+    builder: str
+    places: Mapping[str, str]
+    left_out: tuple[str, ...]
+    words: Mapping[str, str] = MappingProxyType({"imagenet": "imagenet", "imagenet_v2": "imagenet_v2"})
+
+    def find(self, pretrained_backbone: str | os.PathLike[str] | Weights) -> TrunkWeights:
+        """Read weights.
+
+        Args:
+            pretrained_backbone (str, os.PathLike or Weights): A word of ``words``; a path; or weights that have been
+                read already.
+
+        Returns:
+            TrunkWeights: They, under the detector's names.
+
+        Raises:
+            WeightsError: if the file is not what it should be.
+            OSError: if there is no such file, or torchvision's cannot be had.
+        """
+        if not isinstance(pretrained_backbone, Weights):
+            pretrained_backbone = self.words.get(os.fspath(pretrained_backbone), pretrained_backbone)
+        weights = find_weights(pretrained_backbone, name=self.builder, words=self.words.values(), any_names=True)
+        model = str(weights.meta.get("model"))
+        if model in MODELS and MODELS[model].task == "detection":
+            raise WeightsError(f"{weights.file}: is of a whole detector, {model}, which pretrained_model takes")
+        places, left_out = self.places, self.left_out
+        if any(name.startswith("body/") for name in weights.arrays):  # with its pyramid
+            places, left_out = {"": self.places.get("", "").removesuffix("body/")}, ()
+        arrays = {
+            _place(name, places): array
+            for name, array in weights.arrays.items()
+            if not name.startswith(left_out or "\0")
+        }
+        return TrunkWeights(weights._replace(arrays=arrays), tuple(places.values()))
+
+
+def _place(name: str, places: Mapping[str, str]) -> str:
+    """Return the detector's name for one of the classifier's."""
+    start = next((start for start in places if name.startswith(start)), None)
+    return name if start is None else places[start] + name[len(start) :]
+
+
+class TrunkWeights(NamedTuple):
+    """Weights under a detector's names, and the beginnings of the names they must fill completely."""
+
+    weights: Weights
+    places: tuple[str, ...]
+
+    def settle(self, options: DetectorOptions, explicit: Collection[str]) -> DetectorOptions:
+        """Return the detector's options with those that the weights ask for.
+
+        Args:
+            options (DetectorOptions): The detector's.
+            explicit (collection of str): Names of those that the caller has passed, which stay.
+        """
+        asked = {key: value for key, value in self.weights.arguments.items() if key in _OPTIONS}
+        settings: dict[str, Any] = {}
+        if isinstance(options, PyramidOptions) and options.rule_set.stride_in_1x1:
+            asked = {"stride_in_1x1": False, **asked}
+            settings = {} if _INPUT.keys() & explicit else _INPUT
+        missing = {entry.name for entry in fields(options)} - set(explicit)
+        asked = {key: value for key, value in asked.items() if key in missing}
+        for key, value in asked.items():
+            check_option(options.name, key, value)
+        return replace(options, **asked, settings={**settings, **options.settings})
+
+    def load_into(self, link: Any) -> None:
+        """Put them into a detector, all of them or none.
+
+        Args:
+            link (chainfpn.links.Detector): The detector.
+
+        Raises:
+            WeightsError: naming all keys that are missing, unexpected or misshapen.
+        """
+        set_weights(self.weights.arrays, link, within=self.places, file=self.weights.file)
 
 
 def find_classifier(options: PyramidOptions) -> TrunkClassifier:

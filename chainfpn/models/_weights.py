@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from chainfpn.models._record import WORDS
-from chainfpn.models._types import LabelNames, Pretrained
 from chainfpn.models.registry import MODELS
 from chainfpn.serialization import WeightsError, read_weights, set_weights
 from weights_convert import ConversionError, convert_arrays, needs_conversion, rename_former_arguments, zoo
@@ -32,12 +31,16 @@ class Weights(NamedTuple):
 
 
 def find_weights(
-    pretrained_model: Pretrained, *, name: str | None, words: Iterable[str] = (), any_names: bool = False
-) -> Weights | None:
+    pretrained_model: str | os.PathLike[str] | Weights,
+    *,
+    name: str | None,
+    words: Iterable[str] = (),
+    any_names: bool = False,
+) -> Weights:
     """Read what a builder's ``pretrained_model`` names.
 
     Args:
-        pretrained_model (str, os.PathLike, Weights or None): None; a word for published weights, such as ``'coco'``;
+        pretrained_model (str, os.PathLike or Weights): A word for published weights, such as ``'coco'``;
             the path of an .npz, or of a checkpoint that the converter reads (.pth, .safetensors, an .npz of
             ChainerCV's, ...), which is converted on the fly; or weights that have been read already.
         name (str or None): The builder, which is the name of its weights in the zoo and the converter.
@@ -46,13 +49,13 @@ def find_weights(
             link what must be there.
 
     Returns:
-        Weights or None: None if no weights were asked for.
+        Weights: The arrays, and what their file says of them.
 
     Raises:
         WeightsError: if the file is not what it should be.
         OSError: if there is no such file, or torchvision's cannot be had.
     """
-    if pretrained_model is None or isinstance(pretrained_model, Weights):
+    if isinstance(pretrained_model, Weights):
         return pretrained_model
     path = os.fspath(pretrained_model)
     if name is not None and path in {*words, *(WORDS.get(key) for key in MODELS[name].weights)}:
@@ -91,47 +94,9 @@ def load(path: str | os.PathLike[str], *, model: str | None = None) -> Any:
     file, weights = os.path.basename(path), None
     if model is None:
         weights = find_weights(path, name=None)
-        model = None if weights is None else weights.meta.get("model")
+        model = weights.meta.get("model")
     if model is None:
         raise WeightsError(f"{file}: the file does not say which model it is of; name one of {', '.join(MODELS)}")
     if model not in MODELS:
         raise WeightsError(f"{file}: model must be one of {', '.join(MODELS)}, got {model!r}")
     return MODELS[model].builder(pretrained_model=weights or path)
-
-
-def resolve_label_names(names: LabelNames) -> tuple[str, ...] | None:
-    """Resolve the name of a data set to the names of its labels.
-
-    Args:
-        names (str, sequence of str or None): ``'coco'``, ``'imagenet'``, ``'voc'``, or the names themselves.
-
-    Returns:
-        tuple of str or None: The names.
-
-    Raises:
-        ValueError: if it is another word.
-    """
-    if names is None or not isinstance(names, str):
-        return None if names is None else tuple(names)
-    known: dict[str, Callable[[], Iterable[str]]] = {"coco": _coco, "imagenet": _imagenet, "voc": _voc}
-    if names not in known:
-        raise ValueError(f"label_names must be a sequence of str or one of {sorted(known)}, got {names!r}")
-    return tuple(known[names]())
-
-
-def _coco() -> Iterable[str]:
-    from chainercv.datasets import coco_bbox_label_names
-
-    return coco_bbox_label_names
-
-
-def _imagenet() -> Iterable[str]:
-    from chainfpn.data import imagenet_label_names
-
-    return imagenet_label_names()
-
-
-def _voc() -> Iterable[str]:
-    from chainercv.datasets import voc_bbox_label_names
-
-    return voc_bbox_label_names

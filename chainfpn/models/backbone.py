@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from chainfpn.links.fpn import BackboneWithFPN
-    from chainfpn.models._trunk_weights import TrunkClassifier
+    from chainfpn.models._trunks import TrunkClassifier
     from chainfpn.models._types import Norm, Pretrained
 
 _TWIN = "torchvision.models.detection.backbone_utils.resnet_fpn_backbone"
@@ -58,7 +58,7 @@ class BackboneOptions(DenseOptions):
 
 
 #: Every option's default, by builder.
-DEFAULTS = {options.name: options for options in (BackboneOptions("resnet_fpn_backbone"),)}
+DEFAULTS = {"resnet_fpn_backbone": BackboneOptions("resnet_fpn_backbone")}
 
 
 def resnet_fpn_backbone(
@@ -68,7 +68,7 @@ def resnet_fpn_backbone(
 
     Options: :class:`BackboneArguments`. Source: Lin et al. 2017; torchvision 0.14.
     """
-    return build(DEFAULTS["resnet_fpn_backbone"], locals(), _assemble, trunk_classifier=_trunk_classifier)
+    return build("resnet_fpn_backbone", locals(), _assemble, trunk_classifier=_trunk_classifier)
 
 
 def _assemble(options: BackboneOptions) -> BackboneWithFPN:

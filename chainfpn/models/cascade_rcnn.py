@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from chainfpn.errors import InvalidArgument
 from chainfpn.models._build import build
 from chainfpn.models._options import AnyResNetArguments
-from chainfpn.models._rcnn import assemble_rcnn
 from chainfpn.models._record import MASKS, detectors
-from chainfpn.models.faster_rcnn import RCNNSettings
+from chainfpn.models.faster_rcnn import RCNNSettings, assemble_rcnn
 from chainfpn.models.mask_rcnn import MaskOptions, mask_branch
 
 if TYPE_CHECKING:
@@ -89,11 +88,8 @@ class CascadeOptions(MaskOptions):
 
 #: Every option's default, by builder.
 DEFAULTS = {
-    options.name: options
-    for options in (
-        CascadeOptions("cascade_rcnn_resnet_fpn"),
-        CascadeOptions("cascade_mask_rcnn_resnet_fpn", n_mask_heads=1),
-    )
+    "cascade_rcnn_resnet_fpn": CascadeOptions("cascade_rcnn_resnet_fpn"),
+    "cascade_mask_rcnn_resnet_fpn": CascadeOptions("cascade_mask_rcnn_resnet_fpn", n_mask_heads=1),
 }
 
 
@@ -135,7 +131,7 @@ def cascade_rcnn_resnet_fpn(
 
     Options: :class:`CascadeRCNNArguments`. Source: Cai and Vasconcelos 2018; detectron2 0.6.
     """
-    return build(DEFAULTS["cascade_rcnn_resnet_fpn"], locals(), _assemble)
+    return build("cascade_rcnn_resnet_fpn", locals(), _assemble)
 
 
 def cascade_mask_rcnn_resnet_fpn(
@@ -146,4 +142,4 @@ def cascade_mask_rcnn_resnet_fpn(
 
     Options: :class:`CascadeMaskRCNNArguments`. Source: Cai and Vasconcelos 2018; detectron2 0.6.
     """
-    return build(DEFAULTS["cascade_mask_rcnn_resnet_fpn"], locals(), _assemble)
+    return build("cascade_mask_rcnn_resnet_fpn", locals(), _assemble)

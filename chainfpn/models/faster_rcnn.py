@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from chainfpn.errors import InvalidArgument
 from chainfpn.models._build import build
 from chainfpn.models._options import AnyResNetArguments, PyramidArguments, PyramidOptions
-from chainfpn.models._rcnn import assemble_rcnn, assemble_rcnn_v2
 from chainfpn.models._record import COCO_V1, coco, detectors
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from chainfpn.links.detectors.faster_rcnn import FasterRCNN
-    from chainfpn.models._trunk_weights import TrunkClassifier
+    from chainfpn.links.detectors.roi_heads import RoIHeads
+    from chainfpn.models._trunks import TrunkClassifier
     from chainfpn.models._types import AnchorSizes, Norm, Pretrained
 
 RECORDS = detectors(
@@ -114,16 +115,11 @@ class RCNNOptions(PyramidOptions):
     head_channels: int = 1024
 
 
-_MOBILENET_ANCHORS = ((32, 64, 128, 256, 512),) * 3
-_MOBILENET = {"rpn_score_thresh": 0.05}
-_MOBILENET_320 = {**_MOBILENET, "rpn_pre_nms_top_n_test": 150, "rpn_post_nms_top_n_test": 150}
-
-
 @dataclass(frozen=True)
 class MobileNetOptions(RCNNOptions):
     """Options of the detectors on a MobileNet, whose pyramid has three levels."""
 
-    anchor_sizes: AnchorSizes = _MOBILENET_ANCHORS
+    anchor_sizes: AnchorSizes = ((32, 64, 128, 256, 512),) * 3
 
     @property
     def n_levels(self) -> int:
@@ -136,39 +132,80 @@ class MobileNetOptions(RCNNOptions):
             raise InvalidArgument(self.name, "stride_in_1x1", "False for a MobileNet", self.stride_in_1x1)
 
 
-def _build_mobilenet(default: RCNNOptions, arguments: dict[str, Any]) -> FasterRCNN:
-    """Build on MobileNetV3-Large: its first block with stride 32, and its last layer."""
-    from chainfpn.models.mobilenet import mobilenet_v3_large
-
-    def trunk(options: RCNNOptions, norm: Norm) -> tuple[Any, list[int]]:
-        body = mobilenet_v3_large(norm=norm).features
-        body.pick = ("13", "16")
-        return body, [160, 960]
-
-    def assemble(options: RCNNOptions) -> FasterRCNN:
-        return assemble_rcnn(options, trunk=trunk)
-
-    return build(default, arguments, assemble, trunk_classifier=_mobilenet_classifier)
-
-
-def _mobilenet_classifier(options: RCNNOptions) -> TrunkClassifier:
-    from chainfpn.models._trunk_weights import TrunkClassifier
-
-    return TrunkClassifier("mobilenet_v3_large", {"features/": "backbone/body/"}, ("classifier/",))
-
+_MOBILENET = {"rpn_score_thresh": 0.05}
+_MOBILENET_320 = {**_MOBILENET, "rpn_pre_nms_top_n_test": 150, "rpn_post_nms_top_n_test": 150}
 
 #: Every option's default, by builder.
 DEFAULTS = {
-    options.name: options
-    for options in (
-        RCNNOptions("fasterrcnn_resnet50_fpn"),
-        RCNNOptions("fasterrcnn_resnet50_fpn_v2"),
-        RCNNOptions("fasterrcnn_resnet_fpn"),
-        RCNNOptions("fasterrcnn_resnet_fpn_v2"),
-        MobileNetOptions("fasterrcnn_mobilenet_v3_large_fpn", settings=_MOBILENET),
-        MobileNetOptions("fasterrcnn_mobilenet_v3_large_320_fpn", min_size=320, max_size=640, settings=_MOBILENET_320),
-    )
+    **{name: RCNNOptions(name) for name in __all__ if "mobilenet" not in name},
+    "fasterrcnn_mobilenet_v3_large_fpn": MobileNetOptions("fasterrcnn_mobilenet_v3_large_fpn", settings=_MOBILENET),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": MobileNetOptions(
+        "fasterrcnn_mobilenet_v3_large_320_fpn", min_size=320, max_size=640, settings=_MOBILENET_320
+    ),
 }
+
+
+def _roi_heads(options: RCNNOptions, norm: Norm, *, class_agnostic: bool = False, **own: Any) -> RoIHeads:
+    """Make the heads on proposals: of convolutions and their normalization, or of two linear layers without one."""
+    from chainfpn.links.detectors.faster_rcnn import FastRCNNPredictor, TwoMLPHead, conv_box_head
+    from chainfpn.links.detectors.roi_heads import RoIHeads
+
+    channels, width = options.fpn_channels, options.head_channels
+    settings = {**options.settings_of("box_"), **options.head_settings("rpn_", "box_")}
+    return RoIHeads(
+        TwoMLPHead(channels * 7**2, width) if norm is None else conv_box_head(channels, 7, width, norm=norm),
+        FastRCNNPredictor(width, options.n_class_id, class_agnostic=class_agnostic),
+        **{**options.rule_set.roi_heads, **settings, **own},
+    )
+
+
+def assemble_rcnn(
+    options: RCNNOptions,
+    *,
+    v2: bool = False,
+    trunk: Callable[..., tuple[Any, list[int]]] | None = None,
+    link: Callable[..., Any] | None = None,
+    branch: Callable[[Norm], dict[str, Any]] | None = None,
+    heads: Callable[[Callable[..., RoIHeads]], Any] | None = None,
+) -> Any:
+    """Put a detector of two stages together.
+
+    Args:
+        options (RCNNOptions): The builder's options.
+        v2 (bool): torchvision's second version: normalization everywhere, and deeper heads.
+        trunk (callable or None): Options and normalization to the trunk and the channels of the maps it returns; a
+            ResNet by default.
+        link (callable or None): A subclass of :class:`~chainfpn.links.FasterRCNN`, which is the default.
+        branch (callable or None): Normalization to the head and predictor beyond those of the boxes, as keyword
+            arguments of :class:`~chainfpn.links.RoIHeads`.
+        heads (callable or None): From what makes a :class:`~chainfpn.links.RoIHeads` of keyword arguments to the heads
+            of the detector.
+
+    Returns:
+        chainfpn.links.FasterRCNN: The detector.
+    """
+    from chainfpn.links.detectors.faster_rcnn import FasterRCNN
+    from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
+    from chainfpn.links.fpn import BackboneWithFPN, max_pool_level
+    from chainfpn.models._trunks import build_trunk, trunk_norm
+
+    rules, channels = options.rule_set, options.fpn_channels
+    norm = trunk_norm(options, frozen=False) if v2 else None
+    body, in_channels = (trunk or build_trunk)(options, norm or trunk_norm(options, frozen=True))
+    sizes = [(32 * 2**level,) for level in range(len(in_channels) + 1)]
+    anchors = options.anchor_generator(sizes)
+    make_heads = partial(_roi_heads, options, norm)
+    detector = (link or FasterRCNN)(
+        BackboneWithFPN(body, in_channels, channels, extra_blocks=max_pool_level, norm=norm),
+        RegionProposalNetwork(
+            RPNHead(channels, anchors.n_anchors, n_layers=2 if v2 else 1),
+            anchors,
+            **{**rules.rpn, **options.settings_of("rpn_")},
+        ),
+        make_heads(**({} if branch is None else branch(norm))) if heads is None else heads(make_heads),
+        **options.base(options.preprocess()),
+    )
+    return options.follow_rules(detector)
 
 
 def fasterrcnn_resnet50_fpn(
@@ -178,7 +215,7 @@ def fasterrcnn_resnet50_fpn(
 
     Options: :class:`FasterRCNNArguments`. Source: Lin et al. 2017; torchvision 0.14.
     """
-    return build(DEFAULTS["fasterrcnn_resnet50_fpn"], locals(), assemble_rcnn)
+    return build("fasterrcnn_resnet50_fpn", locals(), assemble_rcnn)
 
 
 def fasterrcnn_resnet50_fpn_v2(
@@ -188,7 +225,7 @@ def fasterrcnn_resnet50_fpn_v2(
 
     Options: :class:`FasterRCNNArguments`. Source: Li et al. 2021; torchvision 0.14.
     """
-    return build(DEFAULTS["fasterrcnn_resnet50_fpn_v2"], locals(), assemble_rcnn_v2)
+    return build("fasterrcnn_resnet50_fpn_v2", locals(), partial(assemble_rcnn, v2=True))
 
 
 def fasterrcnn_resnet_fpn(
@@ -199,7 +236,7 @@ def fasterrcnn_resnet_fpn(
 
     Options: :class:`AnyFasterRCNNArguments`. Source: Lin et al. 2017; torchvision 0.14.
     """
-    return build(DEFAULTS["fasterrcnn_resnet_fpn"], locals(), assemble_rcnn)
+    return build("fasterrcnn_resnet_fpn", locals(), assemble_rcnn)
 
 
 def fasterrcnn_resnet_fpn_v2(
@@ -210,7 +247,27 @@ def fasterrcnn_resnet_fpn_v2(
 
     Options: :class:`AnyFasterRCNNArguments`. Source: Lin et al. 2017; torchvision 0.14.
     """
-    return build(DEFAULTS["fasterrcnn_resnet_fpn_v2"], locals(), assemble_rcnn_v2)
+    return build("fasterrcnn_resnet_fpn_v2", locals(), partial(assemble_rcnn, v2=True))
+
+
+def _build_on_mobilenet(name: str, arguments: dict[str, Any]) -> FasterRCNN:
+    assemble = partial(assemble_rcnn, trunk=_mobilenet_trunk)
+    return build(name, arguments, assemble, trunk_classifier=_mobilenet_classifier)
+
+
+def _mobilenet_trunk(options: RCNNOptions, norm: Norm) -> tuple[Any, list[int]]:
+    """Return MobileNetV3-Large with its first block of stride 32 and its last layer picked, and their channels."""
+    from chainfpn.models.mobilenet import mobilenet_v3_large
+
+    body = mobilenet_v3_large(norm=norm).features
+    body.pick = ("13", "16")
+    return body, [160, 960]
+
+
+def _mobilenet_classifier(options: RCNNOptions) -> TrunkClassifier:
+    from chainfpn.models._trunks import TrunkClassifier
+
+    return TrunkClassifier("mobilenet_v3_large", {"features/": "backbone/body/"}, ("classifier/",))
 
 
 def fasterrcnn_mobilenet_v3_large_fpn(
@@ -220,7 +277,7 @@ def fasterrcnn_mobilenet_v3_large_fpn(
 
     Options: :class:`FasterRCNNArguments`. Source: Howard et al. 2019; torchvision 0.14.
     """
-    return _build_mobilenet(DEFAULTS["fasterrcnn_mobilenet_v3_large_fpn"], locals())
+    return _build_on_mobilenet("fasterrcnn_mobilenet_v3_large_fpn", locals())
 
 
 def fasterrcnn_mobilenet_v3_large_320_fpn(
@@ -230,7 +287,4 @@ def fasterrcnn_mobilenet_v3_large_320_fpn(
 
     Options: :class:`FasterRCNNArguments`. Source: Howard et al. 2019; torchvision 0.14.
     """
-    return _build_mobilenet(
-        DEFAULTS["fasterrcnn_mobilenet_v3_large_320_fpn"],
-        locals(),
-    )
+    return _build_on_mobilenet("fasterrcnn_mobilenet_v3_large_320_fpn", locals())

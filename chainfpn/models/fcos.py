@@ -64,13 +64,7 @@ class FCOSOptions(DenseOptions):
 
 
 #: Every option's default, by builder.
-DEFAULTS = {
-    options.name: options
-    for options in (
-        FCOSOptions("fcos_resnet50_fpn"),
-        FCOSOptions("fcos_resnet_fpn"),
-    )
-}
+DEFAULTS = {name: FCOSOptions(name) for name in __all__}
 
 
 def _assemble(options: FCOSOptions) -> FCOS:
@@ -97,7 +91,7 @@ def fcos_resnet50_fpn(
 
     Options: :class:`FCOSArguments`. Source: Tian et al. 2019; torchvision 0.14.
     """
-    return build(DEFAULTS["fcos_resnet50_fpn"], locals(), _assemble)
+    return build("fcos_resnet50_fpn", locals(), _assemble)
 
 
 def fcos_resnet_fpn(
@@ -108,4 +102,4 @@ def fcos_resnet_fpn(
 
     Options: :class:`AnyFCOSArguments`. Source: Tian et al. 2019; torchvision 0.14.
     """
-    return build(DEFAULTS["fcos_resnet_fpn"], locals(), _assemble)
+    return build("fcos_resnet_fpn", locals(), _assemble)

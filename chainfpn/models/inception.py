@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from chainfpn.models._record import FIRST, V1, classifiers, imagenet
@@ -14,21 +15,26 @@ if TYPE_CHECKING:
     from chainfpn.links.backbones.inception import InceptionV3
     from chainfpn.models._types import Pretrained
 
+_imagenet = partial(imagenet, eps=1e-3)
+_GOOGLE: dict[str, Any] = {"resize": 342, "crop": 299, "arguments": {"transform_input": True}}
+
 RECORDS = (
     *classifiers(
         "googlenet",
         __name__,
-        {"googlenet": {V1: imagenet("googlenet-1378be20", 69.778, eps=1e-3, transform_input=True, aux_logits=False)}},
+        {
+            "googlenet": {
+                V1: _imagenet("googlenet-1378be20", 69.778, arguments={"transform_input": True, "aux_logits": False})
+            }
+        },
     ),
     *classifiers(
         "inception",
         __name__,
         {
             "inception_v3": {
-                V1: imagenet(
-                    "inception_v3_google-0cc3c7bd", 77.294, eps=1e-3, resize=342, crop=299, transform_input=True
-                ),
-                FIRST: imagenet("inception_v3_google-1a9a5a14", eps=1e-3, resize=342, crop=299, transform_input=True),
+                V1: _imagenet("inception_v3_google-0cc3c7bd", 77.294, **_GOOGLE),
+                FIRST: _imagenet("inception_v3_google-1a9a5a14", **_GOOGLE),
             }
         },
     ),

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from chainfpn.errors import InvalidArgument
 from chainfpn.models._build import build
-from chainfpn.models._rcnn import assemble_rcnn
 from chainfpn.models._record import COCO_LEGACY, COCO_V1, KEYPOINTS, coco, detectors
-from chainfpn.models.faster_rcnn import AnyFasterRCNNArguments, FasterRCNNArguments, RCNNOptions
+from chainfpn.models.faster_rcnn import AnyFasterRCNNArguments, FasterRCNNArguments, RCNNOptions, assemble_rcnn
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -71,13 +70,7 @@ class KeypointOptions(RCNNOptions):
 
 
 #: Every option's default, by builder.
-DEFAULTS = {
-    options.name: options
-    for options in (
-        KeypointOptions("keypointrcnn_resnet50_fpn"),
-        KeypointOptions("keypointrcnn_resnet_fpn"),
-    )
-}
+DEFAULTS = {name: KeypointOptions(name) for name in __all__}
 
 
 def _assemble(options: KeypointOptions) -> KeypointRCNN:
@@ -104,7 +97,7 @@ def keypointrcnn_resnet50_fpn(
 
     Options: :class:`KeypointRCNNArguments`. Source: He et al. 2017, section 5; torchvision 0.14.
     """
-    return build(DEFAULTS["keypointrcnn_resnet50_fpn"], locals(), _assemble)
+    return build("keypointrcnn_resnet50_fpn", locals(), _assemble)
 
 
 def keypointrcnn_resnet_fpn(
@@ -115,4 +108,4 @@ def keypointrcnn_resnet_fpn(
 
     Options: :class:`AnyKeypointRCNNArguments`. Source: He et al. 2017, section 5; torchvision 0.14.
     """
-    return build(DEFAULTS["keypointrcnn_resnet_fpn"], locals(), _assemble)
+    return build("keypointrcnn_resnet_fpn", locals(), _assemble)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from chainfpn.links.kuangliu_fpn import KuangliuFPN
     from chainfpn.links.kuangliu_retinanet import KuangliuRetinaNet
-    from chainfpn.models._trunk_weights import TrunkClassifier
+    from chainfpn.models._trunks import TrunkClassifier
     from chainfpn.models._types import Pretrained
 
 RECORDS = (
@@ -58,7 +58,7 @@ def _build_fpn(
     from chainfpn.links.kuangliu_fpn import KuangliuFPN
     from chainfpn.models._weights import find_weights
 
-    weights = find_weights(pretrained_model, name=name)
+    weights = None if pretrained_model is None else find_weights(pretrained_model, name=name)
     if align_corners is None:
         align_corners = weights is not None and weights.arguments.get("align_corners", False)
     check_option(name, "align_corners", align_corners)
@@ -89,7 +89,7 @@ class KuangliuRetinaNetOptions(DetectorOptions):
 
 
 #: Every option's default, by builder.
-DEFAULTS = {options.name: options for options in (KuangliuRetinaNetOptions("retinanet_kuangliu"),)}
+DEFAULTS = {"retinanet_kuangliu": KuangliuRetinaNetOptions("retinanet_kuangliu")}
 
 
 def retinanet_kuangliu(
@@ -99,7 +99,7 @@ def retinanet_kuangliu(
 
     Options: :class:`KuangliuRetinaNetArguments`. Source: Lin et al. 2017 (RetinaNet); kuangliu/pytorch-retinanet.
     """
-    return build(DEFAULTS["retinanet_kuangliu"], locals(), _assemble, trunk_classifier=_trunk_classifier)
+    return build("retinanet_kuangliu", locals(), _assemble, trunk_classifier=_trunk_classifier)
 
 
 def _assemble(options: KuangliuRetinaNetOptions) -> KuangliuRetinaNet:
@@ -118,7 +118,7 @@ def _assemble(options: KuangliuRetinaNetOptions) -> KuangliuRetinaNet:
 
 
 def _trunk_classifier(options: KuangliuRetinaNetOptions) -> TrunkClassifier:
-    from chainfpn.models._trunk_weights import TrunkClassifier
+    from chainfpn.models._trunks import TrunkClassifier
 
     places = {name: f"fpn/{name}" for name in ("conv1/", "bn1/", "layer1/", "layer2/", "layer3/", "layer4/")}
     return TrunkClassifier("resnet50", places, ("fc/",))

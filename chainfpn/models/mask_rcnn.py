@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chainfpn.models._build import build
-from chainfpn.models._rcnn import assemble_rcnn
 from chainfpn.models._record import COCO_V1, MASKS, coco, detectors
-from chainfpn.models.faster_rcnn import AnyFasterRCNNArguments, FasterRCNNArguments, RCNNOptions
+from chainfpn.models.faster_rcnn import AnyFasterRCNNArguments, FasterRCNNArguments, RCNNOptions, assemble_rcnn
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -54,15 +53,7 @@ class MaskOptions(RCNNOptions):
 
 
 #: Every option's default, by builder.
-DEFAULTS = {
-    options.name: options
-    for options in (
-        MaskOptions("maskrcnn_resnet50_fpn"),
-        MaskOptions("maskrcnn_resnet50_fpn_v2"),
-        MaskOptions("maskrcnn_resnet_fpn"),
-        MaskOptions("maskrcnn_resnet_fpn_v2"),
-    )
-}
+DEFAULTS = {name: MaskOptions(name) for name in __all__}
 
 
 def mask_branch(options: MaskOptions, norm: Norm) -> dict[str, Any]:
@@ -86,13 +77,9 @@ def mask_branch(options: MaskOptions, norm: Norm) -> dict[str, Any]:
 def _assemble(options: MaskOptions, *, v2: bool = False) -> MaskRCNN:
     from chainfpn.links.detectors.mask_rcnn import MaskRCNN
 
-    detector = assemble_rcnn(options, v2=v2, link=MaskRCNN, branch=functools.partial(mask_branch, options))
+    detector = assemble_rcnn(options, v2=v2, link=MaskRCNN, branch=partial(mask_branch, options))
     detector.paste = options.rule_set.paste
     return detector
-
-
-def _assemble_v2(options: MaskOptions) -> MaskRCNN:
-    return _assemble(options, v2=True)
 
 
 def maskrcnn_resnet50_fpn(
@@ -102,7 +89,7 @@ def maskrcnn_resnet50_fpn(
 
     Options: :class:`FasterRCNNArguments`. Source: He et al. 2017; torchvision 0.14.
     """
-    return build(DEFAULTS["maskrcnn_resnet50_fpn"], locals(), _assemble)
+    return build("maskrcnn_resnet50_fpn", locals(), _assemble)
 
 
 def maskrcnn_resnet50_fpn_v2(
@@ -112,7 +99,7 @@ def maskrcnn_resnet50_fpn_v2(
 
     Options: :class:`FasterRCNNArguments`. Source: Li et al. 2021; torchvision 0.14.
     """
-    return build(DEFAULTS["maskrcnn_resnet50_fpn_v2"], locals(), _assemble_v2)
+    return build("maskrcnn_resnet50_fpn_v2", locals(), partial(_assemble, v2=True))
 
 
 def maskrcnn_resnet_fpn(
@@ -123,7 +110,7 @@ def maskrcnn_resnet_fpn(
 
     Options: :class:`AnyMaskRCNNArguments`. Source: He et al. 2017; torchvision 0.14.
     """
-    return build(DEFAULTS["maskrcnn_resnet_fpn"], locals(), _assemble)
+    return build("maskrcnn_resnet_fpn", locals(), _assemble)
 
 
 def maskrcnn_resnet_fpn_v2(
@@ -134,4 +121,4 @@ def maskrcnn_resnet_fpn_v2(
 
     Options: :class:`AnyMaskRCNNArguments`. Source: He et al. 2017; torchvision 0.14.
     """
-    return build(DEFAULTS["maskrcnn_resnet_fpn_v2"], locals(), _assemble_v2)
+    return build("maskrcnn_resnet_fpn_v2", locals(), partial(_assemble, v2=True))

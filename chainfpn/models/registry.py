@@ -3,64 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
 from chainfpn._imagenet import IMAGENET_STD as IMAGENET_STD
 from chainfpn.errors import InvalidArgument
-from chainfpn.models import (
-    backbone,
-    cascade_rcnn,
-    convnext,
-    densenet,
-    efficientnet,
-    faster_rcnn,
-    fcos,
-    inception,
-    keypoint_rcnn,
-    kuangliu,
-    mask_rcnn,
-    mobilenet,
-    regnet,
-    resnet,
-    retinanet,
-    squeezenet,
-    ssd,
-    swin_transformer,
-    vgg,
-)
 from chainfpn.models._record import COCO_CLASS_IDS as COCO_CLASS_IDS
 from chainfpn.models._record import URL as URL
 from chainfpn.models._record import WORDS as WORDS
 from chainfpn.models._record import Model, WeightFile
 
+#: The files of builders, in the order of tables.
+_FAMILIES = (
+    "vgg",
+    "resnet",
+    "densenet",
+    "squeezenet",
+    "inception",
+    "mobilenet",
+    "efficientnet",
+    "regnet",
+    "convnext",
+    "swin_transformer",
+    "kuangliu",
+    "backbone",
+    "faster_rcnn",
+    "mask_rcnn",
+    "keypoint_rcnn",
+    "cascade_rcnn",
+    "retinanet",
+    "fcos",
+    "ssd",
+)
+
 #: Model by name; the records stand in the file of their builders.
 MODELS: Mapping[str, Model] = MappingProxyType(
-    {
-        record.name: record
-        for module in (
-            vgg,
-            resnet,
-            densenet,
-            squeezenet,
-            inception,
-            mobilenet,
-            efficientnet,
-            regnet,
-            convnext,
-            swin_transformer,
-            kuangliu,
-            backbone,
-            faster_rcnn,
-            mask_rcnn,
-            keypoint_rcnn,
-            cascade_rcnn,
-            retinanet,
-            fcos,
-            ssd,
-        )
-        for record in module.RECORDS
-    }
+    {record.name: record for family in _FAMILIES for record in import_module(f"chainfpn.models.{family}").RECORDS}
 )
 
 

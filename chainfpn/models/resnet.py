@@ -141,7 +141,7 @@ def _build(name: str, arguments: Mapping[str, Any]) -> Any:
             n_class,
             groups=groups,
             width_per_group=width_per_group,
-            norm=find_norm(name, norm),
+            norm=find_norm(norm),
             **options,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chainfpn.models._build import build
@@ -51,15 +52,7 @@ class AnyRetinaNetArguments(AnyDenseArguments, RetinaNetSettings, total=False):
 
 
 #: Every option's default, by builder.
-DEFAULTS = {
-    options.name: options
-    for options in (
-        DenseOptions("retinanet_resnet50_fpn"),
-        DenseOptions("retinanet_resnet50_fpn_v2", p6_from_trunk=True),
-        DenseOptions("retinanet_resnet_fpn"),
-        DenseOptions("retinanet_resnet_fpn_v2", p6_from_trunk=True),
-    )
-}
+DEFAULTS = {name: DenseOptions(name, p6_from_trunk=True if name.endswith("_v2") else None) for name in __all__}
 
 
 def _assemble(options: DenseOptions, *, v2: bool = False) -> RetinaNet:
@@ -83,10 +76,6 @@ def _assemble(options: DenseOptions, *, v2: bool = False) -> RetinaNet:
     return options.follow_rules(detector)
 
 
-def _assemble_v2(options: DenseOptions) -> RetinaNet:
-    return _assemble(options, v2=True)
-
-
 def retinanet_resnet50_fpn(
     n_fg_class: int | None = None, pretrained_model: Pretrained = None, **options: Unpack[RetinaNetArguments]
 ) -> RetinaNet:
@@ -94,7 +83,7 @@ def retinanet_resnet50_fpn(
 
     Options: :class:`RetinaNetArguments`. Source: Lin et al. 2017 (RetinaNet); torchvision 0.14.
     """
-    return build(DEFAULTS["retinanet_resnet50_fpn"], locals(), _assemble)
+    return build("retinanet_resnet50_fpn", locals(), _assemble)
 
 
 def retinanet_resnet50_fpn_v2(
@@ -104,7 +93,7 @@ def retinanet_resnet50_fpn_v2(
 
     Options: :class:`RetinaNetArguments`. Source: Zhang et al. 2019; torchvision 0.14.
     """
-    return build(DEFAULTS["retinanet_resnet50_fpn_v2"], locals(), _assemble_v2)
+    return build("retinanet_resnet50_fpn_v2", locals(), partial(_assemble, v2=True))
 
 
 def retinanet_resnet_fpn(
@@ -115,7 +104,7 @@ def retinanet_resnet_fpn(
 
     Options: :class:`AnyRetinaNetArguments`. Source: Lin et al. 2017 (RetinaNet); torchvision 0.14.
     """
-    return build(DEFAULTS["retinanet_resnet_fpn"], locals(), _assemble)
+    return build("retinanet_resnet_fpn", locals(), _assemble)
 
 
 def retinanet_resnet_fpn_v2(
@@ -126,4 +115,4 @@ def retinanet_resnet_fpn_v2(
 
     Options: :class:`AnyRetinaNetArguments`. Source: Lin et al. 2017 (RetinaNet); torchvision 0.14.
     """
-    return build(DEFAULTS["retinanet_resnet_fpn_v2"], locals(), _assemble_v2)
+    return build("retinanet_resnet_fpn_v2", locals(), partial(_assemble, v2=True))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from chainfpn.links.detectors.ssd import SSD
-    from chainfpn.models._trunk_weights import TrunkClassifier
+    from chainfpn.models._trunks import TrunkClassifier
     from chainfpn.models._types import Pretrained
 
 _COCO = coco("ssd300_vgg16_coco-b556d3b4", box=25.1, eps=None, mean=CAFFE_MEAN, std=CAFFE_STD)
@@ -85,7 +85,7 @@ def ssd300_vgg16(
 
     Options: :class:`SSDArguments`. Source: Liu et al. 2016 (SSD); torchvision 0.14.
     """
-    return build(DEFAULTS["ssd300_vgg16"], locals(), _assemble, trunk_classifier=_trunk_classifier)
+    return build("ssd300_vgg16", locals(), _assemble, trunk_classifier=_trunk_classifier)
 
 
 def _assemble(options: DetectorOptions) -> SSD:
@@ -108,7 +108,7 @@ def _assemble(options: DetectorOptions) -> SSD:
 
 def _trunk_classifier(options: DetectorOptions) -> TrunkClassifier:
     from chainfpn.links.backbones.ssd_vgg import POOL4
-    from chainfpn.models._trunk_weights import TrunkClassifier
+    from chainfpn.models._trunks import TrunkClassifier
 
     places = {f"features/{i}/": f"backbone/features/{i}/" for i in range(POOL4)}
     places |= {f"features/{i}/": f"backbone/extra/0/{i - POOL4}/" for i in range(POOL4, POOL4 + 7)}
@@ -124,9 +124,7 @@ def ssdlite320_mobilenet_v3_large(
     """
     arguments = {**locals()}
     arguments["options"] = {"reduced_tail": options.get("pretrained_backbone") is None, **options}
-    return build(
-        DEFAULTS["ssdlite320_mobilenet_v3_large"], arguments, _assemble_lite, trunk_classifier=_lite_trunk_classifier
-    )
+    return build("ssdlite320_mobilenet_v3_large", arguments, _assemble_lite, trunk_classifier=_lite_trunk_classifier)
 
 
 def _assemble_lite(options: SSDLiteOptions) -> SSD:
@@ -152,7 +150,7 @@ def _assemble_lite(options: SSDLiteOptions) -> SSD:
 
 def _lite_trunk_classifier(options: SSDLiteOptions) -> TrunkClassifier:
     from chainfpn.links.detectors.ssdlite import C4
-    from chainfpn.models._trunk_weights import TrunkClassifier
+    from chainfpn.models._trunks import TrunkClassifier
 
     places = {f"features/{i}/": f"backbone/features/0/{i}/" for i in range(C4)}
     places |= {f"features/{C4}/block/0/": f"backbone/features/0/{C4}/"}
