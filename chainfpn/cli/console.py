@@ -1,14 +1,18 @@
-"""What a command shows beside its results: remarks, progress, colours."""
+"""What commands print: remarks, warnings, tables, progress, colours."""
 
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
 from chainfpn._typing import Report
+
+#: Warnings of one reason that are printed; the rest is counted.
+_MAX_WARNINGS = 20
 
 
 def remark(message: str) -> None:
@@ -23,6 +27,59 @@ def remarks(quiet: bool) -> Report:
 
 def _drop(message: str) -> None:
     pass
+
+
+class WarnOnce:
+    """Print each warning on stderr the first time it comes, up to some of one reason.
+
+    Args:
+        write (callable): Prints a line.
+
+    Attributes:
+        warnings (set of str): The warnings so far.
+    """
+
+    def __init__(self, write: Report = remark) -> None:
+        self.write = write
+        self.warnings: set[str] = set()
+        self._printed: Counter[str] = Counter()
+
+    def __call__(self, message: str) -> None:
+        """Print a warning, unless it was printed before.
+
+        Args:
+            message (str): The warning.
+        """
+        if message in self.warnings:
+            return
+        self.warnings.add(message)
+        reason = getattr(message, "reason", message)
+        self._printed[reason] += 1
+        if self._printed[reason] <= _MAX_WARNINGS:
+            self.write(message)
+        elif self._printed[reason] == _MAX_WARNINGS + 1:
+            self.write(f"more {reason} are only counted")
+
+
+def reasons(counts: dict[str, dict[str, int]]) -> str:
+    """Return counts by reason as lines.
+
+    Args:
+        counts (dict of str to dict): How a line begins, and how much has each reason.
+
+    Returns:
+        str: A line for each that has a reason.
+    """
+    lines = [(begin, ", ".join(f"{n} {reason}" for reason, n in found.items())) for begin, found in counts.items()]
+    return "\n".join(f"{begin}: {text}" for begin, text in lines if text)
+
+
+def table_lines(rows: Sequence[Sequence[str]], *, n_left: int = 1) -> list[str]:
+    """Return rows of cells as lines: so many columns flush left, the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = "<" * n_left + ">" * (len(widths) - n_left)
+    lines = (map("{:{}{}}".format, row, sides, widths) for row in rows)
+    return ["  ".join(cells).rstrip() for cells in lines]
 
 
 def progress(total: int | None, unit: str, *, quiet: bool = False) -> Any:

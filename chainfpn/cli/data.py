@@ -61,19 +61,18 @@ def _show_split(arguments: argparse.Namespace, split: str) -> int:
 
 def _show(arguments: argparse.Namespace, split: str | None, out: pathlib.Path | None) -> int:
     """Show a split, and write what is asked for; return the exit status."""
-    from chainfpn.cli.console import remark
+    from chainfpn.cli.console import WarnOnce
     from chainfpn.cli.data_coco import to_coco
     from chainfpn.cli.data_pictures import draw_sheet
     from chainfpn.cli.data_statistics import read_all, statistics_lines
     from chainfpn.cli.training_classes import class_table, count_classes
-    from chainfpn.cli.training_data import WarnOnce
     from chainfpn.datasets import ValidatedDataset, open_dataset
 
     options = {"annotations": arguments.annotations, "split": split, "label_names": arguments.names}
     data = open_dataset(arguments.data, **options)
     if data.keypoint_names:
         data.keys = (*data.DEFAULT_KEYS, "point", "visible")
-    warn = WarnOnce(remark)
+    warn = WarnOnce()
     part = "" if split is None else f", {split}"
     print(f"{arguments.data}{part}: {type(data).__name__.removesuffix('Dataset')}, {len(data)} images")
     if getattr(data, "splits", ()):

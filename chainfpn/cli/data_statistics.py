@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chainfpn._typing import Array, Size
-from chainfpn.cli.console import progress
+from chainfpn.cli.console import progress, table_lines
 from chainfpn.datasets import DataError, ValidatedDataset
 
 #: COCO's areas in square pixels: what is below is small or medium, and what is not is large.
@@ -72,11 +72,10 @@ def statistics_lines(found: list[Found]) -> list[str]:
         "box width": sides[:, 1],
         "objects per image": [len(one.bbox) for one in found],
     }
-    lines = [f"{'':17}  {'min':>7}  {'median':>7}  {'max':>7}"]
+    rows = [["", "min", "median", "max"]]
     for name, values in columns.items():
         if len(values):
-            cells = (f"{float(f(values)):7.6g}" for f in (np.min, np.median, np.max))
-            lines.append(f"{name:17}  {'  '.join(cells)}")
+            rows.append([name, *(f"{float(f(values)):7.6g}" for f in (np.min, np.median, np.max))])
     areas = np.digitize(sides.prod(axis=1), list(_AREAS.values())[:-1])
     shares = (f"{np.count_nonzero(areas == k)} {name}" for k, name in enumerate(_AREAS))
-    return [*lines, f"boxes: {', '.join(shares)} (COCO's areas)"]
+    return [*table_lines(rows), f"boxes: {', '.join(shares)} (COCO's areas)"]

@@ -1,5 +1,6 @@
 """Detect in many images: read, detect and draw in several threads, and write table, JSON and videos in order."""
 
+import argparse
 import contextlib
 import dataclasses
 import itertools
@@ -58,6 +59,12 @@ class RunOptions:
     quiet: bool = False
     stdout: TextIO = dataclasses.field(default_factory=lambda: sys.stdout)
     workers: int = 1
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, workers: int) -> "RunOptions":
+        """Return those of a command line, whose options have the names of the attributes."""
+        names = [field.name for field in dataclasses.fields(cls) if field.name != "workers"]
+        return cls(**{name: getattr(arguments, name) for name in names}, workers=workers)
 
 
 def count_workers(sources: Sequence[Source], batch: int, n_threads: int) -> int:

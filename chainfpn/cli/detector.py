@@ -11,6 +11,7 @@ from chainfpn import WeightsError, models
 from chainfpn._typing import Communicator, PathLike, Report
 from chainfpn.cli.console import remark
 from chainfpn.cli.errors import CommandError
+from chainfpn.cli.output import writing_errors
 from chainfpn.links import Detector
 from weights_convert import CheckpointError
 
@@ -25,22 +26,21 @@ def choose_device(name: str, comm: Communicator = None) -> chainer.backend.Devic
     """Return the device of a name, in use.
 
     Args:
-        name (str): ``'cpu'``, ``'cuda'`` or ``'cuda:N'``; of several processes ``'cuda'`` gives each one of its own.
+        name (str): ``'cpu'``, ``'cuda'`` or ``'cuda:N'``, as :func:`chainfpn.cli.options.device` checks it; of several
+            processes ``'cuda'`` gives each one of its own.
         comm (chainermn.CommunicatorBase or None): The processes.
 
     Returns:
         chainer.backend.Device: The device.
 
     Raises:
-        CommandError: if it is another word or there is no such device.
+        CommandError: if there is no such device.
     """
     if comm is not None and name == "cuda":
         name = f"cuda:{comm.intra_rank}"
-    kind, _, number = name.partition(":")
     if name == "cpu":
         return chainer.get_device("@numpy")
-    if kind != "cuda" or not (number.isdecimal() or name == "cuda"):
-        raise CommandError(f"--device must be cpu or cuda:N, got {name}")
+    number = int(name.partition(":")[2] or 0)
     if not cuda.available:
         raise CommandError(f"--device {name}: CuPy is missing; docs/install.md says how to install it")
     runtime = cuda.cupy.cuda.runtime
@@ -48,44 +48,46 @@ def choose_device(name: str, comm: Communicator = None) -> chainer.backend.Devic
         count = runtime.getDeviceCount()
     except runtime.CUDARuntimeError:  # there is no driver
         count = 0
-    if int(number or 0) >= count:
+    if number >= count:
         raise CommandError(f"--device {name}: the number must be below that of the CUDA devices here, {count}")
-    device = chainer.get_device(f"@cupy:{int(number or 0)}")
+    device = chainer.get_device(f"@cupy:{number}")
     device.use()
     return device
 
 
-def load_detector(path: pathlib.Path, *, model: str | None = None, cache: bool = False) -> Detector:
-    """Build the detector of a weight file.
+def load_detector(
+    weights: PathLike, *, model: str | None = None, cache: bool = False, report: Report = remark
+) -> Detector:
+    """Build the detector of a weight file, or of published weights.
 
     Args:
-        path (pathlib.Path): An .npz, or a checkpoint to convert.
+        weights (str or os.PathLike): An .npz, or a checkpoint to convert, or a name that ``chainfpn models`` lists,
+            such as ``maskrcnn_resnet50_fpn``.
         model (str or None): Name of the model, if the file does not name it.
         cache (bool): Keep the conversion of a checkpoint beside it, and use it if it is already there.
+        report (callable): Takes a sentence about what is downloaded.
 
     Returns:
         chainfpn.links.Detector: On the CPU.
 
     Raises:
-        CommandError: if the file cannot be read or is no detector's.
+        CommandError: if there is neither such a file nor such a name, or it cannot be read or is no detector's.
     """
-    detector = load_model(path, model=model, cache=cache)
+    detector = load_model(weights, model=model, cache=cache, report=report)
     if not hasattr(detector, "detect"):
-        raise CommandError(f"{path}: holds the weights of a {type(detector).__name__}, which is not a detector")
+        raise CommandError(f"{weights}: holds the weights of a {type(detector).__name__}, which is not a detector")
     return detector
 
 
-def load_model(path: pathlib.Path, *, model: str | None = None, cache: bool = False) -> chainer.Link:
-    """Build the model of a weight file; the arguments are those of :func:`load_detector`.
+def load_model(
+    weights: PathLike, *, model: str | None = None, cache: bool = False, report: Report = remark
+) -> chainer.Link:
+    """Build the model of a weight file; the arguments and errors are those of :func:`load_detector`.
 
     Returns:
         chainer.Link: On the CPU.
-
-    Raises:
-        CommandError: if the file cannot be read.
     """
-    if not path.exists():
-        raise CommandError(f"{path}: there is no such file")
+    path = _find_file(weights, report)
     try:
         if cache and path.suffix != ".npz":
             path = _converted(path, model)
@@ -96,6 +98,30 @@ def load_model(path: pathlib.Path, *, model: str | None = None, cache: bool = Fa
         raise CommandError(shortened(error, path)) from error
     except MemoryError:
         raise CommandError(f"{path}: is too large for the memory") from None
+
+
+def open_detector(arguments: argparse.Namespace, report: Report, comm: Communicator = None) -> tuple[Detector, str]:
+    """Build the detector of ``--weights``, or for those who name none, on the device of ``--device``.
+
+    Args:
+        arguments (argparse.Namespace): With ``weights``, ``model``, ``device``, and perhaps ``cache``.
+        report (callable): Takes a sentence about what is used and downloaded.
+        comm (chainermn.CommunicatorBase or None): The processes.
+
+    Returns:
+        tuple: The detector, and what it is, in a line, if ``--weights`` does not say it.
+
+    Raises:
+        CommandError: if there is no such device or detector.
+    """
+    device, title = choose_device(arguments.device, comm), ""
+    if arguments.weights is None:
+        detector, title = load_default_detector(report)
+    else:
+        cache = getattr(arguments, "cache", False)
+        detector = load_detector(arguments.weights, model=arguments.model, cache=cache, report=report)
+    detector.to_device(device)
+    return detector, title
 
 
 def count_threads(arguments: argparse.Namespace, comm: Communicator = None) -> int:
@@ -133,43 +159,23 @@ def on_engine(detector: Detector, name: str, n_threads: int, *, cache: PathLike 
     """
     beside = pathlib.Path(cache).with_suffix(".onnx") if cache is not None and pathlib.Path(cache).exists() else None
     try:
-        return detector.to_engine(name, threads=n_threads, cache=beside)
+        with writing_errors(beside):
+            return detector.to_engine(name, threads=n_threads, cache=beside)
     except (ImportError, ValueError) as error:
         raise CommandError(f"--engine {name}: {error}") from error
-    except OSError as error:
-        raise CommandError(f"{error.filename}: cannot be written ({error.strerror})") from error
 
 
-def load_named_detector(
-    weights: str, *, model: str | None = None, cache: bool = False, report: Report = remark
-) -> Detector:
-    """Build the detector of ``--weights``: of a file, or of published weights by their name.
-
-    Args:
-        weights (str): A path, or a name that ``chainfpn models`` lists, such as ``maskrcnn_resnet50_fpn``.
-        model (str or None): See :func:`load_detector`.
-        cache (bool): See :func:`load_detector`.
-        report (callable): Takes a sentence about what is downloaded.
-
-    Returns:
-        chainfpn.links.Detector: On the CPU.
-
-    Raises:
-        CommandError: if there is neither such a file nor such a name, or the file is no detector's.
-    """
-    return load_detector(find_weight_file(weights, report), model=model, cache=cache)
-
-
-def find_weight_file(weights: str, report: Report = remark) -> pathlib.Path:
-    """Return the path of a weight file, or of published weights by their name; see :func:`load_named_detector`."""
+def _find_file(weights: PathLike, report: Report) -> pathlib.Path:
+    """Return the path of a weight file, or of published weights by their name."""
     from weights_convert import zoo
 
-    path = pathlib.Path(weights)
-    if not path.exists() and weights in zoo.FILES:
-        return _fetch(weights, report)
-    if not path.exists() and not path.suffix and path.name == weights:
-        raise CommandError(f"{weights}: there is no such file, and chainfpn models lists no weights of that name")
-    return path
+    path, name = pathlib.Path(weights), str(weights)
+    if path.exists():
+        return path
+    if name in zoo.FILES:
+        return _fetch(name, report)
+    listed = "" if path.suffix or path.name != name else ", and chainfpn models lists no weights of that name"
+    raise CommandError(f"{weights}: there is no such file{listed}")
 
 
 def _fetch(name: str, report: Report) -> pathlib.Path:
@@ -210,7 +216,7 @@ def load_default_detector(report: Report = remark) -> tuple[Detector, str]:
                 raise zoo.ZooError(f"{DEFAULT_MODEL} of COCO is not in {zoo.home()} and cannot be downloaded now")
             report(f"no --weights: downloading {DEFAULT_MODEL}, {size / 1e6:.0f} MB, to {zoo.home()}")
         path = zoo.fetch(DEFAULT_MODEL, progress=_shows(report), report=report)
-        detector = load_detector(pathlib.Path(path))
+        detector = load_detector(path)
     except (zoo.ZooError, CommandError) as error:
         report(f"no --weights: using the bundled person detector, for {error}")
         return load_detector(weights_path()), "detector: the bundled one, which knows persons only"

@@ -15,13 +15,12 @@ command line is wrong.
 import argparse
 import json
 import math
-import pathlib
 from collections import Counter
 from typing import Any
 
 from chainfpn.cli.errors import CommandError
-from chainfpn.cli.options import add_device, add_json, add_quiet, add_weights, check_json, whole
-from chainfpn.cli.output import complete_file, open_json, writing_errors
+from chainfpn.cli.options import add_device, add_json, add_quiet, add_weights, check_output, whole
+from chainfpn.cli.output import complete_file, json_output, writing_errors
 from chainfpn.errors import InvalidArgument
 
 
@@ -47,31 +46,31 @@ def run(arguments: argparse.Namespace) -> int:
     from chainfpn.datasets import DataError, open_dataset
 
     inputs = (arguments.weights, arguments.annotations, arguments.names)
-    check_json(arguments.json, inputs, "a file that is read")
+    check_output("--json", arguments.json, inputs, "a file that is read")
+    check_output("--results", arguments.results, (*inputs, arguments.json), "a file that is read, or that of --json")
     device = choose_device(arguments.device)
     options = {name: getattr(arguments, name) for name in ("annotations", "split", "names")}
     try:
         dataset = open_dataset(arguments.data, **options, use_ignored=True)
     except DataError as error:
         raise CommandError(str(error).replace("names: ", "--list: ", 1)) from error
-    detector = load_detector(pathlib.Path(arguments.weights), model=arguments.model)
+    report = remarks(arguments.quiet)
+    detector = load_detector(arguments.weights, model=arguments.model, report=report)
     detector.to_device(device)
     detector.use_preset("evaluate")
     n = len(dataset) if arguments.limit is None else min(len(dataset), arguments.limit)
-    report = remarks(arguments.quiet)
-    with writing_errors(arguments.json), open_json(arguments) as json_file, compile_remark(report):
+    with json_output(arguments) as write, compile_remark(report):
         bar = progress(n, "image", quiet=arguments.quiet)
-        return _evaluate(detector, dataset, bar, json_file, arguments.results, report)
+        return _evaluate(detector, dataset, bar, write, arguments.results, report)
 
 
-def _evaluate(detector, dataset, bar, json_file, results, report_remark):
-    """Evaluate and print; write what was printed to a file, if there is one."""
-    from chainfpn.cli.console import remark
+def _evaluate(detector, dataset, bar, write, results, report_remark):
+    """Evaluate and print; write what was printed as JSON, too."""
+    from chainfpn.cli.console import WarnOnce, reasons
     from chainfpn.cli.evaluate_results import coco_results
-    from chainfpn.cli.training_data import WarnOnce, reasons
     from chainfpn.training.evaluator import evaluate, mean
 
-    report = WarnOnce(remark)
+    report = WarnOnce()
     _report_unknown_labels(detector, dataset, report_remark)
     for omission in dataset.left_out.omissions:
         report(omission)
@@ -95,11 +94,8 @@ def _evaluate(detector, dataset, bar, json_file, results, report_remark):
     lines = reasons({"left out": left_out})
     print("\n".join((*_voc_lines(voc), *_coco_lines(coco), *([lines] if lines else []))))
     print(f"{evaluation.n_images} images" + (f", {n_broken} left out" if n_broken else ""))
-    if json_file is not None:
-        counts = {"images": evaluation.n_images, "broken": n_broken, "left_out": left_out}
-        figures = {**counts, "voc": voc, "coco": coco}
-        json.dump(_without_nan(figures), json_file, indent=1)
-        json_file.write("\n")
+    counts = {"images": evaluation.n_images, "broken": n_broken, "left_out": left_out}
+    write(_without_nan({**counts, "voc": voc, "coco": coco}))
     return 1 if n_broken else 0
 
 
@@ -129,14 +125,15 @@ def _coco(evaluation, report):
 
 def _voc_lines(voc: dict[str, Any]) -> list[str]:
     """Format VOC's figures: a line per label with ground truth, and their mean."""
-    shown = {name: value for name, value in voc["ap"].items() if not math.isnan(value)}
-    width = max(map(len, ("label", "mean", *shown)))
-    rows = (*shown.items(), ("mean", voc["map"]))
-    return [f"{'label':{width}}    AP50", *(f"{name:{width}}  {_number(value)}" for name, value in rows)]
+    from chainfpn.cli.console import table_lines
+
+    shown = [(name, value) for name, value in voc["ap"].items() if not math.isnan(value)]
+    return table_lines([("label", "AP50"), *((name, _number(v)) for name, v in (*shown, ("mean", voc["map"])))])
 
 
 def _coco_lines(coco: dict[str, dict[str, float]]) -> list[str]:
     """Format COCO's figures: a line each, a column per kind."""
+    from chainfpn.cli.console import table_lines
     from chainfpn.training.coco_evaluation import FIGURES
     from chainfpn.training.keypoint_evaluation import KEYPOINT_FIGURES
 
@@ -145,10 +142,10 @@ def _coco_lines(coco: dict[str, dict[str, float]]) -> list[str]:
         shown = {kind: values for kind, values in coco.items() if values.keys() == figures.keys()}
         if not shown:
             continue
-        lines += ["", f"{'COCO':5}  {'IoU':9}  {'area':6}  {'most':>4}" + "".join(f"  {kind:>6}" for kind in shown)]
+        rows = [("COCO ", "IoU", "area", "most", *shown)]
         for name, (iou, area, most) in figures.items():
-            columns = "".join(f"  {_number(values[name]):>{len(kind)}}" for kind, values in shown.items())
-            lines.append(f"{name:5}  {iou:9}  {area:6}  {most:4}{columns}")
+            rows.append((name, iou, area, str(most), *(_number(values[name]) for values in shown.values())))
+        lines += ["", *table_lines(rows, n_left=3)]
     return lines
 
 

@@ -3,6 +3,7 @@
 import pathlib
 from typing import Any
 
+from chainfpn.cli.results_writer import coco_result
 from chainfpn.datasets import DetectionDataset
 from chainfpn.training import Evaluation
 
@@ -22,17 +23,12 @@ def coco_results(evaluation: Evaluation, data: DetectionDataset) -> list[dict[st
     category_ids = [ids[data.label_names.index(name)] for name in evaluation.label_names]
     results = []
     for i, found in evaluation.detections():
-        extras = (found.get(key, [None] * len(found["bbox"])) for key in ("mask", "point"))
-        columns = (found[key] for key in ("bbox", "label", "score"))
-        for bb, label, score, mask, point in zip(*columns, *extras, strict=True):
-            y_min, x_min, y_max, x_max = map(float, bb)
-            result = {"image_id": _image_id(data, i), "category_id": category_ids[label]}
-            result |= {"bbox": [x_min, y_min, x_max - x_min, y_max - y_min], "score": float(score)}
-            if mask is not None:
-                result["segmentation"] = {**mask, "counts": mask["counts"].decode("ascii")}
-            if point is not None:
-                result["keypoints"] = [value for y, x in point.tolist() for value in (x, y, 1)]
-            results.append(result)
+        columns = (found.get(key, [None] * len(found["bbox"])) for key in ("bbox", "label", "score", "mask", "point"))
+        for bb, label, score, mask, point in zip(*columns, strict=True):
+            runs = None if mask is None else {**mask, "counts": mask["counts"].decode("ascii")}
+            places = None if point is None else point.tolist()
+            result = coco_result(category_ids[label], bb.tolist(), float(score), runs, places)
+            results.append({"image_id": _image_id(data, i), **result})
     return results
 
 

@@ -14,6 +14,8 @@ import argparse
 import pathlib
 
 from chainfpn.cli.errors import CommandError
+from chainfpn.cli.options import check_output
+from chainfpn.cli.output import writing_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,16 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the sub-command; see :mod:`chainfpn.cli.main`."""
-    from chainfpn.cli.detector import find_weight_file, load_model
+    check_output("OUT.onnx", arguments.out, [arguments.weights], "the weights")
+
+    from chainfpn.cli.detector import load_model
     from chainfpn.export import export_onnx
 
-    model = load_model(find_weight_file(arguments.weights), model=arguments.model)
+    model = load_model(arguments.weights, model=arguments.model)
     try:
-        paths = export_onnx(model, arguments.out, form=arguments.form)
+        with writing_errors(arguments.out):
+            paths = export_onnx(model, arguments.out, form=arguments.form)
     except (ImportError, ValueError) as error:
         raise CommandError(str(error)) from error
-    except OSError as error:
-        raise CommandError(f"{error.filename}: cannot be written ({error.strerror})") from error
     for path in paths:
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the sub-command; see :mod:`chainfpn.cli.main`."""
     from chainfpn.cli.console import compile_remark, remark
-    from chainfpn.cli.detector import choose_device, load_default_detector, load_named_detector
+    from chainfpn.cli.detector import open_detector
     from chainfpn.cli.errors import CommandError
     from chainfpn.cli.feature_maps import draw_features
     from chainfpn.cli.output import writing_errors
@@ -38,12 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         image = Source(arguments.image).read()
     except ImageError as error:
         raise CommandError(str(error)) from error
-    device = choose_device(arguments.device)
-    if arguments.weights is None:
-        detector, _ = load_default_detector()
-    else:
-        detector = load_named_detector(arguments.weights, model=arguments.model)
-    detector.to_device(device)
+    detector, _ = open_detector(arguments, remark)
     detector.score_thresh = arguments.score
     path = arguments.out / f"{pathlib.Path(Source(arguments.image).file).stem}_features.png"
     with writing_errors(path), compile_remark(remark):

@@ -10,7 +10,6 @@ Example:
 import argparse
 import importlib
 import importlib.metadata
-import json
 import os
 import platform
 import shutil
@@ -23,7 +22,7 @@ import numpy as np
 
 import chainfpn
 from chainfpn.cli.options import add_json
-from chainfpn.cli.output import open_json, writing_errors
+from chainfpn.cli.output import json_output
 
 #: What may be missing: the line, the module, what brings it (an extra of chainfpn, or a package), and what it costs.
 _OPTIONAL = (
@@ -45,9 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the report."""
     report = environment_report()
-    with writing_errors(arguments.json), open_json(arguments) as file:
-        if file is not None:
-            file.write(json.dumps(report, indent=2) + "\n")
+    with json_output(arguments) as write:
+        write(report)
         missing = report.pop("missing")
         for name, text in [*report.items(), *(("missing", command) for command in missing.values())]:
             print(f"{name:<14}{text}")

@@ -7,25 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from chainfpn.cli import compat, data, demo, detect, evaluate, export, features, info, models, train
 from chainfpn.cli.errors import CommandError, UsageError
 from chainfpn.cli.output import silence
 from chainfpn.cli.parser import make_parser
 
-#: The sub-commands. Each is a module whose docstring is the help text, with ``add_arguments(parser)``, which declares
-#: the options, and ``run(arguments)``, which returns the exit status or raises a :class:`CommandError`.
-COMMANDS = {
-    "detect": detect,
-    "demo": demo,
-    "features": features,
-    "models": models,
-    "data": data,
-    "train": train,
-    "evaluate": evaluate,
-    "export": export,
-    "compat": compat,
-    "info": info,
-}
+#: The sub-commands. Each is a module here, see :func:`~chainfpn.cli.parser.make_parser`.
+COMMANDS = ("detect", "demo", "features", "models", "data", "train", "evaluate", "export", "compat", "info")
 
 #: Those that do not need Chainer.
 _WITHOUT_CHAINER = ("models", "compat")
@@ -38,8 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv (sequence of str or None): The arguments; ``sys.argv[1:]`` by default.
 
     Returns:
-        int: Exit status: 0, or 1 if anything requested could not be done. Wrong usage ends with status 2.
+        int: Exit status: 0, or 1 if anything requested could not be done; 130 after Ctrl-C. Wrong usage ends with
+        status 2.
     """
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:  # also while the commands are imported
+        return 130
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser, parsers = make_parser(COMMANDS)
     arguments = parser.parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
@@ -64,5 +59,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough. Python flushes stdout once more at exit, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
-        return 130

@@ -8,11 +8,10 @@ Example:
 """
 
 import argparse
-import json
 
 from chainfpn.cli.errors import UsageError
 from chainfpn.cli.options import add_json
-from chainfpn.cli.output import open_json, writing_errors
+from chainfpn.cli.output import json_output
 from chainfpn.errors import InvalidArgument
 
 _HEADS = ("model", "family", "predict returns", "published weights: figures in percent")
@@ -26,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the sub-command; see :mod:`chainfpn.cli.main`."""
+    from chainfpn.cli.console import table_lines
     from chainfpn.models.registry import MODELS, list_models
 
     try:
@@ -33,12 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
     except InvalidArgument as error:
         raise UsageError(f"--family must be {error.rule}, got {error.value}") from error
     rows = [_HEADS, *((model.name, model.family, ", ".join(model.returns), _weights(model)) for model in records)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    with writing_errors(arguments.json), open_json(arguments) as file:
-        if file is not None:
-            file.write(json.dumps(list(map(_to_json, records)), indent=1) + "\n")
-        for row in rows:
-            print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    with json_output(arguments) as write:
+        write([*map(_to_json, records)])
+        print("\n".join(table_lines(rows, n_left=len(_HEADS))))
     return 0
 
 

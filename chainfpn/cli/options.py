@@ -9,7 +9,13 @@ from typing import Any
 from chainfpn._typing import PathLike
 from chainfpn.cli.errors import UsageError
 
-DEVICE = "where to compute (default: %(default)s)"
+#: What numbers may have to be, and whether one is so; what is > 0 may be ``inf``.
+_RULES: dict[str, Callable[[float], bool]] = {
+    "in 0 to 1": lambda value: 0 <= value <= 1,
+    ">= 0 and < 1": lambda value: 0 <= value < 1,
+    ">= 0": lambda value: 0 <= value < math.inf,
+    "> 0": lambda value: value > 0,
+}
 
 
 def add_weights(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
@@ -21,7 +27,8 @@ def add_weights(parser: argparse.ArgumentParser, *, required: bool = False) -> N
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Declare ``--device``."""
-    parser.add_argument("--device", type=device, default="cpu", metavar="cpu|cuda:N", help=DEVICE)
+    text = "where to compute (default: %(default)s)"
+    parser.add_argument("--device", type=device, default="cpu", metavar="cpu|cuda:N", help=text)
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
@@ -49,11 +56,11 @@ def add_json(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help=text)
 
 
-def check_json(path: str | None, inputs: Iterable[PathLike | None], what: str) -> None:
-    """Raise a UsageError if ``--json`` would replace a file that is read, whether or not it is there yet."""
+def check_output(option: str, path: PathLike | None, inputs: Iterable[PathLike | None], what: str) -> None:
+    """Raise a UsageError if an option would replace one of some files, whether or not it is there yet."""
     read = [pathlib.Path(given).resolve() for given in inputs if given is not None]
     if path not in (None, "-") and pathlib.Path(path).resolve() in read:
-        raise UsageError(f"--json must not name {what}, got {path}")
+        raise UsageError(f"{option} must not name {what}, got {path}")
 
 
 def device(text: str) -> str:
@@ -62,22 +69,6 @@ def device(text: str) -> str:
     if text not in ("cpu", "cuda") and not (kind == "cuda" and number.isdecimal()):
         raise argparse.ArgumentTypeError(f"must be cpu or cuda:N, got {text}")
     return text
-
-
-def fraction(text: str) -> float:
-    """Parse a number from 0 to 1."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must be in 0 to 1, got {text}")
-    return value
-
-
-def decay(text: str) -> float:
-    """Parse a number from 0 up to, but not, 1."""
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"must be >= 0 and < 1, got {text}")
-    return value
 
 
 def whole(least: int, most: int = 2**31) -> Callable[[str], int]:
@@ -92,16 +83,20 @@ def whole(least: int, most: int = 2**31) -> Callable[[str], int]:
     return number
 
 
-def real(rule: str) -> Callable[[str], float]:
-    """Return the type of numbers that obey a rule: ``'>= 0'``, or ``'> 0'``, which takes ``inf``, too."""
+def real(rule: str, name: str = "number") -> Callable[[str], float]:
+    """Return the type of numbers that obey one of the rules above; the name is for what is no number at all."""
 
     def number(text: str) -> float:
         value = float(text)
-        if not (value > 0 if rule == "> 0" else 0 <= value < math.inf):
+        if not _RULES[rule](value):
             raise argparse.ArgumentTypeError(f"must be {rule}, got {text}")
         return value
 
+    number.__name__ = name
     return number
+
+
+fraction, decay = real("in 0 to 1", "fraction"), real(">= 0 and < 1", "decay")
 
 
 def every(number: Callable[[str], float]) -> Callable[[str], float | str]:

@@ -3,10 +3,11 @@
 import argparse
 import contextlib
 import errno
+import json
 import os
 import pathlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from chainfpn._typing import PathLike
@@ -51,29 +52,6 @@ def silence() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def open_json(arguments: argparse.Namespace) -> Iterator[Any]:
-    """Open what ``--json`` names, see :func:`complete_file`; without a file it is printed in place of the rest.
-
-    Args:
-        arguments (argparse.Namespace): With ``json`` and ``stdout``.
-
-    Yields:
-        file or None: Open for writing; None if there is no ``--json``.
-
-    Raises:
-        OSError: naming the file if it cannot be written.
-    """
-    if arguments.json == "-":
-        with silence():
-            yield arguments.stdout
-    elif arguments.json is None:
-        yield None
-    else:
-        with complete_file(arguments.json) as file:
-            yield file
-
-
-@contextlib.contextmanager
 def writing_errors(path: PathLike | None) -> Iterator[None]:
     """Turn what goes wrong with writing in a block into a CommandError.
 
@@ -90,3 +68,27 @@ def writing_errors(path: PathLike | None) -> Iterator[None]:
         raise
     except OSError as error:
         raise CommandError(f"{error.filename or path}: cannot be written ({error.strerror or error})") from error
+
+
+@contextlib.contextmanager
+def json_output(arguments: argparse.Namespace) -> Iterator[Callable[[Any], None]]:
+    """Write a value to what ``--json`` names, see :func:`complete_file`; without a file it is all that is printed.
+
+    Args:
+        arguments (argparse.Namespace): With ``json`` and ``stdout``.
+
+    Yields:
+        callable: Takes the value; does nothing if there is no ``--json``.
+
+    Raises:
+        CommandError: if the file cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(writing_errors(arguments.json))
+        file = None
+        if arguments.json == "-":
+            stack.enter_context(silence())
+            file = arguments.stdout
+        elif arguments.json is not None:
+            file = stack.enter_context(complete_file(arguments.json))
+        yield lambda value: None if file is None else file.write(json.dumps(value, indent=1) + "\n")

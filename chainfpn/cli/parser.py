@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Iterable
-from types import ModuleType
+from importlib import import_module
 from typing import Any, NoReturn
 
 import chainfpn
@@ -40,11 +40,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message.removeprefix('argument ')}; {self.prog} --help lists the options\n")
 
 
-def make_parser(modules: dict[str, ModuleType]) -> tuple[Parser, dict[str, Parser]]:
+def make_parser(names: Iterable[str]) -> tuple[Parser, dict[str, Parser]]:
     """Make the parser.
 
     Args:
-        modules (dict): Command to module, see :data:`chainfpn.cli.main.COMMANDS`.
+        names (iterable of str): The commands. Each is a module of this package whose docstring is the help text, with
+            ``add_arguments(parser)``, which declares the options, and ``run(arguments)``, which returns the exit status
+            or raises a :class:`~chainfpn.cli.errors.CommandError`.
 
     Returns:
         tuple: The parser, and that of each command.
@@ -59,7 +61,8 @@ def make_parser(modules: dict[str, ModuleType]) -> tuple[Parser, dict[str, Parse
         title="commands", dest="command", required=True, metavar="COMMAND", prog="chainfpn"
     )
     parsers = {}
-    for name, module in modules.items():
+    for name in names:
+        module = import_module(f"chainfpn.cli.{name}")
         summary, _, rest = (module.__doc__ or "").partition("\n")
         shown = summary[0].lower() + summary[1:].rstrip(".")
         parsers[name] = commands.add_parser(name, help=shown, description=summary, epilog=rest.strip() or None)

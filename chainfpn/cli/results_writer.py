@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TextIO
 
 from chainfpn.cli.errors import CommandError
@@ -52,8 +52,7 @@ def coco_format(class_ids: tuple[int, ...]) -> Format:
     """
 
     def values(record: Record) -> list[Any]:
-        image = {"image_id": image_id(record)}
-        return [image | _result(found, class_ids) for found in record["detections"]]
+        return [{"image_id": image_id(record), **_result(found, class_ids)} for found in record["detections"]]
 
     return LIST._replace(values=values, key=lambda value: value["image_id"])
 
@@ -72,13 +71,20 @@ def is_done(done: set[Any], record: Record) -> bool:
 
 
 def _result(found: dict[str, Any], class_ids: tuple[int, ...]) -> dict[str, Any]:
-    y_min, x_min, y_max, x_max = found["bbox"]
-    result = {"category_id": class_ids[found["label"]], "bbox": [x_min, y_min, x_max - x_min, y_max - y_min]}
-    result["score"] = found["score"]
-    if "mask" in found:
-        result["segmentation"] = {"size": found["mask"]["size"], "counts": compress(found["mask"]["counts"])}
-    if "point" in found:
-        result["keypoints"] = [value for y, x in found["point"] for value in (x, y, 1)]
+    runs = {**found["mask"], "counts": compress(found["mask"]["counts"])} if "mask" in found else None
+    return coco_result(class_ids[found["label"]], found["bbox"], found["score"], runs, found.get("point"))
+
+
+def coco_result(
+    category_id: Any, bb: Sequence[float], score: float, runs: dict | None, point: Sequence[Sequence[float]] | None
+) -> dict[str, Any]:
+    """Return an entry of COCO's results, without its image; box yxyx, mask as COCO's run lengths, keypoints (K, 2)."""
+    y_min, x_min, y_max, x_max = bb
+    result = {"category_id": category_id, "bbox": [x_min, y_min, x_max - x_min, y_max - y_min], "score": score}
+    if runs is not None:
+        result["segmentation"] = runs
+    if point is not None:
+        result["keypoints"] = [value for y, x in point for value in (x, y, 1)]
     return result
 
 

@@ -2,6 +2,7 @@
 
 import glob
 import io
+import itertools
 import os
 import pathlib
 import sys
@@ -87,12 +88,16 @@ def find_sources(inputs: Sequence[str], *, without: pathlib.Path | None = None) 
     hidden = None if without is None else without.resolve()
     for given in inputs:
         try:
-            found = [Source("stdin", content) if content else Source(name) for name, content in _expand(given)]
+            expanded = _standard_input() if given == "-" else _expand(given)
+            found = [Source(*one) for one in expanded]
         except ImageError as error:
             problems.append(str(error))
             continue
         named = len(found) == 1 and found[0].name == given
-        sources += found if named else [source for source in found if not _inside(source, hidden)]
+        chosen = found if named else [source for source in found if not _inside(source, hidden)]
+        if not chosen:
+            problems.append(f"{given}: has no images{' but those in --out' if found else ''}")
+        sources += chosen
     return sources, problems
 
 
@@ -100,24 +105,23 @@ def _inside(source: Source, folder: pathlib.Path | None) -> bool:
     return folder is not None and not source.is_url and folder in pathlib.Path(source.name).resolve().parents
 
 
-def _expand(given: str, *, beside: pathlib.Path | None = None) -> Iterator[tuple[str, bytes | None]]:
-    """Go through what one argument, or line of a list, names."""
-    if given == "-" and beside is None:
-        yield from _standard_input()
-        return
+def _expand(given: str, lists: tuple[pathlib.Path, ...] = ()) -> Iterator[tuple[str, bytes | None]]:
+    """Go through what one argument, or a line of a list in other lists, names."""
     path = pathlib.Path(given)
+    is_there = os.path.exists(given)
     if Source(given).is_url:
         yield given, None
-    elif path.is_dir():
+    elif os.path.isdir(given):
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES | VIDEOS)
         if not files:
             raise ImageError(f"{given}: has no images")
         yield from ((str(file), None) for file in files)
-    elif path.exists() and path.suffix.lower() == ".txt":
-        yield from _lines(_read_text(path), path.parent)
-    elif path.exists() or not glob.has_magic(given):
-        near = path if path.exists() or beside is None else beside / path
-        if not near.exists():
+    elif is_there and path.suffix.lower() == ".txt" and path.resolve() not in [one.resolve() for one in lists]:
+        for line in _lines(_read_text(path)):
+            yield from _expand_or_name(line, (*lists, path))
+    elif is_there or not glob.has_magic(given):
+        near = path if is_there or not lists else lists[-1].parent / path
+        if not os.path.exists(near) or not given:
             raise ImageError(f"{given}: there is no such file")
         yield str(near), None
     else:
@@ -125,31 +129,37 @@ def _expand(given: str, *, beside: pathlib.Path | None = None) -> Iterator[tuple
         if not matches:
             raise ImageError(f"{given}: nothing is called so")
         for match in matches:
-            yield from _expand(match)
+            yield from _expand_or_name(match, lists)
 
 
-def _lines(text: str, beside: pathlib.Path | None) -> Iterator[tuple[str, bytes | None]]:
-    """Go through a list; a line that begins with # is a remark, and a file that is not there may be beside the list."""
-    for line in text.splitlines():
-        if line.strip() and not line.startswith("#"):
-            try:
-                yield from _expand(line.strip(), beside=beside or pathlib.Path())
-            except ImageError:
-                yield line.strip(), None  # is named when its turn comes, and the rest of the list goes on
+def _expand_or_name(given: str, lists: tuple[pathlib.Path, ...] = ()) -> Iterator[tuple[str, bytes | None]]:
+    """Do the same, but keep what names nothing: it is reported when its turn comes, and the rest goes on."""
+    try:
+        yield from _expand(given, lists)
+    except ImageError:
+        yield given, None
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a list, without empty ones and remarks, which begin with #."""
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
 def _read_text(path: pathlib.Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape")
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise CommandError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if "\0" in text:
+        raise CommandError(f"{path}: is not a list of images, which is a text")
+    return text
 
 
 def _standard_input() -> Iterable[tuple[str, bytes | None]]:
     content = sys.stdin.buffer.read()
     if b"\0" in content[:4096]:
         return [("stdin", content)]
-    return _lines(os.fsdecode(content), None)
+    return itertools.chain.from_iterable(map(_expand_or_name, _lines(os.fsdecode(content))))
 
 
 def _download(url: str) -> bytes:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from chainfpn._typing import Report
+from chainfpn.cli.console import reasons, table_lines
 from chainfpn.cli.errors import CommandError
-from chainfpn.cli.training_data import reasons
 from chainfpn.datasets import DataError, DetectionDataset
 from chainfpn.datasets._left_out import LeftOut
 
@@ -144,11 +144,8 @@ def class_table(counts: dict[str, dict[str, Any] | None]) -> str:
     Returns:
         str: Lines.
     """
-    rows = class_rows(counts)
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-    cells = ([name.ljust(first), *map(str.rjust, numbers, others)] for name, *numbers in rows)
-    lines = ["  ".join(row) for row in cells]
-    return "\n".join(filter(None, [*lines, keypoint_lines(counts), left_out_lines(counts)]))
+    lines = (*table_lines(class_rows(counts)), keypoint_lines(counts), left_out_lines(counts))
+    return "\n".join(filter(None, lines))
 
 
 def keypoint_lines(counts: dict[str, dict[str, Any] | None]) -> str:

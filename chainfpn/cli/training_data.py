@@ -4,14 +4,14 @@ import argparse
 import functools
 import importlib.util
 import operator
-import sys
 from collections import Counter
 
 import chainermn
 from chainer.datasets import TransformDataset
 
 from chainfpn import datasets
-from chainfpn._typing import Communicator, Report
+from chainfpn._typing import Communicator
+from chainfpn.cli.console import WarnOnce, reasons
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.training_optimizer import batch_size
 from chainfpn.datasets import DetectionDataset
@@ -19,45 +19,6 @@ from chainfpn.datasets._files import select
 from chainfpn.errors import InvalidArgument
 from chainfpn.links import Detector
 from weights_convert import few
-
-#: Warnings of one reason that are printed; the rest is counted.
-_MAX_WARNINGS = 20
-
-
-def _print(message: str) -> None:
-    print(message, file=sys.stderr)
-
-
-class WarnOnce:
-    """Print each warning on stderr the first time it comes, up to some of one reason.
-
-    Args:
-        write (callable): Prints a line.
-
-    Attributes:
-        warnings (set of str): The warnings so far.
-    """
-
-    def __init__(self, write: Report = _print) -> None:
-        self.write = write
-        self.warnings: set[str] = set()
-        self._printed: Counter[str] = Counter()
-
-    def __call__(self, message: str) -> None:
-        """Print a warning, unless it was printed before.
-
-        Args:
-            message (str): The warning.
-        """
-        if message in self.warnings:
-            return
-        self.warnings.add(message)
-        reason = getattr(message, "reason", message)
-        self._printed[reason] += 1
-        if self._printed[reason] <= _MAX_WARNINGS:
-            self.write(message)
-        elif self._printed[reason] == _MAX_WARNINGS + 1:
-            self.write(f"more {reason} are only counted")
 
 
 def open_data(settings: argparse.Namespace) -> tuple[DetectionDataset, DetectionDataset | None]:
@@ -194,19 +155,6 @@ def left_out(data: datasets.ValidatedDataset, validation: WarnOnce, comm: Commun
         warnings = set().union(*comm.mpi_comm.allgather(warnings))
     to_validate_with = Counter(getattr(message, "reason", message) for message in warnings)
     return reasons({"left out": found + of_readers, "left out to validate with": to_validate_with})
-
-
-def reasons(counts: dict[str, dict[str, int]]) -> str:
-    """Return counts by reason as lines.
-
-    Args:
-        counts (dict of str to dict): How a line begins, and how much has each reason.
-
-    Returns:
-        str: A line for each that has a reason.
-    """
-    lines = [(begin, ", ".join(f"{n} {reason}" for reason, n in found.items())) for begin, found in counts.items()]
-    return "\n".join(f"{begin}: {text}" for begin, text in lines if text)
 
 
 def _open(settings, names, *, use_ignored=False):

@@ -1,3 +1,4 @@
+import argparse
 import shutil
 from types import SimpleNamespace
 
@@ -6,8 +7,9 @@ import numpy as np
 import pytest
 
 from chainfpn.cli import detector as cli_detector
-from chainfpn.cli.detector import choose_device, load_default_detector, load_detector, load_named_detector
+from chainfpn.cli.detector import choose_device, load_default_detector, load_detector
 from chainfpn.cli.errors import CommandError
+from chainfpn.cli.options import device
 from chainfpn.data import photograph_path, weights_path
 from chainfpn.images import read_image, to_array
 
@@ -50,8 +52,8 @@ def test_missing_cupy_is_named(monkeypatch):
 
 @pytest.mark.parametrize("name", ["", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:1.5", "cuda:one", "cpu:0"], ids=repr)
 def test_another_word_is_refused(name):
-    with pytest.raises(CommandError, match=r"^--device must be cpu or cuda:N, got "):
-        choose_device(name)
+    with pytest.raises(argparse.ArgumentTypeError, match=r"^must be cpu or cuda:N, got "):
+        device(name)
 
 
 @pytest.mark.gpu
@@ -114,7 +116,7 @@ def test_a_kept_file_that_is_damaged_leaves_the_bundled_detector(zoo, monkeypatc
 
 
 def test_a_published_name_is_fetched(zoo, capsys):
-    assert load_named_detector("maskrcnn_resnet50_fpn_v2").n_fg_class == 1
+    assert load_detector("maskrcnn_resnet50_fpn_v2").n_fg_class == 1
     assert zoo.asked == ["at hand", ("fetch", "maskrcnn_resnet50_fpn_v2")]
     assert capsys.readouterr().err == f"maskrcnn_resnet50_fpn_v2: downloading to {zoo.home()}\n"
 
@@ -122,11 +124,11 @@ def test_a_published_name_is_fetched(zoo, capsys):
 def test_a_path_goes_before_a_name(zoo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(weights_path(), "fasterrcnn_resnet50_fpn")
-    assert load_named_detector("fasterrcnn_resnet50_fpn").n_fg_class == 1
+    assert load_detector("fasterrcnn_resnet50_fpn").n_fg_class == 1
     assert zoo.asked == []
 
 
 def test_neither_file_nor_name_is_said():
     message = "^yolo: there is no such file, and chainfpn models lists no weights of that name$"
     with pytest.raises(CommandError, match=message):
-        load_named_detector("yolo")
+        load_detector("yolo")

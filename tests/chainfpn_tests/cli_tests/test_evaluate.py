@@ -12,6 +12,7 @@ from PIL import Image
 from chainfpn import models, save_weights
 from chainfpn.cli.main import main
 from chainfpn.data import weights_path
+from weights_convert import zoo
 
 SHAPES = ("circle", "square", "triangle")
 
@@ -165,12 +166,27 @@ def test_what_cannot_be_done_is_one_sentence_and_status_1(options, message, dete
         ([], "the following arguments are required: --data, --weights"),
         (["--data", "x", "--weights", "y", "--limit", "0"], "--limit: must be >= 1, got 0"),
         (["--data", "x", "--weights", "y", "--json", "y"], "--json must not name a file that is read, got y"),
+        (
+            ["--data", "x", "--weights", "y", "--results", "y"],
+            "--results must not name a file that is read, or that of --json, got y",
+        ),
+        (
+            ["--data", "x", "--weights", "y", "--json", "z", "--results", "./z"],
+            "--results must not name a file that is read, or that of --json, got ./z",
+        ),
     ],
 )
 def test_wrong_usage_ends_with_status_2(options, message, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["evaluate", *options])
     assert capsys.readouterr().err == f"chainfpn evaluate: {message}; chainfpn evaluate --help lists the options\n"
+
+
+def test_published_weights_are_named_as_everywhere(detector, capsys, monkeypatch):
+    monkeypatch.setattr(zoo, "is_cached", lambda name: True)
+    monkeypatch.setattr(zoo, "fetch", lambda name, **options: detector)
+    assert main(["evaluate", "--data", "shapes:1", "--weights", "fasterrcnn_resnet50_fpn"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 images"
 
 
 def test_quiet_prints_errors_only_and_json_in_place_of_the_figures(detector, capsys):

@@ -1,6 +1,8 @@
 """``chainfpn export``, and ``chainfpn detect --engine``."""
 
 import json
+import pathlib
+import shutil
 import sys
 
 import onnx
@@ -35,6 +37,15 @@ def test_what_cannot_be_done_is_one_sentence(arguments, sentence, tmp_path, caps
     assert main(["export", *(argument.format(**places) for argument in arguments)]) == 1
     assert sentence in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_weights_are_not_replaced(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(weights_path(), "person.npz")
+    with pytest.raises(SystemExit, match="2"):
+        main(["export", "person.npz", "./person.npz"])
+    assert capsys.readouterr().err.startswith("chainfpn export: OUT.onnx must not name the weights, got person.npz; ")
+    assert pathlib.Path("person.npz").read_bytes() == weights_path().read_bytes()
 
 
 def test_both_engines_find_the_same(tmp_path, capsys, monkeypatch):

@@ -58,6 +58,15 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"chainfpn {chainfpn.__version__}\n"
 
 
+def test_ctrl_c_while_a_command_is_imported_is_status_130(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("chainfpn.cli.parser.import_module", interrupted)
+    assert main(["models"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
 def test_the_table_goes_wherever_standard_output_does():
     with contextlib.redirect_stdout(io.StringIO()) as shown:
         assert main(["models"]) == 0

@@ -61,6 +61,32 @@ def test_a_list_that_cannot_be_read_is_named(folder):
         sources._read_text(pathlib.Path("deep"))
 
 
+@pytest.mark.parametrize(
+    ("given", "found", "problem"),
+    [
+        ("list.txt", ["list.txt"], None),  # which is no image, and named when its turn comes
+        ("remarks.txt", [], "remarks.txt: has no images"),
+        ("out", [], "out: has no images but those in --out"),
+        ("x" * 300 + ".jpg", [], f"{'x' * 300}.jpg: there is no such file"),
+        ("", [], ": there is no such file"),
+        ("?*.jpg", ["b.jpg", "dangling.jpg"], None),
+        ("-", [], "-: has no images"),
+    ],
+)
+def test_what_names_no_image_is_a_sentence(given, found, problem, folder, monkeypatch):
+    feed(monkeypatch, b"")
+    pathlib.Path("list.txt").write_text("list.txt\n")
+    pathlib.Path("remarks.txt").write_text("# nothing\n\n")
+    pathlib.Path("dangling.jpg").symlink_to("nowhere.jpg")
+    assert names(given, without=pathlib.Path("out")) == (found, [] if problem is None else [problem])
+
+
+def test_a_list_is_a_text(folder):
+    pathlib.Path("list.txt").write_bytes(b"b.jpg\0\n")
+    with pytest.raises(CommandError, match=r"^list\.txt: is not a list of images, which is a text$"):
+        names("list.txt")
+
+
 def feed(monkeypatch, content):
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content)))
 

@@ -6,10 +6,10 @@ import json
 import pytest
 from PIL import Image
 
+from chainfpn.cli.console import WarnOnce
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.main import main
 from chainfpn.cli.training_classes import check_classes, class_table, count_classes
-from chainfpn.cli.training_data import WarnOnce
 from chainfpn.datasets import ConcatDataset, open_dataset
 
 SLIM = [

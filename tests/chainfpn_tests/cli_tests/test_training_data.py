@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from chainfpn import datasets
+from chainfpn.cli.console import WarnOnce
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.train import DEFAULTS
-from chainfpn.cli.training_data import WarnOnce, left_out, make_iterator, open_data
+from chainfpn.cli.training_data import left_out, make_iterator, open_data
 from chainfpn.datasets._left_out import LeftOut, Omission
 
 OBJECT = """<object><name>{}</name><difficult>{}</difficult>
