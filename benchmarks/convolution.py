@@ -4,12 +4,16 @@
     python benchmarks/convolution.py --device cuda    # on a GPU
     python benchmarks/convolution.py --write          # also put it into docs/benchmarks.md
 
-float32, one image of 800 x 1216 pixels. The limit is the larger of what the multiplications take at the speed of a
+float32, one image of 800 x 1216 pixels. On a GPU, where cuDNN convolves, a second table has the bias, a sum and the
+ReLU behind each convolution: by a kernel of their own, by the same plan of cuDNN, and in the way that is taken.
+
+The limit is the larger of what the multiplications take at the speed of a
 large matrix product and what the bytes of input, weights and output take at the bandwidth of a copy, both measured in
 the same run.
 """
 
 import argparse
+import os
 import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -21,7 +25,8 @@ import numpy as np
 
 from bench_utils import markdown
 from bench_utils.machine import TORCHS_CLOCK, Machine, check_device
-from chainfpn import functions
+from chainfpn import functions, links
+from chainfpn.links.layers import convolve
 from reference.torchvision_live import find
 
 
@@ -125,8 +130,54 @@ def measure(machine: Machine) -> str:
             cells += ["" if torchs is None else f"{torchs / mine:.2f}", f"{stock / mine:.2f}"]
             cells += [f"{1000 * limit:.3g}", f"{limit / mine:.0%}"]
             lines.append(f"| {' | '.join(cells)} |")
+    lines += measure_fusion(machine) if machine.on_gpu else []
     about = f"a copy moves {bandwidth / 1e9:.0f} GB/s, a matrix product does {speed / 1e9:.0f} GFLOP/s"
     return "\n".join([*lines, "", machine.signature(about)])
+
+
+def measure_fusion(machine: Machine, layers: tuple[Layer, ...] = LAYERS) -> list[str]:
+    """Time what follows a convolution outside of training, in both ways that a GPU knows; nothing without cuDNN."""
+    from chainfpn.functions.kernels import gpu_epilogue
+
+    if not gpu_epilogue.uses_cudnn():
+        return []
+    lines = ["", "With a bias, a sum and a ReLU:", ""]
+    lines += ["| convolution | alone, ms | a kernel behind it, ms | one plan, ms | times as fast | taken, ms |"]
+    lines += ["|---|--:|--:|--:|--:|--:|"]
+    for layer in layers:
+        alone, behind, fused, taken = fusion_times(machine, layer)
+        plan = fused if isinstance(fused, str) else f"{1000 * fused:.3g}"
+        ratio = "" if isinstance(fused, str) else f"{behind / fused:.2f}"
+        cells = [str(layer), f"{1000 * alone:.3g}", f"{1000 * behind:.3g}", plan, ratio, f"{1000 * taken:.3g}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def fusion_times(machine: Machine, layer: Layer) -> tuple[float, float, float | str, float]:
+    """Return the seconds of a convolution, of a kernel behind it, of one plan (or why there is none), and as taken."""
+    from chainfpn.functions.kernels import gpu_epilogue
+    from chainfpn.functions.kernels.convolution import Geometry
+
+    rng, xp, size = np.random.default_rng(0), machine.xp, layer.ksize
+    pads, groups = size // 2, layer.groups
+    conv = links.Convolution2D(layer.in_channels, layer.out_channels, size, layer.stride, pads, groups=groups)
+    conv.to_device(machine.chainers_device)
+    x = xp.asarray(rng.standard_normal((1, layer.in_channels, layer.height, layer.width), dtype=np.float32))
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        residual = xp.ones_like(conv(x).array)
+        alone = machine.best(lambda: functions.convolution_2d(x, conv.W, None, layer.stride, pads, groups=groups))
+        os.environ[gpu_epilogue.VARIABLE] = "0"
+        behind = machine.best(lambda: convolve(conv, x, None, residual, relu=True))
+        del os.environ[gpu_epilogue.VARIABLE]
+        convolve(conv, x, None, residual, relu=True)  # the second time the ways are compared, and one is taken
+        convolve(conv, x, None, residual, relu=True)
+        taken = machine.best(lambda: convolve(conv, x, None, residual, relu=True))
+    geometry = Geometry((layer.stride,) * 2, (pads,) * 2, (1, 1), groups)
+    fused = gpu_epilogue.Convolution(x, conv.W.array, conv.b.array, residual, True, geometry)
+    try:
+        return alone, behind, machine.best(fused.run), taken
+    except RuntimeError as error:  # cuDNN refuses
+        return alone, behind, str(error), taken
 
 
 def main() -> None:

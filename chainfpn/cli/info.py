@@ -126,12 +126,14 @@ def _cudnn() -> str:
 
     if cuda.cudnn_enabled:
         return str(cuda.cudnn.cudnn.getVersion())
-    from chainfpn.functions.kernels import cudnn_graph, gpu_convolution
+    from chainfpn.functions.kernels import cudnn_backend, gpu_convolution, gpu_epilogue
 
     problem = gpu_convolution.cudnn_problem() if cuda.available else "CuPy can use no GPU"
     if problem:
         return f"none: a GPU convolves by matrix multiplication, slower ({problem})"
-    return f"{cudnn_graph.version()} by its graph API, for chainfpn's convolutions (CuPy has none)"
+    way, problem = "by its graph API, for chainfpn's convolutions (CuPy has none)", gpu_epilogue.problem()
+    fusion = f"after them ({problem})" if problem else "with them, where that is not slower"
+    return f"{cudnn_backend.version()} {way}; bias, sum and ReLU {fusion}"
 
 
 def _first_line(command: list[str]) -> str:

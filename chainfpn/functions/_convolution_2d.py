@@ -13,7 +13,13 @@ from chainer.functions.math.sum import Sum
 from chainfpn._typing import Array, Size, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions._arguments import check_outsize
-from chainfpn.functions._fixed_normalization import Statistics, affine_terms, normalize_on_gpu, shift_on_gpu
+from chainfpn.functions._fixed_normalization import (
+    Statistics,
+    affine_terms,
+    fold_on_gpu,
+    normalize_on_gpu,
+    shift_on_gpu,
+)
 from chainfpn.functions._linear_map import GradientNode
 from chainfpn.functions.kernels import compute_dtype
 from chainfpn.functions.kernels import convolution as kernels
@@ -218,7 +224,8 @@ def _fused_on_gpu(arrays, link, geometry, statistics, relu):
     x, W, *others = arrays
     b = None if link.b is None else others.pop(0)
     residual = others[0] if others else None
-    with cuda.get_device_from_array(x):
+
+    def separately():
         y = _kernels_for(x).forward(x, W, geometry)
         if statistics is None and (others or relu or b is not None):
             shift_on_gpu(y, b, residual, relu=relu)
@@ -226,4 +233,18 @@ def _fused_on_gpu(arrays, link, geometry, statistics, relu):
             if b is not None:
                 shift_on_gpu(y, b, None, relu=False)
             normalize_on_gpu(y, residual, statistics=statistics, relu=relu, out=y)
+        return y
+
+    def fused():
+        weights = (W, b) if statistics is None else fold_on_gpu(W, b, statistics)
+        return gpu_epilogue.Convolution(x, *weights, residual, relu, geometry)
+
+    with cuda.get_device_from_array(x):
+        if not x.size or not W.size or (b is None and statistics is None):  # cuDNN fuses nothing without a bias
+            y = separately()
+        else:
+            from chainfpn.functions.kernels import gpu_epilogue
+
+            kind = W.shape, geometry, relu, b is None, residual is None, statistics is None
+            y = gpu_epilogue.convolve(arrays, kind, fused, separately)
     return chainer.Variable(y, requires_grad=False)

@@ -190,6 +190,35 @@ def shift_on_gpu(y: Array, shift: Array | None, residual: Array | None, *, relu:
       relu, y.shape[1], math.prod(y.shape[2:]), y)  # fmt: skip
 
 
+def fold_on_gpu(W: Array, b: Array | None, statistics: Statistics) -> tuple[Array, Array]:
+    """Put a normalization by fixed statistics into the convolution before it, by one kernel.
+
+    Args:
+        W (array): On a GPU, (O, C / groups, kh, kw).
+        b (array or None): dtype of W, (O,).
+        statistics (Statistics): On the device of W.
+
+    Returns:
+        tuple of array: W and b, dtype and shape of theirs, of the convolution whose result needs no normalization.
+    """
+    folded, shift = cuda.cupy.empty(W.shape, W.dtype), cuda.cupy.empty(len(W), W.dtype)
+    cuda.elementwise(
+        "raw T W, raw T b, raw U gamma, raw U beta, raw U mean, raw U var, float64 eps, bool biased, uint32 n_weights",
+        "raw T folded, raw T shift",
+        """
+        const unsigned int c = (unsigned int)i / n_weights;
+        const Real scale = (Real)gamma[c] / sqrt((Real)var[c] + (Real)eps);
+        folded[i] = (Real)W[i] * scale;
+        if ((unsigned int)i % n_weights == 0)
+            shift[c] = (Real)beta[c] + ((biased ? (Real)b[c] : (Real)0) - (Real)mean[c]) * scale;
+        """,
+        "fold",
+        preamble=_real(W),
+        options=OPTIONS,
+    )(W, W if b is None else b, *statistics[:5], b is not None, W.size // len(W), folded, shift, size=W.size)
+    return folded, shift
+
+
 def _real(x):
     return f"typedef {REALS[compute_dtype(x.dtype)]} Real;"
 

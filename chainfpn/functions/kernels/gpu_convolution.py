@@ -8,6 +8,7 @@ import functools
 import math
 import os
 import warnings
+from collections.abc import Callable
 
 import chainer
 import numpy as np
@@ -15,7 +16,7 @@ from chainer.backends import cuda
 from chainer.utils import conv
 
 from chainfpn._typing import Array
-from chainfpn.functions.kernels import cublas, cudnn_graph
+from chainfpn.functions.kernels import cublas, cudnn_backend, cudnn_graph
 from chainfpn.functions.kernels.convolution import Geometry
 
 #: Bytes of columns laid out at a time, unless one image needs more.
@@ -79,14 +80,19 @@ def weight_gradient(x: Array, gy: Array, W_shape: tuple, W_dtype: np.dtype, geom
 def cudnn_problem() -> str:
     """Return why cuDNN's graph API does not compute here, or nothing if it does."""
     try:
-        cudnn_graph.library()
+        cudnn_backend.library()
         cuda.cupy.cuda.get_cublas_handle()  # loads cuBLAS, which cuDNN needs
         shapes = ((1, 1, 3, 3), (1, 1, 4, 4), (1, 1, 4, 4))
         geometry = Geometry((1, 1), (1, 1), (1, 1), 1)
-        _plan("y", shapes, "f", geometry, cuda.cupy.cuda.Device().id, cudnn_graph.ALIGNMENT, False, False, False)
+        _plan("y", shapes, "f", geometry, cuda.cupy.cuda.Device().id, cudnn_graph.ALIGNMENT, *[False] * 4)
     except RuntimeError as error:  # cuDNN's and CuPy's
         return str(error)
     return ""
+
+
+def uses_cudnn() -> bool:
+    """Return whether convolutions are cuDNN's where it can: if it is there, and Chainer's ``use_cudnn`` allows it."""
+    return chainer.config.use_cudnn != "never" and not cudnn_problem()
 
 
 def _by_cudnn(name, W, x, y, shape, dtype, geometry):
@@ -96,28 +102,37 @@ def _by_cudnn(name, W, x, y, shape, dtype, geometry):
     empty = 0 in shape or not all(a.size for a in given)
     if isinstance(given[0], np.ndarray) or empty or len(dtypes) > 1 or not dtypes <= cudnn_graph.DTYPES.keys():
         return None
-    config = chainer.config
-    if config.use_cudnn == "never" or cudnn_problem():
+    if not uses_cudnn():
         return None
     xp = cuda.cupy
     result = xp.empty(shape, dtype)
     arrays = [result if a is None else xp.ascontiguousarray(a) for a in (W, x, y)]
     pointers = tuple([a.data.ptr for a in arrays])
     shapes = tuple([a.shape for a in arrays])
-    alignment = math.gcd(cudnn_graph.ALIGNMENT, *pointers)
-    rules = _may_round(), bool(config.cudnn_deterministic), bool(config.autotune)
-    device = result.data.device_id
-    key = (name, shapes, dtypes.pop(), geometry, device, alignment, *rules)
+    key = plan_key(name, shapes, result, geometry, pointers)
     if _failed and key in _failed:
         return None
     try:
-        plan, workspace = _plan_with_memory(key)
-        plan.run(_handle(device), pointers, workspace.ptr)  # the pool gives it to nobody before the stream is past it
-    except cudnn_graph.CudnnError as error:
+        run_plan(key, pointers)
+    except cudnn_backend.CudnnError as error:
         _failed.add(key)
         warnings.warn(f"convolution_2d: matrix products replace cuDNN for {key}: {error}", RuntimeWarning, stacklevel=2)
         return None
     return result
+
+
+def plan_key(name: str, shapes: tuple, result: Array, geometry: Geometry, pointers: tuple, relu: bool = False) -> tuple:
+    """Return what a plan of cuDNN depends on: see :func:`cudnn_graph.plans`, and Chainer's configuration."""
+    alignment, config = math.gcd(cudnn_graph.ALIGNMENT, *pointers), chainer.config
+    rules = may_round(), bool(config.cudnn_deterministic), bool(config.autotune), relu
+    return name, shapes, result.dtype.char, geometry, result.data.device_id, alignment, *rules
+
+
+def run_plan(key: tuple, pointers: tuple[int, ...]) -> None:
+    """Run the plan of a key on arrays at these addresses, on the current stream; raise CudnnError if there is none."""
+    plan, workspace = _plan_with_memory(key)
+    device = key[4]
+    plan.run(_handle(device), pointers, workspace.ptr)  # the pool gives it to nobody before the stream is past it
 
 
 def _plan_with_memory(key):
@@ -132,38 +147,52 @@ def _plan_with_memory(key):
 
 @functools.lru_cache(MAX_PLANS)
 def _plan(
-    name, shapes, dtype, geometry, device, alignment, tf32, deterministic, autotune, most=cudnn_graph.WORKSPACE_BYTES
+    name,
+    shapes,
+    dtype,
+    geometry,
+    device,
+    alignment,
+    tf32,
+    deterministic,
+    autotune,
+    relu,
+    most=cudnn_graph.WORKSPACE_BYTES,
 ):
-    rules = {"alignment": alignment, "tf32": tf32, "deterministic": deterministic, "most": most}
+    rules = {"alignment": alignment, "tf32": tf32, "deterministic": deterministic, "relu": relu, "most": most}
     plans = cudnn_graph.plans(name, shapes, dtype, geometry, _handle(device), **rules)
     return _fastest(plans, shapes, dtype, device) if autotune else next(plans)
 
 
 def _fastest(plans, shapes, dtype, device):
     """Run each plan, and return the one that takes the least time."""
-    xp = cuda.cupy
-    arrays = [xp.zeros(shape, dtype) for shape in shapes]
-    begin, end = xp.cuda.Event(), xp.cuda.Event()
+    arrays = [cuda.cupy.zeros(shape, dtype) for shape in shapes]
 
     def duration(plan):
         try:
-            workspace = xp.cuda.alloc(plan.workspace)
+            workspace = cuda.cupy.cuda.alloc(plan.workspace)
             arguments = _handle(device), tuple(a.data.ptr for a in arrays), workspace.ptr
             plan.run(*arguments)  # the first time loads the kernel
-            begin.record()
-            plan.run(*arguments)
-            plan.run(*arguments)
-        except (cudnn_graph.CudnnError, MemoryError):
+            return milliseconds(lambda: plan.run(*arguments))
+        except (cudnn_backend.CudnnError, MemoryError):
             return math.inf
-        end.record()
-        end.synchronize()
-        return xp.cuda.get_elapsed_time(begin, end)
 
     return min(plans, key=duration)
 
 
+def milliseconds(run: Callable[[], object]) -> float:
+    """Return what the device takes to run something twice."""
+    begin, end = cuda.cupy.cuda.Event(), cuda.cupy.cuda.Event()
+    begin.record()
+    run()
+    run()
+    end.record()
+    end.synchronize()
+    return cuda.cupy.cuda.get_elapsed_time(begin, end)
+
+
 def _handle(device):
-    return cudnn_graph.handle(device, cuda.cupy.cuda.get_current_stream().ptr)
+    return cudnn_backend.handle(device, cuda.cupy.cuda.get_current_stream().ptr)
 
 
 def _is_pixelwise(ksize, geometry):
@@ -180,7 +209,7 @@ def _multiplies(gy, other, W_shape, geometry):
         and gy.dtype.char == other.dtype.char == "f"
         and gy.size > 0 < other.size
         and not isinstance(gy, np.ndarray)
-        and not _may_round()
+        and not may_round()
     )
 
 
@@ -204,7 +233,7 @@ def _pixelwise_weight_gradient(x, gy, W_shape, geometry):
     return gW
 
 
-def _may_round():
+def may_round() -> bool:
     """Return whether float32 may be rounded to TF32."""
     return os.environ.get("CUPY_TF32") == "1"
 

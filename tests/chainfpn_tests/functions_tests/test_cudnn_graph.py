@@ -1,94 +1,18 @@
 """What cuDNN is asked for and which of its engines is taken, by a library that only notes what it is told."""
 
 import ctypes
-import dataclasses
 import gc
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from chainfpn.functions.kernels import cudnn_graph
+from chainfpn.functions.kernels import cudnn_backend, cudnn_graph
 from chainfpn.functions.kernels.convolution import Geometry
+from reference.fake_cudnn import HANDLE, Engine, Library
 
 GEOMETRY = Geometry((2, 1), (3, 0), (1, 4), 2)
 SHAPES = ((6, 2, 3, 5), (1, 4, 9, 20), (1, 6, 7, 4))
-HANDLE = 7
-NOT_SUPPORTED = 3000
-
-
-@dataclasses.dataclass
-class Engine:
-    name: str = ""
-    notes: Sequence[int] = ()
-    behavior: Sequence[int] = ()
-    workspace: int = 0
-    fails: bool = False
-
-
-class Library:
-    """cuDNN with these engines, by mode of heuristics, which computes nothing."""
-
-    def __init__(self, best, last=()):
-        self.engines = dict(zip(cudnn_graph.HEURISTICS, (best, last), strict=True))
-        self.alive, self.finalized, self.executed = {}, [], []
-
-    def cudnnGetErrorString(self, status):
-        return b"CUDNN_STATUS_NOT_SUPPORTED"
-
-    def cudnnGetLastErrorString(self, buffer, size):
-        buffer.value = b"for a\n reason"
-
-    def cudnnBackendCreateDescriptor(self, kind, pointer):
-        pointer._obj.value = 1000 + len(self.alive) + len(self.finalized)
-        while pointer._obj.value in self.alive:
-            pointer._obj.value += 1
-        self.alive[pointer._obj.value] = {"kind": kind}
-        return 0
-
-    def cudnnBackendDestroyDescriptor(self, pointer):
-        del self.alive[pointer]
-        return 0
-
-    def cudnnBackendSetAttribute(self, pointer, number, kind, count, values):
-        assert count == len(values)
-        self.alive[pointer][number] = [self.alive.get(v, v) if kind == 15 else v for v in values]
-        return 0
-
-    def cudnnBackendFinalize(self, pointer):
-        self.finalized.append(self.alive[pointer])
-        return NOT_SUPPORTED if self._engine(self.alive[pointer]).fails else 0
-
-    def cudnnBackendGetAttribute(self, pointer, number, kind, most, count, values):
-        descriptor = self.alive[pointer]
-        if number in (cudnn_graph.HEUR_RESULTS, cudnn_graph.CONFIG_ENGINE):
-            is_mode = number == cudnn_graph.HEUR_RESULTS
-            found = self.engines[descriptor[cudnn_graph.HEUR_MODE_ASKED][0]] if is_mode else [descriptor["engine"]]
-            for into, engine in zip(values or (), found, strict=values is not None):
-                self.alive[into]["engine"] = engine
-        else:
-            engine = self._engine(descriptor)
-            lists = {
-                cudnn_graph.ENGINE_NOTES: engine.notes,
-                cudnn_graph.ENGINE_BEHAVIOR: engine.behavior,
-                cudnn_graph.PLAN_WORKSPACE: [engine.workspace],
-            }
-            found = lists[number]
-            values[: len(found)] = found
-        count._obj.value = len(found)
-        return 0 if found or number != cudnn_graph.HEUR_RESULTS else NOT_SUPPORTED
-
-    def cudnnBackendExecute(self, handle, plan, pack):
-        self.executed.append((handle, self._engine(self.alive[plan]).name, self.alive[pack]))
-        return NOT_SUPPORTED if handle != HANDLE else 0
-
-    def _engine(self, descriptor):
-        (config,) = descriptor.get(cudnn_graph.PLAN_CONFIG, [descriptor])
-        return config.get("engine", Engine())
-
-    def made(self, kind):
-        return [d for d in self.finalized if d["kind"] == kind]
 
 
 @pytest.fixture
@@ -97,7 +21,7 @@ def install(monkeypatch):
 
     def install(*engines):
         library = Library(*engines)
-        monkeypatch.setattr(cudnn_graph, "library", lambda: library)
+        monkeypatch.setattr(cudnn_backend, "library", lambda: library)
         return library
 
     return install
@@ -185,7 +109,7 @@ def test_engines_that_always_work_come_last(install, best):
 )
 def test_where_no_engine_will_do_the_reason_is_said(install, engines, message):
     install(engines)
-    with pytest.raises(cudnn_graph.CudnnError, match=message):
+    with pytest.raises(cudnn_backend.CudnnError, match=message):
         build(deterministic=True)
 
 
@@ -202,7 +126,7 @@ def test_a_run_binds_the_addresses_once(install):
     for address in range(3 * cudnn_graph.MAX_PACKS):
         plan.run(HANDLE, (16, 32, address), 64)
     assert len(library.alive) < 2 * cudnn_graph.MAX_PACKS
-    with pytest.raises(cudnn_graph.CudnnError, match="cudnnBackendExecute"):
+    with pytest.raises(cudnn_backend.CudnnError, match="cudnnBackendExecute"):
         plan.run(HANDLE + 1, (16, 32, 48), 64)
 
 
@@ -217,13 +141,13 @@ def test_descriptors_go_with_their_plan(install):
 
 
 def test_a_library_that_is_not_there_is_named():
-    with pytest.raises(cudnn_graph.CudnnError, match=r"libcudnn\.so\.0: cannot open shared object file"):
-        cudnn_graph._load("libcudnn.so.0")
+    with pytest.raises(cudnn_backend.CudnnError, match=r"libcudnn\.so\.0: cannot open shared object file"):
+        cudnn_backend._load("libcudnn.so.0")
 
 
 @pytest.mark.parametrize("places", [["process", "wheel", "system"], ["wheel", "system"], ["system"]])
 def test_the_library_of_the_process_goes_before_the_wheels_and_that_before_the_systems(places, monkeypatch, tmp_path):
-    wheel = tmp_path / "nvidia" / "cudnn" / "lib" / cudnn_graph.LIBRARY
+    wheel = tmp_path / "nvidia" / "cudnn" / "lib" / cudnn_backend.LIBRARY
     wheel.parent.mkdir(parents=True)
     wheel.touch()
     monkeypatch.syspath_prepend(tmp_path)
@@ -235,12 +159,12 @@ def test_the_library_of_the_process_goes_before_the_wheels_and_that_before_the_s
         return place
 
     monkeypatch.setattr(ctypes, "PyDLL", open_library)
-    assert cudnn_graph._load(cudnn_graph.LIBRARY) == places[0]
+    assert cudnn_backend._load(cudnn_backend.LIBRARY) == places[0]
 
 
 def test_a_library_that_is_loaded_is_not_loaded_again(monkeypatch):
     path = next(part for part in Path("/proc/self/maps").read_text().split() if "/libc.so" in part)
     modes, load = [], ctypes.PyDLL
     monkeypatch.setattr(ctypes, "PyDLL", lambda path, mode: modes.append(mode) or load(path, mode))
-    assert cudnn_graph._load(path.rpartition("/")[2]).getpid() == os.getpid()
+    assert cudnn_backend._load(path.rpartition("/")[2]).getpid() == os.getpid()
     assert modes == [os.RTLD_NOLOAD]

@@ -9,16 +9,18 @@ from chainer import gradient_check
 from chainer.backends import cuda
 
 from chainfpn.functions import _convolution_2d, convolution_2d
-from chainfpn.functions.kernels import cublas, cudnn_graph, gpu_convolution
+from chainfpn.functions.kernels import cublas, cudnn_backend, cudnn_graph, gpu_convolution
 from chainfpn.functions.kernels.convolution import Geometry
 from chainfpn_tests.functions_tests.test_convolution_2d import CASES, TOLERANCE, case_arrays, with_gradients
-from reference import fake_cupy
+from reference import fake_cudnn, fake_cupy
 
 
 @pytest.fixture(params=["matrix products", "cuDNN"])
 def way(request, monkeypatch):
     """Convolve on CuPy arrays in one of the two ways of ours."""
     cupy = pytest.importorskip("cupy")
+    if fake_cupy.is_installed():
+        fake_cudnn.install(monkeypatch, fake_cudnn.Library([fake_cudnn.Engine(computes=True)]))
     if request.param == "cuDNN" and gpu_convolution.cudnn_problem():
         pytest.skip(gpu_convolution.cudnn_problem())
     monkeypatch.setattr(_convolution_2d, "_is_ours", lambda arrays: True)
@@ -28,6 +30,7 @@ def way(request, monkeypatch):
     gpu_convolution._plan.cache_clear()
     with chainer.using_config("use_cudnn", "never" if request.param == "matrix products" else "auto"):
         yield cupy
+    gpu_convolution.cudnn_problem.cache_clear()
     assert bool(used) == (request.param == "cuDNN")
 
 
@@ -176,7 +179,7 @@ class FakePlan:
 
     def run(self, handle, pointers, workspace):
         if self.milliseconds is None:
-            raise cudnn_graph.CudnnError("cannot run")
+            raise cudnn_backend.CudnnError("cannot run")
         FakePlan.clock += self.milliseconds
 
 
@@ -213,7 +216,7 @@ def test_where_memory_is_short_a_plan_wants_little(monkeypatch):
     monkeypatch.setattr(cuda, "cupy", types.SimpleNamespace(cuda=types.SimpleNamespace(alloc=alloc)), raising=False)
     monkeypatch.setattr(gpu_convolution, "_handle", lambda device: 0)
     monkeypatch.setattr(cudnn_graph, "plans", plans)
-    key = ("y", ((1,),) * 3, "f", Geometry((1, 1), (1, 1), (1, 1), 1), 0, 16, False, False, False)
+    key = ("y", ((1,),) * 3, "f", Geometry((1, 1), (1, 1), (1, 1), 1), 0, 16, *[False] * 4)
     gpu_convolution._plan.cache_clear()
     plan, memory = gpu_convolution._plan_with_memory(key)
     gpu_convolution._plan.cache_clear()
@@ -233,7 +236,7 @@ def test_what_cudnn_cannot_do_is_done_by_matrix_products(monkeypatch):
     cupy = pytest.importorskip("cupy")
 
     def fail(*args, **rules):
-        raise cudnn_graph.CudnnError("no engine")
+        raise cudnn_backend.CudnnError("no engine")
 
     monkeypatch.setattr(gpu_convolution, "cudnn_problem", lambda: "")
     monkeypatch.setattr(gpu_convolution, "_handle", lambda device: 0)
