@@ -1,6 +1,5 @@
 """Networks as ``chainer.Chain`` links, attribute for attribute torchvision's."""
 
-from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.backbones.alexnet import AlexNet
 from chainfpn.links.backbones.convnext import ConvNeXt
 from chainfpn.links.backbones.densenet import DenseNet
@@ -25,6 +24,7 @@ from chainfpn.links.backbones.ssd_vgg import SSDVGG16
 from chainfpn.links.backbones.swin_transformer import SwinTransformer
 from chainfpn.links.backbones.vgg import VGG
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
+from chainfpn.links.blocks import conv_norm_activation
 from chainfpn.links.classifier import Classifier, ClassifierPreprocess
 from chainfpn.links.detectors.cascade_roi_heads import CascadeRoIHeads
 from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess

@@ -1,8 +1,9 @@
 """The feature pyramid network of kuangliu/pytorch-fpn, trunk and pyramid in one link."""
 
 from collections.abc import Sequence
+from typing import NoReturn
 
-from chainfpn._typing import Variable
+from chainfpn._typing import Array, Variable
 from chainfpn.functions import resize_bilinear
 from chainfpn.links.backbones.resnet import Bottleneck, ResNet
 from chainfpn.links.layers import Convolution2D
@@ -22,6 +23,17 @@ class KuangliuPyramid(ResNet):
         self.pick = tuple(pick)
         self.remove_unused()
         self.align_corners = align_corners
+
+    def predict(self, imgs: Sequence[Array]) -> NoReturn:
+        """Refuse: a pyramid has no class scores.
+
+        Args:
+            imgs (sequence of array): Images.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"{type(self).__name__}: there is no predict, for a pyramid returns maps and no class scores")
 
     def upsample_add(self, top: Variable, lateral: Variable) -> Variable:
         """Enlarge a coarser level, (B, C, H', W'), to the size of a lateral map, (B, C, H, W), and add it."""

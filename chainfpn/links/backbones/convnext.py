@@ -9,7 +9,7 @@ from chainer import initializers
 
 from chainfpn._typing import Variable
 from chainfpn.functions._gelu import gelu
-from chainfpn.links._stochastic_depth import depth_probabilities, stochastic_depth
+from chainfpn.links.blocks import as_it_is, depth_probabilities, stochastic_depth
 from chainfpn.links.classifier import Classifier
 from chainfpn.links.layer_normalization import LayerNormalization
 from chainfpn.links.layers import Convolution2D, IndexedSequential, Linear
@@ -17,11 +17,6 @@ from chainfpn.links.pointwise import Pointwise
 
 _norm = partial(LayerNormalization, eps=1e-6)
 _convolution = partial(Convolution2D, initialW=initializers.Normal(0.02))
-
-
-def as_it_is(x: Variable) -> Variable:
-    """Return x: where torch moves the channels to the end, and back, they stay where they are."""
-    return x
 
 
 class CNBlock(chainer.Chain):

@@ -9,13 +9,10 @@ import chainer.functions as F
 from chainer import initializers
 
 from chainfpn._typing import Variable
-from chainfpn.links._conv_norm_activation import conv_norm_activation
-from chainfpn.links._stochastic_depth import depth_probabilities
-from chainfpn.links.backbones.mobilenet_v2 import Residual
 from chainfpn.links.batch_normalization import BatchNormalization
+from chainfpn.links.blocks import Residual, SqueezeExcitation, conv_norm_activation, depth_probabilities
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.layers import IndexedSequential, Linear
-from chainfpn.links.squeeze_excitation import SqueezeExcitation
 
 
 def silu(x: Variable) -> Variable:

@@ -1,50 +1,16 @@
 """MobileNetV2, attribute for attribute torchvision's."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
-import chainer
 import chainer.functions as F
 from chainer import initializers
 
 from chainfpn._divisible import make_divisible
-from chainfpn._typing import Variable
-from chainfpn.links._conv_norm_activation import conv_norm_activation
-from chainfpn.links._stochastic_depth import stochastic_depth
 from chainfpn.links.batch_normalization import BatchNormalization
+from chainfpn.links.blocks import Residual, conv_norm_activation, relu6
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.layers import IndexedSequential, Linear, convolution
-
-relu6 = partial(F.clipped_relu, z=6.0)
-
-
-class Residual(chainer.Chain):
-    """Layers, and the sum with their input.
-
-    Args:
-        name (str): The attribute that holds the layers.
-        layers (sequence of callable): From (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride).
-        residual (bool): Whether the input is added.
-        drop_prob (float): Probability that only the input is left of an image in training.
-    """
-
-    def __init__(self, name: str, layers: Sequence[Callable], *, residual: bool, drop_prob: float = 0.0) -> None:
-        super().__init__()
-        self._layers, self.residual, self.drop_prob = name, residual, drop_prob
-        with self.init_scope():
-            setattr(self, name, IndexedSequential(*layers))
-
-    def forward(self, x: Variable) -> Variable:
-        """Compute the block.
-
-        Args:
-            x (Variable): (B, in_channels, H, W).
-
-        Returns:
-            Variable: (B, out_channels, H / stride, W / stride).
-        """
-        h = self[self._layers](x)  # (B, out_channels, H/s, W/s)
-        return x + stochastic_depth(h, self.drop_prob) if self.residual else h  # (B, out_channels, H/s, W/s)
 
 
 class InvertedResidual(Residual):

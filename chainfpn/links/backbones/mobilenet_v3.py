@@ -13,12 +13,10 @@ from chainer.backends import cuda
 from chainfpn._divisible import make_divisible
 from chainfpn._typing import Variable
 from chainfpn.functions.kernels import import_for_inference
-from chainfpn.links._conv_norm_activation import conv_norm_activation
-from chainfpn.links.backbones.mobilenet_v2 import Residual, relu6
 from chainfpn.links.batch_normalization import BatchNormalization
+from chainfpn.links.blocks import Residual, SqueezeExcitation, conv_norm_activation, relu6
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.layers import IndexedSequential, Linear
-from chainfpn.links.squeeze_excitation import SqueezeExcitation
 
 
 def hard_sigmoid(x: Variable) -> Variable:

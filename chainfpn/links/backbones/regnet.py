@@ -9,11 +9,10 @@ from chainer import initializers
 from chainercv.links import PickableSequentialChain
 
 from chainfpn._typing import Variable
-from chainfpn.links._conv_norm_activation import conv_norm_activation
 from chainfpn.links.batch_normalization import BatchNormalization
+from chainfpn.links.blocks import SqueezeExcitation, conv_norm_activation
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.layers import Linear, normalize
-from chainfpn.links.squeeze_excitation import SqueezeExcitation
 
 
 class Row(NamedTuple):

@@ -9,9 +9,8 @@ from chainer import initializers
 
 from chainfpn._typing import Variable
 from chainfpn.functions._gelu import gelu
-from chainfpn.links._stochastic_depth import depth_probabilities, stochastic_depth
-from chainfpn.links.backbones.convnext import as_it_is
 from chainfpn.links.backbones.shifted_windows import ShiftedWindowAttention, ShiftedWindowAttentionV2
+from chainfpn.links.blocks import as_it_is, depth_probabilities, stochastic_depth
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.layer_normalization import LayerNormalization
 from chainfpn.links.layers import Convolution2D, IndexedSequential, Linear

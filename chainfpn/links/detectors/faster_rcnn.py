@@ -13,7 +13,7 @@ import chainer
 import chainer.functions as F
 
 from chainfpn._typing import Arrays, Labels, Losses, Norm, Sizes, Variable, Variables
-from chainfpn.links._conv_norm_activation import conv_norm_activation
+from chainfpn.links.blocks import conv_norm_activation
 from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.detectors.raw_detections import RawDetections
 from chainfpn.links.layers import IndexedSequential, linear

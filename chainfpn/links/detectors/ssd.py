@@ -26,26 +26,31 @@ from chainfpn.links.detectors.raw_detections import RawDetections
 from chainfpn.links.layers import Convolution2D
 
 
+def _convolution(in_channels: int, out_channels: int) -> Convolution2D:
+    return Convolution2D(in_channels, out_channels, 3, pad=1, initialW=initializers.GlorotUniform())
+
+
 class SSDScoringHead(chainer.Chain):
-    """Some numbers for every default box, by one convolution per map.
+    """Some numbers for every default box, by one layer per map.
 
     Args:
         in_channels (sequence of int): Channels of each map.
         n_anchors (sequence of int): Boxes a place, of each map.
         n (int): Numbers per box.
+        layer (callable): Makes a layer for channels in and out.
 
     Source:
         Liu et al. 2016 (SSD), section 2.1; torchvision 0.14 ``SSDScoringHead``.
     """
 
-    def __init__(self, in_channels: Sequence[int], n_anchors: Sequence[int], n: int) -> None:
+    def __init__(
+        self, in_channels: Sequence[int], n_anchors: Sequence[int], n: int, layer: Callable[[int, int], Any]
+    ) -> None:
         super().__init__()
         self.n = n
-        xavier = initializers.GlorotUniform()
         with self.init_scope():
             sizes = zip(in_channels, n_anchors, strict=True)
-            layers = [Convolution2D(c, n_boxes * n, 3, pad=1, initialW=xavier) for c, n_boxes in sizes]
-            self.module_list = chainer.ChainList(*layers)
+            self.module_list = chainer.ChainList(*[layer(channels, n_boxes * n) for channels, n_boxes in sizes])
 
     def forward(self, hs: Variables) -> list[Variable]:
         """Compute the numbers.
@@ -66,13 +71,21 @@ class SSDHead(DenseHead):
         in_channels (sequence of int): Channels of each map.
         n_anchors (sequence of int): Boxes a place, of each map.
         n_output (int): Classes; the first is the background.
+        layer (callable): Makes a layer for channels in and out; a 3x3 convolution by default.
     """
 
-    def __init__(self, in_channels: Sequence[int], n_anchors: Sequence[int], n_output: int) -> None:
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        n_anchors: Sequence[int],
+        n_output: int,
+        *,
+        layer: Callable[[int, int], Any] = _convolution,
+    ) -> None:
         super().__init__()
         with self.init_scope():
-            self.classification_head = SSDScoringHead(in_channels, n_anchors, n_output)
-            self.regression_head = SSDScoringHead(in_channels, n_anchors, 4)
+            self.classification_head = SSDScoringHead(in_channels, n_anchors, n_output, layer)
+            self.regression_head = SSDScoringHead(in_channels, n_anchors, 4, layer)
 
 
 class SSD(DenseDetector):

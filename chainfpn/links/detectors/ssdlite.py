@@ -4,16 +4,16 @@ The shape letters are those of :mod:`chainfpn.links.detectors.ssd`.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import chainer
 from chainer import initializers
 
 from chainfpn._typing import Variable
-from chainfpn.links._conv_norm_activation import conv_norm_activation
-from chainfpn.links.backbones.mobilenet_v2 import relu6
 from chainfpn.links.backbones.mobilenet_v3 import LARGE, MobileNetV3
-from chainfpn.links.detectors.ssd import SSDHead, SSDScoringHead
+from chainfpn.links.blocks import conv_norm_activation, relu6
+from chainfpn.links.detectors.ssd import SSDHead
 from chainfpn.links.layers import Convolution2D, IndexedSequential
 
 #: The first block of stride 32, whose widened map is the finest that is detected on.
@@ -73,13 +73,13 @@ class SSDLiteMobileNetV3(chainer.Chain):
         return hs
 
 
-class SSDLiteScoringHead(SSDScoringHead):
-    """Some numbers for every default box, by one separable convolution per map.
+class SSDLiteHead(SSDHead):
+    """Both heads of SSDLite: a separable convolution per map.
 
     Args:
         in_channels (sequence of int): Channels of each map.
         n_anchors (sequence of int): Boxes a place, of each map.
-        n (int): Numbers per box.
+        n_class_id (int): Classes; the first is the background.
         norm (callable): Makes the normalization link for a number of channels.
 
     Source:
@@ -87,39 +87,17 @@ class SSDLiteScoringHead(SSDScoringHead):
     """
 
     def __init__(
-        self, in_channels: Sequence[int], n_anchors: Sequence[int], n: int, *, norm: Callable[[int], Any]
-    ) -> None:
-        chainer.Chain.__init__(self)
-        self.n = n
-        with self.init_scope():
-            self.module_list = chainer.ChainList(
-                *[
-                    IndexedSequential(
-                        _convolution(channels, channels, 3, norm, groups=channels),
-                        Convolution2D(channels, n_boxes * n, 1, initialW=_NORMAL),
-                    )
-                    for channels, n_boxes in zip(in_channels, n_anchors, strict=True)
-                ]
-            )
-
-
-class SSDLiteHead(SSDHead):
-    """Both heads of SSDLite.
-
-    Args:
-        in_channels (sequence of int): Channels of each map.
-        n_anchors (sequence of int): Boxes a place, of each map.
-        n_class_id (int): Classes; the first is the background.
-        norm (callable): Makes the normalization link for a number of channels.
-    """
-
-    def __init__(
         self, in_channels: Sequence[int], n_anchors: Sequence[int], n_class_id: int, *, norm: Callable[[int], Any]
     ) -> None:
-        chainer.Chain.__init__(self)
-        with self.init_scope():
-            self.classification_head = SSDLiteScoringHead(in_channels, n_anchors, n_class_id, norm=norm)
-            self.regression_head = SSDLiteScoringHead(in_channels, n_anchors, 4, norm=norm)
+        super().__init__(in_channels, n_anchors, n_class_id, layer=partial(_separable_convolution, norm=norm))
+
+
+def _separable_convolution(in_channels: int, out_channels: int, norm: Callable[[int], Any]) -> IndexedSequential:
+    """Convolve each channel by itself, then mix them."""
+    return IndexedSequential(
+        _convolution(in_channels, in_channels, 3, norm, groups=in_channels),
+        Convolution2D(in_channels, out_channels, 1, initialW=_NORMAL),
+    )
 
 
 def _extra(in_channels: int, out_channels: int, norm: Callable[[int], Any]) -> IndexedSequential:

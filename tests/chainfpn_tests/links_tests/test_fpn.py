@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from chainfpn import models
-from chainfpn.links import FPN, BatchNormalization, LastLevelP6P7, max_pool_level
+from chainfpn.links import FPN, BatchNormalization, KuangliuFPN, LastLevelP6P7, max_pool_level
 from chainfpn.serialization import set_weights
 from reference.detector_cases import HERE
 from reference.random_networks import RANDOM_NETWORKS
@@ -120,6 +120,11 @@ def test_kuangliu(kuangliu, name, align_corners):
 
 def test_the_file_says_which_of_the_two(kuangliu):
     assert len(models.load(kuangliu[0] / "fpn101.pth").layer3) == 2
+
+
+def test_a_pyramid_says_that_it_has_no_class_scores():
+    with pytest.raises(TypeError, match="KuangliuFPN: there is no predict, for a pyramid returns maps"):
+        KuangliuFPN((1, 1, 1, 1)).predict([np.zeros((3, 32, 32), np.float32)])
 
 
 @pytest.mark.parametrize("channels", [[256], [512, 256], [256, 512, 512]])

@@ -6,7 +6,7 @@ import pytest
 
 from chainfpn.functions.kernels import numba_channels, plain_numpy
 from chainfpn.links.backbones.mobilenet_v3 import hard_sigmoid, hard_swish
-from chainfpn.links.squeeze_excitation import SqueezeExcitation
+from chainfpn.links.blocks import SqueezeExcitation
 
 
 @pytest.mark.gpu

@@ -4,7 +4,7 @@ import chainer
 import numpy as np
 import pytest
 
-from chainfpn.links._stochastic_depth import depth_probabilities, stochastic_depth
+from chainfpn.links.blocks import depth_probabilities, stochastic_depth
 
 X = np.arange(1, 1 + 2000 * 6, dtype=np.float32).reshape(2000, 2, 3)
 
