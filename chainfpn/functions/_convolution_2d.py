@@ -16,6 +16,7 @@ from chainfpn.functions._arguments import check_outsize
 from chainfpn.functions._fixed_normalization import (
     Statistics,
     affine_terms,
+    differentiate_affine,
     fold_on_gpu,
     normalize_on_gpu,
     shift_on_gpu,
@@ -39,6 +40,13 @@ class Convolution2DFunction(chainers.Convolution2DFunction):
         self.geometry = geometry
 
     def forward_cpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Convolve, and add the bias block by block."""
+        self.retain_inputs((0, 1))
+        x, W, *b = inputs
+        after = shifted(len(W), compute_dtype(x.dtype), *b) if b else None
+        return (kernels.forward(x, W, self.geometry, after),)
+
+    def forward_gpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Convolve, and add the bias in place."""
         self.retain_inputs((0, 1))
         x, W = inputs[:2]
@@ -46,8 +54,6 @@ class Convolution2DFunction(chainers.Convolution2DFunction):
         if len(inputs) == 3:
             y += inputs[2][:, None, None]
         return (y,)
-
-    forward_gpu = forward_cpu
 
     def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
         """Return the gradients of the inputs ``indexes``."""
@@ -175,12 +181,56 @@ def _check_geometry(W, stride, pad, dilate, groups):
     return kernels.Geometry(stride, pad, check_outsize("convolution_2d", dilate, "dilate"), groups)
 
 
+class FusedConvolution(chainer.FunctionNode):
+    """relu(normalize(x * W + b) + residual) on a CPU in training; b and the residual may be missing.
+
+    Only x, W and y are kept. What the ReLU lets through of the gradient, times the scale, is made in one pass, from
+    which the gradients of x and W are those of a plain convolution. See :func:`fused_convolution_2d`, which checks.
+    """
+
+    def __init__(self, geometry: kernels.Geometry, statistics: Statistics | None, has_bias: bool, relu: bool) -> None:
+        super().__init__()
+        self.geometry, self.statistics, self.has_bias, self.relu = geometry, statistics, has_bias, relu
+
+    def forward_cpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Convolve by the rules of a training."""
+        x, W, *others = inputs
+        self.retain_inputs((0, 1))
+        self.retain_outputs((0,) if self.relu else ())
+        b, residual = others.pop(0) if self.has_bias else None, others[0] if others else None
+        self._scale = None if self.statistics is None else affine_terms(self.statistics)[1]  # (O,)
+        after = _epilogue(len(W), compute_dtype(x.dtype), b, self.statistics, residual, self.relu)
+        return (kernels.forward(x, W, self.geometry, after),)
+
+    def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
+        """Return the gradients of the inputs ``indexes``."""
+        (gy,), (x, W) = grad_outputs, self.get_retained_inputs()
+        y, residual = self.get_retained_outputs()[0].array if self.relu else None, 2 + self.has_bias
+        g, *gresidual = differentiate_affine(gy, y, self._scale, with_residual=residual in indexes)
+        gradients = {
+            0: lambda: ConvolutionGradient(self.geometry, "x", x).apply((W, g)),
+            1: lambda: ConvolutionGradient(self.geometry, "W", W).apply((x, g)),
+            2: lambda: _BiasGradient(axis=(0, 2, 3)).apply((g,)),
+            residual: lambda: gresidual,
+        }
+        return tuple(gradients[i]()[0] for i in indexes)
+
+
+def _epilogue(n_channels, dtype, b, statistics, residual, relu):
+    terms = shifted(n_channels, dtype, b)[:3]
+    if statistics is not None:
+        centre, scale, shift = (a.astype(dtype, copy=False) for a in affine_terms(statistics))
+        terms = centre - terms[2], scale, shift
+    return Epilogue(*terms, None if residual is None else np.ascontiguousarray(residual, dtype), relu)
+
+
 def fused_convolution_2d(
     x: Variable, link: Any, statistics: Statistics | None, residual: Variable | None, *, relu: bool
 ) -> Variable | None:
     """Convolve, normalize by fixed statistics, add and rectify, where that is one way to compute it.
 
-    On a CPU block by block, on a GPU by a kernel behind the convolution, without a function node for each step.
+    On a CPU block by block, on a GPU by a kernel behind the convolution; without a function node where nothing has a
+    gradient, on a CPU by one node in training.
 
     Args:
         x (Variable): float, (B, C, H, W).
@@ -190,15 +240,16 @@ def fused_convolution_2d(
         relu (bool): Whether to rectify.
 
     Returns:
-        Variable or None: dtype of x, (B, O, outh, outw); None where gradients or hooks want each step by itself,
-        Chainer computes the convolution, or shapes do not fit, of which the step will tell that they do not fit.
+        Variable or None: dtype of x, (B, O, outh, outw); None where hooks, or gradients on a GPU or outside of a
+        training, want each step by itself, Chainer computes the convolution, or shapes do not fit, of which the step
+        will tell that they do not fit.
     """
     inputs = [a for a in (x, link.W, link.b, residual) if a is not None]
     arrays = [a.array if isinstance(a, chainer.Variable) else a for a in inputs]
     on_cpu = isinstance(arrays[0], np.ndarray)
-    if chainer.config.enable_backprop and (on_cpu or any(getattr(a, "requires_grad", False) for a in inputs)):
-        return None
-    if (on_cpu and chainer.config.train) or chainer.get_function_hooks() or not _is_ours(arrays):
+    learns = chainer.config.enable_backprop and any(getattr(a, "requires_grad", False) for a in inputs)
+    goes_step_by_step = chainer.config.enable_backprop and not chainer.config.train if on_cpu else learns
+    if goes_step_by_step or chainer.get_function_hooks() or not _is_ours(arrays):
         return None
     W, dtype = link.W.array, compute_dtype(arrays[0].dtype)
     if len({a.dtype for a in arrays}) > 1 or arrays[0].ndim != 4 or arrays[0].shape[1] != W.shape[1] * link.groups:
@@ -209,14 +260,13 @@ def fused_convolution_2d(
         return None
     if not on_cpu:
         return None if math.prod(shape) >= MOST_ELEMENTS else _fused_on_gpu(arrays, link, geometry, statistics, relu)
-    terms = shifted(len(W), dtype, None if link.b is None else link.b.array)[:3]
-    if statistics is not None:
-        centre, scale, shift = (a.astype(dtype, copy=False) for a in affine_terms(statistics))
-        terms = centre - terms[2], scale, shift
-    added = None if residual is None else np.ascontiguousarray(arrays[-1], dtype)
-    is_plain = len(arrays) == 2 and statistics is None and not relu  # x and W
-    epilogue = nothing(dtype) if is_plain else Epilogue(*terms, added, relu)
-    y = kernels.forward(arrays[0], W, geometry, epilogue)
+    is_plain = statistics is None and residual is None and not relu
+    if learns:
+        node = FusedConvolution(geometry, statistics, link.b is not None, relu)
+        return None if is_plain else node.apply(inputs)[0]
+    b, added = None if link.b is None else link.b.array, None if residual is None else arrays[-1]
+    epilogue = nothing(dtype) if is_plain and b is None else _epilogue(len(W), dtype, b, statistics, added, relu)
+    y = kernels.forward(arrays[0], W, geometry, epilogue, by_rule=chainer.config.train)
     return chainer.Variable(y, requires_grad=False)
 
 

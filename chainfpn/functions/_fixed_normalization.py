@@ -91,34 +91,59 @@ class FixedNormalization(chainer.FunctionNode):
         return (y,)
 
     def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
-        """Scale what the ReLU lets through; it is linear, so it is itself differentiable."""
+        """Scale what the ReLU lets through."""
         y = self.get_retained_outputs()[0].array if self.relu else None
-        scale = self._scale.reshape(-1, *(1,) * (grad_outputs[0].ndim - 2))  # (C, 1, ...)
-
-        def forward(gys):
-            (gy,) = gys
-            also = len(self.inputs) > 1
-            if isinstance(gy, np.ndarray):
-                through = gy if y is None else gy * (y > 0)
-                gx = through * scale.astype(gy.dtype, copy=False)
-                return (gx, through) if also else (gx,)
-            return cuda.elementwise(
-                "T gy, T y, U scale, bool relu",
-                "T gx, T gresidual" if also else "T gx",
-                "const T through = relu && !(y > 0) ? (T)0 : gy;"
-                "gx = (Real)through * (Real)scale;" + also * "gresidual = through;",
-                "normalize_backward",
-                preamble=_real(gy),
-                return_tuple=True,
-            )(gy, gy if y is None else y, scale, self.relu)
-
-        def transpose(ggs):
-            ggy = ggs[0] * scale.astype(ggs[0].dtype, copy=False)
-            ggy = sum(ggs[1:], ggy)
-            return (ggy if y is None else ggy * (y > 0),)
-
-        gradients = LinearMap("gradient of normalization", forward, transpose).apply(grad_outputs)
+        gradients = differentiate_affine(grad_outputs[0], y, self._scale, with_residual=len(self.inputs) > 1)
         return tuple(gradients[i] for i in indexes)
+
+
+def differentiate_affine(
+    gy: Variable, y: Array | None, scale: Array | None, *, with_residual: bool
+) -> tuple[Variable, ...]:
+    """Return the gradients of relu(x * scale + shift + residual); they are linear, so differentiable themselves.
+
+    Args:
+        gy (Variable): Of the result, float, (B, C, ...).
+        y (array or None): The result if there is a ReLU.
+        scale (array or None): (C,); None for 1.
+        with_residual (bool): Whether that of the residual is asked for, too.
+
+    Returns:
+        tuple of Variable: That of x, and that of the residual; one variable if they are equal.
+    """
+    if y is None and scale is None:
+        return gy, gy
+    over = (slice(None),) + (None,) * (gy.ndim - 2)
+
+    def forward(gys):
+        (gy,) = gys
+        if not isinstance(gy, np.ndarray):
+            return _differentiate_on_gpu(gy, y, scale[over], with_residual)
+        factor = None if scale is None else scale.astype(gy.dtype, copy=False)
+        if (compiled := import_compiled("numba_normalize")) and gy.dtype != np.float16:
+            return compiled.backward(gy, y, factor, with_residual)
+        through = gy if y is None else gy * (y > 0)
+        gx = through if factor is None else through * factor[over]
+        return (gx, through) if with_residual else (gx,)
+
+    def transpose(ggs):
+        ggy = ggs[0] if scale is None else ggs[0] * scale[over].astype(ggs[0].dtype, copy=False)
+        ggy = sum(ggs[1:], ggy)
+        return (ggy if y is None else ggy * (y > 0),)
+
+    return LinearMap("gradient of normalization", forward, transpose).apply((gy,))
+
+
+def _differentiate_on_gpu(gy, y, scale, with_residual):
+    return cuda.elementwise(
+        "T gy, T y, U scale, bool relu",
+        "T gx, T gresidual" if with_residual else "T gx",
+        "const T through = relu && !(y > 0) ? (T)0 : gy;"
+        "gx = (Real)through * (Real)scale;" + with_residual * "gresidual = through;",
+        "normalize_backward",
+        preamble=_real(gy),
+        return_tuple=True,
+    )(gy, gy if y is None else y, scale, y is not None)
 
 
 def normalize_on_gpu(

@@ -89,23 +89,22 @@ def _fastest_winograd_for(x, W, geometry):
     return winograd if good else None
 
 
-def forward(x: Array, W: Array, geometry: Geometry, epilogue: Epilogue | None = None) -> Array:
+def forward(x: Array, W: Array, geometry: Geometry, epilogue: Epilogue | None = None, *, by_rule: bool = True) -> Array:
     """Convolve.
 
     Args:
         x (array): float, (B, C, H, W).
         W (array): float, (O, C / groups, kh, kw).
         geometry (Geometry): Stride, padding, dilation, groups.
-        epilogue (Epilogue or None): What follows, outside of training.
+        epilogue (Epilogue or None): What follows.
+        by_rule (bool): Choose the algorithm by rule, as in training, not by a measurement.
 
     Returns:
         array: dtype of x, (B, O, outh, outw).
     """
     dtype = compute_dtype(x.dtype)
     after = nothing(dtype) if epilogue is None else epilogue
-    winograd = (
-        _winograd_for(dtype, x.shape, W.shape, geometry) if epilogue is None else _fastest_winograd_for(x, W, geometry)
-    )
+    winograd = _winograd_for(dtype, x.shape, W.shape, geometry) if by_rule else _fastest_winograd_for(x, W, geometry)
     if winograd is not None:
         return winograd.forward(_prepare(x), _prepare(W), geometry.pad, after).astype(x.dtype, copy=False)
     outh, outw = geometry.outsize(x.shape, W.shape[2:])

@@ -33,6 +33,52 @@ def forward(x: Array, residual: Array | None, centre: Array, scale: Array, shift
     return y
 
 
+def backward(gy: Array, y: Array | None, scale: Array | None, with_residual: bool) -> tuple[Array, ...]:
+    """Compute gy * (y > 0) * scale, and gy * (y > 0) beside it, where a gradient that y stops is 0 whatever it is.
+
+    Args:
+        gy (array): float32 or float64, (B, C, ...).
+        y (array or None): Shape and dtype of gy; None stops nothing.
+        scale (array or None): dtype of gy, (C,); None is 1, not both.
+        with_residual (bool): Whether the second is asked for, too.
+
+    Returns:
+        tuple of array: Shape and dtype of gy; one array if they are equal.
+    """
+    gy = np.ascontiguousarray(gy)
+    y = gy if y is None else np.ascontiguousarray(y)
+    gx = np.empty(gy.shape, gy.dtype)
+    through = np.empty(gy.shape, gy.dtype) if with_residual and scale is not None and y is not gy else gx
+    n_planes, relu, both = math.prod(gy.shape[:2]), y is not gy, through is not gx
+    factors = np.ones(gy.shape[1], gy.dtype) if scale is None else scale
+    flat = [a.reshape(n_planes, math.prod(gy.shape[2:])) for a in (gy, y, gx, through)]
+    shares = threads.cut(n_planes, gy.nbytes / SHARE_BYTES)
+    threads.run(_differentiate, [(*flat, factors, relu, both, *planes) for planes in shares])
+    if not with_residual:
+        return (gx,)
+    return gx, (gy if y is gy and scale is not None else through)
+
+
+@exact
+def _differentiate(gy, y, gx, through, factors, relu, both, begin, end):
+    """Differentiate some planes, (images and channels, pixels)."""
+    nothing = gy.dtype.type(0)
+    for plane in range(begin, end):
+        line, result, out, beside = gy[plane], y[plane], gx[plane], through[plane]
+        factor = factors[plane % factors.size]
+        if not relu:
+            for k in range(line.size):
+                out[k] = line[k] * factor
+        elif not both:
+            for k in range(line.size):
+                out[k] = (line[k] if result[k] > nothing else nothing) * factor
+        else:
+            for k in range(line.size):
+                value = line[k] if result[k] > nothing else nothing
+                beside[k] = value
+                out[k] = value * factor
+
+
 @exact
 def normalize(x, residual, centre, scale, shift, add, relu, y, channels, pixels):
     """Normalize some pixels of some channels, (C, pixels); x, residual and y may be one array."""

@@ -4,14 +4,17 @@ import chainer
 import chainer.functions as F
 import numpy as np
 import pytest
+from chainer import gradient_check
 from chainer.link_hooks import TimerHook
 from chainer.utils import type_check
 
+from chainfpn.functions._convolution_2d import Convolution2DFunction, FusedConvolution, fused_convolution_2d
 from chainfpn.functions.kernels import convolution as kernels
 from chainfpn.functions.kernels import plain_numpy, threads
 from chainfpn.links import BatchNormalization, Convolution2D, FrozenBatchNormalization, IndexedSequential
 from chainfpn.links.backbones.resnet import Bottleneck
 from chainfpn.links.layers import convolve
+from chainfpn.training import freeze
 from reference.normalizations import fill
 
 #: Every algorithm: in channels, out channels, size of the kernel, options.
@@ -123,20 +126,84 @@ def test_weights_and_statistics_count_as_they_are_now():
     np.testing.assert_allclose(convolve(conv, x, link).array, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("settings", [{"train": True}, {"enable_backprop": True}])
-def test_training_and_gradients_go_step_by_step(settings, monkeypatch):
+@pytest.mark.parametrize(("norm", "train", "backprop"), [("batch", True, False), ("frozen", False, True)])
+def test_a_normalization_that_learns_and_gradients_outside_of_training_go_step_by_step(
+    norm, train, backprop, monkeypatch
+):
     def fail(*args):
         raise AssertionError("fused")
 
     monkeypatch.setattr("chainfpn.functions._convolution_2d.Epilogue", fail)
-    conv, link, x, residual = make("1x1", "batch", np.float32)
+    conv, link, x, residual = make("1x1", norm, np.float32, nobias=True)
     with chainer.using_config("train", False), chainer.using_config("enable_backprop", False):
         with pytest.raises(AssertionError, match="fused"):
             convolve(conv, x, link, residual, relu=True)
-        for name, value in settings.items():
-            with chainer.using_config(name, value):
-                y = convolve(conv, x, link, residual, relu=True)
-    assert (y.creator is not None) == ("enable_backprop" in settings)
+        with chainer.using_config("train", train), chainer.using_config("enable_backprop", backprop):
+            y = convolve(conv, x, link, residual, relu=True)
+    assert (y.creator is not None) == backprop
+
+
+def with_gradients(conv, link, arrays, gy, *, relu):
+    """Return the result of a training's forward pass and the gradients of all inputs and parameters."""
+    x, residual = (None if a is None else chainer.Variable(a) for a in arrays)
+    y = convolve(conv, x, link, residual, relu=relu)
+    wanted = [v for v in (x, *conv.params(), residual) if v is not None]
+    return y, [y.array, *(g.array for g in chainer.grad([y], wanted, [chainer.Variable(gy)]))]
+
+
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float16, 2e-2), (np.float32, 3e-6), (np.float64, 1e-13)])
+@pytest.mark.parametrize("norm", ["none", "frozen"])
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_a_training_has_one_node_and_the_same_gradients(name, norm, dtype, tolerance, engine, monkeypatch):
+    if engine == "numpy":
+        for module in ("kernels.convolution", "kernels.epilogue", "_fixed_normalization"):
+            monkeypatch.setattr(f"chainfpn.functions.{module}.import_compiled", lambda name: None)
+    conv, link, x, residual = make(name, norm, dtype, nobias=norm == "frozen")
+    for added, relu in ((residual, True), (None, True), (residual, False), (None, False)):
+        before = convolve(conv, x, link, added).array
+        gy = np.random.default_rng(4).uniform(-1, 1, before.shape) * (abs(before) > 0.02 * abs(before).max())
+        y, mine = with_gradients(conv, link, (x, added), gy.astype(dtype), relu=relu)
+        with Steps() as steps:
+            _, reference = with_gradients(conv, link, (x, added), gy.astype(dtype), relu=relu)
+        n_steps = 1 + (link is not None) + (link is None and added is not None) + (link is None and relu)
+        assert len(steps.labels[:n_steps]) == n_steps
+        assert type(y.creator) is (Convolution2DFunction if n_steps == 1 else FusedConvolution)
+        assert {node.creator_node for node in y.creator.inputs} == {None}
+        for a, b in zip(mine, reference, strict=True):
+            assert (a.shape, a.dtype) == (b.shape, dtype)
+            np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max())
+
+
+def test_the_gradients_of_a_training_are_numeric_gradients():
+    conv, link, x, residual = make("3x3 / 2", "frozen", np.float64)
+    arrays = x[:1, :, :5, :7], conv.W.array, conv.b.array, 9 + residual[:1, :, :3, :4]  # far from where ReLU bends
+
+    def run(x, W, b, residual):
+        conv.W, conv.b = W, b
+        return fused_convolution_2d(x, conv, link.statistics, residual, relu=True)
+
+    shape, check = arrays[3].shape, {"dtype": np.float64, "eps": 1e-3, "atol": 1e-8, "rtol": 1e-7}
+    shapes = shape, *(a.shape for a in arrays)
+    gy, *second = (np.random.default_rng(k).uniform(-1, 1, s) for k, s in enumerate(shapes))
+    del conv.W, conv.b
+    gradient_check.check_backward(run, arrays, gy, **check)
+    gradient_check.check_double_backward(run, arrays, gy, second, **check)
+
+
+def test_a_training_keeps_nothing_of_what_is_frozen_and_asks_for_no_gradient_below():
+    block = Bottleneck(8, 8, norm=FrozenBatchNormalization)
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 8, 6, 7)).astype(np.float32)
+    chainer.optimizers.SGD().setup(block)
+    freeze(block)
+    assert block(x).creator is None
+    block.conv2.W = chainer.Parameter(block.conv2.W.array)
+    block.cleargrads()
+    y = block(x)
+    y.grad = np.ones_like(y.array)
+    y.backward()
+    assert [name for name, param in block.namedparams() if param.grad is not None] == ["/conv2/W"]
+    assert y.creator.inputs[0].creator_node.inputs[0].creator_node is None
 
 
 @pytest.mark.usefixtures("inference")
