@@ -116,10 +116,8 @@ def convert_arrays(
         CheckpointError: as `read_checkpoint`.
         ConversionError: naming all keys that are missing, unexpected or misshapen, if there are any.
     """
-    with _prepare(path, Options(model, meta, drop, allow_missing, only, rename, dtype, entry, config)) as (
-        match,
-        finish,
-    ):
+    options = Options(model, meta, drop, allow_missing, only, rename, dtype, entry, config)
+    with _prepare(path, options) as (match, finish):
         return {name: read_array(match, name) for name in match.tensors}, finish(), match.report
 
 
@@ -164,23 +162,14 @@ def convert(
         raise CheckpointError(f"convert: to must be one of {', '.join(FORMATS)}, got {to!r}")
     if not force and not may_replace(dst, src):
         raise CheckpointError(f"{dst}: exists and was not converted from {src}; force=True replaces it")
-    with _prepare(src, Options(model, meta, drop, allow_missing, only, rename, dtype, entry, config)) as (
-        match,
-        finish,
-    ):
+    options = Options(model, meta, drop, allow_missing, only, rename, dtype, entry, config)
+    with _prepare(src, options) as (match, finish):
         if os.path.exists(dst) and os.path.samefile(src, dst):
             raise CheckpointError(f"{dst}: is the source itself")
         if to != "npz":
             restore_names(match)
-        write_checkpoint(
-            dst,
-            match.report.mapped,
-            MatchReader(match),
-            finish,
-            to=to,
-            compress=compress,
-            torch_names=match.torch_names,
-        )
+        mapped, torch_names = match.report.mapped, match.torch_names
+        write_checkpoint(dst, mapped, MatchReader(match), finish, to=to, compress=compress, torch_names=torch_names)
     match.report.written = os.fspath(dst)
     if check:
         try:

@@ -41,7 +41,7 @@ _DETECTRON2 = {
 }
 
 #: What our builders always compute by detectron2's and mmdetection's rules; another value is named in the report.
-_FIXED_DETECTRON2 = {
+_FIXED = {
     "MODEL.ROI_BOX_HEAD.POOLER_TYPE": "ROIAlignV2",
     "MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO": 0,
     "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION": 7,
@@ -51,8 +51,6 @@ _FIXED_DETECTRON2 = {
     "MODEL.RPN.BBOX_REG_WEIGHTS": [1, 1, 1, 1],
     "MODEL.RETINANET.BBOX_REG_WEIGHTS": [1, 1, 1, 1],
     "MODEL.FPN.FUSE_TYPE": "sum",
-}
-_FIXED_MMDETECTION = {
     "model.roi_head.bbox_roi_extractor.roi_layer.type": "RoIAlign",
     "model.roi_head.bbox_roi_extractor.roi_layer.sampling_ratio": 0,
     "model.roi_head.bbox_roi_extractor.roi_layer.output_size": 7,
@@ -103,11 +101,8 @@ def find_settings(config: Json) -> tuple[Json, list[str]]:
     """
     is_detectron2 = isinstance(config.get("MODEL"), dict)
     settings = _detectron2(config) if is_detectron2 else _mmdetection(config)
-    fixed = _FIXED_DETECTRON2 if is_detectron2 else _FIXED_MMDETECTION
-    given = {key: _at(config, key) for key in fixed}
-    other = [
-        f"{key} is {given[key]!r}, computed as {fixed[key]!r}" for key in fixed if given[key] not in (None, fixed[key])
-    ]
+    given = ((key, _at(config, key), fixed) for key, fixed in _FIXED.items())
+    other = [f"{key} is {value!r}, computed as {fixed!r}" for key, value, fixed in given if value not in (None, fixed)]
     settings = {key: value for key, value in settings.items() if value is not None}
     other += _other_anchors(_mapping(_at(config, "MODEL.ANCHOR_GENERATOR")), settings) if is_detectron2 else []
     return settings, other

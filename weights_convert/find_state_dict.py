@@ -1,7 +1,7 @@
 """Find the state dict in whatever was saved: a bare one, a wrapped one, a whole module, a trainer's checkpoint."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,8 +114,11 @@ def _find(tree: Any, entry: str | None) -> tuple[StateDict, Any, dict[str, Any]]
     """Return the state dict, what it was made of, and what else there is."""
     path: list[str] = []
     others: dict[str, Any] = {}
-    keys: Iterator[Any] = iter(entry.split("/")) if entry else _wrappers(lambda: tree)
-    for key in keys:
+    wanted = entry.split("/") if entry else None
+    for depth in range(_MAX_WRAPS if wanted is None else len(wanted)):
+        key = _wrapper(tree) if wanted is None else wanted[depth]
+        if key is None:
+            break
         items = {str(k): item for k, item in (_mapping(tree) or {}).items()}
         if str(key) not in items:
             known = ", ".join(list(items)[:12]) or "nothing"
@@ -124,15 +127,6 @@ def _find(tree: Any, entry: str | None) -> tuple[StateDict, Any, dict[str, Any]]
         tree = items[str(key)]
         path.append(str(key))
     return _flatten(tree, StateDict({}, "/".join(path), list(others))), tree, others
-
-
-def _wrappers(tree: Callable[[], Any]) -> Iterator[Any]:
-    """Yield the keys that lead to the state dict; ``tree`` gives what the last one led to."""
-    for _ in range(_MAX_WRAPS):
-        key = _wrapper(tree())
-        if key is None:
-            return
-        yield key
 
 
 def _mapping(value: Any) -> Mapping[Any, Any] | None:
@@ -167,6 +161,7 @@ def _is_module(value: Any) -> bool:
 
 
 def _wrapper(tree: Any) -> Any:
+    """Return the key that leads on to the state dict, or ``None`` where it is here, or nowhere."""
     if _is_module(tree):
         return None
     items = _mapping(tree)
@@ -183,10 +178,8 @@ def _wrapper(tree: Any) -> Any:
     plain = [key for key, item in items.items() if not isinstance(item, (list, tuple))]
     holders = [key for key in plain if _holds_tensors(items[key], seen)]
     holders = holders or [key for key in items.keys() - plain if _holds_tensors(items[key], seen)]
-    if len(holders) == 1:
-        return holders[0]
-    if not holders:
-        raise CheckpointError("is well-formed but holds no tensors with names")
+    if len(holders) < 2:
+        return holders[0] if holders else None
     raise CheckpointError(f"holds several sets of tensors ({', '.join(map(str, holders[:8]))}); say which with --entry")
 
 

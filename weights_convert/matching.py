@@ -21,8 +21,9 @@ from weights_convert.read.shards import describe_shard
 from weights_convert.read.tensor import DTYPES, REFUSED_DTYPES, Tensor, Unsupported
 from weights_convert.report import Report
 from weights_convert.rules import rename_each
-from weights_convert.selection import Selection, npz_names
+from weights_convert.selection import Selection, npz_names, renamed
 from weights_convert.source_names import strip_wrappers, without_prefix, without_strays
+from weights_convert.tensor_fixups import is_grouped
 
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
 
@@ -113,7 +114,7 @@ def _match(contents: Contents, options: Options) -> Match:
         as_is = options.model == ANY_MODEL and not (layout.table or layout.names)
         new_names = {name: name for name in tensors} if as_is and is_chainer else npz_names(tensors)
         whole = _undropped(state.tensors, match, options) if selection.has_dropped else {}
-        whole = whole or {selection.renamed(name)[0]: tensors[source] for source, name in new_names.items()}
+        whole = whole or {renamed(name, selection.pairs)[0]: tensors[source] for source, name in new_names.items()}
         named, origin = selection.select(tensors, new_names)
         _refuse(named, report)
         _fit(named, whole, options, match)
@@ -172,7 +173,7 @@ def _undropped(tensors: Tensors, match: Match, options: Options) -> Tensors:
         tensors, _, _ = _to_torchvision(tensors, replace(match, report=report), options, selection)
     except CheckpointError:
         return {}  # what is left out may be what stands in the way
-    return {selection.renamed(name)[0]: tensors[source] for source, name in npz_names(tensors).items()}
+    return {renamed(name, selection.pairs)[0]: tensors[source] for source, name in npz_names(tensors).items()}
 
 
 def _refuse(named: Tensors, report: Report) -> None:
@@ -190,7 +191,7 @@ def _shapes(named: Tensors) -> Shapes:
 def _settle_arguments(match: Match, layout: Layout, wanted: Any) -> None:
     """Say what shapes leave open: what the layout says, and where labels begin."""
     report = match.report
-    report.arguments |= layout.arguments | (layout.resnext if _is_grouped(match.shapes) else {})
+    report.arguments |= layout.arguments | (layout.resnext if is_grouped(match.shapes) else {})
     if not any(name.endswith("layer1.0.conv3.weight") for name in match.shapes):
         report.arguments.pop("stride_in_1x1", None)  # which basic blocks do not have
     n_class_ids = count_class_ids(match.shapes)
@@ -213,12 +214,6 @@ def _settle_arguments(match: Match, layout: Layout, wanted: Any) -> None:
     elif wanted == 1:
         report.arguments["n_fg_class"] = n_class_ids - 1
         report.arguments.pop("class_ids", None)
-
-
-def _is_grouped(shapes: Shapes) -> bool:
-    """Return whether the trunk is a ResNeXt."""
-    found = (shapes.get(f"{at}layer1.0.conv2.weight", ()) for at in ("", "body.", "backbone.body."))
-    return any(len(shape) == 4 and shape[0] != shape[1] for shape in found)
 
 
 def _fit(named: Tensors, whole: Tensors, options: Options, match: Match) -> None:
@@ -273,7 +268,7 @@ def _compare(candidate: Candidate, shapes: Shapes, options: Options, report: Rep
     """Report what does not fit, and return the names of another head than the model's, which is left out."""
     missing, unexpected, misshapen = candidate.compare(shapes)
     chainer = param_names.to_chainer({name: len(shape) for name, shape in candidate.shapes.items()})
-    only = ("",) if options.only is None else (options.only, options.renamed(options.only))
+    only = ("",) if options.only is None else (options.only, renamed(options.only, options.pairs)[0])
     for name in map(chainer.__getitem__, missing):
         allowed = any(fnmatchcase(name, glob) for glob in (*options.allow_missing, *options.drop))
         (report.allowed if allowed or not name.startswith(only) else report.missing).append(name)

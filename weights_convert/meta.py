@@ -2,7 +2,8 @@
 
 import ast
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,12 @@ def rename_former_arguments(arguments: Json) -> Json:
 
 def own_meta(contents: Contents) -> Json:
     """Return the ``__meta__`` object of a file that this package wrote, else an empty dict."""
-    meta = contents.meta or {}
-    if contents.format == "safetensors" and isinstance(meta.get("chainfpn"), str):
-        meta = _parse_literal(meta["chainfpn"], json.loads)
+    meta: Any = contents.meta or {}
+    if contents.format == "safetensors":
+        try:
+            meta = json.loads(meta.get("chainfpn", "{}"))
+        except (ValueError, TypeError, RecursionError):
+            return {}
     good = isinstance(meta, dict) and meta.get("format") == FORMAT and isinstance(meta.get("arguments"), dict)
     return {**meta, "arguments": rename_former_arguments(meta["arguments"])} if good else {}
 
@@ -92,19 +96,12 @@ def _parse_value(key: str, text: str) -> Any:
         return text if text in LABEL_SETS else [name.strip() for name in text.split(",")]
     if key == "label_names":
         rule = "coco, imagenet, voc or names with commas"
-        with translate(ValueError, f"--meta label_names must be {rule}, got {text[:40]!r}"):
+        with translate((ValueError, RecursionError), f"--meta label_names must be {rule}, got {text[:40]!r}"):
             return [str(name) for name in json.loads(text)]
-    try:
-        return json.loads(text)
-    except ValueError:
-        return _parse_literal(text)
-
-
-def _parse_literal(text: str, parse: Callable[[str], Any] = ast.literal_eval) -> Any:
-    try:
-        return json.loads(json.dumps(parse(text)))
-    except (ValueError, SyntaxError, TypeError):
-        return text
+    for parse in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            return json.loads(json.dumps(parse(text)))
+    return text
 
 
 def make_meta(

@@ -42,8 +42,3 @@ class Options:
             if not equals:
                 raise CheckpointError(f"--rename takes FROM=TO, got {pair!r}")
             self.pairs.append((old, new))
-
-    def renamed(self, name: str) -> str:
-        """Return an .npz name as ``rename`` makes it."""
-        old, new = next((pair for pair in self.pairs if name.startswith(pair[0])), ("", ""))
-        return new + name.removeprefix(old)

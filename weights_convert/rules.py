@@ -102,3 +102,13 @@ def _with_groups(name: str) -> str:
 def modules(names: Mapping[str, str]) -> dict[str, str]:
     """Return a table of whole modules for `renames`."""
     return {f"{old}.": f"{new}." for old, new in names.items()}
+
+
+def leaf_rules(names: Mapping[str, str], params: Mapping[str, str]) -> list[Rule]:
+    """Return the rules that replace whole names of parameters.
+
+    Args:
+        names (dict): ``{module, as a regular expression: what it becomes}``.
+        params (dict): ``{how the name of a parameter goes on behind it: what that becomes}``.
+    """
+    return [Rule(f"{old}{end}$", f"{new}{new_end}") for old, new in names.items() for end, new_end in params.items()]

@@ -85,7 +85,7 @@ class Selection:
         only, used = self._options.only, set[object]()
         for source, name in new_names.items():
             glob = self._glob(name)
-            new, pair = self.renamed(name)
+            new, pair = renamed(name, self.pairs)
             used |= {glob, pair}
             if glob is not None:
                 self._report.dropped[name] = f"--drop {glob}"
@@ -103,11 +103,6 @@ class Selection:
         if not named:
             raise CheckpointError("nothing is left to convert")
         return named, origin
-
-    def renamed(self, name: str) -> tuple[str, tuple[str, str] | None]:
-        """Return an .npz name as ``--rename`` makes it, and the pair that did."""
-        pair = next((pair for pair in self.pairs if name.startswith(pair[0])), None)
-        return (name, None) if pair is None else (pair[1] + name.removeprefix(pair[0]), pair)
 
     def require_use(self, absent: list[str]) -> None:
         """Check that every option matched something.
@@ -130,6 +125,12 @@ class Selection:
     def _forget(self, used: set[object]) -> None:
         self.globs = [glob for glob in self.globs if glob not in used]
         self.pairs = [pair for pair in self.pairs if pair not in used]
+
+
+def renamed(name: str, pairs: list[tuple[str, str]]) -> tuple[str, tuple[str, str] | None]:
+    """Return an .npz name as the pairs of ``--rename`` make it, and the one that did."""
+    pair = next((pair for pair in pairs if name.startswith(pair[0])), None)
+    return (name, None) if pair is None else (pair[1] + name.removeprefix(pair[0]), pair)
 
 
 def npz_names(tensors: Tensors) -> dict[str, str]:

@@ -4,12 +4,12 @@ A fixup takes ``{torchvision's name: Tensor}`` and the report, and gives the ten
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
 from chainfpn.models.registry import IMAGENET_STD
-from weights_convert._typing import Array, Shape, Tensors
+from weights_convert._typing import AnyShapes, Array, Tensors
 from weights_convert.read.tensor import Tensor, from_array
 from weights_convert.report import Report
 
@@ -40,8 +40,8 @@ def background_box_rows(tensors: Tensors, report: Report) -> Tensors:
     n_outputs = _length(tensors, _CLS)
     if n_outputs is None:
         return tensors
-    text = "box rows of zeros added for the background"
-    if _length(tensors, _BOX) == 4 * (n_outputs - 1) and not is_cascade(tensors):
+    text, is_cascade = "box rows of zeros added for the background", any(n.startswith("roi_heads.0.") for n in tensors)
+    if _length(tensors, _BOX) == 4 * (n_outputs - 1) and not is_cascade:
         tensors = _replace(tensors, report, text, _BOX, lambda a: _zeros_before(a, 4))
     if _length(tensors, _MASK) == n_outputs - 1:
         text = "a mask of zeros added for the background"
@@ -61,11 +61,6 @@ def background_last(tensors: Tensors, report: Report) -> Tensors:
     if _length(tensors, _MASK) == n_outputs:
         tensors = _replace(tensors, report, "", _MASK, lambda a: a[1:])
     return tensors
-
-
-def is_cascade(names: Iterable[str]) -> bool:
-    """Return whether names are of a cascade, whose heads are numbered."""
-    return any(name.startswith("roi_heads.0.") for name in names)
 
 
 def fill_folded_norms(tensors: Tensors, report: Report) -> Tensors:
@@ -108,18 +103,17 @@ def fold_caffe_scale(tensors: Tensors, report: Report) -> Tensors:
     Caffe's models see ``255 * image - mean``, torchvision's ``(image - mean / 255) / std``: the first is ``255 * std``
     times the second, channel by channel, and both pad with zeros afterwards. A ResNeXt sees torchvision's.
     """
-    if is_grouped(tensors):
+    if is_grouped({name: getattr(tensor, "shape", ()) for name, tensor in tensors.items()}):
         return tensors
     scale = 255 * np.array(IMAGENET_STD, np.float64).reshape(1, 3, 1, 1)
     text = "input scale 255 * (0.229, 0.224, 0.225) folded into the first convolution"
     return _replace(tensors, report, text, _STEM, lambda a: (a * scale).astype(a.dtype))
 
 
-def is_grouped(tensors: Tensors) -> bool:
+def is_grouped(shapes: AnyShapes) -> bool:
     """Return whether the trunk is a ResNeXt."""
-    at = "backbone.body." if "backbone.body.conv1.weight" in tensors else ""
-    shape: Shape = getattr(tensors.get(f"{at}layer1.0.conv2.weight"), "shape", ())
-    return len(shape) == 4 and shape[0] != shape[1]
+    found = (shapes.get(f"{at}layer1.0.conv2.weight", ()) for at in ("", "body.", "backbone.body."))
+    return any(len(shape) == 4 and shape[0] != shape[1] for shape in found)
 
 
 #: What makes torchvision's input of Caffe's: BGR in 0..255 minus the mean.

@@ -65,19 +65,16 @@ def fetch(name: str, *, progress: bool | None = None, report: Callable[[str], An
         ZooError: if there is no such name, or the file cannot be downloaded, checked or kept; it says what to do.
     """
     file, folder = _file(name), home()
-    kept = [folder / f"{known.removesuffix('.pth')}.npz" for known in _names(file)]
-    for npz in kept:
-        if npz.exists():
-            return str(npz)
+    if (npz := _kept(file)) is not None:
+        return str(npz)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _lock(folder / f"{file}.lock"):
-            npz = next((npz for npz in kept if npz.exists()), kept[0])
-            if not npz.exists():
-                npz = _convert(name, file, folder, _is_watched() if progress is None else progress, report)
+            shown = sys.stderr is not None and sys.stderr.isatty() if progress is None else progress
+            npz = _kept(file) or _convert(name, file, folder, shown, report)
+    except ZooError:
+        raise
     except OSError as error:
-        if isinstance(error, ZooError):
-            raise
         raise ZooError(f"zoo: {folder}: cannot be written: {error.strerror or error}") from error
     return str(npz)
 
@@ -92,31 +89,37 @@ def is_cached(name: str) -> bool:
         bool: Whether the file is in `home`, converted or not.
     """
     file = _file(name)
-    kept = (f"{known.removesuffix('.pth')}.npz" for known in _names(file))
-    return any((home() / found).exists() for found in (*kept, file)) or _at_torch(file, check=False) is not None
+    is_there = _kept(file) is not None or (home() / file).exists()
+    return is_there or torch_cache.find(_names(file), check=False) is not None
 
 
 def _names(file: str) -> list[str]:
     return [file, *([EARLIER[file]] if file in EARLIER else [])]
 
 
-def _at_torch(file: str, *, check: bool = True) -> pathlib.Path | None:
-    return torch_cache.find(_names(file), check=check)
+def _kept(file: str) -> pathlib.Path | None:
+    """Return the .npz of a file that is in `home` already."""
+    paths = (home() / f"{known.removesuffix('.pth')}.npz" for known in _names(file))
+    return next(filter(pathlib.Path.exists, paths), None)
 
 
 def _convert(name: str, file: str, folder: pathlib.Path, progress: bool, report: Callable[[str], Any]) -> pathlib.Path:
-    """Convert the file, from PyTorch's cache or else downloaded, and return the .npz."""
-    model, found = name.partition(":")[0], None if (folder / file).exists() else _at_torch(file)
-    if found is not None:
-        npz = folder / f"{found.stem}.npz"
-        convert(found, npz, model=model)
-        report(f"{name}: taken from {found}, whose hash is right; kept as {npz}")
-        return npz
-    npz = folder / f"{file.removesuffix('.pth')}.npz"
-    downloaded = _obtain(file, folder, progress)
-    convert(folder / file, npz, model=model)
-    os.unlink(folder / file)
-    report(f"{name}: {f'downloaded from {_url(file)}' if downloaded else 'taken from ' + file}; kept as {npz}")
+    """Convert the file, put there by hand, from PyTorch's cache or else downloaded, and return the .npz."""
+    path, digits = folder / file, file.removesuffix(".pth").rpartition("-")[2]
+    cached, origin = None, f"taken from {file}"
+    if path.exists():
+        _check_hash(path, file, digits, "put there by hand: replace it")
+    elif cached := torch_cache.find(_names(file)):
+        origin = f"taken from {cached}, whose hash is right"
+    else:
+        download(_url(file), path, digits, progress=progress)
+        origin = f"downloaded from {_url(file)}"
+    source = cached or path
+    npz = folder / f"{source.stem}.npz"
+    convert(source, npz, model=name.partition(":")[0])
+    if cached is None:
+        path.unlink()
+    report(f"{name}: {origin}; kept as {npz}")
     return npz
 
 
@@ -152,16 +155,6 @@ def _lock(path: pathlib.Path) -> Iterator[None]:
         if fcntl is not None:
             fcntl.flock(f, fcntl.LOCK_EX)
         yield
-
-
-def _obtain(file: str, folder: pathlib.Path, progress: bool) -> bool:
-    """Put the published file into the folder, unless somebody has put it there by hand; check it; return if it was."""
-    path, wanted = folder / file, file.removesuffix(".pth").rpartition("-")[2]
-    if path.exists():
-        _check_hash(path, file, wanted, "put there by hand: replace it")
-        return False
-    download(_url(file), path, wanted, progress=progress)
-    return True
 
 
 def download(url: str, path: pathlib.Path, wanted: str = "", *, progress: bool = False) -> None:
@@ -213,9 +206,9 @@ def _download(url: str, part: pathlib.Path, path: pathlib.Path, progress: bool) 
 def _attempt(url: str, part: pathlib.Path, path: pathlib.Path, progress: bool, *, last: bool) -> bool:
     try:
         return _resume(url, part, progress)
+    except ZooError:
+        raise
     except (OSError, http.client.HTTPException) as error:
-        if isinstance(error, ZooError):
-            raise
         if last or isinstance(error, urllib.error.HTTPError):
             reason = getattr(error, "reason", None) or error
             remedy = f"try again, or put the file there by hand: {path}"
@@ -272,7 +265,3 @@ def _bar(progress: bool, url: str, have: int, total: int) -> Iterator[Callable[[
         yield advance
     finally:
         print(file=sys.stderr)
-
-
-def _is_watched() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty()

@@ -15,23 +15,11 @@ _RESNET_D = "timm's ResNet-D has three convolutions in its stem and averages in 
 
 #: In this order; the last one takes everything.
 LAYOUTS = (
-    _chainercv.DETECTOR,
-    _chainercv.RESNET,
-    _detectron2.CASCADE,
-    _detectron2.DETECTOR,
-    _detectron2.RETINANET,
-    _detectron2.C4,
-    _detectron2.DC5,
-    _detectron2.TRUNK,
-    _caffe2.DETECTOR,
-    _caffe2.TRUNK,
-    _mmdetection.TWO_STAGE,
-    _mmdetection.CASCADE,
-    _mmdetection.RETINANET,
-    _mmdetection.FCOS,
-    _mmdetection.FIRST,
-    _kuangliu.FPN,
-    _kuangliu.RETINANET,
+    *_chainercv.LAYOUTS,
+    *_detectron2.LAYOUTS,
+    *_caffe2.LAYOUTS,
+    *_mmdetection.LAYOUTS,
+    *_kuangliu.LAYOUTS,
     Layout("timm ResNet-D", (r"conv1\.0\.weight", r"layer2\.0\.downsample\.1\.weight"), differs=(_RESNET_D,)),
     Layout("torchvision", ()),
 )

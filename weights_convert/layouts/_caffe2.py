@@ -1,30 +1,25 @@
 """Caffe2's names, as Detectron has them and detectron2 reads them: blobs with the background first, folded norms."""
 
-from weights_convert import tensor_fixups
 from weights_convert.layouts import _detectron2
 from weights_convert.layouts.layout import Layout
-from weights_convert.rules import Rule
+from weights_convert.rules import Rule, leaf_rules
 
 #: The last part of a blob's name -> torch's.
 _PARAMS = {"_w": ".weight", "_b": ".bias"}
 _NORM_PARAMS = {"_s": ".weight", "_b": ".bias", "_rm": ".running_mean", "_riv": ".running_var"}
 
 
-def _blobs(names: dict[str, str], params: dict[str, str]) -> list[Rule]:
-    return [Rule(f"{old}{ours}$", f"{new}{torch}") for old, new in names.items() for ours, torch in params.items()]
-
-
 def _trunk(before: str) -> list[Rule]:
     rules = [Rule("conv1_b$", None, "detectron2 has no such bias, and does not read it")]
-    rules += _blobs({"res_conv1_bn": f"{before}bn1"}, _NORM_PARAMS)
-    rules += _blobs({"conv1": f"{before}conv1", "(?:fc1000|pred)": f"{before}fc"}, _PARAMS)
+    rules += leaf_rules({"res_conv1_bn": f"{before}bn1"}, _NORM_PARAMS)
+    rules += leaf_rules({"conv1": f"{before}conv1", "(?:fc1000|pred)": f"{before}fc"}, _PARAMS)
     for stage in range(1, 5):
         to = rf"{before}layer{stage}.\1."
         branches = {"1": ("downsample.0", "downsample.1")}
         branches |= {f"2{letter}": (f"conv{i}", f"bn{i}") for i, letter in enumerate("abc", 1)}
         for branch, (conv, norm) in branches.items():
             at = rf"res{stage + 1}_(\d+)_branch{branch}"
-            rules += _blobs({f"{at}_bn": to + norm}, _NORM_PARAMS) + _blobs({at: to + conv}, _PARAMS)
+            rules += leaf_rules({f"{at}_bn": to + norm}, _NORM_PARAMS) + leaf_rules({at: to + conv}, _PARAMS)
     return rules
 
 
@@ -47,18 +42,17 @@ _HEADS = {
 
 _MOMENTUM = Rule(r".*_momentum$", None, "momentum of Caffe2's training")
 
-DETECTOR = Layout(
-    "Caffe2 (Detectron)",
-    ("conv1_w", "res2_0_branch2a_w", "conv_rpn_fpn2_w"),
-    table=(_MOMENTUM, *_trunk("backbone.body."), *_blobs(_HEADS, _PARAMS)),
-    fixups=(tensor_fixups.fill_folded_norms,),
-    **_detectron2.OWN_RULES,
-)
-
-TRUNK = Layout(
-    "Caffe2 (trunk)",
-    ("conv1_w", "res2_0_branch2a_w"),
-    table=(_MOMENTUM, *_trunk("")),
-    fixups=(tensor_fixups.fill_folded_norms,),
-    **_detectron2.OWN_TRUNK,
+LAYOUTS = (
+    Layout(
+        "Caffe2 (Detectron)",
+        ("conv1_w", "res2_0_branch2a_w", "conv_rpn_fpn2_w"),
+        (_MOMENTUM, *_trunk("backbone.body."), *leaf_rules(_HEADS, _PARAMS)),
+        **_detectron2.OWN_RULES,
+    ),
+    Layout(
+        "Caffe2 (trunk)",
+        ("conv1_w", "res2_0_branch2a_w"),
+        (_MOMENTUM, *_trunk("")),
+        **_detectron2.OWN_TRUNK,
+    ),
 )

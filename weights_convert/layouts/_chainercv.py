@@ -2,16 +2,19 @@
 
 from weights_convert import tensor_fixups
 from weights_convert.layouts.layout import Layout
-from weights_convert.rules import Rule
+from weights_convert.rules import Rule, leaf_rules
 
-_BN = {"gamma": "weight", "beta": "bias", "avg_mean": "running_mean", "avg_var": "running_var"}
-_BN |= {"N": "num_batches_tracked"}
+#: The last part of a name -> torch's.
+_PARAMS = {"/W": ".weight", "/b": ".bias"}
+_NORM_PARAMS = {
+    "/gamma": ".weight", "/beta": ".bias", "/avg_mean": ".running_mean", "/avg_var": ".running_var",
+    "/N": ".num_batches_tracked",
+}  # fmt: skip
 
 
 def _conv_bn(pattern: str, conv: str, norm: str) -> list[Rule]:
-    """Return the rules of a Conv2DBNActiv: one for the convolution, five for its norm."""
-    rules = [Rule(f"{pattern}bn/{ours}$", f"{norm}.{torch}") for ours, torch in _BN.items()]
-    return [*_plain({f"{pattern}conv": conv}), *rules]
+    """Return the rules of a Conv2DBNActiv: those of the convolution, and of its norm."""
+    return leaf_rules({f"{pattern}conv": conv}, _PARAMS) + leaf_rules({f"{pattern}bn": norm}, _NORM_PARAMS)
 
 
 def _trunk(before: str, after: str) -> list[Rule]:
@@ -25,7 +28,7 @@ def _trunk(before: str, after: str) -> list[Rule]:
     return rules
 
 
-_PLAIN = {
+_DETECTOR = {
     r"extractor/inner/(\d)": r"backbone.fpn.inner_blocks.\1",
     r"extractor/outer/(\d)": r"backbone.fpn.layer_blocks.\1",
     "rpn/conv": "rpn.head.conv",
@@ -41,32 +44,28 @@ _PLAIN = {
 }
 
 
-def _plain(names: dict[str, str]) -> list[Rule]:
-    params = (("W", "weight"), ("b", "bias"))
-    return [Rule(f"{old}/{ours}$", f"{new}.{torch}") for old, new in names.items() for ours, torch in params]
-
-
 _INPUT = "ChainerCV subtracts the mean (123.1516, 115.9029, 103.0626) from RGB in 0..255 and divides by nothing"
 
-DETECTOR = Layout(
-    "ChainerCV FPN",
-    (r"extractor/base/conv1/conv/W", r"bbox_head/conf/W"),
-    (*_trunk("extractor/base/", "backbone.body."), *_plain(_PLAIN)),
-    fixups=(tensor_fixups.box_axes_xy, tensor_fixups.stem_bias_into_norm),
-    complete=True,
-    chainer_names=True,
-    arguments={"stride_in_1x1": True, "norm_eps": 2e-5, "rules": "chainercv"},
-    any_trunk=True,
-    differs=("input, anchors, thresholds and masks are ChainerCV's: rules is set",),
-)
-
-RESNET = Layout(
-    "ChainerCV ResNet",
-    (r"conv1/conv/W", r"res2/a/conv1/conv/W"),
-    (*_trunk("", ""), *_plain({"fc6": "fc"})),
-    fixups=(tensor_fixups.stem_bias_into_norm,),
-    complete=True,
-    chainer_names=True,
-    arguments={"stride_in_1x1": True},
-    differs=(_INPUT, "ChainerCV's 'fb' ResNets have the stride in the 3x3: --meta stride_in_1x1=false for those"),
+LAYOUTS = (
+    Layout(
+        "ChainerCV FPN",
+        (r"extractor/base/conv1/conv/W", r"bbox_head/conf/W"),
+        (*_trunk("extractor/base/", "backbone.body."), *leaf_rules(_DETECTOR, _PARAMS)),
+        fixups=(tensor_fixups.box_axes_xy, tensor_fixups.stem_bias_into_norm),
+        complete=True,
+        chainer_names=True,
+        arguments={"stride_in_1x1": True, "norm_eps": 2e-5, "rules": "chainercv"},
+        any_trunk=True,
+        differs=("input, anchors, thresholds and masks are ChainerCV's: rules is set",),
+    ),
+    Layout(
+        "ChainerCV ResNet",
+        (r"conv1/conv/W", r"res2/a/conv1/conv/W"),
+        (*_trunk("", ""), *leaf_rules({"fc6": "fc"}, _PARAMS)),
+        fixups=(tensor_fixups.stem_bias_into_norm,),
+        complete=True,
+        chainer_names=True,
+        arguments={"stride_in_1x1": True},
+        differs=(_INPUT, "ChainerCV's 'fb' ResNets have the stride in the 3x3: --meta stride_in_1x1=false for those"),
+    ),
 )

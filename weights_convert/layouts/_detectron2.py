@@ -33,24 +33,20 @@ _RPN = modules({
     "proposal_generator.rpn_head.anchor_deltas": "rpn.head.bbox_pred",
 })  # fmt: skip
 
-_PREDICTOR = ("cls_score", "bbox_pred")
-
-_BOXES = modules({
-    "roi_heads.box_head.fc1": "roi_heads.box_head.fc6",
-    "roi_heads.box_head.fc2": "roi_heads.box_head.fc7",
-    **{f"roi_heads.box_predictor.{name}": f"roi_heads.box_predictor.{name}" for name in _PREDICTOR},
-})  # fmt: skip
-
 _KEYPOINTS = modules({
     **{f"roi_heads.keypoint_head.conv_fcn{i + 1}": f"roi_heads.keypoint_head.{2 * i}" for i in range(16)},
     "roi_heads.keypoint_head.score_lowres": "roi_heads.keypoint_predictor.kps_score_lowres",
 })  # fmt: skip
 
-_STAGES = modules({
-    "roi_heads.box_head.*.fc1": "roi_heads.*.box_head.fc6",
-    "roi_heads.box_head.*.fc2": "roi_heads.*.box_head.fc7",
-    **{f"roi_heads.box_predictor.*.{name}": f"roi_heads.*.box_predictor.{name}" for name in _PREDICTOR},
-})  # fmt: skip
+
+def _boxes(stage: str) -> dict[str, str]:
+    """Return the names of a head of boxes; ``stage`` is a number and a dot of a cascade."""
+    return modules({
+        f"roi_heads.box_head.{stage}fc1": f"roi_heads.{stage}box_head.fc6",
+        f"roi_heads.box_head.{stage}fc2": f"roi_heads.{stage}box_head.fc7",
+        f"roi_heads.box_predictor.{stage}cls_score": f"roi_heads.{stage}box_predictor.cls_score",
+        f"roi_heads.box_predictor.{stage}bbox_pred": f"roi_heads.{stage}box_predictor.bbox_pred",
+    })  # fmt: skip
 
 
 def _masks(to: str) -> dict[str, str]:
@@ -79,6 +75,7 @@ _STEM = r"backbone\.bottom_up\.stem\.conv1\.weight"
 
 #: What all its detectors have in common, those with Caffe2's names, too.
 OWN_RULES: Any = {
+    "fixups": (tensor_fixups.fill_folded_norms,),
     "complete": True,
     "arguments": {"rules": "detectron2"},
     "resnext": {"image_std": [57.375, 57.12, 58.395]},
@@ -90,6 +87,7 @@ OWN_RULES: Any = {
 
 #: The same of its trunks, which go into detectors with torchvision's input.
 OWN_TRUNK: Any = {
+    "fixups": (tensor_fixups.fill_folded_norms,),
     "complete": True,
     "arguments": {"stride_in_1x1": True},
     "resnext": {"stride_in_1x1": False},
@@ -97,56 +95,51 @@ OWN_TRUNK: Any = {
     "differs": ("Caffe's ResNets have the stride in the 1x1: stride_in_1x1 is set, but for ResNeXt",),
 }
 
-_BACKGROUND = (tensor_fixups.fill_folded_norms, tensor_fixups.background_first, tensor_fixups.background_box_rows)
-
-CASCADE = Layout(
-    "detectron2 cascade",
-    (_STEM, r"roi_heads\.box_head\.0\.fc1\.weight"),
-    _BESIDE,
-    names=_BODY | _pyramid(2) | _RPN | _STAGES | _masks("roi_heads.0."),
-    fixups=_BACKGROUND,
-    undo=(tensor_fixups.background_last,),
+_TWO_STAGE: Any = {
     **OWN_RULES,
-)
-
-DETECTOR = Layout(
-    "detectron2",
-    (_STEM, r"backbone\.fpn_lateral2\.weight", r"proposal_generator\.rpn_head\.conv\.weight"),
-    _BESIDE,
-    names=_BODY | _pyramid(2) | _RPN | _BOXES | _masks("roi_heads.") | _KEYPOINTS,
-    fixups=_BACKGROUND,
-    undo=(tensor_fixups.background_last,),
-    **OWN_RULES,
-)
-
-RETINANET = Layout(
-    "detectron2 RetinaNet",
-    (_STEM, r"head\.cls_subnet\.0\.weight"),
-    _BESIDE,
-    names=_BODY | _pyramid(3) | _RETINANET_HEAD,
-    fixups=(tensor_fixups.fill_folded_norms,),
-    **OWN_RULES,
-)
-
-TRUNK = Layout(
-    "detectron2 (trunk)",
-    (r"stem\.conv1\.weight", r"res2\.0\.conv1\.weight"),
-    _BESIDE,
-    names=_trunk("", ""),
-    fixups=(tensor_fixups.fill_folded_norms,),
-    **OWN_TRUNK,
-)
+    "fixups": (*OWN_RULES["fixups"], tensor_fixups.background_first, tensor_fixups.background_box_rows),
+    "undo": (tensor_fixups.background_last,),
+}
 
 _NO_BUILDER = "no builder here makes it; detectron2's models with a pyramid (FPN in their name) are converted"
 
-C4 = Layout(
-    "detectron2 C4",
-    (r"backbone\.stem\.conv1\.weight", r"roi_heads\.res5\.0\.conv1\.weight"),
-    refusal=f"is detectron2's C4, whose last stage runs on pooled regions and which has no pyramid: {_NO_BUILDER}",
-)
-
-DC5 = Layout(
-    "detectron2 DC5",
-    (r"backbone\.stem\.conv1\.weight", r"proposal_generator\.rpn_head\.conv\.weight"),
-    refusal=f"is detectron2's DC5, whose last stage is dilated and which has no pyramid: {_NO_BUILDER}",
+LAYOUTS = (
+    Layout(
+        "detectron2 cascade",
+        (_STEM, r"roi_heads\.box_head\.0\.fc1\.weight"),
+        _BESIDE,
+        names=_BODY | _pyramid(2) | _RPN | _boxes("*.") | _masks("roi_heads.0."),
+        **_TWO_STAGE,
+    ),
+    Layout(
+        "detectron2",
+        (_STEM, r"backbone\.fpn_lateral2\.weight", r"proposal_generator\.rpn_head\.conv\.weight"),
+        _BESIDE,
+        names=_BODY | _pyramid(2) | _RPN | _boxes("") | _masks("roi_heads.") | _KEYPOINTS,
+        **_TWO_STAGE,
+    ),
+    Layout(
+        "detectron2 RetinaNet",
+        (_STEM, r"head\.cls_subnet\.0\.weight"),
+        _BESIDE,
+        names=_BODY | _pyramid(3) | _RETINANET_HEAD,
+        **OWN_RULES,
+    ),
+    Layout(
+        "detectron2 C4",
+        (r"backbone\.stem\.conv1\.weight", r"roi_heads\.res5\.0\.conv1\.weight"),
+        refusal=f"is detectron2's C4, whose last stage runs on pooled regions and which has no pyramid: {_NO_BUILDER}",
+    ),
+    Layout(
+        "detectron2 DC5",
+        (r"backbone\.stem\.conv1\.weight", r"proposal_generator\.rpn_head\.conv\.weight"),
+        refusal=f"is detectron2's DC5, whose last stage is dilated and which has no pyramid: {_NO_BUILDER}",
+    ),
+    Layout(
+        "detectron2 (trunk)",
+        (r"stem\.conv1\.weight", r"res2\.0\.conv1\.weight"),
+        _BESIDE,
+        names=_trunk("", ""),
+        **OWN_TRUNK,
+    ),
 )

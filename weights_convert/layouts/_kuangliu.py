@@ -5,11 +5,12 @@ from weights_convert.rules import Rule
 
 _SHORTCUT = (Rule(r"((?:fpn\.)?layer\d\.\d+)\.shortcut\.", r"\1.downsample."),)
 
-FPN = Layout(
-    "kuangliu/pytorch-fpn",
-    (r"toplayer\.weight", r"latlayer3\.weight"),
-    _SHORTCUT,
-    differs=("enlarged with align_corners before PyTorch 0.4: --meta align_corners=true for weights that old",),
+LAYOUTS = (
+    Layout(
+        "kuangliu/pytorch-fpn",
+        (r"toplayer\.weight", r"latlayer3\.weight"),
+        _SHORTCUT,
+        differs=("enlarged with align_corners before PyTorch 0.4: --meta align_corners=true for weights that old",),
+    ),
+    Layout("kuangliu/pytorch-retinanet", (r"loc_head\.0\.weight", r"cls_head\.0\.weight"), _SHORTCUT),
 )
-
-RETINANET = Layout("kuangliu/pytorch-retinanet", (r"loc_head\.0\.weight", r"cls_head\.0\.weight"), _SHORTCUT)

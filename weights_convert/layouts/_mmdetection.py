@@ -18,15 +18,11 @@ _LATERAL = modules({"neck.lateral_convs.*.conv": "backbone.fpn.inner_blocks.*"})
 _PYRAMID = _BODY | _LATERAL | modules({"neck.fpn_convs.*.conv": "backbone.fpn.layer_blocks.*"})
 
 #: Of one stage: three levels of the trunk, and two beyond.
-_LONG_PYRAMID = {
-    **_BODY,
-    **_LATERAL,
-    **modules({
-        **{f"neck.fpn_convs.{i}.conv": f"backbone.fpn.layer_blocks.{i}" for i in range(3)},
-        "neck.fpn_convs.3.conv": "backbone.fpn.extra_blocks.p6",
-        "neck.fpn_convs.4.conv": "backbone.fpn.extra_blocks.p7",
-    }),
-}  # fmt: skip
+_LONG_PYRAMID = _BODY | _LATERAL | modules({
+    **{f"neck.fpn_convs.{i}.conv": f"backbone.fpn.layer_blocks.{i}" for i in range(3)},
+    "neck.fpn_convs.3.conv": "backbone.fpn.extra_blocks.p6",
+    "neck.fpn_convs.4.conv": "backbone.fpn.extra_blocks.p7",
+})  # fmt: skip
 
 _RPN = modules({
     "rpn_head.rpn_conv": "rpn.head.conv",
@@ -82,74 +78,70 @@ def _background(tensors: Tensors, report: Report) -> Tensors:
     return tensor_fixups.background_box_rows(tensor_fixups.background_first(tensors, report), report)
 
 
-_NAME = "input, anchors, pooling, thresholds and masks are mmdetection's: rules is set"
-
-_DETECTOR: Any = {"complete": True, "labels_from_zero": True, "any_trunk": True}
-_TWO_STAGE: Any = {
+_DETECTOR: Any = {
     "table": _BESIDE,
+    "complete": True,
+    "labels_from_zero": True,
+    "any_trunk": True,
+    "differs": ("input, anchors, pooling, thresholds and masks are mmdetection's: rules is set",),
+}
+_TWO_STAGE: Any = {
     "fixups": (tensor_fixups.background_first, tensor_fixups.background_box_rows),
     "undo": (tensor_fixups.background_last,),
-    "differs": (_NAME,),
     **_DETECTOR,
 }
 
+_CASCADE_WEIGHTS = [[10, 10, 5, 5], [20, 20, 10, 10], [1 / 0.033, 1 / 0.033, 1 / 0.067, 1 / 0.067]]
+
 _NECK = r"neck\.lateral_convs\.0\.conv\.weight"
+_RPN_CONV = r"rpn_head\.rpn_conv\.weight"
+_LAST = r"neck\.fpn_convs\.4\.conv\.weight"
 
-TWO_STAGE = Layout(
-    "mmdetection",
-    (_NECK, r"rpn_head\.rpn_conv\.weight", r"roi_head\.bbox_head\.fc_(?:cls|reg)\.bias"),
-    names=_PYRAMID | _RPN | _heads("roi_head.", ""),
-    arguments={"rules": "mmdetection"},
-    **_TWO_STAGE,
-)
-
-CASCADE = Layout(
-    "mmdetection cascade",
-    (_NECK, r"rpn_head\.rpn_conv\.weight", r"roi_head\.bbox_head\.0\.fc_(?:cls|reg)\.bias"),
-    names=_PYRAMID | _RPN | _heads("roi_head.", "*."),
-    arguments={
-        "rules": "mmdetection",
-        "average_logits": True,
-        "cascade_bbox_reg_weights": [[10, 10, 5, 5], [20, 20, 10, 10], [1 / 0.033, 1 / 0.033, 1 / 0.067, 1 / 0.067]],
-    },
-    **_TWO_STAGE,
-)
-
-RETINANET = Layout(
-    "mmdetection RetinaNet",
-    (r"neck\.fpn_convs\.4\.conv\.weight", r"bbox_head\.retina_cls\.weight"),
-    _BESIDE,
-    names=_LONG_PYRAMID | _RETINANET_HEAD,
-    arguments={"rules": "mmdetection", "p7_relu": False},
-    differs=(_NAME,),
-    **_DETECTOR,
-)
-
-FCOS = Layout(
-    "mmdetection FCOS",
-    (
-        r"neck\.fpn_convs\.4\.conv\.weight",
-        r"bbox_head\.conv_centerness\.weight",
-        r"bbox_head\.cls_convs\.0\.gn\.weight",
+LAYOUTS = (
+    Layout(
+        "mmdetection",
+        (_NECK, _RPN_CONV, r"roi_head\.bbox_head\.fc_(?:cls|reg)\.bias"),
+        names=_PYRAMID | _RPN | _heads("roi_head.", ""),
+        arguments={"rules": "mmdetection"},
+        **_TWO_STAGE,
     ),
-    _BESIDE,
-    names=_LONG_PYRAMID | _FCOS_HEAD,
-    arguments={"rules": "mmdetection"},
-    differs=(_NAME,),
-    **_DETECTOR,
-)
-
-#: Of two stages, whose names were shorter then; its rules are nearer to torchvision's than to those of today.
-FIRST = Layout(
-    "mmdetection 1.x",
-    (_NECK, r"rpn_head\.rpn_conv\.weight", r"bbox_head\.fc_(?:cls|reg)\.bias"),
-    _BESIDE,
-    names=_PYRAMID | _RPN | _heads("", ""),
-    fixups=(_background,),
-    complete=True,
-    labels_from_zero=True,
-    differs=(
-        "mmdetection 1.x counts the last pixel into a box's sides: boxes move a little",
-        "taken as 'pytorch' style (RGB, mean and std); a 'caffe' style model needs --meta input=caffe",
+    Layout(
+        "mmdetection cascade",
+        (_NECK, _RPN_CONV, r"roi_head\.bbox_head\.0\.fc_(?:cls|reg)\.bias"),
+        names=_PYRAMID | _RPN | _heads("roi_head.", "*."),
+        arguments={
+            "rules": "mmdetection",
+            "average_logits": True,
+            "cascade_bbox_reg_weights": _CASCADE_WEIGHTS,
+        },
+        **_TWO_STAGE,
+    ),
+    Layout(
+        "mmdetection RetinaNet",
+        (_LAST, r"bbox_head\.retina_cls\.weight"),
+        names=_LONG_PYRAMID | _RETINANET_HEAD,
+        arguments={"rules": "mmdetection", "p7_relu": False},
+        **_DETECTOR,
+    ),
+    Layout(
+        "mmdetection FCOS",
+        (_LAST, r"bbox_head\.conv_centerness\.weight", r"bbox_head\.cls_convs\.0\.gn\.weight"),
+        names=_LONG_PYRAMID | _FCOS_HEAD,
+        arguments={"rules": "mmdetection"},
+        **_DETECTOR,
+    ),
+    # Of two stages, whose names were shorter then; its rules are nearer to torchvision's than to those of today.
+    Layout(
+        "mmdetection 1.x",
+        (_NECK, _RPN_CONV, r"bbox_head\.fc_(?:cls|reg)\.bias"),
+        _BESIDE,
+        names=_PYRAMID | _RPN | _heads("", ""),
+        fixups=(_background,),
+        complete=True,
+        labels_from_zero=True,
+        differs=(
+            "mmdetection 1.x counts the last pixel into a box's sides: boxes move a little",
+            "taken as 'pytorch' style (RGB, mean and std); a 'caffe' style model needs --meta input=caffe",
+        ),
     ),
 )

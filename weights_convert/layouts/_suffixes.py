@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from weights_convert.layouts import _detectron2
 
-_DETECTORS = (_detectron2.CASCADE, _detectron2.DETECTOR, _detectron2.RETINANET)
+_DETECTORS = [layout for layout in _detectron2.LAYOUTS if "rules" in layout.arguments]
 
 
 def complete_names(names: Iterable[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 from weights_convert.errors import CheckpointError
 from weights_convert.read.pickle_machine import Machine
 from weights_convert.read.rebuild import read_storage_key
-from weights_convert.read.tensor import Storage, itemsize
+from weights_convert.read.tensor import Storage
 from weights_convert.read.zip_directory import Member
 
 #: A pickle of tensors without their values is small; this bounds what a deflated one may become.
@@ -66,7 +66,7 @@ def _storage(members, name, kind, numel, byteorder):
     if name not in members:
         raise CheckpointError(f"storage {name} is missing from the zip")
     member = members[name]
-    width = itemsize(kind.dtype) if kind.dtype else 1
-    if member.size < numel * width:
-        raise CheckpointError(f"storage {name} claims {numel * width} bytes but the zip has {member.size}")
-    return Storage(kind.dtype, numel, member.read, byteorder, member.release, member.unverified)
+    storage = Storage(kind.dtype, numel, member.read, byteorder, member.release, member.unverified)
+    if member.size < storage.nbytes:
+        raise CheckpointError(f"storage {name} claims {storage.nbytes} bytes but the zip has {member.size}")
+    return storage
