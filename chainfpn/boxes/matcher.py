@@ -7,7 +7,7 @@ import numpy as np
 from chainer import backend
 from chainer.backends import cuda
 
-from chainfpn._options import check_iou_thresholds
+from chainfpn._option_rules import check_iou_thresholds
 from chainfpn._typing import Array
 from chainfpn.boxes.iou import bbox_iou
 from chainfpn.functions.kernels import kernels_for

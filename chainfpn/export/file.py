@@ -12,7 +12,7 @@ from typing import Any
 
 import chainer
 
-from chainfpn._options import RULES
+from chainfpn._option_rules import RULES
 from chainfpn._typing import PathLike, Size
 from chainfpn.errors import InvalidArgument, InvalidType
 from chainfpn.export._onnx import require_onnx

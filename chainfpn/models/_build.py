@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from chainfpn._options import check_option, check_settings
+from chainfpn._option_rules import check_option, check_settings
 from chainfpn.errors import InvalidArgument
 from chainfpn.models._options import DetectorOptions
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from chainer import Link
 
-from chainfpn._options import check_option
+from chainfpn._option_rules import check_option
 from chainfpn.errors import InvalidArgument
-from chainfpn.links.classifier import Classifier, ClassifierPreprocess
+from chainfpn.links import Classifier, ClassifierPreprocess
 from chainfpn.models._build import check_options
 from chainfpn.models._options import resolve_label_names
 from chainfpn.models._weights import Weights, find_weights

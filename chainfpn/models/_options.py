@@ -14,8 +14,8 @@ from chainfpn.models._types import AnchorSizes, LabelNames, Norm, Pretrained, Si
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from chainfpn.boxes.anchors import AnchorGenerator
-    from chainfpn.links.detectors.preprocess import Preprocess
+    from chainfpn.boxes import AnchorGenerator
+    from chainfpn.links import Preprocess
     from chainfpn.models._rules import Rules
 
 

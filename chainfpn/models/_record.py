@@ -145,7 +145,7 @@ class Model:
         Raises:
             InvalidArgument: if one is out of its range.
         """
-        from chainfpn._options import check_option
+        from chainfpn._option_rules import check_option
         from chainfpn.models._build import choose
 
         if self.default_options is not None:

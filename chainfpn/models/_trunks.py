@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from chainfpn._imagenet import IMAGENET_MEAN, IMAGENET_STD
-from chainfpn._options import check_option
+from chainfpn._option_rules import check_option
 from chainfpn.errors import InvalidArgument
 from chainfpn.links.backbones.resnet import DEPTHS, ResNet
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization

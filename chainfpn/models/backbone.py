@@ -13,7 +13,7 @@ from chainfpn.models._record import Model
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.fpn import BackboneWithFPN
+    from chainfpn.links import BackboneWithFPN
     from chainfpn.models._trunks import TrunkClassifier
     from chainfpn.models._types import Norm, Pretrained
 
@@ -72,7 +72,7 @@ def resnet_fpn_backbone(
 
 
 def _assemble(options: BackboneOptions) -> BackboneWithFPN:
-    from chainfpn.links.fpn import BackboneWithFPN, max_pool_level
+    from chainfpn.links import BackboneWithFPN, max_pool_level
     from chainfpn.models._trunks import build_trunk, dense_backbone, trunk_norm
 
     if options.extra_levels == "p6p7":

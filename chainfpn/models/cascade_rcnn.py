@@ -16,10 +16,7 @@ from chainfpn.models.mask_rcnn import MaskOptions, mask_branch
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.detectors.cascade_roi_heads import CascadeRoIHeads
-    from chainfpn.links.detectors.faster_rcnn import FasterRCNN
-    from chainfpn.links.detectors.mask_rcnn import MaskRCNN
-    from chainfpn.links.detectors.roi_heads import RoIHeads
+    from chainfpn.links import CascadeRoIHeads, FasterRCNN, MaskRCNN, RoIHeads
     from chainfpn.models._types import Pretrained
 
 
@@ -94,8 +91,7 @@ DEFAULTS = {
 
 
 def _assemble(options: CascadeOptions) -> Any:
-    from chainfpn.links.detectors.cascade_roi_heads import CascadeRoIHeads
-    from chainfpn.links.detectors.mask_rcnn import MaskRCNN
+    from chainfpn.links import CascadeRoIHeads, MaskRCNN
 
     numbers = {"cascade_bbox_reg_weights": BBOX_REG_WEIGHTS, "average_logits": False, **options.rule_set.cascade}
     own = {key: value for key in numbers if (value := getattr(options, key, None)) is not None}

@@ -11,7 +11,7 @@ from chainfpn.models._record import V1, classifiers, imagenet
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.backbones.convnext import ConvNeXt
+    from chainfpn.links import ConvNeXt
     from chainfpn.models._types import Pretrained
 
 
@@ -93,7 +93,7 @@ def convnext_large(
 
 
 def _build(name: str, arguments: Mapping[str, Any]) -> Any:
-    from chainfpn.links.backbones.convnext import ConvNeXt
+    from chainfpn.links import ConvNeXt
     from chainfpn.models._classifier import build_classifier
 
     channels, n_blocks, probability = ARCHITECTURES[name]

@@ -11,7 +11,7 @@ from chainfpn.models._record import FIRST, V1, classifiers, imagenet
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.backbones.densenet import DenseNet
+    from chainfpn.links import DenseNet
     from chainfpn.models._types import Norm, Pretrained
 
 RECORDS = classifiers(
@@ -77,8 +77,7 @@ def densenet201(
 
 
 def _build(name: str, arguments: Mapping[str, Any]) -> Any:
-    from chainfpn.links.backbones.densenet import DenseNet
-    from chainfpn.links.batch_normalization import BatchNormalization
+    from chainfpn.links import BatchNormalization, DenseNet
     from chainfpn.models._classifier import build_classifier
 
     make = partial(DenseNet, *ARCHITECTURES[name])

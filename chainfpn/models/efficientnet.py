@@ -13,7 +13,7 @@ from chainfpn.models._record import V1, V2, classifiers, imagenet
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.backbones.efficientnet import EfficientNet
+    from chainfpn.links import EfficientNet
     from chainfpn.models._types import Norm, Pretrained
 
 
@@ -231,8 +231,8 @@ def efficientnet_v2_l(
 
 
 def _build(name: str, arguments: Mapping[str, Any]) -> Any:
-    from chainfpn.links.backbones.efficientnet import EfficientNet, Row
-    from chainfpn.links.batch_normalization import BatchNormalization
+    from chainfpn.links import BatchNormalization, EfficientNet
+    from chainfpn.links.backbones.efficientnet import Row
     from chainfpn.models._classifier import build_classifier
 
     stem, rows, last, dropout, eps, decay = ARCHITECTURES[name]

@@ -15,8 +15,7 @@ from chainfpn.models._record import COCO_V1, coco, detectors
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.detectors.faster_rcnn import FasterRCNN
-    from chainfpn.links.detectors.roi_heads import RoIHeads
+    from chainfpn.links import FasterRCNN, RoIHeads
     from chainfpn.models._trunks import TrunkClassifier
     from chainfpn.models._types import AnchorSizes, Norm, Pretrained
 
@@ -147,8 +146,7 @@ DEFAULTS = {
 
 def _roi_heads(options: RCNNOptions, norm: Norm, *, class_agnostic: bool = False, **own: Any) -> RoIHeads:
     """Make the heads on proposals: of convolutions and their normalization, or of two linear layers without one."""
-    from chainfpn.links.detectors.faster_rcnn import FastRCNNPredictor, TwoMLPHead, conv_box_head
-    from chainfpn.links.detectors.roi_heads import RoIHeads
+    from chainfpn.links import FastRCNNPredictor, RoIHeads, TwoMLPHead, conv_box_head
 
     channels, width = options.fpn_channels, options.head_channels
     settings = {**options.settings_of("box_"), **options.head_settings("rpn_", "box_")}
@@ -184,9 +182,7 @@ def assemble_rcnn(
     Returns:
         chainfpn.links.FasterRCNN: The detector.
     """
-    from chainfpn.links.detectors.faster_rcnn import FasterRCNN
-    from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
-    from chainfpn.links.fpn import BackboneWithFPN, max_pool_level
+    from chainfpn.links import BackboneWithFPN, FasterRCNN, RegionProposalNetwork, RPNHead, max_pool_level
     from chainfpn.models._trunks import build_trunk, trunk_norm
 
     rules, channels = options.rule_set, options.fpn_channels

@@ -15,7 +15,7 @@ from chainfpn.models._record import COCO_V1, coco, detectors
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.detectors.fcos import FCOS
+    from chainfpn.links import FCOS
     from chainfpn.models._types import Pretrained
 
 RECORDS = detectors(
@@ -68,7 +68,7 @@ DEFAULTS = {name: FCOSOptions(name) for name in __all__}
 
 
 def _assemble(options: FCOSOptions) -> FCOS:
-    from chainfpn.links.detectors.fcos import FCOS
+    from chainfpn.links import FCOS
     from chainfpn.models._trunks import dense_backbone
 
     rules = options.dense_rules

@@ -11,8 +11,7 @@ from chainfpn.models._record import FIRST, V1, classifiers, imagenet
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.backbones.googlenet import GoogLeNet
-    from chainfpn.links.backbones.inception import InceptionV3
+    from chainfpn.links import GoogLeNet, InceptionV3
     from chainfpn.models._types import Pretrained
 
 _imagenet = partial(imagenet, eps=1e-3)
@@ -71,8 +70,7 @@ def inception_v3(
 
 
 def _build(name: str, arguments: Mapping[str, Any]) -> Any:
-    from chainfpn.links.backbones.googlenet import GoogLeNet
-    from chainfpn.links.backbones.inception import InceptionV3
+    from chainfpn.links import GoogLeNet, InceptionV3
     from chainfpn.models._classifier import build_classifier
 
     link, dropout = (GoogLeNet, 0.2) if name == "googlenet" else (InceptionV3, 0.5)

@@ -14,7 +14,7 @@ from chainfpn.models.faster_rcnn import AnyFasterRCNNArguments, FasterRCNNArgume
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.detectors.keypoint_rcnn import KeypointRCNN
+    from chainfpn.links import KeypointRCNN
     from chainfpn.models._types import Norm, Pretrained, Sizes
 
 
@@ -74,8 +74,7 @@ DEFAULTS = {name: KeypointOptions(name) for name in __all__}
 
 
 def _assemble(options: KeypointOptions) -> KeypointRCNN:
-    from chainfpn.links.detectors.keypoint_head import KeypointRCNNPredictor, keypoint_head
-    from chainfpn.links.detectors.keypoint_rcnn import KeypointRCNN
+    from chainfpn.links import KeypointRCNN, KeypointRCNNPredictor, keypoint_head
 
     def branch(norm: Norm) -> dict[str, Any]:
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chainfpn._options import check_option
+from chainfpn._option_rules import check_option
 from chainfpn.models._build import build
 from chainfpn.models._options import DetectorArguments, DetectorOptions
 from chainfpn.models._record import Model, detectors
@@ -13,8 +13,7 @@ from chainfpn.models._record import Model, detectors
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.kuangliu_fpn import KuangliuFPN
-    from chainfpn.links.kuangliu_retinanet import KuangliuRetinaNet
+    from chainfpn.links import KuangliuFPN, KuangliuRetinaNet
     from chainfpn.models._trunks import TrunkClassifier
     from chainfpn.models._types import Pretrained
 
@@ -55,7 +54,7 @@ def fpn101(pretrained_model: Pretrained = None, *, align_corners: bool | None = 
 def _build_fpn(
     name: str, n_blocks: tuple[int, ...], pretrained_model: Pretrained, align_corners: bool | None
 ) -> KuangliuFPN:
-    from chainfpn.links.kuangliu_fpn import KuangliuFPN
+    from chainfpn.links import KuangliuFPN
     from chainfpn.models._weights import find_weights
 
     weights = None if pretrained_model is None else find_weights(pretrained_model, name=name)
@@ -103,9 +102,8 @@ def retinanet_kuangliu(
 
 
 def _assemble(options: KuangliuRetinaNetOptions) -> KuangliuRetinaNet:
-    from chainfpn.boxes.anchors import KuangliuAnchorGenerator
-    from chainfpn.links.detectors.preprocess import Preprocess
-    from chainfpn.links.kuangliu_retinanet import KuangliuRetinaNet
+    from chainfpn.boxes import KuangliuAnchorGenerator
+    from chainfpn.links import KuangliuRetinaNet, Preprocess
 
     base = options.base(Preprocess(fixed_size=(options.image_size, options.image_size), size_divisible=1))
     del base["class_ids"]

@@ -14,7 +14,7 @@ from chainfpn.models.faster_rcnn import AnyFasterRCNNArguments, FasterRCNNArgume
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.detectors.mask_rcnn import MaskRCNN
+    from chainfpn.links import MaskRCNN
     from chainfpn.models._types import Norm, Pretrained
 
 
@@ -66,7 +66,7 @@ def mask_branch(options: MaskOptions, norm: Norm) -> dict[str, Any]:
     Returns:
         dict: Keyword arguments of :class:`~chainfpn.links.RoIHeads`.
     """
-    from chainfpn.links.detectors.mask_head import MaskHead, MaskRCNNPredictor
+    from chainfpn.links import MaskHead, MaskRCNNPredictor
 
     return {
         "mask_head": MaskHead(options.fpn_channels, options.mask_layers, norm=norm),
@@ -75,7 +75,7 @@ def mask_branch(options: MaskOptions, norm: Norm) -> dict[str, Any]:
 
 
 def _assemble(options: MaskOptions, *, v2: bool = False) -> MaskRCNN:
-    from chainfpn.links.detectors.mask_rcnn import MaskRCNN
+    from chainfpn.links import MaskRCNN
 
     detector = assemble_rcnn(options, v2=v2, link=MaskRCNN, branch=partial(mask_branch, options))
     detector.paste = options.rule_set.paste

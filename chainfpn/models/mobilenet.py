@@ -11,8 +11,7 @@ from chainfpn.models._record import V1, V2, classifiers, imagenet
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.backbones.mobilenet_v2 import MobileNetV2
-    from chainfpn.links.backbones.mobilenet_v3 import MobileNetV3
+    from chainfpn.links import MobileNetV2, MobileNetV3
     from chainfpn.models._types import Norm, Pretrained
 
 RECORDS = (
@@ -79,9 +78,8 @@ def mobilenet_v3_small(
 
 
 def _build(name: str, arguments: Mapping[str, Any]) -> Any:
-    from chainfpn.links.backbones.mobilenet_v2 import MobileNetV2
-    from chainfpn.links.backbones.mobilenet_v3 import LARGE, SMALL, MobileNetV3
-    from chainfpn.links.batch_normalization import BatchNormalization
+    from chainfpn.links import BatchNormalization, MobileNetV2, MobileNetV3
+    from chainfpn.links.backbones.mobilenet_v3 import LARGE, SMALL
     from chainfpn.models._classifier import build_classifier
 
     makes: dict[str, Any] = {

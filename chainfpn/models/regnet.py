@@ -14,7 +14,7 @@ from chainfpn.models._record import V1, V2, WeightFile, classifiers, imagenet
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.backbones.regnet import RegNet
+    from chainfpn.links import RegNet
     from chainfpn.models._types import Norm, Pretrained
 
 
@@ -238,8 +238,8 @@ def regnet_x_32gf(
 
 
 def _build(name: str, arguments: Mapping[str, Any]) -> Any:
-    from chainfpn.links.backbones.regnet import RegNet, Row
-    from chainfpn.links.batch_normalization import BatchNormalization
+    from chainfpn.links import BatchNormalization, RegNet
+    from chainfpn.links.backbones.regnet import Row
     from chainfpn.models._classifier import build_classifier
 
     architecture = ARCHITECTURES[name]

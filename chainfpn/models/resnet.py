@@ -10,7 +10,7 @@ from chainfpn.models._record import FIRST, RESNETS, V1, V2, WeightFile, classifi
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.backbones.resnet import ResNet
+    from chainfpn.links import ResNet
     from chainfpn.models._types import Norm, Pretrained
 
 
@@ -129,7 +129,8 @@ def wide_resnet101_2(
 
 
 def _build(name: str, arguments: Mapping[str, Any]) -> Any:
-    from chainfpn.links.backbones.resnet import DEPTHS, ResNet
+    from chainfpn.links import ResNet
+    from chainfpn.links.backbones.resnet import DEPTHS
     from chainfpn.models._classifier import build_classifier
     from chainfpn.models._trunks import find_norm
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from chainfpn.links.detectors.retinanet import RetinaNet
+    from chainfpn.links import RetinaNet
     from chainfpn.models._types import Pretrained
 
 RECORDS = detectors(
@@ -56,8 +56,7 @@ DEFAULTS = {name: DenseOptions(name, p6_from_trunk=True if name.endswith("_v2") 
 
 
 def _assemble(options: DenseOptions, *, v2: bool = False) -> RetinaNet:
-    from chainfpn.links.detectors.retinanet import RetinaNet, RetinaNetHead
-    from chainfpn.links.group_normalization import GroupNormalization
+    from chainfpn.links import GroupNormalization, RetinaNet, RetinaNetHead
     from chainfpn.models._trunks import dense_backbone
 
     rules = options.dense_rules

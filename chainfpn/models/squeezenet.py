@@ -11,7 +11,7 @@ from chainfpn.models._record import FIRST, V1, classifiers, imagenet
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.backbones.squeezenet import SqueezeNet
+    from chainfpn.links import SqueezeNet
     from chainfpn.models._types import Pretrained
 
 RECORDS = classifiers(
@@ -60,7 +60,7 @@ def squeezenet1_1(
 
 
 def _build(name: str, arguments: Mapping[str, Any]) -> Any:
-    from chainfpn.links.backbones.squeezenet import SqueezeNet
+    from chainfpn.links import SqueezeNet
     from chainfpn.models._classifier import build_classifier
 
     return build_classifier(name, partial(SqueezeNet, *ARCHITECTURES[name]), arguments, {"dropout": 0.5})

@@ -15,7 +15,7 @@ from chainfpn.models._record import CAFFE_MEAN, CAFFE_STD, COCO_V1, coco, detect
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.detectors.ssd import SSD
+    from chainfpn.links import SSD
     from chainfpn.models._trunks import TrunkClassifier
     from chainfpn.models._types import Pretrained
 
@@ -89,10 +89,8 @@ def ssd300_vgg16(
 
 
 def _assemble(options: DetectorOptions) -> SSD:
-    from chainfpn.boxes.default_boxes import DefaultBoxGenerator
-    from chainfpn.links.backbones.ssd_vgg import SSDVGG16
-    from chainfpn.links.detectors.preprocess import Preprocess
-    from chainfpn.links.detectors.ssd import SSD, SSDHead
+    from chainfpn.boxes import DefaultBoxGenerator
+    from chainfpn.links import SSD, SSDVGG16, Preprocess, SSDHead
 
     backbone = SSDVGG16()
     anchors = DefaultBoxGenerator(ASPECT_RATIOS, SCALES, STEPS)
@@ -128,10 +126,8 @@ def ssdlite320_mobilenet_v3_large(
 
 
 def _assemble_lite(options: SSDLiteOptions) -> SSD:
-    from chainfpn.boxes.default_boxes import DefaultBoxGenerator
-    from chainfpn.links.batch_normalization import BatchNormalization
-    from chainfpn.links.detectors.preprocess import Preprocess
-    from chainfpn.links.detectors.ssd import SSD
+    from chainfpn.boxes import DefaultBoxGenerator
+    from chainfpn.links import SSD, BatchNormalization, Preprocess
     from chainfpn.links.detectors.ssdlite import SSDLiteHead, SSDLiteMobileNetV3
 
     norm = partial(BatchNormalization, eps=options.norm_eps, decay=0.97)

@@ -11,7 +11,7 @@ from chainfpn.models._record import V1, classifiers, imagenet
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.backbones.swin_transformer import SwinTransformer
+    from chainfpn.links import SwinTransformer
     from chainfpn.models._types import Pretrained
 
 
@@ -127,7 +127,7 @@ def swin_v2_b(
 
 
 def _build(name: str, arguments: Mapping[str, Any]) -> Any:
-    from chainfpn.links.backbones.swin_transformer import SwinTransformer
+    from chainfpn.links import SwinTransformer
     from chainfpn.models._classifier import build_classifier
 
     channels, n_blocks, n_heads, side, v2, probability = ARCHITECTURES[name]

@@ -11,8 +11,7 @@ from chainfpn.models._record import CAFFE_MEAN, CAFFE_STD, FIRST, V1, classifier
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from chainfpn.links.backbones.alexnet import AlexNet
-    from chainfpn.links.backbones.vgg import VGG
+    from chainfpn.links import VGG, AlexNet
     from chainfpn.models._types import Pretrained
 
 RECORDS = (
@@ -120,9 +119,7 @@ def vgg19_bn(
 
 
 def _build(name: str, arguments: Mapping[str, Any]) -> Any:
-    from chainfpn.links.backbones.alexnet import AlexNet
-    from chainfpn.links.backbones.vgg import VGG
-    from chainfpn.links.batch_normalization import BatchNormalization
+    from chainfpn.links import VGG, AlexNet, BatchNormalization
     from chainfpn.models._classifier import build_classifier
 
     if name == "alexnet":

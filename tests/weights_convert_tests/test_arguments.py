@@ -8,7 +8,7 @@ import pytest
 
 import weights_convert
 from chainfpn import errors, models
-from chainfpn._options import OPTIONS, RULES
+from chainfpn._option_rules import OPTIONS, RULES
 from weights_convert import known_models
 from weights_convert.__main__ import main
 from weights_convert.architectures.resnet import Trunk

@@ -12,7 +12,7 @@ import chainer.functions as F
 import numpy as np
 from chainer import backend
 
-from chainfpn._options import CheckedOptions
+from chainfpn._option_rules import CheckedOptions
 from chainfpn._typing import Array, Arrays, Losses, Sizes, Variable, Variables
 from chainfpn.boxes.filtering import clip
 from chainfpn.errors import InvalidArgument

@@ -8,7 +8,7 @@ import chainer
 import numpy as np
 from chainer import backend
 
-from chainfpn._options import CheckedOptions
+from chainfpn._option_rules import CheckedOptions
 from chainfpn._typing import Array, Arrays, Labels, PathLike, Size, Sizes, Variable
 from chainfpn.boxes.filtering import clip
 from chainfpn.errors import InvalidArgument

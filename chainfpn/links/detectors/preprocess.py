@@ -10,7 +10,7 @@ from chainer import backend
 from chainer.backends import cuda
 
 from chainfpn._imagenet import IMAGENET_MEAN, IMAGENET_STD
-from chainfpn._options import CheckedOptions, is_number
+from chainfpn._option_rules import CheckedOptions, is_number
 from chainfpn._typing import Array, Arrays, Size
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions._arguments import check_image

@@ -12,7 +12,7 @@ import chainer.functions as F
 import numpy as np
 from chainer import backend
 
-from chainfpn._options import CheckedOptions, check_iou_thresholds
+from chainfpn._option_rules import CheckedOptions, check_iou_thresholds
 from chainfpn._typing import Array, Arrays, Losses, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import clip, find_candidates, suppress

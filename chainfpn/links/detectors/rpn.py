@@ -11,7 +11,7 @@ import chainer.functions as F
 import numpy as np
 from chainer import backend, initializers
 
-from chainfpn._options import CheckedOptions, check_iou_thresholds
+from chainfpn._option_rules import CheckedOptions, check_iou_thresholds
 from chainfpn._typing import Array, Arrays, Losses, Size, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import clip, find_candidates, suppress, top_k_of_each

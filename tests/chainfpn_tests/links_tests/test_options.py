@@ -88,7 +88,7 @@ def test_an_option_is_checked_when_it_is_set(part, name):
 
 
 def test_every_rule_has_a_case():
-    from chainfpn._options import RULES
+    from chainfpn._option_rules import RULES
 
     assert RULES.keys() - WRONG.keys() == {"min_size", "n_roi_levels"}
     assert {name for _, name in cases()} == WRONG.keys()

@@ -34,13 +34,20 @@ def _tuple_of(n, kind):
     return lambda value: isinstance(value, Sequence) and len(value) == n and all(map(kind, value))
 
 
+def _optional(rule: Rule) -> Rule:
+    return Rule(f"None or {rule.words}", lambda value: value is None or rule.obeys(value))
+
+
+def _one_of(*words: str) -> Rule:
+    return Rule(f"one of {', '.join(words)}", lambda value: isinstance(value, str) and value in words)
+
+
 _SHARE = Rule("in 0 to 1", lambda value: is_number(value) and 0 <= value <= 1)
 _NUMBER = Rule("a number", is_number)
 _FRACTION = Rule("> 0 and <= 1", lambda value: is_number(value) and 0 < value <= 1)
 _POSITIVE = Rule("> 0", lambda value: is_number(value) and 0 < value < math.inf)
 _NON_NEGATIVE = Rule(">= 0", lambda value: is_number(value) and 0 <= value < math.inf)
 _COUNT = Rule("a whole number >= 1", is_count)
-_LIMIT = Rule("None or a whole number >= 1", lambda value: value is None or is_count(value))
 _FLAG = Rule("True or False", lambda value: isinstance(value, bool))
 
 #: The rule of each attribute, whichever part of a detector it is of.
@@ -48,11 +55,11 @@ RULES = {
     **dict.fromkeys(("fg_iou_thresh", "bg_iou_thresh", "iou_thresh", "nms_thresh"), _SHARE),
     **dict.fromkeys(("batch_size_per_image", "outsize", "size_divisible", "topk_candidates"), _COUNT),
     **{f"{when}_nms_top_n_{mode}": _COUNT for when in ("pre", "post") for mode in ("train", "test")},
-    **dict.fromkeys(("detections_per_img", "n_roi_levels"), _LIMIT),
+    **dict.fromkeys(("detections_per_img", "n_roi_levels"), _optional(_COUNT)),
     **dict.fromkeys(("inclusive", "clip_to_batch", "clip_before_nms", "rank_by_class", "average_logits"), _FLAG),
     **dict.fromkeys(("aligned", "nms_in_photograph", "keypoint_probabilities"), _FLAG),
-    "min_low_quality_iou": Rule("None or in 0 to 1", lambda value: value is None or _SHARE.obeys(value)),
-    "min_log_scale": Rule("None or a number <= 0", lambda value: value is None or (is_number(value) and value <= 0)),
+    "min_low_quality_iou": _optional(_SHARE),
+    "min_log_scale": _optional(Rule("a number <= 0", lambda value: is_number(value) and value <= 0)),
     "mean": Rule("three numbers", _tuple_of(3, is_number)),
     "std": Rule("three numbers > 0", _tuple_of(3, _POSITIVE.obeys)),
     "score_thresh": _NUMBER,
@@ -65,8 +72,8 @@ RULES = {
     ),
     "bbox_reg_weights": Rule("four numbers > 0", _tuple_of(4, _POSITIVE.obeys)),
     "channel_order": Rule("RGB or BGR", lambda value: value in ("RGB", "BGR")),
-    "box_loss": Rule("one of l1, giou", lambda value: value in ("l1", "giou")),
-    "fixed_size": Rule("None or two whole numbers >= 1", lambda value: value is None or _tuple_of(2, is_count)(value)),
+    "box_loss": _one_of("l1", "giou"),
+    "fixed_size": _optional(Rule("two whole numbers >= 1", _tuple_of(2, is_count))),
 }
 
 
@@ -125,10 +132,6 @@ def _is_levels(value: Any) -> bool:
     return _all(lambda level: _all(_POSITIVE.obeys, level), value) and len({len(level) for level in value}) == 1
 
 
-def _one_of(*words: str) -> Rule:
-    return Rule(f"one of {', '.join(words)}", lambda value: isinstance(value, str) and value in words)
-
-
 _OPTIONAL_FLAG = Rule("None, True or False", lambda value: value is None or isinstance(value, bool))
 _COUNTS = Rule("whole numbers >= 1", lambda value: _all(is_count, value))
 
@@ -145,7 +148,7 @@ OPTIONS = {
     ),
     "n_mask_heads": _COUNT,
     **dict.fromkeys(("dropout", "drop_rate", "stochastic_depth_prob"), _SHARE),
-    "n_fg_class": Rule("None or a whole number >= 1", lambda value: value is None or is_count(value)),
+    "n_fg_class": _optional(_COUNT),
     "n_class": Rule("a whole number >= 0", _whole),
     "n_stages": Rule("in 1 to 4", lambda value: is_count(value) and value <= 4),
     **dict.fromkeys(("score_thresh", "box_score_thresh", "rpn_score_thresh"), _SHARE),
@@ -160,10 +163,8 @@ OPTIONS = {
     "anchor_sizes": Rule(
         "None or, per level, equally many numbers > 0", lambda value: value is None or _is_levels(value)
     ),
-    "class_ids": Rule("None or whole numbers", lambda value: value is None or _all(_whole, value)),
-    "keypoint_names": Rule(
-        "None or names", lambda value: value is None or _all(lambda name: isinstance(name, str), value)
-    ),
+    "class_ids": _optional(Rule("whole numbers", lambda value: _all(_whole, value))),
+    "keypoint_names": _optional(Rule("names", lambda value: _all(lambda name: isinstance(name, str), value))),
     "rules": _one_of(*RULE_SETS),
     "extra_levels": _one_of(*EXTRA_LEVELS),
 }
