@@ -67,7 +67,6 @@ class Samples(extension.Extension):
         report (callable): Takes a sentence about each image that cannot be read.
     """
 
-    name = "Samples"
     trigger = 1, "epoch"
 
     def __init__(self, model: Detector, data: DetectionDataset, out: PathLike, *, n: int, report: Report) -> None:

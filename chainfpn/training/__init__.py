@@ -21,9 +21,9 @@ from chainfpn.training.multi_node import average_statistics as average_statistic
 from chainfpn.training.multi_node import multi_node_optimizer as multi_node_optimizer
 from chainfpn.training.multi_node import sync_norm as sync_norm
 from chainfpn.training.multi_node import synchronize_norms as synchronize_norms
-from chainfpn.training.plot_metrics import PlotMetrics as PlotMetrics
-from chainfpn.training.plot_precision_recall import PlotPrecisionRecall as PlotPrecisionRecall
-from chainfpn.training.plot_precision_recall import draw_precision_recall as draw_precision_recall
+from chainfpn.training.plots import PlotMetrics as PlotMetrics
+from chainfpn.training.plots import PlotPrecisionRecall as PlotPrecisionRecall
+from chainfpn.training.plots import draw_precision_recall as draw_precision_recall
 from chainfpn.training.schedules import LearningRate as LearningRate
 from chainfpn.training.schedules import Schedule as Schedule
 from chainfpn.training.schedules import cosine_schedule as cosine_schedule

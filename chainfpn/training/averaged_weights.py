@@ -29,8 +29,6 @@ class AveragedWeights(extension.Extension):
         Polyak and Juditsky 1992; TensorFlow's ``ExponentialMovingAverage`` (the first steps).
     """
 
-    name = "AveragedWeights"
-    trigger = 1, "iteration"
     priority = extension.PRIORITY_WRITER + 0.5  # before the evaluation, after statistics of processes are averaged
 
     def __init__(self, model: chainer.Link, decay: float) -> None:

@@ -23,7 +23,6 @@ class BestWeights(extension.Extension):
         best (float): The highest figure so far.
     """
 
-    name = "BestWeights"
     trigger = 1, "epoch"
     priority = -50  # after the evaluation, before the snapshot
 

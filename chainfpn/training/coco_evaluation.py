@@ -2,8 +2,8 @@
 
 import contextlib
 import io
-import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -62,25 +62,15 @@ def evaluate_coco(
         Lin et al. 2014; pycocotools ``COCOeval``.
     """
     has_masks = pred_masks is not None and gt_masks is not None
-    required = [list(values) for values in (pred_bboxes, pred_labels, pred_scores, gt_bboxes, gt_labels)]
-    optional = [
-        itertools.repeat(None, len(required[0])) if values is None else values
-        for values in (gt_areas, gt_crowdeds, *((pred_masks, gt_masks) if has_masks else (None, None)))
-    ]
-    n_class = 0
-    ground_truth: list[dict] = []
-    boxes: list[dict] = []
-    masks: list[dict] = []
-    for image, entries in enumerate(zip(*required, *optional, strict=True), start=1):
-        bbox, label, score, gt_bbox, gt_label, gt_area, gt_crowded, mask, gt_mask = entries
-        runs, gt_runs = (run_lengths(mask), run_lengths(gt_mask)) if has_masks else (None, None)
-        ground_truth += box_annotations(image, gt_bbox, gt_label, runs=gt_runs, area=gt_area, crowded=gt_crowded)
-        boxes += box_annotations(image, bbox, label, score=score)
-        masks += box_annotations(image, bbox, label, score=score, runs=runs) if has_masks else []
-        n_class = max(n_class, *(int(values.max()) + 1 for values in (label, gt_label) if len(values)), 0)
-    found = {"box": figures(len(required[0]), n_class, ground_truth, boxes, "bbox")}
+    bboxes, labels, scores, gt_bboxes = map(list, (pred_bboxes, pred_labels, pred_scores, gt_bboxes))
+    optional = {"area": gt_areas, "crowded": gt_crowdeds, "mask": gt_masks if has_masks else None}
+    ground_truth = annotations(gt_bboxes, gt_labels, **optional)
+    check_lengths(bboxes, gt_bboxes)
+    boxes = annotations(bboxes, labels, score=scores)
+    found = {"box": figures(len(bboxes), ground_truth, boxes, "bbox")}
     if has_masks:
-        found["mask"] = figures(len(required[0]), n_class, ground_truth, masks, "segm")
+        masks = annotations(bboxes, labels, score=scores, mask=pred_masks)
+        found["mask"] = figures(len(bboxes), ground_truth, masks, "segm")
     return found
 
 
@@ -103,25 +93,47 @@ def run_lengths(mask: Array | list[dict]) -> list[dict]:
     return coco_mask.encode(np.asfortranarray(mask.transpose(1, 2, 0).astype(np.uint8)))
 
 
-def box_annotations(
-    image: int,
-    bbox: Array,
-    label: Array,
-    *,
-    score: Array | None = None,
-    runs: list[dict] | None = None,
-    area: Array | None = None,
-    crowded: Array | None = None,
-) -> list[dict]:
-    """Return the boxes of one image as COCO's annotations; values are as in :func:`evaluate_coco`, runs run lengths."""
+def annotations(bboxes: Iterable[Array], labels: Iterable[Array], **columns: Iterable[Any] | None) -> list[dict]:
+    """Return the objects of all images as COCO's annotations.
+
+    Args:
+        bboxes (iterable of array): As in :func:`evaluate_coco`, as are the labels.
+        labels (iterable of array): The same.
+        **columns (iterable or None): An entry per image of more arguments of :func:`_image_annotations`.
+
+    Returns:
+        list of dict: JSON values; the images count from 1.
+    """
+    given = {name: values for name, values in columns.items() if values is not None}
+    found = []
+    for image, entries in enumerate(zip(bboxes, labels, *given.values(), strict=True), start=1):
+        bbox, label, *more = entries
+        found += _image_annotations(image, bbox, label, **dict(zip(given, more, strict=True)))
+    return found
+
+
+def check_lengths(predictions: Sequence, ground_truth: Sequence) -> None:
+    """Raise a ValueError unless both have equally many entries."""
+    if len(predictions) != len(ground_truth):
+        counts = f"got {len(predictions)} of predictions and {len(ground_truth)} of ground truth"
+        raise ValueError(f"COCO's figures: there must be an entry per image, {counts}")
+
+
+def _image_annotations(image, bbox, label, *, score=None, area=None, crowded=None, mask=None, point=None, visible=None):
+    """Return the objects of an image; ``area`` is by default that of the masks, or else of the boxes."""
     from pycocotools import mask as coco_mask
 
     boxes = np.asarray(bbox, dtype=np.float64).reshape(-1, 4)[:, [1, 0, 3, 2]]
     boxes[:, 2:] -= boxes[:, :2]  # x, y, width, height
+    runs = None if mask is None else run_lengths(mask)
     if area is None:
         area = boxes[:, 2:].prod(axis=1) if runs is None else [coco_mask.area(run) for run in runs]
     columns = {"category_id": label, "bbox": boxes, "area": np.asarray(area, dtype=np.float64), "score": score}
     columns["iscrowd"] = np.zeros(len(boxes), dtype=int) if crowded is None else np.asarray(crowded, dtype=int)
+    if point is not None:
+        seen = np.ones(point.shape[:2], dtype=bool) if visible is None else visible
+        values = np.concatenate((point[..., ::-1], 2 * seen[..., None]), axis=2)  # (R, K, 3)
+        columns |= {"keypoints": values.reshape(len(values), 3 * values.shape[1]), "num_keypoints": seen.sum(axis=1)}
     lists = {key: np.asarray(values).tolist() for key, values in columns.items() if values is not None}
     if runs is not None:
         lists["segmentation"] = runs
@@ -131,7 +143,6 @@ def box_annotations(
 
 def figures(
     n_images: int,
-    n_class: int,
     ground_truth: list[dict],
     detections: list[dict],
     kind: str,
@@ -142,8 +153,7 @@ def figures(
 
     Args:
         n_images (int): Images, whose ids count from 1.
-        n_class (int): Labels.
-        ground_truth (list of dict): COCO's annotations.
+        ground_truth (list of dict): What :func:`annotations` returned.
         detections (list of dict): The same, with scores.
         kind (str): ``'bbox'``, ``'segm'`` or ``'keypoints'``.
         names (iterable of str): Of the figures, in pycocotools' order.
@@ -155,7 +165,8 @@ def figures(
     from pycocotools.cocoeval import COCOeval
 
     images = [{"id": i, "height": None, "width": None} for i in range(1, n_images + 1)]  # required, but not used
-    dataset = {"images": images, "categories": [{"id": i} for i in range(n_class)]}
+    labels = {entry["category_id"] for entry in (*ground_truth, *detections)}
+    dataset = {"images": images, "categories": [{"id": label} for label in sorted(labels)]}
     with contextlib.redirect_stdout(io.StringIO()):
         run = COCOeval(_coco(dataset, ground_truth), _coco(dataset, detections), kind)
         if sigmas is not None:

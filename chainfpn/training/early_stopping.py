@@ -17,8 +17,6 @@ class EarlyStopping(extension.Extension):
         exhausted (bool): Whether there were so many.
     """
 
-    name = "EarlyStopping"
-    trigger = 1, "iteration"
     priority = -50  # after the evaluation, before the snapshot
 
     def __init__(self, key: str, patience: int) -> None:

@@ -1,6 +1,6 @@
 """Figures of detections beside their ground truth."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,10 +89,7 @@ class Evaluation:
         """
         if not self._has_ground_truth():
             return {}
-        columns = self._columns()
-        arrays = (columns[key] for key in _REQUIRED)
-        with np.errstate(invalid="ignore"):
-            pairs = zip(*calc_detection_voc_prec_rec(*arrays, columns.get("gt_crowdeds")), strict=True)
+        pairs = zip(*self._of_voc(calc_detection_voc_prec_rec), strict=True)
         found = zip(self.label_names, pairs, strict=False)  # of labels beyond the last one that occurs there is none
         return {name: pair for name, pair in found if pair[0] is not None and pair[1] is not None}
 
@@ -104,10 +101,7 @@ class Evaluation:
         """
         ap = np.full(len(self.label_names), np.nan)
         if self._has_ground_truth():
-            columns = self._columns()
-            with np.errstate(invalid="ignore"):
-                arrays = (columns[key] for key in _REQUIRED)
-                precisions = eval_detection_voc(*arrays, columns.get("gt_crowdeds"))["ap"]
+            precisions = self._of_voc(eval_detection_voc)["ap"]
             ap[: len(precisions)] = precisions
         return dict(zip(self.label_names, map(float, ap), strict=True))
 
@@ -136,6 +130,12 @@ class Evaluation:
         if not self.keypoint_names or not columns.keys() >= set(_KEYPOINTS):
             return {}
         return evaluate_keypoints(**columns, sigmas=oks_sigmas(self.keypoint_names))
+
+    def _of_voc(self, function: Callable) -> Any:
+        """Return what a function of ChainerCV makes of detections and ground truth."""
+        columns = self._columns()
+        with np.errstate(invalid="ignore"):
+            return function(*(columns[key] for key in _REQUIRED), columns.get("gt_crowdeds"))
 
     def _has_ground_truth(self) -> bool:
         """Return whether there is ground truth that is no crowd: bool."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from chainfpn._typing import Array
-from chainfpn.training.coco_evaluation import ALL_IOUS, box_annotations, figures
+from chainfpn.training.coco_evaluation import ALL_IOUS, annotations, check_lengths, figures
 
 #: Name of each figure, as in :data:`~chainfpn.training.coco_evaluation.FIGURES`; the IoU is the keypoint similarity.
 KEYPOINT_FIGURES = {
@@ -70,25 +70,9 @@ def evaluate_keypoints(
     Source:
         cocodataset.org/#keypoints-eval; pycocotools ``COCOeval``.
     """
-    found = zip(pred_bboxes, pred_labels, pred_scores, pred_points, strict=True)
-    detections, n_class = [], 0
-    for image, (bbox, label, score, point) in enumerate(found, start=1):
-        entries = box_annotations(image, bbox, label, score=score)
-        detections += _with_points(entries, point, np.ones(point.shape[:2], dtype=bool))
-        n_class = max([n_class, *(int(one) + 1 for one in label)])
-    gt_bboxes = list(gt_bboxes)
-    areas, crowdeds = (values or [None] * len(gt_bboxes) for values in (gt_areas, gt_crowdeds))
-    known = zip(gt_bboxes, gt_labels, gt_points, gt_visibles, areas, crowdeds, strict=True)
-    ground_truth = []
-    for image, (bbox, label, point, visible, area, crowded) in enumerate(known, start=1):
-        entries = box_annotations(image, bbox, label, area=area, crowded=crowded)
-        ground_truth += _with_points(entries, point, visible)
-        n_class = max([n_class, *(int(one) + 1 for one in label)])
-    return figures(len(gt_bboxes), n_class, ground_truth, detections, "keypoints", KEYPOINT_FIGURES, sigmas)
-
-
-def _with_points(entries: list[dict], point: Array, visible: Array) -> list[dict]:
-    """Return COCO's annotations of boxes with their keypoints."""
-    values = np.concatenate((point[..., ::-1], 2 * visible[..., None]), axis=2)  # (R, K, 3)
-    rows = zip(entries, values, visible, strict=True)
-    return [{**entry, "keypoints": v.ravel().tolist(), "num_keypoints": int(seen.sum())} for entry, v, seen in rows]
+    bboxes, gt_bboxes = list(pred_bboxes), list(gt_bboxes)
+    check_lengths(bboxes, gt_bboxes)
+    detections = annotations(bboxes, pred_labels, score=pred_scores, point=pred_points)
+    optional = {"area": gt_areas, "crowded": gt_crowdeds}
+    ground_truth = annotations(gt_bboxes, gt_labels, point=gt_points, visible=gt_visibles, **optional)
+    return figures(len(bboxes), ground_truth, detections, "keypoints", KEYPOINT_FIGURES, sigmas)

@@ -92,7 +92,6 @@ class AverageStatistics(extension.Extension):
         comm (chainermn.CommunicatorBase): The processes.
     """
 
-    name = "AverageStatistics"
     trigger = 1, "epoch"
     priority = extension.PRIORITY_WRITER + 1  # before the evaluation
 
@@ -118,8 +117,6 @@ class AverageLosses(extension.Extension):
         prefix (str): How the names of what is averaged begin.
     """
 
-    name = "AverageLosses"
-    trigger = 1, "iteration"
     priority = extension.PRIORITY_EDITOR  # before whatever reads it
 
     def __init__(self, comm: Communicator, *, prefix: str = "main/loss") -> None:

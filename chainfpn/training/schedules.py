@@ -99,9 +99,6 @@ class LearningRate(extension.Extension):
         optimizer (chainer.Optimizer or None): Whose ``lr`` is set; the updater's main one by default.
     """
 
-    trigger = 1, "iteration"
-    name = "LearningRate"
-
     def __init__(self, schedule: Schedule, optimizer: chainer.Optimizer | None = None) -> None:
         self.schedule, self.optimizer = schedule, optimizer
 

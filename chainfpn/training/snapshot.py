@@ -13,7 +13,7 @@ from chainer.training import extension
 from chainfpn._typing import Communicator, PathLike
 from chainfpn.serialization import WeightsError, read_weights
 
-#: What files of earlier versions call an extension, and what it is called now.
+#: What files of earlier versions call an extension, and what it is called now: as its class.
 _FORMER = {"KeepWeights": "BestWeights", "Curves": "PlotMetrics"}
 
 
@@ -33,7 +33,6 @@ class Snapshot(extension.Extension):
         complete_path (pathlib.Path): Its name until those of all processes are complete.
     """
 
-    name = "Snapshot"
     trigger = 1, "epoch"
     priority = -100  # after everything that has a state
 
@@ -125,8 +124,6 @@ class RandomState(StateExtension):
     snapshot keeps its state.
     """
 
-    name = "RandomState"
-
     def serialize(self, serializer: chainer.AbstractSerializer) -> None:
         """Write the state of the generator, or set it.
 
@@ -150,8 +147,6 @@ class MixedPrecisionState(StateExtension):
     Args:
         optimizer (chainer.Optimizer): The optimizer, set up, and with what is frozen frozen.
     """
-
-    name = "MixedPrecisionState"
 
     def __init__(self, optimizer: chainer.Optimizer) -> None:
         self.optimizer = optimizer

@@ -29,10 +29,6 @@ class StepLog(extension.Extension):
         log (callable): Takes a line.
     """
 
-    name = "StepLog"
-    trigger = 1, "iteration"
-    priority = extension.PRIORITY_READER
-
     def __init__(self, path: PathLike, *, every: int, n_images: int, n_steps: int, log: Report = print) -> None:
         self.path, self.every, self.n_images, self.n_steps, self.log = pathlib.Path(path), every, n_images, n_steps, log
         self._losses: list[dict[str, Any]] = []

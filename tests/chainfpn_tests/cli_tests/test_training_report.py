@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from chainfpn.cli.training_report import write_report
-from chainfpn.training._plot import write_curves
+from chainfpn.training.plots import write_curves
 
 KEY = "validation/main/map"
 

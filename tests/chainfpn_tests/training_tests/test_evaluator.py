@@ -150,7 +150,7 @@ def test_images_without_objects_or_detections():
     assert figures["box"]["AP"] == figures["mask"]["AP"] == pytest.approx(1)
     nothing = evaluate_coco([NOTHING[0]], [NOTHING[1]], [np.zeros(0)], [NOTHING[0]], [NOTHING[1]])
     assert all(map(np.isnan, nothing["box"].values()))
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="must be an entry per image, got 0 of predictions and 1 of ground truth"):
         evaluate_coco([], [], [], [NOTHING[0]], [NOTHING[1]])
 
 
