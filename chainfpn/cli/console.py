@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -22,11 +22,7 @@ def remark(message: str) -> None:
 
 def remarks(quiet: bool) -> Report:
     """Return what takes a command's remarks: :func:`remark`, or nothing if it shall be quiet."""
-    return _drop if quiet else remark
-
-
-def _drop(message: str) -> None:
-    pass
+    return (lambda message: None) if quiet else remark
 
 
 class WarnOnce:
@@ -82,19 +78,21 @@ def table_lines(rows: Sequence[Sequence[str]], *, n_left: int = 1) -> list[str]:
     return ["  ".join(cells).rstrip() for cells in lines]
 
 
-def progress(total: int | None, unit: str, *, quiet: bool = False) -> Any:
+def progress(items: Iterable[Any] | None, unit: str, *, total: int | None = None, quiet: bool = False) -> Any:
     """Return a progress bar with rate and time left, on stderr if that is a terminal.
 
     Args:
-        total (int or None): How many there are; None if that is not known.
+        items (iterable or None): What it goes through as it is iterated over; None if it is moved by ``update``.
         unit (str): What they are.
+        total (int or None): How many there are, if the items do not say it; None if that is not known.
         quiet (bool): Show none.
 
     Returns:
-        tqdm.tqdm: To be used as a context manager.
+        tqdm.tqdm: To be iterated over, or used as a context manager, or both.
     """
     hidden = quiet or not sys.stderr.isatty()
-    return tqdm(total=total, unit=unit, file=sys.stderr, disable=hidden, leave=False, dynamic_ncols=True, smoothing=0.1)
+    options = {"unit": unit, "leave": False, "dynamic_ncols": True, "smoothing": 0.1}
+    return tqdm(items, total=total, file=sys.stderr, disable=hidden, **options)
 
 
 def has_colours(stream: TextIO) -> bool:

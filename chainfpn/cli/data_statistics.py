@@ -1,5 +1,6 @@
 """Sizes of images and boxes of a data set."""
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
@@ -39,16 +40,12 @@ def read_all(data: ValidatedDataset, *, quiet: bool) -> list[Found]:
         list of Found: Those that can be read.
     """
     found = []
-    with progress(len(data), "image", quiet=quiet) as bar:
-        for i in range(len(data)):
-            try:
-                if data.sound_index(i) == i:
-                    img, *values = data[i]
-                    if data.sound_index(i) == i:  # it was not found broken just now
-                        found.append(Found(i, data.file_name(i), img.shape[1:], *values))
-            except DataError:  # there is no sound image at all
-                break
-            bar.update()
+    with progress(range(len(data)), "image", quiet=quiet) as indices, contextlib.suppress(DataError):
+        for i in indices:  # a DataError says that there is no sound image at all
+            if data.sound_index(i) == i:
+                img, *values = data[i]
+                if data.sound_index(i) == i:  # it was not found broken just now
+                    found.append(Found(i, data.file_name(i), img.shape[1:], *values))
     return found
 
 

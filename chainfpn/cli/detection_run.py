@@ -144,7 +144,7 @@ class _Run:
             tqdm.write("\n".join([*filter(None, [title]), self.table.header()]), file=sys.stdout)
         endless = any(source.is_video for source in self.sources)
         alone = n_processes > 1 or (len(self.sources) == 1 and not endless)
-        bar = progress(None if endless else len(mine), "image", quiet=self.options.quiet or alone)
+        bar = progress(None, "image", total=None if endless else len(mine), quiet=self.options.quiet or alone)
         batches = _batches(find_frames(mine, self._is_done), self.options.batch)
         with bar, self.pictures, threads.shared_by(self.options.workers):
             for frames in in_order(self._work, batches, self.options.workers):

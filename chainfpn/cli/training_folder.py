@@ -17,18 +17,10 @@ try:
 except ImportError:  # on Windows, where two trainings in one folder are not noticed
     fcntl = None  # type: ignore[assignment]
 
-#: What a training writes, but for the pictures in ``samples`` and the snapshots of other processes and steps.
-FILES = (
-    "train.json",
-    "log",
-    "steps.jsonl",
-    "losses.png",
-    "ap.png",
-    "best.npz",
-    "last.npz",
-    "snapshot.npz",
-    *("pr.png", "report.html"),
-)
+#: Pictures of curves that a training writes.
+CURVES = ("losses.png", "ap.png", "pr.png")
+#: All that it writes, but for the pictures in ``samples`` and the snapshots of other processes and steps.
+FILES = ("train.json", "log", "steps.jsonl", *CURVES, "best.npz", "last.npz", "snapshot.npz", "report.html")
 #: Names that files and folders have while they are written; a process that was killed leaves them.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}|.+\.[0-9a-f]{8}\.part|log[a-z0-9_]{8}")
 _LOCK = "lock"

@@ -29,9 +29,8 @@ _DETECTOR = ("backbone/", "rpn/", "roi_heads/", "head/")
 #: The layers whose size is a matter of the labels.
 _PREDICTORS = re.compile(r"/(box_predictor|mask_fcn_logits|kps_score_lowres|classification_head/.*)/")
 
-#: Options of the builders that other options of the command line decide, and those that are counts.
+#: Options of the builders that other options of the command line decide.
 _DECIDED = ("n_fg_class", "label_names", "n_keypoint", "keypoint_names", "pretrained_model", "pretrained_backbone")
-_COUNTS = ("fpn_channels", "head_channels", "max_size")
 #: How torchvision's name of an option begins, and the part of the detector that has it by the rest of the name.
 _LOSS_PARTS = {"rpn_": "rpn", "box_": "roi_heads", "": None}
 #: What can be set, wherever a part has it.
@@ -64,7 +63,9 @@ def build_model(
         OSError: if they cannot be read.
     """
     requested = parse_key_values(settings.set)
-    _check(requested)
+    for name in requested:
+        if name in _DECIDED:
+            raise CommandError(f"--set {name}: --data and --weights decide that")
     is_sync = requested.get("norm") == "sync"
     if is_sync and comm is None:
         raise CommandError("--set norm=sync normalizes over the processes of --mpi")
@@ -114,18 +115,6 @@ def build_chain(model: Detector, pairs: list[str]) -> TrainChain:
         return TrainChain(model)
     except InvalidType as error:
         raise CommandError(f"--loss: {error}") from error
-
-
-def _check(requested: dict[str, Any]) -> None:
-    """Check the options of ``--set`` as far as the builders do not."""
-    for name, value in requested.items():
-        if name in _DECIDED:
-            raise CommandError(f"--set {name}: --data and --weights decide that")
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if name in _COUNTS and not (is_number and isinstance(value, int) and value >= 1):
-            raise CommandError(f"--set {name}: must be a whole number >= 1, got {value}")
-        if name == "norm_eps" and not (is_number and value >= 0):
-            raise CommandError(f"--set {name}: must be >= 0, got {value}")
 
 
 def _build(settings, requested, data, log):

@@ -18,7 +18,7 @@ def _option(
     return {"default": default, **{key: value for key, value in options.items() if value is not None}}
 
 
-#: Group to its options, each by the name that it has in ``train.json``.
+#: Group to its options, each by the name that it has in ``train.json``, which keeps all but those of ``run``.
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "data": {
         "data": _option(None, "PATH", text="VOC, COCO, YOLO, CSV, shapes[:N]; repeatable", action="append"),
@@ -48,13 +48,13 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "crop": _option(0.0, "P", fraction, "how often a part of an image is shown"),
         "paste": _option(0.0, "P", fraction, "how often objects are pasted in; needs masks"),
         "no_augment": _option(False, text="show every image whole and as it is", action="store_true"),
+        "overfit": _option(None, "N", whole(1), "learn N images by heart, to check data and options"),
     },
     "run": {
         "out": _option(None, "DIR", pathlib.Path, "folder of what is written", required=True),
         "resume": _option(False, text="go on in --out, with its options", action="store_true"),
         "config": _option(None, "FILE", pathlib.Path, "options, such as a train.json; others here go first"),
         "dry_run": _option(False, text="only check all and compute one loss", action="store_true"),
-        "overfit": _option(None, "N", whole(1), "learn N images by heart, to check data and options"),
         "force": _option(False, text="remove the training that is in --out first", action="store_true"),
         "device": _option("cpu", "cpu|cuda:N", device, "where to compute"),
         "mpi": _option(False, text="share the work with others of mpiexec", action="store_true"),

@@ -17,6 +17,7 @@ from chainfpn.cli.output import complete_file
 from chainfpn.cli.overlays import min_point_score
 from chainfpn.cli.results import save_picture
 from chainfpn.cli.training_classes import class_rows, keypoint_lines, left_out_lines
+from chainfpn.cli.training_folder import CURVES
 from chainfpn.cli.training_options import DEFAULTS
 from chainfpn.datasets import DataError, DetectionDataset
 from chainfpn.links import Detector
@@ -115,7 +116,7 @@ def write_report(out: pathlib.Path) -> pathlib.Path:
         f"<title>{html.escape(out.name)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>Training {html.escape(out.name)}</h1>",
         f"<p>{_summary(about, log)}</p>",
-        *(f"<p>{_image(out / name)}</p>" for name in ("losses.png", "ap.png", "pr.png") if (out / name).exists()),
+        *(f"<p>{_image(out / name)}</p>" for name in CURVES if (out / name).exists()),
         "<h2>Samples</h2>" if samples else "",
         '<div class="samples">' + "".join(map(_image, samples)) + "</div>",
         _classes(about["data"]) if "data" in about else "",

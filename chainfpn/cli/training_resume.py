@@ -17,23 +17,11 @@ import numpy as np
 from chainfpn import read_weights
 from chainfpn._typing import Communicator
 from chainfpn.cli.errors import CommandError, UsageError
+from chainfpn.cli.training_options import OPTIONS
 from chainfpn.training import EarlyStopping, Snapshot, load_snapshot
 
 #: What every run is given anew, and is not kept in ``train.json``.
-OF_EACH_RUN = (
-    "command",
-    "run",
-    "stdout",
-    "out",
-    "resume",
-    "resume_state",
-    "force",
-    "config",
-    "dry_run",
-    "device",
-    "mpi",
-    "quiet",
-)
+OF_EACH_RUN = ("command", "run", "stdout", "resume_state", *OPTIONS["run"])
 #: What may differ in a resumed training without a word, and what from there on.
 _CHANGEABLE = ("epochs", "evaluate_every", "samples", "snapshot_every", "log_every", "keep", "time_limit")
 _FROM_HERE_ON = ("lr", "lr_batch", "warm_up", "schedule", "milestones", "weight_decay", "clip", "workers")

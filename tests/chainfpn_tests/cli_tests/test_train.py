@@ -285,11 +285,11 @@ ERRORS = {
     "no such depth": (["--data", "shapes", "--set", "depth=7"], "train: fasterrcnn_resnet_fpn: depth must be 18, 34, "),
     "no channels": (
         ["--data", "shapes", *SLIM, "--set", "fpn_channels=0"],
-        "--set fpn_channels: must be a whole number >= 1, got 0",
+        "fasterrcnn_resnet_fpn: fpn_channels must be a whole number >= 1, got 0",
     ),
     "a word for epsilon": (
         ["--data", "shapes", *SLIM, "--set", "norm_eps=abc"],
-        "--set norm_eps: must be >= 0, got abc",
+        "fasterrcnn_resnet_fpn: norm_eps must be a number >= 0, got 'abc'",
     ),
     "labels of one's own": (
         ["--data", "shapes", *SLIM, "--set", "n_fg_class=7"],
