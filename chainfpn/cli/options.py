@@ -87,6 +87,7 @@ def real(rule: str, name: str = "number") -> Callable[[str], float]:
     """Return the type of numbers that obey one of the rules above; the name is for what is no number at all."""
 
     def number(text: str) -> float:
+        """Parse a number that obeys the rule."""
         value = float(text)
         if not _RULES[rule](value):
             raise argparse.ArgumentTypeError(f"must be {rule}, got {text}")
