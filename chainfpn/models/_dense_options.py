@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from chainfpn.errors import InvalidArgument
 from chainfpn.models._options import AnyResNetArguments, PyramidOptions
@@ -48,14 +48,12 @@ class DenseOptions(PyramidOptions):
         p7_relu (bool or None): Put a ReLU between the levels P6 and P7; likewise.
     """
 
+    #: The attribute of a record of rules that is about this detector.
+    family: ClassVar[str] = "retinanet"
+
     stages: Sequence[int] = (2, 3, 4)
     p6_from_trunk: bool | None = None
     p7_relu: bool | None = None
-
-    @property
-    def family(self) -> str:
-        """The attribute of a record that is about this detector."""
-        return "retinanet"
 
     @property
     def dense_rules(self) -> DenseRules:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from chainfpn.errors import InvalidArgument
 from chainfpn.models._build import build
@@ -48,12 +48,9 @@ class AnyFCOSArguments(AnyDenseArguments, FCOSSettings, total=False):
 class FCOSOptions(DenseOptions):
     """Options of FCOS: one anchor a location."""
 
-    aspect_ratios: Sequence[float] = (1.0,)
+    family: ClassVar[str] = "fcos"
 
-    @property
-    def family(self) -> str:
-        """The attribute of a record that is about this detector."""
-        return "fcos"
+    aspect_ratios: Sequence[float] = (1.0,)
 
     def _check_anchors(self) -> None:
         super()._check_anchors()

@@ -239,9 +239,8 @@ def regnet_x_32gf(
 
 def _build(name: str, arguments: Mapping[str, Any]) -> Any:
     from chainfpn.links import BatchNormalization, RegNet
-    from chainfpn.links.backbones.regnet import Row
     from chainfpn.models._classifier import build_classifier
 
     architecture = ARCHITECTURES[name]
-    make = partial(RegNet, [Row(*row) for row in architecture.rows], squeezes=architecture.squeezes)
+    make = partial(RegNet, architecture.rows, squeezes=architecture.squeezes)
     return build_classifier(name, make, arguments, {"norm": BatchNormalization})

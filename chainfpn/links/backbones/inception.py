@@ -16,10 +16,8 @@ from chainfpn.links.classifier import ClassifierPreprocess, global_average
 _STD = 0.1
 _convolution = partial(ConvNormReLU, std=_STD)
 
-
-def _same_average_pool(x):
-    """Average every 3x3 neighbourhood, counting the zeros beyond the edge."""
-    return F.average_pooling_2d(x, 3, stride=1, pad=1)
+#: The average of every 3x3 neighbourhood, zeros beyond the edge counted.
+_same_average_pool = partial(F.average_pooling_2d, ksize=3, stride=1, pad=1)
 
 
 class Mixed(chainer.Chain):

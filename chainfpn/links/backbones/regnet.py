@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import chainer
 from chainer import initializers
@@ -15,20 +14,13 @@ from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.layers import Linear, normalize
 
 
-class Row(NamedTuple):
-    """One stage: channels, blocks, channels per group of the 3x3 convolutions."""
-
-    channels: int
-    n_blocks: int
-    group_width: int
-
-
 class ResBottleneckBlock(chainer.Chain):
     """1x1, grouped 3x3 and 1x1 convolutions of one width, and a short cut past them.
 
     Args:
         in_channels (int): Channels in.
-        row (Row): The numbers of the stage.
+        width (int): Channels out.
+        group_width (int): Channels per group of the 3x3 convolution.
         stride (int): Step of the 3x3 convolution and the short cut.
         squeezes (bool): Weigh the channels behind the 3x3 convolution.
         norm (callable): Makes the normalization link for a number of channels.
@@ -37,9 +29,10 @@ class ResBottleneckBlock(chainer.Chain):
         Radosavovic et al. 2020, figure 4; torchvision 0.14 ``ResBottleneckBlock``.
     """
 
-    def __init__(self, in_channels: int, row: Row, *, stride: int, squeezes: bool, norm: Callable) -> None:
+    def __init__(
+        self, in_channels: int, width: int, group_width: int, *, stride: int, squeezes: bool, norm: Callable
+    ) -> None:
         super().__init__()
-        width, _, group_width = row
         block = partial(conv_norm_activation, norm=norm)
         plain = partial(block, activation=None)
         inside = PickableSequentialChain()
@@ -78,7 +71,8 @@ class RegNet(Classifier):
     ``block4``) can be picked as well.
 
     Args:
-        rows (sequence of Row): The stages; the first block of each halves the resolution.
+        rows (sequence of tuple of int): Of each stage the channels, the blocks, of which the first halves the
+            resolution, and the channels per group of the 3x3 convolutions.
         n_class (int): Class scores.
         squeezes (bool): Weigh channels by squeeze and excitation: the Y networks.
         norm (callable): Makes the normalization link for a number of channels.
@@ -89,23 +83,22 @@ class RegNet(Classifier):
 
     def __init__(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[tuple[int, int, int]],
         n_class: int = 1000,
         *,
         squeezes: bool = False,
         norm: Callable = BatchNormalization,
     ) -> None:
-        super().__init__()
-        self.n_class = n_class
+        super().__init__(n_class)
+        block = partial(ResBottleneckBlock, squeezes=squeezes, norm=norm)
         stages, in_channels = PickableSequentialChain(), 32
         with stages.init_scope():
-            for i, row in enumerate(rows, 1):
+            for i, (width, n_blocks, group_width) in enumerate(rows, 1):
                 stage = PickableSequentialChain()
                 with stage.init_scope():
-                    for k in range(row.n_blocks):
-                        block = ResBottleneckBlock(in_channels, row, stride=1 if k else 2, squeezes=squeezes, norm=norm)
-                        setattr(stage, f"block{i}-{k}", block)
-                        in_channels = row.channels
+                    for k in range(n_blocks):
+                        setattr(stage, f"block{i}-{k}", block(in_channels, width, group_width, stride=1 if k else 2))
+                        in_channels = width
                 setattr(stages, f"block{i}", stage)
         with self.init_scope():
             self.stem = conv_norm_activation(3, 32, stride=2, norm=norm)  # (B, 32, H/2, W/2)

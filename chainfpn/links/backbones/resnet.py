@@ -170,10 +170,9 @@ class ResNet(Classifier):
         stride_in_1x1: bool = False,
         norm: Callable = BatchNormalization,
     ) -> None:
-        super().__init__()
+        super().__init__(n_class)
         inside = {"groups": groups, "width_per_group": width_per_group, "stride_in_1x1": stride_in_1x1}
         _check_options(block, inside, replace_stride_with_dilation)
-        self.n_class = n_class
         self.out_channels = tuple(64 * 2**i * block.expansion for i in range(4))
         with self.init_scope():
             self.conv1 = convolution(3, 64, 7, stride=2)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from chainercv import transforms
 
-from chainfpn._typing import Size
 from chainfpn.links.detectors.preprocess import Preprocess
 
 #: What ChainerCV subtracts from RGB in 0..255; it divides by nothing.
@@ -38,29 +37,14 @@ class ChainerCVPreprocess(Preprocess):
         """What builders call it, in JSON values."""
         return {key: value for key, value in super().arguments.items() if key in ("min_size", "max_size")}
 
-    def resized_size(self, size: Size) -> Size:
-        """Return the size an image is resized to: the scale is a Python float, and the sides are rounded down.
-
-        Args:
-            size ((int, int)): Height and width.
-
-        Returns:
-            (int, int): Height and width.
-        """
-        return self._whole(self._scaled(size))
-
     def _prepare(self, img, dtype):
         size = self._scaled(img.shape[1:])
         resized = transforms.resize(img.astype(np.float32), self._whole(size))  # (3, H', W')
         return resized.astype(dtype) - np.array(self.mean, dtype)[:, None, None], size
 
     def _scaled(self, size):
-        """Return the height and width times the scale, not rounded."""
+        """Return the height and width times the scale, which is a Python float."""
         scale = self._draw_min_size() / min(size)
         if scale * max(size) > self.max_size:
             scale = self.max_size / max(size)
         return tuple(side * scale for side in size)
-
-    @staticmethod
-    def _whole(size):
-        return tuple(max(1, int(side)) for side in size)

@@ -198,10 +198,10 @@ class Preprocess(CheckedOptions):
         if self.fixed_size is not None:
             height, width = self.fixed_size
             return height, width
-        return self._limited_size(size)
+        return self._whole(self._scaled(size))
 
-    def _limited_size(self, size):
-        """Return the size by the limits of both sides.
+    def _scaled(self, size):
+        """Return the height and width times the scale by the limits of both sides, not rounded.
 
         As torch divides by a tensor, the scale is a float32 product with a reciprocal, and the sides are rounded down:
         333 pixels times the scale 240 / 333 are 240, but 321 times 240 / 321 are 239.
@@ -209,8 +209,11 @@ class Preprocess(CheckedOptions):
         min_size = self._draw_min_size()
         one, shorter, longer = np.float32(1), np.float32(min(size)), np.float32(max(size))
         scale = float(min(one / shorter * np.float32(min_size), one / longer * np.float32(self.max_size)))
-        height, width = (max(1, math.floor(side * scale)) for side in size)
-        return height, width
+        return tuple(side * scale for side in size)
+
+    def _whole(self, size):
+        """Round a height and a width down."""
+        return tuple(max(1, math.floor(side)) for side in size)
 
     def _draw_min_size(self):
         """Return the length of the shorter side of the next image."""

@@ -35,13 +35,11 @@ class MMDetectionPreprocess(Preprocess):
 
     on_device = False
 
-    def _limited_size(self, size):
-        """Return the size by the limits of both sides, rounded to the nearest pixels."""
-        height, width = (max(1, int(side + 0.5)) for side in self._scaled(size))
-        return height, width
+    def _whole(self, size):
+        """Round a height and a width to the nearest pixels."""
+        return tuple(max(1, int(side + 0.5)) for side in size)
 
     def _scaled(self, size):
-        """Return the height and width times the scale, not rounded."""
         scale = min(self.max_size / max(size), self._draw_min_size() / min(size))
         return tuple(side * scale for side in size)
 
