@@ -3,18 +3,15 @@
 import numpy as np
 
 from chainfpn.functions.kernels.numba_common import (
-    ALL,
-    LANES,
-    STEP,
-    ZERO,
     arithmetic,
-    copy,
+    copy_transposed,
+    inner_arithmetic,
+    inner_exact,
     pack,
-    spread,
     unpack,
     unpack_bins,
-    weighted_sum,
 )
+from chainfpn.functions.kernels.numba_lanes import LANES, add_scaled, fill, load, store
 
 
 @arithmetic
@@ -32,20 +29,59 @@ def align_forward(buffer, x, first, window, members, rows, columns, y):
     """
     y0, _, x0, x1 = window
     outh, outw, stride = rows.ends.shape[1], columns.ends.shape[1], (x1 - x0) * LANES
-    line, cells = np.empty(stride, x.dtype), np.empty(outh * outw * LANES, x.dtype)
+    line, cells, origin = np.empty(stride, x.dtype), np.empty(outh * outw * LANES, x.dtype), -y0 * stride - x0 * LANES
     pack(x, first, window, buffer)
     for r in members:
-        lines = columns.lines[columns.starts[r] :]
+        lines, n_lines = columns.lines[columns.starts[r] :], columns.n_lines[r]
         for i in range(outh):
-            a, b = rows.ends[r, i, 0], rows.ends[r, i, 1]
-            for k in range(columns.n_lines[r]):  # sum over rows, for every column this RoI needs
-                at = (lines[k] - x0) * LANES - y0 * stride
-                weighted_sum(buffer, at, rows.line, stride, rows.weight, a, b, line, k * LANES, ALL)
-            for j in range(outw):  # sum over columns
-                a, b = columns.ends[r, j, 0], columns.ends[r, j, 1]
-                at = (i * outw + j) * LANES
-                weighted_sum(line, ZERO, columns.line, STEP, columns.weight, a, b, cells, at, ALL)
-        unpack_bins(cells, y[r], first)
+            line[: n_lines * LANES] = 0
+            begin, end = rows.ends[r, i, 0], rows.ends[r, i, 1]
+            whole = end - (end - begin) % 4
+            for tap in range(begin, whole, 4):
+                _sum_rows(buffer, *_take_four(rows, tap, stride, origin), lines, n_lines, line)
+            for tap in range(whole, end):
+                _sum_rows(buffer, *_take_one(rows, tap, stride, origin), lines, n_lines, line)
+            for j in range(outw):
+                total = fill(x.dtype.type(0))
+                for tap in range(columns.ends[r, j, 0], columns.ends[r, j, 1]):
+                    total = add_scaled(total, columns.weight[tap], load(line, columns.line[tap] * LANES))
+                store(cells, (i * outw + j) * LANES, total)
+        unpack_bins(cells, r, first, y)
+
+
+@inner_exact
+def _take_one(rows, tap, stride, origin):
+    """Return where a row begins in the buffer, and its weight, as tuples."""
+    return (origin + stride * rows.line[tap],), (rows.weight[tap],)
+
+
+@inner_exact
+def _take_four(rows, tap, stride, origin):
+    """Return the same of four taps: half the time of one after the other."""
+    line, weight = rows.line, rows.weight
+    at = origin + stride * line[tap], origin + stride * line[tap + 1]
+    also = origin + stride * line[tap + 2], origin + stride * line[tap + 3]
+    return at + also, (weight[tap], weight[tap + 1], weight[tap + 2], weight[tap + 3])
+
+
+@inner_arithmetic
+def _sum_rows(buffer, at, weights, lines, n_lines, line):
+    """Add rows that begin at ``at``, weighted, to the line: of each row the columns ``lines[:n_lines]``."""
+    for k in range(n_lines):
+        total, column = load(line, k * LANES), lines[k] * LANES
+        for tap in range(len(at)):
+            total = add_scaled(total, weights[tap], load(buffer, at[tap] + column))
+        store(line, k * LANES, total)
+
+
+@inner_arithmetic
+def _spread_line(line, lines, n_lines, at, weights, buffer):
+    """Add the line, weighted, to rows of the buffer: the transpose of ``_sum_rows``."""
+    for k in range(n_lines):
+        value, column = load(line, k * LANES), lines[k] * LANES
+        for tap in range(len(at)):
+            place = at[tap] + column
+            store(buffer, place, add_scaled(load(buffer, place), weights[tap], value))
 
 
 @arithmetic
@@ -59,19 +95,24 @@ def align_backward(buffer, gx, first, window, members, rows, columns, gy):
     """
     y0, y1, x0, x1 = window
     outh, outw, stride = rows.ends.shape[1], columns.ends.shape[1], (x1 - x0) * LANES
-    line, cells = np.empty(stride, gx.dtype), np.zeros(outh * outw * LANES, gx.dtype)
+    n_channels, n_bins = gy.shape[1:]
+    line, cells, origin = np.empty(stride, gx.dtype), np.zeros(n_bins * LANES, gx.dtype), -y0 * stride - x0 * LANES
     buffer[: (y1 - y0) * stride] = 0
     for r in members:
         lines, n_lines = columns.lines[columns.starts[r] :], columns.n_lines[r]
-        for lane in range(min(LANES, gx.shape[0] - first)):
-            copy(gy[r, first + lane], cells[lane::LANES])
+        at = (r * n_channels + first) * n_bins
+        copy_transposed(gy.ravel(), at, n_bins, min(LANES, n_channels - first), n_bins, cells, 0, LANES)
         for i in range(outh):
             line[: n_lines * LANES] = 0
             for j in range(outw):
-                a, b = columns.ends[r, j, 0], columns.ends[r, j, 1]
-                spread(cells, (i * outw + j) * LANES, columns.line, STEP, columns.weight, a, b, line, ZERO, ALL)
-            a, b = rows.ends[r, i, 0], rows.ends[r, i, 1]
-            for k in range(n_lines):
-                at = (lines[k] - x0) * LANES - y0 * stride
-                spread(line, k * LANES, rows.line, stride, rows.weight, a, b, buffer, at, ALL)
+                value = load(cells, (i * outw + j) * LANES)
+                for tap in range(columns.ends[r, j, 0], columns.ends[r, j, 1]):
+                    place = columns.line[tap] * LANES
+                    store(line, place, add_scaled(load(line, place), columns.weight[tap], value))
+            begin, end = rows.ends[r, i, 0], rows.ends[r, i, 1]
+            whole = end - (end - begin) % 4
+            for tap in range(begin, whole, 4):
+                _spread_line(line, lines, n_lines, *_take_four(rows, tap, stride, origin), buffer)
+            for tap in range(whole, end):
+                _spread_line(line, lines, n_lines, *_take_one(rows, tap, stride, origin), buffer)
     unpack(buffer, window, first, gx)

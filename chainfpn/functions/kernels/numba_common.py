@@ -1,18 +1,17 @@
 """Pieces shared by the compiled CPU kernels.
 
 A kernel works on one image and one block of ``LANES`` channels: the part of the map that the RoIs touch is copied to a
-buffer (row, column, lane) that stays in the cache, so that every inner loop runs over neighbouring channels and
-becomes SIMD. Numba caches the kernels on disk, keyed by the file of the kernel: touch those files after a change here.
+buffer (row, column, lane) that stays in the cache, where the channels of a pixel are one vector. Numba caches kernels,
+keyed by the file of the kernel: touch those files after a change here.
 """
 
 import numba
 import numpy as np
 
-#: Channels handled together: the fastest of 16, 32 and 64 for roi_align on an AMD Zen 4 (AVX-512).
-LANES = 32
+from chainfpn.functions.kernels.numba_lanes import LANES, transpose
 
 #: For arguments of kernels: a plain 0 is a type of its own to Numba, for which it compiles the callee once more.
-ZERO, STEP, ALL = np.int64(0), np.int64(LANES), np.uint64(LANES)
+ZERO = np.int64(0)
 
 
 def _can_cache():
@@ -47,93 +46,48 @@ def copy(source, target):
 
 
 @inner_exact
-def pack(x, first, window, buffer):
-    """Copy ``x[first:first + LANES]`` (channel, row, column) within the window to a buffer (row, column, lane).
+def copy_transposed(source, at, step, n_lines, n, target, to, to_step):
+    """Set ``target[to + j * to_step + i]`` to ``source[at + i * step + j]`` for i below ``n_lines`` and j below n."""
+    if n_lines >= LANES and n >= LANES:
+        for i in range(0, n_lines, LANES):
+            for j in range(0, n, LANES):
+                line, place = min(i, n_lines - LANES), min(j, n - LANES)  # the last ones overlap those before
+                transpose(source, at + line * step + place, step, target, to + place * to_step + line, to_step)
+        return
+    for i in range(n_lines):
+        for j in range(n):
+            target[to + j * to_step + i] = source[at + i * step + j]
 
-    Four channels at a time: half the time of one.
-    """
+
+@inner_exact
+def pack(x, first, window, buffer):
+    """Copy ``x[first:first + LANES]`` (channel, row, column) within the window to a buffer (row, column, lane)."""
     y0, y1, x0, x1 = window
-    n_lanes, n_columns = min(LANES, x.shape[0] - first), np.uint64(x1 - x0)
+    n_lanes, n_pixels = min(LANES, x.shape[0] - first), (y1 - y0) * (x1 - x0)
+    plane, flat = x.shape[1] * x.shape[2], x.ravel()
     if n_lanes < LANES:
-        buffer[: (y1 - y0) * (x1 - x0) * LANES] = 0
+        buffer[: n_pixels * LANES] = 0
     for y in range(y0, y1):
-        for lane in range(0, n_lanes - n_lanes % 4, 4):
-            c = first + lane
-            a0, a1, a2, a3 = x[c, y, x0:x1], x[c + 1, y, x0:x1], x[c + 2, y, x0:x1], x[c + 3, y, x0:x1]
-            at = np.uint64((y - y0) * (x1 - x0) * LANES + lane)
-            for k in range(n_columns):
-                to = at + np.uint64(LANES) * np.uint64(k)
-                buffer[to], buffer[to + np.uint64(1)] = a0[k], a1[k]
-                buffer[to + np.uint64(2)], buffer[to + np.uint64(3)] = a2[k], a3[k]
-        for lane in range(n_lanes - n_lanes % 4, n_lanes):
-            row, at = x[first + lane, y, x0:x1], np.uint64((y - y0) * (x1 - x0) * LANES + lane)
-            for k in range(n_columns):
-                buffer[at + np.uint64(LANES) * np.uint64(k)] = row[k]
+        at, to = first * plane + y * x.shape[2] + x0, (y - y0) * (x1 - x0) * LANES
+        copy_transposed(flat, at, plane, n_lanes, x1 - x0, buffer, to, LANES)
 
 
 @inner_exact
 def unpack(buffer, window, first, x):
     """Fill ``x[first:first + LANES]`` from the buffer within the window, with zeros outside it."""
     y0, y1, x0, x1 = window
-    n_lanes, n_columns = min(LANES, x.shape[0] - first), np.uint64(x1 - x0)
-    for plane in x[first : first + n_lanes]:
-        plane[:y0], plane[y1:], plane[y0:y1, :x0], plane[y0:y1, x1:] = 0, 0, 0, 0
+    n_lanes = min(LANES, x.shape[0] - first)
+    plane, flat = x.shape[1] * x.shape[2], x.ravel()
+    for outside in x[first : first + n_lanes]:
+        outside[:y0], outside[y1:], outside[y0:y1, :x0], outside[y0:y1, x1:] = 0, 0, 0, 0
     for y in range(y0, y1):
-        for lane in range(0, n_lanes - n_lanes % 4, 4):
-            c = first + lane
-            a0, a1, a2, a3 = x[c, y, x0:x1], x[c + 1, y, x0:x1], x[c + 2, y, x0:x1], x[c + 3, y, x0:x1]
-            at = np.uint64((y - y0) * (x1 - x0) * LANES + lane)
-            for k in range(n_columns):
-                to = at + np.uint64(LANES) * np.uint64(k)
-                a0[k], a1[k], a2[k], a3[k] = (
-                    buffer[to],
-                    buffer[to + np.uint64(1)],
-                    buffer[to + np.uint64(2)],
-                    buffer[to + np.uint64(3)],
-                )
-        for lane in range(n_lanes - n_lanes % 4, n_lanes):
-            row, at = x[first + lane, y, x0:x1], np.uint64((y - y0) * (x1 - x0) * LANES + lane)
-            for k in range(n_columns):
-                row[k] = buffer[at + np.uint64(LANES) * np.uint64(k)]
+        at, to = (y - y0) * (x1 - x0) * LANES, first * plane + y * x.shape[2] + x0
+        copy_transposed(buffer, at, LANES, x1 - x0, n_lanes, flat, to, plane)
 
 
 @inner_exact
-def unpack_bins(cells, y, first):
-    """Write ``cells`` (bin, lane) to as many of ``y[first:first + LANES]`` (channel, bin) as there are."""
-    for lane in range(min(LANES, y.shape[0] - first)):
-        row = y[first + lane]
-        for b in range(row.size):
-            row[b] = cells[b * LANES + lane]
-
-
-@inner_arithmetic
-def weighted_sum(source, at, lines, step, weights, begin, end, out, first, n):
-    """Set ``out[first:][:n]`` to the sum of ``weights[k] * source[at + step * lines[k]:][:n]`` over k in [begin, end).
-
-    Unsigned indices, no slices: a sixth of their time.
-    """
-    target = np.uint64(first)
-    for k in range(n):
-        out[target + k] = 0
-    whole = end - (end - begin) % 4
-    for tap in range(begin, whole, 4):
-        w0, w1, w2, w3 = weights[tap], weights[tap + 1], weights[tap + 2], weights[tap + 3]
-        at0, at1 = np.uint64(at + step * lines[tap]), np.uint64(at + step * lines[tap + 1])
-        at2, at3 = np.uint64(at + step * lines[tap + 2]), np.uint64(at + step * lines[tap + 3])
-        for k in range(n):
-            pair0, pair1 = w0 * source[at0 + k] + w1 * source[at1 + k], w2 * source[at2 + k] + w3 * source[at3 + k]
-            out[target + k] += pair0 + pair1
-    for tap in range(whole, end):
-        here, w = np.uint64(at + step * lines[tap]), weights[tap]
-        for k in range(n):
-            out[target + k] += w * source[here + k]
-
-
-@inner_arithmetic
-def spread(source, first, lines, step, weights, begin, end, out, at, n):
-    """Add ``weights[k] * source[first:][:n]`` to ``out[at + step * lines[k]:][:n]`` for k in [begin, end)."""
-    here = np.uint64(first)
-    for tap in range(begin, end):
-        target, w = np.uint64(at + step * lines[tap]), weights[tap]
-        for k in range(n):
-            out[target + k] += w * source[here + k]
+def unpack_bins(cells, r, first, y):
+    """Write ``cells`` (bin, lane) to as many of ``y[r, first:first + LANES]`` (channel, bin) as there are."""
+    n_channels, n_bins = y.shape[1:]
+    at = (r * n_channels + first) * n_bins
+    copy_transposed(cells, 0, LANES, n_bins, min(LANES, n_channels - first), y.ravel(), at, n_bins)

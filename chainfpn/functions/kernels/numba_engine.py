@@ -14,7 +14,7 @@ import numpy as np
 from chainfpn._typing import Array
 from chainfpn.functions.kernels import geometry, numba_align, numba_max, numba_ps, threads
 from chainfpn.functions.kernels.numba_bilinear import pixel_taps, sample_taps
-from chainfpn.functions.kernels.numba_common import LANES
+from chainfpn.functions.kernels.numba_lanes import LANES
 from chainfpn.functions.kernels.numba_match import match
 from chainfpn.functions.kernels.numba_nms_grid import nms
 
@@ -168,7 +168,8 @@ def max_forward(x: Array, windows: geometry.Windows, roi_indices: Array, lowest:
     shape = (len(roi_indices), x.shape[1], windows.rows.shape[1], windows.columns.shape[1])
     y, argmax = np.empty(shape, x.dtype), np.empty(shape if chainer.config.enable_backprop else (0,) * 4, np.int32)
     bound, lowest = partial(_pixel_window, windows), x.dtype.type(lowest)
-    _run_blocks(numba_max.forward, x, roi_indices, bound, windows, lowest, _flat(y), _flat(argmax), chunked=True)
+    places = _flat(argmax) if chainer.config.enable_backprop else None
+    _run_blocks(numba_max.forward, x, roi_indices, bound, windows, lowest, _flat(y), places, chunked=True)
     return y, argmax
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_common import ALL, LANES, ZERO, exact, inner_exact, pack, unpack_bins
+from chainfpn.functions.kernels.numba_common import exact, inner_exact, pack, unpack_bins
+from chainfpn.functions.kernels.numba_lanes import LANES, choose, fill, is_larger, load, store
 
-#: Row of a column in which nothing was above the lowest float.
+#: Above the place of any pixel.
 NOWHERE = 2**31 - 1
 
 
@@ -19,83 +20,79 @@ def forward(buffer, x, first, window, members, windows, lowest, y, argmax):
         windows (geometry.Windows): The bins of each RoI.
         lowest (float): What a value must exceed to be found; the maximum where none does.
         y (array): (R', C, outh * outw), receives the maxima; 0 for an empty window.
-        argmax (array): int32, like ``y``, receives ``row * W + column``, -1 where nothing was found; of size 0 where
-            nobody asks.
+        argmax (array or None): int32, like ``y``, receives ``row * W + column``, -1 where nothing was found.
     """
-    width = x.shape[2]
     rows, columns = windows
     outh, outw = rows.shape[1], columns.shape[1]
     y0, _, x0, x1 = window
-    stride = (x1 - x0) * LANES
+    stride, n_cells = (x1 - x0) * LANES, outh * outw * LANES
     pack(x, first, window, buffer)
-    line, line_row = np.empty(stride, x.dtype), np.empty(stride, np.int32)
-    cells, places = np.empty(outh * outw * LANES, x.dtype), np.empty(outh * outw * LANES, np.int32)
+    line, cells = np.empty(stride, x.dtype), np.empty(n_cells, x.dtype)
+    places, found = np.empty(stride if argmax is not None else 0, np.int32), np.empty(n_cells, np.int32)
     for r in members:
         left, right = columns[r].min(), columns[r].max()
-        n = (right - left) * LANES
+        corner = (left - x0) * LANES - y0 * stride, left, right - left
         for i in range(outh):
-            line[:n] = lowest
-            if argmax.size == 0:
-                for row in range(rows[r, i, 0], rows[r, i, 1]):
-                    _keep_values(buffer, (row - y0) * stride + (left - x0) * LANES, line, ZERO, n)
-                for j in range(outw):
-                    begin, end = columns[r, j, 0], columns[r, j, 1] if rows[r, i, 1] > rows[r, i, 0] else ZERO
-                    at = (i * outw + j) * LANES
-                    cells[at : at + LANES] = lowest if begin < end else 0
-                    for column in range(begin, end):
-                        _keep_values(line, (column - left) * LANES, cells, at, LANES)
-                continue
-            line_row[:n] = NOWHERE
-            for row in range(rows[r, i, 0], rows[r, i, 1]):
-                _keep_larger(buffer, (row - y0) * stride + (left - x0) * LANES, np.int32(row), line, line_row, n)
+            top, bottom = rows[r, i, 0], max(rows[r, i, 0], rows[r, i, 1])
+            line[: (right - left) * LANES] = lowest
+            whole = bottom - (bottom - top) % 4
+            for row in range(top, whole, 4):
+                four = row, row + 1, row + 2, row + 3
+                _keep_larger(buffer, stride, corner, four, x.shape[2], line, places, argmax)
+            for row in range(whole, bottom):
+                _keep_larger(buffer, stride, corner, (row,), x.shape[2], line, places, argmax)
             for j in range(outw):
-                begin, end = columns[r, j, 0], columns[r, j, 1] if rows[r, i, 1] > rows[r, i, 0] else ZERO
-                at = (i * outw + j) * LANES
-                _first_largest(line, line_row, left, begin, end, width, lowest, cells, places, at, ALL)
-        unpack_bins(cells, y[r], first)
-        if argmax.size:
-            unpack_bins(places, argmax[r], first)
+                begin, end = (
+                    columns[r, j, 0] - left,
+                    columns[r, j, 1] - left if bottom > top else columns[r, j, 0] - left,
+                )
+                best = fill(lowest)
+                for column in range(begin, end):
+                    best = _larger(load(line, column * LANES), best)
+                store(cells, (i * outw + j) * LANES, best if begin < end else fill(x.dtype.type(0)))
+                if argmax is not None:
+                    store(found, (i * outw + j) * LANES, _first_place(line, places, begin, end, best, fill(lowest)))
+        unpack_bins(cells, r, first, y)
+        if argmax is not None:
+            unpack_bins(found, r, first, argmax)
 
 
 @inner_exact
-def _keep_values(values, at, best, first, n):
-    """Keep the larger of ``best[first:]`` and ``values[at:]``."""
-    start, target = np.uint64(at), np.uint64(first)
-    for k in range(np.uint64(n)):
-        value = values[start + k]
-        best[target + k] = value if value > best[target + k] else best[target + k]
+def _larger(a, b):
+    """Return the larger of two vectors; of equals, or if ``a`` is not a number, ``b``."""
+    return choose(is_larger(a, b), a, b)
 
 
 @inner_exact
-def _keep_larger(values, at, row, best, best_row, n):
-    """Keep the larger of ``best`` and ``values[at:]``, and its row."""
-    start = np.uint64(at)
-    for k in range(np.uint64(n)):
-        value = values[start + k]
-        larger = value > best[k]
-        best[k] = value if larger else best[k]
-        best_row[k] = row if larger else best_row[k]
+def _keep_larger(buffer, stride, corner, rows, width, line, places, argmax):
+    """Keep in the line the larger of itself and some rows, and in ``places`` its pixel where ``argmax`` is not None."""
+    origin, left, n_columns = corner
+    for k in range(n_columns):
+        at = origin + k * LANES
+        best = load(line, k * LANES)
+        if argmax is None:
+            for t in range(len(rows)):
+                best = _larger(load(buffer, at + stride * rows[t]), best)
+        else:
+            place = load(places, k * LANES)
+            for t in range(len(rows)):
+                value = load(buffer, at + stride * rows[t])
+                here = is_larger(value, best)
+                place = choose(here, fill(np.int32(rows[t] * width + left + k)), place)
+                best = choose(here, value, best)
+            store(places, k * LANES, place)
+        store(line, k * LANES, best)
 
 
 @inner_exact
-def _first_largest(values, value_rows, left, begin, end, width, lowest, cells, places, at, n):
-    """Find each lane's largest of the columns [begin, end), the first in row order among equals; 0 if there are none.
-
-    ``values`` are of the columns from ``left`` on; the largest goes to ``cells[at:][:n]``, where it is to ``places``.
-    """
-    to, last = np.uint64(at), np.int32(width)
-    for k in range(n):
-        cells[to + k] = lowest if begin < end else 0
-        places[to + k] = -1
+def _first_place(line, places, begin, end, best, lowest):
+    """Return the first pixel of the columns [begin, end) whose value is ``best``; -1 where that is the lowest."""
+    first = fill(np.int32(NOWHERE))
     for column in range(begin, end):
-        start, here = np.uint64((column - left) * LANES), np.int32(column)
-        for k in range(n):
-            value, row = values[start + k], value_rows[start + k]
-            found = np.int32(row * last + here) if row != NOWHERE else np.int32(-1)
-            # of equals the one in an earlier row, or an earlier column of the row
-            better = (value > cells[to + k]) | ((value == cells[to + k]) & (found < places[to + k]))
-            cells[to + k] = value if better else cells[to + k]
-            places[to + k] = found if better else places[to + k]
+        value, place = load(line, column * LANES), load(places, column * LANES)
+        earlier = choose(is_larger(first, place), place, first)
+        first = choose(is_larger(best, value), first, earlier)
+    return choose(is_larger(best, lowest), first, fill(np.int32(-1)))
 
 
 @exact
@@ -109,8 +106,8 @@ def scatter(gy, argmax, roi_indices, begin, end, gx):
         begin, end (int): Channels.
         gx (array): (B, C, H * W), zeros on entry.
     """
-    for c in range(begin, end):
-        for r in range(gy.shape[0]):
+    for r in range(gy.shape[0]):
+        for c in range(begin, end):
             plane, g, place = gx[roi_indices[r], c], gy[r, c], argmax[r, c]
             for k in range(g.size):
                 if place[k] >= 0:

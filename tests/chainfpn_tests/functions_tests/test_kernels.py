@@ -242,6 +242,20 @@ def test_what_runs_once_can_be_left_uncompiled():
     assert kernels.import_compiled("numba_normalize") is not None
 
 
+@pytest.mark.parametrize("n_lines", [16, 3])
+@pytest.mark.parametrize("n", [16, 37])
+def test_lines_are_transposed_in_blocks_and_what_is_left_of_them(n_lines, n):
+    numba = pytest.importorskip("numba")
+    inner = kernels.import_compiled("numba_common").copy_transposed
+    copy_transposed = numba.njit(lambda source, n_lines, n, target: inner(source, 5, 40, n_lines, n, target, 2, 20))
+    source, target = np.arange(5 + n_lines * 40, dtype=np.int32), np.full(2 + n * 20, -1, np.int32)
+    copy_transposed(source, n_lines, n, target)
+    copied = target[2:].reshape(n, 20)
+    np.testing.assert_array_equal(copied[:, :n_lines].T, source[5:].reshape(n_lines, 40)[:, :n])
+    assert (copied[:, n_lines:] == -1).all()
+    assert (target[:2] == -1).all()
+
+
 def test_tracing_a_network_compiles_nothing(monkeypatch):
     def fail(name):
         raise AssertionError(name)

@@ -1,0 +1,141 @@
+"""Vectors of ``LANES`` numbers for the compiled CPU kernels, in the processor's registers, whatever their width is.
+
+A loop over neighbouring channels that the compiler makes SIMD keeps its sums in memory, and looks before each run
+whether its arrays overlap: four times the time of the same loop over vectors. ``at`` is a place in a flat array.
+"""
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic, models, register_model
+
+#: Numbers of a vector: a register of AVX-512 in float32, two of AVX2, four of NEON.
+LANES = 16
+
+
+class Lanes(types.Type):
+    """The type of a vector.
+
+    Args:
+        dtype (numba type): Of its numbers.
+    """
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+        super().__init__(f"Lanes({dtype})")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        super().__init__(dmm, fe_type, ir.VectorType(dmm.lookup(fe_type.dtype).get_value_type(), LANES))
+
+
+def _pointer(context, builder, array_type, array, at):
+    """Return the address of a vector, and the alignment of its numbers."""
+    place = builder.gep(context.make_array(array_type)(context, builder, array).data, [at])
+    vector = context.get_value_type(Lanes(array_type.dtype))
+    return builder.bitcast(place, vector.as_pointer()), array_type.dtype.bitwidth // 8
+
+
+def _fill(builder, vector, value):
+    """Repeat a number in all lanes."""
+    nothing, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+    return _shuffle(builder, builder.insert_element(nothing, value, first), nothing, [0] * LANES)
+
+
+def _shuffle(builder, a, b, places):
+    """Take lanes of two vectors, those of the second from ``LANES`` on."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), LANES), places))
+
+
+@intrinsic
+def load(_, array, at):
+    """Return the vector ``array[at:][:LANES]``."""
+
+    def generate(context, builder, signature, args):
+        pointer, align = _pointer(context, builder, array, *args)
+        return builder.load(pointer, align=align)
+
+    return Lanes(array.dtype)(array, at), generate
+
+
+@intrinsic
+def store(_, array, at, vector):
+    """Set ``array[at:][:LANES]``."""
+
+    def generate(context, builder, signature, args):
+        pointer, align = _pointer(context, builder, array, *args[:2])
+        builder.store(args[2], pointer, align=align)
+        return context.get_dummy_value()
+
+    return types.void(array, at, vector), generate
+
+
+@intrinsic
+def fill(_, number):
+    """Return a vector that is ``number`` in all lanes."""
+
+    def generate(context, builder, signature, args):
+        return _fill(builder, context.get_value_type(Lanes(number)), args[0])
+
+    return Lanes(number)(number), generate
+
+
+@intrinsic
+def add_scaled(_, total, weight, vector):
+    """Return ``total + weight * vector``, in one operation where the processor has it."""
+
+    def generate(context, builder, signature, args):
+        weights = _fill(builder, args[0].type, args[1])
+        return builder.fadd(args[0], builder.fmul(weights, args[2], flags=["contract"]), flags=["contract"])
+
+    return total(total, total.dtype, vector), generate
+
+
+@intrinsic
+def is_larger(_, a, b):
+    """Return ``a > b`` of each lane: never for a NaN."""
+
+    def generate(context, builder, signature, args):
+        compare = builder.fcmp_ordered if isinstance(a.dtype, types.Float) else builder.icmp_signed
+        return compare(">", *args)
+
+    return Lanes(types.boolean)(a, b), generate
+
+
+@intrinsic
+def choose(_, is_first, a, b):
+    """Return ``a`` in the lanes where ``is_first`` holds, ``b`` in the others."""
+
+    def generate(context, builder, signature, args):
+        return builder.select(*args)
+
+    return a(is_first, a, b), generate
+
+
+@intrinsic
+def transpose(_, source, at, step, target, to, to_step):
+    """Set ``target[to + j * to_step + i]`` to ``source[at + i * step + j]`` for i and j below ``LANES``."""
+
+    def generate(context, builder, signature, args):
+        def line(array_type, array, first, apart, k):
+            place = builder.add(first, builder.mul(apart, ir.Constant(apart.type, k)))
+            return _pointer(context, builder, array_type, array, place)
+
+        pointers = [line(source, *args[:3], k) for k in range(LANES)]
+        lines = [builder.load(pointer, align=align) for pointer, align in pointers]
+        half = 1
+        while half < LANES:  # exchange the blocks beside the diagonal, from single numbers to quarters
+            kept = [j if not j & half else LANES + j - half for j in range(LANES)]
+            moved = [j + half if not j & half else LANES + j for j in range(LANES)]
+            lines = [
+                _shuffle(builder, lines[k & ~half], lines[k | half], moved if k & half else kept) for k in range(LANES)
+            ]
+            half *= 2
+        for k, values in enumerate(lines):
+            pointer, align = line(target, *args[3:], k)
+            builder.store(values, pointer, align=align)
+        return context.get_dummy_value()
+
+    index = types.int64
+    return types.void(source, index, index, target, index, index), generate
