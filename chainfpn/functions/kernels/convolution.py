@@ -8,7 +8,7 @@ float32 go to ``winograd``, channels on their own to ``numba_depthwise``. float1
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -16,8 +16,9 @@ import numpy as np
 from chainer.utils.conv import get_conv_outsize
 
 from chainfpn._typing import Array, Size
-from chainfpn.functions.kernels import compute_dtype, import_compiled, threads
+from chainfpn.functions.kernels import channel_gradients, compute_dtype, import_compiled, threads
 from chainfpn.functions.kernels.algorithm import is_winograd
+from chainfpn.functions.kernels.columns import column_kernels
 from chainfpn.functions.kernels.epilogue import Epilogue, compiled_normalize, nothing
 
 #: Bytes of columns made at a time: enough work for a product on several threads, and few enough to stay in the cache.
@@ -43,6 +44,10 @@ class Geometry(NamedTuple):
         if min(size) < 1:
             raise ValueError(f"convolution_2d: x must hold a window of {ksize}, got shape {x_shape} for {self}")
         return size
+
+    def is_product(self, ksize: Sequence[int]) -> bool:
+        """Return whether the convolution is the product of a matrix and the map as it is."""
+        return tuple(ksize) == self.stride == (1, 1) and self.pad == (0, 0)
 
 
 def _depthwise_for(x_shape, W_shape, geometry, of_weights=False):
@@ -111,7 +116,7 @@ def forward(x: Array, W: Array, geometry: Geometry, epilogue: Epilogue | None = 
     if depthwise := _depthwise_for(x.shape, W.shape, geometry):
         y_shape = len(x), len(W), outh, outw
         return depthwise.forward(_prepare(x), _prepare(W), y_shape, geometry, after).astype(x.dtype, copy=False)
-    return _direct(x.astype(dtype, copy=False), W, geometry, epilogue).astype(x.dtype, copy=False)
+    return _direct(_prepare(x), W, geometry, epilogue).astype(x.dtype, copy=False)
 
 
 def _direct(x, W, geometry, epilogue):
@@ -145,15 +150,24 @@ def weight_gradient(x: Array, gy: Array, W_shape: tuple, W_dtype: np.dtype, geom
         return winograd.weight_gradient(_prepare(x), _prepare(gy), geometry.pad).astype(W_dtype, copy=False)
     if depthwise := _depthwise_for(x.shape, W_shape, geometry, of_weights=True):
         return depthwise.weight_gradient(_prepare(x), _prepare(gy), W_shape, geometry).astype(W_dtype, copy=False)
-    gy = _by_group(gy.astype(dtype, copy=False), geometry.groups, axis=1)
+    x, gy = _prepare(x), _prepare(gy)
+    row_bytes = x[:1, :, :1, :1].nbytes * math.prod(W_shape[2:]) * gy.shape[3]
+    if geometry.groups == 1 and (math.prod(W_shape[2:]) > 1 or gy.shape[2] * row_bytes <= BLOCK_BYTES / 2):
+        gW = channel_gradients.weight_gradient(x, gy, W_shape, geometry)
+    else:
+        gW = _weights_by_pixels(x, gy, W_shape, geometry)
+    return gW.reshape(W_shape).astype(W_dtype, copy=False)
+
+
+def _weights_by_pixels(x, gy, W_shape, geometry):
+    """Compute the gradients of the weights; threads share blocks of pixels, whose sums are added in a fixed order."""
+    gy = _by_group(gy, geometry.groups, axis=1)
 
     def multiply(columns: Array, image: int, pixels: slice) -> Array:
         return np.matmul(gy[image, :, :, pixels], columns.swapaxes(1, 2))
 
-    gW = _for_blocks(multiply, x.astype(dtype, copy=False), W_shape[2:], geometry, add_up=True)
-    if gW is None:
-        gW = np.zeros(W_shape, dtype)
-    return gW.reshape(W_shape).astype(W_dtype, copy=False)
+    gW = _for_blocks(multiply, x, W_shape[2:], geometry, add_up=True)
+    return np.zeros(W_shape, x.dtype) if gW is None else gW
 
 
 def input_gradient(gy: Array, W: Array, x_shape: tuple, geometry: Geometry) -> Array:
@@ -163,41 +177,12 @@ def input_gradient(gy: Array, W: Array, x_shape: tuple, geometry: Geometry) -> A
         return winograd.input_gradient(_prepare(gy), _prepare(W), geometry.pad).astype(gy.dtype, copy=False)
     if depthwise := _depthwise_for(x_shape, W.shape, geometry):
         return depthwise.input_gradient(_prepare(gy), _prepare(W), x_shape, geometry).astype(gy.dtype, copy=False)
-    kernel = np.array(W.shape[2:])
-    border = np.array(geometry.dilate) * (kernel - 1) - geometry.pad
-    if geometry.stride == (1, 1) and border.min() >= 0:
-        turned = _by_group(W, geometry.groups, keep=True)[..., ::-1, ::-1].swapaxes(1, 2)
-        turned = turned.reshape(-1, *turned.shape[2:])  # (C, O / groups, kh, kw)
-        return forward(gy, turned, geometry._replace(pad=tuple(border.tolist())))
-    return _scatter(gy, W, x_shape, geometry)
-
-
-def _scatter(gy, W, x_shape, geometry):
-    """Add the gradient of every window to the pixels under it; threads share the images and channels."""
-    dtype = compute_dtype(gy.dtype)
-    (sy, sx), (ph, pw), (dy, dx), groups = geometry
-    n_images, n_channels, height, width = x_shape
-    outh, outw = gy.shape[2:]
-    kh, kw = W.shape[2:]
-    weights = _by_group(W.astype(dtype, copy=False), groups, keep=True)  # (groups, O / groups, C / groups, kh, kw)
-    gradients = _by_group(gy.astype(dtype, copy=False), groups, axis=1)
-    gx = np.zeros((n_images, groups, n_channels // groups, height + 2 * ph, width + 2 * pw), dtype)
-
-    n_blocks = n_channels * kh * kw * outh * outw * dtype.itemsize / BLOCK_BYTES
-    parts = [slice(*bounds) for bounds in threads.cut(n_channels // groups, min(n_blocks, 2))]
-
-    def multiply(image: int, channels: slice) -> None:
-        mine = weights[:, :, channels].reshape(groups, weights.shape[1], -1).swapaxes(1, 2)
-        for begin, end in threads.cut(outh, n_blocks / len(parts)):
-            columns = np.matmul(mine, gradients[image, :, :, begin * outw : end * outw])
-            columns = columns.reshape(groups, -1, kh, kw, end - begin, outw)
-            for i, j in np.ndindex(kh, kw):
-                rows = slice(begin * sy + i * dy, (end - 1) * sy + i * dy + 1, sy)
-                gx[image, :, channels, rows, j * dx : (outw - 1) * sx + j * dx + 1 : sx] += columns[:, :, i, j]
-
-    threads.run(multiply, list(itertools.product(range(n_images), parts)))
-    gx = gx.reshape(n_images, n_channels, *gx.shape[3:])
-    return gx[:, :, ph : ph + height, pw : pw + width].astype(gy.dtype, copy=False)
+    if geometry.is_product(W.shape[2:]):
+        turned = _by_group(W, geometry.groups, keep=True).swapaxes(1, 2)
+        return forward(gy, turned.reshape(-1, *turned.shape[2:]), geometry)  # (C, O / groups, 1, 1)
+    weights = np.ascontiguousarray(W, compute_dtype(gy.dtype))
+    gx = channel_gradients.input_gradient(_prepare(gy), weights, x_shape, geometry)
+    return gx.astype(gy.dtype, copy=False)
 
 
 def _for_blocks(multiply, x, ksize, geometry, *, row_numbers=0, add_up=False):
@@ -213,7 +198,7 @@ def _for_blocks(multiply, x, ksize, geometry, *, row_numbers=0, add_up=False):
     """
     n_images, n_channels = x.shape[:2]
     outh, outw = geometry.outsize(x.shape, ksize)
-    as_it_is = tuple(ksize) == geometry.stride == (1, 1) and geometry.pad == (0, 0)
+    as_it_is = geometry.is_product(ksize)
     row_columns = n_channels * math.prod(ksize) * outw
     ranges = threads.cut(outh, outh * max(row_columns, row_numbers) * x.itemsize / BLOCK_BYTES)
     size = 0 if as_it_is else row_columns * max(end - begin for begin, end in ranges)
@@ -223,38 +208,18 @@ def _for_blocks(multiply, x, ksize, geometry, *, row_numbers=0, add_up=False):
         columns = x[image, :, begin:end]
         if not as_it_is:
             columns = buffer[: row_columns * (end - begin)].reshape(n_channels, *ksize, end - begin, outw)
-            _lay_out(x[image], begin, geometry, columns)
+            n_shares = columns.nbytes / channel_gradients.COLUMN_BYTES if alone else 0
+            threads.run(partial(share, x[image], begin, columns), threads.cut(n_channels, min(n_shares, 4)))
         pixels = slice(begin * outw, end * outw)
         return multiply(columns.reshape(geometry.groups, -1, pixels.stop - pixels.start), image, pixels)
 
+    def share(source: Array, begin: int, columns: Array, first: int, last: int) -> None:
+        lay_out(source[first:last], begin, *geometry[:3], columns[first:last])
+
+    lay_out, _ = column_kernels()
     blocks = list(itertools.product(range(n_images), ranges))
+    alone = len(blocks) == 1
     return (threads.add_up if add_up else threads.run)(work, blocks, lambda: np.empty(size, x.dtype))
-
-
-def _lay_out(source, begin, geometry, columns):
-    """Copy the windows of output rows from ``begin`` on, (C, H, W) to (C, kh, kw, rows, outw), zeros around it."""
-    (sy, sx), (ph, pw), (dy, dx), _ = geometry
-    kh, kw, n_rows, outw = columns.shape[1:]
-    for i in range(kh):
-        rows, from_rows = _inside(n_rows, begin * sy + i * dy - ph, sy, source.shape[1])
-        for j in range(kw):
-            across, from_columns = _inside(outw, j * dx - pw, sx, source.shape[2])
-            target = columns[:, i, j]
-            target[:, : rows.start] = target[:, rows.stop :] = 0
-            target[:, rows, : across.start] = target[:, rows, across.stop :] = 0
-            target[:, rows, across] = source[:, from_rows, from_columns]
-
-
-def find_inside(n: int, first: int, step: int, size: int) -> tuple[int, int]:
-    """Return the range of k < n for which ``first + k * step`` lies in an axis of this size."""
-    begin = min(max(0, -(first // step)), n)
-    return begin, max(begin, min(n, -((first - size) // step)))
-
-
-def _inside(n, first, step, size):
-    """Return the same as a slice of k, and as one of the axis."""
-    begin, end = find_inside(n, first, step, size)
-    return slice(begin, end), slice(first + begin * step, max(first + (end - 1) * step + 1, 0), step)
 
 
 def _prepare(a):

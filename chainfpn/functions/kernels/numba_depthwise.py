@@ -12,7 +12,7 @@ import numpy as np
 
 from chainfpn._typing import Array
 from chainfpn.functions.kernels import threads
-from chainfpn.functions.kernels.convolution import find_inside
+from chainfpn.functions.kernels.columns import find_inside
 from chainfpn.functions.kernels.epilogue import Epilogue
 from chainfpn.functions.kernels.numba_common import arithmetic, inner_arithmetic, inner_exact
 from chainfpn.functions.kernels.numba_normalize import normalize

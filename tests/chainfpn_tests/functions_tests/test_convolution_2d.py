@@ -9,8 +9,8 @@ from chainer.utils import type_check
 
 from chainfpn import links
 from chainfpn.functions import convolution_2d
+from chainfpn.functions.kernels import channel_gradients, columns, import_compiled
 from chainfpn.functions.kernels import convolution as kernels
-from chainfpn.functions.kernels import import_compiled
 from chainfpn.functions.kernels.epilogue import nothing
 
 #: (B, C, H, W), (O, kh, kw), options.
@@ -48,6 +48,8 @@ def block_bytes(request, monkeypatch):
     """Cut even these small maps into blocks."""
     if request.param is not None:
         monkeypatch.setattr(kernels, "BLOCK_BYTES", request.param)
+        monkeypatch.setattr(channel_gradients, "COLUMN_BYTES", request.param // 8)
+        monkeypatch.setattr(channel_gradients, "LEAST_TAPS", 9)
         if winograd := import_compiled("winograd"):
             monkeypatch.setattr(winograd, "BLOCK_BYTES", 10 * request.param)
 
@@ -127,9 +129,12 @@ def test_winograd_loses_little_precision():
     assert np.sqrt(np.mean((y - exact) ** 2)) < 2e-6 * exact.std()
 
 
-@pytest.mark.parametrize("name", ["3x3, Winograd", "depthwise, stride 2"])
+@pytest.mark.parametrize(
+    "name", ["3x3, Winograd", "depthwise, stride 2", "2x3, uneven steps", "1x1, padded", "7x7 stem"]
+)
 def test_without_numba_the_direct_convolution_is_taken(name, monkeypatch):
-    monkeypatch.setattr(kernels, "import_compiled", lambda module: None)
+    for module in (kernels, columns):
+        monkeypatch.setattr(module, "import_compiled", lambda name: None)
     arrays, options = case_arrays(name, np.float32), CASES[name][2]
     pairs = (with_gradients(function, arrays, options) for function in (convolution_2d, F.convolution_2d))
     for mine, reference in zip(*pairs, strict=True):
