@@ -64,19 +64,15 @@ def find_frames(sources: Iterable[tuple[int, Source]], is_done: Callable[[Frame]
 
 
 def _frames_of_video(index, source, is_done):
+    number = -1
     try:
-        yield from _good_frames(index, source, is_done)
+        with VideoReader(source.name) as video:
+            for number, image in enumerate(video):
+                frame = Frame(index, source, number, video.rate)
+                if not is_done(frame):
+                    frame.image = image
+                    yield frame
+        if number < 0:
+            raise ImageError(f"{source.name}: has no frame that can be read")
     except ImageError as error:
         yield Frame(index, source, problem=str(error))
-
-
-def _good_frames(index, source, is_done):
-    number = -1
-    with VideoReader(source.name) as video:
-        for number, image in enumerate(video):
-            frame = Frame(index, source, number, video.rate)
-            if not is_done(frame):
-                frame.image = image
-                yield frame
-    if number < 0:
-        raise ImageError(f"{source.name}: has no frame that can be read")

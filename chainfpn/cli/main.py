@@ -36,7 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     parser, parsers = make_parser(COMMANDS)
-    arguments = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if "" in words:  # a variable of a shell that is not set; as a path it would be the current folder
+        parser.error("no argument may be empty")
+    arguments = parser.parse_args(words)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not a notebook's, nor a StringIO
             stream.reconfigure(errors="backslashreplace")  # a file name may be anything

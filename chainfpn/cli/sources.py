@@ -121,7 +121,7 @@ def _expand(given: str, lists: tuple[pathlib.Path, ...] = ()) -> Iterator[tuple[
             yield from _expand_or_name(line, (*lists, path))
     elif is_there or not glob.has_magic(given):
         near = path if is_there or not lists else lists[-1].parent / path
-        if not os.path.exists(near) or not given:
+        if not os.path.exists(near):
             raise ImageError(f"{given}: there is no such file")
         yield str(near), None
     else:

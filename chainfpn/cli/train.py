@@ -10,6 +10,7 @@ Example:
 """
 
 import argparse
+import functools
 from typing import Any
 
 from chainfpn.cli.errors import CommandError, UsageError
@@ -34,11 +35,6 @@ def _add(parser: argparse.ArgumentParser, groups: dict[str, dict[str, dict[str, 
             group.add_argument("--" + key.replace("_", "-"), **{**how, "default": argparse.SUPPRESS, **same})
 
 
-def _declare(parser: argparse.ArgumentParser) -> None:
-    """Declare what a file of options may have."""
-    _add(parser, {**OPTIONS, **MORE_OPTIONS}, required=False)
-
-
 class _HelpAll(argparse.Action):
     """Print every option, and end."""
 
@@ -55,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     if "config" in given and "resume" not in given:
         from chainfpn.cli.training_config import read_config
 
-        given = {**read_config(given["config"], _declare), **given}
+        declare = functools.partial(_add, groups={**OPTIONS, **MORE_OPTIONS}, required=False)
+        given = {**read_config(given["config"], declare), **given}
     if "resume" in given and "force" in given:
         raise UsageError("--resume and --force must not be given together")
     if "resume" in given:

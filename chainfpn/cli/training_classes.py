@@ -16,6 +16,8 @@ from chainfpn.datasets._left_out import LeftOut
 
 #: Heads of the table: those of the data to train with, and of the data to validate with.
 _HEADS = {"training": ("objects", "images"), "validation": ("validation objects", "validation images")}
+#: How lines about both end.
+_ENDS = {"training": "", "validation": " to validate with"}
 _WITHOUT = "(no object)"
 #: Of a class that one of both has not.
 _UNKNOWN = {"objects": "-", "images": "-"}
@@ -144,24 +146,18 @@ def class_table(counts: dict[str, dict[str, Any] | None]) -> str:
     Returns:
         str: Lines.
     """
-    lines = (*table_lines(class_rows(counts)), keypoint_lines(counts), left_out_lines(counts))
-    return "\n".join(filter(None, lines))
+    return "\n".join(filter(None, [*table_lines(class_rows(counts)), lines_below(counts)]))
 
 
-def keypoint_lines(counts: dict[str, dict[str, Any] | None]) -> str:
-    """Return how many of each keypoint are visible: lines of text, as :func:`left_out_lines`."""
-    begins = {"training": "visible keypoints", "validation": "visible keypoints to validate with"}
-    return reasons({begins[side]: found.get("keypoints", {}) for side, found in counts.items() if found is not None})
-
-
-def left_out_lines(counts: dict[str, dict[str, Any] | None]) -> str:
-    """Return what is left out, by reason.
+def lines_below(counts: dict[str, dict[str, Any] | None]) -> str:
+    """Return how many of each keypoint are visible, and what is left out, by reason.
 
     Args:
         counts (dict): As :func:`class_rows` takes it.
 
     Returns:
-        str: A line for each kind of data of which something is.
+        str: A line for each kind of data of which there is something.
     """
-    begins = {"training": "left out", "validation": "left out to validate with"}
-    return reasons({begins[side]: found["left_out"] for side, found in counts.items() if found is not None})
+    sides = [(found, _ENDS[side]) for side, found in counts.items() if found is not None]
+    keypoints = {f"visible keypoints{end}": found.get("keypoints", {}) for found, end in sides}
+    return reasons(keypoints | {f"left out{end}": found["left_out"] for found, end in sides})

@@ -75,11 +75,8 @@ def _clean(out: pathlib.Path, empty: bool) -> None:
     """Remove what is half-written, or everything that a training writes."""
     samples = out / "samples"
     for path in [path for folder in (out, samples) if folder.is_dir() for path in folder.iterdir()]:
+        is_written = path.name in FILES or path.match("snapshot*.npz*")
         if _TEMPORARY.fullmatch(path.name):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        elif empty and (path.suffix == ".jpg" if path.parent == samples else _is_written(path)):
+        elif empty and (path.suffix == ".jpg" if path.parent == samples else is_written):
             path.unlink()
-
-
-def _is_written(path: pathlib.Path) -> bool:
-    return path.name in FILES or path.match("snapshot*.npz*")

@@ -16,7 +16,7 @@ from chainfpn.cli.drawing import draw
 from chainfpn.cli.output import complete_file
 from chainfpn.cli.overlays import min_point_score
 from chainfpn.cli.results import save_picture
-from chainfpn.cli.training_classes import class_rows, keypoint_lines, left_out_lines
+from chainfpn.cli.training_classes import class_rows, lines_below
 from chainfpn.cli.training_folder import CURVES
 from chainfpn.cli.training_options import DEFAULTS
 from chainfpn.datasets import DataError, DetectionDataset
@@ -34,6 +34,8 @@ MASK_KEY = "validation/main/mask_ap"
 #: Score above which a detection is drawn.
 _SCORE = 0.5
 _QUALITY = 85
+#: Of cells whose text is flush right.
+_NUMBER = ' class="n"'
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; } td, th { border-bottom: 1px solid #ddd; padding: .2rem .8rem; }
@@ -143,12 +145,10 @@ def _summary(about: dict[str, Any], log: list[dict]) -> str:
 
 def _classes(counts: dict[str, Any]) -> str:
     """Return what there is of each class as a table, and what is left out."""
-    heads, *rows = ([html.escape(cell) for cell in row] for row in class_rows(counts))
-    cells = [f"<th>{name}</th>" + "".join(f'<td class="n">{cell}</td>' for cell in rest) for name, *rest in rows]
-    head, *numbers = heads
-    table = _rows([f"<th>{head}</th>" + "".join(f'<th class="n">{text}</th>' for text in numbers), *cells])
-    lines = filter(None, (keypoint_lines(counts), left_out_lines(counts)))
-    text = html.escape("\n".join(lines)).replace("\n", "<br>")
+    (head, *heads), *rows = class_rows(counts)
+    cells = [_cells("th", [name]) + _cells("td", numbers, _NUMBER) for name, *numbers in rows]
+    table = _rows([_cells("th", [head]) + _cells("th", heads, _NUMBER), *cells])
+    text = html.escape(lines_below(counts)).replace("\n", "<br>")
     return f"<h2>Classes</h2>{table}<p>{text}</p>"
 
 
@@ -156,11 +156,10 @@ def _figures(log: list[dict]) -> str:
     """Return the log as a table with a column per figure."""
     names = sorted({name for entry in log for name in entry if "/" in name}, key=lambda name: (name.count("/"), name))
     shown = (name.replace("validation/main/", "validation ").removeprefix("main/") for name in names)
-    heads = ("epoch", "iteration", *shown)
-    rows = ["".join(f'<th class="n">{html.escape(head)}</th>' for head in heads)]
+    rows = [_cells("th", ("epoch", "iteration", *shown), _NUMBER)]
     for entry in log:
         cells = (str(entry["epoch"]), str(entry["iteration"]), *(_number(entry.get(name)) for name in names))
-        rows.append("".join(f'<td class="n">{cell}</td>' for cell in cells))
+        rows.append(_cells("td", cells, _NUMBER))
     return _rows(rows)
 
 
@@ -178,8 +177,11 @@ def _options(settings: dict[str, Any]) -> str:
 
 
 def _table(values: dict[str, Any]) -> str:
-    cells = ((html.escape(str(key)), html.escape(_text(value))) for key, value in values.items())
-    return _rows(f"<th>{key}</th><td>{value}</td>" for key, value in cells)
+    return _rows(_cells("th", [key]) + _cells("td", [_text(value)]) for key, value in values.items())
+
+
+def _cells(tag: str, texts: Iterable[str], kind: str = "") -> str:
+    return "".join(f"<{tag}{kind}>{html.escape(text)}</{tag}>" for text in texts)
 
 
 def _rows(rows: Iterable[str]) -> str:

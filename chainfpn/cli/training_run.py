@@ -81,7 +81,7 @@ def _train(settings: argparse.Namespace, comm: Communicator) -> int:
 def _train_in_folder(settings, comm, train_data, validation_data):
     first = comm is None or comm.rank == 0
     device = choose_device(settings.device, comm)
-    model = build_model(settings, train_data, log=print if first else _ignore, comm=comm)
+    model = build_model(settings, train_data, log=print if first else (lambda message: None), comm=comm)
     chain = build_chain(model, settings.loss)
     chain.to_device(device)
     use_extra_targets(train_data, model)
@@ -174,10 +174,6 @@ def _print_losses(chain, iterator):
     print("  ".join(f"{name.removeprefix('main/')} {float(value.array):.4f}" for name, value in observation.items()))
     print(f"a step of {iterator.batch_size} images takes {time.perf_counter() - begin:.2f} s; nothing was written")
     return 0
-
-
-def _ignore(message: str) -> None:
-    """Take the messages of all processes but the first."""
 
 
 def _print_end(out: pathlib.Path, stopped: bool, sentence: str) -> None:

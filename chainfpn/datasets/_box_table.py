@@ -88,10 +88,6 @@ class BoxTable(DetectionDataset):
         self.add_getter(("bbox", "label"), self._get_annotations)
         self.keys = self.DEFAULT_KEYS
 
-    def annotated_size(self, i: int) -> Size | None:
-        """Return the size of an image as the table has it: (int, int) or None."""
-        return self._sizes[i]
-
     def _get_annotations(self, i: int) -> tuple[Array, Array]:
         """Return ``bbox``, ``label``."""
         objects = self._objects[i]

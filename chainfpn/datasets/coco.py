@@ -85,10 +85,6 @@ class COCODataset(DetectionDataset):
             self.add_getter(("point", "visible"), self._get_keypoints)
         self.keys = self.DEFAULT_KEYS
 
-    def annotated_size(self, i: int) -> Size | None:
-        """Return the size of an image as the JSON gives it: (int, int) or None."""
-        return self._sizes[i]
-
     def _add_objects(self, entries: list[dict], listed: set, infos: list[ImageInfo], known: set) -> None:
         """Give every image its objects; leave out what cannot be understood or was not chosen."""
         indices = {info.id: i for i, info in enumerate(infos)}

@@ -58,6 +58,7 @@ class DetectionDataset(GetterDataset):
         self._all_keys: list[_Entry] = []
         self._files = [pathlib.Path(file) for file in files]
         self._headers: dict[int, tuple[Size, int]] = {}
+        self._sizes: Sequence[Size | None] = [None] * len(self._files)  # as annotated
         self._left_out = LeftOut()
         self.label_names = tuple(label_names)
         self.add_getter("img", self.get_image)
@@ -165,7 +166,7 @@ class DetectionDataset(GetterDataset):
         Returns:
             (int, int) or None: Height and width; None if it does not say.
         """
-        return None
+        return self._sizes[i]
 
     def get_image(self, i: int) -> Array:
         """Read an image.

@@ -60,10 +60,8 @@ def parse_keypoints(values: Any, n: int) -> Array | None:
     """
     if not values:
         return np.zeros((n, 3), dtype=np.float32)
-    if not isinstance(values, list) or len(values) != 3 * n or not all(map(_is_coordinate, values)):
+    if not isinstance(values, list) or len(values) != 3 * n:
+        return None
+    if not all(is_number(value) and abs(value) < MAX_NUMBER for value in values):
         return None
     return np.array(values, dtype=np.float32).reshape(n, 3)[:, [1, 0, 2]]
-
-
-def _is_coordinate(value: Any) -> bool:
-    return is_number(value) and abs(value) < MAX_NUMBER

@@ -94,16 +94,13 @@ def _image_name(task: dict[str, Any], folders: list[pathlib.Path]) -> str | None
     """Return the name of the image of a task, without what an upload has put before it if the file is called so."""
     data = task.get("data", task)
     texts = [text for text in (data.get("image"), *data.values()) if isinstance(text, str)]
-    names = [unquote(text.partition("?d=")[2] or text.partition("?")[0]).replace("\\", "/") for text in texts]
-    name = next((name for name in map(_last_part, names) if name.lower().endswith(IMAGE_SUFFIXES)), None)
+    paths = (unquote(text.partition("?d=")[2] or text.partition("?")[0]).replace("\\", "/") for text in texts)
+    names = (path.rpartition("/")[2] for path in paths)
+    name = next((name for name in names if name.lower().endswith(IMAGE_SUFFIXES)), None)
     if name is None:
         return None
     candidates = name, _UPLOADED.sub("", name)
     return next((one for one in candidates if find_image(folders, one).is_file()), name)
-
-
-def _last_part(path: str) -> str:
-    return path.rpartition("/")[2]
 
 
 def _shapes(task: dict[str, Any]) -> list[dict[str, Any]] | None:

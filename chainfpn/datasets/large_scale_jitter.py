@@ -3,13 +3,13 @@
 import numpy as np
 from chainercv.transforms import resize_bbox, resize_point, translate_bbox, translate_point
 
-from chainfpn._attributes import Checked, Fraction
+from chainfpn._attributes import Checked
 from chainfpn._typing import Array, Size
-from chainfpn.datasets.transforms import MIN_SIDE, move
+from chainfpn.datasets.transforms import MIN_SIDE, RandomTransform, move
 from chainfpn.functions import resize_bilinear
 
 
-class LargeScaleJitter:
+class LargeScaleJitter(RandomTransform):
     """Show an image up to twenty times larger or smaller on a canvas of its own size.
 
     A factor is drawn evenly, and then where the canvas lies in the image, or the image on the canvas, whose rest is
@@ -27,25 +27,11 @@ class LargeScaleJitter:
     """
 
     scales = Checked("two numbers, 0 < smallest <= largest", lambda value: len(value) == 2 and 0 < value[0] <= value[1])
-    probability = Fraction()
 
     def __init__(self, scales: tuple[float, float] = (0.1, 2.0), *, probability: float = 1.0) -> None:
         self.scales, self.probability = scales, probability
 
-    def __call__(self, example: tuple) -> tuple:
-        """Transform an example.
-
-        Args:
-            example (tuple): ``img`` (3, H, W), ``bbox`` (R, 4), and what else it has per box.
-
-        Returns:
-            tuple: The same in another size.
-
-        Raises:
-            ValueError: if an entry of three dimensions is neither masks nor keypoints.
-        """
-        if np.random.rand() >= self.probability:
-            return example
+    def _transform(self, example: tuple) -> tuple:
         img, bbox, *rest = example
         size = img.shape[1:]
         scale = np.random.uniform(*self.scales)

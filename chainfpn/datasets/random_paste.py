@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from chainfpn._attributes import Checked, Fraction
+from chainfpn._attributes import Checked
 from chainfpn._typing import Array, Labels, Size
 from chainfpn.datasets._files import DataError
 from chainfpn.datasets.detection_dataset import DetectionDataset
+from chainfpn.datasets.transforms import RandomTransform
 from chainfpn.functions import resize_bilinear
 
 #: What gets a shorter side than this many pixels is not pasted.
@@ -17,7 +18,7 @@ _MAX_HIDDEN = 0.3
 _N_TRIES = 10
 
 
-class RandomPaste:
+class RandomPaste(RandomTransform):
     """Cut objects out of other images along their masks, and paste them into an image at a random place and size.
 
     A pasted object whose name is among the labels of the examples gets a box, and a mask if they have masks; any other
@@ -42,7 +43,6 @@ class RandomPaste:
     sources = Checked(
         "data sets that have masks", lambda value: value and all("mask" in source.available_keys for source in value)
     )
-    probability = Fraction()
     max_objects = Checked(">= 1", lambda value: value >= 1)
     scales = Checked("> 0 and ascend", lambda value: 0 < value[0] <= value[1])
 
@@ -58,17 +58,7 @@ class RandomPaste:
         self.sources, self.label_names = sources, tuple(label_names)
         self.probability, self.max_objects, self.scales = probability, max_objects, scales
 
-    def __call__(self, example: tuple) -> tuple:
-        """Transform an example.
-
-        Args:
-            example (tuple): ``(img, bbox, label)`` or ``(img, bbox, label, mask)``.
-
-        Returns:
-            tuple: The same, perhaps with more objects.
-        """
-        if np.random.rand() >= self.probability:
-            return example
+    def _transform(self, example: tuple) -> tuple:
         for _ in range(np.random.randint(self.max_objects) + 1):
             cutout = self._cut(example[0].shape[1:])
             if cutout is not None:

@@ -22,6 +22,32 @@ from chainfpn.links import Preprocess
 MIN_SIDE = 1
 
 
+class RandomTransform:
+    """Base of the transforms that change an example or, as often as not, leave it as it is.
+
+    Subclasses set ``probability``, how often, and define ``_transform``.
+    """
+
+    probability = Fraction()
+
+    def __call__(self, example: tuple) -> tuple:
+        """Transform an example.
+
+        Args:
+            example (tuple): ``img`` (3, H, W), ``bbox`` (R, 4), and what else it has per box.
+
+        Returns:
+            tuple: The same, transformed or as it was.
+
+        Raises:
+            ValueError: if an entry of three dimensions is neither masks nor keypoints.
+        """
+        return example if np.random.rand() >= self.probability else self._transform(example)
+
+    def _transform(self, example: tuple) -> tuple:
+        raise NotImplementedError
+
+
 class Compose:
     """Apply transforms one after the other.
 
@@ -46,35 +72,22 @@ class Compose:
         return example
 
 
-class RandomFlip:
+class RandomFlip(RandomTransform):
     """Mirror left and right.
 
     Args:
         probability (float): How often.
         mirrored (sequence of int or None): For each keypoint the one that it is in a mirror, such as the right eye for
             the left one and the nose for itself. Only the data set can tell; examples with keypoints need it.
-    """
 
-    probability = Fraction()
+    Raises:
+        ValueError: when called, if ``mirrored`` is not for as many keypoints.
+    """
 
     def __init__(self, probability: float = 0.5, *, mirrored: Sequence[int] | None = None) -> None:
         self.probability, self.mirrored = probability, mirrored
 
-    def __call__(self, example: tuple) -> tuple:
-        """Transform an example.
-
-        Args:
-            example (tuple): ``img`` (3, H, W), ``bbox`` (R, 4), and what else it has per box.
-
-        Returns:
-            tuple: The same, flipped or as it was.
-
-        Raises:
-            ValueError: if an entry of three dimensions is neither masks nor keypoints, or ``mirrored`` is not for as
-                many keypoints.
-        """
-        if np.random.rand() >= self.probability:
-            return example
+    def _transform(self, example: tuple) -> tuple:
         img, bbox, *rest = example
         size = img.shape[1:]
         rest = move(
@@ -134,7 +147,7 @@ class RandomScale:
         return resize_bilinear(img[None], new).array[0], bbox[kept], *(value[kept] for value in rest)
 
 
-class RandomCrop:
+class RandomCrop(RandomTransform):
     """Crop the image to a rectangle with the centre of at least one box.
 
     Boxes whose centre is outside are dropped, the others are clipped. After ``n_tries`` rectangles without a box the
@@ -150,25 +163,11 @@ class RandomCrop:
     """
 
     min_side = Checked("> 0 and <= 1", lambda value: 0 < value <= 1)
-    probability = Fraction()
 
     def __init__(self, min_side: float = 0.5, *, probability: float = 0.5, n_tries: int = 20) -> None:
         self.min_side, self.probability, self.n_tries = min_side, probability, n_tries
 
-    def __call__(self, example: tuple) -> tuple:
-        """Transform an example.
-
-        Args:
-            example (tuple): ``img`` (3, H, W), ``bbox`` (R, 4), and what else it has per box.
-
-        Returns:
-            tuple: The same of a part of the image, or as it was.
-
-        Raises:
-            ValueError: if an entry of three dimensions is neither masks nor keypoints.
-        """
-        if np.random.rand() >= self.probability:
-            return example
+    def _transform(self, example: tuple) -> tuple:
         img, bbox, *rest = example
         part = self._part(bbox, img.shape[1:])
         if part is None:

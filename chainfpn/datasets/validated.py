@@ -179,5 +179,5 @@ class ValidatedDataset(chainer.dataset.DatasetMixin):
         return tuple(value if key == "img" else value[good] for key, value in values.items())
 
 
-def _print(message: str) -> None:
+def _print(message: str) -> None:  # which other processes can be given
     print(message, file=sys.stderr)

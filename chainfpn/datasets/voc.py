@@ -7,7 +7,7 @@ import numpy as np
 from chainercv.datasets import voc_bbox_label_names
 
 from chainfpn._attributes import Fixed
-from chainfpn._typing import Array, Labels, PathLike, Size
+from chainfpn._typing import Array, Labels, PathLike
 from chainfpn.datasets._files import (
     IMAGE_SUFFIXES,
     DataError,
@@ -76,15 +76,12 @@ class VOCDataset(DetectionDataset):
         super().__init__(files, self._choose_labels(label_names, read))
         self.use_difficult = use_difficult
         self._found = [read.get(path.stem) or _attempt(self._annotation(path.stem)) for path in files]
+        self._sizes = [found.size for found in self._found]
         if split is None:
             self._pair(found, read)
         self._count_left_out()
         self.add_getter(("bbox", "label", "difficult"), self._get_annotations)
         self.keys = self.DEFAULT_KEYS
-
-    def annotated_size(self, i: int) -> Size | None:
-        """Return the size of an image as its annotation has it: (int, int) or None."""
-        return self._found[i].size
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -36,7 +36,10 @@ class AveragedWeights(extension.Extension):
             raise InvalidArgument("AveragedWeights", "decay", "in [0, 1)", decay)
         self.model, self.decay = model, decay
         self.averaged = copy.deepcopy(model)
-        self._means = {name: _float(param.array) for name, param in sorted(model.namedparams())}
+        self._means = {
+            name: param.array.astype(np.promote_types(param.dtype, np.float32))  # in which small steps count
+            for name, param in sorted(model.namedparams())
+        }
 
     def __call__(self, trainer: chainer.training.Trainer) -> None:
         """Move the average.
@@ -68,8 +71,3 @@ class AveragedWeights(extension.Extension):
     def _set(self) -> None:
         for name, param in self.averaged.namedparams():
             param.array[...] = self._means[name]
-
-
-def _float(array):
-    """Return a copy in float32, in which small steps count, or better."""
-    return array.astype(np.promote_types(array.dtype, np.float32))

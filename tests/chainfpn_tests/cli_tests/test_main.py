@@ -112,6 +112,13 @@ def test_wrong_usage_is_one_line_and_status_2(command, message, capsys):
     assert errors.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", [["detect", ""], ["models", "--json", ""], ["train", "--data", "", "--out", "x"]])
+def test_an_empty_argument_is_wrong_usage(command, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(command)
+    assert capsys.readouterr().err == "chainfpn: no argument may be empty; chainfpn --help lists the options\n"
+
+
 def test_an_option_means_the_same_to_every_command():
     parsers = make_parser(COMMANDS)[1].values()
     found = {}

@@ -68,7 +68,6 @@ def test_a_list_that_cannot_be_read_is_named(folder):
         ("remarks.txt", [], "remarks.txt: has no images"),
         ("out", [], "out: has no images but those in --out"),
         ("x" * 300 + ".jpg", [], f"{'x' * 300}.jpg: there is no such file"),
-        ("", [], ": there is no such file"),
         ("?*.jpg", ["b.jpg", "dangling.jpg"], None),
         ("-", [], "-: has no images"),
     ],
