@@ -192,7 +192,8 @@ class CudaShim:
     def get_kernel(self, name, device):
         """Return what launches an instance: a stand-in for ``kernels.cuda_launch.get_kernel``."""
 
-        def launch(grid, block, args):
+        def launch(grid, block, args, *, shared_mem=0):
+            assert shared_mem <= 49152, "more shared memory than a block has by itself"
             holders = [_Pointer(a) if isinstance(a, np.ndarray) and a.ndim else np.array(a) for a in args]
             pointers = (ctypes.c_void_p * len(args))(*[holder.ctypes.data for holder in holders])
             assert not self._library.launch(name.encode(), grid[0], block[0], pointers), f"{name} was not compiled"

@@ -31,10 +31,15 @@ __device__ inline float read(half16 v) {
     return result;
 }
 __device__ inline void write(half16* to, float v) { asm("cvt.rn.f16.f32 %0, %1;" : "=h"(to->bits) : "f"(v)); }
+#define LAUNCH_SHARED(name) extern __shared__ double name[]
 #else
 __device__ inline float read(half16 v) { return half_to_float(v.bits); }
 __device__ inline void write(half16* to, float v) { to->bits = float_to_half(v); }
+#define LAUNCH_SHARED(name) __shared__ double name[SHARED_BYTES / 8]
 #endif
+
+// Shared memory of a block at most, which no device has to be asked for.
+#define SHARED_BYTES 49152
 
 // Threads of a block, where no kernel says otherwise.
 #define THREADS 256

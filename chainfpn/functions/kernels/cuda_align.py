@@ -8,7 +8,18 @@ from chainer import backend
 
 from chainfpn._typing import Array
 from chainfpn.functions.kernels import compute_dtype, geometry
-from chainfpn.functions.kernels.cuda_launch import constant, index, launch, launch_each, on_its_device, real
+from chainfpn.functions.kernels.cuda_launch import (
+    constant,
+    index,
+    launch,
+    launch_each,
+    on_its_device,
+    real,
+    shared_bytes_per_multiprocessor,
+)
+
+#: Shared memory that CUDA takes of a block's for itself.
+RESERVED_BYTES = 1024
 
 
 def _levels(shapes):
@@ -49,8 +60,29 @@ def pyramid_align_forward(xs: list[Array], p: geometry.RoIs, pyramid: geometry.P
     y = backend.get_array_module(x).empty((len(p.rois), channels, *p.outsize), x.dtype)
     n_tasks = _n_tasks(p, channels, bins)
     rois = (np.int32(len(xs)), p.rois, p.roi_indices, index(len(x)), index(n_tasks), index(channels))
-    launch("align_forward", x, n_tasks, packed, table, *rois, *_sampling(p, pyramid), y)
+    n_bytes, room = room_of_patches(x)
+    sampling = *_sampling(p, pyramid), np.int32(room)
+    launch("align_forward", x, n_tasks, packed, table, *rois, *sampling, y, shared_bytes=n_bytes)
     return y
+
+
+def room_of_patches(x: Array) -> tuple[int, int]:
+    """Return what shared memory ``align_forward`` is given.
+
+    As much as leaves room on a multiprocessor for all the blocks that its registers leave room for.
+
+    Args:
+        x (array): On the device.
+
+    Returns:
+        tuple of int: Bytes for what is staged and for a patch, and the pixels of a patch there is room for.
+    """
+    wide = compute_dtype(x.dtype).itemsize
+    staged = constant("TOGETHER") * (constant("BINS") + 1) * wide
+    named = 2 * (constant("MOST_TAPS") * 2 * wide + constant("MOST_BINS") * 4) + 32  # the taps, and what a patch is
+    a_block = shared_bytes_per_multiprocessor(x) // (2 if wide > 4 else 4) - RESERVED_BYTES  # OCCUPANCY of common.cu
+    n_bytes = max(staged, min(constant("SHARED_BYTES"), a_block) - named)
+    return n_bytes, (n_bytes - staged // 2) // (constant("LANES") * x.itemsize)
 
 
 @on_its_device

@@ -16,7 +16,16 @@ from chainfpn._typing import Array
 from chainfpn.functions.kernels import compute_dtype
 
 #: In the order of compilation, as one source.
-FILES = ("common.cu", "samples.cu", "pyramid.cu", "roi_align.cu", "ps_roi_align.cu", "windows.cu", "nms.cu")
+FILES = (
+    "common.cu",
+    "samples.cu",
+    "pyramid.cu",
+    "patch.cu",
+    "roi_align.cu",
+    "ps_roi_align.cu",
+    "windows.cu",
+    "nms.cu",
+)
 
 #: Without fused multiply-add coordinates are those of the CPU, to the last bit.
 OPTIONS = ("--std=c++17", "--fmad=false")
@@ -29,6 +38,12 @@ MAX_BLOCKS = 2**16
 
 #: Indices below this fit into the faster kernels with 32-bit indices.
 INT_LIMIT = 2**31
+
+#: cudaDevAttrMaxSharedMemoryPerMultiprocessor.
+MAX_SHARED_MEMORY_PER_MULTIPROCESSOR = 81
+
+#: The same where the text runs on a CPU.
+SHARED_BYTES_OF_A_SHIM = 228 << 10
 
 #: In place of an array: a null pointer.
 NO_ARRAY = np.uintp(0)
@@ -71,7 +86,9 @@ def get_kernel(name: str, device: int) -> Callable[..., None]:
         return cuda.cupy.RawModule(code=source(), options=OPTIONS, name_expressions=(name,)).get_function(name)
 
 
-def launch(kernel: str, x: Array, n_blocks: int, *args: object, threads: int | None = None) -> None:
+def launch(
+    kernel: str, x: Array, n_blocks: int, *args: object, threads: int | None = None, shared_bytes: int = 0
+) -> None:
     """Run a kernel, each block of which takes one task, or several if they are many.
 
     Args:
@@ -80,6 +97,7 @@ def launch(kernel: str, x: Array, n_blocks: int, *args: object, threads: int | N
         n_blocks (int): Tasks; with none nothing runs.
         *args: Arrays, NumPy scalars, and what ``index`` and ``real`` mark.
         threads (int or None): Of a block; None takes the ``THREADS`` of common.cu.
+        shared_bytes (int): Shared memory of a block beyond what the kernel names.
     """
     if n_blocks == 0:
         return
@@ -89,7 +107,18 @@ def launch(kernel: str, x: Array, n_blocks: int, *args: object, threads: int | N
     real_dtype = compute_dtype(x.dtype).type
     args = tuple(a(index_dtype, real_dtype) if callable(a) else a for a in args)
     device = x.device.id if isinstance(x, cuda.ndarray) else -1
-    get_kernel(f"{kernel}<{TYPES[x.dtype]}, {index_type}>", device)((min(n_blocks, MAX_BLOCKS),), (threads,), args)
+    run = get_kernel(f"{kernel}<{TYPES[x.dtype]}, {index_type}>", device)
+    run((min(n_blocks, MAX_BLOCKS),), (threads,), args, shared_mem=shared_bytes)
+
+
+def shared_bytes_per_multiprocessor(x: Array) -> int:
+    """Return how much shared memory the blocks of a multiprocessor of an array's device have together."""
+    return _shared_bytes(x.device.id) if isinstance(x, cuda.ndarray) else SHARED_BYTES_OF_A_SHIM
+
+
+@functools.cache
+def _shared_bytes(device):
+    return cuda.cupy.cuda.runtime.deviceGetAttribute(MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, device)
 
 
 def launch_each(kernel: str, x: Array, n: int, *args: object) -> None:

@@ -9,14 +9,20 @@ __device__ inline void task_axes(const Task<I>& task, const R* rois, int outh, i
     if (!task.is_image) axes[0].count = axes[1].count = 0;
 }
 
-// Call visit(bin of the block, pixel, weight) for each pixel that a bin of this warp reads, and done(bin) after it.
-template <typename T, typename I, typename Visit, typename Done>
-__device__ inline void visit_task(const Task<I>& task, const Real<T>* rois, int outh, int outw, Real<T> offset,
-                                  int at_least_one, int sampling_ratio, Visit visit, Done done) {
-    __shared__ Taps<Real<T>> taps;
-    Axis<Real<T>> axes[2];
+// List the taps of a task's RoI if they have room; to be called by all threads of a block.
+template <typename R, typename I>
+__device__ inline bool list_task_taps(const Task<I>& task, const R* rois, int outh, int outw, R offset, int at_least_one,
+                                      int sampling_ratio, Taps<R>* taps) {
+    Axis<R> axes[2];
     task_axes(task, rois, outh, outw, offset, at_least_one, sampling_ratio, axes);
-    const bool fit = list_all_taps(axes, outh, outw, task.height, task.width, &taps);
+    return list_all_taps(axes, outh, outw, task.height, task.width, taps);
+}
+
+// Call visit(bin of the block, pixel, weight) for each pixel that a bin of this warp reads, and done(bin) after it; by the
+// taps, if they had room.
+template <typename T, typename I, typename Visit, typename Done>
+__device__ inline void visit_task(const Task<I>& task, const Taps<Real<T>>& taps, bool fit, const Real<T>* rois, int outh,
+                                  int outw, Real<T> offset, int at_least_one, int sampling_ratio, Visit visit, Done done) {
     for (int b = (int)threadIdx.x / LANES; b < task.n_bins; b += (int)blockDim.x / LANES) {
         const int i = (task.bin + b) / outw, j = (task.bin + b) % outw;
         const auto visit_pixel = [&](int row, int column, Real<T> weight) {
@@ -25,6 +31,7 @@ __device__ inline void visit_task(const Task<I>& task, const Real<T>* rois, int 
         if (fit) {
             visit_taps(taps, i, j, outh, outw, visit_pixel);
         } else {  // rare: the axes are read again, rather than kept in registers
+            Axis<Real<T>> axes[2];
             task_axes(task, rois, outh, outw, offset, at_least_one, sampling_ratio, axes);
             visit_bin(axes, i, j, task.height, task.width, visit_pixel);
         }
@@ -33,17 +40,57 @@ __device__ inline void visit_task(const Task<I>& task, const Real<T>* rois, int 
     __syncthreads();
 }
 
+// Compute the bins of a task from a patch, some channels after the others.
+template <typename T, typename I>
+__device__ inline void align_patch(const T* packed, Task<I> task, const Taps<Real<T>>& taps, const Patch patch,
+                                   I channels, int outh, int outw, Real<T>* stage, T* y) {
+    typedef Real<T> R;
+    T* pixels = (T*)(stage + LANES * (BINS + 1));
+    const int lane = (int)threadIdx.x % LANES;
+    const int origin = patch.row * patch.n_columns + patch.column;
+    for (int left = task.n_channels; left > 0; left -= LANES, task.channel += LANES) {
+        task.n_channels = left < LANES ? left : LANES;
+        const T* from = packed + task.first * channels + task.channel + clip(lane, 0, task.n_channels - 1);
+        each_pixel<I>(patch, task.width, [&](int p, I pixel) { pixels[p * LANES + lane] = from[pixel * channels]; });
+        __syncthreads();
+        for (int b = (int)threadIdx.x / LANES; b < task.n_bins; b += (int)blockDim.x / LANES) {
+            R sum = 0;
+            visit_taps(taps, (task.bin + b) / outw, (task.bin + b) % outw, outh, outw, [&](int row, int column, R weight) {
+                sum += weight * read(pixels[(row * patch.n_columns + column - origin) * LANES + lane]);
+            });
+            stage[lane * (BINS + 1) + b] = sum;
+        }
+        __syncthreads();
+        each_staged(task, channels, outh * outw, BINS, [&](int at, I to) { write(y + to, stage[at]); });
+    }
+}
+
+// A launch gives each block room for what is staged and, from the half of that on, for a patch of `room` pixels.
 template <typename T, typename I>
 __launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void align_forward(const T* packed, const double* levels, int n_levels, const Real<T>* rois,
                               const int* roi_indices, I n_images, I n_tasks, I channels, int outh, int outw,
                               Real<T> offset, int at_least_one, int sampling_ratio, Real<T> canonical_scale,
-                              Real<T> canonical_level, Real<T> ratio_eps, Real<T> level_eps, T* y) {
+                              Real<T> canonical_level, Real<T> ratio_eps, Real<T> level_eps, int room, T* y) {
     typedef Real<T> R;
-    __shared__ R stage[TOGETHER * (BINS + 1)];
+    LAUNCH_SHARED(memory);
+    __shared__ Taps<R> taps;
+    __shared__ Patch patch;  // not in registers, of which there are too few
+    __shared__ bool is_patch;
+    R* stage = (R*)memory;
     const int n_bins = outh * outw, lane = (int)threadIdx.x % LANES;
     for (I index = blockIdx.x; index < n_tasks; index += gridDim.x) {
         const Task<I> task = read_task(index, levels, n_levels, rois, roi_indices, n_images, channels, n_bins, BINS,
                                        canonical_scale, canonical_level, ratio_eps, level_eps);
+        const bool fit = list_task_taps(task, rois, outh, outw, offset, at_least_one, sampling_ratio, &taps);
+        if (threadIdx.x == 0) {
+            const int last_row = (task.bin + task.n_bins - 1) / outw;
+            is_patch = fit && find_patch(taps, task.bin / outw, last_row + 1, outh, outw, room, &patch);
+        }
+        __syncthreads();
+        if (is_patch) {
+            align_patch(packed, task, taps, patch, channels, outh, outw, stage, y);
+            continue;
+        }
         const T* from = packed + task.first * channels + task.channel;
         int place[TOGETHER / LANES];
         R sum[TOGETHER / LANES];
@@ -52,7 +99,7 @@ __launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void align_forward(const T* 
             sum[k] = 0;
         }
         visit_task<T, I>(
-            task, rois, outh, outw, offset, at_least_one, sampling_ratio,
+            task, taps, fit, rois, outh, outw, offset, at_least_one, sampling_ratio,
             [&](int, I pixel, R weight) { EACH_CHANNEL(k) sum[k] += weight * read(from[pixel * channels + place[k]]); },
             [&](int b) {
                 EACH_CHANNEL(k) {
@@ -72,14 +119,16 @@ __launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void align_backward(const T*
                                Real<T> canonical_level, Real<T> ratio_eps, Real<T> level_eps, Real<T>* packed) {
     typedef Real<T> R;
     __shared__ R stage[TOGETHER * (BINS + 1)];
+    __shared__ Taps<R> taps;
     const int n_bins = outh * outw, lane = (int)threadIdx.x % LANES;
     for (I index = blockIdx.x; index < n_tasks; index += gridDim.x) {
         const Task<I> task = read_task(index, levels, n_levels, rois, roi_indices, n_images, channels, n_bins, BINS,
                                        canonical_scale, canonical_level, ratio_eps, level_eps);
         R* to = packed + task.first * channels + task.channel + lane;
         each_staged(task, channels, n_bins, BINS, [&](int at, I from) { stage[at] = read(gy[from]); });
+        const bool fit = list_task_taps(task, rois, outh, outw, offset, at_least_one, sampling_ratio, &taps);
         visit_task<T, I>(
-            task, rois, outh, outw, offset, at_least_one, sampling_ratio,
+            task, taps, fit, rois, outh, outw, offset, at_least_one, sampling_ratio,
             [&](int b, I pixel, R weight) {
                 EACH_CHANNEL(k) if (lane + k * LANES < task.n_channels)
                     atomicAdd(to + pixel * channels + k * LANES, weight * stage[(lane + k * LANES) * (BINS + 1) + b]);

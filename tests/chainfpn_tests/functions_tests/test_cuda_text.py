@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from chainfpn.functions.kernels import cuda_launch
+from chainfpn.functions.kernels import cuda_align, cuda_launch
 
 #: Volta to Hopper; the newest the installed NVRTC knows is added.
 ARCHITECTURES = (70, 75, 80, 86, 89, 90)
@@ -79,16 +79,22 @@ def nvrtc():
 
 
 def resources(nvrtc, architecture, types):
-    """Compile all kernels; return the registers, and the bytes of stack and spills, of each."""
+    """Compile all kernels; return of each the registers, the bytes of stack and spills, and those of shared memory."""
     names = [f"{kernel}<{types}>" for kernel in cuda_launch.kernel_names()]
     names = [name for name in names if not name.startswith("nms") or "half16" not in name]
     options = [*cuda_launch.OPTIONS, f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v"]
     log = nvrtc.compile(cuda_launch.source(), options, names)
     report = re.findall(
-        r"entry function '_Z\d+(\w+?)I.*?(\d+) bytes stack.*?(\d+) bytes spill stores.*?Used (\d+) registers", log, re.S
+        r"entry function '_Z\d+(\w+?)I.*?(\d+) bytes stack.*?(\d+) bytes spill stores.*?Used (\d+) registers([^\n]*)",
+        log,
+        re.S,
     )
     assert len(report) == len(names)
-    return {kernel: (int(registers), int(stack) + int(spills)) for kernel, stack, spills, registers in report}
+    shared = [re.search(r"(\d+) bytes smem", rest) for *_, rest in report]
+    return {
+        kernel: (int(registers), int(stack) + int(spills), int(found[1]) if found else 0)
+        for (kernel, stack, spills, registers, _), found in zip(report, shared, strict=True)
+    }
 
 
 @pytest.mark.slow
@@ -100,10 +106,13 @@ def test_registers_suffice_for_many_threads(nvrtc, architecture, types):
         architecture = max(known)
     if architecture not in known:
         pytest.skip(f"this NVRTC compiles for {known}")
-    for kernel, (registers, local) in resources(nvrtc, architecture, types).items():
+    x = np.empty(0, {"f": np.float32, "h": np.float16, "d": np.float64}[types[0]])
+    for kernel, (registers, local, shared) in resources(nvrtc, architecture, types).items():
         bound = DOUBLE_REGISTERS if "double" in types else REGISTERS.get(kernel, OTHERS_REGISTERS)
         assert registers <= bound, kernel
         assert local == 0, kernel
+        given = cuda_align.room_of_patches(x)[0] if kernel == "align_forward" else 0
+        assert shared + given <= cuda_launch.constant("SHARED_BYTES"), kernel
 
 
 def test_every_kernel_of_the_text_is_listed():
@@ -134,6 +143,7 @@ def test_the_shim_rounds_to_half_as_numpy(cuda_shim):
     one, rois = np.int32(1), np.array([[0, 0, 1, 2]], np.float32)
     n_tasks = -(-40000 // cuda_launch.constant("TOGETHER"))
     sizes = (one, np.int32(n_tasks), np.int32(40000), one, one, np.float32(0.5), one, np.int32(2), *[np.float32(1)] * 4)
+    sizes = (*sizes, np.int32(0))  # no room for a patch
     launch = cuda_shim.get_kernel("align_forward<half16, int>", -1)
     launch((n_tasks,), (cuda_launch.constant("THREADS"),), (x, levels, one, rois, image, *sizes, y))
     a, b = x[0, 0].astype(np.float32)

@@ -69,7 +69,7 @@ _RUNTIME = {
     "CUDARuntimeError": CUDARuntimeError, "getDeviceCount": lambda: 1, "getDevice": lambda: 0,
     "getDeviceProperties": lambda device: {"name": b"no device: a stand-in on the CPU"},
     "memGetInfo": lambda: (2**30, 2**30), "runtimeGetVersion": lambda: 13000, "driverGetVersion": lambda: 13000,
-    "deviceSynchronize": Device().synchronize,
+    "deviceSynchronize": Device().synchronize, "deviceGetAttribute": lambda attribute, device: {81: 233472}[attribute],
 }  # fmt: skip
 
 

@@ -258,4 +258,4 @@ class RawFunction:
                 raise TypeError(f"{self._name}: Unsupported type {type(a)}")
             if isinstance(a, ndarray) and a.size > 1 and not a.flags.c_contiguous:
                 raise ValueError(f"{self._name}: an array with strides {a.strides} reaches a kernel")
-        self._launch(grid, block, [a.host if isinstance(a, ndarray) else a for a in args])
+        self._launch(grid, block, [a.host if isinstance(a, ndarray) else a for a in args], shared_mem=shared_mem)
