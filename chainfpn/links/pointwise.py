@@ -1,6 +1,5 @@
 """A fully connected layer over the channels of every pixel."""
 
-import chainer
 import chainer.functions as F
 import chainer.links as L
 from chainer import initializers
@@ -12,22 +11,16 @@ from chainfpn.functions import convolution_2d
 class Pointwise(L.Linear):
     """A linear layer, applied to the channels of every pixel: what torch applies to maps with their channels last.
 
+    Weights start as normal numbers with a deviation of 0.02.
+
     Args:
         in_channels (int): Channels in.
         out_channels (int): Channels out.
         nobias (bool): Leave the bias out.
-        initialW (initializer): Of the weights; normal with a deviation of 0.02 by default.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        nobias: bool = False,
-        initialW: chainer.initializer.Initializer | None = None,
-    ) -> None:
-        super().__init__(in_channels, out_channels, nobias=nobias, initialW=initialW or initializers.Normal(0.02))
+    def __init__(self, in_channels: int, out_channels: int, *, nobias: bool = False) -> None:
+        super().__init__(in_channels, out_channels, nobias=nobias, initialW=initializers.Normal(0.02))
 
     def forward(self, x: Variable) -> Variable:
         """Apply the layer.

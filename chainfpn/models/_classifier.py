@@ -90,12 +90,9 @@ def build_classifier(
 
 def _choose_options(name, n_class, arguments, stored, defaults):
     """Choose a value for every option: the caller's, that of the weights, or the default."""
-    options = {
-        key: next(
-            value for value in (arguments.get(key), stored.get(key), default) if value is not None or value is default
-        )
-        for key, default in defaults.items()
-    }
+    options = dict(defaults)
+    for source in (stored, arguments):
+        options |= {key: value for key, value in source.items() if key in defaults and value is not None}
     for key, value in (("n_class", n_class), *options.items()):
         check_option(name, key, value)
     if n_class and options.get("n_stages", 4) != 4:

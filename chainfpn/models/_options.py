@@ -201,11 +201,10 @@ class PyramidOptions(DetectorOptions):
 
         return RULES[self.rules]
 
-    def follow_rules(self, detector: Any) -> Any:
-        """Set what the record says of every detector, and return the detector."""
-        for name, value in self.rule_set.detector.items():
-            setattr(detector, name, value)
-        return detector
+    def by_rules(self, name: str, rules: Any) -> Any:
+        """Return the option of a name, or if that is None what rules say, which have an attribute of that name."""
+        value = getattr(self, name)
+        return getattr(rules, name) if value is None else value
 
     def preprocess(self) -> Preprocess:
         """Return what brings images into a batch.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from chainfpn.links.detectors.paste_masks import paste_masks, paste_masks_at_cen
 from chainfpn.links.detectors.preprocess import Preprocess
 from chainfpn.links.detectors.scaled_fcos_head import ScaledFCOSHead
 from chainfpn.links.detectors.uint8_preprocess import Detectron2Preprocess, MMDetectionPreprocess
+from chainfpn.models.cascade_rcnn import BBOX_REG_WEIGHTS
 
 
 def _same_on_all_levels(channels: int, n_output: int, n_levels: int) -> FCOSHead:
@@ -65,10 +66,9 @@ class Rules(NamedTuple):
         rpn (dict): Options of the :class:`~chainfpn.links.RegionProposalNetwork`.
         roi_heads (dict): Options of the :class:`~chainfpn.links.RoIHeads`.
         paste (callable): Lays masks over the image.
-        cascade (dict): Of cascades, options of their builders, see
-            :class:`~chainfpn.models.cascade_rcnn.CascadeOptions`, and what differs in ``rpn`` and ``roi_heads``, whose
-            names begin with ``rpn_`` and ``box_``.
-        detector (dict): Attributes of the :class:`~chainfpn.links.Detector`.
+        cascade_bbox_reg_weights, average_logits: See :class:`~chainfpn.models.cascade_rcnn.CascadeOptions`.
+        cascade_settings (dict): Of cascades, what differs in ``rpn`` and ``roi_heads``, as options of builders.
+        clip_to_photograph (bool): See :class:`~chainfpn.links.Detector`.
         stride_in_1x1 (bool): Whether bottlenecks, but for those of a ResNeXt, have their stride in the first 1x1.
         retinanet, fcos (DenseRules or None): Of these detectors; None where the framework has none.
     """
@@ -78,8 +78,10 @@ class Rules(NamedTuple):
     rpn: Mapping[str, Any]
     roi_heads: Mapping[str, Any]
     paste: Callable[..., Any]
-    cascade: Mapping[str, Any] = MappingProxyType({})
-    detector: Mapping[str, Any] = MappingProxyType({})
+    cascade_bbox_reg_weights: Sequence[Sequence[float]] = BBOX_REG_WEIGHTS
+    average_logits: bool = False
+    cascade_settings: Mapping[str, Any] = MappingProxyType({})
+    clip_to_photograph: bool = False
     stride_in_1x1: bool = False
     retinanet: DenseRules | None = None
     fcos: DenseRules | None = None
@@ -94,9 +96,6 @@ _EVERYWHERE = 1e6
 #: Of RGB pixels in 0..255, as detectron2 and mmdetection have them.
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 _CAFFE: dict[str, Any] = {"mean": _MEAN[::-1], "std": (1.0, 1.0, 1.0), "channel_order": "BGR"}
-
-#: mmdetection's weights of a cascade's coders, which it has as rounded standard deviations.
-_WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (1 / 0.033, 1 / 0.033, 1 / 0.067, 1 / 0.067))
 
 #: Of both: no limit of sides, absolute errors as box losses, RoI Align.
 _RPN = {"min_size": _NOT_EMPTY, "post_nms_top_n_train": 1000, "smooth_l1_beta": 0.0}
@@ -139,12 +138,12 @@ _MMDETECTION = Rules(
         "nms_in_photograph": True,
     },
     paste_masks_at_centers,
-    cascade={
-        "cascade_bbox_reg_weights": _WEIGHTS,
-        "average_logits": True,
-        "rpn_smooth_l1_beta": 1 / 9,
-        "box_smooth_l1_beta": 1.0,
-    },
+    cascade_bbox_reg_weights=(
+        *BBOX_REG_WEIGHTS[:2],
+        (1 / 0.033, 1 / 0.033, 1 / 0.067, 1 / 0.067),
+    ),  # rounded deviations
+    average_logits=True,
+    cascade_settings={"rpn_smooth_l1_beta": 1 / 9, "box_smooth_l1_beta": 1.0},
     retinanet=_MMDETECTION_RETINANET,
     fcos=_MMDETECTION_FCOS,
 )
@@ -164,7 +163,7 @@ RULES = {
         _RPN,
         {**_ROI_HEADS, "level_rule": LevelRule(ratio_eps=1e-8, level_eps=0.0), "keypoint_probabilities": True},
         paste_masks_at_centers,
-        detector={"clip_to_photograph": True},
+        clip_to_photograph=True,
         stride_in_1x1=True,
         retinanet=_MMDETECTION_RETINANET._replace(  # boxes are clipped in the photograph alone
             settings={"detections_per_img": 100, "clip_before_nms": False}, p7_relu=True

@@ -127,10 +127,7 @@ def dense_backbone(options: DenseOptions, *, frozen: bool = True) -> BackboneWit
         BackboneWithFPN: (B, 3, H, W) to two levels more than stages.
     """
     trunk, channels = build_trunk(options, trunk_norm(options, frozen=frozen))
-    p6_from_trunk, p7_relu = (
-        getattr(options.dense_rules, name) if getattr(options, name) is None else getattr(options, name)
-        for name in ("p6_from_trunk", "p7_relu")
-    )
+    p6_from_trunk, p7_relu = (options.by_rules(name, options.dense_rules) for name in ("p6_from_trunk", "p7_relu"))
     in_channels = channels[-1] if p6_from_trunk else options.fpn_channels
     levels = LastLevelP6P7(in_channels, options.fpn_channels, relu=p7_relu)
     return BackboneWithFPN(trunk, channels, options.fpn_channels, extra_blocks=levels)

@@ -93,13 +93,12 @@ DEFAULTS = {
 def _assemble(options: CascadeOptions) -> Any:
     from chainfpn.links import CascadeRoIHeads, MaskRCNN
 
-    numbers = {"cascade_bbox_reg_weights": BBOX_REG_WEIGHTS, "average_logits": False, **options.rule_set.cascade}
-    own = {key: value for key in numbers if (value := getattr(options, key, None)) is not None}
-    settings = {key: value for key, value in numbers.items() if key.startswith(("rpn_", "box_"))}
-    numbers, options = numbers | own, replace(options, settings={**settings, **options.settings})
+    rules = options.rule_set
+    options = replace(options, settings={**rules.cascade_settings, **options.settings})
 
     def heads(make: Callable[..., RoIHeads]) -> CascadeRoIHeads:
-        stages = zip(options.cascade_iou_thresh, numbers["cascade_bbox_reg_weights"], strict=True)
+        bbox_reg_weights = options.by_rules("cascade_bbox_reg_weights", rules)
+        stages = zip(options.cascade_iou_thresh, bbox_reg_weights, strict=True)
         return CascadeRoIHeads(
             *(
                 make(
@@ -108,14 +107,14 @@ def _assemble(options: CascadeOptions) -> Any:
                 )
                 for i, (iou, weights) in enumerate(stages)
             ),
-            average_logits=numbers["average_logits"],
+            average_logits=options.by_rules("average_logits", rules),
             stage_loss_weights=options.stage_loss_weights,
         )  # fmt: skip
 
     if not options.n_mask_heads:
         return assemble_rcnn(options, heads=heads)
     detector = assemble_rcnn(options, link=MaskRCNN, heads=heads)
-    detector.paste = options.rule_set.paste
+    detector.paste = rules.paste
     return detector
 
 

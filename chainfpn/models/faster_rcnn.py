@@ -201,7 +201,8 @@ def assemble_rcnn(
         make_heads(**({} if branch is None else branch(norm))) if heads is None else heads(make_heads),
         **options.base(options.preprocess()),
     )
-    return options.follow_rules(detector)
+    detector.clip_to_photograph = rules.clip_to_photograph
+    return detector
 
 
 def fasterrcnn_resnet50_fpn(

@@ -78,7 +78,8 @@ def _assemble(options: FCOSOptions) -> FCOS:
         **options.base(options.preprocess()),
         **options.detector_settings,
     )
-    return options.follow_rules(detector)
+    detector.clip_to_photograph = options.rule_set.clip_to_photograph
+    return detector
 
 
 def fcos_resnet50_fpn(

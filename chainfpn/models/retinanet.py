@@ -72,7 +72,8 @@ def _assemble(options: DenseOptions, *, v2: bool = False) -> RetinaNet:
         **options.base(options.preprocess()),
         **options.detector_settings,
     )
-    return options.follow_rules(detector)
+    detector.clip_to_photograph = options.rule_set.clip_to_photograph
+    return detector
 
 
 def retinanet_resnet50_fpn(
