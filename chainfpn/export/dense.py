@@ -110,16 +110,21 @@ def _channels(model):
 def _detector_function(model):
     """Return what maps a batch to maps and head outputs: ``map.l``, and per level what the family's head predicts."""
     backbone = model.backbone if hasattr(model, "backbone") else model.fpn
-    head, names = (model.rpn.head, ("logits", "deltas")) if hasattr(model, "rpn") else (model.head, HEAD_OUTPUTS)
+    head = head_of(model)
 
     def function(x):
         hs = backbone(x)
         outputs = {f"map.{level}": h for level, h in enumerate(hs)}
-        for name, levels in zip(names, head(hs), strict=False):
+        for name, levels in zip(HEAD_OUTPUTS, head(hs), strict=False):
             outputs |= {f"{name}.{level}": h for level, h in enumerate(levels)}
         return outputs
 
     return function
+
+
+def head_of(detector: Any) -> Any:
+    """Return what predicts from the maps of a detector of ours."""
+    return detector.rpn.head if hasattr(detector, "rpn") else detector.head
 
 
 def _chainercvs_function(model):
@@ -145,7 +150,7 @@ def _chainercvs_head(head):
     return Part("pooled", ("rois", channels, side, side), function, [(n, channels, side, side) for n in (2, 3)])
 
 
-#: What the heads of detectors of one stage predict, in order; centers are FCOS's.
+#: What heads predict, in order; centers are FCOS's.
 HEAD_OUTPUTS = ("logits", "deltas", "centers")
 
 

@@ -1,34 +1,33 @@
-"""ONNX Runtime as the engine of a detector: it computes maps and heads; all else of ``predict`` stays as it is."""
+"""ONNX Runtime as the engine of a detector: it computes maps and heads; all else of ``predict`` stays as it is.
+
+Where the links here are faster it does not come as far as the heads, see :mod:`chainfpn.export.division`.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib.util
 import os
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import chainer
 import numpy as np
 
-from chainfpn._typing import PathLike, Variable
+from chainfpn._typing import Array, PathLike, Variable
 from chainfpn.errors import InvalidArgument
-from chainfpn.export._onnx import require_onnxruntime
-from chainfpn.export.dense import roi_parts
+from chainfpn.export import division
+from chainfpn.export._onnx import require_onnx, require_onnxruntime
+from chainfpn.export.dense import Part, array_names, dense_graph, parts_of, roi_parts
+from chainfpn.export.file import part_models, part_paths, weights_digest, write_models
+from chainfpn.export.trace import check_float32
 from chainfpn.functions.kernels import threads as kernel_threads
 
 #: Engines by name; auto is ONNX Runtime where that is installed and the detector is on a CPU, else Chainer.
 ENGINES = ("auto", "chainer", "onnx")
-
-
-class Maps(list):
-    """The maps of a batch, with what the head predicts from them, which comes with them.
-
-    Attributes:
-        predictions (tuple of list of Variable): Of the head.
-    """
-
-    predictions: tuple[list[Variable], ...]
 
 
 class Session:
@@ -37,17 +36,25 @@ class Session:
     Args:
         source (str or bytes): A file, or its content.
         threads (int): How many compute.
+        outside (mapping): Constants that are not in it, see :meth:`Graph.model`; they are copied.
+
+    Attributes:
+        outputs (list of str): Names of what it computes.
     """
 
-    def __init__(self, source: str | bytes, threads: int) -> None:
+    def __init__(self, source: str | bytes, threads: int, outside: Mapping[str, Array] | None = None) -> None:
         runtime = require_onnxruntime()
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are not only ours
+        options.enable_mem_pattern = False  # a second set of buffers for a batch of a size that comes again
+        if outside:
+            values = map(runtime.OrtValue.ortvalue_from_numpy, outside.values())
+            options.add_external_initializers(list(outside), list(values))
         self._session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         (self._input,) = (value.name for value in self._session.get_inputs())
-        self._outputs = [value.name for value in self._session.get_outputs()]
+        self.outputs = [value.name for value in self._session.get_outputs()]
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -72,17 +79,20 @@ class Session:
             raise InvalidArgument("engine onnx", "x", "float32 on the CPU", x, got=got)
         if chainer.config.train:
             raise InvalidArgument("engine onnx", "chainer.config.train", "False: it cannot be trained", True)
-        outputs = self._session.run(self._outputs, {self._input: np.ascontiguousarray(array)})
-        return {name: chainer.Variable(y, requires_grad=False) for name, y in zip(self._outputs, outputs, strict=True)}
+        outputs = self._session.run(self.outputs, {self._input: np.ascontiguousarray(array)})
+        return {name: chainer.Variable(y, requires_grad=False) for name, y in zip(self.outputs, outputs, strict=True)}
 
-    def maps(self, x: Variable) -> Maps:
-        """Compute the maps of a batch, finest first, and what the head predicts."""
+    @property
+    def is_divided(self) -> bool:
+        """bool: Whether it ends at the sums of a pyramid."""
+        return "sum.0" in self.outputs
+
+    def levels(self, x: Variable) -> dict[str, list[Variable]]:
+        """Compute the outputs of every level, finest first, by name."""
         levels: dict[str, list[Variable]] = {}
         for name, y in self.run(x).items():
             levels.setdefault(name.partition(".")[0], []).append(y)
-        maps = Maps(levels.pop("map"))
-        maps.predictions = tuple(levels.values())
-        return maps
+        return levels
 
 
 def with_engine(detector: Any, name: str, *, threads: int | None = None, cache: PathLike | None = None) -> Any:
@@ -99,17 +109,27 @@ def with_engine(detector: Any, name: str, *, threads: int | None = None, cache: 
         raise InvalidArgument("to_engine", "name", f"{detector.engine}, for the weights are gone", name)
     if detector.xp is not np:
         raise InvalidArgument("to_engine", "name", "chainer for a detector on a GPU", name)
-    sessions = _sessions(detector, default_threads() if threads is None else threads, cache)
+    n_threads = default_threads() if threads is None else threads
+    sessions = _sessions(detector, n_threads, cache)
+    _return_memory()
     copy = detector.copy(mode="share")
     copy.engine = name
     copy.serialize = _refuse_to_save
     image = sessions.pop("image")
-    _replace(copy, "backbone" if hasattr(copy, "backbone") else "fpn", image.maps)
+    finish = division.links_behind(detector, n_threads) if image.is_divided else division.whole
+    _replace(copy, "backbone" if hasattr(copy, "backbone") else "fpn", lambda x: finish(image.levels(x)))
     _replace(copy.rpn if hasattr(copy, "rpn") else copy, "head", lambda hs: hs.predictions)
     for part, (heads, kind) in roi_parts(getattr(copy, "roi_heads", None)).items():
         _replace(heads, f"{kind}_head", sessions[part].run)
         _replace(heads, f"{kind}_predictor", _predictions)
     return copy
+
+
+def _return_memory():
+    """Return to the system what the graphs took: glibc keeps pieces of up to 32 MB, which most weights are."""
+    gc.collect()
+    if sys.platform == "linux":
+        getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
 
 
 def _predictions(outputs):
@@ -141,15 +161,26 @@ def default_threads() -> int:
 
 def _sessions(detector, threads, cache):
     """Return the sessions of a detector's parts, from files that are there and of these weights, or made now."""
-    from chainfpn.export.file import export_onnx, onnx_models, part_names, part_paths, weights_digest
+    names = array_names(detector)
 
+    def session(part: Part) -> Session:
+        outside: dict[str, Array] = {}
+        proto = dense_graph(part, names).model("part", {}, outside)
+        return Session(proto.SerializeToString(), threads, outside)
+
+    require_onnx()
+    check_float32("to_engine", detector)
+    is_divided = division.pays(detector, lambda part: session(part).run)
+    parts = parts_of(detector)
+    if is_divided:
+        parts["image"] = division.part_before(detector, parts["image"])
     if cache is None:
-        protos = onnx_models(detector, form="dense")
-        return {name: Session(protos.pop(name).SerializeToString(), threads) for name in [*protos]}
-    digest, paths = weights_digest(detector), part_paths(part_names(detector), pathlib.Path(cache))
+        return {name: session(part) for name, part in parts.items()}
+    digest, paths = weights_digest(detector), part_paths(parts, pathlib.Path(cache))
     if all(path.exists() for path in paths.values()):
         sessions = {name: Session(os.fspath(path), threads) for name, path in paths.items()}
-        if all(session.metadata.get("weights") == digest for session in sessions.values()):
+        known = all(session.metadata.get("weights") == digest for session in sessions.values())
+        if known and sessions["image"].is_divided == is_divided:
             return sessions
-    export_onnx(detector, cache, form="dense")
+    write_models(part_models(detector, parts, "divided" if is_divided else "dense"), paths)
     return {name: Session(os.fspath(path), threads) for name, path in paths.items()}

@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import chainer
@@ -16,7 +16,7 @@ from chainfpn._option_rules import RULES
 from chainfpn._typing import PathLike, Size
 from chainfpn.errors import InvalidArgument, InvalidType
 from chainfpn.export._onnx import require_onnx
-from chainfpn.export.dense import array_names, dense_graph, parts_of, roi_parts
+from chainfpn.export.dense import Part, array_names, dense_graph, parts_of
 from chainfpn.export.end_to_end import end_to_end_graph
 from chainfpn.export.graph import as_array
 from chainfpn.export.trace import check_float32
@@ -65,17 +65,22 @@ def export_onnx(
         >>> export_onnx(models.fasterrcnn_resnet50_fpn(pretrained_model="coco"), "faster.onnx")  # doctest: +SKIP
     """
     protos = onnx_models(model, form=form, sizes=sizes)
-    onnx, paths = require_onnx(), part_paths(protos, pathlib.Path(path))
+    paths = part_paths(protos, pathlib.Path(path))
+    write_models(protos, paths)
+    return [*paths.values()]
+
+
+def write_models(protos: Mapping[str, Any], paths: Mapping[str, pathlib.Path]) -> None:
+    """Check the onnx.ModelProto of each part, and write each to its file, which appears when it is complete.
+
+    Raises:
+        OSError: if a file cannot be written.
+    """
+    onnx = require_onnx()
     for proto in protos.values():
         onnx.checker.check_model(proto, full_check=True)
     for name, proto in protos.items():
         _write(paths[name], proto.SerializeToString())
-    return [*paths.values()]
-
-
-def part_names(model: chainer.Link) -> list[str]:
-    """Return the names of the parts of a model."""
-    return ["image", *roi_parts(getattr(model, "roi_heads", None))]
 
 
 def part_paths(parts: Iterable[str], path: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -99,12 +104,16 @@ def onnx_models(model: chainer.Link, *, form: str | None = None, sizes: Sequence
         raise InvalidArgument("export_onnx", "form", "dense for what is no detector", form)
     require_onnx()
     check_float32("export_onnx", model)
-    names = array_names(model)
-    if form == "end_to_end":
-        graphs = {"image": end_to_end_graph(model, names)}
-    else:
-        graphs = {name: dense_graph(part, names) for name, part in parts_of(model, sizes).items()}
-    texts = metadata(model, form)
+    if form == "dense":
+        return part_models(model, parts_of(model, sizes), form)
+    graph = end_to_end_graph(model, array_names(model))
+    return {"image": graph.model("image", {**metadata(model, form), "part": "image"})}
+
+
+def part_models(model: chainer.Link, parts: Mapping[str, Part], form: str) -> dict[str, Any]:
+    """Return the onnx.ModelProto of each part of a model; for ``form`` see :func:`metadata`."""
+    names, texts = array_names(model), metadata(model, form)
+    graphs = {name: dense_graph(part, names) for name, part in parts.items()}
     return {name: graphs.pop(name).model(name, {**texts, "part": name}) for name in [*graphs]}
 
 

@@ -17,6 +17,8 @@ from chainfpn.export._onnx import require_onnx
 OPSET = 17
 #: Version of the file format that belongs to it.
 IR_VERSION = 8
+#: Numbers up to which a constant is a small one.
+SMALL = 64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,7 +118,7 @@ class Graph:
         self._root: Graph = root
         if parent is None:
             self._constants: dict[Any, str] = {}
-            self._initializers: list[Any] = []
+            self._initializers: dict[str, Array] = {}
             self._counter = itertools.count()
 
     def input(self, name: str, dtype: Any, shape: Sequence[int | str]) -> Tensor:
@@ -134,10 +136,10 @@ class Graph:
     def constant(self, value: Any, name: str | None = None) -> Tensor:
         """Return an array as a tensor; equal small ones stand in the file once."""
         root, value = self._root, np.ascontiguousarray(value).reshape(np.shape(value))
-        key = (value.tobytes(), value.dtype.str, value.shape) if value.size <= 64 else object()
+        key = (value.tobytes(), value.dtype.str, value.shape) if value.size <= SMALL else object()
         if key not in root._constants:
             known = f"{name}#{next(root._counter)}" if name else f"constant#{next(root._counter)}"
-            root._initializers.append(self.onnx.numpy_helper.from_array(value, known))
+            root._initializers[known] = value
             root._constants[key] = known
         return Tensor(self, root._constants[key], value.dtype)
 
@@ -184,8 +186,8 @@ class Graph:
         numbers = self.op("Range", np.int64(0).reshape(()), n, np.int64(1).reshape(()), dtype=np.int64)
         return numbers if dtype == np.int64 else numbers.cast(dtype)
 
-    def proto(self, name: str) -> Any:
-        """Return the onnx.GraphProto, without the nodes that nothing depends on."""
+    def proto(self, name: str, outside: dict[str, Array] | None = None) -> Any:
+        """Return the onnx.GraphProto, without the nodes that nothing depends on; for ``outside`` see :meth:`model`."""
         needed, nodes = {value.name for value in self._outputs}, []
         for node in reversed(self._nodes):
             if needed.intersection(node.output):
@@ -193,16 +195,40 @@ class Graph:
                 needed.update(node.input)
                 for attribute in node.attribute:
                     needed.update(name for inner in attribute.g.node for name in inner.input)
-        initializers = [] if self._root is not self else [x for x in self._initializers if x.name in needed]
+        constants = self._initializers if self._root is self else {}
+        arrays = {key: value for key, value in constants.items() if key in needed}
+        inside = {key: value for key, value in arrays.items() if outside is None or value.size <= SMALL}
+        initializers = [self.onnx.numpy_helper.from_array(value, key) for key, value in inside.items()]
+        if outside is not None:
+            outside |= {key: value for key, value in arrays.items() if key not in inside}
+            initializers += [self._placeholder(key, value) for key, value in outside.items()]
         return self.helper.make_graph(nodes[::-1], name, self._inputs, self._outputs, initializers)
 
-    def model(self, name: str, metadata: Mapping[str, str]) -> Any:
-        """Return the onnx.ModelProto with texts about it."""
+    def _placeholder(self, name, value):
+        """Return the onnx.TensorProto of a constant that is handed over beside the file."""
+        kind, external = self.helper.np_dtype_to_tensor_dtype(value.dtype), self.onnx.TensorProto.EXTERNAL
+        tensor = self.onnx.TensorProto(name=name, data_type=kind, dims=value.shape, data_location=external)
+        for key, text in {"location": "outside", "offset": "0", "length": str(value.nbytes)}.items():
+            tensor.external_data.add(key=key, value=text)
+        return tensor
+
+    def model(self, name: str, metadata: Mapping[str, str], outside: dict[str, Array] | None = None) -> Any:
+        """Return the onnx.ModelProto.
+
+        Args:
+            name (str): Its name.
+            metadata (mapping): Texts about it.
+            outside (dict or None): Takes the large constants by name, which are then not in the model: a runtime is
+                handed them without a copy.
+
+        Returns:
+            onnx.ModelProto: The model.
+        """
         from chainfpn import __version__
 
         opset = self.helper.make_opsetid("", OPSET)
         proto = self.helper.make_model(
-            self.proto(name), opset_imports=[opset], producer_name="chainfpn", producer_version=__version__
+            self.proto(name, outside), opset_imports=[opset], producer_name="chainfpn", producer_version=__version__
         )
         proto.ir_version = IR_VERSION
         self.helper.set_model_props(proto, dict(metadata))

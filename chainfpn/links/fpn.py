@@ -62,15 +62,35 @@ class FPN(chainer.Chain):
         if channels != self.in_channels:
             rule = f"have maps of {self.in_channels} channels, as in_channels says"
             raise InvalidArgument("FPN", "hs", rule, hs, got=f"maps of {channels}")
-        ps: list[Variable] = []
-        top = None
-        for h, inner, layer in reversed(list(zip(hs, self.inner_blocks, self.layer_blocks, strict=True))):
-            above = None if top is None else resize_nearest(top, h.shape[2:])  # (B, C, H_l, W_l)
-            top = convolve(inner, h, residual=above)  # (B, C, H_l, W_l)
-            ps.insert(0, layer(top))  # (B, C, H_l, W_l)
-        if self.extra_blocks is not None:
-            ps += self.extra_blocks(ps, hs)  # levels of (B, C, H_l, W_l)
-        return ps
+        return self.smooth(self.merge(hs), hs)  # levels of (B, C, H_l, W_l)
+
+    def merge(self, hs: Sequence[Variable]) -> list[Variable]:
+        """Sum each map, brought to the pyramid's width, and what is above it: the first half of :meth:`forward`.
+
+        Args:
+            hs (sequence of Variable): As for :meth:`forward`.
+
+        Returns:
+            list of Variable: (B, out_channels, H_l, W_l), finest first.
+        """
+        sums: list[Variable] = []
+        for h, inner in reversed(list(zip(hs, self.inner_blocks, strict=True))):
+            above = resize_nearest(sums[0], h.shape[2:]) if sums else None  # (B, C, H_l, W_l)
+            sums.insert(0, convolve(inner, h, residual=above))  # (B, C, H_l, W_l)
+        return sums
+
+    def smooth(self, sums: Sequence[Variable], hs: Sequence[Variable]) -> list[Variable]:
+        """Smooth the sums, and add the extra levels: the second half of :meth:`forward`.
+
+        Args:
+            sums (sequence of Variable): What :meth:`merge` returns.
+            hs (sequence of Variable): As for :meth:`forward`; only the extra levels ask for them.
+
+        Returns:
+            list of Variable: What :meth:`forward` returns.
+        """
+        ps = [layer(h) for layer, h in zip(self.layer_blocks, sums, strict=True)]  # levels of (B, C, H_l, W_l)
+        return ps if self.extra_blocks is None else ps + self.extra_blocks(ps, hs)  # levels of (B, C, H_l, W_l)
 
 
 class LastLevelP6P7(chainer.Chain):

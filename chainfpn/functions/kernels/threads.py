@@ -5,6 +5,7 @@ products at a time, on a thread each, do neither.
 """
 
 import contextlib
+import contextvars
 import functools
 import itertools
 import math
@@ -49,6 +50,20 @@ def shared_by(n: int) -> Iterator[None]:
         N_THREADS = all_threads
 
 
+#: The most threads that :func:`run` uses where it is called.
+_most = contextvars.ContextVar("chainfpn_most_threads", default=1 << 30)
+
+
+@contextlib.contextmanager
+def at_most(n: int) -> Iterator[None]:
+    """Use at most n threads inside."""
+    token = _most.set(n)
+    try:
+        yield
+    finally:
+        _most.reset(token)
+
+
 def run(kernel: Callable, tasks: list[tuple], local: Callable[[], Any] | None = None) -> None:
     """Call ``kernel(*task)`` for each task on several threads, which take them in turn; raise the first error.
 
@@ -71,7 +86,7 @@ def run(kernel: Callable, tasks: list[tuple], local: Callable[[], Any] | None = 
             errors.append(error)
 
     with _blas().on_one_thread():
-        _helpers().share(work, min(N_THREADS, len(tasks)) - 1)
+        _helpers().share(work, min(N_THREADS, _most.get(), len(tasks)) - 1)
     if errors:
         raise errors[0]
 

@@ -4,13 +4,15 @@ import sys
 
 import chainer
 import numpy as np
+import onnx
 import pytest
 
 import chainfpn
 from chainfpn import models
 from chainfpn.data import weights_path
 from chainfpn.errors import InvalidArgument
-from chainfpn.export import engine
+from chainfpn.export import division, engine
+from chainfpn.export.dense import dense_graph
 from chainfpn.links import Preprocess
 from chainfpn.training import TrainChain
 from reference.agreement import disagreement
@@ -20,24 +22,97 @@ from reference.small_detectors import SMALL, build_small
 pytestmark = pytest.mark.slow  # whole networks and trainings, all of them together
 
 
+#: At how many sums of a pyramid ONNX Runtime can stop; kuangliu's pyramid is another.
+N_SUMS = {name: 4 if "rcnn" in name else 2 if name == "ssd" else 3 for name in SMALL if name != "retinanet_kuangliu"}
+
+
+def outputs_of(name, *, divided):
+    """Return what ONNX Runtime computes of a batch, without the numbers of levels unless it stops at the sums."""
+    if divided:
+        body = {"body"} if name == "retinanet_resnet_fpn_v2" else set()  # which P6 is made from
+        return {f"sum.{level}" for level in range(N_SUMS[name])} | body
+    return {"map", "logits", "deltas", *(["centers"] if "fcos" in name else [])}
+
+
 def check(detector, other, imgs):
     """Compare what two engines detect."""
-    for found, expected in zip(other.detect(imgs), detector.detect(imgs), strict=True):
+    compare(other.detect(imgs), detector.detect(imgs))
+
+
+def compare(detections, others):
+    """Compare detections of images."""
+    for found, expected in zip(detections, others, strict=True):
         assert len(expected) > 0
         assert disagreement(found, expected) == ""
+
+
+@pytest.fixture
+def sessions(monkeypatch):
+    """What ONNX Runtime is given from now on."""
+    made = []
+
+    class Session(engine.Session):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(self)
+
+    monkeypatch.setattr(engine, "Session", Session)
+    return made
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name == "retinanet_kuangliu" else name for name in SMALL]
 )
-def test_every_photograph_alone_and_as_a_batch(name):
+def test_every_photograph_alone_and_as_a_batch(name, sessions, monkeypatch):
     detector, imgs = build_small(name), [*photographs().values()]
-    other = detector.to_engine("onnx", threads=1)
-    assert type(other) is type(detector)
-    assert (detector.engine, other.engine) == ("chainer", "onnx")
-    check(detector, other, imgs)
+    expected = detector.detect(imgs)
+    for conv in ("direct", "winograd") if name in N_SUMS else ("winograd",):
+        monkeypatch.setenv("CHAINFPN_CONV", conv)
+        other = detector.to_engine("onnx", threads=1)
+        assert type(other) is type(detector)
+        assert (detector.engine, other.engine) == ("chainer", "onnx")
+        compare(other.detect(imgs), expected)
+        image, divided = sessions[0], conv == "winograd" and name in N_SUMS
+        names = image.outputs if divided else [output.partition(".")[0] for output in image.outputs]
+        assert (image.is_divided, set(names)) == (divided, outputs_of(name, divided=divided))
+        sessions.clear()
     for img in imgs:
         check(detector, other, [img])
+
+
+@pytest.mark.parametrize(("side", "by_rule", "measured"), [(31, False, None), (32, False, 32), (200, True, 64)])
+def test_divided_where_it_is_faster(side, by_rule, measured, detector, monkeypatch):
+    def is_faster(*given):
+        assert given[:2] == (by_rule, measured and ("pyramid", 32, measured))
+        ours, theirs = (run()["y"].array for run in given[2:])
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        return "as it says"
+
+    def make_run(part):
+        return engine.Session(dense_graph(part, {}).model("part", {}).SerializeToString(), 1).run
+
+    monkeypatch.setattr(division, "is_winograd", is_faster)
+    monkeypatch.setattr(division, "_finest_size", lambda detector: (side + 1, side))
+    assert division.pays(detector, make_run) == "as it says"
+
+
+def test_a_photograph_of_usual_sides_is_meant(detector):
+    assert division._finest_size(detector) == [32, 40]
+
+
+def test_not_divided_where_it_cannot_be(detector, monkeypatch):
+    monkeypatch.setenv("CHAINFPN_CONV", "winograd")
+    run = pytest.fail
+    assert division.pays(detector, run)
+    fpn = detector.backbone.fpn
+    with monkeypatch.context() as patch:
+        patch.setattr(fpn, "extra_blocks", lambda ps, hs: [ps[-1]])
+        assert not division.pays(detector, run)
+    with monkeypatch.context() as patch:
+        patch.setattr(fpn, "__class__", type("Other", (type(fpn),), {}))
+        assert not division.pays(detector, run)
+    monkeypatch.setattr(division, "import_compiled", lambda name: None)
+    assert not division.pays(detector, run)
 
 
 def test_under_the_rules_of_detectron2():
@@ -73,7 +148,9 @@ def test_presets_and_settings_are_its_own(detector, other):
         other.preprocess = detector.preprocess
 
 
-def test_the_weights_are_a_copy():
+@pytest.mark.parametrize("conv", ["direct", "winograd"])
+def test_the_weights_are_a_copy(conv, monkeypatch):
+    monkeypatch.setenv("CHAINFPN_CONV", conv)
     detector = build_small("retinanet_resnet_fpn")
     other, (img,) = detector.to_engine("onnx", threads=1), [*photographs().values()][2:]
     (before,) = other.detect([img])
@@ -115,7 +192,7 @@ def test_what_it_cannot_do_is_said(detector, other, tmp_path, monkeypatch):
         detector.to_engine("onnx")
 
 
-def test_exported_files_are_kept_and_used_if_they_are_of_these_weights(tmp_path):
+def test_exported_files_are_kept_and_used_if_they_are_of_these_weights(tmp_path, monkeypatch):
     detector, (img,) = build_small("retinanet_resnet_fpn"), [*photographs().values()][2:]
     path = tmp_path / "detector.onnx"
     detector.to_engine("onnx", threads=1, cache=path)
@@ -124,7 +201,14 @@ def test_exported_files_are_kept_and_used_if_they_are_of_these_weights(tmp_path)
     assert path.stat().st_mtime_ns == first
     detector.head.regression_head.bbox_reg.b.array[...] += 0.1
     check(detector, detector.to_engine("onnx", threads=1, cache=path), [img])
-    assert path.stat().st_mtime_ns != first
+    second = path.stat().st_mtime_ns
+    assert second != first
+    monkeypatch.setenv("CHAINFPN_CONV", "winograd")  # which divides it
+    for _ in range(2):
+        check(detector, detector.to_engine("onnx", threads=1, cache=path), [img])
+    texts = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert texts["form"] == "divided"
+    assert path.stat().st_mtime_ns != second
 
 
 def test_threads_follow_the_variable(monkeypatch):
@@ -134,6 +218,8 @@ def test_threads_follow_the_variable(monkeypatch):
     assert engine.default_threads() >= 1
 
 
-def test_the_bundled_detector_finds_the_same():
+@pytest.mark.parametrize("conv", ["direct", "winograd"])
+def test_the_bundled_detector_finds_the_same(conv, monkeypatch):
+    monkeypatch.setenv("CHAINFPN_CONV", conv)
     detector = models.load(weights_path())
     check(detector, detector.to_engine("onnx", threads=1), [*photographs().values()])

@@ -143,3 +143,16 @@ def test_callers_at_a_time_share_the_threads(monkeypatch):
         assert set(n_blas_threads()) == {1}
     assert threads.N_THREADS == 5
     assert n_blas_threads() == before
+
+
+def test_at_most_so_many_threads_where_it_is_said(monkeypatch):
+    monkeypatch.setattr(threads, "N_THREADS", 3)
+    meet, names = threading.Barrier(2), set()
+
+    def work(k):
+        names.add(threading.get_ident())
+
+    with threads.at_most(1):
+        threads.run(work, [(k,) for k in range(50)])
+    assert names == {threading.get_ident()}
+    threads.run(lambda k: meet.wait(timeout=60), [(0,), (1,)])
