@@ -112,8 +112,9 @@ def onnx_models(model: chainer.Link, *, form: str | None = None, sizes: Sequence
 
 def part_models(model: chainer.Link, parts: Mapping[str, Part], form: str) -> dict[str, Any]:
     """Return the onnx.ModelProto of each part of a model; for ``form`` see :func:`metadata`."""
-    names, texts = array_names(model), metadata(model, form)
+    names = array_names(model)
     graphs = {name: dense_graph(part, names) for name, part in parts.items()}
+    texts = metadata(model, form)  # of weights that may have been initialized only now
     return {name: graphs.pop(name).model(name, {**texts, "part": name}) for name in [*graphs]}
 
 
