@@ -54,7 +54,7 @@ class Epilogue(NamedTuple):
             return
         given = self.of_image(image, y)
         if normalize is not None:
-            normalize(y, *given, y, channels, pixels)
+            normalize(y, *given, channels, pixels)
             return
         at = slice(*channels), slice(*pixels)
         residual, centre, scale, shift, adds, rectifies = given
@@ -70,7 +70,7 @@ class Epilogue(NamedTuple):
 def compiled_normalize() -> Callable | None:
     """Return the kernel for :meth:`Epilogue.apply`; threads that share the work do not know of ``plain_numpy``."""
     module = import_compiled("numba_normalize")
-    return None if module is None else module.normalize
+    return None if module is None else module.normalize_in_place
 
 
 def nothing(dtype: np.dtype) -> Epilogue:

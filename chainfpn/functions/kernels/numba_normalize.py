@@ -80,6 +80,24 @@ def _differentiate(gy, y, gx, through, factors, relu, both, begin, end):
 
 
 @exact
+def normalize_in_place(y, residual, centre, scale, shift, add, relu, channels, pixels):
+    """Normalize some pixels of some channels, (C, pixels): SIMD only where source and target are one to the compiler."""
+    begin, end = pixels
+    for c in range(*channels):
+        line, other = y[c, begin:end], residual[c, begin:end]
+        mean, factor, offset = centre[c], scale[c], shift[c]
+        least = line.dtype.type(0 if relu else -np.inf)
+        if add:
+            for k in range(line.size):
+                value = (line[k] - mean) * factor + offset + other[k]
+                line[k] = least if value < least else value
+        else:
+            for k in range(line.size):
+                value = (line[k] - mean) * factor + offset
+                line[k] = least if value < least else value
+
+
+@exact
 def normalize(x, residual, centre, scale, shift, add, relu, y, channels, pixels):
     """Normalize some pixels of some channels, (C, pixels); x, residual and y may be one array."""
     begin, end = pixels

@@ -250,7 +250,7 @@ def test_what_does_not_fit_is_told_by_the_step_it_does_not_fit():
 @pytest.mark.usefixtures("inference")
 def test_threads_that_share_the_work_compile_nothing_inside_of_plain_numpy(monkeypatch):
     monkeypatch.setattr("chainfpn.functions.kernels.threads.N_THREADS", 3)
-    monkeypatch.setattr("chainfpn.functions.kernels.numba_normalize.normalize", None)  # cannot be called
+    monkeypatch.setattr("chainfpn.functions.kernels.numba_normalize.normalize_in_place", None)  # cannot be called
     conv, link, x, _ = make("1x1", "frozen", np.float32)
     with plain_numpy():
         convolve(conv, np.tile(x, (8, 1, 1, 1)), link, relu=True)
