@@ -15,7 +15,7 @@ from chainfpn.functions.kernels import threads
 from chainfpn.functions.kernels.columns import find_inside
 from chainfpn.functions.kernels.epilogue import Epilogue
 from chainfpn.functions.kernels.numba_common import arithmetic, inner_arithmetic, inner_exact
-from chainfpn.functions.kernels.numba_normalize import normalize
+from chainfpn.functions.kernels.numba_normalize import normalize_in_place
 
 #: What is computed from the other two.
 OUTPUT, INPUT, WEIGHTS = 0, 1, 2
@@ -37,7 +37,7 @@ def forward(x: Array, W: Array, y_shape: tuple, geometry: tuple, epilogue: Epilo
 
     def finish(image: int, begin: int, end: int) -> None:
         flat = y[image].reshape(len(W), -1)
-        epilogue.apply(normalize, image, flat, (begin * per_channel, end * per_channel), pixels)
+        epilogue.apply(normalize_in_place, image, flat, (begin * per_channel, end * per_channel), pixels)
 
     _run(OUTPUT, x, W, geometry, y, finish)
     return y

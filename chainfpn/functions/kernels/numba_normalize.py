@@ -81,7 +81,7 @@ def _differentiate(gy, y, gx, through, factors, relu, both, begin, end):
 
 @exact
 def normalize_in_place(y, residual, centre, scale, shift, add, relu, channels, pixels):
-    """Normalize some pixels of some channels, (C, pixels): SIMD only where source and target are one to the compiler."""
+    """Normalize some pixels of some channels, (C, pixels): SIMD, for the compiler sees one array."""
     begin, end = pixels
     for c in range(*channels):
         line, other = y[c, begin:end], residual[c, begin:end]
