@@ -143,10 +143,10 @@ class ResultsWriter:
                 try:
                     found = self._format.key(json.loads(text))
                 except (ValueError, KeyError, TypeError) as error:
-                    if line.endswith(b"\n"):
-                        name = getattr(self._file, "name", "")
-                        raise CommandError(f"{name}: is not what this --json writes, and cannot be resumed") from error
-                    break
+                    if isinstance(error, ValueError) and not line.endswith(b"\n"):
+                        break  # it was not written to its end
+                    name = getattr(self._file, "name", "")
+                    raise CommandError(f"{name}: is not what this --json writes, and cannot be resumed") from error
                 begin = begin if found == last else self._end
                 last = found
                 self.done.add(found)

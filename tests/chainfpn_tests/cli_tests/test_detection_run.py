@@ -167,11 +167,12 @@ def test_a_file_that_was_cut_anywhere_is_resumed(cut, name, folder):
     assert pathlib.Path(name).read_bytes() == whole
 
 
-def test_what_no_run_wrote_is_not_resumed(folder):
-    pathlib.Path("found.json").write_text('{"images": 3}\n')
+@pytest.mark.parametrize("content", ['{"images": 3}\n', '{"images": 3}', "[1]", "no JSON\n"])
+def test_what_no_run_wrote_is_not_resumed(content, folder):
+    pathlib.Path("found.json").write_text(content)
     with pytest.raises(CommandError, match=r"^found\.json: is not what this --json writes, and cannot be resumed$"):
         run("moon.jpg", json="found.json", resume=True)
-    assert pathlib.Path("found.json").read_text() == '{"images": 3}\n'
+    assert pathlib.Path("found.json").read_text() == content
 
 
 def test_resuming_a_whole_run_looks_at_the_last_image_only(folder):
