@@ -51,10 +51,10 @@ def train(settings: argparse.Namespace) -> int:
     """
     dtype = chainer.mixed16 if settings.dtype == "mixed16" else np.dtype(settings.dtype)
     on_gpu = settings.device.startswith("cuda")
-    told = contextlib.nullcontext() if on_gpu or settings.quiet else compile_remark(remark)
+    compiling = contextlib.nullcontext() if on_gpu or settings.quiet else compile_remark(remark)
     with communicator(settings, nccl=on_gpu) as comm, chainer.using_config("dtype", dtype):
         try:
-            with told:
+            with compiling:
                 return _train(settings, comm)
         except (chainfpn.WeightsError, CheckpointError) as error:
             raise CommandError(shortened(error)) from error

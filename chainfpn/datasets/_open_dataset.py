@@ -12,9 +12,9 @@ from chainfpn.datasets.penn_fudan import PennFudanDataset
 from chainfpn.datasets.shapes import ShapesDataset
 from chainfpn.datasets.voc import VOCDataset
 
-#: What ``shapes`` alone means.
-N_SHAPES = 200
-_SHAPES = re.compile(r"shapes(?::(\d+)(?::(\d+))?)?")
+#: What ``shapes`` alone means, and how many there may be.
+N_SHAPES, _MAX_SHAPES = 200, 1_000_000
+_SHAPES = re.compile(r"shapes(?::(\d{1,20})(?::(\d{1,20}))?)?")
 
 
 def open_dataset(
@@ -52,8 +52,8 @@ def open_dataset(
     Args:
         data (str or os.PathLike): A path, or a word for synthetic data.
         annotations (str, os.PathLike or None): COCO's JSON.
-        split (str or None): Which part of a COCO or VOC tree.
-        label_names (sequence of str or None): Only these labels, in this order, of COCO and VOC.
+        split (str or None): Which part, where there are several.
+        label_names (sequence of str or None): Only these labels, in this order; not of Penn-Fudan and synthetic data.
         names (sequence of str, str, os.PathLike or None): Only these images: their names, or a file with a list.
         without (sequence of str, str, os.PathLike or None): All images but these.
         use_ignored (bool): Keep crowds (COCO) and difficult annotations (VOC), for evaluators that ignore them.
@@ -73,7 +73,10 @@ def open_dataset(
         return COCODataset(annotations, path, use_crowded=use_ignored, **options)
     if match and not path.exists():
         _reject(path, "synthetic data", options, *given)
-        return ShapesDataset(int(match[1] or N_SHAPES), seed=int(match[2] or 0))
+        n, seed = int(match[1] or N_SHAPES), int(match[2] or 0)
+        if not 1 <= n <= _MAX_SHAPES or seed >= 2**32:
+            raise DataError(f"{path}: must be of 1 to {_MAX_SHAPES} images, by a seed below 2**32")
+        return ShapesDataset(n, seed=seed)
     if not path.exists():
         raise DataError(f"{path}: there is no such folder")
     if is_penn_fudan(path):

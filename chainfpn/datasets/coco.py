@@ -113,8 +113,8 @@ class COCODataset(DetectionDataset):
     def _read(self, i: int, entries: list) -> tuple:
         """Read, without the objects that have no mask or keypoints if those are asked for."""
         values = super()._read(i, entries)
-        asked = {"point" if key == "visible" else key for key, _, _ in entries}
-        bad = set().union(*(self._flawed.get((i, key), ()) for key in asked))
+        requested = {"point" if key == "visible" else key for key, _, _ in entries}
+        bad = set().union(*(self._flawed.get((i, key), ()) for key in requested))
         if not bad:
             return values
         good = [k for k in range(len(self._objects[i])) if k not in bad]
