@@ -14,8 +14,8 @@ from chainfpn._typing import Array, Communicator, Report
 from chainfpn.datasets import DataError, DetectionDataset
 from chainfpn.datasets._left_out import Omission
 from chainfpn.errors import InvalidArgument
-from chainfpn.functions.kernels.uploads import upload_ahead
 from chainfpn.links import Detector
+from chainfpn.training._image_batches import ImageBatches
 from chainfpn.training.evaluation import Evaluation
 from weights_convert import few
 
@@ -111,7 +111,7 @@ def has_keypoint_ap(detector: Detector, dataset: DetectionDataset) -> bool:
 def evaluate(
     detector: Detector, dataset: DetectionDataset, *, indices: Iterable[int] | None = None, report: Report | None = None
 ) -> Evaluation:
-    """Run a detector on a data set.
+    """Run a detector on a data set, on a GPU on several images of one size at once.
 
     Only labels that both know count. Masks are left out where pycocotools is not installed, and so are examples that
     cannot be read, and boxes whose coordinates are no numbers.
@@ -133,12 +133,12 @@ def evaluate(
     evaluation = Evaluation(names, _common_keypoints(detector, dataset))
     masks = "mask" in dataset.available_keys and importlib.util.find_spec("pycocotools") is not None
     examples = _read(dataset, range(len(dataset)) if indices is None else indices)
-    on_device = getattr(detector, "xp", np) is not np and getattr(detector.preprocess, "on_device", False)
-    for imgs, (i, ground_truth) in upload_ahead(examples) if on_device else examples:
+    for found, (i, ground_truth) in ImageBatches(detector, examples):
         try:
             if isinstance(ground_truth, Exception):
                 raise ground_truth
-            (found,) = detector.detect(imgs)
+            if found is None:
+                raise MemoryError
             detections = {"bbox": found.bbox, "label": found.label, "score": found.score}
             extras: list[str] = []
             if masks and found.mask is not None:

@@ -10,7 +10,9 @@ import pytest
 from chainer import optimizer_hooks, optimizers
 
 from chainfpn import models
+from chainfpn.datasets import ShapesDataset
 from chainfpn.training import GradientClipping, TrainChain, freeze_backbone, fuse_updates, use_mixed_precision
+from chainfpn.training.evaluator import evaluate
 from reference import fake_cupy
 
 pytestmark = pytest.mark.fake_gpu
@@ -69,6 +71,25 @@ def test_the_images_of_a_batch_share_their_waits(model, img):
     assert min(map(len, bboxes)) > 50
     assert counts.syncs <= 5, counts.table("sync")
     assert counts.largest_download <= 4 * 100 * 6 * 4, counts.table("sync")
+
+
+def test_an_evaluation_waits_for_several_images_at_once():
+    """Once for the copies of the next images, which came meanwhile; and none is copied twice."""
+    data, sizes = ShapesDataset(4, 64), {"min_size": 64, "max_size": 64}
+    slim = models.fasterrcnn_resnet_fpn(
+        18, n_fg_class=3, stages=(1, 2), fpn_channels=16, head_channels=16, label_names=data.label_names, **sizes
+    )
+    slim.score_thresh = 0.0
+    slim.to_device("@cupy:0")
+    slim.predict([data.read(0, ("img",))[0]])
+    with fake_cupy.count() as counts:
+        evaluation = evaluate(slim, data)
+    assert evaluation.n_images == 4
+    assert counts.syncs <= 6, counts.table("sync")
+    assert sum(event.nbytes >= 64 * 64 * 3 for event in counts.events if event.kind == "upload") <= 4, counts.table(
+        "upload"
+    )
+    assert counts.largest_download < 64 * 64 * 4 * 3, counts.table("sync")
 
 
 def test_a_training_step(model, img, monkeypatch):
