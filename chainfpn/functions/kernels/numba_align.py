@@ -15,11 +15,11 @@ from chainfpn.functions.kernels.numba_lanes import LANES, add_scaled, fill, load
 
 
 @arithmetic
-def align_forward(buffer, x, first, window, members, rows, columns, y):
+def align_forward(workspace, x, first, window, members, rows, columns, y):
     """Pool one image, one block of channels.
 
     Args:
-        buffer (array): At least the window and ``LANES`` large, overwritten.
+        workspace (numba_common.Workspace): Overwritten.
         x (array): (C, H, W).
         first (int): First channel of the block.
         window (tuple): y0, y1, x0, x1: the part of the map that the members touch.
@@ -29,7 +29,7 @@ def align_forward(buffer, x, first, window, members, rows, columns, y):
     """
     y0, _, x0, x1 = window
     outh, outw, stride = rows.ends.shape[1], columns.ends.shape[1], (x1 - x0) * LANES
-    line, cells, origin = np.empty(stride, x.dtype), np.empty(outh * outw * LANES, x.dtype), -y0 * stride - x0 * LANES
+    buffer, line, cells, origin = workspace.buffer, workspace.line, workspace.cells, -y0 * stride - x0 * LANES
     pack(x, first, window, buffer)
     for r in members:
         lines, n_lines = columns.lines[columns.starts[r] :], columns.n_lines[r]
@@ -43,7 +43,7 @@ def align_forward(buffer, x, first, window, members, rows, columns, y):
                 _sum_rows(buffer, *_take_one(rows, tap, stride, origin), lines, n_lines, line)
             for j in range(outw):
                 total = fill(x.dtype.type(0))
-                for tap in range(columns.ends[r, j, 0], columns.ends[r, j, 1]):
+                for tap in range(np.uint64(columns.ends[r, j, 0]), np.uint64(columns.ends[r, j, 1])):
                     total = add_scaled(total, columns.weight[tap], load(line, columns.line[tap] * LANES))
                 store(cells, (i * outw + j) * LANES, total)
         unpack_bins(cells, r, first, y)
@@ -85,19 +85,19 @@ def _spread_line(line, lines, n_lines, at, weights, buffer):
 
 
 @arithmetic
-def align_backward(buffer, gx, first, window, members, rows, columns, gy):
+def align_backward(workspace, gx, first, window, members, rows, columns, gy):
     """Spread the gradient of one image, one block of channels: the transpose of ``align_forward``.
 
     Args:
         gx (array): (C, H, W), receives the block's gradient, zeros included.
-        buffer, first, window, members, rows, columns: As in ``align_forward``.
+        workspace, first, window, members, rows, columns: As in ``align_forward``.
         gy (array): (R', C, outh * outw).
     """
     y0, y1, x0, x1 = window
     outh, outw, stride = rows.ends.shape[1], columns.ends.shape[1], (x1 - x0) * LANES
     n_channels, n_bins = gy.shape[1:]
-    line, cells, origin = np.empty(stride, gx.dtype), np.zeros(n_bins * LANES, gx.dtype), -y0 * stride - x0 * LANES
-    buffer[: (y1 - y0) * stride] = 0
+    buffer, line, cells, origin = workspace.buffer, workspace.line, workspace.cells, -y0 * stride - x0 * LANES
+    buffer[: (y1 - y0) * stride], cells[:] = 0, 0
     for r in members:
         lines, n_lines = columns.lines[columns.starts[r] :], columns.n_lines[r]
         at = (r * n_channels + first) * n_bins
@@ -106,7 +106,7 @@ def align_backward(buffer, gx, first, window, members, rows, columns, gy):
             line[: n_lines * LANES] = 0
             for j in range(outw):
                 value = load(cells, (i * outw + j) * LANES)
-                for tap in range(columns.ends[r, j, 0], columns.ends[r, j, 1]):
+                for tap in range(np.uint64(columns.ends[r, j, 0]), np.uint64(columns.ends[r, j, 1])):
                     place = columns.line[tap] * LANES
                     store(line, place, add_scaled(load(line, place), columns.weight[tap], value))
             begin, end = rows.ends[r, i, 0], rows.ends[r, i, 1]

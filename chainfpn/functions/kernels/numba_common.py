@@ -5,13 +5,33 @@ buffer (row, column, lane) that stays in the cache, where the channels of a pixe
 keyed by the file of the kernel: touch those files after a change here.
 """
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 
+from chainfpn._typing import Array
 from chainfpn.functions.kernels.numba_lanes import LANES, transpose
 
 #: For arguments of kernels: a plain 0 is a type of its own to Numba, for which it compiles the callee once more.
 ZERO = np.int64(0)
+
+
+class Workspace(NamedTuple):
+    """What a thread keeps for itself.
+
+    Attributes:
+        buffer (array): The window of a block of channels, see above.
+        line (array): As many vectors as the map has columns.
+        cells (array): A vector for each bin.
+        line_places, places (array): int32, for each number of ``line`` and of ``cells`` a pixel of the map.
+    """
+
+    buffer: Array
+    line: Array
+    cells: Array
+    line_places: Array
+    places: Array
 
 
 def _can_cache():

@@ -7,6 +7,7 @@ threads take in turn; the kernels release the GIL. The result does not depend on
 import itertools
 import math
 from functools import partial
+from typing import Any
 
 import chainer
 import numpy as np
@@ -14,11 +15,18 @@ import numpy as np
 from chainfpn._typing import Array
 from chainfpn.functions.kernels import geometry, numba_align, numba_max, numba_ps, threads
 from chainfpn.functions.kernels.numba_bilinear import pixel_taps, sample_taps
+from chainfpn.functions.kernels.numba_common import Workspace
 from chainfpn.functions.kernels.numba_lanes import LANES
 from chainfpn.functions.kernels.numba_match import match
 from chainfpn.functions.kernels.numba_nms_grid import nms
 
 __all__ = ["match", "nms"]
+
+#: Bytes.
+CACHE_LINE = 64
+
+#: Numbers of a share of a matrix that is turned.
+SHARE = 1 << 18
 
 
 def _flat(a):
@@ -54,8 +62,16 @@ def _pixel_window(windows, members):
     return int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
 
 
-def _run_blocks(kernel, maps, roi_indices, bound, *args, chunked):
-    """Call ``kernel(buffer, map, first channel, window, members, *args)`` for all images and blocks of channels.
+def _aligned(size, dtype):
+    """Make an array that begins with a line of the cache: a vector that lies across two takes twice the time."""
+    size *= np.dtype(dtype).itemsize
+    room = np.empty(size + CACHE_LINE, np.uint8)
+    begin = -room.ctypes.data % CACHE_LINE
+    return room[begin : begin + size].view(dtype)
+
+
+def _run_blocks(kernel, maps, roi_indices, bound, n_bins, *args, chunked):
+    """Call ``kernel(workspace, map, first channel, window, members, *args)`` for all images and blocks of channels.
 
     With ``chunked``, the RoIs of an image are cut where threads would idle otherwise.
     """
@@ -69,40 +85,54 @@ def _run_blocks(kernel, maps, roi_indices, bound, *args, chunked):
                 window = y0, y1, x0, x1 = bound(part)
                 size = max(size, (y1 - y0) * (x1 - x0) * LANES)
                 tasks += [(maps[image], first, window, part, *args) for first in firsts]
-    threads.run(kernel, tasks, lambda: np.empty(size, maps.dtype))
+    line, cells = maps.shape[3] * LANES, n_bins * LANES
+    sizes = [(n, maps.dtype) for n in (size, line, cells)] + [(n, np.int32) for n in (line, cells)]
+    threads.run(kernel, tasks, lambda: Workspace(*[_aligned(*each) for each in sizes]))
 
 
 def _run_align(kernel, maps, p, bins, *, chunked):
     grid, map_shape = geometry.sample_grid(p), maps.shape[2:]
     bound = partial(_sample_window, grid, p.outsize, map_shape)
     taps = sample_taps(grid, p.outsize, map_shape, by_position=True)
-    _run_blocks(kernel, maps, p.roi_indices, bound, *taps, _flat(bins), chunked=chunked)
+    _run_blocks(kernel, maps, p.roi_indices, bound, math.prod(p.outsize), *taps, _flat(bins), chunked=chunked)
 
 
 def _run_bins(kernel, maps, p, taps, bins, *, is_mean):
-    """Call ``kernel(lists, map, width, bin, members, *taps, is_mean, bins)`` for all images and bins."""
-    height, width = maps.shape[2:]
-    room = max(numba_ps.LISTED, height * width)
-    images = itertools.product(enumerate(_members(p.roi_indices, len(maps))), range(len(bins)))
+    """Call ``kernel(lists, plane, map, width, bin, members, *taps, is_mean, bins)`` for all images and bins."""
+    n_pixels, width = math.prod(maps.shape[2:]), maps.shape[3]
+    images = itertools.product(enumerate(_members(p.roi_indices, len(maps))), range(bins.shape[1]))
     tasks = [(_flat(maps)[k], width, b, members, *taps, is_mean, bins) for (k, members), b in images]
 
-    def make_lists() -> tuple[Array, ...]:
-        n, dtype = len(p.rois) + 1, maps.dtype
-        return np.empty(room, np.uint64), np.empty(room, dtype), np.zeros(n, np.uint64), np.empty(n, dtype)
+    def run(own: tuple[Any, Array], *task: Any) -> None:
+        kernel(*own, *task)
 
-    threads.run(kernel, tasks, make_lists)
+    def make_own() -> tuple[tuple[Array, ...], Array]:
+        room, n, dtype = max(numba_ps.LISTED, n_pixels), len(p.rois) + 1, maps.dtype
+        lists = np.empty(room, np.uint32), np.empty(room, dtype), np.zeros(n, np.uint64), np.empty(n, dtype)
+        return lists, np.empty(n_pixels, dtype)
+
+    threads.run(run, tasks, make_own)
+
+
+def _turn(a):
+    """Copy (M, N) to (N, M)."""
+    turned = np.empty(a.shape[::-1], a.dtype)
+    shares = threads.cut(len(a), a.size / SHARE)
+    threads.run(numba_ps.turn, [(a, *lines, turned) for lines in shares])
+    return turned
 
 
 def _ps_forward(x, p, taps, *, is_mean):
     n_bins = math.prod(p.outsize)
-    y = np.empty((n_bins, x.shape[1] // n_bins, len(p.rois)), x.dtype)
+    y = np.empty((x.shape[1] // n_bins, n_bins, len(p.rois)), x.dtype)
     _run_bins(numba_ps.forward, x, p, taps, y, is_mean=is_mean)
-    return np.ascontiguousarray(y.transpose(2, 1, 0)).reshape(*y.shape[:0:-1], *p.outsize)
+    return _turn(y.reshape(x.shape[1], len(p.rois))).reshape(len(p.rois), len(y), *p.outsize)
 
 
 def _ps_backward(gy, p, x_shape, taps, *, is_mean):
-    gx = np.zeros(x_shape, gy.dtype)
-    _run_bins(numba_ps.backward, gx, p, taps, np.ascontiguousarray(_flat(gy).transpose(2, 1, 0)), is_mean=is_mean)
+    gx, n_bins = np.empty(x_shape, gy.dtype), math.prod(p.outsize)
+    turned = _turn(gy.reshape(len(p.rois), x_shape[1])).reshape(x_shape[1] // n_bins, n_bins, len(p.rois))
+    _run_bins(numba_ps.backward, gx, p, taps, turned, is_mean=is_mean)
     return gx
 
 
@@ -169,7 +199,8 @@ def max_forward(x: Array, windows: geometry.Windows, roi_indices: Array, lowest:
     y, argmax = np.empty(shape, x.dtype), np.empty(shape if chainer.config.enable_backprop else (0,) * 4, np.int32)
     bound, lowest = partial(_pixel_window, windows), x.dtype.type(lowest)
     places = _flat(argmax) if chainer.config.enable_backprop else None
-    _run_blocks(numba_max.forward, x, roi_indices, bound, windows, lowest, _flat(y), places, chunked=True)
+    n_bins = math.prod(shape[2:])
+    _run_blocks(numba_max.forward, x, roi_indices, bound, n_bins, windows, lowest, _flat(y), places, chunked=True)
     return y, argmax
 
 

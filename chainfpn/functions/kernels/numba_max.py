@@ -10,13 +10,13 @@ NOWHERE = 2**31 - 1
 
 
 @exact
-def forward(buffer, x, first, window, members, windows, lowest, y, argmax):
+def forward(workspace, x, first, window, members, windows, lowest, y, argmax):
     """Take the maximum of each window for one image and one block of channels.
 
     The maximum over rows comes first, for every column of the RoI at once; ties keep the first pixel in row order.
 
     Args:
-        buffer, x, first, window, members: See ``numba_align.align_forward``.
+        workspace, x, first, window, members: See ``numba_align.align_forward``.
         windows (geometry.Windows): The bins of each RoI.
         lowest (float): What a value must exceed to be found; the maximum where none does.
         y (array): (R', C, outh * outw), receives the maxima; 0 for an empty window.
@@ -25,10 +25,9 @@ def forward(buffer, x, first, window, members, windows, lowest, y, argmax):
     rows, columns = windows
     outh, outw = rows.shape[1], columns.shape[1]
     y0, _, x0, x1 = window
-    stride, n_cells = (x1 - x0) * LANES, outh * outw * LANES
+    stride = (x1 - x0) * LANES
+    buffer, line, cells, places, found = workspace
     pack(x, first, window, buffer)
-    line, cells = np.empty(stride, x.dtype), np.empty(n_cells, x.dtype)
-    places, found = np.empty(stride if argmax is not None else 0, np.int32), np.empty(n_cells, np.int32)
     for r in members:
         left, right = columns[r].min(), columns[r].max()
         corner = (left - x0) * LANES - y0 * stride, left, right - left
