@@ -6,7 +6,17 @@ from typing import Any
 from chainfpn.errors import InvalidArgument
 
 
-class Checked:
+class _Attribute:
+    """An attribute of an instance, under its own name."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        return self if instance is None else vars(instance)[self.name]
+
+
+class Checked(_Attribute):
     """An attribute whose values obey a rule; setting another raises.
 
     Args:
@@ -24,12 +34,6 @@ class Checked:
     def __init__(self, rule: str, holds: Callable[[Any], bool]) -> None:
         self.rule, self.holds = rule, holds
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: object, owner: type) -> Any:
-        return self if instance is None else vars(instance)[self.name]
-
     def __set__(self, instance: object, value: Any) -> None:
         if not self.holds(value):
             raise InvalidArgument(type(instance).__name__, self.name, self.rule, value)
@@ -43,14 +47,8 @@ class Fraction(Checked):
         super().__init__("in 0..1", lambda value: 0 <= value <= 1)
 
 
-class Fixed:
+class Fixed(_Attribute):
     """An attribute that the constructor sets, once; setting another value raises an AttributeError."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: object, owner: type) -> Any:
-        return self if instance is None else vars(instance)[self.name]
 
     def __set__(self, instance: object, value: Any) -> None:
         if self.name in vars(instance):

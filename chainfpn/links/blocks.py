@@ -17,7 +17,7 @@ from chainfpn.links.layers import Convolution2D, IndexedSequential, convolution
 relu6 = partial(F.clipped_relu, z=6.0)
 
 
-def as_it_is(x: Variable) -> Variable:
+def identity(x: Variable) -> Variable:
     """Return x: where torch moves the channels to the end, and back, they stay where they are."""
     return x
 

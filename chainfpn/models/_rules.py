@@ -138,10 +138,8 @@ _MMDETECTION = Rules(
         "nms_in_photograph": True,
     },
     paste_masks_at_centers,
-    cascade_bbox_reg_weights=(
-        *BBOX_REG_WEIGHTS[:2],
-        (1 / 0.033, 1 / 0.033, 1 / 0.067, 1 / 0.067),
-    ),  # rounded deviations
+    # a coder's weights are standard deviations there, and those of the third stage are rounded
+    cascade_bbox_reg_weights=(*BBOX_REG_WEIGHTS[:2], (1 / 0.033, 1 / 0.033, 1 / 0.067, 1 / 0.067)),
     average_logits=True,
     cascade_settings={"rpn_smooth_l1_beta": 1 / 9, "box_smooth_l1_beta": 1.0},
     retinanet=_MMDETECTION_RETINANET,

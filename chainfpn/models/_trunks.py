@@ -80,7 +80,7 @@ def build_trunk(options: PyramidOptions, norm: Callable[[int], Any]) -> tuple[An
         InvalidArgument: if an option is for a ResNet, or for batch normalizations, and the trunk has none.
     """
     if options.trunk not in RESNETS:
-        return _features(options, norm)
+        return _classifier_stages(options, norm)
     depth, groups, width = RESNETS[options.trunk]
     stride_in_1x1 = options.stride_in_1x1
     if stride_in_1x1 is None:  # a basic block has no 1x1
@@ -92,7 +92,7 @@ def build_trunk(options: PyramidOptions, norm: Callable[[int], Any]) -> tuple[An
     return trunk, [trunk.out_channels[stage - 1] for stage in options.stages]
 
 
-def _features(options, norm):
+def _classifier_stages(options, norm):
     """Return what computes the stages of a classifier that is no ResNet: ``features``, or all but the head."""
     model, (parent, names) = MODELS[options.trunk], _stage_names(options)
     if options.stride_in_1x1:
@@ -138,13 +138,13 @@ class TrunkClassifier(NamedTuple):
 
     Attributes:
         builder (str): Its builder.
-        places (mapping): Beginnings of its names to those of the detector's names, which it must fill completely.
+        prefixes (mapping): Beginnings of its names to those of the detector's names, which it must fill completely.
         left_out (tuple of str): Beginnings of the names that the trunk has no use for.
         words (mapping): The words for torchvision's published weights to those the zoo has for them.
     """
 
     builder: str
-    places: Mapping[str, str]
+    prefixes: Mapping[str, str]
     left_out: tuple[str, ...]
     words: Mapping[str, str] = MappingProxyType({"imagenet": "imagenet", "imagenet_v2": "imagenet_v2"})
 
@@ -168,28 +168,28 @@ class TrunkClassifier(NamedTuple):
         model = str(weights.meta.get("model"))
         if model in MODELS and MODELS[model].task == "detection":
             raise WeightsError(f"{weights.file}: is of a whole detector, {model}, which pretrained_model takes")
-        places, left_out = self.places, self.left_out
+        prefixes, left_out = self.prefixes, self.left_out
         if any(name.startswith("body/") for name in weights.arrays):  # with its pyramid
-            places, left_out = {"": self.places.get("", "").removesuffix("body/")}, ()
+            prefixes, left_out = {"": self.prefixes.get("", "").removesuffix("body/")}, ()
         arrays = {
-            _place(name, places): array
+            _rename(name, prefixes): array
             for name, array in weights.arrays.items()
             if not name.startswith(left_out or "\0")
         }
-        return TrunkWeights(weights._replace(arrays=arrays), tuple(places.values()))
+        return TrunkWeights(weights._replace(arrays=arrays), tuple(prefixes.values()))
 
 
-def _place(name: str, places: Mapping[str, str]) -> str:
+def _rename(name: str, prefixes: Mapping[str, str]) -> str:
     """Return the detector's name for one of the classifier's."""
-    start = next((start for start in places if name.startswith(start)), None)
-    return name if start is None else places[start] + name[len(start) :]
+    start = next((start for start in prefixes if name.startswith(start)), None)
+    return name if start is None else prefixes[start] + name[len(start) :]
 
 
 class TrunkWeights(NamedTuple):
     """Weights under a detector's names, and the beginnings of the names they must fill completely."""
 
     weights: Weights
-    places: tuple[str, ...]
+    prefixes: tuple[str, ...]
 
     def settle(self, options: DetectorOptions, explicit: Collection[str]) -> DetectorOptions:
         """Return the detector's options with those that the weights ask for.
@@ -198,16 +198,16 @@ class TrunkWeights(NamedTuple):
             options (DetectorOptions): The detector's.
             explicit (collection of str): Names of those that the caller has passed, which stay.
         """
-        asked = {key: value for key, value in self.weights.arguments.items() if key in _OPTIONS}
+        requested = {key: value for key, value in self.weights.arguments.items() if key in _OPTIONS}
         settings: dict[str, Any] = {}
         if isinstance(options, PyramidOptions) and options.rule_set.stride_in_1x1:
-            asked = {"stride_in_1x1": False, **asked}
+            requested = {"stride_in_1x1": False, **requested}
             settings = {} if _INPUT.keys() & explicit else _INPUT
         missing = {entry.name for entry in fields(options)} - set(explicit)
-        asked = {key: value for key, value in asked.items() if key in missing}
-        for key, value in asked.items():
+        requested = {key: value for key, value in requested.items() if key in missing}
+        for key, value in requested.items():
             check_option(options.name, key, value)
-        return replace(options, **asked, settings={**settings, **options.settings})
+        return replace(options, **requested, settings={**settings, **options.settings})
 
     def load_into(self, link: Any) -> None:
         """Put them into a detector, all of them or none.
@@ -218,7 +218,7 @@ class TrunkWeights(NamedTuple):
         Raises:
             WeightsError: naming all keys that are missing, unexpected or misshapen.
         """
-        set_weights(self.weights.arrays, link, within=self.places, file=self.weights.file)
+        set_weights(self.weights.arrays, link, within=self.prefixes, file=self.weights.file)
 
 
 def find_classifier(options: PyramidOptions) -> TrunkClassifier:
@@ -229,5 +229,5 @@ def find_classifier(options: PyramidOptions) -> TrunkClassifier:
     parent, names = _stage_names(options)
     kind = names[-1].rstrip("0123456789")
     cut = tuple(f"{parent}/{kind}{i}/" for i in range(int(names[-1].removeprefix(kind)) + 1, 10))
-    place = "features/" if parent == "features" else ""
-    return TrunkClassifier(options.trunk, {place: "backbone/body/"}, ("fc/", "classifier/", "norm/", "head/", *cut))
+    prefix = "features/" if parent == "features" else ""
+    return TrunkClassifier(options.trunk, {prefix: "backbone/body/"}, ("fc/", "classifier/", "norm/", "head/", *cut))

@@ -89,4 +89,4 @@ def _trunk_classifier(options: BackboneOptions) -> TrunkClassifier:
     from chainfpn.models._trunks import find_classifier
 
     classifier = find_classifier(options)
-    return classifier._replace(places=dict.fromkeys(classifier.places, "body/"))
+    return classifier._replace(prefixes=dict.fromkeys(classifier.prefixes, "body/"))

@@ -118,5 +118,5 @@ def _assemble(options: KuangliuRetinaNetOptions) -> KuangliuRetinaNet:
 def _trunk_classifier(options: KuangliuRetinaNetOptions) -> TrunkClassifier:
     from chainfpn.models._trunks import TrunkClassifier
 
-    places = {name: f"fpn/{name}" for name in ("conv1/", "bn1/", "layer1/", "layer2/", "layer3/", "layer4/")}
-    return TrunkClassifier("resnet50", places, ("fc/",))
+    prefixes = {name: f"fpn/{name}" for name in ("conv1/", "bn1/", "layer1/", "layer2/", "layer3/", "layer4/")}
+    return TrunkClassifier("resnet50", prefixes, ("fc/",))

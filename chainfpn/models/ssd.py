@@ -108,9 +108,9 @@ def _trunk_classifier(options: DetectorOptions) -> TrunkClassifier:
     from chainfpn.links.backbones.ssd_vgg import POOL4
     from chainfpn.models._trunks import TrunkClassifier
 
-    places = {f"features/{i}/": f"backbone/features/{i}/" for i in range(POOL4)}
-    places |= {f"features/{i}/": f"backbone/extra/0/{i - POOL4}/" for i in range(POOL4, POOL4 + 7)}
-    return TrunkClassifier("vgg16", places, ("classifier/",), {"imagenet": "imagenet_features"})
+    prefixes = {f"features/{i}/": f"backbone/features/{i}/" for i in range(POOL4)}
+    prefixes |= {f"features/{i}/": f"backbone/extra/0/{i - POOL4}/" for i in range(POOL4, POOL4 + 7)}
+    return TrunkClassifier("vgg16", prefixes, ("classifier/",), {"imagenet": "imagenet_features"})
 
 
 def ssdlite320_mobilenet_v3_large(
@@ -148,8 +148,8 @@ def _lite_trunk_classifier(options: SSDLiteOptions) -> TrunkClassifier:
     from chainfpn.links.detectors.ssdlite import C4
     from chainfpn.models._trunks import TrunkClassifier
 
-    places = {f"features/{i}/": f"backbone/features/0/{i}/" for i in range(C4)}
-    places |= {f"features/{C4}/block/0/": f"backbone/features/0/{C4}/"}
-    places |= {f"features/{C4}/block/": "backbone/features/1/0/"}
-    places |= {f"features/{i}/": f"backbone/features/1/{i - C4}/" for i in range(C4 + 1, C4 + 4)}
-    return TrunkClassifier("mobilenet_v3_large", places, ("classifier/",))
+    prefixes = {f"features/{i}/": f"backbone/features/0/{i}/" for i in range(C4)}
+    prefixes |= {f"features/{C4}/block/0/": f"backbone/features/0/{C4}/"}
+    prefixes |= {f"features/{C4}/block/": "backbone/features/1/0/"}
+    prefixes |= {f"features/{i}/": f"backbone/features/1/{i - C4}/" for i in range(C4 + 1, C4 + 4)}
+    return TrunkClassifier("mobilenet_v3_large", prefixes, ("classifier/",))

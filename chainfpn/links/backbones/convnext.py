@@ -9,7 +9,7 @@ from chainer import initializers
 
 from chainfpn._typing import Variable
 from chainfpn.functions._gelu import gelu
-from chainfpn.links.blocks import as_it_is, depth_probabilities, stochastic_depth
+from chainfpn.links.blocks import depth_probabilities, identity, stochastic_depth
 from chainfpn.links.classifier import Classifier
 from chainfpn.links.layer_normalization import LayerNormalization
 from chainfpn.links.layers import Convolution2D, IndexedSequential, Linear
@@ -36,7 +36,7 @@ class CNBlock(chainer.Chain):
         with self.init_scope():
             self.block = IndexedSequential(
                 _convolution(channels, channels, 7, pad=3, groups=channels),
-                as_it_is,
+                identity,
                 _norm(channels),
                 Pointwise(channels, 4 * channels),  # (B, 4 C, H, W)
                 gelu,
@@ -82,7 +82,8 @@ class ConvNeXt(Classifier):
         *,
         stochastic_depth_prob: float = 0.0,
     ) -> None:
-        super().__init__(n_class)
+        super().__init__()
+        self.n_class = n_class
         layers = [IndexedSequential(_convolution(3, channels[0], 4, stride=4), _norm(channels[0]))]  # (B, C, H/4, W/4)
         probabilities = iter(depth_probabilities(stochastic_depth_prob, sum(n_blocks)))
         for i, (width, n) in enumerate(zip(channels, n_blocks, strict=True)):

@@ -10,7 +10,7 @@ from chainer import initializers
 from chainfpn._typing import Variable
 from chainfpn.functions._gelu import gelu
 from chainfpn.links.backbones.shifted_windows import ShiftedWindowAttention, ShiftedWindowAttentionV2
-from chainfpn.links.blocks import as_it_is, depth_probabilities, stochastic_depth
+from chainfpn.links.blocks import depth_probabilities, identity, stochastic_depth
 from chainfpn.links.classifier import Classifier, global_average
 from chainfpn.links.layer_normalization import LayerNormalization
 from chainfpn.links.layers import Convolution2D, IndexedSequential, Linear
@@ -78,7 +78,7 @@ class SwinTransformerBlock(chainer.Chain):
             self.attn = attention(channels, n_heads, side, shift)
             self.norm2 = LayerNormalization(channels)
             self.mlp = IndexedSequential(
-                Pointwise(channels, 4 * channels), gelu, as_it_is, Pointwise(4 * channels, channels)
+                Pointwise(channels, 4 * channels), gelu, identity, Pointwise(4 * channels, channels)
             )
 
     def forward(self, x: Variable) -> Variable:
@@ -127,10 +127,11 @@ class SwinTransformer(Classifier):
         v2: bool = False,
         stochastic_depth_prob: float = 0.1,
     ) -> None:
-        super().__init__(n_class)
+        super().__init__()
+        self.n_class = n_class
         uniform = initializers.Uniform(1 / math.sqrt(3 * 4**2))
         patches = Convolution2D(3, channels, 4, stride=4, initialW=uniform, initial_bias=uniform)
-        layers = [IndexedSequential(patches, as_it_is, LayerNormalization(channels))]  # (B, channels, H/4, W/4)
+        layers = [IndexedSequential(patches, identity, LayerNormalization(channels))]  # (B, channels, H/4, W/4)
         probabilities = iter(depth_probabilities(stochastic_depth_prob, sum(n_blocks)))
         for i, (n, heads) in enumerate(zip(n_blocks, n_heads, strict=True)):
             if i:

@@ -9,7 +9,6 @@ from typing import Any
 
 import chainer
 import chainer.functions as F
-import numpy as np
 from chainer import backend
 
 from chainfpn._option_rules import CheckedOptions
@@ -17,7 +16,7 @@ from chainfpn._typing import Array, Arrays, Losses, Sizes, Variable, Variables
 from chainfpn.boxes.filtering import clip
 from chainfpn.errors import InvalidArgument
 from chainfpn.links.detectors.mask_head import maskrcnn_inference, maskrcnn_loss
-from chainfpn.links.detectors.raw_detections import RawDetections
+from chainfpn.links.detectors.raw_detections import RawDetections, split_by_image
 from chainfpn.links.detectors.roi_heads import RoIHeads, SampledProposals, fastrcnn_loss
 
 
@@ -173,8 +172,7 @@ def refine(stage: Any, deltas: Variable, proposals: Arrays, sizes: Sizes) -> lis
         list of array: As proposals, in the dtype of deltas, but float32 at least.
     """
     bbox = stage.box_coder.decode(deltas.array, stage.xp.concatenate(proposals))[:, 0]  # (R', 4)
-    ends = np.cumsum([len(proposal) for proposal in proposals])[:-1].tolist()
-    return [clip(part, size) for part, size in zip(stage.xp.split(bbox, ends), sizes, strict=True)]
+    return [clip(part, size) for part, size in zip(split_by_image(bbox, proposals), sizes, strict=True)]
 
 
 def _is_gt(sampled: SampledProposals) -> Array:

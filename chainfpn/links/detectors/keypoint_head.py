@@ -146,15 +146,12 @@ def keypointrcnn_inference(
         torchvision 0.14 ``keypointrcnn_inference``; with probabilities, detectron2 0.6 ``heatmaps_to_keypoints``.
     """
     xp = backend.get_array_module(logits)
-    point, score = heatmaps_to_keypoints(logits, xp.concatenate([found.bbox for found in detections]))
+    bboxes = [found.bbox for found in detections]
+    point, score = heatmaps_to_keypoints(logits, xp.concatenate(bboxes))
     if probabilities:
         score = 1 / xp.exp(logits.astype(score.dtype, copy=False) - score[..., None, None]).sum(axis=(2, 3))
-    return [
-        found._replace(point=points, point_score=scores)
-        for found, points, scores in zip(
-            detections, split_by_image(point, detections), split_by_image(score, detections), strict=True
-        )
-    ]
+    images = zip(detections, split_by_image(point, bboxes), split_by_image(score, bboxes), strict=True)
+    return [found._replace(point=points, point_score=scores) for found, points, scores in images]
 
 
 def heatmaps_to_keypoints(heat: Array, bbox: Array) -> tuple[Array, Array]:

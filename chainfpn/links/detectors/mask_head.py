@@ -158,10 +158,10 @@ def maskrcnn_inference(logits: Array, detections: Sequence[RawDetections]) -> li
     Source:
         torchvision 0.14 ``maskrcnn_inference``.
     """
-    xp = backend.get_array_module(logits)
+    xp, bboxes = backend.get_array_module(logits), [found.bbox for found in detections]
     return [
         found._replace(mask=F.sigmoid(logit[xp.arange(len(logit)), found.class_id]).array)
-        for found, logit in zip(detections, split_by_image(logits, detections), strict=True)
+        for found, logit in zip(detections, split_by_image(logits, bboxes), strict=True)
     ]
 
 

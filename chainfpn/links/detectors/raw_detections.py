@@ -31,17 +31,17 @@ class RawDetections(NamedTuple):
     point_score: Array | None = None
 
 
-def split_by_image(array: Array, detections: Sequence[RawDetections]) -> list[Array]:
-    """Split what was predicted for all detections of a batch.
+def split_by_image(array: Array, bboxes: Sequence[Array]) -> list[Array]:
+    """Split what there is for all boxes of a batch.
 
     Args:
         array (array): (R', ...), the first image's first.
-        detections (sequence of RawDetections): Per image.
+        bboxes (sequence of array): Per image, (R, ...).
 
     Returns:
         list of array: Per image, (R, ...).
     """
-    ends = itertools.accumulate(len(found.bbox) for found in detections)
+    ends = itertools.accumulate(map(len, bboxes))
     return backend.get_array_module(array).split(array, list(ends)[:-1])
 
 
@@ -54,18 +54,19 @@ def download(detections: Sequence[RawDetections]) -> list[RawDetections]:
     Returns:
         list of RawDetections: The same as NumPy arrays, but for masks, which are pasted where they are.
     """
-    xp = backend.get_array_module(*(found.bbox for found in detections))
+    bboxes = [found.bbox for found in detections]
+    xp = backend.get_array_module(*bboxes)
     masks = [found.mask for found in detections]
     detections = [found._replace(mask=None) for found in detections]
     dtype = np.result_type(np.float32, detections[0].bbox.dtype, detections[0].score.dtype)
     widths = [math.prod(array.shape[1:]) for array in detections[0] if array is not None]
     ends = list(itertools.accumulate(widths))
-    packed = xp.empty((sum(len(found.bbox) for found in detections), ends[-1]), dtype)
-    for rows, found in zip(split_by_image(packed, detections), detections, strict=True):
+    packed = xp.empty((sum(map(len, bboxes)), ends[-1]), dtype)
+    for rows, found in zip(split_by_image(packed, bboxes), detections, strict=True):
         arrays = [array for array in found if array is not None]
         for column, array in zip(xp.split(rows, ends[:-1], axis=1), arrays, strict=True):
             column[...] = array.reshape(column.shape)
-    images = split_by_image(packed.get(), detections)
+    images = split_by_image(packed.get(), bboxes)
     unpacked = (_unpack(rows, ends, found) for rows, found in zip(images, detections, strict=True))
     return [found._replace(mask=mask) for found, mask in zip(unpacked, masks, strict=True)]
 
