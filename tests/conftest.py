@@ -11,6 +11,7 @@ os.environ.setdefault("CHAINFPN_CONV", "rules")  # the same bits in every proces
 fake_cupy.install_if_asked()  # first of all, for Chainer takes the CuPy it finds
 
 from chainfpn import compat  # noqa: E402  (second, so that Chainer imports in every test module)
+from reference import initial_weights  # noqa: E402
 from reference.processes import mpi  # noqa: E402, F401  (a fixture)
 from reference.shared_data import SHARED_DATA  # noqa: E402
 from reference.torchvision_live import torchvision_live  # noqa: E402, F401  (a fixture)
@@ -25,6 +26,13 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip("no folder of shared test data (CHAINFPN_SHARED_DATA names one)")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def large_layers_repeat_few_numbers():
+    """Spare networks the millions of random numbers that their weights are replaced by, or that no test looks at."""
+    with initial_weights.repeat_few():
+        yield
 
 
 def pytest_configure(config):

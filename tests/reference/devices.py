@@ -1,5 +1,7 @@
 """Where the ops run: compiled CPU kernels, NumPy fallback, CUDA text behind the shim, and a GPU."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,12 @@ from chainfpn.functions import kernels
 from chainfpn.functions.kernels import cpu_ops, cuda_launch, cuda_ops, numpy_engine
 from reference.cuda_shim import CudaShim, find_compiler
 
+#: Where the compiled CUDA text is kept.
+FOLDER = pathlib.Path(__file__).parents[2] / ".pytest_cache" / "cuda_shim"
+
 
 @pytest.fixture(scope="session")
-def cuda_shim(tmp_path_factory):
+def cuda_shim():
     """Return the CUDA text compiled as C++; skip where no C++ compiler is."""
     if find_compiler() is None:
         pytest.skip("no C++ compiler")
@@ -20,7 +25,7 @@ def cuda_shim(tmp_path_factory):
         for index in ("int", "long long")
         if not (kernel.startswith("nms") and scalar == "half16")
     ]
-    return CudaShim(cuda_launch.source(), instances, tmp_path_factory.mktemp("cuda_shim"))
+    return CudaShim(cuda_launch.source(), instances, FOLDER)
 
 
 #: Where the CUDA text runs.
