@@ -116,7 +116,7 @@ def check_roi_arguments(
 
 
 def reads_indices(xp: ModuleType) -> bool:
-    """Tell whether a check may read indices: on a GPU, where the host would wait for them, only in debug mode."""
+    """Return whether a check may read indices: on a GPU, where the host would wait for them, only in debug mode."""
     return xp is np or chainer.is_debug()
 
 

@@ -56,7 +56,7 @@ def unusual(name):
 
 
 def is_large(name):
-    """Say whether a network has tens of millions of weights, and the arguments of a smaller one of its family."""
+    """Return whether a network has tens of millions of weights, and a smaller one of its family stands for it."""
     return name.startswith(("vgg1", "wide_", "resnext101", "resnet1")) and name not in ("vgg11", "resnet18")
 
 
