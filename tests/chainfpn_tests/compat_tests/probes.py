@@ -4,7 +4,6 @@ The processes are forked: those that must import Chainer anew from a process tha
 It prints a JSON object: the name of each shim to the error without it, None if there was none.
 """
 
-import contextlib
 import importlib.machinery
 import importlib.metadata
 import importlib.util
@@ -146,19 +145,24 @@ def error_of(code):
     receive, send = os.pipe()
     pid = os.fork()
     if pid == 0:
-        with contextlib.suppress(BaseException), tempfile.TemporaryDirectory() as folder:
-            error = ""
-            sys.path.insert(0, folder)
-            try:
-                exec(code, globals() | {"FOLDER": folder})
-            except BaseException as exception:
-                error = "".join(traceback.format_exception_only(exception)).strip()
-            os.write(send, error.encode()[:1000])
-        os._exit(0)
+        status = 1
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                error = ""
+                sys.path.insert(0, folder)
+                try:
+                    exec(code, globals() | {"FOLDER": folder})
+                except BaseException as exception:
+                    error = "".join(traceback.format_exception_only(exception)).strip()
+                os.write(send, error.encode()[:1000])
+            status = 0
+        finally:
+            os._exit(status)
     os.close(send)
     with open(receive, "rb") as file:
         error = file.read().decode()
-    os.waitpid(pid, 0)
+    _, status = os.waitpid(pid, 0)
+    assert status == 0, code
     return error or None
 
 
