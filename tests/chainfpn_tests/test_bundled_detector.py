@@ -15,7 +15,7 @@ from chainfpn.cli.training_resume import to_json
 from chainfpn.data import photograph_path, weights_path
 from reference.pedestrians import average_precision, torchvision_result
 
-#: SampledAnchors by hand, yxyx.
+#: Drawn by hand, yxyx.
 ASTRONAUT = np.array([[10, 25, 512, 362]], dtype=np.float32)
 RIDER = np.array([[98, 188, 372, 276]], dtype=np.float32)
 CARD = weights_path().with_name("person.md")
