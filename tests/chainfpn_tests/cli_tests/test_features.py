@@ -12,6 +12,7 @@ from reference.classifier_answers import without_initial_values
 
 def test_one_picture_has_input_maps_anchors_and_what_was_found(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "features").mkdir()
     assert main(["features", str(photograph_path()), "--weights", str(weights_path())]) == 0
     *levels, last = capsys.readouterr().out.splitlines()
     assert levels[0].startswith("level 0: ")
