@@ -70,11 +70,8 @@ class BoxCoder:
     def _limit(self, log_scale):
         """Cut a log-scale off; where that is done to a variable, it has no gradient."""
         low = -math.inf if self.min_log_scale is None else self.min_log_scale
-        if isinstance(log_scale, chainer.Variable):
-            return F.clip(log_scale, low, MAX_LOG_SCALE)
-        xp = backend.get_array_module(log_scale)
-        limited = xp.minimum(log_scale, MAX_LOG_SCALE)
-        return limited if self.min_log_scale is None else xp.maximum(limited, low)
+        clip = F.clip if isinstance(log_scale, chainer.Variable) else backend.get_array_module(log_scale).clip
+        return clip(log_scale, low, MAX_LOG_SCALE)
 
     def _decode_on_gpu(self, deltas, reference):
         """Do the same, a box a thread."""

@@ -27,12 +27,16 @@ from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNo
 from chainfpn.links.blocks import conv_norm_activation
 from chainfpn.links.classifier import Classifier, ClassifierPreprocess
 from chainfpn.links.detectors.cascade_roi_heads import CascadeRoIHeads
-from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.dense_detector import DenseDetector
 from chainfpn.links.detectors.detections import DetectedObject, Detections
 from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead, conv_box_head
 from chainfpn.links.detectors.fcos import FCOS, FCOSHead
+from chainfpn.links.detectors.framework_preprocess import (
+    ChainerCVPreprocess,
+    Detectron2Preprocess,
+    MMDetectionPreprocess,
+)
 from chainfpn.links.detectors.keypoint_head import KeypointRCNNPredictor, keypoint_head
 from chainfpn.links.detectors.keypoint_rcnn import KeypointRCNN
 from chainfpn.links.detectors.mask_head import MaskHead, MaskRCNNPredictor
@@ -44,7 +48,6 @@ from chainfpn.links.detectors.roi_heads import RoIHeads
 from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead
 from chainfpn.links.detectors.scaled_fcos_head import ScaledFCOSHead
 from chainfpn.links.detectors.ssd import SSD, SSDHead
-from chainfpn.links.detectors.uint8_preprocess import Detectron2Preprocess, MMDetectionPreprocess
 from chainfpn.links.fpn import FPN, BackboneWithFPN, LastLevelP6P7, max_pool_level
 from chainfpn.links.fusion import fuse_for_inference
 from chainfpn.links.group_normalization import GroupNormalization

@@ -60,14 +60,14 @@ def build(
     default: Any = MODELS[name].default_options
     explicit = {**arguments, **arguments["options"]}
     del explicit["options"]
-    check_options(name, explicit)
+    check_names(name, explicit)
     explicit = {key: value for key, value in explicit.items() if value is not None}
     pretrained_model, backbone = explicit.pop("pretrained_model", None), explicit.pop("pretrained_backbone", None)
     if pretrained_model is not None and backbone is not None:
         rule = "None where pretrained_model has the trunk's weights"
         raise InvalidArgument(name, "pretrained_backbone", rule, backbone)
     weights, trunk = None if pretrained_model is None else _find_weights(pretrained_model, name), None
-    options = choose(default, weights, explicit)
+    options = choose_options(default, weights, explicit)
     if backbone is not None:
         from chainfpn.models._trunks import find_classifier
 
@@ -95,7 +95,7 @@ def _find_weights(pretrained_model, name):
     return weights
 
 
-def check_options(name: str, options: Iterable[str]) -> None:
+def check_names(name: str, options: Iterable[str]) -> None:
     """Check the names of a builder's options.
 
     Args:
@@ -118,7 +118,7 @@ def check_options(name: str, options: Iterable[str]) -> None:
             raise TypeError(f"{name}: there is no option {key!r}; {here}")
 
 
-def choose(default: DetectorOptions, weights: Weights | None, explicit: Mapping[str, Any]) -> DetectorOptions:
+def choose_options(default: DetectorOptions, weights: Weights | None, explicit: Mapping[str, Any]) -> DetectorOptions:
     """Settle a builder's options: what the caller says goes before what the weights say, and that before the default.
 
     Args:

@@ -10,7 +10,7 @@ from chainer import Link
 from chainfpn._option_rules import check_option
 from chainfpn.errors import InvalidArgument
 from chainfpn.links import Classifier, ClassifierPreprocess
-from chainfpn.models._build import check_options
+from chainfpn.models._build import check_names
 from chainfpn.models._options import resolve_label_names
 from chainfpn.models._weights import Weights, find_weights
 from chainfpn.models.registry import find_weight_file
@@ -49,7 +49,7 @@ def build_classifier(
         WeightsError: naming everything that does not fit.
         OSError: if the weights cannot be read or fetched.
     """
-    check_options(name, arguments["options"])
+    check_names(name, arguments["options"])
     arguments = {**arguments, **arguments["options"]}
     weights = Weights({}, {}, "")
     if arguments["pretrained_model"] is not None:

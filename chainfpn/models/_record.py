@@ -146,10 +146,10 @@ class Model:
             InvalidArgument: if one is out of its range.
         """
         from chainfpn._option_rules import check_option
-        from chainfpn.models._build import choose
+        from chainfpn.models._build import choose_options
 
         if self.default_options is not None:
-            choose(self.default_options, None, options)
+            choose_options(self.default_options, None, options)
         else:
             for name, value in options.items():
                 check_option(self.name, name, value)

@@ -18,12 +18,15 @@ from chainfpn.boxes.anchors import (
 )
 from chainfpn.boxes.box_coder import MAX_LOG_SCALE, BoxCoder, LinearBoxCoder
 from chainfpn.functions.kernels.geometry import LevelRule
-from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
 from chainfpn.links.detectors.fcos import FCOSHead
+from chainfpn.links.detectors.framework_preprocess import (
+    ChainerCVPreprocess,
+    Detectron2Preprocess,
+    MMDetectionPreprocess,
+)
 from chainfpn.links.detectors.paste_masks import paste_masks, paste_masks_at_centers
 from chainfpn.links.detectors.preprocess import Preprocess
 from chainfpn.links.detectors.scaled_fcos_head import ScaledFCOSHead
-from chainfpn.links.detectors.uint8_preprocess import Detectron2Preprocess, MMDetectionPreprocess
 from chainfpn.models.cascade_rcnn import BBOX_REG_WEIGHTS
 
 

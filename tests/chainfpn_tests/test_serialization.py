@@ -15,7 +15,7 @@ from chainer.training import extensions
 import chainfpn
 from chainfpn import WeightsError, load_weights, models, read_weights, save_weights, set_weights
 from chainfpn.links import BatchNormalization, FrozenBatchNormalization, Preprocess
-from chainfpn.links.detectors.uint8_preprocess import Detectron2Preprocess
+from chainfpn.links.detectors.framework_preprocess import Detectron2Preprocess
 
 
 class Small(chainer.Chain):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chainfpn.links import RoIHeads
-from chainfpn.links.detectors.uint8_preprocess import ResizedSize
+from chainfpn.links.detectors.framework_preprocess import ResizedSize
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from chainer.backends import cuda
 
 from chainfpn.links import Preprocess
 from chainfpn.links.classifier import ClassifierPreprocess
-from chainfpn.links.detectors.chainercv_preprocess import ChainerCVPreprocess
+from chainfpn.links.detectors.framework_preprocess import ChainerCVPreprocess
 from reference.slim_detectors import SLIM, marks, pictures
 from reference.training import train_chain
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from chainfpn.links import Detectron2Preprocess, MMDetectionPreprocess, Preprocess
-from chainfpn.links.detectors.uint8_preprocess import resize_fixed_point
+from chainfpn.links.detectors.framework_preprocess import resize_fixed_point
 
 STATISTICS = {"mean": (1, 2, 3), "std": (2, 4, 8)}
 BOTH = pytest.mark.parametrize("kind", [Detectron2Preprocess, MMDetectionPreprocess])
