@@ -1,6 +1,7 @@
 """An evaluation from its options: figures as tables and as JSON, detections as COCO's results."""
 
 import argparse
+import contextlib
 import json
 import math
 import pathlib
@@ -46,15 +47,15 @@ def evaluate_data(arguments: argparse.Namespace) -> int:
     detector.to_device(device)
     detector.use_preset("evaluate")
     n = len(data) if arguments.limit is None else min(len(data), arguments.limit)
-    with json_output(arguments) as write, compile_remark(report):
+    results = contextlib.nullcontext() if arguments.results is None else complete_file(arguments.results)
+    with json_output(arguments) as write, writing_errors(arguments.results), results as file, compile_remark(report):
         _report_unknown_labels(detector, data, report)
         for omission in data.left_out.omissions:
             warn(omission)
         with progress(range(n), "image", quiet=arguments.quiet) as indices:
             evaluation = _evaluate(detector, data, indices, warn)
-        if arguments.results is not None:
-            with writing_errors(arguments.results), complete_file(arguments.results) as file:
-                json.dump(_coco_results(evaluation, data), file)
+        if file is not None:
+            json.dump(_coco_results(evaluation, data), file)
         for omission in data.left_out.omissions:  # also what was found while reading
             warn(omission)
         found = data.left_out.counts | Counter(getattr(message, "reason", message) for message in warn.warnings)

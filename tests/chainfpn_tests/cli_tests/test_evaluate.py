@@ -141,6 +141,7 @@ WRONG = {
     "annotations": (["--data", "data", "--annotations", "list.txt"], "list.txt: is not JSON"),
     "labels": (["--data", "data"], "detector and data must have a label in common, got circle, square, triangle and "),
     "json nowhere": (["--json", "no/x.json"], "no/x.json: cannot be written (No such file or directory)"),
+    "results nowhere": (["--results", "no/x.json"], "no/x.json: cannot be written (No such file or directory)"),
     "all broken": (["--data", "data", "--weights", "person.npz", "--list", "broken.txt"], "none of the images could"),
 }
 
@@ -158,6 +159,7 @@ def test_what_cannot_be_done_is_one_sentence_and_status_1(options, message, dete
     assert output == ""
     last = errors.splitlines()[-1]
     assert last.startswith(f"chainfpn evaluate: {message}")
+    assert not list(tmp_path.glob("*.json*"))
 
 
 @pytest.mark.parametrize(
