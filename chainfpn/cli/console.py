@@ -74,8 +74,8 @@ def table_lines(rows: Sequence[Sequence[str]], *, n_left: int = 1) -> list[str]:
     """Return rows of cells as lines: so many columns flush left, the others flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = "<" * n_left + ">" * (len(widths) - n_left)
-    lines = (map("{:{}{}}".format, row, sides, widths) for row in rows)
-    return ["  ".join(cells).rstrip() for cells in lines]
+    lines = (zip(row, sides, widths, strict=True) for row in rows)
+    return ["  ".join(f"{cell:{side}{width}}" for cell, side, width in line).rstrip() for line in lines]
 
 
 def progress(items: Iterable[Any] | None, unit: str, *, total: int | None = None, quiet: bool = False) -> Any:

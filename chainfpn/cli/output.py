@@ -91,4 +91,9 @@ def json_output(arguments: argparse.Namespace) -> Iterator[Callable[[Any], None]
             file = arguments.stdout
         elif arguments.json is not None:
             file = stack.enter_context(complete_file(arguments.json))
-        yield lambda value: None if file is None else file.write(json.dumps(value, indent=1) + "\n")
+
+        def write(value: Any) -> None:
+            if file is not None:
+                file.write(json.dumps(value, indent=1) + "\n")
+
+        yield write
