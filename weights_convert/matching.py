@@ -185,7 +185,7 @@ def _refuse(named: Tensors, report: Report) -> None:
 
 
 def _shapes(named: Tensors) -> Shapes:
-    return {param_names.to_torch(name): getattr(tensor, "shape", ()) for name, tensor in named.items()}
+    return {param_names.to_torch(name): tensor.shape for name, tensor in named.items()}
 
 
 def _settle_arguments(match: Match, layout: Layout, wanted: Any) -> None:

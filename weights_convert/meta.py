@@ -49,8 +49,14 @@ def own_meta(contents: Contents) -> Json:
             meta = json.loads(meta.get("chainfpn", "{}"))
         except (ValueError, TypeError, RecursionError):
             return {}
-    good = isinstance(meta, dict) and meta.get("format") == FORMAT and isinstance(meta.get("arguments"), dict)
-    return {**meta, "arguments": rename_former_arguments(meta["arguments"])} if good else {}
+    return {**meta, "arguments": rename_former_arguments(meta["arguments"])} if _is_own(meta) else {}
+
+
+def _is_own(meta: Any) -> bool:
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        return False
+    parts = (meta.get("arguments"), meta.get("source", {}), meta.get("torch_names", {}))
+    return all(isinstance(part, dict) for part in parts) and all(isinstance(name, str) for name in parts[2].values())
 
 
 def parse_key_values(pairs: Iterable[str]) -> Json:

@@ -6,7 +6,6 @@ from weights_convert import param_names
 from weights_convert._typing import Tensors
 from weights_convert.errors import CheckpointError
 from weights_convert.options import Options
-from weights_convert.read.tensor import Tensor
 from weights_convert.report import Report
 from weights_convert.rules import rename_each
 
@@ -135,7 +134,7 @@ def renamed(name: str, pairs: list[tuple[str, str]]) -> tuple[str, tuple[str, st
 
 def npz_names(tensors: Tensors) -> dict[str, str]:
     """Return ``{name: npz name}``."""
-    return param_names.to_chainer({n: len(t.shape) if isinstance(t, Tensor) else 0 for n, t in tensors.items()})
+    return param_names.to_chainer({name: len(tensor.shape) for name, tensor in tensors.items()})
 
 
 def _dotted(name: str) -> str:

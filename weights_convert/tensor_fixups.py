@@ -49,6 +49,15 @@ def background_box_rows(tensors: Tensors, report: Report) -> Tensors:
     return tensors
 
 
+def background_first_unless_it_is(tensors: Tensors, report: Report) -> Tensors:
+    """Move the background of mmdetection 1.x where it is last: there boxes have no rows for it."""
+    n_outputs = _length(tensors, _CLS)
+    if n_outputs is not None and _length(tensors, _BOX) == 4 * n_outputs:
+        report.notes.append("boxes have rows for the background: mmdetection 1.x, background first already")
+        return tensors
+    return background_box_rows(background_first(tensors, report), report)
+
+
 def background_last(tensors: Tensors, report: Report) -> Tensors:
     """Undo `background_first` and `background_box_rows`: the way back to where they are from."""
     n_outputs = _length(tensors, _CLS)
@@ -86,7 +95,7 @@ def fill_last_norm(tensors: Tensors, report: Report) -> Tensors:
     norms = [name for name in tensors if re.fullmatch(r"features\.\d+\.\d+\.norm2\.weight", name)]
     if not norms:
         return tensors
-    shape = max(getattr(tensors[name], "shape", ()) for name in norms)
+    shape = max(tensors[name].shape for name in norms)
     report.notes.append("the norm behind the features is not in the file: weight 1 and bias 0 added")
     added = {"norm.weight": np.ones(shape, np.float32), "norm.bias": np.zeros(shape, np.float32)}
     return {**tensors, **{name: from_array(array) for name, array in added.items()}}
@@ -103,7 +112,7 @@ def fold_caffe_scale(tensors: Tensors, report: Report) -> Tensors:
     Caffe's models see ``255 * image - mean``, torchvision's ``(image - mean / 255) / std``: the first is ``255 * std``
     times the second, channel by channel, and both pad with zeros afterwards. A ResNeXt sees torchvision's.
     """
-    if is_grouped({name: getattr(tensor, "shape", ()) for name, tensor in tensors.items()}):
+    if is_grouped({name: tensor.shape for name, tensor in tensors.items()}):
         return tensors
     scale = 255 * np.array(IMAGENET_STD, np.float64).reshape(1, 3, 1, 1)
     text = "input scale 255 * (0.229, 0.224, 0.225) folded into the first convolution"
@@ -131,18 +140,18 @@ def box_axes_xy(tensors: Tensors, report: Report) -> Tensors:
 def stem_bias_into_norm(tensors: Tensors, report: Report) -> Tensors:
     """Fold the bias of the first convolution into the mean of the norm after it; torchvision has no such bias."""
     stem = "backbone.body.conv1." if "backbone.body.conv1.weight" in tensors else "conv1."
-    bias = tensors.get(f"{stem}bias")
     mean = stem.replace("conv1.", "bn1.") + "running_mean"
-    if not isinstance(bias, Tensor) or not isinstance(tensors.get(mean), Tensor):
+    bias, mean_tensor = tensors.get(f"{stem}bias"), tensors.get(mean)
+    if not (isinstance(bias, Tensor) and isinstance(mean_tensor, Tensor) and bias.shape == mean_tensor.shape):
         return tensors
     report.notes.append("bias of the first convolution folded into the mean of its batch norm")
     result = {name: tensor for name, tensor in tensors.items() if name != f"{stem}bias"}
-    return result | {mean: from_array(tensors[mean].array() - bias.array())}
+    return result | {mean: from_array(mean_tensor.array() - bias.array())}
 
 
 def _length(tensors: Tensors, pattern: str) -> int | None:
     biases = [tensors[name] for name in tensors if re.fullmatch(pattern + "bias", name)]
-    return next((bias.shape[0] for bias in biases if isinstance(bias, Tensor) and bias.shape), None)
+    return next((bias.shape[0] for bias in biases if bias.shape), None)
 
 
 def _zeros_before(array: Array, n: int) -> Array:
@@ -152,13 +161,13 @@ def _zeros_before(array: Array, n: int) -> Array:
 def _swap_axes(array: Array) -> Array:
     if len(array) % 4:
         return array
-    return array.reshape(-1, 4, *array.shape[1:])[:, [1, 0, 3, 2]].reshape(array.shape)
+    return array.reshape(len(array) // 4, 4, *array.shape[1:])[:, [1, 0, 3, 2]].reshape(array.shape)
 
 
 def _replace(tensors: Tensors, report: Report, text: str, pattern: str, function: Callable[[Array], Array]) -> Tensors:
     """Replace the weights and biases of modules whose names begin so, and put down the text if there are any."""
     names = [name for name in tensors if re.fullmatch(f"{pattern}(?:weight|bias)", name)]
-    present = [name for name in names if isinstance(tensors[name], Tensor) and tensors[name].shape]
+    present = [name for name in names if tensors[name].shape]
     if pattern == _STEM:
         present = [name for name in present if len(tensors[name].shape) == 4 and tensors[name].shape[1] == 3]
     if not present:

@@ -150,6 +150,8 @@ def test_shards_are_read_by_their_index(tmp_path):
     [
         ("{", "the index is not JSON"),
         ("[]", "the index has no weight_map of names to files"),
+        ('{"weight_map": {}}', "the index has no weight_map of names to files"),
+        ('{"weight_map": {"a": "\\u0000.safetensors"}}', "names shards that are no files beside it"),
         ('{"weight_map": {"a": "../x.safetensors"}}', "names shards that are no files beside it"),
         ('{"weight_map": {"a": "x.index.json"}}', "names shards that are no files beside it"),
         ('{"weight_map": {"a": "gone.safetensors"}}', "gone.safetensors: cannot be read: No such file or directory"),

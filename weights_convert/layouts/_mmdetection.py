@@ -6,9 +6,7 @@ Whether a model is of 'pytorch' or 'caffe' style no name says: its configuration
 from typing import Any
 
 from weights_convert import tensor_fixups
-from weights_convert._typing import Tensors
 from weights_convert.layouts.layout import Layout
-from weights_convert.report import Report
 from weights_convert.rules import Rule, modules
 
 _BODY = {
@@ -69,15 +67,6 @@ _BESIDE = (
 )
 
 
-def _background(tensors: Tensors, report: Report) -> Tensors:
-    """Move the background where it is last: there the boxes have no rows for it, in 1.x they do."""
-    (n_logits,), (n_deltas,) = (tensors[f"roi_heads.box_predictor.{n}.bias"].shape for n in ("cls_score", "bbox_pred"))
-    if n_deltas == 4 * n_logits:
-        report.notes.append("boxes have rows for the background: mmdetection 1.x, background first already")
-        return tensors
-    return tensor_fixups.background_box_rows(tensor_fixups.background_first(tensors, report), report)
-
-
 _DETECTOR: Any = {
     "table": _BESIDE,
     "complete": True,
@@ -136,7 +125,7 @@ LAYOUTS = (
         (_NECK, _RPN_CONV, r"bbox_head\.fc_(?:cls|reg)\.bias"),
         _BESIDE,
         names=_PYRAMID | _RPN | _heads("", ""),
-        fixups=(_background,),
+        fixups=(tensor_fixups.background_first_unless_it_is,),
         complete=True,
         labels_from_zero=True,
         differs=(

@@ -1,6 +1,5 @@
 """The allow-list: every name a pickle may use, and what of ours stands for it."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -49,10 +48,10 @@ def _encode(text: Any, encoding: Any = "latin1") -> Any:
     return text if isinstance(text, Blob) else latin1(text)
 
 
-def _ordered(items: Any = ()) -> OrderedDict[Any, Any]:
+def _dict(items: Any = ()) -> dict[Any, Any]:
     if isinstance(items, dict):
-        return OrderedDict(items)
-    return OrderedDict((key, value) for key, value in items if isinstance(key, (str, int, float, bytes)))
+        return dict(items)
+    return {key: value for key, value in items if isinstance(key, (str, int, float, bytes))}
 
 
 def _set(items: Any = ()) -> set[Any]:
@@ -112,7 +111,7 @@ _DATA_ONLY = {
 }
 
 _CONTAINERS: dict[str, Callable[..., Any]] = {
-    "dict": lambda items=(): dict(_ordered(items)),
+    "dict": _dict,
     "list": lambda items=(): list(items),
     "tuple": lambda items=(): tuple(items),
     "set": _set,
@@ -136,9 +135,9 @@ def _allowed() -> dict[tuple[str, str], Any]:
         "torch.nn.parameter.Parameter": _parameter,
         "torch.Size": lambda sizes=(): tuple(sizes),
         "torch.serialization._get_layout": lambda name: name,
-        "collections.OrderedDict": _ordered,
-        "collections.defaultdict": lambda factory=None, items=(): dict(_ordered(items)),
-        "collections.Counter": lambda items=(): dict(_ordered(items)),
+        "collections.OrderedDict": _dict,
+        "collections.defaultdict": lambda factory=None, items=(): _dict(items),
+        "collections.Counter": _dict,
         "_codecs.encode": _encode,
         "copyreg._reconstructor": _reconstruct,
         "copyreg.__newobj__": _new_object,

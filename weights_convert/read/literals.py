@@ -21,7 +21,8 @@ def decode(data: memoryview | bytes, encoding: str = "utf-8") -> str:
     try:
         return str(data, encoding)
     except UnicodeDecodeError as error:
-        raise CheckpointError("the pickle has text that is not UTF-8") from error
+        fault = "not UTF-8" if encoding == "utf-8" else "badly escaped"
+        raise CheckpointError(f"the pickle has text that is {fault}") from error
 
 
 def blob(data: memoryview, text: bool = False) -> Blob | str | bytes:
@@ -58,12 +59,6 @@ def quoted(text: str) -> str:
         raise CheckpointError("the pickle has a string without quotes")
     with translate(ValueError, "the pickle has a string that is badly escaped"):
         return str(codecs.escape_decode(text[1:-1])[0], "latin-1")
-
-
-def unicode_line(machine: "Machine") -> str:
-    """Return a line of escaped text."""
-    with translate(UnicodeError, "the pickle has text that is badly escaped"):
-        return machine.line().encode("ascii").decode("raw-unicode-escape")
 
 
 def long_integer(machine: "Machine", size: int) -> int:

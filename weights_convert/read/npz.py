@@ -2,7 +2,6 @@
 
 import json
 import re
-import struct
 from collections.abc import Mapping
 
 from weights_convert._typing import Json, Shape, Tensors
@@ -44,12 +43,10 @@ def read_npz(members: Mapping[str, Member]) -> tuple[Tensors, Json | None]:
 def _header(member: Member) -> tuple[int, Shape, bool, str]:
     """Return ``(start of the data, shape, Fortran order, dtype code)`` of an .npy, evaluating nothing."""
     data = bytes(member.peek(12 + _MAX_HEADER))
-    head = data[:12]
-    if head[:6] != b"\x93NUMPY" or head[6:8] not in (b"\1\0", b"\2\0", b"\3\0"):
+    if data[:6] != b"\x93NUMPY" or data[6:8] not in (b"\1\0", b"\2\0", b"\3\0"):
         raise CheckpointError(f"entry {member.name} is not an .npy array")
-    layout = "<H" if head[6] == 1 else "<I"
-    start = 8 + struct.calcsize(layout)
-    (length,) = struct.unpack(layout, head[8:start])
+    start = 10 if data[6] == 1 else 12
+    length = int.from_bytes(data[8:start], "little")
     match = _HEADER.fullmatch(data[start : start + min(length, _MAX_HEADER)])
     if match is None:
         raise CheckpointError(f"entry {member.name} is not an .npy array of a plain dtype")

@@ -188,7 +188,7 @@ _PUSHED: dict[str, Operation] = {
     "S": lambda m: literals.quoted(m.line()),
     "T": lambda m: literals.python2_string(literals.counted(m, "<i")),
     "U": lambda m: literals.python2_string(literals.counted(m, "<B")),
-    "V": literals.unicode_line,
+    "V": lambda m: m.line("raw-unicode-escape"),
     "X": _bytes("<I", text=True),
     "\x8c": _bytes("<B", text=True),
     "\x8d": _bytes("<Q", text=True),
@@ -240,6 +240,12 @@ _OTHERS: dict[str, Operation] = {
     **dict.fromkeys("\x82\x83\x84", _EXTENSION),
     **dict.fromkeys("\x97\x98", _BUFFER),
 }
+
+#: How many steps an opcode counts for: more than one where what it makes takes more memory than its bytes in the file.
+COSTS = [1] * 256
+for _codes, _cost in (("pqr\x94", 4), ("]}ltd\x85\x86\x87", 5), ("Rio\x81\x92", 9), ("\x8f\x91", 17)):
+    for _code in _codes:
+        COSTS[ord(_code)] = _cost
 
 #: What each opcode does to a `weights_convert.read.pickle_machine.Machine`; STOP is the machine's own.
 OPERATIONS = {ord(code): operation for code, operation in _OTHERS.items()}

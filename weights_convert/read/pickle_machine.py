@@ -12,13 +12,13 @@ from typing import Any
 from weights_convert.errors import CheckpointError
 from weights_convert.read.allow_list import ALLOWED
 from weights_convert.read.literals import decode
-from weights_convert.read.opcodes import MAX_DEPTH, OPERATIONS
+from weights_convert.read.opcodes import COSTS, MAX_DEPTH, OPERATIONS
 from weights_convert.read.placeholders import Global, Record, is_standard, nested
 from weights_convert.read.rebuild import Rebuilder, rebuild, would_call
 
 #: Limits against bombs: how many steps any pickle may take, and how many more for each byte of its file.
-FREE_STEPS = 100_000
-STEPS_PER_BYTE = 1
+FREE_STEPS = 2_000_000
+STEPS_PER_BYTE = 2
 MAX_LINE = 4096
 
 
@@ -62,13 +62,13 @@ class Machine:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
-        operations, data = OPERATIONS, self.data
+        operations, costs, data = OPERATIONS, COSTS, self.data
         while True:
             if self.position >= len(data):
                 raise CheckpointError("the pickle ends before its STOP: the file is truncated or is no pickle")
             code = data[self.position]
             self.position += 1
-            self.steps_left -= 1
+            self.steps_left -= costs[code]
             if self.steps_left < 0:
                 self.spend(0)
             if code == 0x2E:  # STOP
@@ -98,14 +98,14 @@ class Machine:
         """Return the next number in struct's ``layout``."""
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
-    def line(self) -> str:
-        """Return the next line of ASCII or UTF-8 text, without its end."""
+    def line(self, encoding: str = "utf-8") -> str:
+        """Return the next line of text, without its end."""
         piece = bytes(self.data[self.position : self.position + MAX_LINE])
         end = piece.find(b"\n")
         if end < 0:
             raise CheckpointError("the pickle has a line of text without an end")
         self.position += end + 1
-        return decode(piece[:end])
+        return decode(piece[:end], encoding)
 
     def pop(self) -> Any:
         """Return the top of the stack."""

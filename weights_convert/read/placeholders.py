@@ -2,7 +2,7 @@
 
 import sys
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from weights_convert.errors import translate
@@ -13,6 +13,9 @@ _OLDER_STANDARD_MODULES = {
     "urllib2", "asynchat", "asyncore", "cgi", "crypt", "distutils", "imp", "nntplib", "nis", "pipes", "smtpd", "spwd",
     "telnetlib", "riscos",
 }  # fmt: skip
+
+
+_LEAVES = (str, int, float, bytes, type(None))
 
 
 class Global:
@@ -105,9 +108,11 @@ def first_refused(value: Any, seen: set[int]) -> Global | Record | None:
 
 
 def nested(value: Any) -> list[Any]:
-    """Return the values directly inside ``value``."""
-    if isinstance(value, dict):
-        return list(value.values())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return list(value)
-    return [value.cls, value.args, value.state, value.entries, value.elements] if isinstance(value, Record) else []
+    """Return the values directly inside ``value``, but for numbers, texts and what is empty: there may be many."""
+    if isinstance(value, Record):
+        items: Iterable[Any] = (value.cls, value.args, value.state, value.entries, value.elements)
+    elif isinstance(value, dict):
+        items = value.values()
+    else:
+        items = value if isinstance(value, (list, tuple, set, frozenset)) else ()
+    return [item for item in items if not isinstance(item, _LEAVES) and item]

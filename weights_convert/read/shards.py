@@ -33,16 +33,20 @@ def read_index(source: Source, open_shard: Callable[[str], "Contents"]) -> tuple
     with translate((ValueError, RecursionError), "the index is not JSON"):
         index = json.loads(bytes(source.view[:_MAX_INDEX]))
     files = index.get("weight_map") if isinstance(index, dict) else None
-    if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
+    if not isinstance(files, dict) or not files or not all(isinstance(file, str) for file in files.values()):
         raise CheckpointError("the index has no weight_map of names to files")
     names = list(dict.fromkeys(files.values()))
-    if len(names) > _MAX_SHARDS or any(name != os.path.basename(name) or name.endswith(INDEX) for name in names):
+    if len(names) > _MAX_SHARDS or any(not _is_beside(name) for name in names):
         raise CheckpointError(f"the index names shards that are no files beside it, or more than {_MAX_SHARDS}")
     shards = {name: open_shard(os.path.join(os.path.dirname(source.path), name)) for name in names}
     for name, file in files.items():
         if not isinstance(shards[file].tree, dict) or name not in shards[file].tree:
             raise CheckpointError(f"{name} is not in {file}, where the index says", names=(name,))
     return {name: shards[file].tree[name] for name, file in files.items()}, list(shards.values())
+
+
+def _is_beside(name: str) -> bool:
+    return name == os.path.basename(name) and name.isprintable() and not name.endswith(INDEX)
 
 
 def describe_shard(name: str) -> str:

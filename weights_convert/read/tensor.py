@@ -185,13 +185,14 @@ class Tensor:
 
 
 class Unsupported:
-    """Something in the place of a tensor that is known and refused.
+    """Something in the place of a tensor that is known and refused, and has no shape.
 
     Args:
         reason (str): Continues "<key> is ...".
     """
 
     __slots__ = ("reason", "source_name")
+    shape: Shape = ()
 
     def __init__(self, reason: str) -> None:
         self.reason, self.source_name = reason, ""
