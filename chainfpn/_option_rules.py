@@ -175,16 +175,7 @@ _IOU_THRESHOLDS = {"rpn_": (0.7, 0.3), "box_": (0.5, 0.5), "": (0.5, 0.4)}
 
 
 def check_option(where: str, name: str, value: Any) -> None:
-    """Check an option by its rule, if it has one.
-
-    Args:
-        where (str): The builder.
-        name (str): The option.
-        value (object): Its value.
-
-    Raises:
-        InvalidArgument: if the value breaks the rule.
-    """
+    """Raise an InvalidArgument if the value of a builder's option breaks its rule, if it has one."""
     attribute = next((name.removeprefix(part) for part in _PARTS if name.startswith(part)), name)
     rule = OPTIONS.get(name) or RULES.get(attribute)
     if rule is not None and not rule.obeys(value):
@@ -192,15 +183,7 @@ def check_option(where: str, name: str, value: Any) -> None:
 
 
 def check_settings(where: str, settings: Mapping[str, Any]) -> None:
-    """Check settings beside each other: no box may be foreground and background at once.
-
-    Args:
-        where (str): The builder.
-        settings (mapping): Numbers of heads, by torchvision's names.
-
-    Raises:
-        InvalidArgument: if a box could be.
-    """
+    """Raise an InvalidArgument if, by a builder's IoU thresholds, a box could be foreground and background at once."""
     for part, defaults in _IOU_THRESHOLDS.items():
         fg, bg = (settings.get(f"{part}{kind}_iou_thresh", n) for kind, n in zip(("fg", "bg"), defaults, strict=True))
         check_iou_thresholds(where, fg, bg)

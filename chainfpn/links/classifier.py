@@ -139,12 +139,5 @@ class Classifier(SequentialChain):
 
 
 def global_average(x: Variable) -> Variable:
-    """Average each map.
-
-    Args:
-        x (Variable): (B, C, H, W).
-
-    Returns:
-        Variable: (B, C).
-    """
+    """Average each map: (B, C, H, W) to (B, C)."""
     return F.mean(x, axis=(2, 3))

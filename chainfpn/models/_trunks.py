@@ -38,28 +38,12 @@ _INPUT = {
 
 
 def find_norm(norm: str | Callable[[int], Any], **options: Any) -> Callable[[int], Any]:
-    """Return what makes a normalization link for a number of channels: the norm itself, or a key of :data:`NORMS`.
-
-    Args:
-        norm (str or callable): The norm.
-        **options: Of the link that goes by a name.
-
-    Returns:
-        callable: Number of channels to a normalization link.
-    """
+    """Return what makes a normalization for a number of channels: the norm itself, or the link of that name."""
     return norm if callable(norm) else partial(NORMS[norm], **options)
 
 
 def trunk_norm(options: PyramidOptions, *, frozen: bool) -> Callable[[int], Any]:
-    """Return what makes the normalization of the trunk for a number of channels.
-
-    Args:
-        options (PyramidOptions): The builder's options.
-        frozen (bool): Where the options do not say it, statistics and affine terms never change.
-
-    Returns:
-        callable: Number of channels to a normalization link.
-    """
+    """Return what makes the normalization of the trunk, ``frozen`` or not where the options do not say it."""
     eps = options.norm_eps
     if eps is None:  # the trunk's own, if it has any
         eps = next(file.eps for file in MODELS[options.trunk].weights.values()) or 1e-5
@@ -210,14 +194,7 @@ class TrunkWeights(NamedTuple):
         return replace(options, **requested, settings={**settings, **options.settings})
 
     def load_into(self, link: Any) -> None:
-        """Put them into a detector, all of them or none.
-
-        Args:
-            link (chainfpn.links.Detector): The detector.
-
-        Raises:
-            WeightsError: naming all keys that are missing, unexpected or misshapen.
-        """
+        """Put them into a detector, all of them or none; see :func:`chainfpn.set_weights`."""
         set_weights(self.weights.arrays, link, within=self.prefixes, file=self.weights.file)
 
 

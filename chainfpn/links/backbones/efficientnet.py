@@ -16,14 +16,7 @@ from chainfpn.links.layers import IndexedSequential, Linear
 
 
 def silu(x: Variable) -> Variable:
-    """Compute x * sigmoid(x).
-
-    Args:
-        x (Variable): float16/32/64, any shape.
-
-    Returns:
-        Variable: dtype and shape of x.
-    """
+    """Compute x * sigmoid(x), in the dtype and shape of x."""
     return x * F.sigmoid(x)
 
 

@@ -82,14 +82,9 @@ def conv_tower(
 
 
 def flatten_anchors(h: Variable, n: int) -> Variable:
-    """Bring the output of a convolution into one row per anchor.
+    """Bring the output of a convolution, (B, A * n, H_l, W_l), into one row of n numbers per anchor: (B, N_l, n).
 
-    Args:
-        h (Variable): (B, A * n, H_l, W_l).
-        n (int): Numbers per anchor.
-
-    Returns:
-        Variable: (B, N_l, n); places row-major, the A anchors of a place next to each other.
+    Places are row-major, the A anchors of a place next to each other.
     """
     return flatten_places(h, -1, n)
 

@@ -275,15 +275,6 @@ def scale(*, to: Size, of: Size) -> Array:
 
 
 def check_shape(name: str, array: Array, shape: tuple[int, ...]) -> None:
-    """Check the shape of ground truth.
-
-    Args:
-        name (str): What the array is called.
-        array (array): The array.
-        shape (tuple of int): What its shape must be.
-
-    Raises:
-        InvalidArgument: if it is another.
-    """
+    """Raise an InvalidArgument if the shape of ground truth, by its name, is not what it must be."""
     if array.shape != shape:
         raise InvalidArgument("TrainChain", name, str(shape), array, got=f"shape {array.shape}")
