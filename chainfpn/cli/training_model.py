@@ -134,7 +134,9 @@ def _build(settings, requested, data, log):
     except WeightsError:
         raise
     except (TypeError, ValueError) as error:
-        raise CommandError(str(error)) from error
+        begun = weights.meta.get("model", name) if is_detector else name
+        where = "" if begun == name else f"{weights.file}: is of {begun}, whose options another model may lack: "
+        raise CommandError(f"{where}{error}") from error
     if is_detector:
         fresh = _load(weights, model)
         if fresh:

@@ -91,10 +91,10 @@ def _train_in_folder(settings, comm, train_data, validation_data):
     iterator = make_iterator(valid_data, settings)
     if settings.recompute_statistics and settings.resume_state is None:
         _recompute_statistics(model, valid_data, settings, comm)
-    if settings.dry_run:
-        return _print_losses(chain, iterator) if first else 0
     averages = None if settings.ema is None else training.AveragedWeights(model, settings.ema)
     optimizer = make_optimizer(chain, settings, comm)
+    if settings.dry_run:
+        return _print_losses(chain, iterator) if first else 0
     if comm is not None:
         np.random.seed(settings.seed + comm.rank)
     updater = training.AccumulatingUpdater(iterator, optimizer, n_parts=settings.accumulate, device=device)

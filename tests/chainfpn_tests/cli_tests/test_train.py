@@ -14,6 +14,7 @@ from PIL import Image
 import weights_convert
 from chainfpn import models, read_weights, save_weights
 from chainfpn.cli.main import main
+from chainfpn.data import weights_path
 from chainfpn.training import TrainChain
 
 pytestmark = pytest.mark.slow  # whole networks and trainings, all of them together
@@ -348,12 +349,20 @@ ERRORS = {
         "--set norm=sync normalizes over the processes of --mpi",
     ),
     "no such weights": (["--data", "shapes", "--weights", "nowhere.npz"], "nowhere.npz: No such file or directory"),
+    "weights of another model": (
+        ["--data", "shapes", "--weights", str(weights_path()), "--model", "retinanet_resnet_fpn"],
+        "person.npz: is of fasterrcnn_resnet_fpn, whose options another model may lack: retinanet_resnet_fpn: ",
+    ),
     "too large a batch": (
         ["--data", "shapes:3", *SLIM, "--batch", "4"],
         "--batch must be at most the number of images",
     ),
     "too many layers": (
         ["--data", "shapes", *SLIM, "--trainable-layers", "6"],
+        "--trainable-layers: freeze_backbone: ",
+    ),
+    "too many layers to try": (
+        ["--data", "shapes", *SLIM, "--trainable-layers", "6", "--dry-run"],
         "--trainable-layers: freeze_backbone: ",
     ),
 }
