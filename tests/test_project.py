@@ -37,21 +37,6 @@ def test_files_and_functions_are_short():
     assert "`roi_heads.py` is the one file of more than\n300 lines" in (ROOT / "docs" / "architecture.md").read_text()
 
 
-def test_the_diffs_of_the_architecture_page_are_in_the_tree():
-    """What adding a model and adding an option took, as the files are today, in no more files than is said."""
-    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    n_files = []
-    for diff in re.findall(r"```diff\n(.*?)```", page, re.DOTALL):
-        files = re.findall(r"^--- a/(\S+)\n\+\+\+ b/\1\n((?:(?!--- a/).*\n)+)", diff, re.MULTILINE)
-        n_files.append(len(files))
-        for name, changes in files:
-            text = (ROOT / name).read_text(encoding="utf-8").splitlines()
-            added = [line[1:] for line in changes.splitlines() if line.startswith("+") and line.strip("+. ")]
-            assert added
-            assert set(added) <= set(text), name
-    assert n_files == [1, 3]
-
-
 def test_pre_commit_runs_what_make_lint_does_without_a_network(setup_cfg):
     """Each is of one version, and lives in the environment of ``make setup``."""
     hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
