@@ -13,29 +13,43 @@ from chainfpn.errors import InvalidArgument
 CACHE_SIZE = 8
 
 
-def keep_on_gpu(generator: Any, map_sizes: Sizes, image_size: Size, xp: Any) -> list[Array]:
-    """Make the boxes of all levels, or on a GPU take those that the generator, set as it is, made of the same shapes.
+class BoxGenerator:
+    """Base of what places boxes on maps: a subclass has ``n_levels``, and ``_make``, which makes the boxes."""
 
-    Args:
-        generator (object): Its ``_make`` makes the boxes.
-        map_sizes, image_size, xp: See :meth:`AnchorGenerator.__call__`.
+    n_levels: Any
+    _make: Any
 
-    Returns:
-        list of array: What ``_make`` returns.
-    """
-    if xp is np:
-        return generator._make(map_sizes, image_size, xp)
-    settings = tuple(value for name, value in vars(generator).items() if name != "_cache")
-    key = (settings, tuple(map(tuple, map_sizes)), tuple(image_size), xp.cuda.Device().id)
-    cache = vars(generator).setdefault("_cache", {})
-    if key not in cache:
-        if len(cache) >= CACHE_SIZE:
-            cache.clear()
-        cache[key] = generator._make(map_sizes, image_size, xp)
-    return list(cache[key])
+    def __call__(self, map_sizes: Sizes, image_size: Size, xp: Any) -> list[Array]:
+        """Make the boxes of all levels, or on a GPU take those that were made, set as it is, of the same shapes.
+
+        Args:
+            map_sizes (sequence of (int, int)): Height and width of each level's map.
+            image_size ((int, int)): Height and width of the (padded) images of the batch.
+            xp (module): numpy or cupy.
+
+        Returns:
+            list of array: float32, (H_l * W_l * A_l, 4), yxyx in image pixels; row-major, the A_l boxes of a place next
+            to each other. Those on a GPU are kept for the next call: they must not be changed in place.
+
+        Raises:
+            ValueError: if the number of maps is not the number of levels.
+        """
+        if len(map_sizes) != self.n_levels:
+            name = type(self).__name__
+            raise ValueError(f"{name}: map_sizes must have {self.n_levels} entries, got {len(map_sizes)}")
+        if xp is np:
+            return self._make(map_sizes, image_size, xp)
+        settings = tuple(value for name, value in vars(self).items() if name != "_cache")
+        key = (settings, tuple(map(tuple, map_sizes)), tuple(image_size), xp.cuda.Device().id)
+        cache = vars(self).setdefault("_cache", {})
+        if key not in cache:
+            if len(cache) >= CACHE_SIZE:
+                cache.clear()
+            cache[key] = self._make(map_sizes, image_size, xp)
+        return list(cache[key])
 
 
-class AnchorGenerator:
+class AnchorGenerator(BoxGenerator):
     """Place the same boxes at every place of every level.
 
     A box of size s and ratio r has height s * sqrt(r) and width s / sqrt(r), its half extents rounded to integers. The
@@ -97,25 +111,6 @@ class AnchorGenerator:
         if len(counts) != 1:
             raise ValueError(f"AnchorGenerator: sizes must have equally many entries per level, got {self.sizes!r}")
         return counts.pop()
-
-    def __call__(self, map_sizes: Sizes, image_size: Size, xp: Any) -> list[Array]:
-        """Make the anchors of all levels.
-
-        Args:
-            map_sizes (sequence of (int, int)): Height and width of each level's map.
-            image_size ((int, int)): Height and width of the (padded) images of the batch.
-            xp (module): numpy or cupy.
-
-        Returns:
-            list of array: float32, (H_l * W_l * A, 4), yxyx in image pixels; row-major, the A anchors of a place next
-            to each other. Those on a GPU are kept for the next call: they must not be changed in place.
-
-        Raises:
-            ValueError: if the number of maps is not the number of levels.
-        """
-        if len(map_sizes) != self.n_levels:
-            raise ValueError(f"AnchorGenerator: map_sizes must have {self.n_levels} entries, got {len(map_sizes)}")
-        return keep_on_gpu(self, map_sizes, image_size, xp)
 
     def _make(self, map_sizes, image_size, xp):
         anchors = []

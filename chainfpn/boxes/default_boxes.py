@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from chainfpn._typing import Array, Size, Sizes
-from chainfpn.boxes.anchors import keep_on_gpu
+from chainfpn.boxes.anchors import BoxGenerator
 from chainfpn.errors import InvalidArgument
 
 
-class DefaultBoxGenerator:
+class DefaultBoxGenerator(BoxGenerator):
     """Place each level's own boxes at every place of it.
 
     Level k has a scale s_k, a share of the image's side. Its boxes are a square of side s_k, a square of side
@@ -62,12 +60,6 @@ class DefaultBoxGenerator:
     def n_anchors(self) -> tuple[int, ...]:
         """Tuple of int: Per level, boxes a place."""
         return tuple(2 + 2 * len(ratios) for ratios in self.aspect_ratios)
-
-    def __call__(self, map_sizes: Sizes, image_size: Size, xp: Any) -> list[Array]:
-        """Make the boxes of all levels, A_l at each place of level l: see :meth:`AnchorGenerator.__call__`."""
-        if len(map_sizes) != self.n_levels:
-            raise ValueError(f"DefaultBoxGenerator: map_sizes must have {self.n_levels} entries, got {len(map_sizes)}")
-        return keep_on_gpu(self, map_sizes, image_size, xp)
 
     def _make(self, map_sizes, image_size, xp):
         image = xp.asarray(image_size, dtype=np.float32)  # (2,)
