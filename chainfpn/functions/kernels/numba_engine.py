@@ -13,7 +13,7 @@ import chainer
 import numpy as np
 
 from chainfpn._typing import Array
-from chainfpn.functions.kernels import geometry, numba_align, numba_max, numba_ps, threads
+from chainfpn.functions.kernels import buffers, geometry, numba_align, numba_max, numba_ps, threads
 from chainfpn.functions.kernels.numba_bilinear import pixel_taps, sample_taps
 from chainfpn.functions.kernels.numba_common import Workspace
 from chainfpn.functions.kernels.numba_lanes import LANES
@@ -130,7 +130,7 @@ def _ps_forward(x, p, taps, *, is_mean):
 
 
 def _ps_backward(gy, p, x_shape, taps, *, is_mean):
-    gx, n_bins = np.empty(x_shape, gy.dtype), math.prod(p.outsize)
+    gx, n_bins = buffers.empty(x_shape, gy.dtype), math.prod(p.outsize)
     turned = _turn(gy.reshape(len(p.rois), x_shape[1])).reshape(x_shape[1] // n_bins, n_bins, len(p.rois))
     _run_bins(numba_ps.backward, gx, p, taps, turned, is_mean=is_mean)
     return gx
@@ -146,14 +146,14 @@ def align_forward(x: Array, p: geometry.RoIs) -> Array:
     Returns:
         array: (R', C, outh, outw).
     """
-    y = np.empty((len(p.rois), x.shape[1], *p.outsize), x.dtype)
+    y = buffers.empty((len(p.rois), x.shape[1], *p.outsize), x.dtype)
     _run_align(numba_align.align_forward, x, p, y, chunked=True)
     return y
 
 
 def align_backward(gy: Array, p: geometry.RoIs, x_shape: tuple) -> Array:
     """Run the transpose of ``align_forward``: (R', C, outh, outw) to ``x_shape``."""
-    gx = np.empty(x_shape, gy.dtype)
+    gx = buffers.empty(x_shape, gy.dtype)
     _run_align(numba_align.align_backward, gx, p, gy, chunked=False)
     return gx
 
@@ -196,7 +196,8 @@ def max_forward(x: Array, windows: geometry.Windows, roi_indices: Array, lowest:
         array of size 0 where no gradient will be asked for.
     """
     shape = (len(roi_indices), x.shape[1], windows.rows.shape[1], windows.columns.shape[1])
-    y, argmax = np.empty(shape, x.dtype), np.empty(shape if chainer.config.enable_backprop else (0,) * 4, np.int32)
+    y = buffers.empty(shape, x.dtype)
+    argmax = buffers.empty(shape if chainer.config.enable_backprop else (0,) * 4, np.int32)
     bound, lowest = partial(_pixel_window, windows), x.dtype.type(lowest)
     places = _flat(argmax) if chainer.config.enable_backprop else None
     n_bins = math.prod(shape[2:])
@@ -216,7 +217,7 @@ def scatter(gy: Array, argmax: Array, roi_indices: Array, x_shape: tuple) -> Arr
     Returns:
         array: ``x_shape``.
     """
-    gx = np.zeros(x_shape, gy.dtype)
+    gx = buffers.empty(x_shape, gy.dtype)
     arrays, n_channels = (_flat(gy), _flat(argmax), roi_indices), x_shape[1]
     threads.run(numba_max.scatter, [(*arrays, c, min(c + 4, n_channels), _flat(gx)) for c in range(0, n_channels, 4)])
     return gx

@@ -87,6 +87,8 @@ def add_scaled(_, total, weight, vector):
 
     def generate(context, builder, signature, args):
         weights = _fill(builder, args[0].type, args[1])
+        if isinstance(total.dtype, types.Integer):
+            return builder.add(args[0], builder.mul(weights, args[2]))
         return builder.fadd(args[0], builder.fmul(weights, args[2], flags=["contract"]), flags=["contract"])
 
     return total(total, total.dtype, vector), generate

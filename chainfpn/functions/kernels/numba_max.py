@@ -3,7 +3,7 @@
 import numpy as np
 
 from chainfpn.functions.kernels.numba_common import exact, inner_exact, pack, unpack_bins
-from chainfpn.functions.kernels.numba_lanes import LANES, choose, fill, is_larger, load, store
+from chainfpn.functions.kernels.numba_lanes import LANES, add_scaled, choose, fill, is_larger, load, store
 
 #: Above the place of any pixel.
 NOWHERE = 2**31 - 1
@@ -30,7 +30,7 @@ def forward(workspace, x, first, window, members, windows, lowest, y, argmax):
     pack(x, first, window, buffer)
     for r in members:
         left, right = columns[r].min(), columns[r].max()
-        corner = (left - x0) * LANES - y0 * stride, left, right - left
+        corner = (left - x0) * LANES - y0 * stride, right - left
         for i in range(outh):
             top, bottom = rows[r, i, 0], max(rows[r, i, 0], rows[r, i, 1])
             line[: (right - left) * LANES] = lowest
@@ -50,7 +50,9 @@ def forward(workspace, x, first, window, members, windows, lowest, y, argmax):
                     best = _larger(load(line, column * LANES), best)
                 store(cells, (i * outw + j) * LANES, best if begin < end else fill(x.dtype.type(0)))
                 if argmax is not None:
-                    store(found, (i * outw + j) * LANES, _first_place(line, places, begin, end, best, fill(lowest)))
+                    store(
+                        found, (i * outw + j) * LANES, _first_place(line, places, left, begin, end, best, fill(lowest))
+                    )
         unpack_bins(cells, r, first, y)
         if argmax is not None:
             unpack_bins(found, r, first, argmax)
@@ -64,8 +66,8 @@ def _larger(a, b):
 
 @inner_exact
 def _keep_larger(buffer, stride, corner, rows, width, line, places, argmax):
-    """Keep in the line the larger of itself and some rows, and in ``places`` its pixel where ``argmax`` is not None."""
-    origin, left, n_columns = corner
+    """Keep in the line the larger of itself and some rows, and if ``argmax`` is asked for, where the row begins."""
+    origin, n_columns = corner
     for k in range(n_columns):
         at = origin + k * LANES
         best = load(line, k * LANES)
@@ -77,18 +79,19 @@ def _keep_larger(buffer, stride, corner, rows, width, line, places, argmax):
             for t in range(len(rows)):
                 value = load(buffer, at + stride * rows[t])
                 here = is_larger(value, best)
-                place = choose(here, fill(np.int32(rows[t] * width + left + k)), place)
+                place = choose(here, fill(np.int32(rows[t] * width)), place)
                 best = choose(here, value, best)
             store(places, k * LANES, place)
         store(line, k * LANES, best)
 
 
 @inner_exact
-def _first_place(line, places, begin, end, best, lowest):
-    """Return the first pixel of the columns [begin, end) whose value is ``best``; -1 where that is the lowest."""
+def _first_place(line, places, left, begin, end, best, lowest):
+    """Return the first pixel in row order whose value is ``best``; -1 where that is the lowest."""
     first = fill(np.int32(NOWHERE))
     for column in range(begin, end):
-        value, place = load(line, column * LANES), load(places, column * LANES)
+        value, place = load(line, column * LANES), fill(np.int32(left + column))
+        place = add_scaled(place, np.int32(1), load(places, column * LANES))
         earlier = choose(is_larger(first, place), place, first)
         first = choose(is_larger(best, value), first, earlier)
     return choose(is_larger(best, lowest), first, fill(np.int32(-1)))
@@ -103,8 +106,10 @@ def scatter(gy, argmax, roi_indices, begin, end, gx):
         argmax (array): int32, (R', C, bins), pixel of the plane; negative passes nothing.
         roi_indices (array): int32, (R',).
         begin, end (int): Channels.
-        gx (array): (B, C, H * W), zeros on entry.
+        gx (array): (B, C, H * W), receives these channels.
     """
+    for image in gx:
+        image[begin:end] = 0
     for r in range(gy.shape[0]):
         for c in range(begin, end):
             plane, g, place = gx[roi_indices[r], c], gy[r, c], argmax[r, c]
