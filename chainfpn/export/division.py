@@ -59,13 +59,13 @@ def part_before(detector: Any, part: Part) -> Part:
     return part._replace(function=function)
 
 
-def links_behind(detector: Any, n_threads: int) -> Callable[[Mapping[str, list[Variable]]], Maps]:
+def links_behind(detector: Any, n_threads: int) -> Callable[[dict[str, list[Variable]]], Maps]:
     """Return what :func:`whole` does for the outputs of :func:`part_before`, by links with weights of their own."""
     fpn, head = (link.copy(mode="copy") for link in (detector.backbone.fpn, head_of(detector)))
 
-    def run(levels: Mapping[str, list[Variable]]) -> Maps:
+    def run(levels: dict[str, list[Variable]]) -> Maps:
         with threads.at_most(n_threads):
-            maps = Maps(fpn.smooth(levels["sum"], levels.get("body", ())))
+            maps = Maps(fpn.smooth(levels.pop("sum"), levels.get("body", ())))  # which the head does without
             maps.predictions = head(maps)
         return maps
 

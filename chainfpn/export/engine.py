@@ -6,7 +6,6 @@ Where the links here are faster it does not come as far as the heads, see :mod:`
 from __future__ import annotations
 
 import ctypes
-import gc
 import importlib.util
 import os
 import pathlib
@@ -126,8 +125,7 @@ def with_engine(detector: Any, name: str, *, threads: int | None = None, cache: 
 
 
 def _return_memory():
-    """Return to the system what the graphs took: glibc keeps pieces of up to 32 MB, which most weights are."""
-    gc.collect()
+    """Return to the system what is free: glibc keeps pieces of up to 32 MB, which most weights are."""
     if sys.platform == "linux":
         getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
 
@@ -166,6 +164,7 @@ def _sessions(detector, threads, cache):
     def session(part: Part) -> Session:
         outside: dict[str, Array] = {}
         proto = dense_graph(part, names).model("part", {}, outside)
+        _return_memory()
         return Session(proto.SerializeToString(), threads, outside)
 
     require_onnx()

@@ -114,12 +114,16 @@ class Graph:
         self._nodes: list[Any] = []
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []
-        root = self if parent is None else parent._root
-        self._root: Graph = root
+        self._parent = parent
         if parent is None:
             self._constants: dict[Any, str] = {}
             self._initializers: dict[str, Array] = {}
             self._counter = itertools.count()
+
+    @property
+    def _root(self):
+        """The outermost graph, which has the constants; as an attribute of its own it would never go by itself."""
+        return self if self._parent is None else self._parent._root
 
     def input(self, name: str, dtype: Any, shape: Sequence[int | str]) -> Tensor:
         """Declare an input; a str in its shape names a side that may be of any length."""

@@ -186,4 +186,6 @@ def translate(graph: Graph, trace: Trace, inputs: Sequence[Tensor], names: Mappi
             value.result = result
             if not isinstance(result, ExportError):
                 known.append(value)
-    return {name: tensor_of(graph, value, names) for name, value in trace.outputs.items()}
+    outputs = {name: tensor_of(graph, value, names) for name, value in trace.outputs.items()}
+    known.clear()  # values know their sites, which know this list: a circle, in which all folded weights would stay
+    return outputs

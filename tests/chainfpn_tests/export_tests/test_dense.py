@@ -1,6 +1,11 @@
 """The dense form of every model: what ONNX Runtime computes is what Chainer computes, at sizes that were not traced."""
 
+import gc
+import weakref
+
 import chainer
+import chainer.functions as F
+import chainer.links as L
 import onnx
 import onnxruntime
 import pytest
@@ -123,3 +128,18 @@ def test_how_windows_are_cut_depends_on_the_size_which_the_file_says():
     (part,) = parts_of(model, sizes=((36, 36), (48, 60))).values()
     with pytest.raises(ExportError, match=r"the shape .* follows from the size of the image"):
         dense_graph(part, {})
+
+
+def test_what_a_graph_holds_goes_with_it():
+    chain = chainer.Sequential(L.Convolution2D(3, 8, 3), L.BatchNormalization(8), F.relu)
+    gc.collect()
+    gc.disable()  # memory of a detector's size must not wait for it
+    try:
+        outside = {}
+        dense_graph(parts_of(chain)["image"], array_names(chain)).model("m", {}, outside)
+        assert [name.partition("#")[0] for name in outside] == ["0/W"]
+        (folded,) = map(weakref.ref, outside.values())
+        outside.clear()
+        assert folded() is None
+    finally:
+        gc.enable()
