@@ -10,7 +10,8 @@ Source: Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks"
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_common import ZERO, arithmetic, copy, inner_arithmetic
+from chainfpn.functions.kernels.numba_common import ZERO, arithmetic, copy, inner_arithmetic, inner_exact
+from chainfpn.functions.kernels.numba_lanes import LANES, add_scaled, deal, fill, load, store, weave
 from chainfpn.functions.kernels.numba_normalize import normalize_line
 
 #: The points: 3/4 and 3/2 lose least of the float32 precision among the fractions tried, five times less than 1 and 2.
@@ -19,11 +20,9 @@ _P2, _Q2, _P3, _Q3 = P**2, Q**2, P**3, Q**3
 _SUM, _PRODUCT = _P2 + _Q2, _P2 * _Q2
 
 
-@inner_arithmetic
-def _gradients(a0, a1, a2, a3):
-    """Multiply four numbers by A."""
-    even_p, odd_p, even_q, odd_q = a0 + _P2 * a2, P * a1 + _P3 * a3, a0 + _Q2 * a2, Q * a1 + _Q3 * a3
-    return a0, even_p + odd_p, even_p - odd_p, even_q + odd_q, even_q - odd_q, a3
+#: Tiles of a channel that are transformed together, whole rows of them: they stay in the innermost cache.
+TILES = 128
+_ONE, _ZERO = np.float32(1), np.float32(0)
 
 
 @arithmetic
@@ -38,49 +37,91 @@ def transform_inputs(x, tile_rows, pad, n_columns, tiles, begin, end):
         tiles (array): float32, (6, 6, C, tiles), filled for these channels.
         begin, end (int): Channels.
     """
-    top, left = pad
-    height, width = min(x.shape[1], 1 << 30), min(x.shape[2], 4 * n_columns + 2 - left)
-    rows = np.zeros((6, 1, 4 * n_columns + 4), x.dtype)
-    columns = np.empty((4, n_columns + 1), x.dtype)
-    c0, c1, c2, c3, c4, c5 = columns[0], columns[1], columns[2], columns[3], columns[0, 1:], columns[1, 1:]
-    nothing = np.zeros(x.shape[2], x.dtype)
+    (top, left), (_, height, width) = pad, x.shape
+    most, flat, out = max(1, TILES // n_columns), x.reshape(-1), tiles.reshape(-1)
+    apart, step = (most + 1) * n_columns + LANES, tiles.shape[2] * tiles.shape[3]
+    line, blank = _lines(n_columns, x.dtype)
+    dealt, down, few = np.empty(24 * apart, x.dtype), np.empty(36 * apart, x.dtype), np.empty(6 * LANES, x.dtype)
     for c in range(begin, end):
-        plane = x[c]
-        for tile_row in range(*tile_rows):
-            y = 4 * tile_row - top
-            d0 = plane[y] if 0 <= y < height else nothing
-            d1 = plane[y + 1] if 0 <= y + 1 < height else nothing
-            d2 = plane[y + 2] if 0 <= y + 2 < height else nothing
-            d3 = plane[y + 3] if 0 <= y + 3 < height else nothing
-            d4 = plane[y + 4] if 0 <= y + 4 < height else nothing
-            d5 = plane[y + 5] if 0 <= y + 5 < height else nothing
-            _inputs(d0, d1, d2, d3, d4, d5, rows, ZERO, left, width)
-            at = (tile_row - tile_rows[0]) * n_columns
-            for u in range(6):  # the last two columns are the first two of the next tile
-                _deal(rows[u, 0], columns)
-                _inputs(c0, c1, c2, c3, c4, c5, tiles[u], c, at, n_columns)
+        for row in range(tile_rows[0], tile_rows[1], most):
+            n_rows = min(most, tile_rows[1] - row)
+            for k in range(4 * n_rows + 2):
+                y = 4 * row + k - top
+                if 0 <= y < height:
+                    _copy_row(flat, (c * height + y) * width, line, left, min(width, 4 * n_columns + 2 - left))
+                _deal_inputs(line if 0 <= y < height else blank, dealt, 6 * (k % 4) * apart + k // 4 * n_columns,
+                             apart, n_columns)  # fmt: skip
+            n = n_rows * n_columns
+            for j in range(6):  # the last two rows of a tile are the first two of the one below
+                _inputs(dealt, j * apart, 6 * apart, n_columns, down, j * apart, 6 * apart, n)
+            for u in range(6):
+                at = 6 * u * step + c * tiles.shape[3] + (row - tile_rows[0]) * n_columns
+                if n >= LANES:
+                    _inputs(down, 6 * u * apart, apart, -1, out, at, step, n)
+                else:
+                    _inputs(down, 6 * u * apart, apart, -1, few, ZERO, np.int64(LANES), n)
+                    _spread(few, out, at, step, n)
+
+
+@inner_exact
+def _lines(n_columns, dtype):
+    """Return room for a line of pixels with zeros around it, and zeros."""
+    return np.zeros(4 * n_columns + 5 * LANES, dtype), np.zeros(4 * n_columns + 5 * LANES, dtype)
+
+
+@inner_exact
+def _copy_row(flat, at, line, to, width):
+    """Copy a row of pixels into a line."""
+    if width >= LANES:
+        for k in range(0, width, LANES):
+            place = min(k, width - LANES)  # the last ones overlap those before
+            store(line, to + place, load(flat, at + place))
+    else:
+        for k in range(width):
+            line[to + k] = flat[at + k]
+
+
+@inner_exact
+def _spread(few, out, at, step, n):
+    """Copy six short lines to where they belong."""
+    for v in range(6):
+        for k in range(n):
+            out[at + v * step + k] = few[v * LANES + k]
+
+
+@inner_exact
+def _deal_inputs(line, dealt, at, apart, n):
+    """Deal a line out to the six positions in a tile; what is behind it will be overwritten."""
+    for t in range(0, n, LANES):
+        a, b, c, d = deal(line, 4 * t)
+        e, f, _, _ = deal(line, 4 * t + 4)
+        store(dealt, at + t, a)
+        store(dealt, at + apart + t, b)
+        store(dealt, at + 2 * apart + t, c)
+        store(dealt, at + 3 * apart + t, d)
+        store(dealt, at + 4 * apart + t, e)
+        store(dealt, at + 5 * apart + t, f)
 
 
 @inner_arithmetic
-def _inputs(d0, d1, d2, d3, d4, d5, out, c, at, n):
-    """Multiply the first ``n`` numbers of six lines by B^T, to the lines ``out[:, c]`` from ``at`` on."""
-    t0, t1, t2 = out[0, c, at : at + n], out[1, c, at : at + n], out[2, c, at : at + n]
-    t3, t4, t5 = out[3, c, at : at + n], out[4, c, at : at + n], out[5, c, at : at + n]
-    for i in range(n):
-        a0, a1, a2, a3, a4, a5 = d0[i], d1[i], d2[i], d3[i], d4[i], d5[i]
-        even_p, odd_p = a4 - _Q2 * a2, P * (a3 - _Q2 * a1)
-        even_q, odd_q = a4 - _P2 * a2, Q * (a3 - _P2 * a1)
-        t0[i], t5[i] = _PRODUCT * a0 - _SUM * a2 + a4, _PRODUCT * a1 - _SUM * a3 + a5
-        t1[i], t2[i] = even_p + odd_p, even_p - odd_p
-        t3[i], t4[i] = even_q + odd_q, even_q - odd_q
+def _inputs(source, at, apart, below, out, to, step, n):
+    """Multiply six lines of ``n`` numbers by B^T, to six lines ``step`` apart.
 
-
-@inner_arithmetic
-def _deal(row, columns):
-    """Deal a line out to the four positions in a tile."""
-    c0, c1, c2, c3 = columns[0], columns[1], columns[2], columns[3]
-    for t in range(columns.shape[1]):
-        c0[t], c1[t], c2[t], c3[t] = row[4 * t], row[4 * t + 1], row[4 * t + 2], row[4 * t + 3]
+    The lines are ``apart`` from each other; the last two are the first two from ``below`` on unless that is negative.
+    """
+    last = at + below if below >= 0 else at + 4 * apart
+    for first in range(0, n, LANES):
+        k = min(first, max(n - LANES, 0))
+        a0, a1, a2 = load(source, at + k), load(source, at + apart + k), load(source, at + 2 * apart + k)
+        a3, a4, a5 = load(source, at + 3 * apart + k), load(source, last + k), load(source, last + apart + k)
+        even, odd = add_scaled(a4, -_Q2, a2), add_scaled(a3, -_Q2, a1)
+        store(out, to + k, add_scaled(add_scaled(a4, -_SUM, a2), _PRODUCT, a0))
+        store(out, to + step + k, add_scaled(even, P, odd))
+        store(out, to + 2 * step + k, add_scaled(even, -P, odd))
+        even, odd = add_scaled(a4, -_P2, a2), add_scaled(a3, -_P2, a1)
+        store(out, to + 3 * step + k, add_scaled(even, Q, odd))
+        store(out, to + 4 * step + k, add_scaled(even, -Q, odd))
+        store(out, to + 5 * step + k, add_scaled(add_scaled(a5, -_SUM, a3), _PRODUCT, a1))
 
 
 @arithmetic
@@ -95,48 +136,57 @@ def transform_products(tiles, tile_rows, n_columns, y, residual, centre, scale, 
         residual, centre, scale, shift, add, relu: What follows, see ``epilogue``.
         begin, end (int): Channels.
     """
-    rows = np.empty((4, 6, n_columns), y.dtype)
-    line = np.empty(4 * n_columns, y.dtype)
+    most, source = max(1, TILES // n_columns), tiles.reshape(-1)
+    apart, step = most * n_columns + LANES, tiles.shape[2] * tiles.shape[3]
+    down, across, few = np.empty(24 * apart, y.dtype), np.empty(16 * apart, y.dtype), np.zeros(6 * LANES, y.dtype)
+    line, _ = _lines(n_columns, y.dtype)
     for o in range(begin, end):
-        for tile_row in range(*tile_rows):
-            at = (tile_row - tile_rows[0]) * n_columns
+        for row in range(tile_rows[0], tile_rows[1], most):
+            n_rows = min(most, tile_rows[1] - row)
+            n = n_rows * n_columns
             for v in range(6):
-                _products_down(tiles, v, o, at, rows)
-            for k in range(min(4, y.shape[1] - 4 * tile_row)):
-                _products_across(rows[k], line)
-                target = y[o, 4 * tile_row + k]
+                at = v * step + o * tiles.shape[3] + (row - tile_rows[0]) * n_columns
+                if n >= LANES:
+                    _products(source, at, 6 * step, down, v * apart, 6 * apart, n)
+                else:
+                    for u in range(6):
+                        for k in range(n):
+                            few[u * LANES + k] = source[at + 6 * u * step + k]
+                    _products(few, ZERO, np.int64(LANES), down, v * apart, 6 * apart, n)
+            for k in range(4):
+                _products(down, 6 * k * apart, apart, across, 4 * k * apart, apart, n)
+            for k in range(min(4 * n_rows, y.shape[1] - 4 * row)):
+                _weave_line(across, 4 * (k % 4) * apart + k // 4 * n_columns, apart, line, n_columns)
+                target, other = y[o, 4 * row + k], residual[o, 4 * row + k]
                 if len(scale) == 0:
                     copy(line, target)
                 else:
-                    other = residual[o, 4 * tile_row + k]
                     normalize_line(line[: target.size], other, centre[o], scale[o], shift[o], add, relu, target)
 
 
 @inner_arithmetic
-def _products_down(tiles, v, o, at, rows):
-    """Apply A^T to the columns ``v`` of a row of tiles."""
-    n = rows.shape[2]
-    m0, m1, m2 = tiles[0, v, o, at : at + n], tiles[1, v, o, at : at + n], tiles[2, v, o, at : at + n]
-    m3, m4, m5 = tiles[3, v, o, at : at + n], tiles[4, v, o, at : at + n], tiles[5, v, o, at : at + n]
-    y0, y1, y2, y3 = rows[0, v], rows[1, v], rows[2, v], rows[3, v]
-    for t in range(n):
-        even_p, odd_p, even_q, odd_q = m1[t] + m2[t], m1[t] - m2[t], m3[t] + m4[t], m3[t] - m4[t]
-        y0[t] = m0[t] + even_p + even_q
-        y1[t] = P * odd_p + Q * odd_q
-        y2[t] = _P2 * even_p + _Q2 * even_q
-        y3[t] = _P3 * odd_p + _Q3 * odd_q + m5[t]
+def _products(source, at, apart, out, to, step, n):
+    """Multiply six lines of ``n`` numbers, ``apart`` from each other, by A^T, to four lines ``step`` apart."""
+    nothing = fill(_ZERO)
+    for first in range(0, n, LANES):
+        k = min(first, max(n - LANES, 0))
+        m0, m1, m2 = load(source, at + k), load(source, at + apart + k), load(source, at + 2 * apart + k)
+        m3, m4 = load(source, at + 3 * apart + k), load(source, at + 4 * apart + k)
+        even_p, odd_p = add_scaled(m1, _ONE, m2), add_scaled(m1, -_ONE, m2)
+        even_q, odd_q = add_scaled(m3, _ONE, m4), add_scaled(m3, -_ONE, m4)
+        store(out, to + k, add_scaled(add_scaled(m0, _ONE, even_p), _ONE, even_q))
+        store(out, to + step + k, add_scaled(add_scaled(nothing, P, odd_p), Q, odd_q))
+        store(out, to + 2 * step + k, add_scaled(add_scaled(nothing, _P2, even_p), _Q2, even_q))
+        m5 = load(source, at + 5 * apart + k)
+        store(out, to + 3 * step + k, add_scaled(add_scaled(m5, _P3, odd_p), _Q3, odd_q))
 
 
-@inner_arithmetic
-def _products_across(row, line):
-    """Apply A^T to a row of tiles: (6, tiles) to pixels."""
-    m0, m1, m2, m3, m4, m5 = row[0], row[1], row[2], row[3], row[4], row[5]
-    for t in range(m0.size):
-        even_p, odd_p, even_q, odd_q = m1[t] + m2[t], m1[t] - m2[t], m3[t] + m4[t], m3[t] - m4[t]
-        line[4 * t] = m0[t] + even_p + even_q
-        line[4 * t + 1] = P * odd_p + Q * odd_q
-        line[4 * t + 2] = _P2 * even_p + _Q2 * even_q
-        line[4 * t + 3] = _P3 * odd_p + _Q3 * odd_q + m5[t]
+@inner_exact
+def _weave_line(across, at, apart, line, n):
+    """Put together a line of pixels from the four positions in a tile."""
+    for t in range(0, n, LANES):
+        y0, y1 = load(across, at + t), load(across, at + apart + t)
+        weave(line, 4 * t, y0, y1, load(across, at + 2 * apart + t), load(across, at + 3 * apart + t))
 
 
 @arithmetic
@@ -150,37 +200,55 @@ def transform_gradients(gy, tile_rows, n_columns, tiles, begin, end):
         tiles (array): float32, (6, 6, O, tiles), filled for these channels.
         begin, end (int): Channels.
     """
-    height, width = gy.shape[1:]
-    rows = np.zeros((6, 4 * n_columns), gy.dtype)
-    columns = np.empty((4, n_columns), gy.dtype)
-    nothing = np.zeros(width, gy.dtype)
+    _, height, width = gy.shape
+    most, flat, out = max(1, TILES // n_columns), gy.reshape(-1), tiles.reshape(-1)
+    apart, step = most * n_columns + LANES, tiles.shape[2] * tiles.shape[3]
+    line, blank = _lines(n_columns, gy.dtype)
+    dealt, down, few = np.empty(16 * apart, gy.dtype), np.empty(24 * apart, gy.dtype), np.empty(6 * LANES, gy.dtype)
     for o in range(begin, end):
-        for tile_row in range(*tile_rows):
-            y = 4 * tile_row
-            g1 = gy[o, y + 1] if y + 1 < height else nothing
-            g2 = gy[o, y + 2] if y + 2 < height else nothing
-            g3 = gy[o, y + 3] if y + 3 < height else nothing
-            _gradients_down(gy[o, y], g1, g2, g3, rows)
-            at = (tile_row - tile_rows[0]) * n_columns
+        for row in range(tile_rows[0], tile_rows[1], most):
+            n_rows = min(most, tile_rows[1] - row)
+            for k in range(4 * n_rows):
+                y = 4 * row + k
+                if y < height:
+                    _copy_row(flat, (o * height + y) * width, line, ZERO, width)
+                _deal_gradients(line if y < height else blank, dealt, 4 * (k % 4) * apart + k // 4 * n_columns,
+                                apart, n_columns)  # fmt: skip
+            n = n_rows * n_columns
+            for j in range(4):
+                _gradients(dealt, j * apart, 4 * apart, down, j * apart, 4 * apart, n)
             for u in range(6):
-                _deal(rows[u], columns)
-                _gradients_across(columns, tiles[u], o, at)
+                at = 6 * u * step + o * tiles.shape[3] + (row - tile_rows[0]) * n_columns
+                if n >= LANES:
+                    _gradients(down, 4 * u * apart, apart, out, at, step, n)
+                else:
+                    _gradients(down, 4 * u * apart, apart, few, ZERO, np.int64(LANES), n)
+                    _spread(few, out, at, step, n)
+
+
+@inner_exact
+def _deal_gradients(line, dealt, at, apart, n):
+    """Deal a line out to the four positions in a tile; what is behind it will be overwritten."""
+    for t in range(0, n, LANES):
+        a, b, c, d = deal(line, 4 * t)
+        store(dealt, at + t, a)
+        store(dealt, at + apart + t, b)
+        store(dealt, at + 2 * apart + t, c)
+        store(dealt, at + 3 * apart + t, d)
 
 
 @inner_arithmetic
-def _gradients_down(g0, g1, g2, g3, rows):
-    """Apply A to four lines of gradients."""
-    t0, t1, t2, t3, t4, t5 = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-    for i in range(g0.size):
-        t0[i], t1[i], t2[i], t3[i], t4[i], t5[i] = _gradients(g0[i], g1[i], g2[i], g3[i])
-
-
-@inner_arithmetic
-def _gradients_across(columns, tiles, o, at):
-    """Apply A to the columns of a row of tiles."""
-    n = columns.shape[1]
-    g0, g1, g2, g3 = columns[0], columns[1], columns[2], columns[3]
-    t0, t1, t2 = tiles[0, o, at : at + n], tiles[1, o, at : at + n], tiles[2, o, at : at + n]
-    t3, t4, t5 = tiles[3, o, at : at + n], tiles[4, o, at : at + n], tiles[5, o, at : at + n]
-    for t in range(n):
-        t0[t], t1[t], t2[t], t3[t], t4[t], t5[t] = _gradients(g0[t], g1[t], g2[t], g3[t])
+def _gradients(source, at, apart, out, to, step, n):
+    """Multiply four lines of ``n`` numbers, ``apart`` from each other, by A, to six lines ``step`` apart."""
+    for first in range(0, n, LANES):
+        k = min(first, max(n - LANES, 0))
+        g0, g1 = load(source, at + k), load(source, at + apart + k)
+        g2, g3 = load(source, at + 2 * apart + k), load(source, at + 3 * apart + k)
+        store(out, to + k, g0)
+        even, odd = add_scaled(g0, _P2, g2), add_scaled(g1, _P2, g3)
+        store(out, to + step + k, add_scaled(even, P, odd))
+        store(out, to + 2 * step + k, add_scaled(even, -P, odd))
+        even, odd = add_scaled(g0, _Q2, g2), add_scaled(g1, _Q2, g3)
+        store(out, to + 3 * step + k, add_scaled(even, Q, odd))
+        store(out, to + 4 * step + k, add_scaled(even, -Q, odd))
+        store(out, to + 5 * step + k, g3)

@@ -77,18 +77,25 @@ def input_gradient(gy: Array, W: Array, pad: Size) -> Array:
 
 def weight_gradient(x: Array, gy: Array, pad: Size) -> Array:
     """Run the transpose of ``forward`` in W: (B, C, H, W) and (B, O, outh, outw) to (O, C, 3, 3)."""
-    n_in, n_out = x.shape[1], gy.shape[1]
+    n_out, n_in = gy.shape[1], x.shape[1]
     n_columns, blocks, size = _blocks(len(x), gy.shape[2:], n_in + n_out)
+    n_shares = _n_shares(blocks, 36 * n_out * n_in, size, n_in + n_out)
 
     def multiply(own: tuple[Array, Array], image: int, tile_rows: tuple[int, int]) -> Array:
         buffer, part = own
         tiles, gradients = _share(buffer, (n_in, n_out), n_columns, tile_rows)
-        numba_winograd.transform_inputs(x[image], tile_rows, pad, n_columns, tiles, 0, n_in)
-        numba_winograd.transform_gradients(gy[image], tile_rows, n_columns, gradients, 0, n_out)
-        return np.matmul(_flat(gradients), _flat(tiles).swapaxes(1, 2), out=part)
+        inputs = partial(numba_winograd.transform_inputs, x[image], tile_rows, pad, n_columns, tiles)
+        threads.run(inputs, threads.cut(n_in, n_shares))
+        outputs = partial(numba_winograd.transform_gradients, gy[image], tile_rows, n_columns, gradients)
+        threads.run(outputs, threads.cut(n_out, n_shares))
+        operands = _flat(gradients), _flat(tiles).swapaxes(1, 2), part
+        threads.run(partial(_multiply, *operands), threads.cut(36, n_shares))
+        return part
 
-    shape = (36, n_out, n_in)
-    sums = threads.add_up(multiply, blocks, lambda: (np.empty(size, np.float32), np.empty(shape, np.float32)))
+    def make() -> tuple[Array, Array]:
+        return np.empty(size, np.float32), np.empty((36, n_out, n_in), np.float32)
+
+    sums = multiply(make(), *blocks[0]) if len(blocks) == 1 else threads.add_up(multiply, blocks, make)
     return product(sums.reshape(36, -1).T, _WEIGHTS).reshape(n_out, n_in, 3, 3)
 
 
@@ -108,8 +115,7 @@ def _convolve(x, weights, pad, epilogue):
     n_out, n_in = weights.shape[1:]
     y = np.empty((len(x), n_out, *(size + 2 * p - 2 for size, p in zip(x.shape[2:], pad, strict=True))), np.float32)
     n_columns, blocks, size = _blocks(len(x), y.shape[2:], n_in + n_out)
-    n_tiles, alone = size / 36 / (n_in + n_out), len(blocks) == 1  # threads without a block share each of its steps
-    n_shares = min(weights.size * n_tiles / threads.SHARE, 4) if alone else 0
+    n_shares = _n_shares(blocks, weights.size, size, n_in + n_out)
 
     def multiply(buffer: Array, image: int, tile_rows: tuple[int, int]) -> None:
         tiles, products = _share(buffer, (n_in, n_out), n_columns, tile_rows)
@@ -138,9 +144,15 @@ def _blocks(n_images, outsize, n_channels):
     """
     n_rows, n_columns = (-(-size // 4) for size in outsize)
     row_numbers = 36 * n_channels * n_columns
-    ranges = threads.cut(n_rows, n_rows * row_numbers * 4 / BLOCK_BYTES)
+    n_blocks = n_rows * row_numbers * 4 / BLOCK_BYTES
+    ranges = [(0, n_rows)] if n_images == 1 and n_blocks <= 1 else threads.cut(n_rows, n_blocks)
     longest = max(end - begin for begin, end in ranges)
     return n_columns, list(itertools.product(range(n_images), ranges)), row_numbers * longest
+
+
+def _n_shares(blocks, n_weights, size, n_channels):
+    """Return in how many parts threads share each step of a block, where there is no other block."""
+    return min(n_weights * (size / 36 / n_channels) / threads.SHARE, 4) if len(blocks) == 1 else 0
 
 
 def _share(buffer, n_channels, n_columns, tile_rows):
