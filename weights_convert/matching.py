@@ -8,12 +8,12 @@ from weights_convert import param_names
 from weights_convert._typing import Json, PathLike, Shapes, Tensors
 from weights_convert.architectures import Candidate, candidates
 from weights_convert.arguments import count_class_ids, has_no_background, labels_from, p6_from_trunk
-from weights_convert.beside import find_beside, usable_settings
 from weights_convert.errors import CheckpointError, error_context, printable
 from weights_convert.find_state_dict import candidate_entries, find_state_dict
 from weights_convert.known_models import head_roots, is_detector
 from weights_convert.layouts import Layout, complete_names, find_layout
 from weights_convert.meta import own_meta
+from weights_convert.model_settings import find_model_settings, usable_settings
 from weights_convert.options import ANY_MODEL, Options
 from weights_convert.read import npz
 from weights_convert.read.contents import Contents, open_checkpoint
@@ -159,7 +159,7 @@ def _to_torchvision(
             tensors = rename_each(tensors, match.to_torch)
     if match.settings is None:
         framework = str(layout.arguments.get("rules") or "").partition("_")[0] or None
-        match.settings, notes = find_beside(match.contents.tree, options.config, framework, options.meta or {})
+        match.settings, notes = find_model_settings(match.contents.tree, options.config, framework, options.meta or {})
         report.notes += notes if options.model != ANY_MODEL else []
     layout = layout.under(match.settings | (options.meta or {}))
     return layout.apply(tensors, report), layout, is_chainer

@@ -79,29 +79,28 @@ class Selection:
         Raises:
             CheckpointError: if two tensors end up under one name, or nothing is left.
         """
-        named: Tensors = {}
-        origin: dict[str, str] = {}
         only, used = self._options.only, set[object]()
-        for source, name in new_names.items():
+
+        def new_name(source: str) -> str | None:
+            name = new_names[source]
             glob = self._glob(name)
             new, pair = renamed(name, self.pairs)
-            used |= {glob, pair}
+            used.update({glob, pair})
             if glob is not None:
                 self._report.dropped[name] = f"--drop {glob}"
             elif only is not None and not name.startswith(only):
                 self._report.dropped[name] = f"not under --only {only}"
-            elif new in named:
-                raise CheckpointError(
-                    f"{origin[new]} and {source} would both become {new}", names=(origin[new], source)
-                )
             else:
-                named[new], origin[new] = tensors[source], source
+                return new
+            return None
+
+        origin = rename_each({source: source for source in new_names}, new_name)
         self._forget(used)
         if only is not None and not any(name.startswith(only) for name in new_names.values()):
             raise CheckpointError(f"--only {only}: nothing begins so")
-        if not named:
+        if not origin:
             raise CheckpointError("nothing is left to convert")
-        return named, origin
+        return {name: tensors[source] for name, source in origin.items()}, origin
 
     def require_use(self, absent: list[str]) -> None:
         """Check that every option matched something.

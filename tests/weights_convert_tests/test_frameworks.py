@@ -12,7 +12,7 @@ import weights_convert
 from golden.model import HERE, GoldenModel
 from golden.model import names as golden_names
 from weights_convert import param_names
-from weights_convert.architectures import recognize
+from weights_convert.architectures import candidates
 from weights_convert.config_settings import find_settings
 from weights_convert.layouts import complete_names, find_layout, find_own_names
 from weights_convert.read.tensor import Storage, Tensor, from_array
@@ -62,7 +62,7 @@ def test_every_name_of_a_framework_is_recognized_and_finds_the_way_back(name):
     shapes, report = shapes_of(name), Report("file")
     layout = find_layout(shapes).under({})
     tensors = layout.apply(described(shapes), report)
-    candidate = recognize({key: tensor.shape for key, tensor in tensors.items()})
+    candidate = candidates({key: tensor.shape for key, tensor in tensors.items()})[0]
     kind = name.partition("/small_")[2].replace("-", "_").partition("_")[0]
     assert candidate.builder == BUILDERS[kind]
     assert candidate.compare({key: tensor.shape for key, tensor in tensors.items()}) == ([], [], {})
@@ -243,7 +243,7 @@ def test_norms_without_statistics_are_folded_unless_they_are_said_to_be_of_group
         "20 norms have no statistics, as Caffe2 folds them: mean 0 and variance 1 - 1e-5 ad"
     )
     group = layout.under({"norm": "group"}).apply(described(bare), Report("file"))
-    assert recognize({name: tensor.shape for name, tensor in group.items()}).arguments["norm"] == "group"
+    assert candidates({name: tensor.shape for name, tensor in group.items()})[0].arguments["norm"] == "group"
     assert find_settings({"MODEL": {"RESNETS": {"NORM": "GN"}}})[0] == {"norm": "group"}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import weights_convert
 from weights_convert import known_models, param_names, tensor_fixups
-from weights_convert.architectures import recognize
+from weights_convert.architectures import candidates
 from weights_convert.layouts import find_layout
 from weights_convert.read.tensor import Storage, Tensor, from_array
 from weights_convert.report import Report
@@ -29,7 +29,7 @@ def lead(shapes):
     layout = find_layout(shapes).under({})
     tensors = layout.apply(described(shapes), report)
     found = {name: tensor.shape for name, tensor in tensors.items()}
-    candidate = recognize(found)
+    candidate = candidates(found)[0]
     return layout.name, candidate, candidate and candidate.compare(found), report
 
 

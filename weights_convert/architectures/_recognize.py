@@ -55,13 +55,3 @@ def candidates(shapes: AnyShapes) -> list[Candidate]:
     """Return every `Candidate` whose signature these shapes have, the nearest first."""
     found = [Candidate(*described) for family in _FAMILIES if (described := family(shapes)) is not None]
     return sorted(found, key=lambda candidate: candidate.distance(shapes))
-
-
-def recognize(shapes: AnyShapes, model: str | None = None) -> Candidate | None:
-    """Return the nearest `Candidate`, or ``None``.
-
-    Args:
-        shapes (dict): ``{torch name: shape}``, in torchvision's older names.
-        model (str or None): Only candidates of this builder.
-    """
-    return next((c for c in candidates(shapes) if model in (None, c.builder)), None)

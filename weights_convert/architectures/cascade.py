@@ -14,10 +14,7 @@ def describe_cascade(shapes: AnyShapes) -> Described:
     def stages_with(name: str) -> int:
         return sum(1 for _ in takewhile(lambda i: f"{_HEADS}{i}.{name}" in shapes, count()))
 
-    n_stages, n_mask_heads = (
-        stages_with("box_predictor.cls_score.weight"),
-        stages_with("mask_predictor.conv5_mask.bias"),
-    )
+    n_stages, n_mask_heads = map(stages_with, ("box_predictor.cls_score.weight", "mask_predictor.conv5_mask.bias"))
     first = {name.replace(_FIRST, _HEADS): shape for name, shape in shapes.items()}
     described = describe_rcnn(first) if n_stages else None
     if described is None:

@@ -60,10 +60,8 @@ def box_head(width: int, head: int, n_outputs: int, normed: bool, statistics: bo
 
 def _mask_head(width: int, n_outputs: int, normed: bool, statistics: bool, layers: list[int], reduced: int) -> Shapes:
     at, predictor = "roi_heads.mask_head.", "roi_heads.mask_predictor."
-    shapes: Shapes = {f"{predictor}conv5_mask.weight": (layers[-1], reduced, 2, 2)}
-    shapes |= {f"{predictor}conv5_mask.bias": (reduced,)} | conv(
-        f"{predictor}mask_fcn_logits", reduced, n_outputs, 1, True
-    )
+    shapes = conv(f"{predictor}mask_fcn_logits", reduced, n_outputs, 1, True)
+    shapes |= {f"{predictor}conv5_mask.weight": (layers[-1], reduced, 2, 2), f"{predictor}conv5_mask.bias": (reduced,)}
     for i, (n_in, n_out) in enumerate(pairwise([width, *layers])):
         layer = conv_norm(f"{at}{i}", n_in, n_out, 3, statistics=statistics)
         shapes |= layer if normed else conv(f"{at}mask_fcn{i + 1}", n_in, n_out, 3, True)
@@ -118,12 +116,8 @@ def describe_rcnn(shapes: AnyShapes) -> Described:
     head = size_of(shapes, "roi_heads.box_head.fc6.weight", "roi_heads.box_head.5.weight", default=1024)
     n_outputs = size_of(shapes, "roi_heads.box_predictor.cls_score.weight", default=91)
     n_anchors = size_of(shapes, "rpn.head.cls_logits.weight", default=3)
-    rpn_depth = 2 if normed else 1
-    expected = (
-        _pyramid(*pyramid)
-        | rpn(width, n_anchors, rpn_depth)
-        | box_head(width, head, n_outputs, normed, trunk.statistics)
-    )
+    expected = _pyramid(*pyramid) | rpn(width, n_anchors, 2 if normed else 1)
+    expected |= box_head(width, head, n_outputs, normed, trunk.statistics)
     arguments, kind = labels(n_outputs), "fasterrcnn"
     if "mask" in heads:
         kind, at = "maskrcnn", "roi_heads.mask_head."

@@ -9,6 +9,9 @@ from weights_convert.rules import Rule
 _FPN_NORM = r"(?:backbone\.)?fpn\.(?:inner|layer)_blocks\.\d+\.1\."
 _MASK_NORM = r"roi_heads\.mask_head\.\d+\.1\."
 
+_ONE_STAGE_CONV = r"(head\.(?:classification|regression)_head\.conv)"
+_ONE_STAGE_NORM = r"head\.\w+\.conv\.\d+\.1\."
+
 #: Newer spellings -> older, flat ones.
 FLATTEN = (
     Rule(r"((?:backbone\.)?fpn\.(?:inner|layer)_blocks\.\d+)\.0\.", r"\1.", unless=_FPN_NORM),
@@ -18,12 +21,5 @@ FLATTEN = (
         Rule(rf"roi_heads\.mask_head\.{i}\.0\.", f"roi_heads.mask_head.mask_fcn{i + 1}.", unless=_MASK_NORM)
         for i in range(8)
     ),
-    *(
-        Rule(
-            rf"(head\.(?:classification|regression)_head\.conv)\.{i}\.0\.",
-            rf"\1.{2 * i}.",
-            unless=r"head\.\w+\.conv\.\d+\.1\.",
-        )
-        for i in range(4)
-    ),
+    *(Rule(rf"{_ONE_STAGE_CONV}\.{i}\.0\.", rf"\1.{2 * i}.", unless=_ONE_STAGE_NORM) for i in range(4)),
 )

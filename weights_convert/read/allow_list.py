@@ -6,7 +6,7 @@ from typing import Any
 from weights_convert.errors import CheckpointError
 from weights_convert.read.numpy_pickle import NumpyArray, NumpyDtype, from_buffer, latin1, scalar
 from weights_convert.read.placeholders import Blob, Global, Record
-from weights_convert.read.rebuild import DtypeName, Rebuilder, StorageType, rebuild
+from weights_convert.read.rebuild import DtypeName, Rebuilder, StorageType, would_call
 from weights_convert.read.tensor import DTYPES, REFUSED_DTYPES, STORAGES, Storage, Tensor, Unsupported
 
 
@@ -33,9 +33,11 @@ def _tensor_from_numpy(data: Any, *_: Any) -> Any:
 
 
 def _from_type(function: Any, cls: Any, args: Any, state: Any = None) -> Any:
-    if isinstance(function, Rebuilder) and not function.name.startswith(("torch._utils.", "torch.nn.parameter.")):
+    if isinstance(function, Global):
+        raise CheckpointError(would_call(function))
+    if not function.name.startswith(("torch._utils.", "torch.nn.parameter.")):
         raise CheckpointError(f"the pickle would make a tensor by {function.name}")
-    return rebuild(function, args)
+    return function.rebuild(args)
 
 
 def _unsupported(reason: str) -> Callable[..., Unsupported]:

@@ -1,6 +1,7 @@
 """What each opcode of a pickle builds: none of them imports, looks up or calls anything outside this package."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from weights_convert.errors import CheckpointError
@@ -148,11 +149,8 @@ def _persistent(machine: "Machine", key: Any) -> Any:
     return machine.persistent(key)
 
 
-def _refuse(what: str) -> Operation:
-    def operation(machine: "Machine") -> None:
-        raise CheckpointError(f"the pickle {what}")
-
-    return operation
+def _refuse(what: str, machine: "Machine") -> None:
+    raise CheckpointError(f"the pickle {what}")
 
 
 def _push(read: Operation) -> Operation:
@@ -167,8 +165,8 @@ def _bytes(layout: str, text: bool = False) -> Operation:
     return lambda m: literals.blob(literals.counted(m, layout), text)
 
 
-_EXTENSION = _refuse("uses an extension code, which stands for code outside the file")
-_BUFFER = _refuse("refers to buffers outside itself, which this kind of file does not have")
+_EXTENSION = partial(_refuse, "uses an extension code, which stands for code outside the file")
+_BUFFER = partial(_refuse, "refers to buffers outside itself, which this kind of file does not have")
 
 #: Opcodes that push what they read or build.
 _PUSHED: dict[str, Operation] = {

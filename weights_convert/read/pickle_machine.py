@@ -14,7 +14,7 @@ from weights_convert.read.allow_list import ALLOWED
 from weights_convert.read.literals import decode
 from weights_convert.read.opcodes import COSTS, MAX_DEPTH, OPERATIONS
 from weights_convert.read.placeholders import Global, Record, is_standard, nested
-from weights_convert.read.rebuild import Rebuilder, rebuild, would_call
+from weights_convert.read.rebuild import Rebuilder, would_call
 
 #: Limits against bombs: how many steps any pickle may take, and how many more for each byte of its file.
 FREE_STEPS = 2_000_000
@@ -158,10 +158,12 @@ class Machine:
         if isinstance(function, Global):
             return Record(function, args, self._refuse(function.refused or would_call(function)))
         self.spend(sum(len(arg) for arg in args if isinstance(arg, (list, tuple, dict, set, frozenset, str, bytes))))
-        keeps = isinstance(function, Rebuilder) and function.keeps  # what it is given, for whoever looks for it
-        if self.refused and not keeps and any(isinstance(arg, (Global, Record)) and arg.refused for arg in args):
+        if not isinstance(function, Rebuilder):
+            raise CheckpointError(f"the pickle would call a {type(function).__name__}, which is not a function")
+        is_refused = self.refused and any(isinstance(arg, (Global, Record)) and arg.refused for arg in args)
+        if is_refused and not function.keeps:  # what it is given, for whoever looks for it
             raise CheckpointError(self.refused)
-        return rebuild(function, args)
+        return function.rebuild(args)
 
     def make(self, cls: Any, args: Any) -> Any:
         """Build what making an object of ``cls`` would have given."""

@@ -65,12 +65,3 @@ def read_storage_key(key: Any) -> tuple[StorageType, str | int, int]:
 def would_call(function: Global) -> str:
     """Return the sentence that refuses a call."""
     return f"the pickle would call {function}, which is not one of the functions that rebuild tensors"
-
-
-def rebuild(function: Any, args: Any) -> Any:
-    """Return what calling ``function`` stands for; only the allow-list's own rebuilders are ever run."""
-    if isinstance(function, Rebuilder):
-        return function.rebuild(args)
-    if isinstance(function, Global):
-        raise CheckpointError(function.refused or would_call(function))
-    raise CheckpointError(f"the pickle would call a {type(function).__name__}, which is not a function")

@@ -12,6 +12,7 @@ from weights_convert._typing import Array, Json, PathLike
 from weights_convert.errors import CheckpointError
 from weights_convert.files import atomic_write
 from weights_convert.meta import FORMAT, meta_array
+from weights_convert.rules import rename_each
 from weights_convert.write.npz import write_arrays
 from weights_convert.write.pickle_file import write_pickle
 from weights_convert.write.safetensors import write_safetensors
@@ -62,13 +63,8 @@ def write_checkpoint(
     Raises:
         CheckpointError: if the file cannot be written, or two tensors would have one name in it.
     """
-    names: dict[str, str] = {}
-    for name in mapped if to != "npz" else ():
-        torch_name = torch_names[name] if torch_names is not None else param_names.to_torch(name)
-        if torch_name in names:
-            both = (names[torch_name], name)
-            raise CheckpointError(f"{both[0]} and {name} would both become {torch_name}", names=both)
-        names[torch_name] = name
+    to_torch = param_names.to_torch if torch_names is None else torch_names.get
+    names = rename_each({name: name for name in mapped}, to_torch) if to != "npz" else {}
     shapes = {name: (tuple(mapped[own][1]), mapped[own][2]) for name, own in names.items()}
     sizes = (_ABOUT_EACH + math.prod(shape) * np.dtype(dtype).itemsize for _, shape, dtype in mapped.values())
     with atomic_write(path, 0 if compress else _ABOUT + sum(sizes)) as f:

@@ -10,7 +10,7 @@ from chainfpn import models
 from chainfpn.models import _options, faster_rcnn
 from reference.classifier_answers import without_initial_values
 from reference.photographs import photographs
-from weights_convert.architectures import recognize
+from weights_convert.architectures import candidates
 
 #: Builders on any ResNet, of two stages and of one.
 TWO_STAGES = [name for name in models.MODELS if name.endswith(("rcnn_resnet_fpn", "rcnn_resnet_fpn_v2"))]
@@ -116,7 +116,7 @@ def test_converter_expects_the_names_of_the_link(name, stages):
     for path, link in small(name, stages=stages).namedlinks():
         for leaf in (link._params | link._persistent) & set(LEAVES):
             shapes[f"{path.strip('/').replace('/', '.')}.{LEAVES[leaf]}"] = getattr(link, leaf).shape
-    found = recognize(shapes)
+    found = candidates(shapes)[0]
     assert found.shapes == shapes
     assert found.builder == name
     usual = (2, 3, 4) if name in ONE_STAGE else (1, 2, 3, 4)

@@ -28,7 +28,7 @@ _ASSUMED = {
 }
 
 
-def find_beside(tree: Any, path: PathLike | None, framework: str | None, told: Json) -> tuple[Json, list[str]]:
+def find_model_settings(tree: Any, path: PathLike | None, framework: str | None, told: Json) -> tuple[Json, list[str]]:
     """Return what is known of a detector beside its weights.
 
     Args:
@@ -83,7 +83,7 @@ def usable_settings(settings: Json, report: Report, shapes: Shapes) -> Json:
     """Return those settings that the builder of a recognized model takes.
 
     Args:
-        settings (dict): From `find_beside`.
+        settings (dict): From `find_model_settings`.
         report (Report): Of the model.
         shapes (dict): Of its tensors, by torchvision's names.
 
