@@ -28,7 +28,7 @@ from chainfpn.links.blocks import conv_norm_activation
 from chainfpn.links.classifier import Classifier, ClassifierPreprocess
 from chainfpn.links.detectors.cascade_roi_heads import CascadeRoIHeads
 from chainfpn.links.detectors.dense_detector import DenseDetector
-from chainfpn.links.detectors.detections import DetectedObject, Detections
+from chainfpn.links.detectors.detections import DetectedObject, Detections, RawDetections
 from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead, conv_box_head
 from chainfpn.links.detectors.fcos import FCOS, FCOSHead
@@ -42,7 +42,6 @@ from chainfpn.links.detectors.keypoint_rcnn import KeypointRCNN
 from chainfpn.links.detectors.mask_head import MaskHead, MaskRCNNPredictor
 from chainfpn.links.detectors.mask_rcnn import MaskRCNN
 from chainfpn.links.detectors.preprocess import Preprocess
-from chainfpn.links.detectors.raw_detections import RawDetections
 from chainfpn.links.detectors.retinanet import RetinaNet, RetinaNetHead
 from chainfpn.links.detectors.roi_heads import RoIHeads
 from chainfpn.links.detectors.rpn import RegionProposalNetwork, RPNHead

@@ -77,10 +77,10 @@ class SqueezeExcitation(chainer.Chain):
         super().__init__()
         self.activation, self.gate = activation, gate
         initial = initializers.HeNormal(fan_option="fan_out")
-        biases = (0 if zero_bias else initializers.Uniform(1 / math.sqrt(fan_in)) for fan_in in (channels, squeezed))
+        bias_1, bias_2 = (0 if zero_bias else initializers.Uniform(1 / math.sqrt(n)) for n in (channels, squeezed))
         with self.init_scope():
-            self.fc1 = Convolution2D(channels, squeezed, 1, initialW=initial, initial_bias=next(biases))
-            self.fc2 = Convolution2D(squeezed, channels, 1, initialW=initial, initial_bias=next(biases))
+            self.fc1 = Convolution2D(channels, squeezed, 1, initialW=initial, initial_bias=bias_1)
+            self.fc2 = Convolution2D(squeezed, channels, 1, initialW=initial, initial_bias=bias_2)
 
     def forward(self, x: Variable) -> Variable:
         """Weigh the channels.

@@ -11,8 +11,8 @@ from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import suppress
 from chainfpn.functions.kernels.waiting import alone, nonzero, together
 from chainfpn.links.detectors.dense_detector import cls_conv, conv3x3, conv_tower, flatten_anchors
+from chainfpn.links.detectors.detections import RawDetections
 from chainfpn.links.detectors.detector import Detector
-from chainfpn.links.detectors.raw_detections import RawDetections
 from chainfpn.links.kuangliu_fpn import KuangliuPyramid
 from chainfpn.links.layers import Convolution2D, IndexedSequential
 

@@ -15,8 +15,8 @@ from chainfpn._option_rules import CheckedOptions
 from chainfpn._typing import Array, Arrays, Losses, Sizes, Variable, Variables
 from chainfpn.boxes.filtering import clip
 from chainfpn.errors import InvalidArgument
+from chainfpn.links.detectors.detections import RawDetections, split_by_image
 from chainfpn.links.detectors.mask_head import maskrcnn_inference, maskrcnn_loss
-from chainfpn.links.detectors.raw_detections import RawDetections, split_by_image
 from chainfpn.links.detectors.roi_heads import RoIHeads, SampledProposals, fastrcnn_loss
 
 

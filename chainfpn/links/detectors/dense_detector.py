@@ -19,8 +19,8 @@ from chainfpn.boxes.filtering import best_of_each, clip, large_enough, level_num
 from chainfpn.functions._focal_loss import sigmoid_focal_loss
 from chainfpn.functions._linear_map import flatten_places
 from chainfpn.functions.kernels.waiting import alone, nonzero, together
+from chainfpn.links.detectors.detections import RawDetections
 from chainfpn.links.detectors.detector import Detector
-from chainfpn.links.detectors.raw_detections import RawDetections
 from chainfpn.links.layers import Convolution2D, IndexedSequential
 
 #: Confidence with which a fresh network calls everything foreground.

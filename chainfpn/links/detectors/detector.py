@@ -12,9 +12,8 @@ from chainfpn._option_rules import CheckedOptions
 from chainfpn._typing import Array, Arrays, Labels, PathLike, Size, Sizes, Variable
 from chainfpn.boxes.filtering import clip
 from chainfpn.errors import InvalidArgument
-from chainfpn.links.detectors.detections import Detections
+from chainfpn.links.detectors.detections import Detections, RawDetections, download
 from chainfpn.links.detectors.preprocess import Preprocess
-from chainfpn.links.detectors.raw_detections import RawDetections, download
 
 
 class Detector(CheckedOptions, chainer.Chain):

@@ -14,8 +14,8 @@ import chainer.functions as F
 
 from chainfpn._typing import Arrays, Labels, Losses, Norm, Sizes, Variable, Variables
 from chainfpn.links.blocks import conv_norm_activation
+from chainfpn.links.detectors.detections import RawDetections
 from chainfpn.links.detectors.detector import Detector
-from chainfpn.links.detectors.raw_detections import RawDetections
 from chainfpn.links.layers import IndexedSequential, linear
 
 

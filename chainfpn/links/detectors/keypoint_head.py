@@ -18,8 +18,8 @@ from chainfpn._typing import Array, Arrays, Variable
 from chainfpn.functions import resize_bilinear
 from chainfpn.functions._gather import gather_class
 from chainfpn.functions._losses import cross_entropy
+from chainfpn.links.detectors.detections import RawDetections, split_by_image
 from chainfpn.links.detectors.keypoint_peaks import find_peaks
-from chainfpn.links.detectors.raw_detections import RawDetections, split_by_image
 from chainfpn.links.layers import Convolution2D, IndexedSequential
 
 

@@ -17,7 +17,7 @@ from chainfpn.functions._gather import gather_class
 from chainfpn.functions._losses import binary_cross_entropy
 from chainfpn.functions._resize import resize_nearest
 from chainfpn.functions._roi_ops import roi_align
-from chainfpn.links.detectors.raw_detections import RawDetections, split_by_image
+from chainfpn.links.detectors.detections import RawDetections, split_by_image
 from chainfpn.links.layers import Convolution2D, IndexedSequential
 
 

@@ -22,9 +22,9 @@ from chainfpn.functions._gather import gather_class
 from chainfpn.functions._losses import cross_entropy, smooth_l1_loss
 from chainfpn.functions.kernels.geometry import LEVELS, LevelRule
 from chainfpn.functions.kernels.waiting import together
+from chainfpn.links.detectors.detections import RawDetections
 from chainfpn.links.detectors.keypoint_head import keypointrcnn_inference, keypointrcnn_loss
 from chainfpn.links.detectors.mask_head import maskrcnn_inference, maskrcnn_loss
-from chainfpn.links.detectors.raw_detections import RawDetections
 from chainfpn.links.detectors.rpn import BETA
 
 #: Side of the grid that boxes are pooled to for masks and keypoints.

@@ -22,7 +22,7 @@ from chainfpn.functions._gather import gather
 from chainfpn.functions._losses import cross_entropy, smooth_l1_loss
 from chainfpn.functions.kernels.waiting import nonzero
 from chainfpn.links.detectors.dense_detector import DenseDetector, DenseHead, flatten_anchors
-from chainfpn.links.detectors.raw_detections import RawDetections
+from chainfpn.links.detectors.detections import RawDetections
 from chainfpn.links.layers import Convolution2D
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from chainfpn.links import Detections, Detector, Preprocess, RawDetections
-from chainfpn.links.detectors.raw_detections import download
+from chainfpn.links.detectors.detections import download
 
 
 class Told(Detector):

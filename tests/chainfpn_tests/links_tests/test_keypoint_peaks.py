@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from chainfpn.links.detectors.detections import RawDetections
 from chainfpn.links.detectors.keypoint_head import heatmaps_to_keypoints, keypointrcnn_inference
-from chainfpn.links.detectors.raw_detections import RawDetections
 
 #: Less and more pixels than there are cells, a border cell's peak, a box of no whole pixel.
 BBOX = np.array([(3, 5, 60.5, 33), (0, 0, 9.5, 200.1), (7, 7, 7.2, 7.4), (1, 2, 151, 77)], np.float32)
