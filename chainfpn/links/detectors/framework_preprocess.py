@@ -123,8 +123,7 @@ class Detectron2Preprocess(MMDetectionPreprocess):
 def resize_fixed_point(img: Array, size: Size) -> Array:
     """Resize an image bilinearly, without antialias.
 
-    Weights are rounded to 2048ths, and a pixel is rounded once; an image of exactly half the height and width has the
-    rounded means of four pixels.
+    Weights are rounded to 2048ths, and a pixel is rounded once.
 
     Args:
         img (array): uint8, (C, H, W).
@@ -142,9 +141,6 @@ def resize_fixed_point(img: Array, size: Size) -> Array:
     """
     if img.shape[1:] == tuple(size):
         return img
-    if img.shape[1:] == (2 * size[0], 2 * size[1]):
-        sums = img.reshape(len(img), size[0], 2, size[1], 2).sum(axis=(2, 4), dtype=np.uint16)
-        return ((sums + 2) >> 2).astype(np.uint8)
     top, bottom, weight_y = _taps(size[0], img.shape[1])
     left, right, weight_x = _taps(size[1], img.shape[2])
     weight_x = np.where(left == right, [[1 << _BITS], [0]], weight_x).astype(np.int32)  # but not so for rows
