@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 from unittest import mock
 
 import numpy as np
@@ -18,6 +19,11 @@ def repeat_few():
         for kind in (initializers.Normal, initializers.Uniform):  # what all others lead to
             stack.enter_context(mock.patch.object(kind, "__call__", _repeating(kind.__call__)))
         yield
+
+
+def draw_all():
+    """Return a context in which every weight is drawn: for what is compared with a process of its own."""
+    return mock.patch(f"{__name__}.FEW", math.inf)
 
 
 def _repeating(draw):

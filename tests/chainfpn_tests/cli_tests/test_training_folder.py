@@ -17,6 +17,7 @@ from chainfpn.cli.main import main
 from chainfpn.cli.training_folder import own_folder
 from chainfpn.cli.training_resume import _common_file
 from chainfpn.training import Snapshot, TrainChain
+from reference.initial_weights import draw_all
 
 SLIM = [
     *("--set", "depth=18", "--set", "stages=[1,2]", "--set", "fpn_channels=8", "--set", "head_channels=8"),
@@ -68,7 +69,8 @@ def assert_equal_weights(found, expected):
 @pytest.mark.slow
 def test_killed_in_the_first_epoch_and_in_the_second_and_resumed_on_another_path(data, tmp_path, capsys):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert main(["train", *options(data), *SLIM, "--out", str(whole)]) == 0
+    with draw_all():
+        assert main(["train", *options(data), *SLIM, "--out", str(whole)]) == 0
     script = (
         "import os, sys; from chainfpn.cli.main import main; from chainfpn.training import Snapshot\n"
         "call, n = Snapshot.__call__, [int(sys.argv.pop())]\n"
