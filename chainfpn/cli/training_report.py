@@ -76,11 +76,7 @@ class Samples(extension.Extension):
         self.model, self.data, self.out, self.n, self.report = model, data, out, n, report
 
     def __call__(self, trainer: Trainer) -> None:
-        """Draw.
-
-        Args:
-            trainer (chainer.training.Trainer): Not used.
-        """
+        """Draw."""
         folder = pathlib.Path(self.out) / "samples"
         folder.mkdir(exist_ok=True)
         for i in range(min(self.n, len(self.data))):

@@ -99,11 +99,7 @@ class AverageStatistics(extension.Extension):
         self.model, self.comm = model, comm
 
     def __call__(self, trainer: chainer.training.Trainer) -> None:
-        """Average.
-
-        Args:
-            trainer (chainer.training.Trainer): The trainer.
-        """
+        """Average."""
         average_statistics(self.model, self.comm)
 
 

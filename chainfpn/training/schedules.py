@@ -103,19 +103,11 @@ class LearningRate(extension.Extension):
         self.schedule, self.optimizer = schedule, optimizer
 
     def initialize(self, trainer: chainer.training.Trainer) -> None:
-        """Set the rate of the first update.
-
-        Args:
-            trainer (chainer.training.Trainer): The trainer.
-        """
+        """Set the rate of the first update."""
         self(trainer)
 
     def __call__(self, trainer: chainer.training.Trainer) -> None:
-        """Set the rate of the next update.
-
-        Args:
-            trainer (chainer.training.Trainer): The trainer.
-        """
+        """Set the rate of the next update."""
         optimizer = self.optimizer or trainer.updater.get_optimizer("main")
         rate = self.schedule(trainer.updater.iteration)
         if hasattr(optimizer, "alpha"):

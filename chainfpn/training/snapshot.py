@@ -44,11 +44,7 @@ class Snapshot(extension.Extension):
         self._step: int | None = None
 
     def __call__(self, trainer: chainer.training.Trainer) -> None:
-        """Write the file.
-
-        Args:
-            trainer (chainer.training.Trainer): The trainer.
-        """
+        """Write the file."""
         if self.keep > 1:
             self._move_former()
         if self.comm is None:

@@ -34,11 +34,7 @@ class StepLog(extension.Extension):
         self._losses: list[dict[str, Any]] = []
 
     def initialize(self, trainer: chainer.training.Trainer) -> None:
-        """Begin to count, and drop the lines of steps that are to come.
-
-        Args:
-            trainer (chainer.training.Trainer): The trainer.
-        """
+        """Begin to count, and drop the lines of steps that are to come."""
         from weights_convert import atomic_write
 
         self._begin(trainer)
