@@ -11,6 +11,7 @@ import chainer
 import numpy as np
 
 from chainfpn._typing import Array
+from chainfpn.functions.kernels import freed_pages
 
 
 def kernels_for(x: Array) -> ModuleType:
@@ -57,12 +58,16 @@ def import_for_inference(name: str, *arrays: Array) -> ModuleType | None:
     return import_compiled(name) if is_known and not chainer.config.enable_backprop else None
 
 
+_keep_freed_pages = functools.cache(freed_pages.keep)
+
+
 @functools.cache
 def _import_compiled(name):
     try:
         import numba  # noqa: F401
     except ImportError:
         return None
+    _keep_freed_pages()
     return importlib.import_module(f"{__name__}.{name}")
 
 
