@@ -105,6 +105,21 @@ def measure(machine: Machine) -> tuple[list[Row], list[Row], str]:
     return rows, nms_rows, machine.signature(about)
 
 
+def without_patches(machine: Machine, rois: Array) -> str:
+    """Return a sentence on what roi_align takes on a GPU if it reads no RoI from shared memory."""
+    from chainfpn.functions.kernels import cuda_align
+
+    room_of_patches, found = cuda_align.room_of_patches, []
+    cuda_align.room_of_patches = lambda x, itemsize: (room_of_patches(x, itemsize)[0], 0)
+    for name, bins, channels, options in OPS:
+        if name == "roi_align":
+            runs = our_runs(machine, name, bins, channels, options, rois)
+            times = " and ".join(milliseconds(machine.best(run)) for run in runs)
+            found.append(f"{times} ({bins}x{bins}{describe(options)})")
+    cuda_align.room_of_patches = room_of_patches
+    return f"Without patches in shared memory roi_align takes, forward and with backward, ms: {'; '.join(found)}."
+
+
 def describe(options: dict[str, int]) -> str:
     """Return how a row samples."""
     if "sampling_ratio" not in options:
@@ -181,7 +196,8 @@ def main() -> None:
     machine = Machine(arguments.device, int(os.environ["NUMBA_NUM_THREADS"]))
     rows, nms_rows, about = measure(machine)
     tables = [table(part, machine.on_gpu) for part in (rows, nms_rows)]
-    text = f"{tables[0]}\n\nNon-maximum suppression at IoU {NMS_THRESH}:\n\n{tables[1]}\n\n{about}"
+    patches = f"\n\n{without_patches(machine, make_rois(N_ROIS))}" if machine.on_gpu else ""
+    text = f"{tables[0]}{patches}\n\nNon-maximum suppression at IoU {NMS_THRESH}:\n\n{tables[1]}\n\n{about}"
     markdown.show(f"roi_ops.py {arguments.device}", text, write_too=arguments.write)
 
 

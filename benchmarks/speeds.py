@@ -2,7 +2,8 @@
 
     python benchmarks/speeds.py                     # print milliseconds, six minutes for all
     python benchmarks/speeds.py resnet50 swin_t     # of these
-    python benchmarks/speeds.py --write             # also put them into docs/speeds.json, which the table reads
+    python benchmarks/speeds.py --device cuda       # on a GPU
+    python benchmarks/speeds.py --write             # also put a CPU's into docs/speeds.json, which the table reads
 
 ``predict`` on the bundled photograph, with the preprocess that a model has by default and weights that are seeded; a
 pyramid alone, which has no ``predict``, is called with the photograph's pixels. What is measured on a machine and a day
@@ -18,7 +19,7 @@ import chainer
 from chainercv.utils import read_image
 
 from bench_utils import markdown
-from bench_utils.machine import Machine
+from bench_utils.machine import Machine, check_device
 from chainfpn import models
 from chainfpn.data import photograph_path
 from reference.classifier_answers import without_initial_values
@@ -42,8 +43,11 @@ def milliseconds(name: str, machine: Machine, repeat: int = 3) -> float:
     with without_initial_values():
         model = models.get_model(name)
     fill_link(model, GAINS)
+    model.to_device(machine.chainers_device)
     img = read_image(str(photograph_path()))
-    run, x = (model, img[None]) if models.MODELS[name].task == "features" else (model.predict, [img])
+    run, x = (
+        (model, machine.xp.asarray(img[None])) if models.MODELS[name].task == "features" else (model.predict, [img])
+    )
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         return float(f"{1000 * machine.best(lambda: run(x), repeat):.3g}")
 
@@ -62,11 +66,13 @@ def main() -> None:
     """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="models (default: all)")
-    parser.add_argument("--write", action="store_true", help=f"put them into docs/{SPEEDS.name}")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="(default: %(default)s)")
+    parser.add_argument("--write", action="store_true", help=f"put a CPU's into docs/{SPEEDS.name}")
     arguments = parser.parse_args()
+    check_device(parser, arguments.device)
     if unknown := set(arguments.names) - models.MODELS.keys():
         parser.error(f"NAME: must be models that chainfpn models lists, got {', '.join(sorted(unknown))}")
-    machine, failed = Machine(), False
+    machine, failed = Machine(arguments.device), False
     for name in arguments.names or models.MODELS:
         try:
             speed = milliseconds(name, machine)
@@ -75,7 +81,7 @@ def main() -> None:
             print(f"{name:45} fails: {type(error).__name__}: {error}", flush=True)
             continue
         print(f"{name:45} {speed:8g} ms", flush=True)
-        if arguments.write:
+        if arguments.write and not machine.on_gpu:
             keep({name: speed}, machine)
     sys.exit(failed)
 

@@ -2,10 +2,12 @@
 
 import types
 
+import numpy as np
 import pytest
 
 import soak
-from bench_utils.machine import memory
+from bench_utils.machine import Machine, memory
+from reference import fake_cupy
 
 
 def test_sizes_change_from_image_to_image():
@@ -31,3 +33,11 @@ def test_more_than_a_twentieth_more_is_a_leak(before, after, status, monkeypatch
     assert exit_.value.code == status
     assert f"\n| 2 | {after:.0f} | {after / before:.3f} | 0.00 |\n\n" in written["soak.py"]
     assert written["soak.py"].endswith("; Faster R-CNN with a ResNet-50 at 800 pixels, engine chainer.")
+
+
+@pytest.mark.gpu
+def test_the_memory_of_a_gpu_counts():
+    machine = Machine("cuda")
+    kept = machine.xp.ones(2**18, np.float32)
+    assert fake_cupy.is_installed() or machine.device_memory() >= kept.nbytes / 2**20
+    assert Machine().device_memory() == 0

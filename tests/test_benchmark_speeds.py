@@ -13,6 +13,11 @@ def test_a_model_is_timed(name):
     assert speeds.milliseconds(name, Machine(), repeat=1) > 0
 
 
+@pytest.mark.gpu
+def test_a_model_is_timed_on_a_gpu():
+    assert speeds.milliseconds("mobilenet_v3_small", Machine("cuda"), repeat=1) > 0
+
+
 def test_a_model_that_fails_stops_no_other_and_another_days_figures_go(monkeypatch, tmp_path, capsys):
     def milliseconds(name, machine):
         if name == "resnet34":

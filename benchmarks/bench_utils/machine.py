@@ -70,6 +70,10 @@ class Machine:
         """str: Chainer's name of the device."""
         return "@cupy:0" if self.on_gpu else "@numpy"
 
+    def device_memory(self) -> float:
+        """Return the memory in MB that this process has taken of a GPU; 0 on a CPU."""
+        return self.xp.get_default_memory_pool().total_bytes() / 2**20 if self.on_gpu else 0.0
+
     def wait(self) -> None:
         """Wait for the device."""
         if self.on_gpu:

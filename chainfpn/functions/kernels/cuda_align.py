@@ -60,19 +60,20 @@ def pyramid_align_forward(xs: list[Array], p: geometry.RoIs, pyramid: geometry.P
     y = backend.get_array_module(x).empty((len(p.rois), channels, *p.outsize), x.dtype)
     n_tasks = _n_tasks(p, channels, bins)
     rois = (np.int32(len(xs)), p.rois, p.roi_indices, index(len(x)), index(n_tasks), index(channels))
-    n_bytes, room = room_of_patches(x)
+    n_bytes, room = room_of_patches(x, x.itemsize)
     sampling = *_sampling(p, pyramid), np.int32(room)
     launch("align_forward", x, n_tasks, packed, table, *rois, *sampling, y, shared_bytes=n_bytes)
     return y
 
 
-def room_of_patches(x: Array) -> tuple[int, int]:
-    """Return what shared memory ``align_forward`` is given.
+def room_of_patches(x: Array, itemsize: int) -> tuple[int, int]:
+    """Return what shared memory ``align_forward`` and ``align_backward`` are given.
 
     As much as leaves room on a multiprocessor for all the blocks that its registers leave room for.
 
     Args:
-        x (array): On the device.
+        x (array): On the device, of the dtype of the maps.
+        itemsize (int): Bytes of a number of a patch.
 
     Returns:
         tuple of int: Bytes for what is staged and for a patch, and the pixels of a patch there is room for.
@@ -82,7 +83,7 @@ def room_of_patches(x: Array) -> tuple[int, int]:
     named = 2 * (constant("MOST_TAPS") * 2 * wide + constant("MOST_BINS") * 4) + 32  # the taps, and what a patch is
     a_block = shared_bytes_per_multiprocessor(x) // (2 if wide > 4 else 4) - RESERVED_BYTES  # OCCUPANCY of common.cu
     n_bytes = max(staged, min(constant("SHARED_BYTES"), a_block) - named)
-    return n_bytes, (n_bytes - staged // 2) // (constant("LANES") * x.itemsize)
+    return n_bytes, (n_bytes - staged // 2) // (constant("LANES") * itemsize)
 
 
 @on_its_device
@@ -103,7 +104,9 @@ def pyramid_align_backward(gy: Array, p: geometry.RoIs, pyramid: geometry.Pyrami
     else:
         n_tasks = _n_tasks(p, channels, constant("BINS"))
         rois = (n_levels, p.rois, p.roi_indices, index(n_images), index(n_tasks), index(channels))
-        launch("align_backward", gy, n_tasks, gy, table, *rois, *_sampling(p, pyramid), packed)
+        n_bytes, room = room_of_patches(gy, packed.itemsize)
+        sampling = *_sampling(p, pyramid), np.int32(room)
+        launch("align_backward", gy, n_tasks, gy, table, *rois, *sampling, packed, shared_bytes=n_bytes)
     gxs = [xp.empty(shape, gy.dtype) for shape in shapes]
     for level, sizes, first, tiles in _levels(shapes):
         launch("unpack_level", gy, tiles, packed, *sizes, first, gxs[level])

@@ -111,22 +111,77 @@ __launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void align_forward(const T* 
     }
 }
 
-// The transpose by atomic addition: fast, its order of summation varies. gx is zero on entry.
+// Sum what the bins of a task give to the pixels of a patch, and add that to the map: each row of bins is spread over the
+// columns first, by a warp, and then each column over the rows.
+template <typename T, typename I>
+__device__ inline void add_patch(const T* gy, Task<I> task, const Taps<Real<T>>& taps, const Patch patch, I channels,
+                                 int outh, int outw, Real<T>* stage, Real<T>* packed) {
+    typedef Real<T> R;
+    const int lane = (int)threadIdx.x % LANES, warp = (int)threadIdx.x / LANES, n_warps = (int)blockDim.x / LANES;
+    const int begin = task.bin / outw, n_bin_rows = (task.bin + task.n_bins - 1) / outw + 1 - begin;
+    R* across = stage + LANES * (BINS + 1) + lane;
+    R* sums = across + (n_bin_rows * patch.n_columns + warp * patch.n_rows) * LANES;
+    for (int left = task.n_channels; left > 0; left -= LANES, task.channel += LANES) {
+        task.n_channels = left < LANES ? left : LANES;
+        each_staged(task, channels, outh * outw, BINS, [&](int at, I from) { stage[at] = read(gy[from]); });
+        __syncthreads();
+        for (int i = warp; i < n_bin_rows; i += n_warps) {
+            R* to = across + (i * patch.n_columns) * LANES;
+            for (int c = 0; c < patch.n_columns; ++c) to[c * LANES] = 0;
+            const int ahead = (begin + i) * outw - task.bin;  // of this row of bins
+            for (int j = ahead < 0 ? -ahead : 0; j < outw && ahead + j < task.n_bins; ++j) {
+                const R g = stage[lane * (BINS + 1) + ahead + j];
+                const Tap<R>* of = taps.of[1] + j * tap_room(outw);
+                for (int b = 0; b < taps.count[1][j]; ++b) to[(of[b].line - patch.column) * LANES] += of[b].weight * g;
+            }
+        }
+        __syncthreads();
+        R* to = packed + (task.first + (I)patch.row * task.width + patch.column) * channels + task.channel + lane;
+        for (int c = warp; c < patch.n_columns; c += n_warps) {
+            for (int r = 0; r < patch.n_rows; ++r) sums[r * LANES] = 0;
+            for (int i = 0; i < n_bin_rows; ++i) {
+                const R g = across[(i * patch.n_columns + c) * LANES];
+                const Tap<R>* of = taps.of[0] + (begin + i) * tap_room(outh);
+                for (int a = 0; a < taps.count[0][begin + i]; ++a) sums[(of[a].line - patch.row) * LANES] += of[a].weight * g;
+            }
+            if (lane < task.n_channels)
+                for (int r = 0; r < patch.n_rows; ++r) atomicAdd(to + ((I)r * task.width + c) * channels, sums[r * LANES]);
+        }
+        __syncthreads();
+    }
+}
+
+// The transpose by atomic addition: fast, its order of summation varies. packed is zero on entry. Shared memory as above,
+// `room` in sums of a pixel.
 template <typename T, typename I>
 __launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void align_backward(const T* gy, const double* levels, int n_levels, const Real<T>* rois,
                                const int* roi_indices, I n_images, I n_tasks, I channels, int outh, int outw,
                                Real<T> offset, int at_least_one, int sampling_ratio, Real<T> canonical_scale,
-                               Real<T> canonical_level, Real<T> ratio_eps, Real<T> level_eps, Real<T>* packed) {
+                               Real<T> canonical_level, Real<T> ratio_eps, Real<T> level_eps, int room, Real<T>* packed) {
     typedef Real<T> R;
-    __shared__ R stage[TOGETHER * (BINS + 1)];
+    LAUNCH_SHARED(memory);
     __shared__ Taps<R> taps;
+    __shared__ Patch patch;
+    __shared__ bool is_patch;
+    R* stage = (R*)memory;
     const int n_bins = outh * outw, lane = (int)threadIdx.x % LANES;
     for (I index = blockIdx.x; index < n_tasks; index += gridDim.x) {
         const Task<I> task = read_task(index, levels, n_levels, rois, roi_indices, n_images, channels, n_bins, BINS,
                                        canonical_scale, canonical_level, ratio_eps, level_eps);
+        const bool fit = list_task_taps(task, rois, outh, outw, offset, at_least_one, sampling_ratio, &taps);
+        if (threadIdx.x == 0) {
+            const int begin = task.bin / outw, end = (task.bin + task.n_bins - 1) / outw + 1;
+            is_patch = fit && find_patch(taps, begin, end, outh, outw, LIMIT, &patch) &&
+                       (end - begin) * patch.n_columns + (int)blockDim.x / LANES * patch.n_rows <= room;
+        }
+        __syncthreads();
+        if (is_patch) {
+            add_patch(gy, task, taps, patch, channels, outh, outw, stage, packed);
+            continue;
+        }
         R* to = packed + task.first * channels + task.channel + lane;
         each_staged(task, channels, n_bins, BINS, [&](int at, I from) { stage[at] = read(gy[from]); });
-        const bool fit = list_task_taps(task, rois, outh, outw, offset, at_least_one, sampling_ratio, &taps);
+        __syncthreads();
         visit_task<T, I>(
             task, taps, fit, rois, outh, outw, offset, at_least_one, sampling_ratio,
             [&](int b, I pixel, R weight) {

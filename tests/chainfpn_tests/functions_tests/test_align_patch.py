@@ -1,11 +1,12 @@
-"""roi_align from patches in shared memory: the bits of global memory, where a patch has room and reads less."""
+"""roi_align by patches in shared memory: the bits of global memory, where a patch has room and reads less."""
 
+import chainer
 import numpy as np
 import pytest
 from chainer.backends.cuda import to_cpu
 
 from chainfpn.functions import multi_scale_roi_align, roi_align
-from chainfpn.functions.kernels import cuda_align, cuda_launch
+from chainfpn.functions.kernels import cuda_align, cuda_launch, geometry
 from chainfpn.functions.kernels.cuda_launch import constant
 from chainfpn_tests.functions_tests.test_roi_ops import ODD_ROIS, ROIS, random_rois
 from reference.cuda_shim import CudaShim
@@ -28,50 +29,65 @@ def make(channels, dtype):
 @pytest.mark.parametrize("device", CUDA, indirect=True)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize(("outsize", "sampling_ratio"), [((7, 7), 2), ((3, 4), -1), ((14, 14), 1)])
-def test_the_bits_are_those_of_global_memory(outsize, sampling_ratio, dtype, device, monkeypatch):
+def test_the_bits_are_those_of_global_memory_and_gradients_about(outsize, sampling_ratio, dtype, device, monkeypatch):
     x, rois, roi_indices = map(device.asarray, make(70, dtype))
+    gy = np.random.default_rng(1).uniform(-1, 1, (len(rois), 70, *outsize)).astype(dtype)
 
     def run():
-        y = roi_align(x, rois, roi_indices, outsize, SCALE, sampling_ratio=sampling_ratio)
+        leaf = chainer.Variable(x)
+        y = roi_align(leaf, rois, roi_indices, outsize, SCALE, sampling_ratio=sampling_ratio)
+        y.grad = device.asarray(gy)
+        y.backward()
         xs = [x, x[:, :, ::2, ::2]]
         pyramid = multi_scale_roi_align(xs, rois[::3] * 4, roi_indices[::3], outsize, (240, 320), canonical_level=3)
-        return [to_cpu(a.array) for a in (y, pyramid)]
+        return [to_cpu(a) for a in (y.array, pyramid.array, leaf.grad)]
 
-    patched, n_bytes = run(), cuda_align.room_of_patches(x)[0]
-    monkeypatch.setattr(cuda_align, "room_of_patches", lambda x: (n_bytes, 0))
-    for mine, plain in zip(patched, run(), strict=True):
-        np.testing.assert_array_equal(mine, plain)
+    patched, n_bytes = run(), cuda_align.room_of_patches(x, 4)[0]
+    monkeypatch.setattr(cuda_align, "room_of_patches", lambda x, itemsize: (n_bytes, 0))
+    *plain, gradient = run()
+    for mine, expected in zip(patched, plain, strict=False):
+        np.testing.assert_array_equal(mine, expected)
         assert np.isfinite(mine).mean() > 0.5
+    tolerance = {np.float16: 2e-3, np.float32: 1e-6, np.float64: 1e-14}[dtype]
+    np.testing.assert_allclose(patched[-1], gradient, rtol=0, atol=tolerance * np.abs(gradient).max())
 
 
-#: Which RoIs have a patch, feature pixels: 7 x 7 bins of two samples an axis, 279 pixels' room.
+#: Which RoIs have a patch, forward and backward, feature pixels: 7 x 7 bins of two samples an axis, room for 279.
 PATCHED = {
-    "small": ((5, 5, 12, 12), True),
-    "with room": ((2, 3, 17, 18), True),
-    "without room": ((2, 3, 19, 20), False),
-    "wide, and read more often than it is wide": ((2, 0, 5, 38), True),
-    "beside the map": ((2, 60, 9, 69), False),
-    "half beside the map": ((-10, -10, 9, 9), True),
-    "nothing": ((np.nan, 0, 4, 4), False),
-    "reversed": ((9, 9, 2, 2), False),
+    "small": ((5, 5, 12, 12), True, True),
+    "with room": ((2, 3, 17, 18), True, True),
+    "with room for sums alone": ((2, 3, 19, 20), False, True),
+    "large": ((2, 3, 26, 27), False, False),
+    "wide, and read more often than it is wide": ((2, 0, 5, 38), True, False),
+    "beside the map": ((2, 60, 9, 69), False, False),
+    "half beside the map": ((-10, -10, 9, 9), True, True),
+    "nothing": ((np.nan, 0, 4, 4), False, False),
+    "reversed": ((9, 9, 2, 2), False, False),
 }
 
 
 def test_a_patch_is_taken_where_it_has_room_and_reads_less(tmp_path, monkeypatch, cuda_shim):
-    call = "align_patch(packed, task, taps, patch, channels, outh, outw, stage, y);"
-    mark = "y[(task.r * channels + task.channel) * n_bins + task.bin] = 1000;"
-    text = cuda_launch.source()
-    assert call in text
-    kernels = ["align_forward<float, int>", "pack_level<float, int>"]
-    shim = CudaShim(text.replace(call, mark), kernels, tmp_path)
+    """By a text that does something else with patches."""
+    text, instead = cuda_launch.source(), {
+        "align_patch(packed, task, taps, patch, channels, outh, outw, stage, y);": (
+            "y[(task.r * channels + task.channel) * n_bins + task.bin] = 1000;"
+        ),
+        "add_patch(gy, task, taps, patch, channels, outh, outw, stage, packed);": "packed[task.channel] = 1000;",
+    }  # fmt: skip
+    for call, mark in instead.items():
+        assert text.count(call) == 1
+        text = text.replace(call, mark)
+    names = ("align_forward", "pack_level", "align_backward", "clear_level", "unpack_level")
+    shim = CudaShim(text, [f"{name}<float, int>" for name in names], tmp_path)
     monkeypatch.setattr(cuda_launch, "get_kernel", shim.get_kernel)
     x = np.ones((1, 70, 30, 40), np.float32)
-    rois = np.array([roi for roi, _ in PATCHED.values()], np.float32)
-    p = cuda_align.geometry.RoIs(rois, np.zeros(len(rois), np.int32), (7, 7), 1.0, 2, True, False)
-    y = cuda_align.align_forward(x, p)
-    expected = [patched for _, patched in PATCHED.values()]
-    for channel in (0, 64):  # the first of each block
-        assert (y[:, channel, 0, 0] == 1000).tolist() == expected
+    for name, (roi, forward, backward) in PATCHED.items():
+        p = geometry.RoIs(np.array([roi], np.float32), np.zeros(1, np.int32), (7, 7), 1.0, 2, True, False)
+        y = cuda_align.align_forward(x, p)
+        gx = cuda_align.align_backward(np.zeros_like(y), p, x.shape)
+        for channel in (0, 64):  # the first of each block
+            assert (y[0, channel, 0, 0] == 1000) == forward, name
+            assert (gx[0, channel, 0, 0] == 1000) == backward, name
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -79,7 +95,7 @@ def test_a_patch_is_taken_where_it_has_room_and_reads_less(tmp_path, monkeypatch
 def test_patches_leave_room_for_as_many_blocks(kilobytes, dtype, monkeypatch):
     x = np.empty(0, dtype)
     monkeypatch.setattr(cuda_align, "shared_bytes_per_multiprocessor", lambda x: kilobytes << 10)
-    n_bytes, room = cuda_align.room_of_patches(x)
+    n_bytes, room = cuda_align.room_of_patches(x, x.itemsize)
     wide = max(np.dtype(dtype).itemsize, 4)
     staged = constant("TOGETHER") * (constant("BINS") + 1) * wide
     assert n_bytes >= staged

@@ -39,6 +39,9 @@ class CUDARuntimeError(RuntimeError):
 class Pool:
     """A memory pool that holds nothing."""
 
+    def total_bytes(self):
+        return 0
+
 
 class Random:
     """``cupy.random``, by NumPy's global generator."""
