@@ -87,6 +87,8 @@ def resize_nearest(x: Variable, size: int | Size) -> Variable:
     def add(gy):
         if not isinstance(gy, np.ndarray):
             return _sum_nearest(gy, sides)
+        if (compiled := import_compiled("numba_nearest")) and gy.dtype != np.float16:
+            return compiled.add(gy, *sources(), sides)
         return apply_separable(gy, *(matrix.T for matrix in matrices()))
 
     return linear_map("resize_nearest", x, copy, add)

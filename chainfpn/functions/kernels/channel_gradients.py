@@ -58,7 +58,8 @@ def weight_gradient(x: Array, gy: Array, W_shape: tuple, geometry: Geometry) -> 
     n_taps = math.prod(ksize)
     as_it_is = geometry.is_product(ksize)
     blocks = _Blocks(n_in, n_taps, (outh, outw), x.itemsize)
-    gW, flat = np.zeros((n_out, n_in * n_taps), x.dtype), gy.reshape(*gy.shape[:2], outh * outw)
+    gW = (np.empty if len(x) else np.zeros)((n_out, n_in * n_taps), x.dtype)
+    flat = gy.reshape(*gy.shape[:2], outh * outw)
     lay_out, _ = column_kernels()
 
     def columns_of(buffer: Array, begin: int, end: int) -> Iterator[tuple[int, slice, Array]]:

@@ -18,7 +18,7 @@ from chainfpn.functions.kernels.product import product
 
 #: Bytes of transformed tiles made at a time. Each block goes through all transformed weights, or sums of their
 #: gradients: it must be large enough to be worth that, and small enough to stay in the cache.
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 16 << 20
 
 #: Bytes of transformed weights made at a time.
 WEIGHT_BYTES = 1 << 20
