@@ -51,13 +51,21 @@ def _linear(name: str) -> Callable[..., Array]:
     return run
 
 
-#: roi_align: (B, C, H, W) and ``geometry.RoIs`` to (R', C, outh, outw); its transpose takes the shape of the map, too.
-align_forward, align_backward = _linear("align_forward"), _linear("align_backward")
 #: ps_roi_align and ps_roi_pool: (B, C * outh * outw, H, W) and ``geometry.RoIs`` to (R', C, outh, outw).
 ps_align_forward, ps_align_backward = _linear("ps_align_forward"), _linear("ps_align_backward")
 ps_pool_forward, ps_pool_backward = _linear("ps_pool_forward"), _linear("ps_pool_backward")
 #: The backward of both maxima: add each gradient to the pixel its maximum came from.
 scatter = _linear("scatter")
+
+
+def align_forward(x: Array, p: geometry.RoIs) -> Array:
+    """Run roi_align: (B, C, H, W) to (R', C, outh, outw)."""
+    return _align_forward([x], [geometry.Level(np.arange(len(p.rois)), p)])
+
+
+def align_backward(gy: Array, p: geometry.RoIs, x_shape: tuple) -> Array:
+    """Run the transpose of ``align_forward``."""
+    return _align_backward(gy, [geometry.Level(np.arange(len(p.rois)), p)], [x_shape])[0]
 
 
 def pyramid_align_forward(xs: list[Array], p: geometry.RoIs, pyramid: geometry.Pyramid) -> Array:
@@ -71,17 +79,20 @@ def pyramid_align_forward(xs: list[Array], p: geometry.RoIs, pyramid: geometry.P
     Returns:
         array: (R', C, outh, outw).
     """
-    y = np.empty((len(p.rois), xs[0].shape[1], *p.outsize), xs[0].dtype)
-    for x, (here, part) in zip(xs, _by_level(p, pyramid), strict=True):
-        if len(here):
-            y[here] = align_forward(x, part)
-    return y
+    return _align_forward(xs, _by_level(p, pyramid))
 
 
 def pyramid_align_backward(gy: Array, p: geometry.RoIs, pyramid: geometry.Pyramid, shapes: list) -> list[Array]:
     """Run the transpose of ``pyramid_align_forward``; ``shapes`` are those of its maps, and of the results."""
-    parts = zip(_by_level(p, pyramid), shapes, strict=True)
-    return [align_backward(gy[here], part, shape) for (here, part), shape in parts]
+    return _align_backward(gy, _by_level(p, pyramid), shapes)
+
+
+def _align_forward(xs, levels):
+    return engine().align_forward([_prepare(x) for x in xs], levels).astype(xs[0].dtype, copy=False)
+
+
+def _align_backward(gy, levels, shapes):
+    return [gx.astype(gy.dtype, copy=False) for gx in engine().align_backward(_prepare(gy), levels, shapes)]
 
 
 def _by_level(p, pyramid):
@@ -89,7 +100,7 @@ def _by_level(p, pyramid):
     levels = geometry.assign_levels(p.rois, pyramid)
     places = [np.flatnonzero(levels == level) for level in range(len(pyramid.scales))]
     return [
-        (here, p._replace(rois=p.rois[here], roi_indices=p.roi_indices[here], spatial_scale=scale))
+        geometry.Level(here, p._replace(rois=p.rois[here], roi_indices=p.roi_indices[here], spatial_scale=scale))
         for here, scale in zip(places, pyramid.scales, strict=True)
     ]
 

@@ -72,6 +72,18 @@ class Pyramid(NamedTuple):
     rule: LevelRule = LEVELS
 
 
+class Level(NamedTuple):
+    """The RoIs that a map pools.
+
+    Attributes:
+        places (array): int64, which of all RoIs they are.
+        p (RoIs): They, and how they are pooled.
+    """
+
+    places: Array
+    p: RoIs
+
+
 class SampleGrid(NamedTuple):
     """Sample ``i`` of bin ``b`` on an axis lies at ``start + b * size + (i + 0.5) * size / n``.
 

@@ -15,7 +15,7 @@ from chainfpn.functions.kernels.numba_lanes import LANES, add_scaled, fill, load
 
 
 @arithmetic
-def align_forward(workspace, x, first, window, members, rows, columns, y):
+def align_forward(workspace, x, first, window, members, rows, columns, places, y):
     """Pool one image, one block of channels.
 
     Args:
@@ -25,7 +25,8 @@ def align_forward(workspace, x, first, window, members, rows, columns, y):
         window (tuple): y0, y1, x0, x1: the part of the map that the members touch.
         members (array): int64, the RoIs of this image.
         rows, columns (numba_bilinear.Taps): The taps of all RoIs; those of columns have positions.
-        y (array): (R', C, outh * outw), receives the members' results.
+        places (array): int64, where the result of each RoI lies in ``y``.
+        y (array): (any number, C, outh * outw), receives the members' results.
     """
     y0, _, x0, x1 = window
     outh, outw, stride = rows.ends.shape[1], columns.ends.shape[1], (x1 - x0) * LANES
@@ -46,7 +47,7 @@ def align_forward(workspace, x, first, window, members, rows, columns, y):
                 for tap in range(np.uint64(columns.ends[r, j, 0]), np.uint64(columns.ends[r, j, 1])):
                     total = add_scaled(total, columns.weight[tap], load(line, columns.line[tap] * LANES))
                 store(cells, (i * outw + j) * LANES, total)
-        unpack_bins(cells, r, first, y)
+        unpack_bins(cells, places[r], first, y)
 
 
 @inner_exact
@@ -85,13 +86,13 @@ def _spread_line(line, lines, n_lines, at, weights, buffer):
 
 
 @arithmetic
-def align_backward(workspace, gx, first, window, members, rows, columns, gy):
+def align_backward(workspace, gx, first, window, members, rows, columns, places, gy):
     """Spread the gradient of one image, one block of channels: the transpose of ``align_forward``.
 
     Args:
         gx (array): (C, H, W), receives the block's gradient, zeros included.
-        workspace, first, window, members, rows, columns: As in ``align_forward``.
-        gy (array): (R', C, outh * outw).
+        workspace, first, window, members, rows, columns, places: As in ``align_forward``.
+        gy (array): (any number, C, outh * outw).
     """
     y0, y1, x0, x1 = window
     outh, outw, stride = rows.ends.shape[1], columns.ends.shape[1], (x1 - x0) * LANES
@@ -100,7 +101,7 @@ def align_backward(workspace, gx, first, window, members, rows, columns, gy):
     buffer[: (y1 - y0) * stride], cells[:] = 0, 0
     for r in members:
         lines, n_lines = columns.lines[columns.starts[r] :], columns.n_lines[r]
-        at = (r * n_channels + first) * n_bins
+        at = (places[r] * n_channels + first) * n_bins
         copy_transposed(gy.ravel(), at, n_bins, min(LANES, n_channels - first), n_bins, cells, 0, LANES)
         for i in range(outh):
             line[: n_lines * LANES] = 0

@@ -90,11 +90,12 @@ def _run_blocks(kernel, maps, roi_indices, bound, n_bins, *args, chunked):
     threads.run(kernel, tasks, lambda: Workspace(*[_aligned(*each) for each in sizes]))
 
 
-def _run_align(kernel, maps, p, bins, *, chunked):
+def _run_align(kernel, maps, level, bins, *, chunked):
+    places, p = level
     grid, map_shape = geometry.sample_grid(p), maps.shape[2:]
     bound = partial(_sample_window, grid, p.outsize, map_shape)
     taps = sample_taps(grid, p.outsize, map_shape, by_position=True)
-    _run_blocks(kernel, maps, p.roi_indices, bound, math.prod(p.outsize), *taps, _flat(bins), chunked=chunked)
+    _run_blocks(kernel, maps, p.roi_indices, bound, math.prod(p.outsize), *taps, places, _flat(bins), chunked=chunked)
 
 
 def _run_bins(kernel, maps, p, taps, bins, *, is_mean):
@@ -136,30 +137,41 @@ def _ps_backward(gy, p, x_shape, taps, *, is_mean):
     return gx
 
 
-def align_forward(x: Array, p: geometry.RoIs) -> Array:
+def align_forward(xs: list[Array], levels: list[geometry.Level]) -> Array:
     """Run roi_align.
 
     Args:
-        x (array): float32 or float64, (B, C, H, W), C-contiguous.
+        xs (list of array): float32 or float64, (B, C, H_l, W_l), C-contiguous.
+        levels (list of geometry.Level): The RoIs of each, in the dtype of ``xs``.
+
+    Returns:
+        array: (R', C, outh, outw), R' of all levels.
+    """
+    n_rois = sum(len(level.places) for level in levels)
+    y = buffers.empty((n_rois, xs[0].shape[1], *levels[0].p.outsize), xs[0].dtype)
+    for x, level in zip(xs, levels, strict=True):
+        _run_align(numba_align.align_forward, x, level, y, chunked=True)
+    return y
+
+
+def align_backward(gy: Array, levels: list[geometry.Level], x_shapes: list[tuple]) -> list[Array]:
+    """Run the transpose of ``align_forward``: (R', C, outh, outw) to ``x_shapes``."""
+    gxs = [buffers.empty(shape, gy.dtype) for shape in x_shapes]
+    for gx, level in zip(gxs, levels, strict=True):
+        _run_align(numba_align.align_backward, gx, level, gy, chunked=False)
+    return gxs
+
+
+def ps_align_forward(x: Array, p: geometry.RoIs) -> Array:
+    """Run ps_roi_align.
+
+    Args:
+        x (array): float32 or float64, (B, C * outh * outw, H, W), C-contiguous.
         p (geometry.RoIs): The RoIs, in the dtype of ``x``.
 
     Returns:
         array: (R', C, outh, outw).
     """
-    y = buffers.empty((len(p.rois), x.shape[1], *p.outsize), x.dtype)
-    _run_align(numba_align.align_forward, x, p, y, chunked=True)
-    return y
-
-
-def align_backward(gy: Array, p: geometry.RoIs, x_shape: tuple) -> Array:
-    """Run the transpose of ``align_forward``: (R', C, outh, outw) to ``x_shape``."""
-    gx = buffers.empty(x_shape, gy.dtype)
-    _run_align(numba_align.align_backward, gx, p, gy, chunked=False)
-    return gx
-
-
-def ps_align_forward(x: Array, p: geometry.RoIs) -> Array:
-    """Run ps_roi_align: as ``align_forward``, but (R', C / (outh * outw), outh, outw)."""
     taps = sample_taps(geometry.sample_grid(p), p.outsize, x.shape[2:])
     return _ps_forward(x, p, taps, is_mean=False)
 

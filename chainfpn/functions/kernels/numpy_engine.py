@@ -81,21 +81,24 @@ def _ps_backward(gy, p, x_shape, matrices):
     return gx
 
 
-def align_forward(x: Array, p: geometry.RoIs) -> Array:
+def align_forward(xs: list[Array], levels: list[geometry.Level]) -> Array:
     """Run roi_align: see ``numba_engine.align_forward``."""
-    y = np.zeros((len(p.rois), x.shape[1], *p.outsize), x.dtype)
-    for r, rows, columns, over_rows, over_columns in _sample_matrices(p, x.shape[2:]):
-        part = x[p.roi_indices[r], :, rows, columns]  # (C, h, w)
-        y[r] = over_rows @ (part @ over_columns.T)
+    n_rois = sum(len(level.places) for level in levels)
+    y = np.zeros((n_rois, xs[0].shape[1], *levels[0].p.outsize), xs[0].dtype)
+    for x, (places, p) in zip(xs, levels, strict=True):
+        for r, rows, columns, over_rows, over_columns in _sample_matrices(p, x.shape[2:]):
+            part = x[p.roi_indices[r], :, rows, columns]  # (C, h, w)
+            y[places[r]] = over_rows @ (part @ over_columns.T)
     return y
 
 
-def align_backward(gy: Array, p: geometry.RoIs, x_shape: tuple) -> Array:
+def align_backward(gy: Array, levels: list[geometry.Level], x_shapes: list[tuple]) -> list[Array]:
     """Run the transpose of ``align_forward``."""
-    gx = np.zeros(x_shape, gy.dtype)
-    for r, rows, columns, over_rows, over_columns in _sample_matrices(p, x_shape[2:]):
-        gx[p.roi_indices[r], :, rows, columns] += over_rows.T @ (gy[r] @ over_columns)
-    return gx
+    gxs = [np.zeros(shape, gy.dtype) for shape in x_shapes]
+    for gx, (places, p) in zip(gxs, levels, strict=True):
+        for r, rows, columns, over_rows, over_columns in _sample_matrices(p, gx.shape[2:]):
+            gx[p.roi_indices[r], :, rows, columns] += over_rows.T @ (gy[places[r]] @ over_columns)
+    return gxs
 
 
 #: ps_roi_align and ps_roi_pool: see ``numba_engine``.
