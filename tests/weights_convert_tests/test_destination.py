@@ -49,6 +49,14 @@ def test_two_sources_are_not_written_over_each_other(folder, capsys):
     assert (folder / "b.pth").read_bytes() != before
 
 
+@pytest.mark.parametrize("content", [b"a letter", b"PK\x03\x04", b""])
+def test_what_is_no_checkpoint_is_not_written_over(folder, content, capsys):
+    (folder / "x.npz").write_bytes(content)
+    assert run("a.pth", "x.npz") == 1
+    assert "x.npz: exists and was not converted from a.pth; " in capsys.readouterr().err
+    assert (folder / "x.npz").read_bytes() == content
+
+
 def test_from_python_a_file_is_replaced_by_its_own_source_only(folder):
     weights_convert.convert("a.pth", "x.npz", model="any")
     weights_convert.convert("a.pth", "x.npz", model="any")
