@@ -32,15 +32,18 @@ class Pictures:
         draws: bool, keeps: bool,
     ) -> None:  # fmt: skip
         self._min_point_score = min_point_score(detector)
-        self._paths, self._names, self._draws = picture_paths(out, sources), names, draws
-        videos = [(path, source.is_video) for path, source in zip(self._paths, sources, strict=True)]
-        self._kept = {path for path, is_video in videos if keeps and is_video and path.exists()}
+        self._paths, self._names = picture_paths(out, sources), names
+        self._kept = {
+            path
+            for path, source in zip(self._paths, sources, strict=True)
+            if not draws or (keeps and source.is_video and path.exists())
+        }
         self._video: VideoWriter | None = None
         self.written: list[pathlib.Path] = []
 
     def has(self, frame: Frame) -> bool:
         """Return whether a frame need not be drawn once more for the sake of its video."""
-        return not self._draws or frame.number is None or self._paths[frame.index] in self._kept
+        return frame.number is None or self._paths[frame.index] in self._kept
 
     def draw(self, frame: Frame, detections: Detections) -> None:
         """Draw what was found in an image, which is written, or in a frame of a video; in any thread.
@@ -53,7 +56,7 @@ class Pictures:
             OSError: if the picture cannot be written.
         """
         path, image, frame.image = self._paths[frame.index], frame.image, None
-        if not self._draws or path in self._kept or image is None:
+        if path in self._kept or image is None:
             return
         picture = draw(image, detections, self._names, min_point_score=self._min_point_score)
         if frame.number is None:
@@ -71,7 +74,7 @@ class Pictures:
             OSError: if the video cannot be written.
         """
         path = self._paths[frame.index]
-        if not self._draws or path in self._kept:
+        if path in self._kept:
             return
         if self._video is not None and self._video.path != path:
             self._close(complete=True)

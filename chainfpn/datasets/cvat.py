@@ -10,7 +10,6 @@ from chainfpn._typing import Labels, PathLike
 from chainfpn.datasets._box_table import BoxTable, NamedBox, Table, annotated_size
 from chainfpn.datasets._enclosing_boxes import ellipse_box, enclosing_box, turned_corners
 from chainfpn.datasets._files import DataError, Names, to_number
-from chainfpn.datasets._left_out import LeftOut
 from chainfpn.datasets._voc_xml import read_xml
 
 
@@ -48,7 +47,7 @@ class CVATDataset(BoxTable):
             name = image.get("name", "")
             if not name or name in table.objects:
                 raise DataError(f"{path}: every image must have a name of its own, got {name!r}")
-            table.objects[name] = _objects(path, image, table.left_out)
+            table.objects[name] = _objects(path, image, table)
             table.sizes[name] = annotated_size(*_numbers(image, "height", "width"))
             subsets.add(image.get("subset", ""))
         folders = [path.parent / part for part in ("", "images", *(f"images/{name}" for name in sorted(subsets)))]
@@ -57,14 +56,14 @@ class CVATDataset(BoxTable):
         super().__init__(path, table, folders, known, label_names=label_names, names=names, without=without)
 
 
-def _objects(path: pathlib.Path, image: ElementTree.Element, left_out: LeftOut) -> list[NamedBox]:
+def _objects(path: pathlib.Path, image: ElementTree.Element, table: Table) -> list[NamedBox]:
     """Return the objects of an image."""
     objects = []
     for shape in image:
         label, bb = shape.get("label", "").strip(), _box(shape)
         if not label or any(map(math.isnan, bb)):
             sentence = f"{path}: has a {shape.tag} in {image.get('name')} that has no label or no box"
-            left_out.note(sentence, "shapes without a box")
+            table.left_out.note(sentence, "shapes without a box")
         else:
             objects.append(NamedBox(label, bb))
     return objects

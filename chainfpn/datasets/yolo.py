@@ -8,7 +8,6 @@ import numpy as np
 from chainfpn._typing import Array, Labels, PathLike, Size
 from chainfpn.datasets._box_table import BoxTable, NamedBox, Table
 from chainfpn.datasets._files import DataError, Names, check_unique, read_text
-from chainfpn.datasets._left_out import LeftOut
 from chainfpn.datasets._orientation import turned_size
 from chainfpn.datasets._yolo_yaml import YOLOSplit, images_in, read_yaml
 
@@ -61,7 +60,7 @@ class YOLODataset(BoxTable):
         check_unique(path, "images", "text", map(str, texts.values()), [image.name for image in texts])
         table = Table()
         for image in found.images:
-            objects = _read_objects(texts.get(image), found, table.left_out)
+            objects = _read_objects(texts.get(image), found, table)
             if objects is not None:
                 table.objects[str(image)] = objects
         for text in sorted(_texts(found.folders) - {*texts.values()}):
@@ -122,13 +121,13 @@ def _texts(folders: Iterable[pathlib.Path]) -> set[pathlib.Path]:
     return {text for text in texts if text.name not in (*NAME_FILES, *_MORE_NAME_FILES)}
 
 
-def _read_objects(path: pathlib.Path | None, split: YOLOSplit, left_out: LeftOut) -> list[NamedBox] | None:
+def _read_objects(path: pathlib.Path | None, split: YOLOSplit, table: Table) -> list[NamedBox] | None:
     """Return the objects of a text, their boxes in shares of the image; None if it cannot be read."""
     objects: list[NamedBox] = []
     try:
         lines = [] if path is None else read_text(path).splitlines()
     except DataError as error:
-        left_out.add(error.omission)
+        table.left_out.add(error.omission)
         return None
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -142,7 +141,7 @@ def _read_objects(path: pathlib.Path | None, split: YOLOSplit, left_out: LeftOut
             labels = f"{min(split.names, default=0)} to {max(split.names, default=0)}"
             rule = f"must be a label of {labels} and four shares of the image or an outline"
             sentence = f"{path}: line {number} {rule}, got {line.strip()[:60]!r}"
-            left_out.note(sentence, "lines that are no object")
+            table.left_out.note(sentence, "lines that are no object")
         else:
             objects.append(NamedBox(name, bb))
     return objects
