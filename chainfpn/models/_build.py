@@ -44,7 +44,7 @@ def build(
         arguments (dict): The builder's arguments, ``options`` among them; None stands for nothing.
         assemble (callable): Options to the detector.
         trunk_classifier (callable or None): Options to the classifier whose weights ``pretrained_backbone`` are; by
-            default the ResNet.
+            default that of the option ``depth``.
 
     Returns:
         chainfpn.links.Detector: The detector.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from chainfpn.errors import InvalidArgument
 from chainfpn.models._record import COCO_CLASS_IDS, RESNETS
-from chainfpn.models._types import AnchorSizes, LabelNames, Norm, Pretrained, Sizes
+from chainfpn.models._types import AnchorSizes, LabelNames, Norm, Pretrained, Sides
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -54,7 +54,7 @@ class PyramidArguments(DetectorArguments, ImageSettings, total=False):
 
     class_ids: Sequence[int]
     norm_eps: float
-    min_size: Sizes
+    min_size: Sides
     max_size: int
     anchor_sizes: AnchorSizes
     aspect_ratios: Sequence[float]
@@ -159,7 +159,7 @@ class PyramidOptions(DetectorOptions):
     fpn_channels: int = 256
     norm: str | Norm = None
     norm_eps: float | None = None
-    min_size: Sizes = 800
+    min_size: Sides = 800
     max_size: int = 1333
     anchor_sizes: AnchorSizes = None
     aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0)

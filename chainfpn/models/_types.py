@@ -16,6 +16,6 @@ Norm: TypeAlias = "Callable[[int], Any] | None"
 #: Names of the labels, or the name of their set.
 LabelNames: TypeAlias = "str | Sequence[str] | None"
 #: Lengths in pixels: one, or several.
-Sizes: TypeAlias = "int | Sequence[int]"
+Sides: TypeAlias = "int | Sequence[int]"
 #: Per level of the pyramid, sizes of anchors in pixels.
 AnchorSizes: TypeAlias = "Sequence[Sequence[float]] | None"

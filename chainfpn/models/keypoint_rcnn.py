@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from chainfpn.links import KeypointRCNN
-    from chainfpn.models._types import Norm, Pretrained, Sizes
+    from chainfpn.models._types import Norm, Pretrained, Sides
 
 
 _PERSON = ("person",)
@@ -60,7 +60,7 @@ class KeypointOptions(RCNNOptions):
     n_keypoint: int = 17
     keypoint_names: Sequence[str] | None = None
     keypoint_layers: Sequence[int] = (512,) * 8
-    min_size: Sizes = (640, 672, 704, 736, 768, 800)
+    min_size: Sides = (640, 672, 704, 736, 768, 800)
 
     def __post_init__(self) -> None:
         super().__post_init__()
