@@ -18,7 +18,6 @@ import pathlib
 import statistics
 import tempfile
 import textwrap
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +30,7 @@ from chainercv.utils import read_image
 from bench_utils import markdown
 from bench_utils.flops import FlopCounter
 from bench_utils.machine import Machine, check_device, run_with_environment
+from bench_utils.stages import Stopwatch
 from chainfpn import models
 from chainfpn._typing import Array, PathLike
 from chainfpn.data import photograph_path
@@ -50,51 +50,6 @@ MAKE = RANDOM_NETWORKS + textwrap.dedent(
     torch.save(model.state_dict(), folder / "detector.pth")
     """
 )
-
-
-class Stopwatch:
-    """Adds up the time inside methods, which it replaces on their instances.
-
-    Args:
-        wait (callable): Waits for the device.
-    """
-
-    def __init__(self, wait: Callable[[], object] = lambda: None) -> None:
-        self.seconds: dict[str, float] = {}
-        self.wait = wait
-        self.by_stage = True
-
-    def watch(self, stage: str, part: Any, method: str = "forward") -> None:
-        """Let the time inside a method of a part count for a stage."""
-        original = getattr(part, method)
-
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            if not self.by_stage:
-                return original(*args, **kwargs)
-            self.wait()
-            start = time.perf_counter()
-            result = original(*args, **kwargs)
-            self.wait()
-            self.seconds[stage] = self.seconds.get(stage, 0) + time.perf_counter() - start
-            return result
-
-        object.__setattr__(part, method, timed)
-
-    def run(self, function: Callable[[], object], repeat: int) -> dict[str, list[float]]:
-        """Run to warm up, then time: lists of seconds by stage, ``staged``, and of undivided runs, ``all``."""
-        runs = []
-        for _ in range(repeat + 1):
-            self.seconds, self.by_stage = {}, True
-            start = time.perf_counter()
-            function()
-            self.seconds["staged"] = time.perf_counter() - start
-            self.by_stage = False
-            start = time.perf_counter()
-            function()
-            self.wait()
-            self.seconds["all"] = time.perf_counter() - start
-            runs.append(self.seconds)
-        return {stage: [run[stage] for run in runs[1:]] for stage in runs[0]}
 
 
 #: Times torchvision, with the very same stopwatch.

@@ -7,7 +7,8 @@
 Faster R-CNN with a ResNet-50 and a feature pyramid on the bundled photograph at 800 pixels, and ResNet-50 and
 MobileNetV3 on batches of 224 pixels; all but ChainerCV with the same weights. Each contender runs in a process of its
 own: with as many threads as there are cores, quiet and then once beside four processes that do nothing but count; and
-once with one thread. Contenders that are not installed are left out. All of it takes about two minutes on two cores.
+once with one thread. Ours are timed by stage in runs of their own. Contenders that are not installed are left out. All
+of it takes about two minutes on two cores.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from chainercv.utils import read_image
 from bench_utils import markdown
 from bench_utils.busy import N_BUSY, busy
 from bench_utils.machine import Machine, memory
+from bench_utils.stages import by_stage, table_by_stage
 from chainfpn import models
 from chainfpn.data import photograph_path
 from detect import MAKE
@@ -103,8 +105,7 @@ def chainfpn_engine(engine: str) -> Callable[[pathlib.Path, int], Callable[[], o
     """Return what makes the work of one of our engines, for a folder and a number of threads."""
 
     def make(folder: pathlib.Path, threads: int) -> Callable[[], object]:
-        detector, img = detector_of(folder).to_engine(engine, threads=threads), photograph()
-        return lambda: detector.detect([img])
+        return partial(detector_of(folder).to_engine(engine, threads=threads).detect, [photograph()])
 
     return make
 
@@ -184,8 +185,9 @@ def worker(name: str, folder: pathlib.Path, threads: int, repeat: int, beside: b
         if name in ENGINES:
             works = classifiers(name, threads)
             return {case: timed(work, repeat, False)["wall"] for case, work in works.items()}
-        found = timed(DETECTORS[name][0](folder, threads), repeat, beside)
-    return {**found, "peak": memory("VmHWM")}
+        work = DETECTORS[name][0](folder, threads)
+        found = {**timed(work, repeat, beside), "peak": memory("VmHWM")}
+        return found | ({"stages": by_stage(work, repeat)} if isinstance(work, partial) and beside else {})
 
 
 def measured(name: str, folder: pathlib.Path, threads: int, repeat: int, beside: bool = False) -> dict[str, Any]:
@@ -228,7 +230,7 @@ def measure_detectors(folder: pathlib.Path, live: Any, repeat: int) -> list[str]
         cells += [seconds.get("busy wall"), seconds.get("busy cpu")]
         peak = f"{seconds['peak']:.0f}" if "peak" in seconds else ""
         lines.append(f"| {name} | {' | '.join('' if c is None else f'{c:.2f}' for c in cells)} | {peak} |")
-    return lines
+    return lines + table_by_stage({name: each["stages"] for name, each in found.items() if "stages" in each}, n)
 
 
 def measure_classifiers(folder: pathlib.Path, live: Any, repeat: int) -> list[str]:

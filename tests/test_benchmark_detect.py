@@ -8,6 +8,7 @@ import numpy as np
 
 import detect
 from bench_utils.flops import FlopCounter
+from bench_utils.stages import Stopwatch
 
 
 def test_the_stopwatch_counts_the_time_inside_each_part():
@@ -16,7 +17,7 @@ def test_the_stopwatch_counts_the_time_inside_each_part():
             time.sleep(seconds)
             return seconds
 
-    part, watch = Part(), detect.Stopwatch()
+    part, watch = Part(), Stopwatch()
     watch.watch("part", part)
 
     def work():

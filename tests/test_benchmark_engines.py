@@ -2,9 +2,13 @@
 
 import os
 import subprocess
+from functools import partial
 
 import engines
 from bench_utils.busy import N_BUSY, busy
+from bench_utils.stages import by_stage, table_by_stage
+from reference.photographs import photographs
+from reference.small_detectors import build_small
 
 
 def test_a_run_warms_up_and_is_timed():
@@ -46,3 +50,14 @@ def test_the_table_has_a_line_for_each_contender_and_no_figure_where_none_was_me
     assert lines[-1] == "| ChainerCV | 2.00 |  |  | 3.00 |  |  | 100 |"
     assert asked.count(True) == len(lines) - 3
     assert engines.measure_classifiers(tmp_path, None, 1)[2] == "| resnet50, 1 | 2000.0 | 2000.0 |  |  |"
+
+
+def test_stages_are_those_of_the_work_and_all_of_it():
+    detector = build_small("fasterrcnn_resnet_fpn")
+    (img,) = [*photographs().values()][2:]
+    seconds = by_stage(partial(detector.detect, [img]), 1)
+    assert min(seconds.values()) > 0
+    stages = {"one": {"a": 0.5, "b": 0.25, "c": 0.05, "rest": 0.2}}
+    *_, line = table_by_stage(stages, 2)
+    assert line == "| one | 0.500 | 0.250 | 0.050 | 0.200 | 25% |"
+    assert table_by_stage({}, 2) == []
