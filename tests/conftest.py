@@ -16,6 +16,9 @@ from reference.processes import mpi  # noqa: E402, F401  (a fixture)
 from reference.shared_data import SHARED_DATA  # noqa: E402
 from reference.torchvision_live import torchvision_live  # noqa: E402, F401  (a fixture)
 
+# Networks are spared millions of random numbers, which the weights of a test replace or which it does not look at.
+initial_weights.repeat_few()
+
 #: Not for this interpreter: it imports torch.
 collect_ignore = ["reference/kuangliu_networks.py"]
 
@@ -26,13 +29,6 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip("no folder of shared test data (CHAINFPN_SHARED_DATA names one)")
     return SHARED_DATA
-
-
-@pytest.fixture(scope="session", autouse=True)
-def large_layers_repeat_few_numbers():
-    """Spare networks the millions of random numbers that their weights are replaced by, or that no test looks at."""
-    with initial_weights.repeat_few():
-        yield
 
 
 def pytest_configure(config):

@@ -9,6 +9,8 @@ import pytest
 from follow_pages import ENVIRONMENTS
 from pages import BLOCK, ROOT, blocks, copy_clone, run_page
 
+from reference.initial_weights import draw_all
+
 PAGES = [path for folder in ("", "docs", "examples") for path in sorted((ROOT / folder).glob("*.md"))]
 #: README, and the pages that nobody follows in an environment of their own.
 FOLLOWED = {ROOT / page for _, pages in ENVIRONMENTS for page in pages} - {ROOT / "README.md"}
@@ -28,7 +30,8 @@ def test_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setenv("COLUMNS", "100")
-    left_out = run_page(page, own_interpreters=False)
+    with draw_all():
+        left_out = run_page(page, own_interpreters=False)
     if left_out:
         print("not run:", *left_out, sep="\n  ")
 

@@ -1,6 +1,5 @@
 """Random initial weights of large layers at little cost: a few drawn numbers over and over."""
 
-import contextlib
 import functools
 import math
 from unittest import mock
@@ -12,17 +11,14 @@ from chainer import initializers
 FEW = 4099
 
 
-@contextlib.contextmanager
 def repeat_few():
-    """Fill layers of more than ``FEW`` weights on a CPU with as many numbers, repeated, inside a with statement."""
-    with contextlib.ExitStack() as stack:
-        for kind in (initializers.Normal, initializers.Uniform):  # what all others lead to
-            stack.enter_context(mock.patch.object(kind, "__call__", _repeating(kind.__call__)))
-        yield
+    """From now on, fill layers of more than ``FEW`` weights on a CPU with as many numbers, repeated."""
+    for kind in (initializers.Normal, initializers.Uniform):  # what all others lead to
+        kind.__call__ = _repeating(kind.__call__)
 
 
 def draw_all():
-    """Return a context in which every weight is drawn: for what is compared with a process of its own."""
+    """Return a context in which every weight is drawn: for what is compared with another process, or printed."""
     return mock.patch(f"{__name__}.FEW", math.inf)
 
 
