@@ -1,6 +1,7 @@
 """safetensors by its own package, torch 0.1's tar read beside torch, Chainer's .npz and snapshots, and exact bytes."""
 
 import json
+import pickle
 import struct
 import subprocess
 import sys
@@ -102,6 +103,22 @@ def test_a_none_that_chainer_pickled_is_named_and_not_unpickled(tmp_path):
     ):
         weights_convert.read_checkpoint(tmp_path / "none.npz")
     weights_convert.convert(tmp_path / "none.npz", tmp_path / "b.npz", model="any", drop=["W"])
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_plain_values_are_those_that_were_pickled_by_any_protocol(tmp_path, protocol):
+    values = {"yes": True, "no": False, "n": -3, "large": 2**70, "x": 0.5, "text": "\u00e9\n", "none": None}
+    values |= {"list": [1, (2, "b")], "bytes": b"\0\xff"}
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(values, protocol))
+    assert repr(weights_convert.read.open_checkpoint(tmp_path / "a.pkl").tree) == repr(values)
+
+
+@pytest.mark.parametrize("byte_order", "<>")
+def test_a_meta_of_either_byte_order_is_read(tmp_path, byte_order):
+    meta = {"model": None, "label_names": ["caf\u00e9"]}
+    text = np.array(json.dumps(meta, ensure_ascii=False)).astype(np.dtype("U").newbyteorder(byte_order))
+    np.savez(tmp_path / "a.npz", x=np.zeros(2, "f4"), __meta__=text)
+    assert weights_convert.read.open_checkpoint(tmp_path / "a.npz").meta == meta
 
 
 def test_deflated_and_zip64_and_big_endian_zips_are_read(tmp_path):
