@@ -71,3 +71,15 @@ def test_an_array_in_the_oldest_protocol_is_read(tmp_path):
     array = np.arange(-100, 100, dtype="f4")
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"x": array}, 0))
     np.testing.assert_array_equal(weights_convert.read_checkpoint(tmp_path / "x.pkl")["x"], array, strict=True)
+
+
+def test_thousands_of_networks_beside_one_are_told_apart_at_once(tmp_path):
+    """Each name was compared with each network: minutes, which the limit on all tests would end."""
+    entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    own = [f"encoder_q.{name}" for name in ("conv1.weight", "layer1.0.conv1.weight")]
+    others = [f"key.{i}.{name}" for i in range(15_000) for name in ("conv1.weight", "layer1.0.conv1.weight")]
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(assembler.safetensors(dict.fromkeys(own + others, entry), b""))
+    report = weights_convert.inspect(path)
+    assert report.layout == "MoCo"
+    assert report.dropped == dict.fromkeys(others, "the other network of the pre-training")

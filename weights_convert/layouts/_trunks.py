@@ -62,26 +62,23 @@ def find_trunk_layout(names: Iterable[str]) -> Layout | None:
     own = [prefix for prefix in networks if not _FOLLOWER.fullmatch(prefix)] or list(networks)
     if len(own) != 1:
         return _features(names) if not networks else None
-    prefix, others = own[0], sorted(networks.keys() - {own[0]}, key=len, reverse=True)
+    prefix, others = own[0], networks.keys() - {own[0]}
     beside = [name for name in names if not name.startswith(prefix)] if prefix else []
     beside += [name for name in names if not prefix and not _of_network(name)]
     reasons = {name: _reason(name, others, named=bool(prefix)) for name in beside}
     if not all(reasons.values()):
         return None
     fc = {name.removeprefix(f"{prefix}fc.") for name in names if name.startswith(f"{prefix}fc.")}
-    drops = [
-        Rule(f"(?:{'|'.join(re.escape(name) for name in beside if reasons[name] == why)})$", None, why)
-        for why in sorted(set(reasons.values()))
-    ]
     if prefix and fc and (fc != {"weight", "bias"} or prefix.endswith("encoder_q.")):
-        drops.append(Rule(re.escape(prefix) + r"fc\.", None, _HEAD))
-    if not (prefix or drops or networks[prefix]):
+        reasons |= {f"{prefix}fc.{name}": _HEAD for name in fc}
+    if not (prefix or reasons or networks[prefix]):
         return None  # torchvision's own names, which need no rule
     method = next((method for method, pattern in _METHODS if any(re.match(pattern, n) for n in names)), _ANY_METHOD)
     rules = [Rule(re.escape(prefix) + r"(layer\d\.\d+)\.shortcut\.", r"\1.downsample."), Rule(re.escape(prefix), "")]
     if networks[prefix]:
         rules = [Rule(f"{re.escape(prefix)}{number}\\.", f"{new}.") for number, new in _CHILDREN.items()]
-    return Layout(method if drops else "torchvision, in a module", (), (*drops, *rules), complete=bool(prefix))
+    name = method if reasons else "torchvision, in a module"
+    return Layout(name, (), tuple(rules), complete=bool(prefix), left_out=reasons)
 
 
 def _networks(names: set[str]) -> dict[str, bool]:
@@ -99,8 +96,9 @@ def _of_network(name: str) -> bool:
     return re.match(r"(?:conv1|bn1|layer[1-4]|fc|[0-9])\.", name) is not None
 
 
-def _reason(name: str, others: list[str], *, named: bool) -> str:
-    if any(name.startswith(prefix) for prefix in others) or _FOLLOWER.fullmatch(name):
+def _reason(name: str, others: set[str], *, named: bool) -> str:
+    starts = {name[: dot.end()] for dot in re.finditer(r"\.", name)}
+    if others & starts or _FOLLOWER.fullmatch(name):
         return _OTHER
     other_head = "of another head than the trunk's" if named and _HEADS.fullmatch(name) else ""
     return next((why for pattern, why in _BESIDE if pattern.fullmatch(name)), other_head)

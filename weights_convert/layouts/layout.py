@@ -49,6 +49,7 @@ class Layout:
         caffe_input (bool): Whether its images are Caffe's, and the first convolution is made one for torchvision's.
         differs (tuple of str): What they do differently beside, for the report.
         refusal (str): Why none of its models is converted, where that is so.
+        left_out (dict): ``{name: reason}`` of what stands beside the model in this one file.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Layout:
     caffe_input: bool = False
     differs: tuple[str, ...] = ()
     refusal: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def fits(self, names: Iterable[str]) -> bool:
         """Return whether the names have the signature."""
@@ -112,6 +114,8 @@ class Layout:
         """
         if self.refusal:
             raise CheckpointError(self.refusal)
+        report.dropped |= {name: self.left_out[name] for name in tensors if name in self.left_out}
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in self.left_out}
         tensors = rename(tensors, (*self.table, *renames(self.names)), report, keep_unmatched=not self.complete)
         for fixup in (*self.fixups, *(CAFFE_INPUT if self.caffe_input else ())):
             tensors = fixup(tensors, report)
