@@ -6,15 +6,19 @@ import operator
 import os
 import tokenize
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import Any
 
 from weights_convert._typing import Json, PathLike
 from weights_convert.errors import CheckpointError, translate
+from weights_convert.files import refuse_special
 
-#: No configuration is longer, or names bases of bases deeper.
-_MAX_TEXT = 1 << 20
+#: No configuration is longer, has more values, names bases of bases deeper, or needs more files.
+_MAX_TEXT = 1 << 18
+_MAX_VALUES = 100_000
 _MAX_BASES = 8
+_MAX_FILES = 64
 
 #: No expression of one has more words between commas, or brackets in brackets; Python 3.10 crashes on very deep ones.
 _MAX_WORDS = 100
@@ -42,23 +46,27 @@ def read_config(path: PathLike) -> Json:
     Raises:
         CheckpointError: if it, or one that it is based on, cannot be read.
     """
-    return _read(os.fspath(path), _MAX_BASES)
+    return _read(os.fspath(path), [])
 
 
-def _read(path: str, n_bases: int) -> Json:
+def _read(path: str, around: list[str], n_files: Iterator[int] | None = None) -> Json:
+    """Read a file that those ``around`` it are based on; ``n_files`` counts all."""
+    n_files = count(1) if n_files is None else n_files
+    if len(around) > _MAX_BASES or next(n_files) > _MAX_FILES:
+        number = f"{_MAX_BASES} others, one after the other" if len(around) > _MAX_BASES else f"{_MAX_FILES} files"
+        raise CheckpointError(f"--config {around[-1]}: is based on more than {number}")
+    refuse_special(path, "not a configuration")
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(_MAX_TEXT + 1)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"--config {path}: cannot be read: {getattr(error, 'strerror', error)}") from error
     with translate(ValueError, f"--config {path}: must be a .yaml of detectron2 or a .py of mmdetection"):
         own = parse_python(text) if path.endswith(".py") else _parse_yaml(text, path)
-    bases = own.pop("_base_", own.pop("_BASE_", []))
+    bases = own.pop("_base_", own.pop("_BASE_", [])) or []
     result: Json = {}
-    for base in [bases] if isinstance(bases, str) else bases:
-        if n_bases == 0:
-            raise CheckpointError(f"--config {path}: is based on more than {_MAX_BASES} others, one after the other")
-        result = _merge(result, _read(os.path.join(os.path.dirname(path), str(base)), n_bases - 1))
+    for base in bases if isinstance(bases, list) else [bases]:
+        result = _merge(result, _read(os.path.join(os.path.dirname(path), str(base)), [*around, path], n_files))
     return _merge(result, own)
 
 
@@ -162,21 +170,26 @@ def _parse_yaml(text: str, path: str) -> Json:
         """What has a tag of its own, such as an expression that Python is to run, is left out."""
 
     Loader.add_multi_constructor("", lambda loader, suffix, node: None)
+    if len(text) > _MAX_TEXT:
+        raise ValueError("is too long")
+    errors = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError)  # of wrong tags
     try:
-        values = yaml.load(text, Loader)
-    except (yaml.YAMLError, RecursionError) as error:
+        values = _literals(yaml.load(text, Loader), count(1))
+    except errors as error:
         raise ValueError("is no yaml") from error
-    if len(text) > _MAX_TEXT or not isinstance(values, dict):
+    if not isinstance(values, dict):
         raise ValueError("is no configuration")
-    return _literals(values)
+    return values
 
 
-def _literals(value: Any) -> Any:
+def _literals(value: Any, n_values: Iterator[int]) -> Any:
     """Return what texts such as ``(800, 1333)`` stand for, as detectron2 takes them."""
+    if next(n_values) > _MAX_VALUES:  # what is shared counts wherever it is
+        raise ValueError("has too many values")
     if isinstance(value, dict):
-        return {str(key): _literals(item) for key, item in value.items()}
+        return {str(key): _literals(item, n_values) for key, item in value.items()}
     if isinstance(value, list):
-        return [_literals(item) for item in value]
+        return [_literals(item, n_values) for item in value]
     if isinstance(value, str) and value[:1] in ("(", "["):
         return parse_python(f"value = {value}").get("value", value)
     return value

@@ -174,12 +174,27 @@ def test_one_list_of_sizes_is_of_all_levels_and_other_anchors_are_named():
         ("_base_ = 'mine.py'", "is based on more than 8 others, one after the other"),
         ("a = (", "must be a .yaml of detectron2 or a .py of mmdetection"),
         *((f"a = {deep}", "must be a .yaml of detectron2 or a .py of mmdetection") for deep in DEEP),
+        ("_base_ = 3", "3: cannot be read: No such file or directory"),
+        ("_base_ = 'a\\0.py'", "cannot be read: embedded null byte"),
+        ("_base_ = '/dev/zero'", "/dev/zero: is a device, not a configuration"),
+        ("a = 1" + " " * (1 << 18), "must be a .yaml of detectron2 or a .py of mmdetection"),
     ],
 )
 def test_a_bad_configuration_is_one_sentence(text, sentence, tmp_path):
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(weights_convert.CheckpointError, match=sentence):
         read_config(tmp_path / "mine.py")
+
+
+#: A yaml of nine lists of ten others each, and others that Python's own conversions have no end of, or no answer to.
+LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
+
+
+@pytest.mark.parametrize("text", [LAUGHS, "a: &a [*a]", "a: &a {b: *a}", "a: !!bool x", "a: 1" + ":59" * 300 + ".5"])
+def test_a_yaml_without_end_is_one_sentence(text, tmp_path):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(weights_convert.CheckpointError, match=r"must be a \.yaml of detectron2"):
+        read_config(tmp_path / "mine.yaml")
 
 
 def test_a_yaml_needs_its_extra(tmp_path, monkeypatch):
