@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 import weights_convert
+from weights_convert.errors import printable
 from weights_convert_tests.hostile import assembler, generator
 
 #: Reads every file it is given, in a process of its own: if the interpreter crashes, one test fails, not the run.
@@ -71,6 +72,12 @@ def test_each_is_answered_by_one_sentence_that_names_the_file(answers):
         assert "\n" not in message
         assert len(message) < 450
         assert message.isprintable()
+
+
+def test_text_of_a_file_is_shown_on_one_line_and_not_without_end():
+    assert printable("a\nb\x1b") == r"a\nb\x1b"
+    assert printable("x" * 400) == "x" * 400
+    assert printable("x" * 401) == "x" * 397 + "..."
 
 
 def test_nothing_was_executed(answers):
