@@ -6,6 +6,7 @@ from typing import Any
 import chainer.functions as F
 import numpy as np
 
+from chainfpn._attributes import Fixed
 from chainfpn._typing import Array, Labels, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import suppress
@@ -86,6 +87,7 @@ class KuangliuRetinaNet(Detector):
 
     visualize_score_thresh = 0.5
     box_coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
+    align_corners = Fixed()
 
     def __init__(
         self, n_fg_class: int, anchor_generator: Any, *, n_blocks: Sequence[int] = (3, 4, 6, 3),
@@ -93,7 +95,7 @@ class KuangliuRetinaNet(Detector):
         score_thresh: float = 0.5, nms_thresh: float = 0.5,
     ) -> None:  # fmt: skip
         super().__init__(n_fg_class, range(n_fg_class), label_names, preprocess, score_thresh, nms_thresh)
-        self.anchor_generator = anchor_generator
+        self.anchor_generator, self.align_corners = anchor_generator, align_corners
         with self.init_scope():
             self.fpn = KuangliuRetinaFPN(n_blocks, align_corners=align_corners)
             self.loc_head = IndexedSequential(*conv_tower(256), conv3x3(256, N_ANCHORS * 4))

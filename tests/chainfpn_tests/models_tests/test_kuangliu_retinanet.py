@@ -116,8 +116,11 @@ def test_half_precision(dtype):
     assert np.isfinite(bbox).all()
 
 
-def test_nothing_found():
-    model = models.retinanet_kuangliu(2, image_size=64)
+def test_nothing_found_and_corners_that_stay():
+    model = models.retinanet_kuangliu(2, image_size=64, align_corners=True)
+    assert model.align_corners is model.fpn.align_corners is True
+    with pytest.raises(AttributeError, match="KuangliuRetinaNet: align_corners must be set by the constructor"):
+        model.align_corners = False
     model.score_thresh = 1.0
     (bbox,), (label,), (score,) = model.predict([photographs()["small"]])
     assert (bbox.shape, label.shape, score.shape) == ((0, 4), (0,), (0,))
