@@ -3,6 +3,8 @@
 The numbers depend on the network and the number of images, hardly on their size, so that small images do.
 """
 
+import collections
+
 import chainer
 import chainer.links as L
 import numpy as np
@@ -13,7 +15,7 @@ from chainfpn import models
 from chainfpn.datasets import ShapesDataset
 from chainfpn.training import GradientClipping, TrainChain, freeze_backbone, fuse_updates, use_mixed_precision
 from chainfpn.training.evaluator import evaluate
-from reference import fake_cupy
+from reference import fake_cudnn, fake_cupy
 
 pytestmark = pytest.mark.fake_gpu
 
@@ -29,6 +31,23 @@ def model():
     model.score_thresh = 0.0
     model.to_device("@cupy:0")
     return model
+
+
+def make_slim():
+    """Return a small one, quicker and with fewer layers, in the dtype that is configured."""
+    np.random.seed(0)
+    sizes, names = {"min_size": 64, "max_size": 64}, ShapesDataset(1, 64).label_names
+    slim = models.fasterrcnn_resnet_fpn(
+        18, n_fg_class=3, stages=(1, 2), fpn_channels=16, head_channels=16, label_names=names, **sizes
+    )
+    slim.score_thresh = 0.0
+    slim.to_device("@cupy:0")
+    return slim
+
+
+@pytest.fixture(scope="module")
+def slim():
+    return make_slim()
 
 
 @pytest.fixture
@@ -47,20 +66,38 @@ def test_predict(model, img, monkeypatch):
     assert counts.launches <= 300, counts.table("launch")
     assert counts.syncs <= 5, counts.table("sync")
     assert counts.largest_download <= 100 * 6 * 4, counts.table("sync")
+    names = collections.Counter(event.what.partition("<")[0] for event in counts.events if event.kind == "launch")
+    once = {"preprocess": 1, "align_forward": 1}  # levels together
+    assert names.items() >= {**once, "decode_boxes": 2, "nms_masks": 2, "nms_scan": 2}.items()  # RPN and heads
 
 
-def test_half_precision_starts_no_more():
+def test_cudnn_computes_what_follows_a_convolution(slim, monkeypatch):
+    """From the third time on, when both ways have been compared."""
+    library = fake_cudnn.install(monkeypatch, fake_cudnn.Library([fake_cudnn.Engine(computes=True)]))
+    img = np.random.default_rng(0).uniform(0, 255, (3, 64, 64)).astype(np.float32)
+    launches = []
+    for way in ("0", "1", "1", "1"):  # at first in two steps
+        monkeypatch.setenv("CHAINFPN_CUDNN_FUSION", way)
+        with fake_cupy.count() as counts:
+            slim.predict([img])
+        launches.append(collections.Counter(event.what for event in counts.events if event.kind == "launch"))
+    fake_cudnn.forget()
+    assert counts.syncs <= 5, counts.table("sync")
+    assert not {"normalize", "shift", "im2col"} & launches[3].keys(), counts.table("launch")
+    assert launches[3]["fold"] == launches[0]["normalize"] == 10
+    assert sum(launches[3].values()) <= sum(launches[0].values())
+    assert library.executed
+
+
+def test_half_precision_starts_no_more(slim):
     """Weights are not cast again and again; only the image is."""
-    launches, sizes = [], {"min_size": 64, "max_size": 64}
+    launches, img = [], np.zeros((3, 64, 64), np.float32)
     for dtype in (np.float32, np.float16):
         with chainer.using_config("dtype", dtype):
-            slim = models.fasterrcnn_resnet_fpn(
-                18, n_fg_class=3, stages=(1, 2), fpn_channels=16, head_channels=16, **sizes
-            )
-            slim.to_device("@cupy:0")
-            slim.predict([np.zeros((3, 64, 64), np.float32)])
+            model = slim if dtype == np.float32 else make_slim()
+            model.predict([img])
             with fake_cupy.count() as counts:
-                slim.predict([np.zeros((3, 64, 64), np.float32)])
+                model.predict([img])
         launches.append(counts.launches)
     assert launches[1] <= launches[0] + 2, counts.table("launch")
 
@@ -73,22 +110,15 @@ def test_the_images_of_a_batch_share_their_waits(model, img):
     assert counts.largest_download <= 4 * 100 * 6 * 4, counts.table("sync")
 
 
-def test_an_evaluation_waits_for_several_images_at_once():
+def test_an_evaluation_waits_for_several_images_at_once(slim):
     """Once for the copies of the next images, which came meanwhile; and none is copied twice."""
-    data, sizes = ShapesDataset(4, 64), {"min_size": 64, "max_size": 64}
-    slim = models.fasterrcnn_resnet_fpn(
-        18, n_fg_class=3, stages=(1, 2), fpn_channels=16, head_channels=16, label_names=data.label_names, **sizes
-    )
-    slim.score_thresh = 0.0
-    slim.to_device("@cupy:0")
-    slim.predict([data.read(0, ("img",))[0]])
+    data = ShapesDataset(4, 64)
     with fake_cupy.count() as counts:
         evaluation = evaluate(slim, data)
     assert evaluation.n_images == 4
     assert counts.syncs <= 6, counts.table("sync")
-    assert sum(event.nbytes >= 64 * 64 * 3 for event in counts.events if event.kind == "upload") <= 4, counts.table(
-        "upload"
-    )
+    sizes = [event.nbytes for event in counts.events if event.kind == "upload"]
+    assert sum(nbytes >= 64 * 64 * 3 for nbytes in sizes) <= 4, counts.table("upload")
     assert counts.largest_download < 64 * 64 * 4 * 3, counts.table("sync")
 
 

@@ -10,6 +10,38 @@
 #define EACH_CHANNEL(k) for (int k = 0; k < TOGETHER / LANES; ++k)
 #define FACTS 4
 
+// The channels of a block that a thread takes: LANES apart, but of half16 neighbours, which one access reads where a pixel
+// has an even number of channels. A thread beyond the last channel reads one again.
+template <typename T>
+struct Share {
+    __device__ static inline int channel(int lane, int k) { return lane + k * LANES; }
+    __device__ static inline int place(int lane, int k, int n_channels) { return clip(channel(lane, k), 0, n_channels - 1); }
+    template <typename I>
+    __device__ static inline void add(const T* from, I pixel, const int* place, bool, Real<T> weight, Real<T>* sum) {
+        EACH_CHANNEL(k) sum[k] += weight * read(from[pixel + place[k]]);
+    }
+};
+template <>
+struct Share<half16> {
+    __device__ static inline int channel(int lane, int k) { return TOGETHER / LANES * lane + k; }
+    __device__ static inline int place(int lane, int k, int n_channels) {
+        return n_channels % 2 == 0 ? clip(channel(lane, 0), 0, n_channels - 2) + k
+                                   : clip(channel(lane, k), 0, n_channels - 1);
+    }
+    template <typename I>
+    __device__ static inline void add(const half16* from, I pixel, const int* place, bool is_even, float weight, float* sum) {
+        half16 both[TOGETHER / LANES];
+        if (is_even) {
+            const unsigned int bits = *(const unsigned int*)(from + pixel + place[0]);
+            both[0].bits = (unsigned short)bits;
+            both[1].bits = (unsigned short)(bits >> 16);
+        } else {
+            EACH_CHANNEL(k) both[k] = from[pixel + place[k]];
+        }
+        EACH_CHANNEL(k) sum[k] += weight * read(both[k]);
+    }
+};
+
 struct Level {
     int height, width;
     long long first;

@@ -95,15 +95,17 @@ __launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void align_forward(const T* 
         int place[TOGETHER / LANES];
         R sum[TOGETHER / LANES];
         EACH_CHANNEL(k) {
-            place[k] = clip(lane + k * LANES, 0, task.n_channels - 1);
+            place[k] = Share<T>::place(lane, k, task.n_channels);
             sum[k] = 0;
         }
         visit_task<T, I>(
             task, taps, fit, rois, outh, outw, offset, at_least_one, sampling_ratio,
-            [&](int, I pixel, R weight) { EACH_CHANNEL(k) sum[k] += weight * read(from[pixel * channels + place[k]]); },
+            [&](int, I pixel, R weight) {
+                Share<T>::add(from, pixel * channels, place, channels % 2 == 0, weight, sum);
+            },
             [&](int b) {
                 EACH_CHANNEL(k) {
-                    stage[(lane + k * LANES) * (BINS + 1) + b] = task.is_image ? sum[k] : sqrt((R)-1);
+                    stage[Share<T>::channel(lane, k) * (BINS + 1) + b] = task.is_image ? sum[k] : sqrt((R)-1);
                     sum[k] = 0;
                 }
             });

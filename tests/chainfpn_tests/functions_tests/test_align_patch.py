@@ -52,6 +52,17 @@ def test_the_bits_are_those_of_global_memory_and_gradients_about(outsize, sampli
     np.testing.assert_allclose(patched[-1], gradient, rtol=0, atol=tolerance * np.abs(gradient).max())
 
 
+@pytest.mark.parametrize("device", CUDA, indirect=True)
+def test_halves_read_in_pairs_are_those_read_one_by_one(device, monkeypatch):
+    x, rois, roi_indices = map(device.asarray, make(70, np.float16))
+    n_bytes, _ = cuda_align.room_of_patches(x, 2)
+    monkeypatch.setattr(cuda_align, "room_of_patches", lambda x, itemsize: (n_bytes, 0))
+    even, odd = (to_cpu(roi_align(a, rois, roi_indices, 7, SCALE).array) for a in (x, x[:, :69]))
+    np.testing.assert_array_equal(even[:, :69], odd)
+    last = to_cpu(roi_align(x[:, 69:], rois, roi_indices, 7, SCALE).array)
+    np.testing.assert_array_equal(even[:, 69:], last)
+
+
 #: Which RoIs have a patch, forward and backward, feature pixels: 7 x 7 bins of two samples an axis, room for 279.
 PATCHED = {
     "small": ((5, 5, 12, 12), True, True),
