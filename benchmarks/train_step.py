@@ -1,15 +1,16 @@
 """Time one training step, stage by stage, against torchvision and against Chainer's own convolution.
 
-    python benchmarks/train_step.py                  # print the tables
+    python benchmarks/train_step.py                  # print the tables, in less than four minutes on two cores
     python benchmarks/train_step.py --device cuda    # of a GPU, where all our convolutions are Chainer's
     python benchmarks/train_step.py --write          # also put them into docs/benchmarks.md
 
 Two Faster R-CNNs learn the bundled photograph with SGD: torchvision's on a ResNet-50, and the small one that the
 bundled detector is, on a ResNet-18 up to layer3. Normalization, conv1 and layer1 are frozen. All sides start from the
 same weights and do the same staged step: each stage starts from detached outputs of the one before, and backward
-passes hand the gradients over. The sides take turns. With one thread, the time is the processor's, which does not grow
-when the machine has other things to do. A limit is what the multiplications of convolutions and linear layers take at
-the speed of a matrix product, or the bytes of an update at that of a copy, measured in the same run.
+passes hand the gradients over. The sides take turns, Chainer's own convolution in the first round only. With one
+thread, in a process of its own and without Chainer's, the time is the processor's, which does not grow when the machine
+has other things to do. A limit is what the multiplications of convolutions and linear layers take at the speed of a
+matrix product, or the bytes of an update at that of a copy, measured in the same run.
 """
 
 import argparse
@@ -17,10 +18,12 @@ import inspect
 import os
 import pathlib
 import statistics
+import subprocess
+import sys
 import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import chainfpn  # noqa: F401  # isort: skip
 import numpy as np
@@ -35,6 +38,9 @@ from reference.torchvision_live import TorchvisionLive, find
 from reference.torchvision_train_step import BUILD, MAKE, THEIR_STEP
 
 SIZES = (400, 800)
+
+#: What the table of another number of threads has.
+BRIEF = ("trunk forward", "trunk backward", "RPN and box heads", "**all**")
 
 #: For each stage a list of seconds.
 Seconds: TypeAlias = Mapping[str, Sequence[float]]
@@ -83,14 +89,24 @@ def by_processor(machine: Machine) -> bool:
     return machine.n_threads == 1 and not machine.on_gpu
 
 
+class Measured(NamedTuple):
+    """Seconds of one network at one size by stage, seconds at the limit, and the losses in words."""
+
+    mine: Seconds
+    stock: Seconds | None
+    theirs: Seconds | None
+    limits: dict[str, float]
+    losses: str
+
+
 def measure_one(
     network: Network,
     min_size: int,
     live: TorchvisionLive | None,
     machine: Machine,
     arguments: argparse.Namespace,
-) -> list[str]:
-    """Measure one network at one size: Markdown lines."""
+) -> Measured:
+    """Measure one network at one size."""
     img = read_image(str(photograph_path()))
     processor = by_processor(machine)
     laps = Laps(processor, machine.wait)
@@ -107,9 +123,9 @@ def measure_one(
         path = folder / "detector.pth" if live else None
         trained = Ours(network, min_size, path, given["lr"], machine.chainers_device)
         losses = trained.step(lambda stage: None)
-        for _ in range(arguments.rounds):
+        for number in range(arguments.rounds):
             _extend(mine, laps.run(trained.step, arguments.repeat))
-            if not machine.on_gpu:
+            if not machine.on_gpu and not arguments.brief and number == 0:
                 with chainers_convolution():
                     _extend(stock, laps.run(trained.step, arguments.repeat))
             if live:
@@ -117,11 +133,21 @@ def measure_one(
                 their_losses = seconds.pop("first step")
                 _extend(theirs, seconds)
     limits = trained.limits(machine.operations(), machine.copy_bandwidth())
-    lines = table(mine, stock or None, theirs or None, limits)
     words = ", ".join(f"{loss:.3f}" for loss in losses)
     if live:
         words += " and torchvision's " + ", ".join(f"{loss:.3f}" for loss in their_losses)
-    return [*lines, "", f"The losses of the first step are {words}; each side draws its own regions."]
+    return Measured(mine, stock or None, theirs or None, limits, words)
+
+
+def brief_rows(title: str, mine: Seconds, theirs: Seconds | None) -> list[str]:
+    """Make the rows of one network at one size where little is told: lines of Markdown."""
+    rows = []
+    for stage in BRIEF:
+        ours, other = _median(mine, stage), _median(theirs, stage) if theirs else None
+        cells = ["", ""] if other is None else [f"{other:.4f}", f"{other / ours:.2f}"]
+        rows.append(f"| {title} | {stage} | {ours:.4f} | {' | '.join(cells)} |")
+        title = ""
+    return rows
 
 
 def _extend(seconds: dict[str, list[float]], more: Mapping[str, Any]) -> None:
@@ -132,15 +158,33 @@ def _extend(seconds: dict[str, list[float]], more: Mapping[str, Any]) -> None:
 def measure(arguments: argparse.Namespace) -> str:
     """Measure everything and return the section as Markdown."""
     live = find()
-    machine = Machine(arguments.device, arguments.threads)
+    machine = Machine(arguments.device, arguments.threads[0])
     lines = []
     for name, network in NETWORKS.items():
         for min_size in arguments.size:
-            lines += [f"### {name}, {min_size} pixels", ""]
-            lines += [*measure_one(network, min_size, live, machine, arguments), ""]
+            title, measured = f"{name}, {min_size} pixels", measure_one(network, min_size, live, machine, arguments)
+            if arguments.brief:
+                lines += brief_rows(title, measured.mine, measured.theirs)
+                continue
+            words = f"The losses of the first step are {measured.losses}; each side draws its own regions."
+            lines += [f"### {title}", "", *table(*measured[:4]), "", words, ""]
     clock = "processor time" if by_processor(machine) else "wall-clock time"
+    if arguments.brief:
+        threads = "One thread" if machine.n_threads == 1 else f"{machine.n_threads} threads"
+        head = [f"### {threads}, {clock}", "", "| network | stage | chainfpn, s | torchvision, s | times as fast |"]
+        return "\n".join([*head, "|---|---|--:|--:|--:|", *lines, ""])
+    for n_threads in arguments.threads[1:]:
+        lines += measure_apart(n_threads, arguments)
     medians = f"{clock}, medians of {arguments.rounds} rounds of {arguments.repeat} steps"
     return "\n".join([*lines, machine.signature(medians, f"matrix product {machine.operations() / 1e9:.0f} GFLOP/s")])
+
+
+def measure_apart(n_threads: int, arguments: argparse.Namespace) -> list[str]:
+    """Measure with another number of threads, by a process of its own: lines of Markdown."""
+    options = ["--repeat", arguments.repeat, "--rounds", arguments.rounds, "--size", *arguments.size]
+    command = [sys.executable, __file__, "--brief", "--threads", n_threads, *options]
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.splitlines()
 
 
 def main() -> None:
@@ -148,16 +192,27 @@ def main() -> None:
     n_cores = len(os.sched_getaffinity(0))
     parser = argparse.ArgumentParser(description=textwrap.dedent(__doc__).splitlines()[0])
     parser.add_argument(
-        "--repeat", type=int, default=3, metavar="N", help="timed steps in a row (default: %(default)s)"
+        "--repeat", type=int, default=2, metavar="N", help="timed steps in a row (default: %(default)s)"
     )
     parser.add_argument("--rounds", type=int, default=2, metavar="N", help="turns of each side (default: %(default)s)")
     parser.add_argument("--size", type=int, nargs="+", default=SIZES, metavar="PIXELS", help="shorter sides (400 800)")
-    parser.add_argument("--threads", type=int, default=n_cores, metavar="N", help="threads (default: %(default)s)")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help=f"threads; all but the first in brief (default: {n_cores} 1)",
+    )
+    parser.add_argument("--brief", action="store_true", help="one table of the largest stages")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where all sides run")
     parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{markdown.BENCHMARKS.name}")
     arguments = parser.parse_args()
     check_device(parser, arguments.device)
-    wanted = {name: str(arguments.threads) for name in ("OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS")}
+    if arguments.threads is None:
+        arguments.threads = [n_cores] if arguments.device == "cuda" or n_cores == 1 else [n_cores, 1]
+    wanted = {
+        name: str(arguments.threads[0]) for name in ("OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
+    }
     run_with_environment(**wanted)
     section = measure(arguments)
     markdown.show(f"train_step.py {arguments.device}", section, write_too=arguments.write)

@@ -44,11 +44,21 @@ def test_the_staged_step_is_a_step_of_training(side):
 
 def test_both_sides_have_the_same_stages_and_weights(torchvision_live):
     network = train_step.Network(depth=18, stages=(1, 2), fpn_channels=8, head_channels=8, n_fg_class=1)
-    machine, arguments = train_step.Machine("cpu", 1), argparse.Namespace(repeat=1, rounds=1)
-    lines = train_step.measure_one(network, 64, torchvision_live, machine, arguments)
+    machine, arguments = train_step.Machine("cpu", 1), argparse.Namespace(repeat=1, rounds=1, brief=False)
+    measured = train_step.measure_one(network, 64, torchvision_live, machine, arguments)
+    lines = train_step.table(*measured[:4])
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
     assert [row[0] for row in rows] == [*train_step.STAGES, "**all**"]
     assert all(float(cell) > 0 for row in rows for cell in row[1:6])
+
+
+def test_the_rows_of_another_number_of_threads_compare_the_largest_stages():
+    mine, theirs = ({stage: [value] for stage in train_step.STAGES} for value in (2.0, 3.0))
+    lines = train_step.brief_rows("a network", mine, theirs)
+    n = len(train_step.STAGES)
+    assert lines[0] == "| a network | trunk forward | 2.0000 | 3.0000 | 1.50 |"
+    assert lines[-1] == f"|  | **all** | {2 * n}.0000 | {3 * n}.0000 | 1.50 |"
+    assert train_step.brief_rows("a network", mine, None)[0] == "| a network | trunk forward | 2.0000 |  |  |"
 
 
 def test_the_laps_of_a_step_add_up():
