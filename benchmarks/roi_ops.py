@@ -65,10 +65,10 @@ TORCHVISION = """
 
         def both():
             leaf = next(turns).detach().requires_grad_()
-            y = op(leaf, boxes, (bins, bins), spatial_scale={scale!r}, **options)
-            y.backward(torch.ones_like(y))
+            op(leaf, boxes, (bins, bins), spatial_scale={scale!r}, **options).backward(gradient)
 
         outputs[f"forward_{{k}}"] = best(forward, repeat)
+        gradient = torch.ones_like(op(next(turns), boxes, (bins, bins), spatial_scale={scale!r}, **options))
         outputs[f"both_{{k}}"] = best(both, repeat)
     for n in {sizes!r}:
         bbox, score = (torch.tensor(inputs[f"{{what}}_{{n}}"], device=device) for what in ("bbox", "score"))

@@ -29,7 +29,7 @@ def forward(workspace, x, first, window, members, windows, lowest, y, argmax):
     buffer, line, cells, places, found = workspace
     pack(x, first, window, buffer)
     for r in members:
-        left, right = columns[r].min(), columns[r].max()
+        left, right = columns[r, 0, 0], columns[r, outw - 1, 1]
         corner = (left - x0) * LANES - y0 * stride, right - left
         for i in range(outh):
             top, bottom = rows[r, i, 0], max(rows[r, i, 0], rows[r, i, 1])
