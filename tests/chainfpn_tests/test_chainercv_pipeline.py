@@ -58,6 +58,7 @@ def results(detector, shared_data):
     return [list(values) for values in (*out_values, *rest_values)]
 
 
+@pytest.mark.slow
 def test_apply_to_iterator_gives_a_result_per_image(results):
     bboxes, labels, scores, gt_bboxes, *_ = results
     assert len(bboxes) == len(labels) == len(scores) == len(gt_bboxes) == N_IMAGES

@@ -59,11 +59,13 @@ def answers(tmp_path_factory):
     return Answers({path.rpartition("/")[2]: message for path, message in rows}, files, peak, canary)
 
 
+@pytest.mark.slow
 def test_there_are_enough_of_them(answers):
     assert len(answers.files) >= 200
     assert len(set(generator.executing("x"))) >= 40
 
 
+@pytest.mark.slow
 def test_each_is_answered_by_one_sentence_that_names_the_file(answers):
     for name, (_, sentence) in answers.files.items():
         message = answers.messages[name]
@@ -80,10 +82,12 @@ def test_text_of_a_file_is_shown_on_one_line_and_not_without_end():
     assert printable("x" * 401) == "x" * 397 + "..."
 
 
+@pytest.mark.slow
 def test_nothing_was_executed(answers):
     assert not answers.canary.exists()
 
 
+@pytest.mark.slow
 def test_memory_stays_small(answers):
     assert answers.peak < 384
 
@@ -174,6 +178,7 @@ def test_a_few_kilobytes_do_not_keep_the_reader_busy(kind, tmp_path):
         weights_convert.read_checkpoint(tmp_path / "small.pkl")
 
 
+@pytest.mark.slow
 def test_a_long_history_beside_the_weights_is_harmless(tmp_path):
     values = b"".join(b"G" + struct.pack(">d", i) for i in range(1_100_000))
     pickled = assembler.pickled(

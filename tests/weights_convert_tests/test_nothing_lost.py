@@ -28,6 +28,7 @@ def write_pth(path, arrays):
     write_checkpoint(path, mapped, arrays.__getitem__, dict, to="pth", torch_names={name: name for name in arrays})
 
 
+@pytest.mark.slow
 @hypothesis.given(states, st.booleans(), st.integers(0, 2**32 - 1))
 @hypothesis.settings(max_examples=150, deadline=None)
 def test_every_state_dict_comes_back_or_two_names_are_refused(tmp_path_factory, state, ending, seed):

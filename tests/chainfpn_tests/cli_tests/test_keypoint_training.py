@@ -35,6 +35,7 @@ def out(folder, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_keypoints_are_trained(out):
     first, second = json.loads((out / "log").read_text())
     assert 0 < second["main/loss/keypoint"] < first["main/loss/keypoint"]

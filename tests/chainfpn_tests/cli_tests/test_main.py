@@ -148,6 +148,7 @@ def test_a_checkpoint_is_converted_on_the_fly_and_nothing_is_kept(photo, checkpo
     assert set(os.listdir()) == {*before, "out"}
 
 
+@pytest.mark.slow
 def test_cache_keeps_the_conversion_and_uses_it(photo, checkpoint, monkeypatch):
     command = ["detect", photo, "--weights", checkpoint, "--cache"]
     assert main(command) == 0
@@ -275,6 +276,7 @@ def test_what_was_found_before_a_pipe_is_closed_is_in_the_json(photo):
     assert [record["file"] for record in records][:1] == ["photo.jpg"]
 
 
+@pytest.mark.slow
 def test_published_weights_are_fetched_by_their_name(photo, checkpoint, server, monkeypatch, capsys):
     """From a server on the loopback, once."""
     digest = hashlib.sha256(pathlib.Path(checkpoint).read_bytes()).hexdigest()

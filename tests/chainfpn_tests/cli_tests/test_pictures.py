@@ -43,7 +43,7 @@ def ellipse(height, width, bb):
     return a**2 + b**2 < 1
 
 
-@pytest.mark.parametrize("side", [40, 100, 512, 4000])
+@pytest.mark.parametrize("side", [40, 100, 512, pytest.param(4000, marks=pytest.mark.slow)])
 def test_labels_leave_the_face_alone(side, photograph, names, tmp_path):
     image, scale = photograph.resize((side, side)), side / 512
     picture = draw(image, Detections(BBOX * scale, LABEL, SCORE), names)

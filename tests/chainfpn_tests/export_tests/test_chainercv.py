@@ -51,6 +51,7 @@ def test_outputs_are_those_of_the_chain(name):
         assert difference(y, variable.array) < 1e-4
 
 
+@pytest.mark.slow
 def test_what_is_dense_in_chainercvs_faster_rcnn():
     with without_initial_values():
         model = FasterRCNNVGG16(n_fg_class=3, min_size=64, max_size=96)
@@ -81,6 +82,7 @@ def test_what_is_dense_in_chainercvs_faster_rcnn():
         onnx_models(model, form="end_to_end")
 
 
+@pytest.mark.slow
 def test_a_network_that_crops_where_a_side_is_odd_says_so():
     with pytest.raises(ExportError, match="upsampling to other than what a pooling without padding started"):
         export_onnx(SegNetBasic(n_class=3), "never.onnx")

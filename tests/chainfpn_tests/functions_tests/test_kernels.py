@@ -35,6 +35,7 @@ CALL = """
 """
 
 
+@pytest.mark.slow
 def test_numba_is_imported_by_the_first_call_only():
     pytest.importorskip("numba")
     code = (
@@ -81,6 +82,7 @@ def test_a_numba_that_cannot_be_imported_is_as_good_as_none(tmp_path):
     assert run_python(code).split() == ["144.0", "10.0"]
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_cached_kernels_are_compiled_each_time():
     pytest.importorskip("numba")
     code = (

@@ -9,6 +9,8 @@ from golden.build import build, convert, inference
 from golden.compare import AFTER_FLOAT32, check_anchors, check_close, check_input, check_maps, count_matched
 from golden.model import GoldenModel, names
 
+pytestmark = pytest.mark.slow  # whole networks, all of them together
+
 #: The models, and when more of them than a photograph is looked at.
 CASCADES = [
     (GoldenModel(name), marks)

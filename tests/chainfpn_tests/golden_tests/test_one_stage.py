@@ -7,6 +7,8 @@ from golden import compare
 from golden.build import as_maps, build, convert, inference
 from golden.model import GoldenModel, names
 
+pytestmark = pytest.mark.slow  # whole networks, all of them together
+
 #: Distances of mmdetection's FCOS are float32 numbers, and it scales them as such.
 TOLERANCES = {"distances_after_exp": compare.AFTER_FLOAT32}
 

@@ -18,6 +18,8 @@ from golden.compare import (
 )
 from golden.model import GoldenModel, names
 
+pytestmark = pytest.mark.slow  # whole networks, all of them together
+
 #: Those that differ in more than another shows, with fewer detections where a head on them takes its time.
 QUICK = {
     "detectron2/small_faster_rcnn_R_18_FPN_odd": 100,
