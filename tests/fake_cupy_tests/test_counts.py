@@ -102,10 +102,10 @@ def test_half_precision_starts_no_more(slim):
     assert launches[1] <= launches[0] + 2, counts.table("launch")
 
 
-def test_the_images_of_a_batch_share_their_waits(model, img):
+def test_the_images_of_a_batch_share_their_waits(slim, img):
     with fake_cupy.count() as counts:
-        bboxes, _, _ = model.predict([img, img[:, ::-1], img[:, :, ::-1], img[:, :100]])
-    assert min(map(len, bboxes)) > 50
+        bboxes, _, _ = slim.predict([img, img[:, ::-1], img[:, :, ::-1], img[:, :100]])
+    assert min(map(len, bboxes)) > 20
     assert counts.syncs <= 5, counts.table("sync")
     assert counts.largest_download <= 4 * 100 * 6 * 4, counts.table("sync")
 
