@@ -58,16 +58,13 @@ def import_for_inference(name: str, *arrays: Array) -> ModuleType | None:
     return import_compiled(name) if is_known and not chainer.config.enable_backprop else None
 
 
-_keep_freed_pages = functools.cache(freed_pages.keep)
-
-
 @functools.cache
 def _import_compiled(name):
     try:
         import numba  # noqa: F401
     except ImportError:
         return None
-    _keep_freed_pages()
+    freed_pages.keep()
     return importlib.import_module(f"{__name__}.{name}")
 
 

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 
 from chainfpn._typing import Array, Size
-from chainfpn.functions.kernels import compute_dtype, geometry, round_down
+from chainfpn.functions.kernels import compute_dtype, freed_pages, geometry, round_down
 from chainfpn.functions.kernels.iou_match import BACKGROUND, IGNORED, match_dtype
 
 
@@ -33,6 +33,7 @@ def engine() -> ModuleType:
         from chainfpn.functions.kernels import numpy_engine
 
         return numpy_engine
+    freed_pages.keep()
     from chainfpn.functions.kernels import numba_engine
 
     return numba_engine

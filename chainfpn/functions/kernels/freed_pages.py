@@ -5,6 +5,7 @@ costs a fault at its first write, and a training step at 800 pixels wrote 20,000
 """
 
 import ctypes
+import functools
 import os
 
 #: Bytes of freed memory that a process keeps, at most.
@@ -14,6 +15,7 @@ KEPT = 1 << 30
 _SETTINGS = {"MMAP_MAX": (-4, 0), "TRIM_THRESHOLD": (-1, KEPT)}
 
 
+@functools.cache
 def keep() -> bool:
     """Let glibc take every array from its heap, and keep what is freed there.
 
