@@ -13,7 +13,7 @@ import chainer
 import numpy as np
 
 from chainfpn._typing import Array
-from chainfpn.functions.kernels import buffers, geometry, numba_align, numba_max, numba_ps, threads
+from chainfpn.functions.kernels import geometry, numba_align, numba_max, numba_ps, threads
 from chainfpn.functions.kernels.numba_bilinear import pixel_taps, sample_taps
 from chainfpn.functions.kernels.numba_common import Workspace
 from chainfpn.functions.kernels.numba_lanes import LANES
@@ -131,7 +131,7 @@ def _ps_forward(x, p, taps, *, is_mean):
 
 
 def _ps_backward(gy, p, x_shape, taps, *, is_mean):
-    gx, n_bins = buffers.empty(x_shape, gy.dtype), math.prod(p.outsize)
+    gx, n_bins = np.empty(x_shape, gy.dtype), math.prod(p.outsize)
     turned = _turn(gy.reshape(len(p.rois), x_shape[1])).reshape(x_shape[1] // n_bins, n_bins, len(p.rois))
     _run_bins(numba_ps.backward, gx, p, taps, turned, is_mean=is_mean)
     return gx
@@ -148,7 +148,7 @@ def align_forward(xs: list[Array], levels: list[geometry.Level]) -> Array:
         array: (R', C, outh, outw), R' of all levels.
     """
     n_rois = sum(len(level.places) for level in levels)
-    y = buffers.empty((n_rois, xs[0].shape[1], *levels[0].p.outsize), xs[0].dtype)
+    y = np.empty((n_rois, xs[0].shape[1], *levels[0].p.outsize), xs[0].dtype)
     for x, level in zip(xs, levels, strict=True):
         _run_align(numba_align.align_forward, x, level, y, chunked=True)
     return y
@@ -156,7 +156,7 @@ def align_forward(xs: list[Array], levels: list[geometry.Level]) -> Array:
 
 def align_backward(gy: Array, levels: list[geometry.Level], x_shapes: list[tuple]) -> list[Array]:
     """Run the transpose of ``align_forward``: (R', C, outh, outw) to ``x_shapes``."""
-    gxs = [buffers.empty(shape, gy.dtype) for shape in x_shapes]
+    gxs = [np.empty(shape, gy.dtype) for shape in x_shapes]
     for gx, level in zip(gxs, levels, strict=True):
         _run_align(numba_align.align_backward, gx, level, gy, chunked=False)
     return gxs
@@ -208,8 +208,8 @@ def max_forward(x: Array, windows: geometry.Windows, roi_indices: Array, lowest:
         array of size 0 where no gradient will be asked for.
     """
     shape = (len(roi_indices), x.shape[1], windows.rows.shape[1], windows.columns.shape[1])
-    y = buffers.empty(shape, x.dtype)
-    argmax = buffers.empty(shape if chainer.config.enable_backprop else (0,) * 4, np.int32)
+    y = np.empty(shape, x.dtype)
+    argmax = np.empty(shape if chainer.config.enable_backprop else (0,) * 4, np.int32)
     bound, lowest = partial(_pixel_window, windows), x.dtype.type(lowest)
     places = _flat(argmax) if chainer.config.enable_backprop else None
     n_bins = math.prod(shape[2:])
@@ -229,7 +229,7 @@ def scatter(gy: Array, argmax: Array, roi_indices: Array, x_shape: tuple) -> Arr
     Returns:
         array: ``x_shape``.
     """
-    gx = buffers.empty(x_shape, gy.dtype)
+    gx = np.empty(x_shape, gy.dtype)
     arrays, n_channels = (_flat(gy), _flat(argmax), roi_indices), x_shape[1]
     threads.run(numba_max.scatter, [(*arrays, c, min(c + 4, n_channels), _flat(gx)) for c in range(0, n_channels, 4)])
     return gx
