@@ -215,13 +215,8 @@ def streams():
     state = a.state_dict(x=a.tensor())
     view = a.tuple_(a.text("v"), a.integer(2), a.integer(9))
     key = a.tuple_(a.text("storage"), a.global_("torch", "FloatStorage"), a.text("0"), a.text("cpu"), b"K\x04", view)
-    tar = io.BytesIO()
-    with tarfile.open(fileobj=tar, mode="w") as archive:
-        for name, data in (("pickle", a.pickled(b"}")), ("storages", a.pickled(b"K\x7f")), ("tensors", b"")):
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    tar = tar.getvalue()
+    tar, infinity = _tar(a.pickled(b"K\x7f")), b"G\x7f\xf0" + b"\0" * 6
+    number = a.pickled(b"K\x01") + a.pickled(a.tuple_(infinity, b"N", a.global_("torch", "FloatStorage"))) + b"\0" * 8
     return {
         "short storage.pth": (a.torch_legacy(state)[:-8], "goes beyond the end"),
         "no storages.pth": (a.torch_legacy(state, ()), "is missing"),
@@ -233,7 +228,18 @@ def streams():
         "other tar.tar": (tar[:512] + tar[1024:], "not one that torch 0.1 wrote"),
         "short tar.tar": (tar[:1200], "tar"),
         "storages.tar": (tar, "truncated"),
+        "infinity.tar": (_tar(number), "something that is no number"),
     }
+
+
+def _tar(storages):
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        for name, data in (("pickle", a.pickled(b"}")), ("storages", storages), ("tensors", b"")):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return tar.getvalue()
 
 
 def others():
