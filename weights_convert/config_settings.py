@@ -172,13 +172,12 @@ def _detectron2(config: Json) -> Json:
 def _other_anchors(given: Json, settings: Json) -> list[str]:
     """Return sentences on anchors that our builders do not make."""
     ratios, same = given.get("ASPECT_RATIOS"), settings.get("aspect_ratios")
-    differ = isinstance(ratios, list) and any(level != same for level in ratios)
-    others = {
-        f"SIZES is {given.get('SIZES')!r}, not a list for each of {_N_LEVELS} levels": given.get("SIZES")
-        and "anchor_sizes" not in settings,
-        f"ASPECT_RATIOS is {ratios!r}, not one list for all levels": differ,
-    }
-    return [f"MODEL.ANCHOR_GENERATOR.{text}: not taken" for text, is_so in others.items() if is_so]
+    others = []
+    if given.get("SIZES") and "anchor_sizes" not in settings:
+        others.append(f"SIZES is {given['SIZES']!r}, not a list for each of {_N_LEVELS} levels")
+    if isinstance(ratios, list) and any(level != same for level in ratios):
+        others.append(f"ASPECT_RATIOS is {ratios!r}, not one list for all levels")
+    return [f"MODEL.ANCHOR_GENERATOR.{text}: not taken" for text in others]
 
 
 def _is_nested(value: Any, n: int | None) -> bool:
