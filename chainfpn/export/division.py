@@ -82,8 +82,7 @@ def pays(detector: Any, make_run: Callable[[Part], Callable]) -> bool:
     Raises:
         InvalidArgument: if ``CHAINFPN_CONV`` is no algorithm.
     """
-    winograd = import_compiled("winograd")
-    if winograd is None or not _can_be(detector):
+    if import_compiled("winograd") is None or not _can_be(detector):
         return False
     layer = next(x for x in detector.backbone.fpn.layer_blocks[0].links() if isinstance(x, Convolution2D))
     n_channels, side = len(layer.W), min(MEASURED, *_finest_size(detector))
