@@ -25,17 +25,7 @@ from chainfpn.training.keypoint_evaluation import KEYPOINT_FIGURES
 
 
 def evaluate_data(arguments: argparse.Namespace) -> int:
-    """Evaluate a detector, print the figures and write what is asked for.
-
-    Args:
-        arguments (argparse.Namespace): The options of ``chainfpn evaluate``.
-
-    Returns:
-        int: 0, or 1 if an image could not be read.
-
-    Raises:
-        CommandError: if it cannot be done.
-    """
+    """Evaluate a detector as ``chainfpn evaluate`` says: 0, or 1 if an image could not be read."""
     report, warn = remarks(arguments.quiet), WarnOnce()
     device = choose_device(arguments.device)
     options = {name: getattr(arguments, name) for name in ("annotations", "split", "names")}

@@ -38,17 +38,7 @@ _STATISTICS_BATCH = 8
 
 
 def train(settings: argparse.Namespace) -> int:
-    """Train.
-
-    Args:
-        settings (argparse.Namespace): The options of ``chainfpn train``.
-
-    Returns:
-        int: 0, or 1 if it was stopped before the end.
-
-    Raises:
-        CommandError: if it cannot be done.
-    """
+    """Train as ``chainfpn train`` says: 0, or 1 if it was stopped before the end."""
     dtype = chainer.mixed16 if settings.dtype == "mixed16" else np.dtype(settings.dtype)
     on_gpu = settings.device.startswith("cuda")
     compiling = contextlib.nullcontext() if on_gpu or settings.quiet else compile_remark(remark)

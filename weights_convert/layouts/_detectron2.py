@@ -3,7 +3,7 @@
 from typing import Any
 
 from weights_convert import tensor_fixups
-from weights_convert.layouts.layout import Layout
+from weights_convert.layouts.layout import Layout, input_statistics
 from weights_convert.rules import Rule, modules
 
 
@@ -68,7 +68,7 @@ _RETINANET_HEAD = modules({
 
 _BESIDE = (
     Rule(r"(?:.*\.)?anchor_generator\.cell_anchors", None, "anchors are computed, not loaded"),
-    Rule(r"pixel_(?:mean|std)$", None, "input statistics, which the rules or --meta image_mean and image_std say"),
+    input_statistics(r"pixel_(?:mean|std)$"),
 )
 
 _STEM = r"backbone\.bottom_up\.stem\.conv1\.weight"

@@ -6,8 +6,8 @@ Whether a model is of 'pytorch' or 'caffe' style no name says: its configuration
 from typing import Any
 
 from weights_convert import tensor_fixups
-from weights_convert.layouts.layout import Layout
-from weights_convert.rules import Rule, modules
+from weights_convert.layouts.layout import Layout, input_statistics
+from weights_convert.rules import modules
 
 _BODY = {
     f"backbone.{name}": f"backbone.body.{name}" for name in ("conv1.", "bn1.", *(f"layer{i}." for i in range(1, 5)))
@@ -62,10 +62,7 @@ _FCOS_HEAD = modules({
     "bbox_head.scales": "head.regression_head.scales",
 })  # fmt: skip
 
-_BESIDE = (
-    Rule(r"data_preprocessor\.", None, "input statistics, which the rules or --meta image_mean and image_std say"),
-)
-
+_BESIDE = (input_statistics(r"data_preprocessor\."),)
 
 _DETECTOR: Any = {
     "table": _BESIDE,

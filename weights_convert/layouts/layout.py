@@ -25,7 +25,14 @@ TORCHVISION_INPUT: Json = {
 _OWN_RULES = {"mmdetection": ("mmdetection", "mmdetection_caffe")}
 _FOLDED_INPUT = ("torchvision", "chainercv")
 
+_STATISTICS = "input statistics, which the rules or --meta image_mean and image_std say"
+
 _OTHER_RULES = "by the rules of {}, as asked for: boxes are near those of the library that trained it, not the same"
+
+
+def input_statistics(pattern: str) -> Rule:
+    """Return the rule that drops the tensors of input statistics by their names."""
+    return Rule(pattern, None, _STATISTICS)
 
 
 @dataclass(frozen=True)
