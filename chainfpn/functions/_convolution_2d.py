@@ -21,7 +21,7 @@ from chainfpn.functions._fixed_normalization import (
     normalize_on_gpu,
     shift_on_gpu,
 )
-from chainfpn.functions._linear_map import GradientNode
+from chainfpn.functions._linear_map import AccumulatingNode, GradientNode
 from chainfpn.functions.kernels import compute_dtype
 from chainfpn.functions.kernels import convolution as kernels
 from chainfpn.functions.kernels.epilogue import Epilogue, nothing, shifted
@@ -181,7 +181,7 @@ def _check_geometry(W, stride, pad, dilate, groups):
     return kernels.Geometry(stride, pad, check_outsize("convolution_2d", dilate, "dilate"), groups)
 
 
-class FusedConvolution(chainer.FunctionNode):
+class FusedConvolution(AccumulatingNode):
     """relu(normalize(x * W + b) + residual) on a CPU in training; b and the residual may be missing.
 
     Only x, W and y are kept. What the ReLU lets through of the gradient, times the scale, is made in one pass, from

@@ -18,7 +18,7 @@ from chainer.functions.math.matmul import MatMul
 from chainfpn._typing import Array, Variable
 from chainfpn.functions.kernels import compute_dtype, kernels_for
 from chainfpn.functions.kernels.geometry import RoIs
-from chainfpn.functions.kernels.product import product
+from chainfpn.functions.kernels.product import add_to, product
 
 
 class GradientNode(function_node.FunctionNode):
@@ -36,6 +36,35 @@ class GradientNode(function_node.FunctionNode):
             return super().apply(inputs)
         with cuda.get_device_from_array(arrays[0]):
             return tuple([chainer.Variable(y, requires_grad=False) for y in self.forward(arrays)])
+
+
+class AccumulatingNode(function_node.FunctionNode):
+    """A function node whose ``backward`` makes a new array for the gradient of the first input.
+
+    On a CPU, where no graph is wanted, the gradient that is there already is added to that array in place.
+    """
+
+    def backward_accumulate(
+        self,
+        target_input_indexes: tuple[int, ...],
+        grad_outputs: tuple[Variable, ...],
+        grad_inputs: tuple[Variable | None, ...],
+    ) -> tuple[Variable, ...]:
+        """Compute gradients and add those that are there: see Chainer's."""
+        sums, gradients = [], self.backward(target_input_indexes, grad_outputs)
+        for i, gx, before in zip(target_input_indexes, gradients, grad_inputs, strict=True):
+            if before is None:
+                sums.append(gx)
+            elif i == 0 and not chainer.config.enable_backprop and _are_arrays_of_one_dtype(gx, before):
+                add_to(gx.array, before.array)
+                sums.append(gx)
+            else:
+                sums.append(gx + before)
+        return tuple(sums)
+
+
+def _are_arrays_of_one_dtype(a, b):
+    return isinstance(a.array, np.ndarray) and isinstance(b.array, np.ndarray) and a.dtype == b.dtype
 
 
 class LinearMap(GradientNode):

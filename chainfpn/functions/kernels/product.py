@@ -1,10 +1,12 @@
-"""The product of two matrices by our own threads, see ``kernels.threads``: those of a BLAS spin on when it is done."""
+"""The product of two matrices, and a sum, by our own threads, see ``threads``: those of a BLAS spin on afterwards."""
 
 import numpy as np
 
 from chainfpn._typing import Array
 from chainfpn.functions.kernels import threads
 
+#: Numbers of a share of a sum.
+SUM_SHARE = 1 << 17
 #: Multiplications of a share of the work; and how many shares there are at most, each of which packs a whole operand.
 SHARE, MOST = 1 << 24, 4
 
@@ -27,3 +29,20 @@ def product(a: Array, b: Array) -> Array:
 
     threads.run(multiply, threads.cut(max(y.shape), min(y.size * len(b) / SHARE, MOST)))
     return y
+
+
+def add_to(target: Array, source: Array) -> None:
+    """Add an array to another in place.
+
+    Args:
+        target, source (array): NumPy, one shape and dtype; the first is C-contiguous.
+    """
+    if source.flags.c_contiguous:
+        a, b = target.reshape(-1), source.reshape(-1)
+    else:
+        a, b = target, source
+
+    def add(begin: int, end: int) -> None:
+        np.add(a[begin:end], b[begin:end], out=a[begin:end])
+
+    threads.run(add, threads.cut(len(a), target.size / SUM_SHARE) if target.size else [])

@@ -1,5 +1,7 @@
 """Convolution, normalization, sum and ReLU block by block: the numbers of one after the other, and when it is done."""
 
+import contextlib
+
 import chainer
 import chainer.functions as F
 import numpy as np
@@ -189,6 +191,22 @@ def test_the_gradients_of_a_training_are_numeric_gradients():
     del conv.W, conv.b
     gradient_check.check_backward(run, arrays, gy, **check)
     gradient_check.check_double_backward(run, arrays, gy, second, **check)
+
+
+@pytest.mark.parametrize("share", [1 << 17, 50])
+@pytest.mark.parametrize("double", [False, True])
+def test_the_gradient_of_a_map_that_several_read_is_their_sum(double, share, monkeypatch):
+    monkeypatch.setattr("chainfpn.functions.kernels.product.SUM_SHARE", share)
+    conv, link, x, residual = make("3x3 / 2", "frozen", np.float64)
+    gradients = []
+    for steps in (contextlib.nullcontext(), Steps()):
+        v, other = chainer.Variable(x), chainer.Variable(residual)
+        with steps:
+            y = convolve(conv, v, link, other, relu=True)
+            z = convolve(conv, v, link, y, relu=True) + F.sum(v) + F.transpose(F.transpose(other))
+            gradients.append(chainer.grad([F.sum(z * z)], [v, other], enable_double_backprop=double))
+    for mine, reference in zip(*gradients, strict=True):
+        np.testing.assert_allclose(mine.array, reference.array, rtol=1e-12, atol=1e-9)
 
 
 def test_a_training_keeps_nothing_of_what_is_frozen_and_asks_for_no_gradient_below():
