@@ -22,7 +22,7 @@ import chainfpn  # noqa: F401  # isort: skip
 import numpy as np
 
 from bench_utils import markdown
-from bench_utils.machine import Machine
+from bench_utils.machine import Machine, check_device
 from chainfpn.cli.detection_run import RunOptions, count_workers, detect_all
 from chainfpn.cli.drawing import draw
 from chainfpn.cli.results import picture_paths, save_picture
@@ -79,18 +79,19 @@ def seconds(run: Callable[..., None], *args: object) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def measure(n: int, repeat: int) -> str:
+def measure(n: int, repeat: int, machine: Machine) -> str:
     """Return the table."""
     detector = load(weights_path())
     detector.score_thresh = 0.5
+    detector.to_device(machine.chainers_device)
     n_threads = threads.N_THREADS
-    fast = detector.to_engine("auto", threads=n_threads)
-    ways = [(plain_loop, detector), (plain_loop, fast), (command, detector.to_engine("auto", threads=1))]
-    lines = [
-        f"| photographs | loop, chainer | loop, {fast.engine} | command, {fast.engine} "
-        f"| over chainer | limit | over {fast.engine} | limit |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    loops, fast = [detector], detector
+    if not machine.on_gpu:
+        loops, fast = [detector, detector.to_engine("auto", threads=n_threads)], detector.to_engine("auto", threads=1)
+    ways = [*((plain_loop, loop) for loop in loops), (command, fast)]
+    titles = [*(f"loop, {loop.engine}" for loop in loops), f"command, {fast.engine}"]
+    titles += [title for loop in loops for title in (f"over {loop.engine}", "limit")]
+    lines = [f"| photographs | {' | '.join(titles)} |", "|---" * (1 + len(titles)) + "|"]
     for case, (sides, kinds, min_size) in CASES.items():
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
@@ -99,11 +100,12 @@ def measure(n: int, repeat: int) -> str:
             for run, on in ways:
                 run(on, paths[:2], folder)  # compiles
             turns = [[seconds(run, on, paths, folder) for run, on in ways] for _ in range(repeat)]
-        (plain, _), (loop, cpu), (ours, _) = (min(turn) for turn in zip(*turns, strict=True))
-        rates = [f"{n / wall:.2f} a second" for wall in (plain, loop, ours)]
-        ratios = [f"{number:.2f}" for wall in (plain, loop) for number in (wall / ours, wall * n_threads / cpu)]
+        *plain, (ours, _) = (min(turn) for turn in zip(*turns, strict=True))
+        rates = [f"{n / wall:.2f} a second" for wall in (*(wall for wall, _ in plain), ours)]
+        cpu = plain[-1][1]  # of the loop on the command's engine
+        ratios = [f"{number:.2f}" for wall, _ in plain for number in (wall / ours, wall * n_threads / cpu)]
         lines.append(f"| {' | '.join([case, *rates, *ratios])} |")
-    return "\n".join([*lines, "", Machine().signature(f"{n} photographs, best of {repeat} in turns")])
+    return "\n".join([*lines, "", machine.signature(f"{n} photographs, best of {repeat} in turns")])
 
 
 def main() -> None:
@@ -111,10 +113,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=12, metavar="N", help="photographs (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="timed runs of each (default: %(default)s)")
-    parser.add_argument("--write", action="store_true", help=f"put the table into docs/{markdown.BENCHMARKS.name}")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="(default: %(default)s)")
+    parser.add_argument("--write", action="store_true", help=f"put a CPU's table into docs/{markdown.BENCHMARKS.name}")
     arguments = parser.parse_args()
-    section = measure(arguments.n, arguments.repeat)
-    markdown.show("detect_folder.py", section, write_too=arguments.write)
+    check_device(parser, arguments.device)
+    machine = Machine(arguments.device)
+    section = measure(arguments.n, arguments.repeat, machine)
+    markdown.show("detect_folder.py", section, write_too=arguments.write and not machine.on_gpu)
 
 
 if __name__ == "__main__":
