@@ -44,7 +44,7 @@ def main() -> int:
     """Print what is dead; return the status."""
     names = [name for names in CALLED.values() for name in names]
     names += [name for record in models.MODELS.values() for name in (record.name, *record.options)]
-    vulture = Vulture(ignore_names=names, ignore_decorators=["@pytest.fixture", "@*.register*"])
+    vulture = Vulture(ignore_names=names, ignore_decorators=["@pytest.fixture", "@*.register*", "@register_*"])
     vulture.scavenge([ROOT / folder for folder in FOLDERS])
     dead = [item for item in vulture.get_unused_code() if item.typ != "attribute" and not is_argument(item)]
     for item in dead:

@@ -26,7 +26,8 @@ def forward(workspace, x, first, window, members, windows, lowest, y, argmax):
     outh, outw = rows.shape[1], columns.shape[1]
     y0, _, x0, x1 = window
     stride = (x1 - x0) * LANES
-    buffer, line, cells, places, found = workspace
+    buffer, line, cells = workspace.buffer, workspace.line, workspace.cells
+    places, found = workspace.line_places, workspace.places
     pack(x, first, window, buffer)
     for r in members:
         left, right = columns[r, 0, 0], columns[r, outw - 1, 1]
