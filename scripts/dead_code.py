@@ -22,8 +22,9 @@ FOLDERS = ("chainfpn", "weights_convert", "benchmarks", "scripts", "examples", "
 CALLED = {
     "Python and its library": ["__getattr__", "create_module", "do_GET", "do_HEAD", "log_message"],
     "Chainer and ChainerCV": [
-        "check_type_forward", "default_name", "forward_gpu", "forward_postprocess", "forward_preprocess", "get_example",
-        "get_example_by_keys", "get_training_length", "priority", "reduced_view", "timing", "update_core",
+        "backward_accumulate", "check_type_forward", "default_name", "forward_gpu", "forward_postprocess",
+        "forward_preprocess", "get_example", "get_example_by_keys", "get_training_length", "priority", "reduced_view",
+        "timing", "update_core",
     ],
     "tqdm": ["on_start", "on_end"],
     "pytest": ["collect_ignore", "pytest_*", "pytestmark"],
