@@ -161,7 +161,7 @@ def test_every_bundled_file_of_others_has_a_notice():
     assert bundled == set(re.findall(r"`chainfpn/data/(\w+\.\w+)`", notices))
 
 
-@pytest.mark.parametrize(("page", "n_lines"), [("CONTRIBUTING.md", 40), ("docs/architecture.md", 12)])
+@pytest.mark.parametrize(("page", "n_lines"), [("CONTRIBUTING.md", 38), ("docs/architecture.md", 12)])
 def test_the_diffs_of_the_pages_are_of_this_code(page, n_lines):
     """What they add is there, paragraph by paragraph; ``...`` leaves lines out."""
     n_found = 0
