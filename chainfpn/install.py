@@ -58,13 +58,26 @@ def build(wheels: pathlib.Path) -> None:
         source = ["--no-deps", "--no-build-isolation", "--no-binary", ":all:", "--dest", work]
         run([*pip, "download", *source, CHAINERCV])
         (archive,) = work.glob("chainercv-*.tar.gz")
-        with tarfile.open(archive) as tar:
-            tar.extractall(work, filter="data")
+        unpack(archive, work)
         source_folder = work / archive.name.removesuffix(".tar.gz")
         shutil.copy(CHAINERCV_LICENCE, source_folder / "LICENSE")
         run([python, "-W", "ignore", "-c", PURE_SETUP, work / "out"], cwd=source_folder)
         for wheel in (work / "out").glob("*.whl"):
             shutil.copy(wheel, wheels)
+
+
+def unpack(archive: pathlib.Path, folder: pathlib.Path) -> None:
+    """Unpack a source distribution, by the filter for data where Python has it: not before 3.10.12 and 3.11.4.
+
+    Args:
+        archive (path): The ``.tar.gz``, of someone whose set-up script is run next.
+        folder (path): Where its files go.
+    """
+    with tarfile.open(archive) as tar:
+        if hasattr(tarfile, "data_filter"):
+            tar.extractall(folder, filter="data")
+        else:
+            tar.extractall(folder)
 
 
 def run(command: Sequence[object], *, silent: bool = False, **options: Any) -> str:
