@@ -67,10 +67,10 @@ def build(wheels: pathlib.Path) -> None:
 
 
 def unpack(archive: pathlib.Path, folder: pathlib.Path) -> None:
-    """Unpack a source distribution, by the filter for data where Python has it: not before 3.10.12 and 3.11.4.
+    """Unpack sources, by the filter for data where Python has it: not before 3.10.12 and 3.11.4.
 
     Args:
-        archive (path): The ``.tar.gz``, of someone whose set-up script is run next.
+        archive (path): A tar of someone whose set-up script is run next.
         folder (path): Where its files go.
     """
     with tarfile.open(archive) as tar:

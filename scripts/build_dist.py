@@ -19,6 +19,8 @@ import tempfile
 
 import interpreters
 
+from chainfpn.install import unpack
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 #: Its version stands in the wheel, so it is one.
 BUILD_TOOL = "setuptools==80.9.0"
@@ -55,8 +57,7 @@ def build(folder: pathlib.Path, python: str | os.PathLike[str] | None = None) ->
         python = python or interpreters.make_environment(sys.executable, work / "env", [BUILD_TOOL])
         archive = work / "source.tar"
         git("archive", "--format=tar", f"--output={archive}", "HEAD")
-        with tarfile.open(archive) as tar:
-            tar.extractall(work / "source", filter="data")
+        unpack(archive, work / "source")
         environment = {**os.environ, "SOURCE_DATE_EPOCH": time}
         interpreters.run([python, "-c", _BUILD, work / "out"], cwd=work / "source", env=environment, umask=0o022)
         (sdist,), (wheel,) = (work / "out").glob("*.tar.gz"), (work / "out").glob("*.whl")

@@ -6,10 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 
 import pytest
+
+from chainfpn import install
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGES = ("chainfpn", "weights_convert")
@@ -105,3 +108,16 @@ def test_the_description_has_no_link_that_an_index_cannot_follow():
     text = (ROOT / "docs" / "package.md").read_text(encoding="utf-8")
     assert "](" not in text
     assert "<img" not in text
+
+
+@pytest.mark.parametrize("has_filter", [True, False])
+def test_sources_are_unpacked_by_a_python_without_filters_of_tarfile_too(has_filter, tmp_path, monkeypatch):
+    """Debian 12 has such a one: 3.11.2."""
+    tarfile.open(tmp_path / "sources.tar.gz", "w:gz").close()
+    seen = []
+    monkeypatch.setattr(tarfile.TarFile, "extractall", lambda tar, path, **options: seen.append((path, options)))
+    monkeypatch.setattr(tarfile, "data_filter", None, raising=False)
+    if not has_filter:
+        monkeypatch.delattr(tarfile, "data_filter")
+    install.unpack(tmp_path / "sources.tar.gz", tmp_path)
+    assert seen == [(tmp_path, {"filter": "data"} if has_filter else {})]
