@@ -33,12 +33,13 @@ class WarnOnce:
 
     Attributes:
         warnings (set of str): The warnings so far.
+        counts (Counter): How many of them there are of each reason.
     """
 
     def __init__(self, write: Report = remark) -> None:
         self.write = write
         self.warnings: set[str] = set()
-        self._printed: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
 
     def __call__(self, message: str) -> None:
         """Print a warning, unless it was printed before.
@@ -50,10 +51,10 @@ class WarnOnce:
             return
         self.warnings.add(message)
         reason = getattr(message, "reason", message)
-        self._printed[reason] += 1
-        if self._printed[reason] <= _MAX_WARNINGS:
+        self.counts[reason] += 1
+        if self.counts[reason] <= _MAX_WARNINGS:
             self.write(message)
-        elif self._printed[reason] == _MAX_WARNINGS + 1:
+        elif self.counts[reason] == _MAX_WARNINGS + 1:
             self.write(f"more {reason} are only counted")
 
 

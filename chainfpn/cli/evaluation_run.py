@@ -5,7 +5,6 @@ import contextlib
 import json
 import math
 import pathlib
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +13,7 @@ from chainfpn.cli.console import WarnOnce, compile_remark, progress, reasons, re
 from chainfpn.cli.detector import choose_device, load_detector
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.output import complete_file, json_output, writing_errors
-from chainfpn.cli.results_writer import coco_result
+from chainfpn.cli.results_writer import coco_result, image_id
 from chainfpn.datasets import DataError, DetectionDataset, open_dataset
 from chainfpn.errors import InvalidArgument
 from chainfpn.links import Detector
@@ -48,7 +47,7 @@ def evaluate_data(arguments: argparse.Namespace) -> int:
             json.dump(_coco_results(evaluation, data), file)
         for omission in data.left_out.omissions:  # also what was found while reading
             warn(omission)
-        found = data.left_out.counts | Counter(getattr(message, "reason", message) for message in warn.warnings)
+        found = data.left_out.counts | warn.counts
         _show(evaluation, n, dict(sorted(found.items())), write, report)  # sorted, for any thread may be first
     return 1 if n > evaluation.n_images else 0
 
@@ -143,5 +142,4 @@ def _coco_results(evaluation: Evaluation, data: DetectionDataset) -> list[dict[s
 def _image_id(data: DetectionDataset, i: int) -> Any:
     if hasattr(data, "image_ids"):
         return data.image_ids[i]
-    path = pathlib.PurePath(data.file_name(i))
-    return int(path.stem) if path.stem.isdecimal() else path.name
+    return image_id({"file": pathlib.PurePath(data.file_name(i)).name})

@@ -94,6 +94,7 @@ def json_output(arguments: argparse.Namespace) -> Iterator[Callable[[Any], None]
 
         def write(value: Any) -> None:
             if file is not None:
-                file.write(json.dumps(value, indent=1) + "\n")
+                with writing_errors(arguments.json):
+                    file.write(json.dumps(value, indent=1) + "\n")
 
         yield write

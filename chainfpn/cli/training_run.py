@@ -16,14 +16,14 @@ import numpy as np
 import chainfpn
 from chainfpn import datasets, training
 from chainfpn._typing import Communicator
-from chainfpn.cli.console import compile_remark, remark
+from chainfpn.cli.console import WarnOnce, compile_remark, remark
 from chainfpn.cli.detector import choose_device, shortened
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.options import interval
 from chainfpn.cli.output import complete_file
 from chainfpn.cli.processes import communicator
 from chainfpn.cli.training_classes import check_classes, check_same, class_table, count_classes
-from chainfpn.cli.training_data import WarnOnce, left_out, make_iterator, open_data, share, use_extra_targets
+from chainfpn.cli.training_data import left_out, make_iterator, open_data, share, use_extra_targets
 from chainfpn.cli.training_folder import own_folder
 from chainfpn.cli.training_model import build_chain, build_model
 from chainfpn.cli.training_optimizer import make_optimizer

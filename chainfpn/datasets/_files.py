@@ -64,7 +64,11 @@ def read_text(path: PathLike) -> str:
 
 def read_lines(path: PathLike) -> list[str]:
     """Return the lines of a text file that are not empty, without the blanks around them; see :func:`read_text`."""
-    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    return _lines_of(read_text(path))
+
+
+def _lines_of(text):
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def to_number(text: str | None) -> float:
@@ -87,9 +91,9 @@ def find_image(folders: Sequence[pathlib.Path], name: str) -> pathlib.Path:
         pathlib.Path: The file; that of its name in the first folder if it is nowhere.
     """
     plain = name.replace("\\", "/")
-    parts = name, plain, pathlib.PurePosixPath(plain).name
-    candidates = [folder / part for folder in folders for part in parts]
-    return next((path for path in candidates if path.is_file()), candidates[0])
+    parts = dict.fromkeys((name, plain, pathlib.PurePosixPath(plain).name))
+    candidates = (folder / part for folder in folders for part in parts)
+    return next((path for path in candidates if path.is_file()), folders[0] / name)
 
 
 def read_names(path: PathLike) -> list[str]:
@@ -106,7 +110,7 @@ def read_names(path: PathLike) -> list[str]:
     """
     text = read_text(path)
     if not text.lstrip().startswith(("[", "{")):
-        return read_lines(path)
+        return _lines_of(text)
     try:
         names = json.loads(text)
     except ValueError as error:

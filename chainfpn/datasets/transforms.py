@@ -23,7 +23,7 @@ MIN_SIDE = 1
 
 
 class RandomTransform:
-    """Base of the transforms that change an example or, as often as not, leave it as it is.
+    """Base of the transforms that change an example so often, and else leave it as it is.
 
     Subclasses set ``probability``, how often, and define ``_transform``.
     """

@@ -64,7 +64,7 @@ class ImageBatches:
             if len(imgs) == 1:
                 return [None]
         half = len(imgs) // 2
-        self.most = max(half, 1)
+        self.most = min(self.most, half)
         return self._detect(imgs[:half]) + self._detect(imgs[half:])
 
 

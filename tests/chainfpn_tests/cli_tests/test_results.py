@@ -1,8 +1,11 @@
+import io
 import pathlib
+from types import SimpleNamespace
 
 import pytest
 
-from chainfpn.cli.output import complete_file
+from chainfpn.cli.errors import CommandError
+from chainfpn.cli.output import complete_file, json_output, writing_errors
 from chainfpn.cli.results import Table, picture_paths, shortened_path
 from chainfpn.cli.sources import Source
 
@@ -116,3 +119,14 @@ def test_no_image_is_overwritten_through_a_link(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "photos")
     chosen = names(tmp_path / "link", tmp_path / "photos" / "a_detected.jpg", tmp_path / "photos" / "a.jpg")
     assert chosen[1].endswith("a_detected_2.jpg")
+
+
+def test_json_that_cannot_be_written_is_named_whatever_else_is_written_meanwhile():
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    arguments = SimpleNamespace(json="-", stdout=Full())
+    named = pytest.raises(CommandError, match=r"^-: cannot be written \(No space left on device\)$")
+    with named, json_output(arguments) as write, writing_errors("results.json"):
+        write({"AP": 1.0})

@@ -1,9 +1,12 @@
 import json
+import os
 import shutil
+import threading
 
 import pytest
 
 from chainfpn.datasets import COCODataset, DataError, PennFudanDataset, ShapesDataset, VOCDataset, open_dataset
+from chainfpn.datasets._files import read_names
 
 
 @pytest.fixture
@@ -72,3 +75,14 @@ def test_what_it_is_not(coco, penn_fudan, tmp_path):
         open_dataset(penn_fudan, label_names=["dog"])
     with pytest.raises(DataError, match="COCO annotations cannot be chosen from by split"):
         open_dataset(coco, annotations="x.json", split="val")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")
+def test_a_list_of_names_may_come_through_a_pipe(coco):
+    """It can be read once."""
+    pipe = coco / "names"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("1.jpg\n\n",), daemon=True)
+    writer.start()
+    assert read_names(pipe) == ["1.jpg"]
+    writer.join()

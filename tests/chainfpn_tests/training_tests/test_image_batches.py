@@ -71,3 +71,11 @@ def test_where_memory_does_not_suffice_fewer_are_taken(most, lengths):
 def test_an_image_that_is_too_large_alone_is_left_out():
     detector = Detector("a GPU's", 0)
     assert list(ImageBatches(detector, examples(A, A))) == [(None, 0), (None, 1)]
+
+
+def test_images_that_were_waiting_do_not_raise_what_is_taken_at_once():
+    """They were as many as fitted earlier."""
+    batches = ImageBatches(Detector("a GPU's", 2), [])
+    batches.most = 1
+    assert batches._detect([img for imgs, _ in examples(*[A] * 4) for img in imgs]) == [0, 1, 2, 3]
+    assert batches.most == 1
