@@ -17,6 +17,7 @@ import os
 import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from unittest import mock
 
 import chainfpn  # noqa: F401  # isort: skip
 import chainer
@@ -130,7 +131,7 @@ def measure(machine: Machine) -> str:
             cells += ["" if torchs is None else f"{torchs / mine:.2f}", f"{stock / mine:.2f}"]
             cells += [f"{1000 * limit:.3g}", f"{limit / mine:.0%}"]
             lines.append(f"| {' | '.join(cells)} |")
-    lines += measure_fusion(machine) if machine.on_gpu else []
+    lines += measure_fusion(machine)
     about = f"a copy moves {bandwidth / 1e9:.0f} GB/s, a matrix product does {speed / 1e9:.0f} GFLOP/s"
     return "\n".join([*lines, "", machine.signature(about)])
 
@@ -139,7 +140,7 @@ def measure_fusion(machine: Machine, layers: tuple[Layer, ...] = LAYERS) -> list
     """Time what follows a convolution outside of training, in both ways that a GPU knows; nothing without cuDNN."""
     from chainfpn.functions.kernels import gpu_epilogue
 
-    if not gpu_epilogue.uses_cudnn():
+    if not (machine.on_gpu and gpu_epilogue.uses_cudnn()):
         return []
     lines = ["", "With a bias, a sum and a ReLU:", ""]
     lines += ["| convolution | alone, ms | a kernel behind it, ms | one plan, ms | times as fast | taken, ms |"]
@@ -166,9 +167,8 @@ def fusion_times(machine: Machine, layer: Layer) -> tuple[float, float, float | 
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         residual = xp.ones_like(conv(x).array)
         alone = machine.best(lambda: functions.convolution_2d(x, conv.W, None, layer.stride, pads, groups=groups))
-        os.environ[gpu_epilogue.VARIABLE] = "0"
-        behind = machine.best(lambda: convolve(conv, x, None, residual, relu=True))
-        del os.environ[gpu_epilogue.VARIABLE]
+        with mock.patch.dict(os.environ, {gpu_epilogue.VARIABLE: "0"}):
+            behind = machine.best(lambda: convolve(conv, x, None, residual, relu=True))
         convolve(conv, x, None, residual, relu=True)  # the second time the ways are compared, and one is taken
         convolve(conv, x, None, residual, relu=True)
         taken = machine.best(lambda: convolve(conv, x, None, residual, relu=True))

@@ -17,6 +17,7 @@ import argparse
 import os
 import textwrap
 from typing import Any, TypeAlias
+from unittest import mock
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 
@@ -110,13 +111,12 @@ def without_patches(machine: Machine, rois: Array) -> str:
     from chainfpn.functions.kernels import cuda_align
 
     room_of_patches, found = cuda_align.room_of_patches, []
-    cuda_align.room_of_patches = lambda x, itemsize: (room_of_patches(x, itemsize)[0], 0)
-    for name, bins, channels, options in OPS:
-        if name == "roi_align":
-            runs = our_runs(machine, name, bins, channels, options, rois)
-            times = " and ".join(milliseconds(machine.best(run)) for run in runs)
-            found.append(f"{times} ({bins}x{bins}{describe(options)})")
-    cuda_align.room_of_patches = room_of_patches
+    with mock.patch.object(cuda_align, "room_of_patches", lambda x, itemsize: (room_of_patches(x, itemsize)[0], 0)):
+        for name, bins, channels, options in OPS:
+            if name == "roi_align":
+                runs = our_runs(machine, name, bins, channels, options, rois)
+                times = " and ".join(milliseconds(machine.best(run)) for run in runs)
+                found.append(f"{times} ({bins}x{bins}{describe(options)})")
     return f"Without patches in shared memory roi_align takes, forward and with backward, ms: {'; '.join(found)}."
 
 

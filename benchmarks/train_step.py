@@ -181,8 +181,8 @@ def measure(arguments: argparse.Namespace) -> str:
 
 def measure_apart(n_threads: int, arguments: argparse.Namespace) -> list[str]:
     """Measure with another number of threads, by a process of its own: lines of Markdown."""
-    options = ["--repeat", arguments.repeat, "--rounds", arguments.rounds, "--size", *arguments.size]
-    command = [sys.executable, __file__, "--brief", "--threads", n_threads, *options]
+    options = ["--device", arguments.device, "--repeat", arguments.repeat, "--rounds", arguments.rounds]
+    command = [sys.executable, __file__, "--brief", "--threads", n_threads, *options, "--size", *arguments.size]
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout.splitlines()
 

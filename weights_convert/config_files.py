@@ -46,15 +46,15 @@ def read_config(path: PathLike) -> Json:
     Raises:
         CheckpointError: if it, or one that it is based on, cannot be read.
     """
-    return _read(os.fspath(path), [])
+    return _read(os.fspath(path), [], count(1))
 
 
-def _read(path: str, around: list[str], n_files: Iterator[int] | None = None) -> Json:
+def _read(path: str, around: list[str], n_files: Iterator[int]) -> Json:
     """Read a file that those ``around`` it are based on; ``n_files`` counts all."""
-    n_files = count(1) if n_files is None else n_files
-    if len(around) > _MAX_BASES or next(n_files) > _MAX_FILES:
-        number = f"{_MAX_BASES} others, one after the other" if len(around) > _MAX_BASES else f"{_MAX_FILES} files"
-        raise CheckpointError(f"--config {around[-1]}: is based on more than {number}")
+    if len(around) > _MAX_BASES:
+        raise CheckpointError(f"--config {around[-1]}: is based on more than {_MAX_BASES} others, one after the other")
+    if next(n_files) > _MAX_FILES:
+        raise CheckpointError(f"--config {around[-1]}: is based on more than {_MAX_FILES} files")
     refuse_special(path, "not a configuration")
     try:
         with open(path, encoding="utf-8") as file:

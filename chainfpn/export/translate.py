@@ -188,4 +188,6 @@ def translate(graph: Graph, trace: Trace, inputs: Sequence[Tensor], names: Mappi
                 known.append(value)
     outputs = {name: tensor_of(graph, value, names) for name, value in trace.outputs.items()}
     known.clear()  # values know their sites, which know this list: a circle, in which all folded weights would stay
+    for call in trace.calls:
+        call.outputs.clear()  # each knows its call: likewise, with all arrays of both runs
     return outputs

@@ -204,12 +204,12 @@ class FusedConvolution(AccumulatingNode):
 
     def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
         """Return the gradients of the inputs ``indexes``."""
-        (gy,), (x, W) = grad_outputs, self.get_retained_inputs()
+        (gy,) = grad_outputs
         y, residual = self.get_retained_outputs()[0].array if self.relu else None, 2 + self.has_bias
         g, *gresidual = differentiate_affine(gy, y, self._scale, with_residual=residual in indexes)
         gradients = {
-            0: lambda: ConvolutionGradient(self.geometry, "x", x).apply((W, g)),
-            1: lambda: ConvolutionGradient(self.geometry, "W", W).apply((x, g)),
+            0: lambda: _differentiate(self, "y", g, [0]),
+            1: lambda: _differentiate(self, "y", g, [1]),
             2: lambda: _BiasGradient(axis=(0, 2, 3)).apply((g,)),
             residual: lambda: gresidual,
         }
@@ -287,7 +287,7 @@ def _fused_on_gpu(arrays, link, geometry, statistics, relu):
 
     def fused():
         weights = (W, b) if statistics is None else fold_on_gpu(W, b, statistics)
-        return gpu_epilogue.Convolution(x, *weights, residual, relu, geometry)
+        return gpu_epilogue.Convolution(x, *weights, residual, relu, geometry).run()
 
     with cuda.get_device_from_array(x):
         if not x.size or not W.size or (b is None and statistics is None):  # cuDNN fuses nothing without a bias

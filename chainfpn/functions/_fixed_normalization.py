@@ -109,7 +109,7 @@ def differentiate_affine(
         with_residual (bool): Whether that of the residual is asked for, too.
 
     Returns:
-        tuple of Variable: That of x, and that of the residual; one variable if they are equal.
+        tuple of Variable: That of x, and that of the residual if it is asked for; twice gy where nothing changes it.
     """
     if y is None and scale is None:
         return gy, gy

@@ -90,7 +90,7 @@ class FPN(chainer.Chain):
             list of Variable: What :meth:`forward` returns.
         """
         ps = [layer(h) for layer, h in zip(self.layer_blocks, sums, strict=True)]  # levels of (B, C, H_l, W_l)
-        return ps if self.extra_blocks is None else ps + self.extra_blocks(ps, hs)  # levels of (B, C, H_l, W_l)
+        return ps if self.extra_blocks is None else [*ps, *self.extra_blocks(ps, hs)]  # levels of (B, C, H_l, W_l)
 
 
 class LastLevelP6P7(chainer.Chain):

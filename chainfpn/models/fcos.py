@@ -71,15 +71,13 @@ def _assemble(options: FCOSOptions) -> FCOS:
     rules = options.dense_rules
     strides = [(2 ** (options.stages[0] + 1 + level),) for level in range(options.n_levels)]
     anchors = options.anchor_generator(strides, rules.anchors)
-    detector = FCOS(
+    return FCOS(
         dense_backbone(options),
         rules.head(options.fpn_channels, options.n_class_id, options.n_levels),
         anchors,
         **options.base(options.preprocess()),
         **options.detector_settings,
     )
-    detector.clip_to_photograph = options.rule_set.clip_to_photograph
-    return detector
 
 
 def fcos_resnet50_fpn(

@@ -164,7 +164,7 @@ def compile_library(program, folder):
     library = folder / "library.so"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        source, part = folder / "source.cpp", folder / f"{os.getpid()}.so"
+        source, part = (folder / f"{os.getpid()}.{ending}" for ending in ("cpp", "so"))
         source.write_text(program, encoding="utf-8")
         options = ("-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-w")
         done = subprocess.run([find_compiler(), *options, str(source), "-o", str(part)], capture_output=True, text=True)

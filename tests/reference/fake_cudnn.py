@@ -2,6 +2,7 @@
 
 import ctypes
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,6 +60,7 @@ class Library:
         self.engines = dict(zip(cudnn_graph.HEURISTICS, (best, last), strict=True))
         self.fuses = fuses
         self.alive, self.finalized, self.executed = {}, [], []
+        self.numbers = itertools.count(1000)
 
     def cudnnGetVersion(self):
         return 92800
@@ -70,9 +72,7 @@ class Library:
         buffer.value = b"for a\n reason"
 
     def cudnnBackendCreateDescriptor(self, kind, pointer):
-        pointer._obj.value = 1000 + len(self.alive) + len(self.finalized)
-        while pointer._obj.value in self.alive:
-            pointer._obj.value += 1
+        pointer._obj.value = next(self.numbers)
         self.alive[pointer._obj.value] = {"kind": kind}
         return 0
 

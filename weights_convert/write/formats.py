@@ -63,7 +63,7 @@ def write_checkpoint(
     Raises:
         CheckpointError: if the file cannot be written, or two tensors would have one name in it.
     """
-    to_torch = param_names.to_torch if torch_names is None else torch_names.get
+    to_torch = param_names.to_torch if torch_names is None else torch_names.__getitem__
     names = rename_each({name: name for name in mapped}, to_torch) if to != "npz" else {}
     shapes = {name: (tuple(mapped[own][1]), mapped[own][2]) for name, own in names.items()}
     sizes = (_ABOUT_EACH + math.prod(shape) * np.dtype(dtype).itemsize for _, shape, dtype in mapped.values())

@@ -83,7 +83,7 @@ class Plan:
         """Compute on the stream of a handle.
 
         Args:
-            handle (int): From :func:`handle`.
+            handle (int): From :func:`cudnn_backend.handle`.
             pointers (tuple of int): Addresses of W, x, y and what else there is; the one that is computed is written.
             workspace (int): Address of so many bytes as the plan wants.
         """
@@ -121,7 +121,7 @@ def plans(
             (1, O, 1, 1), and maybe of a residual, that of y: y = relu(convolution + residual + bias).
         dtype (str): ``"e"``, ``"f"`` or ``"d"``: float16, 32 or 64, of all three. Sums are made in float32, or float64.
         geometry (Geometry): Stride, padding, dilation, groups.
-        handle (int): From :func:`handle`.
+        handle (int): From :func:`cudnn_backend.handle`.
         alignment (int): Bytes that the addresses are multiples of.
         tf32 (bool): May float32 be rounded to TF32?
         deterministic (bool): Must each run give the same bits?

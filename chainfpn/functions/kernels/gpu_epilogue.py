@@ -65,15 +65,13 @@ class Convolution(NamedTuple):
         return y
 
 
-def convolve(
-    arrays: list[Array], kind: Hashable, fused: Callable[[], Convolution], separately: Callable[[], Array]
-) -> Array:
+def convolve(arrays: list[Array], kind: Hashable, fused: Callable[[], Array], separately: Callable[[], Array]) -> Array:
     """Convolve in the way that is known to be right and fast.
 
     Args:
         arrays (list of array): x, W and what else there is: float on a GPU, of one dtype, not empty.
         kind (hashable): What else decides on the plan, but for Chainer's configuration.
-        fused (callable): Returns the whole as one convolution.
+        fused (callable): Returns the result by one plan; raises CudnnError if there is none.
         separately (callable): Returns its result in two steps, C-contiguous.
 
     Returns:
@@ -86,27 +84,27 @@ def convolve(
     good = _is_good.get(kind)
     if good is None and len(_is_good) < MAX_TRIALS:
         if kind in _seen:
-            return _try(kind, lambda: fused().run(), separately, TF32_TOLERANCE if may_round() else 0)
+            return _try(kind, fused, separately)
         if len(_seen) >= MAX_SEEN:
             _seen.clear()
         _seen.add(kind)
     if not good:
         return separately()
     try:
-        return fused().run()
+        return fused()
     except (CudnnError, MemoryError):
         _is_good[kind] = False
         return separately()
 
 
-def _try(kind, fused, separately, tolerance):
+def _try(kind, fused, separately):
     """Compute in both ways, remember whether the plan is good, and return the result that needs no plan."""
     expected = separately()
     try:
         difference = _difference(fused(), expected)
         if difference is None:
             return expected  # nothing can be told from these numbers
-        is_right = difference <= max(TOLERANCES[expected.dtype.char], tolerance)
+        is_right = difference <= max(TOLERANCES[expected.dtype.char], TF32_TOLERANCE if may_round() else 0)
         _is_good[kind] = is_right and milliseconds(fused) <= milliseconds(separately)
     except (CudnnError, MemoryError):
         _is_good[kind] = False

@@ -28,8 +28,7 @@ def forward(x: Array, residual: Array | None, centre: Array, scale: Array, shift
     out = y.reshape(shape)
     shares = itertools.product(range(len(x)), threads.cut(x.shape[1], y.nbytes / max(len(x), 1) / SHARE_BYTES))
     given = centre, scale, shift, residual is not None, relu
-    pixels = 0, shape[2]
-    threads.run(normalize, [(flat[0][k], flat[1][k], *given, out[k], channels, pixels) for k, channels in shares])
+    threads.run(normalize, [(flat[0][k], flat[1][k], *given, out[k], channels) for k, channels in shares])
     return y
 
 
@@ -43,7 +42,7 @@ def backward(gy: Array, y: Array | None, scale: Array | None, with_residual: boo
         with_residual (bool): Whether the second is asked for, too.
 
     Returns:
-        tuple of array: Shape and dtype of gy; one array if they are equal.
+        tuple of array: Shape and dtype of gy; one if the second is not asked for.
     """
     gy = np.ascontiguousarray(gy)
     y = gy if y is None else np.ascontiguousarray(y)
@@ -56,7 +55,7 @@ def backward(gy: Array, y: Array | None, scale: Array | None, with_residual: boo
     threads.run(_differentiate, [(*flat, factors, relu, both, *planes) for planes in shares])
     if not with_residual:
         return (gx,)
-    return gx, (gy if y is gy and scale is not None else through)
+    return gx, (through if relu else gy)
 
 
 @exact
@@ -98,13 +97,10 @@ def normalize_in_place(y, residual, centre, scale, shift, add, relu, channels, p
 
 
 @exact
-def normalize(x, residual, centre, scale, shift, add, relu, y, channels, pixels):
-    """Normalize some pixels of some channels, (C, pixels); x, residual and y may be one array."""
-    begin, end = pixels
+def normalize(x, residual, centre, scale, shift, add, relu, y, channels):
+    """Normalize some channels, (C, pixels); x and residual may be one array."""
     for c in range(*channels):
-        normalize_line(
-            x[c, begin:end], residual[c, begin:end], centre[c], scale[c], shift[c], add, relu, y[c, begin:end]
-        )
+        normalize_line(x[c], residual[c], centre[c], scale[c], shift[c], add, relu, y[c])
 
 
 @inner_exact

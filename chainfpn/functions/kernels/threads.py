@@ -154,8 +154,10 @@ def add_up(kernel: Callable, tasks: list[tuple], local: Callable[[], Any]) -> Ar
         finally:
             with turn:
                 turn.wait_for(lambda: n_done == k)
-                if part is not None:
-                    total = part.copy() if total is None else np.add(total, part, out=total)
+                if total is None:
+                    total = part if part is None or len(tasks) == 1 else part.copy()  # the next task may overwrite it
+                elif part is not None:
+                    np.add(total, part, out=total)
                 n_done += 1
                 turn.notify_all()
 

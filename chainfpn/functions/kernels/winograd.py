@@ -95,7 +95,7 @@ def weight_gradient(x: Array, gy: Array, pad: Size) -> Array:
     def make() -> tuple[Array, Array]:
         return np.empty(size, np.float32), np.empty((36, n_out, n_in), np.float32)
 
-    sums = multiply(make(), *blocks[0]) if len(blocks) == 1 else threads.add_up(multiply, blocks, make)
+    sums = threads.add_up(multiply, blocks, make)
     return product(sums.reshape(36, -1).T, _WEIGHTS).reshape(n_out, n_in, 3, 3)
 
 

@@ -214,7 +214,8 @@ class Detector(CheckedOptions, chainer.Chain):
         Args:
             name (str): ``'chainer'``; ``'onnx'``; or ``'auto'``, which is ``'onnx'`` for a detector on a CPU where the
                 extra ``onnx`` is installed, else ``'chainer'``.
-            threads (int or None): Threads of ONNX Runtime; by default ``OMP_NUM_THREADS``, or one for each core.
+            threads (int or None): Threads of ONNX Runtime, and of the links here behind it; by default
+                ``OMP_NUM_THREADS``, or one for each core.
             cache (str, os.PathLike or None): Where the exported files are kept and, if they are of these weights,
                 taken from: the first is ``cache`` itself.
 
