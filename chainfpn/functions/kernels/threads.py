@@ -148,18 +148,21 @@ def add_up(kernel: Callable, tasks: list[tuple], local: Callable[[], Any]) -> Ar
 
     def work(own: Any, k: int, *task: Any) -> None:
         nonlocal n_done, total
-        part = None
         try:
             part = kernel(own, *task)
-        finally:
             with turn:
-                turn.wait_for(lambda: n_done == k)
+                turn.wait_for(lambda: n_done >= k)
                 if total is None:
-                    total = part if part is None or len(tasks) == 1 else part.copy()  # the next task may overwrite it
-                elif part is not None:
+                    total = part if len(tasks) == 1 else part.copy()  # the next task may overwrite it
+                else:
                     np.add(total, part, out=total)
                 n_done += 1
                 turn.notify_all()
+        except BaseException:  # an interrupt may also come while one waits
+            with turn:
+                n_done = len(tasks)  # there is no sum for which anybody would have to wait
+                turn.notify_all()
+            raise
 
     run(work, [(k, *task) for k, task in enumerate(tasks)], local)
     return total

@@ -1,7 +1,9 @@
 """Our threads: blocks shared out, sums in a fixed order, products that keep to the thread they are on."""
 
 import functools
+import itertools
 import os
+import signal
 import threading
 import time
 
@@ -48,6 +50,28 @@ def test_an_error_in_a_sum_reaches_the_caller(monkeypatch):
 
     with pytest.raises(ValueError, match="two"):
         threads.add_up(kernel, [(k,) for k in range(9)], lambda: np.zeros(1))
+
+
+def test_an_interrupt_while_one_waits_for_another_ends_a_sum(monkeypatch):
+    monkeypatch.setattr(threads, "N_THREADS", 3)
+    taken, helpers = [threading.Event() for _ in range(3)], itertools.count()
+
+    def take_turns():  # the first task is a helper's, the second the main thread's, the third another helper's
+        if threading.current_thread() is threading.main_thread():
+            taken[0].wait(60)
+        elif next(helpers):
+            taken[1].wait(60)
+
+    def kernel(own, k):
+        taken[k].set()
+        if k == 0:
+            taken[2].wait(60)
+            time.sleep(0.1)  # both others wait now for this part of the sum
+            signal.raise_signal(signal.SIGINT)
+        return np.ones(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.add_up(kernel, [(k,) for k in range(3)], take_turns)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
