@@ -93,7 +93,7 @@ def find_image(folders: Sequence[pathlib.Path], name: str) -> pathlib.Path:
     plain = name.replace("\\", "/")
     parts = dict.fromkeys((name, plain, pathlib.PurePosixPath(plain).name))
     candidates = (folder / part for folder in folders for part in parts)
-    return next((path for path in candidates if path.is_file()), folders[0] / name)
+    return next((path for path in candidates if os.path.isfile(path)), folders[0] / name)
 
 
 def read_names(path: PathLike) -> list[str]:

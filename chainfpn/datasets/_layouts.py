@@ -1,5 +1,6 @@
 """Which of the usual forms a folder of data has."""
 
+import os
 import pathlib
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -160,7 +161,7 @@ def _open_json(file: pathlib.Path, use_ignored: bool, **options: Any) -> Detecti
     folders = [top / part for top in tops for part in ("", "images", file.stem, "train")]
     folders += [folder for top in tops for folder in _folders(top)]
     names = [info.file_name for info in found.images[:_N_TRIED]]
-    with_images = (folder for folder in folders if any(find_image([folder], name).is_file() for name in names))
+    with_images = (folder for folder in folders if any(os.path.isfile(find_image([folder], name)) for name in names))
     return COCODataset(found, next(with_images, folders[0]), use_crowded=use_ignored, **options)
 
 

@@ -1,5 +1,6 @@
 """A data set from its path or name."""
 
+import os
 import pathlib
 import re
 
@@ -71,13 +72,13 @@ def open_dataset(
     if annotations is not None:
         _reject(path, "COCO annotations", options, "split")
         return COCODataset(annotations, path, use_crowded=use_ignored, **options)
-    if match and not path.exists():
+    if match and not os.path.exists(path):
         _reject(path, "synthetic data", options, *given)
         n, seed = int(match[1] or N_SHAPES), int(match[2] or 0)
         if not 1 <= n <= _MAX_SHAPES or seed >= 2**32:
             raise DataError(f"{path}: must be of 1 to {_MAX_SHAPES} images, by a seed below 2**32")
         return ShapesDataset(n, seed=seed)
-    if not path.exists():
+    if not os.path.exists(path):
         raise DataError(f"{path}: there is no such folder")
     if is_penn_fudan(path):
         if tuple(options.get("label_names", ())) == ("person",):
@@ -99,7 +100,7 @@ def dataset_splits(data: PathLike) -> tuple[str, ...]:
         tuple of str: Their names; empty where there is nothing to choose.
     """
     path = pathlib.Path(data)
-    if not path.exists() or is_penn_fudan(path) or is_voc(path):
+    if not os.path.exists(path) or is_penn_fudan(path) or is_voc(path):
         return ()
     names = tuple(find_splits(path, use_ignored=False))
     return names if len(names) > 1 else ()

@@ -1,7 +1,8 @@
 """The yaml of YOLO's data: names of the labels, and where the images of a split are."""
 
+import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, check_unique, choose_split, read_lines, read_text
@@ -110,16 +111,19 @@ def _images_of(place: pathlib.Path) -> Iterable[pathlib.Path]:
     if place.is_dir():
         return images_in(place)
     lines = list(dict.fromkeys(line.replace("\\", "/").removeprefix("./") for line in read_lines(place)))
-    found = [_find([place.parent, place.parent.parent], line, by_end=True) for line in lines]
+    folders = [place.parent, place.parent.parent]
+    found = [_find(folders, line, by_end=True, is_there=os.path.isfile) for line in lines]
     if None in found:
         raise DataError(f"{place}: there is no image {lines[found.index(None)]}")
     check_unique(place, "lines", "image", map(str, found), lines)
     return [image for image in found if image is not None]
 
 
-def _find(bases: list[pathlib.Path], name: str, *, by_end: bool) -> pathlib.Path | None:
+def _find(
+    bases: list[pathlib.Path], name: str, *, by_end: bool, is_there: Callable[[pathlib.Path], bool] = os.path.exists
+) -> pathlib.Path | None:
     """Find a path in one of some folders; one of another machine by what it ends with, the longest end first."""
     parts = pathlib.PurePosixPath(name).parts
     ends = [name, *("/".join(parts[k:]) for k in range(1, len(parts)) if by_end)]
     candidates = (base / end for end in ends for base in bases)
-    return next((candidate for candidate in candidates if candidate.exists()), None)
+    return next((candidate for candidate in candidates if is_there(candidate)), None)

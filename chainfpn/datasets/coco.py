@@ -1,6 +1,7 @@
 """Reader of annotations in COCO's form."""
 
 import math
+import os
 import pathlib
 from typing import Any
 
@@ -178,7 +179,7 @@ class COCODataset(DetectionDataset):
 def _locate(folder: pathlib.Path, names: list[str]) -> list[pathlib.Path]:
     """Return the paths of images, which are looked for only where the first is not called as it is said."""
     paths = [folder / name for name in names]
-    if paths and paths[0].exists() and not any("\\" in name for name in names):
+    if paths and os.path.exists(paths[0]) and not any("\\" in name for name in names):
         return paths
     return [find_image([folder], name) for name in names]
 

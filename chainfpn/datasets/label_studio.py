@@ -1,6 +1,7 @@
 """Reader of Label Studio's own JSON."""
 
 import json
+import os
 import pathlib
 import re
 from typing import Any
@@ -100,7 +101,7 @@ def _image_name(task: dict[str, Any], folders: list[pathlib.Path]) -> str | None
     if name is None:
         return None
     candidates = name, _UPLOADED.sub("", name)
-    return next((one for one in candidates if find_image(folders, one).is_file()), name)
+    return next((one for one in candidates if os.path.isfile(find_image(folders, one))), name)
 
 
 def _shapes(task: dict[str, Any]) -> list[dict[str, Any]] | None:

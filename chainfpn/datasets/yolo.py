@@ -1,5 +1,6 @@
 """Reader of YOLO's text files."""
 
+import os
 import pathlib
 from collections.abc import Iterable, Iterator
 
@@ -56,7 +57,7 @@ class YOLODataset(BoxTable):
         path = pathlib.Path(source)
         found = YOLOSplit(_names_beside(path), 0, [path], sorted(images_in(path))) if path.is_dir() else None
         found = found or read_yaml(path, split)
-        texts = {image: text for image in found.images if (text := _text_of(image)).exists()}
+        texts = {image: text for image in found.images if os.path.exists(text := _text_of(image))}
         check_unique(path, "images", "text", map(str, texts.values()), [image.name for image in texts])
         table = Table()
         for image in found.images:
@@ -101,7 +102,7 @@ def _text_of(image: pathlib.Path) -> pathlib.Path:
     """Return the text file of an image."""
     text = image.with_suffix(".txt")
     others = (_beside_images(text), text.parent.parent / "labels" / text.name)
-    return next((other for other in others if other is not None and other.exists()), text)
+    return next((other for other in others if other is not None and os.path.exists(other)), text)
 
 
 def _beside_images(path: pathlib.Path) -> pathlib.Path | None:

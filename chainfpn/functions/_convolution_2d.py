@@ -22,7 +22,7 @@ from chainfpn.functions._fixed_normalization import (
     shift_on_gpu,
 )
 from chainfpn.functions._linear_map import AccumulatingNode, GradientNode
-from chainfpn.functions.kernels import compute_dtype
+from chainfpn.functions.kernels import compute_dtype, for_compiled
 from chainfpn.functions.kernels import convolution as kernels
 from chainfpn.functions.kernels.epilogue import Epilogue, nothing, shifted
 
@@ -221,7 +221,7 @@ def _epilogue(n_channels, dtype, b, statistics, residual, relu):
     if statistics is not None:
         centre, scale, shift = (a.astype(dtype, copy=False) for a in affine_terms(statistics))
         terms = centre - terms[2], scale, shift
-    return Epilogue(*terms, None if residual is None else np.ascontiguousarray(residual, dtype), relu)
+    return Epilogue(*terms, None if residual is None else for_compiled(residual, dtype), relu)
 
 
 def fused_convolution_2d(

@@ -6,11 +6,10 @@ from functools import partial
 
 import chainer
 import chainer.functions as F
-import numpy as np
 from chainer import backend, initializers
 
 from chainfpn._typing import Variable
-from chainfpn.functions.kernels import import_for_inference
+from chainfpn.functions.kernels import for_compiled, import_for_inference
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.layers import Convolution2D, IndexedSequential, convolution
 
@@ -95,7 +94,7 @@ class SqueezeExcitation(chainer.Chain):
         h = self.gate(self.fc2(self.activation(self.fc1(h))))  # (B, C, 1, 1)
         arrays = chainer.as_variable(x).array, h.array  # (B, C, H, W), (B, C, 1, 1)
         if compiled := import_for_inference("numba_channels", *arrays):
-            return chainer.as_variable(compiled.weigh(*map(np.ascontiguousarray, arrays)))  # (B, C, H, W)
+            return chainer.as_variable(compiled.weigh(*map(for_compiled, arrays)))  # (B, C, H, W)
         return F.broadcast_to(h, x.shape) * x  # (B, C, H, W)
 
 

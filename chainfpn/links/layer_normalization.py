@@ -5,7 +5,7 @@ import chainer.functions as F
 import numpy as np
 
 from chainfpn._typing import Variable
-from chainfpn.functions.kernels import import_compiled
+from chainfpn.functions.kernels import for_compiled, import_compiled
 
 
 class LayerNormalization(chainer.Link):
@@ -52,4 +52,4 @@ class LayerNormalization(chainer.Link):
         compiled = import_compiled("numba_channels")
         if compiled is None or any(array.dtype != x.dtype for array in constants):
             return None
-        return chainer.Variable(compiled.layer_norm(np.ascontiguousarray(x), *constants, self.eps))
+        return chainer.Variable(compiled.layer_norm(for_compiled(x), *constants, self.eps))

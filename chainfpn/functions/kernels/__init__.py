@@ -68,6 +68,14 @@ def _import_compiled(name):
     return importlib.import_module(f"{__name__}.{name}")
 
 
+def for_compiled(a: Array, dtype: np.dtype | None = None) -> Array:
+    """Return an array of NumPy as kernels are compiled for: C-contiguous, aligned and writable.
+
+    Numba takes one that is read-only for another type: it would compile anew, or not at all what may write to it.
+    """
+    return np.require(np.asarray(a, dtype), None, ("C", "A", "W"))
+
+
 def compute_dtype(dtype: np.dtype) -> np.dtype:
     """Return the dtype sums and coordinates are computed in: float32, or float64 for float64."""
     return np.promote_types(dtype, np.float32)

@@ -16,7 +16,7 @@ import numpy as np
 from chainer.utils.conv import get_conv_outsize
 
 from chainfpn._typing import Array, Size
-from chainfpn.functions.kernels import channel_gradients, compute_dtype, import_compiled, threads
+from chainfpn.functions.kernels import channel_gradients, compute_dtype, for_compiled, import_compiled, threads
 from chainfpn.functions.kernels.algorithm import is_winograd
 from chainfpn.functions.kernels.columns import column_kernels
 from chainfpn.functions.kernels.epilogue import Epilogue, compiled_normalize, nothing
@@ -180,7 +180,7 @@ def input_gradient(gy: Array, W: Array, x_shape: tuple, geometry: Geometry) -> A
     if geometry.is_product(W.shape[2:]):
         turned = _by_group(W, geometry.groups, keep=True).swapaxes(1, 2)
         return forward(gy, turned.reshape(-1, *turned.shape[2:]), geometry)  # (C, O / groups, 1, 1)
-    weights = np.ascontiguousarray(W, compute_dtype(gy.dtype))
+    weights = for_compiled(W, compute_dtype(gy.dtype))
     gx = channel_gradients.input_gradient(_prepare(gy), weights, x_shape, geometry)
     return gx.astype(gy.dtype, copy=False)
 
@@ -223,7 +223,7 @@ def _for_blocks(multiply, x, ksize, geometry, *, row_numbers=0, add_up=False):
 
 
 def _prepare(a):
-    return np.ascontiguousarray(a, compute_dtype(a.dtype))
+    return for_compiled(a, compute_dtype(a.dtype))
 
 
 def _by_group(a, groups, *, axis=0, keep=False):

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 
 from chainfpn._typing import Array, Size
-from chainfpn.functions.kernels import compute_dtype, freed_pages, geometry, round_down
+from chainfpn.functions.kernels import compute_dtype, for_compiled, freed_pages, geometry, round_down
 from chainfpn.functions.kernels.iou_match import BACKGROUND, IGNORED, match_dtype
 
 
@@ -40,7 +40,7 @@ def engine() -> ModuleType:
 
 
 def _prepare(x: Array) -> Array:
-    return np.ascontiguousarray(x, compute_dtype(x.dtype))
+    return for_compiled(x, compute_dtype(x.dtype))
 
 
 def _linear(name: str) -> Callable[..., Array]:
@@ -168,7 +168,7 @@ def match(boxes: Array, gt_boxes: Array, fg_iou_thresh: float, bg_iou_thresh: fl
         array: int64, (N,), the index of the ground-truth box, or ``BACKGROUND``, or ``IGNORED``.
     """
     dtype = match_dtype(boxes, gt_boxes)
-    boxes, gt_boxes = (np.ascontiguousarray(a.T, dtype) for a in (boxes, gt_boxes))
+    boxes, gt_boxes = (for_compiled(a.T, dtype) for a in (boxes, gt_boxes))
     best, iou, is_low_quality = engine().match(boxes, gt_boxes, low_quality)
     matched = np.where(iou < bg_iou_thresh, BACKGROUND, np.where(iou < fg_iou_thresh, IGNORED, best))
     return np.where(is_low_quality, best, matched) if low_quality else matched

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from chainfpn._typing import Array
-from chainfpn.functions.kernels import import_compiled
+from chainfpn.functions.kernels import for_compiled, import_compiled
 
 #: erf(z) = z P(z^2) / Q(z^2) for z in -4..4, within 3e-8: our own minimax fit, constants first.
 P = tuple(map(np.float32, (1.1283789873, 0.1962461323, 0.0534669198, 0.0040034493, 0.0002880247, 0.0000019747083)))
@@ -27,7 +27,7 @@ def normal_cdf(x: Array) -> Array:
     if x.dtype == np.float16:
         return normal_cdf(x.astype(np.float32)).astype(x.dtype)
     if compiled := import_compiled("numba_channels"):
-        return compiled.normal_cdf(np.ascontiguousarray(x))
+        return compiled.normal_cdf(for_compiled(x))
     z = x * x.dtype.type(math.sqrt(0.5))
     if x.dtype == np.float64:
         return (1 + _erf(z)) / 2 if x.size else x.copy()

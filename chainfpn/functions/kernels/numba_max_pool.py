@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from chainfpn._typing import Array, Size
-from chainfpn.functions.kernels import threads
+from chainfpn.functions.kernels import for_compiled, threads
 from chainfpn.functions.kernels.numba_common import exact, inner_exact
 
 #: Bytes of a map that are a share of the work.
@@ -25,7 +25,7 @@ def forward(x: Array, ksize: int, stride: int, pad: int, outsize: Size) -> Array
     """
     y = np.empty((*x.shape[:2], *outsize), x.dtype)
     n_planes = math.prod(x.shape[:2])
-    planes = np.ascontiguousarray(x).reshape(n_planes, *x.shape[2:]), y.reshape(n_planes, *outsize)
+    planes = for_compiled(x).reshape(n_planes, *x.shape[2:]), y.reshape(n_planes, *outsize)
     shares = threads.cut(n_planes, x.nbytes / SHARE_BYTES)
     length = max((outsize[1] - 1) * stride + ksize, pad + x.shape[3])
     tasks = [(*planes, ksize, stride, pad, *share) for share in shares]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from chainfpn._typing import Array, Size
-from chainfpn.functions.kernels import threads
+from chainfpn.functions.kernels import for_compiled, threads
 from chainfpn.functions.kernels.numba_common import copy, exact
 
 #: Bytes of a result that are a share of the work.
@@ -16,7 +16,7 @@ def resize(x: Array, rows: Array, columns: Array) -> Array:
     """Copy ``x[:, :, rows][..., columns]``: (B, C, H, W), float32 or float64, with two vectors of int64."""
     y = np.empty((*x.shape[:2], len(rows), len(columns)), x.dtype)
     n_planes = math.prod(x.shape[:2])
-    source = np.ascontiguousarray(x).reshape(n_planes, *x.shape[2:])
+    source = for_compiled(x).reshape(n_planes, *x.shape[2:])
     arrays = source, rows, columns, y.reshape(n_planes, *y.shape[2:])
     threads.run(_copy, [(*arrays, *planes) for planes in threads.cut(n_planes, y.nbytes / SHARE_BYTES)])
     return y
@@ -35,7 +35,7 @@ def add(gy: Array, rows: Array, columns: Array, size: Size) -> Array:
     """
     gx = np.empty((*gy.shape[:2], *size), gy.dtype)
     n_planes = math.prod(gy.shape[:2])
-    given = np.ascontiguousarray(gy).reshape(n_planes, *gy.shape[2:])
+    given = for_compiled(gy).reshape(n_planes, *gy.shape[2:])
     arrays = given, rows, columns, gx.reshape(n_planes, *size)
     threads.run(_add, [(*arrays, *planes) for planes in threads.cut(n_planes, gy.nbytes / SHARE_BYTES)])
     return gx

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from chainfpn._typing import Array
-from chainfpn.functions.kernels import threads
+from chainfpn.functions.kernels import for_compiled, threads
 from chainfpn.functions.kernels.numba_common import exact, inner_exact
 
 #: Bytes of a map that are a share of the work.
@@ -24,7 +24,7 @@ def forward(x: Array, residual: Array | None, centre: Array, scale: Array, shift
     """
     y = np.empty(x.shape, x.dtype)
     shape = (*x.shape[:2], math.prod(x.shape[2:]))
-    flat = [np.ascontiguousarray(a).reshape(shape) for a in (x, x if residual is None else residual)]
+    flat = [for_compiled(a).reshape(shape) for a in (x, x if residual is None else residual)]
     out = y.reshape(shape)
     shares = itertools.product(range(len(x)), threads.cut(x.shape[1], y.nbytes / max(len(x), 1) / SHARE_BYTES))
     given = centre, scale, shift, residual is not None, relu
@@ -44,8 +44,8 @@ def backward(gy: Array, y: Array | None, scale: Array | None, with_residual: boo
     Returns:
         tuple of array: Shape and dtype of gy; one if the second is not asked for.
     """
-    gy = np.ascontiguousarray(gy)
-    y = gy if y is None else np.ascontiguousarray(y)
+    gy = for_compiled(gy)
+    y = gy if y is None else for_compiled(y)
     gx = np.empty(gy.shape, gy.dtype)
     through = np.empty(gy.shape, gy.dtype) if with_residual and scale is not None and y is not gy else gx
     n_planes, relu, both = math.prod(gy.shape[:2]), y is not gy, through is not gx

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from chainfpn._typing import Array
-from chainfpn.functions.kernels import threads
+from chainfpn.functions.kernels import for_compiled, threads
 from chainfpn.functions.kernels.numba_common import copy, exact, inner_exact
 
 #: Bytes of a result that are a share of the work.
@@ -23,7 +23,7 @@ def prepare(img: Array, mean: Array, std: Array, rows: tuple, columns: tuple, ou
             int64, and the weight of the upper.
         out (array): float32 or float64, (3, H', W').
     """
-    img = np.ascontiguousarray(img)
+    img = for_compiled(img)
     shares = threads.cut(out.shape[1], out[0].nbytes / SHARE_BYTES)
     tasks = itertools.product(range(len(out)), shares)
     lines = partial(_lines, img.shape[2], len(columns[0]), out.dtype)

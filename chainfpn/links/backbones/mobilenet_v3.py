@@ -6,13 +6,12 @@ from typing import NamedTuple
 
 import chainer
 import chainer.functions as F
-import numpy as np
 from chainer import initializers
 from chainer.backends import cuda
 
 from chainfpn._divisible import make_divisible
 from chainfpn._typing import Variable
-from chainfpn.functions.kernels import import_for_inference
+from chainfpn.functions.kernels import for_compiled, import_for_inference
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.blocks import Residual, SqueezeExcitation, conv_norm_activation, relu6
 from chainfpn.links.classifier import Classifier, global_average
@@ -44,7 +43,7 @@ def _in_one_kernel(x, *, times_x):
     if chainer.config.enable_backprop:
         return None
     if (compiled := import_for_inference("numba_channels", array)) is not None:
-        return chainer.as_variable(compiled.hard_gate(np.ascontiguousarray(array), times_x))
+        return chainer.as_variable(compiled.hard_gate(for_compiled(array), times_x))
     if not isinstance(array, cuda.ndarray):
         return None
     formula = "y = x * gate;" if times_x else "y = gate;"

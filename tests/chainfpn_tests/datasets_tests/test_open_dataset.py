@@ -86,3 +86,35 @@ def test_a_list_of_names_may_come_through_a_pipe(coco):
     writer.start()
     assert read_names(pipe) == ["1.jpg"]
     writer.join()
+
+
+LONG = f"{'a' * 300}.jpg"
+BOX = '<box label="x" xtl="0" ytl="0" xbr="4" ybr="4"/>'
+SHAPE = {"x": 1, "y": 2, "width": 20, "height": 10, "rectanglelabels": ["x"], "original_width": 9, "original_height": 9}
+OF_LONG_NAMES = {
+    "coco.json": json.dumps(
+        {"images": [{"id": 1, "file_name": LONG}], "annotations": [], "categories": [{"id": 1, "name": "x"}]}
+    ),
+    "tasks.json": json.dumps([{"image": LONG, "annotator": 1, "label": [SHAPE]}]),
+    "boxes.csv": f"filename,xmin,ymin,xmax,ymax,class\n{LONG},0,0,4,4,x\n",
+    "annotations.xml": f'<annotations><image name="{LONG}">{BOX}</image></annotations>',
+}
+
+
+@pytest.mark.parametrize("name", OF_LONG_NAMES)
+def test_a_name_that_is_too_long_for_a_file_is_of_no_file(name, tmp_path):
+    (tmp_path / name).write_text(OF_LONG_NAMES[name])
+    dataset = open_dataset(tmp_path / name)
+    with pytest.raises(DataError, match="is damaged"):
+        dataset.get_image(0)
+    with pytest.raises(DataError, match="there is no such folder"):
+        open_dataset(tmp_path / LONG)
+
+
+@pytest.mark.parametrize("line", [LONG, "/"])
+def test_a_list_of_images_names_files(line, tmp_path):
+    pytest.importorskip("yaml")
+    (tmp_path / "list.txt").write_text(line)
+    (tmp_path / "data.yaml").write_text("names: [x]\ntrain: list.txt\n")
+    with pytest.raises(DataError, match="there is no image"):
+        open_dataset(tmp_path / "data.yaml")

@@ -268,3 +268,23 @@ def test_tracing_a_network_compiles_nothing(monkeypatch):
         norm(np.ones((1, 16, 2, 2), np.float32))
     seen = trace(lambda x: {"y": norm(conv(x))}, [(2, 16, 60, 60), (1, 16, 70, 72)])
     assert len(seen.calls) == 2
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_arrays_that_are_read_only(groups):
+    """A window of one pixel with a stride, and channels on their own, are read and written by one compiled function."""
+    rng = np.random.default_rng(0)
+    ksize = 1 if groups == 1 else 3
+    shapes = (2, 4, 5, 7), (4, 4 // groups, ksize, ksize), (2, 4, 3 - ksize // 3, 4 - ksize // 3)
+    arrays = [rng.standard_normal(shape, np.float32) for shape in shapes]
+
+    def compute():
+        x, W, gy = map(chainer.Variable, arrays)
+        y = functions.convolution_2d(x, W, stride=2, groups=groups)
+        return [v.array for v in (y, *chainer.grad([y], [x, W], [gy]))]
+
+    expected = compute()
+    for array in arrays:
+        array.flags.writeable = False
+    for found, known in zip(compute(), expected, strict=True):
+        np.testing.assert_array_equal(found, known)
