@@ -7,7 +7,7 @@ from chainfpn.compat.shims import Module
 
 
 def _pkg_resources() -> dict[str, Any]:
-    """Return the namespace of ``pkg_resources``: only what looks up and checks installed distributions."""
+    """Return the namespace of ``pkg_resources``: what looks up and checks distributions, and what pytest calls."""
     import importlib.metadata
 
     from packaging.requirements import Requirement
@@ -46,6 +46,9 @@ def _pkg_resources() -> dict[str, Any]:
             """Return the distributions that meet the requirements."""
             return require(*requirements)
 
+    def fixup_namespace_packages(path_item: str, parent: str | None = None) -> None:
+        """Do nothing: pytest's ``monkeypatch.syspath_prepend`` calls it where there is a ``pkg_resources``."""
+
     return {
         "ResolutionError": ResolutionError,
         "DistributionNotFound": DistributionNotFound,
@@ -53,6 +56,7 @@ def _pkg_resources() -> dict[str, Any]:
         "get_distribution": get_distribution,
         "require": require,
         "WorkingSet": WorkingSet,
+        "fixup_namespace_packages": fixup_namespace_packages,
     }
 
 

@@ -1,6 +1,8 @@
 """Each stand-in gives what the missing thing gave."""
 
 import importlib.metadata
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -44,6 +46,14 @@ def test_requirements_are_met_missing_or_in_conflict(pkg_resources):
         pkg_resources["require"]("numpy<1")
     with pytest.raises(pkg_resources["ResolutionError"]):
         pkg_resources["WorkingSet"]().require("numpy<1")
+
+
+def test_pytest_prepends_paths_beside_the_stand_in(pkg_resources, monkeypatch, tmp_path):
+    module = types.ModuleType("pkg_resources")
+    vars(module).update(pkg_resources)
+    monkeypatch.setitem(sys.modules, "pkg_resources", module)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert sys.path[0] == str(tmp_path)
 
 
 @pytest.mark.parametrize(("word", "truth"), [("y", 1), ("Yes", 1), ("1", 1), ("ON", 1), ("no", 0), ("0", 0), ("f", 0)])
@@ -98,5 +108,5 @@ def test_a_cupy_without_cudnn_is_recognised_by_its_files(monkeypatch, tmp_path, 
     for name in ("__init__.py", *files):
         (tmp_path / "cupy" / name).write_text("raise RuntimeError('cupy must not be imported')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(__import__("sys").modules, "cupy", raising=False)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
     assert _cupy_without_cudnn() is without
