@@ -11,10 +11,9 @@ from functools import partial
 import numpy as np
 
 from chainfpn._typing import Array, Size
-from chainfpn.functions.kernels import numba_winograd, threads
+from chainfpn.functions.kernels import numba_winograd, numba_winograd_weights, threads
 from chainfpn.functions.kernels.epilogue import Epilogue, nothing
-from chainfpn.functions.kernels.numba_winograd import P, Q
-from chainfpn.functions.kernels.product import product
+from chainfpn.functions.kernels.numba_lanes import LANES
 
 #: Bytes of transformed tiles made at a time. Each block goes through all transformed weights, or sums of their
 #: gradients: it must be large enough to be worth that, and small enough to stay in the cache.
@@ -24,28 +23,7 @@ BLOCK_BYTES = 16 << 20
 WEIGHT_BYTES = 1 << 20
 
 #: Below these the direct convolution was faster (AMD Zen 5, one thread); tiles for a result and for a weight gradient.
-MIN_CHANNELS, MIN_TILES, MIN_TILES_OF_WEIGHTS = 16, 40, 64
-
-
-def _weight_matrix():
-    """Return G, (6, 3): the powers of every point over the product of its distances to the others."""
-    p, q = float(P), float(Q)
-    at_p, at_q = 2 * p**2 * (p**2 - q**2), 2 * q**2 * (q**2 - p**2)
-    return np.array(
-        [
-            [1 / (p * q) ** 2, 0, 0],
-            [1 / at_p, p / at_p, p**2 / at_p],
-            [1 / at_p, -p / at_p, p**2 / at_p],
-            [1 / at_q, q / at_q, q**2 / at_q],
-            [1 / at_q, -q / at_q, q**2 / at_q],
-            [0, 0, 1],
-        ]
-    )
-
-
-#: G for both axes at once, (36, 9); and for weights turned by 180 degrees.
-_WEIGHTS = np.kron(_weight_matrix(), _weight_matrix()).astype(np.float32)
-_TURNED_WEIGHTS = np.ascontiguousarray(_WEIGHTS[:, ::-1])
+MIN_CHANNELS, MIN_TILES, MIN_TILES_OF_WEIGHTS = 16, 36, 25
 
 
 def pays(n_images: int, n_out: int, n_in: int, outsize: Size, *, of_weights: bool = False) -> bool:
@@ -66,13 +44,13 @@ def forward(x: Array, W: Array, pad: Size, epilogue: Epilogue) -> Array:
     Returns:
         array: float32, (B, O, H + 2 * pad - 2, W + 2 * pad - 2).
     """
-    return _convolve(x, _transform_weights(W, _WEIGHTS), pad, epilogue)
+    return _convolve(x, _transform_weights(W), pad, epilogue)
 
 
 def input_gradient(gy: Array, W: Array, pad: Size) -> Array:
     """Run the transpose of ``forward`` in x, by a convolution with the turned weights."""
-    weights = _transform_weights(W, _TURNED_WEIGHTS)
-    return _convolve(gy, weights.swapaxes(1, 2), (2 - pad[0], 2 - pad[1]), nothing(gy.dtype))
+    weights = _transform_weights(W, turned=True)
+    return _convolve(gy, weights, (2 - pad[0], 2 - pad[1]), nothing(gy.dtype))
 
 
 def weight_gradient(x: Array, gy: Array, pad: Size) -> Array:
@@ -88,26 +66,43 @@ def weight_gradient(x: Array, gy: Array, pad: Size) -> Array:
         threads.run(inputs, threads.cut(n_in, n_shares))
         outputs = partial(numba_winograd.transform_gradients, gy[image], tile_rows, n_columns, gradients)
         threads.run(outputs, threads.cut(n_out, n_shares))
-        operands = _flat(gradients), _flat(tiles).swapaxes(1, 2), part
+        sums = part[:, : n_out * n_in].reshape(36, n_out, n_in)
+        operands = _flat(gradients), _flat(tiles).swapaxes(1, 2), sums
         threads.run(partial(_multiply, *operands), threads.cut(36, n_shares))
         return part
 
     def make() -> tuple[Array, Array]:
-        return np.empty(size, np.float32), np.empty((36, n_out, n_in), np.float32)
+        return np.empty(size, np.float32), _matrices(n_out * n_in)
 
     sums = threads.add_up(multiply, blocks, make)
-    return product(sums.reshape(36, -1).T, _WEIGHTS).reshape(n_out, n_in, 3, 3)
+    gW = np.empty((n_out, n_in * 9), np.float32)
+    threads.run(
+        partial(numba_winograd_weights.transform_sums, sums, gW), threads.cut(n_out, sums.nbytes / WEIGHT_BYTES)
+    )
+    return gW.reshape(n_out, n_in, 3, 3)
 
 
-def _transform_weights(W, matrix):
-    """Transform (O, C, 3, 3) to (36, O, C); threads share the output channels."""
-    weights = np.empty((36, *W.shape[:2]), np.float32)
+def _matrices(size):
+    """Return room for 36 matrices, rows of an array: on lines of the cache, not a power of two apart, zeros between."""
+    row = -(-size // LANES) * LANES + LANES
+    room = np.empty(36 * row + LANES, np.float32)
+    first = -room.ctypes.data // room.itemsize % LANES
+    matrices = room[first : first + 36 * row].reshape(36, row)
+    matrices[:, size:] = 0
+    return matrices
 
-    def multiply(begin: int, end: int) -> None:
-        weights[:, begin:end] = (matrix @ W[begin:end].reshape(-1, 9).T).reshape(36, end - begin, -1)
 
-    threads.run(multiply, threads.cut(len(W), weights.nbytes / WEIGHT_BYTES))
-    return weights
+def _transform_weights(W, *, turned=False):
+    """Transform (O, C, 3, 3) to (36, O, C), or turned by 180 degrees to (36, C, O); threads share the rows."""
+    n_rows, n_columns = W.shape[1::-1] if turned else W.shape[:2]
+    width = max(n_columns, LANES)
+    if width > n_columns:
+        extra = (0, width - n_columns)
+        W = np.pad(W, [extra if axis == (0 if turned else 1) else (0, 0) for axis in range(4)])
+    weights = _matrices(n_rows * width)
+    transform = partial(numba_winograd_weights.transform_weights, W.reshape(*W.shape[:2], 9), turned, weights)
+    threads.run(transform, threads.cut(n_rows, weights.nbytes / WEIGHT_BYTES))
+    return weights[:, : n_rows * width].reshape(36, n_rows, width)[:, :, :n_columns]
 
 
 def _convolve(x, weights, pad, epilogue):

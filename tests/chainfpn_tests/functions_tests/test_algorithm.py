@@ -92,13 +92,14 @@ def test_few_channels_are_not_measured(calls, monkeypatch):
     assert not calls
 
 
-def test_both_algorithms_give_the_same(monkeypatch):
+@pytest.mark.parametrize(("n_in", "n_out"), [(16, 16), (3, 5), (40, 23)])
+def test_both_algorithms_give_the_same(n_in, n_out, monkeypatch):
     results = []
     for word in ("winograd", "direct"):
         monkeypatch.setenv("CHAINFPN_CONV", word)
-        conv = Convolution2D(16, 16, 3, pad=1)
+        conv = Convolution2D(n_in, n_out, 3, pad=1)
         conv.W.array[...] = np.random.default_rng(0).uniform(-1, 1, conv.W.shape)
-        x = np.random.default_rng(1).uniform(-1, 1, (2, 16, 30, 31)).astype(np.float32)
+        x = np.random.default_rng(1).uniform(-1, 1, (2, n_in, 30, 31)).astype(np.float32)
         with chainer.using_config("train", False), chainer.no_backprop_mode():
             results.append(conv(x).array)
     np.testing.assert_allclose(*results, rtol=0, atol=3e-6 * np.abs(results[0]).max())
