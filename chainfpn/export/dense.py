@@ -11,7 +11,7 @@ from chainercv.links import FasterRCNNVGG16
 
 from chainfpn._typing import Variable
 from chainfpn.export.graph import Graph, Tensor
-from chainfpn.export.trace import Trace, trace
+from chainfpn.export.trace import ExportError, Trace, trace
 from chainfpn.export.translate import translate
 from chainfpn.functions.kernels import plain_numpy
 from chainfpn.links.backbones.swin_transformer import SwinTransformer
@@ -210,6 +210,8 @@ def dense_graph(part: Part, names: Mapping[int, str]) -> Graph:
     x = graph.input(part.input, "float32", part.sides)
     outputs, seen = add_part(graph, part, x, names)
     for name, tensor in outputs.items():
+        if name == part.input:
+            raise ExportError(f"an output must have another name than the input, {name}")
         graph.output(name, tensor, _sides(part, name, seen.outputs[name].shapes))
     return graph
 

@@ -45,6 +45,12 @@ class Value:
         """bool: Whether it is a constant, the same array in both runs."""
         return self.constant and len(self.arrays) > 0 and np.array_equal(self.arrays[0], self.arrays[-1])
 
+    @property
+    def number(self) -> Any:
+        """Any: The number: that every element of a constant is in both runs; None if there is none."""
+        numbers = [array.flat[0] for array in self.arrays if array.size and (array == array.flat[0]).all()]
+        return numbers[0] if self.constant and len(numbers) == len(self.shapes) and len({*numbers}) == 1 else None
+
     def array(self) -> Array:
         """Return the array of a constant.
 
@@ -53,6 +59,8 @@ class Value:
         """
         if self.is_known:
             return self.arrays[0]
+        if not self.constant:
+            raise ExportError("weights that are computed from the image have no ONNX operator")
         raise ExportError("numbers that depend on the image, or on its size, were computed outside of functions")
 
 
@@ -85,7 +93,7 @@ class Trace:
 
 
 class _Recorder(chainer.FunctionHook):
-    """Keeps each function node with the arrays that go into it."""
+    """Keeps each function node with the arrays that go into it, where the chain itself switches gradients off, too."""
 
     name = "chainfpn.export"
 
@@ -93,7 +101,8 @@ class _Recorder(chainer.FunctionHook):
         self.calls: list[tuple[Any, tuple]] = []
 
     def forward_postprocess(self, function: Any, in_data: tuple) -> None:
-        """Keep them."""
+        """Keep them, and let the node keep its inputs: a chain may have switched that off for a while."""
+        chainer.config.enable_backprop = True
         self.calls.append((function, in_data))
 
 
@@ -124,7 +133,7 @@ def trace(function: Callable[[Variable], Mapping[str, Variable]], shapes: Sequen
         ExportError: if the function nodes of the two runs differ, or an output is no Variable.
     """
     runs = [_Run(function, shape, seed) for seed, shape in enumerate(shapes)]
-    kinds = [[type(node) for node, _ in run.calls] for run in runs]
+    kinds = [[(type(node), len(node.outputs)) for node, _ in run.calls] for run in runs]
     if kinds[0] != kinds[1]:
         raise ExportError(
             "the functions that are called depend on the size of the image: name sizes at which they do not"
@@ -148,6 +157,8 @@ def trace(function: Callable[[Variable], Mapping[str, Variable]], shapes: Sequen
         calls.append(call)
     results = {}
     for name, variable in runs[0].results.items():
+        if not isinstance(name, str):
+            raise ExportError(f"names of outputs must be str, got {name!r}")
         pair = [run.results[name] for run in runs]
         if not isinstance(variable, chainer.Variable):
             raise ExportError(f"output {name} is a {type(variable).__name__}, not a Variable")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -55,7 +57,7 @@ class Expanded(NamedTuple):
 
 
 #: What a translator returns: an output, or each of several.
-Translated: TypeAlias = Tensor | Layer | Expanded | list[Tensor]
+Translated: TypeAlias = Tensor | Layer | Expanded | list[Tensor] | list[Expanded]
 
 
 class Site:
@@ -89,8 +91,12 @@ class Site:
         return first
 
     def tensor(self, i: int = 0) -> Tensor:
-        """Return an input."""
-        return tensor_of(self.graph, self.call.inputs[i], self._names)
+        """Return an input; one number all over, as zeros of the size of a map, becomes as large as it must be."""
+        value = self.call.inputs[i]
+        if value.result is None and not value.is_known and value.number is not None:
+            number = np.array(value.number, value.dtype)
+            value.result = self.graph.op("Expand", number, self.shape_of(value.shapes), dtype=value.dtype)
+        return tensor_of(self.graph, value, self._names)
 
     def of(self, value: Value) -> Tensor:
         """Return any value."""
@@ -124,12 +130,34 @@ class Site:
         array = self.call.inputs[i].arrays[0]
         return self._names.get(id(array)) or self._names.get(id(array.base), "constant")  # of what was reshaped, too
 
-    def shape_of(self, sides: Sequence[tuple[int, ...]], start: int = 0) -> Tensor | None:
-        """Return sides as a tensor: those of what in the graph has them in both runs, from an axis on; or None."""
+    def shape_of(self, sides: Sequence[tuple[int, ...]], start: int = 0) -> Tensor:
+        """Return sides as a tensor: those of what in the graph has them in both runs, from an axis on; or one by one.
+
+        Raises:
+            ExportError: if one of them is unknown.
+        """
         for kind in (Tensor, Layer):  # what is in the graph already comes first: it costs nothing
             for value in self._known:
                 if isinstance(value.result, kind) and tuple(s[start:] for s in value.shapes) == tuple(sides):
                     return tensor_of(self.graph, value, self._names).shape(start)
+        parts = [self.side(pair) for pair in zip(*sides, strict=True)]
+        if None in parts:
+            raise ExportError(f"the shape {sides[0]} follows from the size of the image in a way that is not known")
+        return self.graph.concat(parts) if parts else self.graph.constant(np.zeros(0, np.int64))
+
+    def side(self, pair: Sequence[int]) -> Tensor | list[int] | None:
+        """Return a side, (1,): a constant, that of what is in the graph, or a product of neighbours of the input."""
+        if len({*pair}) == 1:
+            return [int(pair[0])]
+        x = self.call.inputs[:1] if isinstance(self.call.inputs[0].result, Tensor | Layer | Expanded) else []
+        for value in (*x, *sorted(self._known, key=lambda value: not isinstance(value.result, Tensor))):
+            for axis, sides in enumerate(zip(*value.shapes, strict=True)):
+                if sides == tuple(pair):
+                    return self.of(value).shape(axis, axis + 1)
+        for value in x:
+            for first, last in itertools.combinations(range(len(value.shapes[0]) + 1), 2):
+                if tuple(math.prod(shape[first:last]) for shape in value.shapes) == tuple(pair):
+                    return self.graph.op("ReduceProd", self.of(value).shape(first, last), keepdims=1)
         return None
 
 

@@ -17,7 +17,7 @@ TRANSLATORS: dict[type, Callable] = {
 
 
 def find_translator(function: Any) -> Callable:
-    """Return the translator of a function node, or of what it is derived from.
+    """Return the translator of a function node; a class that is derived from a known one may compute anything.
 
     Args:
         function (chainer.FunctionNode): The node.
@@ -28,7 +28,6 @@ def find_translator(function: Any) -> Callable:
     Raises:
         ExportError: if there is none.
     """
-    for kind in type(function).__mro__:
-        if kind in TRANSLATORS:
-            return TRANSLATORS[kind]
+    if type(function) in TRANSLATORS:
+        return TRANSLATORS[type(function)]
     raise ExportError(f"there is no translation to ONNX of the function {function.label} ({type(function).__name__})")

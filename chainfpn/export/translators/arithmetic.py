@@ -2,27 +2,38 @@
 
 import math
 
+import numpy as np
 from chainer.functions.activation.clipped_relu import ClippedReLU
+from chainer.functions.activation.crelu import CReLU
 from chainer.functions.activation.elu import ELU
 from chainer.functions.activation.hard_sigmoid import HardSigmoid
 from chainer.functions.activation.leaky_relu import LeakyReLU
 from chainer.functions.activation.log_softmax import LogSoftmax
+from chainer.functions.activation.prelu import PReLUFunction
 from chainer.functions.activation.relu import ReLU
 from chainer.functions.activation.sigmoid import Sigmoid
 from chainer.functions.activation.softmax import Softmax
 from chainer.functions.activation.softplus import Softplus
 from chainer.functions.activation.tanh import Tanh
+from chainer.functions.array.where import Where
 from chainer.functions.math import basic_math
 from chainer.functions.math.average import Mean
 from chainer.functions.math.clip import Clip
+from chainer.functions.math.einsum import EinSum
+from chainer.functions.math.erf import Erf
 from chainer.functions.math.exponential import Exp, Log
+from chainer.functions.math.linear_interpolate import LinearInterpolate
+from chainer.functions.math.logsumexp import LogSumExp
 from chainer.functions.math.matmul import MatMul
 from chainer.functions.math.maximum import Maximum
 from chainer.functions.math.minimum import Minimum
-from chainer.functions.math.minmax import Max, Min
+from chainer.functions.math.minmax import ArgMax, Max, Min
+from chainer.functions.math.prod import Prod
 from chainer.functions.math.sqrt import Sqrt
 from chainer.functions.math.square import Square
 from chainer.functions.math.sum import Sum
+from chainer.functions.math.trigonometric import Arctan, Cos, Sin
+from chainer.functions.rnn.lstm import LSTM
 
 from chainfpn.export.trace import ExportError
 from chainfpn.export.translate import Site, Translated
@@ -67,7 +78,7 @@ def _reduction(kind, *, axes_are_input=False):
     def translate(site):
         axis = site.same("axis")
         axes = [*range(len(site.call.inputs[0].shapes[0]))] if axis is None else list(axis)
-        keepdims = int(site.same("keepdims"))
+        keepdims = int(hasattr(site.function, "keepdims") and site.same("keepdims"))
         if axes_are_input:
             return site.graph.op(kind, site.tensor(), axes, keepdims=keepdims)
         return site.graph.op(kind, site.tensor(), axes=axes, keepdims=keepdims)
@@ -131,6 +142,57 @@ def matmul(site: Site) -> Translated:
     return site.graph.op("MatMul", *matrices)
 
 
+def prelu(site: Site) -> Translated:
+    """Multiply what is negative by weights, which are those of the axes behind the first."""
+    W = site.array(1)
+    slope = W.reshape(W.shape + (1,) * (len(site.shapes[0]) - 1 - W.ndim))
+    return site.graph.op("PRelu", site.tensor(), site.graph.constant(slope, site.name(1)))
+
+
+def crelu(site: Site) -> Translated:
+    """Join what is positive and what is negative."""
+    x = site.tensor()
+    return site.graph.concat([site.graph.op("Relu", each) for each in (x, site.graph.op("Neg", x))], site.same("axis"))
+
+
+def linear_interpolate(site: Site) -> Translated:
+    """Weigh two maps by a third."""
+    weight, x, y = site.tensors()
+    return weight * x + site.graph.op("Sub", 1.0, weight) * y
+
+
+def lstm(site: Site) -> Translated:
+    """Compute the cell and the output from the cell before and four gates, which alternate."""
+    cell, x = site.tensors()
+    if len({value.shapes[0][0] for value in site.call.inputs}) > 1 or len(site.shapes[0]) > 2:
+        raise ExportError("an LSTM over maps, or over sequences of several lengths, has no ONNX operator")
+    gates = x.reshape(0, site.call.inputs[0].shapes[0][1], 4)
+    new, *others = (gates.gather(i, axis=2) for i in range(4))
+    enter, stay, leave = (site.graph.op("Sigmoid", gate) for gate in others)
+    after = site.graph.op("Tanh", new) * enter + stay * cell
+    return [after, leave * site.graph.op("Tanh", after)]
+
+
+def where(site: Site) -> Translated:
+    """Choose from two maps by a constant."""
+    condition = site.graph.constant(site.same("condition"))
+    return site.graph.op("Where", condition, *site.tensors(), dtype=site.call.inputs[0].dtype)
+
+
+def argmax(site: Site) -> Translated:
+    """Return where along an axis the maximum is."""
+    axis = site.same("axis")
+    if axis is None:
+        raise ExportError("F.argmax over all axes has no ONNX operator")
+    return site.graph.op("ArgMax", site.tensor(), dtype=np.int64, axis=axis, keepdims=0).cast(np.int32)
+
+
+def einsum(site: Site) -> Translated:
+    """Sum products over named axes."""
+    equation = f"{site.same('in_subs')}->{site.same('out_sub')}".replace("@", "...")
+    return site.graph.op("Einsum", *site.tensors(), equation=equation)
+
+
 def square(site: Site) -> Translated:
     """Multiply with itself."""
     x = site.tensor()
@@ -150,6 +212,17 @@ TRANSLATORS = {
     Softmax: _softmax("Softmax"),
     LogSoftmax: _softmax("LogSoftmax"),
     Exp: _unary("Exp"),
+    PReLUFunction: prelu,
+    CReLU: crelu,
+    LinearInterpolate: linear_interpolate,
+    LSTM: lstm,
+    Where: where,
+    ArgMax: argmax,
+    EinSum: einsum,
+    Sin: _unary("Sin"),
+    Cos: _unary("Cos"),
+    Arctan: _unary("Atan"),
+    Erf: _unary("Erf"),
     Log: _unary("Log"),
     Sqrt: _unary("Sqrt"),
     Square: square,
@@ -161,6 +234,8 @@ TRANSLATORS = {
     Sum: _reduction("ReduceSum", axes_are_input=True),
     Max: _reduction("ReduceMax"),
     Min: _reduction("ReduceMin"),
+    Prod: _reduction("ReduceProd"),
+    LogSumExp: _reduction("ReduceLogSumExp"),
     basic_math.Neg: _unary("Neg"),
     basic_math.Absolute: _unary("Abs"),
     basic_math.Add: _binary("Add"),
@@ -173,4 +248,6 @@ TRANSLATORS = {
     basic_math.MulConstant: mul_constant,
     basic_math.DivFromConstant: _with_constant("Div", swapped=True),
     basic_math.PowVarConst: _with_constant("Pow"),
+    basic_math.PowConstVar: _with_constant("Pow", swapped=True),
+    basic_math.PowVarVar: _binary("Pow"),
 }

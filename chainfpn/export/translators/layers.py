@@ -1,17 +1,22 @@
 """Layers with weights, and normalizations, which go into the layer before them where they can."""
 
 import numpy as np
-from chainer.functions.connection.convolution_2d import Convolution2DFunction
+from chainer.functions.connection import convolution_2d as chainers
+from chainer.functions.connection import linear as linears
+from chainer.functions.connection.convolution_nd import ConvolutionND
 from chainer.functions.connection.deconvolution_2d import Deconvolution2DFunction
-from chainer.functions.connection.linear import LinearFunction
+from chainer.functions.connection.deconvolution_nd import DeconvolutionND
 from chainer.functions.normalization.batch_normalization import BatchNormalization, FixedBatchNormalization
 from chainer.functions.normalization.group_normalization import GroupNormalization
 from chainer.functions.normalization.l2_normalization import NormalizeL2
+from chainer.functions.normalization.layer_normalization import LayerNormalization
 from chainer.functions.normalization.local_response_normalization import LocalResponseNormalization
 
 from chainfpn.export.trace import ExportError
 from chainfpn.export.translate import Layer, Site, Translated
+from chainfpn.functions._convolution_2d import Convolution2DFunction
 from chainfpn.functions._fixed_normalization import FixedNormalization
+from chainfpn.functions._linear_map import LinearFunction
 from chainfpn.functions._scale_shift import ScaleShift
 
 
@@ -24,40 +29,49 @@ def _layer(site, out_axis, n_out, emit):
 
 def _geometry(site):
     """Return the attributes that a convolution and its transpose share."""
-    f = site.function
-    return {"strides": [f.sy, f.sx], "dilations": [f.dy, f.dx], "group": f.groups}
+    is_nd = hasattr(site.function, "ndim")
+    names = (["stride"], ["dilate"], ["pad"]) if is_nd else (["sy", "sx"], ["dy", "dx"], ["ph", "pw"])
+    stride, dilate, pad = (np.ravel([site.same(name) for name in group]).tolist() for group in names)
+    kernel = [*site.array(1).shape[2:]]
+    return {
+        "strides": stride,
+        "dilations": dilate,
+        "pads": pad * 2,
+        "kernel_shape": kernel,
+        "group": site.same("groups"),
+    }
 
 
 def convolution(site: Site) -> Translated:
     """Convolve."""
-    f, x = site.function, site.tensor()
-    if f.cover_all:
+    x, geometry = site.tensor(), _geometry(site)
+    if site.function.cover_all:
         raise ExportError("a convolution with cover_all=True has no ONNX operator")
-    pads = [f.ph, f.pw, f.ph, f.pw]
-    kernel = list(site.array(1).shape[2:])
 
     def emit(W, b):
-        return site.graph.op("Conv", x, W, b, pads=pads, kernel_shape=kernel, **_geometry(site))
+        return site.graph.op("Conv", x, W, b, **geometry)
 
     return _layer(site, 0, len(site.array(1)), emit)
 
 
 def deconvolution(site: Site) -> Translated:
-    """Convolve transposed."""
-    f, x, W = site.function, site.tensor(), site.array(1)
-    for (*_, height, width), (*_, outh, outw) in zip(site.call.inputs[0].shapes, site.shapes, strict=True):
-        axes = ((height, outh, f.sy, f.ph, f.dy, W.shape[2]), (width, outw, f.sx, f.pw, f.dx, W.shape[3]))
-        if any(n_out != s * (n - 1) + d * (k - 1) + 1 - 2 * p for n, n_out, s, p, d, k in axes):
-            raise ExportError("a transposed convolution with an outsize of its own has no ONNX operator")
-    pads = [f.ph, f.pw, f.ph, f.pw]
+    """Convolve transposed; to an outsize of its own by way of the largest there is."""
+    x, W, geometry = site.tensor(), site.array(1), _geometry(site)
+    strides, axes = geometry["strides"], range(2, W.ndim)
+    before, after = (np.array(s)[:, 2:] for s in (site.call.inputs[0].shapes, site.shapes))  # of both runs
+    reach = np.array(geometry["dilations"]) * (np.array(W.shape[2:]) - 1)
+    natural = strides * (before - 1) + reach + 1 - 2 * np.array(geometry["pads"][: len(axes)])
+    size = None
+    if (after != natural).any():
+        size = site.shape_of([shape[2:] for shape in site.shapes], start=2)
+        geometry["output_padding"] = [stride - 1 for stride in strides]
 
     def emit(W, b):
-        kernel = list(site.array(1).shape[2:])
-        return site.graph.op("ConvTranspose", x, W, b, pads=pads, kernel_shape=kernel, **_geometry(site))
+        y = site.graph.op("ConvTranspose", x, W, b, **geometry)
+        return y if size is None else site.graph.op("Slice", y, [0] * len(axes), size, [*axes])
 
-    n_out = W.shape[1] * f.groups
-    layer = _layer(site, 1, n_out, emit)
-    return layer if f.groups == 1 else emit(site.graph.constant(W), site.graph.constant(layer.b))
+    layer = _layer(site, 1, W.shape[1] * geometry["group"], emit)
+    return layer if geometry["group"] == 1 else emit(site.graph.constant(W), site.graph.constant(layer.b))
 
 
 def linear(site: Site) -> Translated:
@@ -128,13 +142,21 @@ def normalize_l2(site: Site) -> Translated:
 def local_response_normalization(site: Site) -> Translated:
     """Normalize over neighbouring channels."""
     n, k, alpha, beta = (site.same(name) for name in ("n", "k", "alpha", "beta"))
-    return site.graph.op("LRN", site.tensor(), size=n, bias=float(k), alpha=float(alpha * n), beta=float(beta))
+    size = n // 2 * 2 + 1  # as many on both sides
+    return site.graph.op("LRN", site.tensor(), size=size, bias=float(k), alpha=float(alpha * size), beta=float(beta))
+
+
+def layer_normalization(site: Site) -> Translated:
+    """Normalize rows."""
+    x, *factors = site.tensors()
+    return site.graph.op("LayerNormalization", x, *factors, axis=-1, epsilon=float(site.same("eps")))
 
 
 TRANSLATORS = {
-    Convolution2DFunction: convolution,
-    Deconvolution2DFunction: deconvolution,
-    LinearFunction: linear,
+    **dict.fromkeys((chainers.Convolution2DFunction, Convolution2DFunction, ConvolutionND), convolution),
+    **dict.fromkeys((Deconvolution2DFunction, DeconvolutionND), deconvolution),
+    **dict.fromkeys((linears.LinearFunction, LinearFunction), linear),
+    LayerNormalization: layer_normalization,
     FixedBatchNormalization: fixed_batch_normalization,
     BatchNormalization: batch_normalization,
     FixedNormalization: fixed_normalization,

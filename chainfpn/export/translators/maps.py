@@ -1,8 +1,11 @@
 """Pooling and resizing of maps, to sizes that follow from the image's."""
 
+import math
+
 import numpy as np
 from chainer.functions.array.resize_images import ResizeImages
 from chainer.functions.pooling.average_pooling_2d import AveragePooling2D
+from chainer.functions.pooling.average_pooling_nd import AveragePoolingND
 from chainer.functions.pooling.max_pooling_nd import MaxPoolingND
 from chainer.functions.pooling.unpooling_2d import Unpooling2D
 from chainer.functions.pooling.upsampling_2d import Upsampling2D
@@ -13,13 +16,17 @@ from chainfpn.functions._linear_map import LinearMap
 
 
 def max_pooling(site: Site) -> Translated:
-    """Take the maximum of windows; where the last may be incomplete, the padding is written out."""
+    """Take the maximum of windows; where one may lie in the padding, or begin behind the map, that is written out."""
     f, x = site.function, site.tensor()
-    pads = [*f.pad, *f.pad]
-    if f.cover_all and any(f.pad):
-        x = site.graph.op("Pad", x, [0, 0, *f.pad, 0, 0, *f.pad], float(np.finfo(np.float32).min), mode="constant")
-        pads = [0] * len(pads)
-    attributes = {"kernel_shape": [*f.ksize], "strides": [*f.stride], "pads": pads, "ceil_mode": int(f.cover_all)}
+    if _is_whole(site, "ksize", "pad") and not f.return_indices:
+        return site.graph.op("GlobalMaxPool", x)
+    ksize, stride, pad = (site.same(name) for name in ("ksize", "stride", "pad"))
+    pads, ceil_mode = [*pad, *pad], f.cover_all
+    if f.cover_all and (any(pad) or any(s > k for s, k in zip(stride, ksize, strict=True))):
+        behind = [p + s - 1 for p, s in zip(pad, stride, strict=True)]
+        x = site.graph.op("Pad", x, [0, 0, *pad, 0, 0, *behind], -math.inf, mode="constant")
+        pads, ceil_mode = [0] * len(pads), False
+    attributes = {"kernel_shape": [*ksize], "strides": [*stride], "pads": pads, "ceil_mode": int(ceil_mode)}
     if not f.return_indices:
         return site.graph.op("MaxPool", x, **attributes)
     y, site.call.indices = site.graph.multi_op("MaxPool", 2, x, dtype=[x.dtype, np.int64], **attributes)
@@ -39,24 +46,38 @@ def upsampling(site: Site) -> Translated:
 
 def average_pooling(site: Site) -> Translated:
     """Take the mean of windows, padding counted as zeros."""
-    f = site.function
-    attributes = {"kernel_shape": [f.kh, f.kw], "strides": [f.sy, f.sx], "pads": [f.ph, f.pw, f.ph, f.pw]}
-    return site.graph.op("AveragePool", site.tensor(), count_include_pad=1, **attributes)
+    is_nd = isinstance(site.function, AveragePoolingND)
+    names = (["ksize"], ["stride"], ["pad"]) if is_nd else (["kh", "kw"], ["sy", "sx"], ["ph", "pw"])
+    if _is_whole(site, names[0], names[2]):
+        return site.graph.op("GlobalAveragePool", site.tensor())
+    ksize, stride, pad = (np.ravel([site.same(name) for name in group]).tolist() for group in names)
+    counts = not is_nd or site.same("pad_value") == 0
+    return site.graph.op(
+        "AveragePool", site.tensor(), count_include_pad=int(counts), kernel_shape=ksize, strides=stride,
+        pads=[*pad, *pad],
+    )  # fmt: skip
+
+
+def _is_whole(site, ksize, pad):
+    """Return whether a window is as large as the map, whatever its size."""
+    attributes = [
+        [tuple(np.ravel([getattr(f, name) for name in np.ravel(names)])) for names in (ksize, pad)]
+        for f in site.call.functions
+    ]
+    shapes = site.call.inputs[0].shapes
+    return all(k == s[2:] and not any(p) for (k, p), s in zip(attributes, shapes, strict=True))
 
 
 def _resize(site, mode, coordinates, **attributes):
     """Resize by a whole factor, or to the size of a map that is there."""
     x, before = site.tensor(), site.call.inputs[0].shapes
-    factors = {site.shapes[run][axis] / before[run][axis] for run in range(2) for axis in (2, 3)}
+    factors = [{site.shapes[run][axis] / before[run][axis] for run in range(2)} for axis in (2, 3)]
     attributes |= {"mode": mode, "coordinate_transformation_mode": coordinates}
-    if len(factors) == 1 and min(factors) == int(min(factors)):
-        (factor,) = factors
-        scales = np.array([1, 1, factor, factor], np.float32)
+    if all(len(each) == 1 and min(each).is_integer() for each in factors):
+        scales = np.array([1, 1, *map(min, factors)], np.float32)
         return site.graph.op("Resize", x, None, scales, **attributes)
     sizes = tuple(shape[2:] for shape in site.shapes)
     size = site.graph.constant(np.array(sizes[0], np.int64)) if len({*sizes}) == 1 else site.shape_of(sizes, start=2)
-    if size is None:
-        raise ExportError(f"the size {sizes[0]} follows from that of the image in a way that is not known")
     return site.graph.op("Resize", x, None, None, site.graph.concat([x.shape(0, 2), size]), **attributes)
 
 
@@ -119,14 +140,13 @@ def unpooling(site: Site) -> Translated:
     if whole == site.shapes:
         return y
     size = site.shape_of(tuple(shape[2:] for shape in site.shapes), start=2)
-    if size is None:
-        raise ExportError("the size that unpooling gives follows from that of the image in a way that is not known")
     return site.graph.op("Slice", y, [0, 0], size, [2, 3])
 
 
 TRANSLATORS = {
     MaxPoolingND: max_pooling,
     AveragePooling2D: average_pooling,
+    AveragePoolingND: average_pooling,
     ResizeImages: resize_images,
     LinearMap: linear_map,
     Unpooling2D: unpooling,
