@@ -86,5 +86,6 @@ def _detect(arguments, sources, problems):
         n_threads = count_threads(arguments, comm)
         workers = count_workers(sources, arguments.batch, n_threads)
         cache = arguments.weights if arguments.cache else None
-        detector = on_engine(detector, arguments.engine, n_threads // workers, cache=cache)
+        n_images = None if any(source.is_video for source in sources) else len(sources)
+        detector = on_engine(detector, arguments.engine, n_threads // workers, cache=cache, n_images=n_images)
         return detect_all(detector, sources, RunOptions.of(arguments, workers), comm, title=title)

@@ -142,7 +142,9 @@ def count_threads(arguments: argparse.Namespace, comm: Communicator = None) -> i
     return threads.N_THREADS
 
 
-def on_engine(detector: Detector, name: str, n_threads: int, *, cache: PathLike | None = None) -> Detector:
+def on_engine(
+    detector: Detector, name: str, n_threads: int, *, cache: PathLike | None = None, n_images: int | None = None
+) -> Detector:
     """Return a detector on the engine that a command line asks for.
 
     Args:
@@ -150,6 +152,7 @@ def on_engine(detector: Detector, name: str, n_threads: int, *, cache: PathLike 
         name (str): The engine.
         n_threads (int): Threads of each detection.
         cache (str, os.PathLike or None): The weight file that exported files are kept beside.
+        n_images (int or None): How many there are, if that is known.
 
     Returns:
         chainfpn.links.Detector: The detector.
@@ -160,7 +163,7 @@ def on_engine(detector: Detector, name: str, n_threads: int, *, cache: PathLike 
     beside = pathlib.Path(cache).with_suffix(".onnx") if cache is not None and pathlib.Path(cache).exists() else None
     try:
         with writing_errors(beside):
-            return detector.to_engine(name, threads=n_threads, cache=beside)
+            return detector.to_engine(name, threads=n_threads, cache=beside, n_images=n_images)
     except (ImportError, ValueError) as error:
         raise CommandError(f"--engine {name}: {error}") from error
 

@@ -19,7 +19,7 @@ import numpy as np
 from chainfpn._typing import Variable
 from chainfpn.export.dense import Part, head_of
 from chainfpn.functions.kernels import import_compiled, plain_numpy, threads
-from chainfpn.functions.kernels.algorithm import is_winograd
+from chainfpn.functions.kernels.algorithm import chosen, is_winograd
 from chainfpn.links.fpn import FPN, BackboneWithFPN, LastLevelP6P7, max_pool_level
 from chainfpn.links.layers import Convolution2D, convolve
 
@@ -72,16 +72,20 @@ def links_behind(detector: Any, n_threads: int) -> Callable[[dict[str, list[Vari
     return run
 
 
-def pays(detector: Any, make_run: Callable[[Part], Callable]) -> bool:
+def pays(detector: Any, make_run: Callable[[Part], Callable], n_images: int | None = None) -> bool:
     """Return whether a detector can be divided, and is faster so.
 
     Args:
         detector (Detector): The detector.
         make_run (callable): Brings a part into ONNX Runtime, and returns what runs it.
+        n_images (int or None): How many there are to come: the measurement alone takes longer than one can gain, and
+            much longer where Numba has not compiled the convolution yet.
 
     Raises:
         InvalidArgument: if ``CHAINFPN_CONV`` is no algorithm.
     """
+    if n_images == 1 and chosen() == "measure":
+        return False
     if import_compiled("winograd") is None or not _can_be(detector):
         return False
     layer = next(x for x in detector.backbone.fpn.layer_blocks[0].links() if isinstance(x, Convolution2D))

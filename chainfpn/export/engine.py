@@ -94,7 +94,14 @@ class Session:
         return levels
 
 
-def with_engine(detector: Any, name: str, *, threads: int | None = None, cache: PathLike | None = None) -> Any:
+def with_engine(
+    detector: Any,
+    name: str,
+    *,
+    threads: int | None = None,
+    cache: PathLike | None = None,
+    n_images: int | None = None,
+) -> Any:
     """Return a detector on an engine; see :meth:`chainfpn.links.Detector.to_engine`."""
     if name not in ENGINES:
         raise InvalidArgument("to_engine", "name", f"one of {', '.join(ENGINES)}", name)
@@ -109,7 +116,7 @@ def with_engine(detector: Any, name: str, *, threads: int | None = None, cache: 
     if detector.xp is not np:
         raise InvalidArgument("to_engine", "name", "chainer for a detector on a GPU", name)
     n_threads = default_threads() if threads is None else threads
-    sessions = _sessions(detector, n_threads, cache)
+    sessions = _sessions(detector, n_threads, cache, n_images if cache is None else None)
     _return_memory()
     copy = detector.copy(mode="share")
     copy.engine = name
@@ -157,7 +164,7 @@ def default_threads() -> int:
     return int(requested) if requested.isdecimal() and int(requested) else kernel_threads.N_THREADS
 
 
-def _sessions(detector, threads, cache):
+def _sessions(detector, threads, cache, n_images):
     """Return the sessions of a detector's parts, from files that are there and of these weights, or made now."""
     names = array_names(detector)
 
@@ -169,7 +176,7 @@ def _sessions(detector, threads, cache):
 
     require_onnx()
     check_float32("to_engine", detector)
-    is_divided = division.pays(detector, lambda part: session(part).run)
+    is_divided = division.pays(detector, lambda part: session(part).run, n_images)
     parts = parts_of(detector)
     if is_divided:
         parts["image"] = division.part_before(detector, parts["image"])

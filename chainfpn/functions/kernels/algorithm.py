@@ -19,6 +19,18 @@ MARGIN = 1.25
 _measured: dict[Hashable, bool] = {}
 
 
+def chosen() -> str:
+    """Return what ``CHAINFPN_CONV`` says, or ``'measure'``.
+
+    Raises:
+        InvalidArgument: if it is another word.
+    """
+    choice = os.environ.get("CHAINFPN_CONV") or "measure"
+    if choice not in CHOICES:
+        raise InvalidArgument("convolution_2d", "CHAINFPN_CONV", f"one of {', '.join(CHOICES)}", choice)
+    return choice
+
+
 def is_winograd(by_rule: bool, kind: Hashable, winograd: Callable[[], object], direct: Callable[[], object]) -> bool:
     """Return whether Winograd's algorithm is to be taken.
 
@@ -33,9 +45,7 @@ def is_winograd(by_rule: bool, kind: Hashable, winograd: Callable[[], object], d
     Raises:
         InvalidArgument: if ``CHAINFPN_CONV`` is another word.
     """
-    choice = os.environ.get("CHAINFPN_CONV") or "measure"
-    if choice not in CHOICES:
-        raise InvalidArgument("convolution_2d", "CHAINFPN_CONV", f"one of {', '.join(CHOICES)}", choice)
+    choice = chosen()
     if choice in ("winograd", "direct"):
         return choice == "winograd"
     if choice == "rules" or kind is None:

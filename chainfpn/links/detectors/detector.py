@@ -205,7 +205,9 @@ class Detector(CheckedOptions, chainer.Chain):
         detections = self.detect(imgs)
         return tuple([getattr(found, field) for found in detections] for field in self.fields)
 
-    def to_engine(self, name: str, *, threads: int | None = None, cache: PathLike | None = None) -> "Detector":
+    def to_engine(
+        self, name: str, *, threads: int | None = None, cache: PathLike | None = None, n_images: int | None = None
+    ) -> "Detector":
         """Return the detector on another engine, which computes maps and heads; all else stays as it is.
 
         The engine ``'onnx'`` is ONNX Runtime: on a CPU, in float32, for batches and images of any size, and not for
@@ -218,6 +220,8 @@ class Detector(CheckedOptions, chainer.Chain):
                 ``OMP_NUM_THREADS``, or one for each core.
             cache (str, os.PathLike or None): Where the exported files are kept and, if they are of these weights,
                 taken from: the first is ``cache`` itself.
+            n_images (int or None): How many are to be detected in, if that is known. For 1, and without ``cache``,
+                ONNX Runtime computes all maps and heads, and nothing is measured.
 
         Returns:
             Detector: Of the same class; this one if it is on that engine already.
@@ -232,7 +236,7 @@ class Detector(CheckedOptions, chainer.Chain):
         """
         from chainfpn.export.engine import with_engine
 
-        return with_engine(self, name, threads=threads, cache=cache)
+        return with_engine(self, name, threads=threads, cache=cache, n_images=n_images)
 
     def _postprocess(self, raw: RawDetections, img_size: Size, size: Size) -> Detections:
         """Map the detections of one image to its pixels and labels, on the CPU."""

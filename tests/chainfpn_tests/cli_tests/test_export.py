@@ -8,6 +8,7 @@ import sys
 import onnx
 import pytest
 
+from chainfpn.cli.errors import CommandError
 from chainfpn.cli.main import main
 from chainfpn.data import photograph_path, weights_path
 from chainfpn.functions.kernels import threads
@@ -62,6 +63,22 @@ def test_both_engines_find_the_same(tmp_path, capsys, monkeypatch):
     for one, other in zip(*found.values(), strict=True):
         assert one["bbox"] == pytest.approx(other["bbox"], abs=0.05)
         assert one["score"] == pytest.approx(other["score"], abs=1e-4)
+
+
+@pytest.mark.parametrize(("names", "n_images"), [("a.jpg", 1), ("a.jpg b.jpg", 2), ("a.mp4", None)])
+def test_the_engine_knows_how_many_images_there_are(names, n_images, tmp_path, monkeypatch):
+    given = {}
+
+    def on_engine(detector, *args, **options):
+        given.update(options)
+        raise CommandError("that is all")
+
+    monkeypatch.setattr("chainfpn.cli.detector.on_engine", on_engine)
+    monkeypatch.chdir(tmp_path)
+    for name in names.split():
+        pathlib.Path(name).touch()
+    assert main(["detect", *names.split(), "--weights", str(weights_path())]) == 1
+    assert given == {"cache": None, "n_images": n_images}
 
 
 def test_without_the_extra_the_engine_says_how_to_get_it(tmp_path, capsys, monkeypatch):

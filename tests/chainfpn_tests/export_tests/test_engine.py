@@ -1,6 +1,7 @@
 """ONNX Runtime as an engine: what is detected is what Chainer's engine detects, and what it cannot do is said."""
 
 import sys
+from unittest.mock import Mock
 
 import chainer
 import numpy as np
@@ -113,6 +114,22 @@ def test_not_divided_where_it_cannot_be(detector, monkeypatch):
         assert not division.pays(detector, run)
     monkeypatch.setattr(division, "import_compiled", lambda name: None)
     assert not division.pays(detector, run)
+
+
+def test_one_image_is_not_worth_a_measurement(detector, monkeypatch):
+    monkeypatch.delenv("CHAINFPN_CONV", raising=False)
+    monkeypatch.setattr(division, "is_winograd", lambda *given: True)
+    assert [division.pays(detector, pytest.fail, n) for n in (None, 2, 1)] == [True, True, False]
+    monkeypatch.setenv("CHAINFPN_CONV", "rules")
+    assert division.pays(detector, pytest.fail, 1)
+    given = []
+    monkeypatch.setattr(division, "pays", lambda *args: given.append(args[2]))
+    monkeypatch.setattr(engine, "dense_graph", Mock())
+    monkeypatch.setattr(engine, "Session", Mock())
+    monkeypatch.setattr(engine, "write_models", Mock())
+    for n, cache in ((1, None), (3, None), (1, "detector.onnx")):  # whose files are used again
+        detector.to_engine("onnx", n_images=n, cache=cache)
+    assert given == [1, 3, None]
 
 
 def test_under_the_rules_of_detectron2():
