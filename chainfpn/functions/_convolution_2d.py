@@ -7,116 +7,18 @@ import chainer
 import chainer.functions as F
 import numpy as np
 from chainer.backends import cuda, intel64
-from chainer.functions.connection import convolution_2d as chainers
-from chainer.functions.math.sum import Sum
 
-from chainfpn._typing import Array, Size, Variable
+from chainfpn._typing import Size, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions._arguments import check_outsize
-from chainfpn.functions._fixed_normalization import (
-    Statistics,
-    affine_terms,
-    differentiate_affine,
-    fold_on_gpu,
-    normalize_on_gpu,
-    shift_on_gpu,
-)
-from chainfpn.functions._linear_map import AccumulatingNode, GradientNode
-from chainfpn.functions.kernels import compute_dtype, for_compiled
+from chainfpn.functions._convolution_nodes import Convolution2DFunction, FusedConvolution, epilogue_of
+from chainfpn.functions._fixed_normalization import Statistics, fold_on_gpu, normalize_on_gpu, shift_on_gpu
+from chainfpn.functions.kernels import compute_dtype
 from chainfpn.functions.kernels import convolution as kernels
-from chainfpn.functions.kernels.epilogue import Epilogue, nothing, shifted
+from chainfpn.functions.kernels.epilogue import nothing
 
 #: Elements from which on a GPU does each step by itself.
 MOST_ELEMENTS = 2**32
-#: The three arrays of a convolution, which makes y of x and W. A gradient goes by the name of its array.
-NAMES = ("x", "W", "y")
-
-
-class Convolution2DFunction(chainers.Convolution2DFunction):
-    """See :func:`convolution_2d`. The name and the attributes are Chainer's: its exporters know them."""
-
-    def __init__(self, geometry: kernels.Geometry) -> None:
-        super().__init__(geometry.stride, geometry.pad, dilate=geometry.dilate, groups=geometry.groups)
-        self.geometry = geometry
-
-    def forward_cpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Convolve, and add the bias block by block."""
-        self.retain_inputs((0, 1))
-        x, W, *b = inputs
-        after = shifted(len(W), compute_dtype(x.dtype), *b) if b else None
-        return (kernels.forward(x, W, self.geometry, after),)
-
-    def forward_gpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Convolve, and add the bias in place."""
-        self.retain_inputs((0, 1))
-        x, W = inputs[:2]
-        y = _kernels_for(x).forward(x, W, self.geometry)
-        if len(inputs) == 3:
-            y += inputs[2][:, None, None]
-        return (y,)
-
-    def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
-        """Return the gradients of the inputs ``indexes``."""
-        (gy,) = grad_outputs
-        gradients = _differentiate(self, "y", gy, [i for i in indexes if i < 2])
-        return (*gradients, *_BiasGradient(axis=(0, 2, 3)).apply((gy,))) if 2 in indexes else gradients
-
-
-class _BiasGradient(GradientNode, Sum):
-    """The sum over images and pixels."""
-
-
-class ConvolutionGradient(GradientNode):
-    """Gradient of the convolution in x, from those of y and W, or in W, from x and that of y; linear in both.
-
-    Args:
-        geometry (Geometry): Stride, padding, dilation, groups.
-        name (str): ``"x"`` or ``"W"``.
-        like (Variable): The array it is the gradient of.
-    """
-
-    def __init__(self, geometry: kernels.Geometry, name: str, like: Variable) -> None:
-        super().__init__()
-        self.geometry, self.name, self.shape, self.dtype = geometry, name, like.shape, like.dtype
-
-    def forward_cpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Run the transpose of the convolution."""
-        self.retain_inputs((0, 1))
-        a, gy = inputs
-        if self.name == "x":
-            return (_kernels_for(gy).input_gradient(gy, a, self.shape, self.geometry),)
-        return (_kernels_for(gy).weight_gradient(a, gy, self.shape, self.dtype, self.geometry),)
-
-    forward_gpu = forward_cpu
-
-    def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
-        """Differentiate once more."""
-        return _differentiate(self, self.name, grad_outputs[0], indexes)
-
-
-def _kernels_for(x):
-    if isinstance(x, np.ndarray):
-        return kernels
-    from chainfpn.functions.kernels import gpu_convolution
-
-    return gpu_convolution
-
-
-def _differentiate(node, name, gradient, indexes):
-    """Compute the gradients of a node's inputs from that of its output ``name``.
-
-    The sum of y * (x convolved with W) is linear in each of the three arrays, so the gradient in one comes from the
-    other two, whichever of them are gradients themselves.
-    """
-    names = [n for n in NAMES if n != name]
-    inputs = dict(zip(names, node.get_retained_inputs(), strict=True))
-    values = {**inputs, name: gradient}
-    g, gradients = node.geometry, []
-    for wanted in (names[i] for i in indexes):
-        is_forward = wanted == "y"
-        derivative = Convolution2DFunction(g) if is_forward else ConvolutionGradient(g, wanted, inputs[wanted])
-        gradients += derivative.apply([values[n] for n in NAMES if n != wanted])
-    return tuple(gradients)
 
 
 def _is_ours(arrays):
@@ -181,49 +83,6 @@ def _check_geometry(W, stride, pad, dilate, groups):
     return kernels.Geometry(stride, pad, check_outsize("convolution_2d", dilate, "dilate"), groups)
 
 
-class FusedConvolution(AccumulatingNode):
-    """relu(normalize(x * W + b) + residual) on a CPU in training; b and the residual may be missing.
-
-    Only x, W and y are kept. What the ReLU lets through of the gradient, times the scale, is made in one pass, from
-    which the gradients of x and W are those of a plain convolution. See :func:`fused_convolution_2d`, which checks.
-    """
-
-    def __init__(self, geometry: kernels.Geometry, statistics: Statistics | None, has_bias: bool, relu: bool) -> None:
-        super().__init__()
-        self.geometry, self.statistics, self.has_bias, self.relu = geometry, statistics, has_bias, relu
-
-    def forward_cpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Convolve by the rules of a training."""
-        x, W, *others = inputs
-        self.retain_inputs((0, 1))
-        self.retain_outputs((0,) if self.relu else ())
-        b, residual = others.pop(0) if self.has_bias else None, others[0] if others else None
-        self._scale = None if self.statistics is None else affine_terms(self.statistics)[1]  # (O,)
-        after = _epilogue(len(W), compute_dtype(x.dtype), b, self.statistics, residual, self.relu)
-        return (kernels.forward(x, W, self.geometry, after),)
-
-    def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
-        """Return the gradients of the inputs ``indexes``."""
-        (gy,) = grad_outputs
-        y, residual = self.get_retained_outputs()[0].array if self.relu else None, 2 + self.has_bias
-        g, *gresidual = differentiate_affine(gy, y, self._scale, with_residual=residual in indexes)
-        gradients = {
-            0: lambda: _differentiate(self, "y", g, [0]),
-            1: lambda: _differentiate(self, "y", g, [1]),
-            2: lambda: _BiasGradient(axis=(0, 2, 3)).apply((g,)),
-            residual: lambda: gresidual,
-        }
-        return tuple(gradients[i]()[0] for i in indexes)
-
-
-def _epilogue(n_channels, dtype, b, statistics, residual, relu):
-    terms = shifted(n_channels, dtype, b)[:3]
-    if statistics is not None:
-        centre, scale, shift = (a.astype(dtype, copy=False) for a in affine_terms(statistics))
-        terms = centre - terms[2], scale, shift
-    return Epilogue(*terms, None if residual is None else for_compiled(residual, dtype), relu)
-
-
 def fused_convolution_2d(
     x: Variable, link: Any, statistics: Statistics | None, residual: Variable | None, *, relu: bool
 ) -> Variable | None:
@@ -265,18 +124,20 @@ def fused_convolution_2d(
         node = FusedConvolution(geometry, statistics, link.b is not None, relu)
         return None if is_plain else node.apply(inputs)[0]
     b, added = None if link.b is None else link.b.array, None if residual is None else arrays[-1]
-    epilogue = nothing(dtype) if is_plain and b is None else _epilogue(len(W), dtype, b, statistics, added, relu)
+    epilogue = nothing(dtype) if is_plain and b is None else epilogue_of(len(W), dtype, b, statistics, added, relu)
     y = kernels.forward(arrays[0], W, geometry, epilogue, by_rule=chainer.config.train)
     return chainer.Variable(y, requires_grad=False)
 
 
 def _fused_on_gpu(arrays, link, geometry, statistics, relu):
+    from chainfpn.functions.kernels import gpu_convolution
+
     x, W, *others = arrays
     b = None if link.b is None else others.pop(0)
     residual = others[0] if others else None
 
     def separately():
-        y = _kernels_for(x).forward(x, W, geometry)
+        y = gpu_convolution.forward(x, W, geometry)
         if statistics is None and (others or relu or b is not None):
             shift_on_gpu(y, b, residual, relu=relu)
         elif statistics is not None:

@@ -116,15 +116,9 @@ def differentiate_affine(
     over = (slice(None),) + (None,) * (gy.ndim - 2)
 
     def forward(gys):
-        (gy,) = gys
-        if not isinstance(gy, np.ndarray):
-            return _differentiate_on_gpu(gy, y, scale[over], with_residual)
-        factor = None if scale is None else scale.astype(gy.dtype, copy=False)
-        if (compiled := import_compiled("numba_normalize")) and gy.dtype != np.float16:
-            return compiled.backward(gy, y, factor, with_residual)
-        through = gy if y is None else gy * (y > 0)
-        gx = through if factor is None else through * factor[over]
-        return (gx, through) if with_residual else (gx,)
+        if not isinstance(gys[0], np.ndarray):
+            return _differentiate_on_gpu(gys[0], y, scale[over], with_residual)
+        return differentiate_arrays(gys[0], y, scale, with_residual=with_residual)
 
     def transpose(ggs):
         ggy = ggs[0] if scale is None else ggs[0] * scale[over].astype(ggs[0].dtype, copy=False)
@@ -132,6 +126,18 @@ def differentiate_affine(
         return (ggy if y is None else ggy * (y > 0),)
 
     return LinearMap("gradient of normalization", forward, transpose).apply((gy,))
+
+
+def differentiate_arrays(gy: Array, y: Array | None, scale: Array | None, *, with_residual: bool) -> tuple[Array, ...]:
+    """Return what :func:`differentiate_affine` does for arrays of NumPy."""
+    if y is None and scale is None:
+        return gy, gy
+    factor = None if scale is None else scale.astype(gy.dtype, copy=False)
+    if (compiled := import_compiled("numba_normalize")) and gy.dtype != np.float16:
+        return compiled.backward(gy, y, factor, with_residual)
+    through = gy if y is None else gy * (y > 0)
+    gx = through if factor is None else through * factor[(slice(None),) + (None,) * (gy.ndim - 2)]
+    return (gx, through) if with_residual else (gx,)
 
 
 def _differentiate_on_gpu(gy, y, scale, with_residual):

@@ -18,7 +18,7 @@ from chainer.functions.math.matmul import MatMul
 from chainfpn._typing import Array, Variable
 from chainfpn.functions.kernels import compute_dtype, kernels_for
 from chainfpn.functions.kernels.geometry import RoIs
-from chainfpn.functions.kernels.product import add_to, product
+from chainfpn.functions.kernels.product import product
 
 
 class GradientNode(function_node.FunctionNode):
@@ -31,18 +31,24 @@ class GradientNode(function_node.FunctionNode):
     def apply(self, inputs: Sequence[Any]) -> tuple[Variable, ...]:
         """Compute: see Chainer's ``FunctionNode.apply``."""
         arrays = tuple([x.array if isinstance(x, chainer.Variable) else x for x in inputs])
-        is_plain = not (chainer.config.enable_backprop or chainer.config.debug or chainer.get_function_hooks())
-        if not is_plain or not all(isinstance(array, cuda.ndarray) for array in arrays):
+        if not _is_plain() or not all(isinstance(array, cuda.ndarray) for array in arrays):
             return super().apply(inputs)
         with cuda.get_device_from_array(arrays[0]):
             return tuple([chainer.Variable(y, requires_grad=False) for y in self.forward(arrays)])
 
 
 class AccumulatingNode(function_node.FunctionNode):
-    """A function node whose ``backward`` makes a new array for the gradient of the first input.
+    """A function node that differentiates by one call, without nodes, on a CPU where no graph is wanted."""
 
-    On a CPU, where no graph is wanted, the gradient that is there already is added to that array in place.
-    """
+    def differentiate(self, indexes: tuple[int, ...], gy: Array, before: Array | None) -> list[Array]:
+        """Return the gradients of the inputs ``indexes``.
+
+        Args:
+            indexes (tuple of int): Which, ascending.
+            gy (array): Of the output, NumPy.
+            before (array or None): To be added to the gradient of the first input, its dtype, if that is asked for.
+        """
+        raise NotImplementedError
 
     def backward_accumulate(
         self,
@@ -51,20 +57,21 @@ class AccumulatingNode(function_node.FunctionNode):
         grad_inputs: tuple[Variable | None, ...],
     ) -> tuple[Variable, ...]:
         """Compute gradients and add those that are there: see Chainer's."""
-        sums, gradients = [], self.backward(target_input_indexes, grad_outputs)
-        for i, gx, before in zip(target_input_indexes, gradients, grad_inputs, strict=True):
-            if before is None:
-                sums.append(gx)
-            elif i == 0 and not chainer.config.enable_backprop and _are_arrays_of_one_dtype(gx, before):
-                add_to(gx.array, before.array)
-                sums.append(gx)
-            else:
-                sums.append(gx + before)
-        return tuple(sums)
+        before = list(grad_inputs)
+        known = [v.array for v in (*grad_outputs, *before, *self.get_retained_inputs()) if v is not None]
+        if _is_plain() and all(isinstance(a, np.ndarray) and a.dtype == known[0].dtype for a in known):
+            first = before[0] if target_input_indexes[0] == 0 else None
+            before[0] = before[0] if first is None else None
+            arrays = self.differentiate(target_input_indexes, known[0], None if first is None else first.array)
+            gradients = [chainer.Variable(gx, requires_grad=False) for gx in arrays]
+        else:
+            gradients = list(self.backward(target_input_indexes, grad_outputs))
+        return tuple([gx if b is None else gx + b for gx, b in zip(gradients, before, strict=True)])
 
 
-def _are_arrays_of_one_dtype(a, b):
-    return isinstance(a.array, np.ndarray) and isinstance(b.array, np.ndarray) and a.dtype == b.dtype
+def _is_plain():
+    """Return whether there is neither a graph, nor a hook, nor a check."""
+    return not (chainer.config.enable_backprop or chainer.config.debug or chainer.get_function_hooks())
 
 
 class LinearMap(GradientNode):

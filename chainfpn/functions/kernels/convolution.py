@@ -5,6 +5,7 @@ the weights is written where the result belongs: no array is transposed or copie
 float32 go to ``winograd``, channels on their own to ``numba_depthwise``. float16 is computed in float32.
 """
 
+import contextvars
 import functools
 import itertools
 import math
@@ -20,6 +21,7 @@ from chainfpn.functions.kernels import channel_gradients, compute_dtype, for_com
 from chainfpn.functions.kernels.algorithm import is_winograd
 from chainfpn.functions.kernels.columns import column_kernels
 from chainfpn.functions.kernels.epilogue import Epilogue, compiled_normalize, nothing
+from chainfpn.functions.kernels.product import add_to
 
 #: Bytes of columns made at a time: enough work for a product on several threads, and few enough to stay in the cache.
 BLOCK_BYTES = 8 << 20
@@ -183,6 +185,39 @@ def input_gradient(gy: Array, W: Array, x_shape: tuple, geometry: Geometry) -> A
     weights = for_compiled(W, compute_dtype(gy.dtype))
     gx = channel_gradients.input_gradient(_prepare(gy), weights, x_shape, geometry)
     return gx.astype(gy.dtype, copy=False)
+
+
+def gradients(
+    wanted: Sequence[int], x: Array, W: Array, gy: Array, geometry: Geometry, before: Array | None = None
+) -> list[Array]:
+    """Compute gradients at the same time: threads share them, and each shares with those that have nothing to do.
+
+    Args:
+        wanted (sequence of int): Gradients of what: 0 for x, 1 for W, 2 for a bias.
+        x, W, gy, geometry: As in ``forward``; gradients, (B, O, outh, outw).
+        before (array or None): dtype and shape of x, added to its gradient.
+
+    Returns:
+        list of array: Of the dtypes and shapes of x, W and (O,).
+    """
+
+    def of_input() -> Array:
+        gx = input_gradient(gy, W, x.shape, geometry)
+        if before is not None:
+            add_to(gx, before)
+        return gx
+
+    def of_weights() -> Array:
+        return weight_gradient(x, gy, W.shape, W.dtype, geometry)
+
+    functions = of_input, of_weights, lambda: gy.sum(axis=(0, 2, 3))
+    found: dict[int, Array] = {}
+
+    def compute(context: contextvars.Context, i: int) -> None:
+        found[i] = context.run(functions[i])
+
+    threads.run(compute, [(contextvars.copy_context(), i) for i in (1, 0, 2) if i in wanted])
+    return [found[i] for i in wanted]
 
 
 def _for_blocks(multiply, x, ksize, geometry, *, row_numbers=0, add_up=False):

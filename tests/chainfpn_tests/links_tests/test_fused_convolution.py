@@ -135,7 +135,7 @@ def test_a_normalization_that_learns_and_gradients_outside_of_training_go_step_b
     def fail(*args):
         raise AssertionError("fused")
 
-    monkeypatch.setattr("chainfpn.functions._convolution_2d.Epilogue", fail)
+    monkeypatch.setattr("chainfpn.functions._convolution_nodes.Epilogue", fail)
     conv, link, x, residual = make("1x1", norm, np.float32, nobias=True)
     with chainer.using_config("train", False), chainer.using_config("enable_backprop", False):
         with pytest.raises(AssertionError, match="fused"):
@@ -191,6 +191,23 @@ def test_the_gradients_of_a_training_are_numeric_gradients():
     del conv.W, conv.b
     gradient_check.check_backward(run, arrays, gy, **check)
     gradient_check.check_double_backward(run, arrays, gy, second, **check)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("norm", ["none", "frozen"])
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_gradients_computed_together_are_those_of_the_nodes(name, norm, n_threads, monkeypatch):
+    monkeypatch.setattr(threads, "N_THREADS", n_threads)
+    conv, link, x, residual = make(name, norm, np.float32, nobias=norm == "frozen")
+    wanted = [chainer.Variable(x), *conv.params(), chainer.Variable(residual)]
+    y = convolve(conv, wanted[0], link, wanted[-1], relu=True)
+    given = chainer.Variable(np.random.default_rng(6).uniform(-1, 1, y.shape).astype(np.float32))
+    together = chainer.grad([y], wanted, [given])
+    with chainer.function_hooks.TimerHook() as hook:
+        by_nodes = chainer.grad([y], wanted, [given])
+    assert hook.call_history
+    for a, b in zip(together, by_nodes, strict=True):
+        np.testing.assert_array_equal(a.array, b.array)
 
 
 @pytest.mark.parametrize("share", [1 << 17, 50])
