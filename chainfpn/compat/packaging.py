@@ -46,9 +46,6 @@ def _pkg_resources() -> dict[str, Any]:
             """Return the distributions that meet the requirements."""
             return require(*requirements)
 
-    def fixup_namespace_packages(path_item: str, parent: str | None = None) -> None:
-        """Do nothing: pytest's ``monkeypatch.syspath_prepend`` calls it where there is a ``pkg_resources``."""
-
     return {
         "ResolutionError": ResolutionError,
         "DistributionNotFound": DistributionNotFound,
@@ -56,7 +53,7 @@ def _pkg_resources() -> dict[str, Any]:
         "get_distribution": get_distribution,
         "require": require,
         "WorkingSet": WorkingSet,
-        "fixup_namespace_packages": fixup_namespace_packages,
+        "fixup_namespace_packages": lambda path_item, parent=None: None,  # for pytest's monkeypatch.syspath_prepend
     }
 
 
