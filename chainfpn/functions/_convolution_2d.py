@@ -1,6 +1,5 @@
 """Two-dimensional convolution that is fast on the CPU, and on a GPU whose CuPy has no cuDNN."""
 
-import math
 from typing import Any
 
 import chainer
@@ -11,14 +10,11 @@ from chainer.backends import cuda, intel64
 from chainfpn._typing import Size, Variable
 from chainfpn.errors import InvalidArgument
 from chainfpn.functions._arguments import check_outsize
-from chainfpn.functions._convolution_nodes import Convolution2DFunction, FusedConvolution, epilogue_of
-from chainfpn.functions._fixed_normalization import Statistics, fold_on_gpu, normalize_on_gpu, shift_on_gpu
+from chainfpn.functions._convolution_nodes import Convolution2DFunction, FusedConvolution, convolve_on_gpu, epilogue_of
+from chainfpn.functions._fixed_normalization import Statistics, fold_on_gpu
 from chainfpn.functions.kernels import compute_dtype
 from chainfpn.functions.kernels import convolution as kernels
 from chainfpn.functions.kernels.epilogue import nothing
-
-#: Elements from which on a GPU does each step by itself.
-MOST_ELEMENTS = 2**32
 
 
 def _is_ours(arrays):
@@ -89,7 +85,7 @@ def fused_convolution_2d(
     """Convolve, normalize by fixed statistics, add and rectify, where that is one way to compute it.
 
     On a CPU block by block, on a GPU by a kernel behind the convolution; without a function node where nothing has a
-    gradient, on a CPU by one node in training.
+    gradient, by one node in training.
 
     Args:
         x (Variable): float, (B, C, H, W).
@@ -99,15 +95,15 @@ def fused_convolution_2d(
         relu (bool): Whether to rectify.
 
     Returns:
-        Variable or None: dtype of x, (B, O, outh, outw); None where hooks, or gradients on a GPU or outside of a
-        training, want each step by itself, Chainer computes the convolution, or shapes do not fit, of which the step
-        will tell that they do not fit.
+        Variable or None: dtype of x, (B, O, outh, outw); None where hooks, or gradients outside of a training, want
+        each step by itself, Chainer computes the convolution, or shapes do not fit, of which the step will tell that
+        they do not fit.
     """
     inputs = [a for a in (x, link.W, link.b, residual) if a is not None]
     arrays = [a.array if isinstance(a, chainer.Variable) else a for a in inputs]
     on_cpu = isinstance(arrays[0], np.ndarray)
     learns = chainer.config.enable_backprop and any(getattr(a, "requires_grad", False) for a in inputs)
-    goes_step_by_step = chainer.config.enable_backprop and not chainer.config.train if on_cpu else learns
+    goes_step_by_step = chainer.config.enable_backprop and not chainer.config.train and (on_cpu or learns)
     if goes_step_by_step or chainer.get_function_hooks() or not _is_ours(arrays):
         return None
     W, dtype = link.W.array, compute_dtype(arrays[0].dtype)
@@ -117,12 +113,12 @@ def fused_convolution_2d(
     shape = len(arrays[0]), len(W), *geometry.outsize(arrays[0].shape, W.shape[2:])
     if (residual is not None and residual.shape != shape) or (statistics and len(statistics.gamma) != len(W)):
         return None
-    if not on_cpu:
-        return None if math.prod(shape) >= MOST_ELEMENTS else _fused_on_gpu(arrays, link, geometry, statistics, relu)
     is_plain = statistics is None and residual is None and not relu
     if learns:
         node = FusedConvolution(geometry, statistics, link.b is not None, relu)
         return None if is_plain else node.apply(inputs)[0]
+    if not on_cpu:
+        return _fused_on_gpu(arrays, link, geometry, statistics, relu)
     b, added = None if link.b is None else link.b.array, None if residual is None else arrays[-1]
     epilogue = nothing(dtype) if is_plain and b is None else epilogue_of(len(W), dtype, b, statistics, added, relu)
     y = kernels.forward(arrays[0], W, geometry, epilogue, by_rule=chainer.config.train)
@@ -130,21 +126,12 @@ def fused_convolution_2d(
 
 
 def _fused_on_gpu(arrays, link, geometry, statistics, relu):
-    from chainfpn.functions.kernels import gpu_convolution
-
     x, W, *others = arrays
     b = None if link.b is None else others.pop(0)
     residual = others[0] if others else None
 
     def separately():
-        y = gpu_convolution.forward(x, W, geometry)
-        if statistics is None and (others or relu or b is not None):
-            shift_on_gpu(y, b, residual, relu=relu)
-        elif statistics is not None:
-            if b is not None:
-                shift_on_gpu(y, b, None, relu=False)
-            normalize_on_gpu(y, residual, statistics=statistics, relu=relu, out=y)
-        return y
+        return convolve_on_gpu(x, W, b, residual, geometry, statistics, relu)
 
     def fused():
         weights = (W, b) if statistics is None else fold_on_gpu(W, b, statistics)

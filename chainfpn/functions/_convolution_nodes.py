@@ -1,6 +1,7 @@
 """The function nodes of two-dimensional convolutions, and of their gradients."""
 
 import numpy as np
+from chainer.backends import cuda
 from chainer.functions.connection import convolution_2d as chainers
 from chainer.functions.math.sum import Sum
 
@@ -10,6 +11,7 @@ from chainfpn.functions._fixed_normalization import (
     affine_terms,
     differentiate_affine,
     differentiate_arrays,
+    normalize_on_gpu,
 )
 from chainfpn.functions._linear_map import AccumulatingNode, GradientNode
 from chainfpn.functions.kernels import compute_dtype, for_compiled
@@ -22,6 +24,8 @@ NAMES = ("x", "W", "y")
 
 class Convolution2DFunction(AccumulatingNode, chainers.Convolution2DFunction):
     """See ``convolution_2d``. The name and the attributes are Chainer's: its exporters know them."""
+
+    n_new = 3
 
     def __init__(self, geometry: kernels.Geometry) -> None:
         super().__init__(geometry.stride, geometry.pad, dilate=geometry.dilate, groups=geometry.groups)
@@ -37,11 +41,8 @@ class Convolution2DFunction(AccumulatingNode, chainers.Convolution2DFunction):
     def forward_gpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Convolve, and add the bias in place."""
         self.retain_inputs((0, 1))
-        x, W = inputs[:2]
-        y = _kernels_for(x).forward(x, W, self.geometry)
-        if len(inputs) == 3:
-            y += inputs[2][:, None, None]
-        return (y,)
+        x, W, *b = inputs
+        return (convolve_on_gpu(x, W, b[0] if b else None, None, self.geometry, None, False),)
 
     def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
         """Return the gradients of the inputs ``indexes``."""
@@ -113,7 +114,7 @@ def _differentiate(node, name, gradient, indexes):
 
 
 class FusedConvolution(AccumulatingNode):
-    """relu(normalize(x * W + b) + residual) on a CPU in training; b and the residual may be missing.
+    """relu(normalize(x * W + b) + residual) in training; b and the residual may be missing.
 
     Only x, W and y are kept. What the ReLU lets through of the gradient, times the scale, is made in one pass, from
     which the gradients of x and W are those of a plain convolution. See ``fused_convolution_2d``, which checks.
@@ -122,6 +123,7 @@ class FusedConvolution(AccumulatingNode):
     def __init__(self, geometry: kernels.Geometry, statistics: Statistics | None, has_bias: bool, relu: bool) -> None:
         super().__init__()
         self.geometry, self.statistics, self.has_bias, self.relu = geometry, statistics, has_bias, relu
+        self.n_new = 2 + has_bias
 
     def forward_cpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Convolve by the rules of a training."""
@@ -132,6 +134,16 @@ class FusedConvolution(AccumulatingNode):
         self._scale = None if self.statistics is None else affine_terms(self.statistics)[1]  # (O,)
         after = epilogue_of(len(W), compute_dtype(x.dtype), b, self.statistics, residual, self.relu)
         return (kernels.forward(x, W, self.geometry, after),)
+
+    def forward_gpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Convolve, and do the rest by one kernel."""
+        x, W, *others = inputs
+        self.retain_inputs((0, 1))
+        self.retain_outputs((0,) if self.relu else ())
+        b, residual = others.pop(0) if self.has_bias else None, others[0] if others else None
+        fixed = self.statistics
+        self._scale = None if fixed is None else cuda.cupy.empty(len(W), fixed.gamma.dtype)  # (O,)
+        return (convolve_on_gpu(x, W, b, residual, self.geometry, fixed, self.relu, self._scale),)
 
     def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
         """Return the gradients of the inputs ``indexes``."""
@@ -153,6 +165,18 @@ class FusedConvolution(AccumulatingNode):
         x, W = (v.array for v in self.get_retained_inputs())
         gradients = kernels.gradients([i for i in indexes if i < residual], x, W, g, self.geometry, before)
         return gradients + gresidual[:1] * (residual in indexes)
+
+
+def convolve_on_gpu(x, W, b, residual, geometry, statistics, relu, scale=None):
+    """Convolve; normalize or add the bias, add and rectify by one kernel, by two if there are both."""
+    y = _kernels_for(x).forward(x, W, geometry)
+    if statistics is not None:
+        if b is not None:
+            normalize_on_gpu(y, shift=b, relu=False, out=y)
+        normalize_on_gpu(y, residual, statistics=statistics, relu=relu, out=y, scale=scale)
+    elif b is not None or residual is not None or relu:
+        normalize_on_gpu(y, residual, shift=b, relu=relu, out=y)
+    return y
 
 
 def epilogue_of(n_channels, dtype, b, statistics, residual, relu):

@@ -14,16 +14,15 @@ from chainfpn._typing import Array, Variable
 from chainfpn.functions._linear_map import LinearMap
 from chainfpn.functions._resize import OPTIONS, REALS
 from chainfpn.functions.kernels import compute_dtype, import_compiled
-
-#: Pixels of a map that one thread normalizes, having computed scale and shift of its channel.
-PIXELS = 4
+from chainfpn.functions.kernels.cuda_launch import NO_ARRAY, constant, index, launch_each
 
 
 class Statistics(NamedTuple):
     """What a channel is normalized by: arrays, (C,), of one dtype.
 
     y = (x - mean) * scale + beta if ``centered``, else x * scale + (beta - mean * scale), which is as much but for the
-    rounding; scale = gamma / sqrt(var + eps). They are read at every call, so that a change in place counts.
+    rounding; scale = gamma / sqrt(var + eps). They are read at every call, so that a change in place counts; the kernel
+    of a GPU does so itself, without a launch for them.
 
     With ``n_together``, on a GPU, so many channels of an image share a mean and a variance, (B * C / n_together,), and
     there is no gradient.
@@ -85,7 +84,8 @@ class FixedNormalization(chainer.FunctionNode):
     def forward_gpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Compute relu(normalized x + residual)."""
         y = backend.get_array_module(inputs[0]).empty(inputs[0].shape, inputs[0].dtype)
-        self._scale = normalize_on_gpu(*inputs, statistics=self.statistics, relu=self.relu, out=y)
+        self._scale = cuda.cupy.empty(y.shape[1], self.statistics.gamma.dtype)
+        normalize_on_gpu(*inputs, statistics=self.statistics, relu=self.relu, out=y, scale=self._scale)
         if self.relu:
             self.retain_outputs((0,))
         return (y,)
@@ -117,7 +117,7 @@ def differentiate_affine(
 
     def forward(gys):
         if not isinstance(gys[0], np.ndarray):
-            return _differentiate_on_gpu(gys[0], y, scale[over], with_residual)
+            return _differentiate_on_gpu(gys[0], y, scale, with_residual)
         return differentiate_arrays(gys[0], y, scale, with_residual=with_residual)
 
     def transpose(ggs):
@@ -141,84 +141,55 @@ def differentiate_arrays(gy: Array, y: Array | None, scale: Array | None, *, wit
 
 
 def _differentiate_on_gpu(gy, y, scale, with_residual):
-    return cuda.elementwise(
-        "T gy, T y, U scale, bool relu",
-        "T gx, T gresidual" if with_residual else "T gx",
-        "const T through = relu && !(y > 0) ? (T)0 : gy;"
-        "gx = (Real)through * (Real)scale;" + with_residual * "gresidual = through;",
-        "normalize_backward",
-        preamble=_real(gy),
-        return_tuple=True,
-    )(gy, gy if y is None else y, scale, y is not None)
+    xp = cuda.cupy
+    gx, arrays = xp.empty(gy.shape, gy.dtype), (_contiguous(gy, gy.dtype), _contiguous(y, gy.dtype))
+    if scale is None:  # as much for both
+        _launch("normalize_backward", gy, *arrays, NO_ARRAY, result=(gx, NO_ARRAY), like=gy)
+        return (gx, gx) if with_residual else (gx,)
+    gresidual = xp.empty(gy.shape, gy.dtype) if with_residual else NO_ARRAY
+    _launch("normalize_backward", gy, *arrays, scale, result=(gx, gresidual), like=scale)
+    return (gx, gresidual) if with_residual else (gx,)
+
+
+def _launch(kernel, x, *arguments, result, like):
+    """Launch a kernel of normalize.cu for x, a warp for each stretch of a plane; ``like`` has the statistics' dtype."""
+    n_channels, n_pixels = x.shape[1], math.prod(x.shape[2:])
+    n_tasks = len(x) * n_channels * -(-n_pixels // (constant("LANES") * constant("PIXELS")))
+    sizes = index(n_tasks), index(n_channels), index(n_pixels)
+    launch_each(kernel, x, n_tasks * constant("LANES"), *arguments, *sizes, *result, others=(like.dtype,))
 
 
 def normalize_on_gpu(
-    x: Array, residual: Array | None = None, *, statistics: Statistics, relu: bool, out: Array
-) -> Array:
-    """Run :func:`fixed_normalization` by one kernel.
+    x: Array,
+    residual: Array | None = None,
+    *,
+    statistics: Statistics | None = None,
+    shift: Array | None = None,
+    relu: bool,
+    out: Array,
+    scale: Array | None = None,
+) -> None:
+    """Run :func:`fixed_normalization`, or add a bias, by one kernel.
 
     Args:
         x (array): On a GPU, (B, C, ...).
         residual (array or None): dtype and shape of x.
-        statistics (Statistics): On the device of x.
+        statistics (Statistics or None): On the device of x.
+        shift (array or None): Without statistics, (C,), added.
         relu (bool): Whether to rectify the sum.
         out (array): For the result, dtype and shape of x, C-contiguous; x itself will do.
-
-    Returns:
-        array: The scale of each channel, (C,).
+        scale (array or None): For the scale of each channel, dtype of the statistics, (C,).
     """
-    n_channels, n_pixels = x.shape[1], math.prod(x.shape[2:])
-    lanes = max(-(-n_pixels // PIXELS), 1)
-    scale, adds = cuda.cupy.empty(n_channels, statistics.gamma.dtype), residual is not None
-    cuda.elementwise(
-        "raw T x, raw T residual, raw U gamma, raw U beta, raw U mean, raw U var, float64 eps, bool centered, "
-        "uint32 n_together, bool add, bool relu, uint32 n_channels, uint32 n_pixels, uint32 lanes",
-        "raw T y, raw U scale",
-        """
-        const unsigned int plane = (unsigned int)i / lanes, first = (unsigned int)i % lanes, c = plane % n_channels;
-        const unsigned int group = n_together ? plane / n_together : c;
-        const Real factor = (Real)gamma[c] / sqrt((Real)var[group] + (Real)eps);
-        const Real centre = centered ? (Real)mean[group] : (Real)0;
-        const Real shift = centered ? (Real)beta[c] : (Real)beta[c] - (Real)mean[group] * factor;
-        if (plane == c && first == 0) scale[c] = factor;
-        for (unsigned int pixel = first; pixel < n_pixels; pixel += lanes) {
-            const ptrdiff_t at = (ptrdiff_t)plane * n_pixels + pixel;
-            Real value = ((Real)x[at] - centre) * factor + shift;
-            if (add) value += (Real)residual[at];
-            y[at] = relu && value < 0 ? (Real)0 : value;
-        }
-        """,
-        "normalize",
-        preamble=_real(x),
-        options=OPTIONS,
-    )(x, residual if adds else x, *statistics, adds, relu, n_channels, n_pixels, lanes, out, scale,
-      size=len(x) * n_channels * lanes)  # fmt: skip
-    return scale
+    gamma, beta, mean, var, eps, centered, n_together = statistics or (None, shift, None, None, 0, False, 0)
+    like = x if beta is None else beta
+    maps = [_contiguous(a, x.dtype) for a in (x, residual)]
+    arrays = [_contiguous(a, like.dtype) for a in (gamma, beta, mean, var)]
+    options = np.float64(eps), *map(np.int32, (centered, n_together, relu))
+    _launch("normalize", x, *maps, *arrays, *options, result=(out, NO_ARRAY if scale is None else scale), like=like)
 
 
-def shift_on_gpu(y: Array, shift: Array | None, residual: Array | None, *, relu: bool) -> None:
-    """Add a shift of each channel and what is given beside, and rectify, in place and by one kernel.
-
-    Args:
-        y (array): On a GPU, (B, C, H, W), fewer than 2^32 elements.
-        shift (array or None): dtype of y, (C,).
-        residual (array or None): dtype and shape of y.
-        relu (bool): Whether to rectify the sum.
-    """
-    cuda.elementwise(
-        "raw T shift, raw T residual, bool shifts, bool adds, bool relu, uint32 n_channels, uint32 n_pixels",
-        "T y",
-        """
-        Real value = y;
-        if (shifts) value += (Real)shift[(unsigned int)i / n_pixels % n_channels];
-        if (adds) value += (Real)residual[i];
-        y = relu && value < 0 ? (Real)0 : value;
-        """,
-        "shift",
-        preamble=_real(y),
-        options=OPTIONS,
-    )(y if shift is None else shift, y if residual is None else residual, shift is not None, residual is not None,
-      relu, y.shape[1], math.prod(y.shape[2:]), y)  # fmt: skip
+def _contiguous(a, dtype):
+    return NO_ARRAY if a is None else cuda.cupy.ascontiguousarray(a, dtype)
 
 
 def fold_on_gpu(W: Array, b: Array | None, statistics: Statistics) -> tuple[Array, Array]:

@@ -38,7 +38,16 @@ class GradientNode(function_node.FunctionNode):
 
 
 class AccumulatingNode(function_node.FunctionNode):
-    """A function node that differentiates by one call, without nodes, on a CPU where no graph is wanted."""
+    """A function node that differentiates by one call, without nodes, on a CPU where no graph is wanted.
+
+    Gradients that are there already are added in place then, without a node for each sum: a convolution that runs on
+    all levels of a pyramid has many.
+
+    Attributes:
+        n_new (int): The gradients of how many first inputs are new arrays.
+    """
+
+    n_new = 1
 
     def differentiate(self, indexes: tuple[int, ...], gy: Array, before: Array | None) -> list[Array]:
         """Return the gradients of the inputs ``indexes``.
@@ -66,7 +75,16 @@ class AccumulatingNode(function_node.FunctionNode):
             gradients = [chainer.Variable(gx, requires_grad=False) for gx in arrays]
         else:
             gradients = list(self.backward(target_input_indexes, grad_outputs))
-        return tuple([gx if b is None else gx + b for gx, b in zip(gradients, before, strict=True)])
+        is_new = [i < self.n_new for i in target_input_indexes]
+        return tuple(map(_sum, gradients, before, is_new))
+
+
+def _sum(gx, before, is_new):
+    if before is None or not is_new or chainer.config.enable_backprop or gx.dtype != before.dtype:
+        return gx if before is None else gx + before
+    array = gx.array
+    array += before.array
+    return gx
 
 
 def _is_plain():

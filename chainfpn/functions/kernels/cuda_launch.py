@@ -7,7 +7,7 @@ to the current stream of the array's device.
 import functools
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from chainer.backends import cuda
@@ -20,6 +20,7 @@ FILES = (
     "common.cu",
     "samples.cu",
     "pyramid.cu",
+    "normalize.cu",
     "patch.cu",
     "roi_align.cu",
     "ps_roi_align.cu",
@@ -87,7 +88,13 @@ def get_kernel(name: str, device: int) -> Callable[..., None]:
 
 
 def launch(
-    kernel: str, x: Array, n_blocks: int, *args: object, threads: int | None = None, shared_bytes: int = 0
+    kernel: str,
+    x: Array,
+    n_blocks: int,
+    *args: object,
+    threads: int | None = None,
+    shared_bytes: int = 0,
+    others: Sequence[np.dtype] = (),
 ) -> None:
     """Run a kernel, each block of which takes one task, or several if they are many.
 
@@ -98,6 +105,7 @@ def launch(
         *args: Arrays, NumPy scalars, and what ``index`` and ``real`` mark.
         threads (int or None): Of a block; None takes the ``THREADS`` of common.cu.
         shared_bytes (int): Shared memory of a block beyond what the kernel names.
+        others (sequence of dtype): Of the template's parameters after the index type.
     """
     if n_blocks == 0:
         return
@@ -107,7 +115,8 @@ def launch(
     real_dtype = compute_dtype(x.dtype).type
     args = tuple(a(index_dtype, real_dtype) if callable(a) else a for a in args)
     device = x.device.id if isinstance(x, cuda.ndarray) else -1
-    run = get_kernel(f"{kernel}<{TYPES[x.dtype]}, {index_type}>", device)
+    types = (TYPES[x.dtype], index_type, *(TYPES[dtype] for dtype in others))
+    run = get_kernel(f"{kernel}<{', '.join(types)}>", device)
     run((min(n_blocks, MAX_BLOCKS),), (threads,), args, shared_mem=shared_bytes)
 
 
@@ -121,9 +130,9 @@ def _shared_bytes(device):
     return cuda.cupy.cuda.runtime.deviceGetAttribute(MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, device)
 
 
-def launch_each(kernel: str, x: Array, n: int, *args: object) -> None:
+def launch_each(kernel: str, x: Array, n: int, *args: object, others: Sequence[np.dtype] = ()) -> None:
     """Run a kernel once for each of n elements: as ``launch``, a thread an element."""
-    launch(kernel, x, -(-n // constant("THREADS")), *args)
+    launch(kernel, x, -(-n // constant("THREADS")), *args, others=others)
 
 
 def index(value: int) -> Callable:

@@ -43,30 +43,44 @@ class Nvrtc:
         self._call("nvrtcGetSupportedArchs", found)
         return list(found)
 
-    def compile(self, text, options, names):
-        """Compile instances of templates; fail with the compiler's log, else return it."""
+    def _compile(self, text, options, names):
+        """Compile instances of templates; fail with the compiler's log, else return the program and the log."""
         program = ctypes.c_void_p()
         self._call("nvrtcCreateProgram", ctypes.byref(program), text.encode(), b"kernels.cu", 0, None, None)
         for name in names:
             self._call("nvrtcAddNameExpression", program, name.encode())
         encoded = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
         status = self._library.nvrtcCompileProgram(program, len(options), encoded)
+        log = self._read("ProgramLog", program)
+        assert status == 0, log.decode()
+        assert b"kernels.cu" not in log, log.decode()  # no warning about the text
+        return program, log.decode()
+
+    def _read(self, what, program):
         size = ctypes.c_size_t()
-        self._call("nvrtcGetProgramLogSize", program, ctypes.byref(size))
-        log = ctypes.create_string_buffer(size.value)
-        self._call("nvrtcGetProgramLog", program, log)
-        assert status == 0, log.value.decode()
-        assert "kernels.cu" not in log.value.decode(), log.value.decode()  # no warning about the text
-        self._call("nvrtcGetCUBINSize", program, ctypes.byref(size))
-        cubin = ctypes.create_string_buffer(size.value)
-        self._call("nvrtcGetCUBIN", program, cubin)
+        self._call(f"nvrtcGet{what}Size", program, ctypes.byref(size))
+        content = ctypes.create_string_buffer(size.value)
+        self._call(f"nvrtcGet{what}", program, content)
+        return content.raw.rstrip(b"\0")
+
+    def compile(self, text, options, names):
+        """Compile instances of templates for a device; return the compiler's log."""
+        program, log = self._compile(text, options, names)
+        cubin = self._read("CUBIN", program)
         lowered = ctypes.c_char_p()
         for name in names:
             self._call("nvrtcGetLoweredName", program, name.encode(), ctypes.byref(lowered))
-            assert lowered.value in cubin.raw, name
+            assert lowered.value in cubin, name
         self._call("nvrtcDestroyProgram", ctypes.byref(program))
-        assert cubin.raw.startswith(b"\x7fELF")
-        return log.value.decode()
+        assert cubin.startswith(b"\x7fELF")
+        return log
+
+    def instructions(self, text, options, name):
+        """Compile an instance of a template to PTX."""
+        program, _ = self._compile(text, [*options, "--gpu-architecture=compute_75"], [name])
+        ptx = self._read("PTX", program).decode()
+        self._call("nvrtcDestroyProgram", ctypes.byref(program))
+        return ptx
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +129,24 @@ def test_registers_suffice_for_many_threads(nvrtc, architecture, types):
         assert shared + given <= cuda_launch.constant("SHARED_BYTES"), kernel
 
 
+#: Kernels whose threads read neighbours, and what one instruction reads.
+READ_TOGETHER = {
+    "normalize<float, int>": "ld.global.v4.f32",
+    "normalize<half16, int, float>": "ld.global.v4.u16",
+    "normalize_backward<float, int>": "ld.global.v4.f32",
+    "normalize_backward<half16, int, float>": "ld.global.v4.u16",
+    "align_forward<half16, int>": "ld.global.u32",
+}
+
+
+@pytest.mark.parametrize("name", READ_TOGETHER)
+def test_neighbours_are_read_by_one_instruction(nvrtc, name):
+    assert READ_TOGETHER[name] in nvrtc.instructions(cuda_launch.source(), cuda_launch.OPTIONS, name)
+
+
 def test_every_kernel_of_the_text_is_listed():
     linear = [f"{op}_{kind}" for op in ("align", "ps_align", "ps_pool") for kind in ("backward", "forward", "gather")]
-    pyramid = [f"{what}_level" for what in ("clear", "pack", "unpack")]
+    pyramid = [*(f"{what}_level" for what in ("clear", "pack", "unpack")), "normalize", "normalize_backward"]
     others = ["adaptive_max_forward", "nms_masks", "nms_scan", "pool_forward", "scatter_atomic", "scatter_sorted"]
     assert sorted(cuda_launch.kernel_names()) == sorted(linear + pyramid + others)
 

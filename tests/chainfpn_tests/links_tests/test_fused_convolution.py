@@ -7,6 +7,7 @@ import chainer.functions as F
 import numpy as np
 import pytest
 from chainer import gradient_check
+from chainer.backends.cuda import to_cpu
 from chainer.link_hooks import TimerHook
 from chainer.utils import type_check
 
@@ -175,6 +176,57 @@ def test_a_training_has_one_node_and_the_same_gradients(name, norm, dtype, toler
         for a, b in zip(mine, reference, strict=True):
             assert (a.shape, a.dtype) == (b.shape, dtype)
             np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float16, 2e-2), (np.float32, 3e-6), (np.float64, 1e-13)])
+@pytest.mark.parametrize("norm", ["none", "frozen"])
+@pytest.mark.parametrize("name", ["1x1", "3x3 / 2"])
+def test_a_training_on_a_gpu_has_one_node_and_the_same_gradients(name, norm, dtype, tolerance):
+    conv, link, x, residual = make(name, norm, dtype)
+    conv.to_device("@cupy:0")
+    link = link and link.to_device("@cupy:0")
+    x, residual, signs = map(conv.xp.asarray, (x, residual, np.sign(residual)))
+    for added, relu in ((residual, True), (None, True), (residual, False), (None, False)):
+        before = convolve(conv, x, link, added).array
+        gy = signs * (abs(before) > 0.02 * abs(before).max()).astype(dtype)  # far from where ReLU bends
+        y, mine = with_gradients(conv, link, (x, added), gy, relu=relu)
+        with Steps() as steps:
+            _, reference = with_gradients(conv, link, (x, added), gy, relu=relu)
+        is_plain = link is None and added is None and not relu
+        assert len(steps.labels) > 1 + is_plain
+        assert type(y.creator) is (Convolution2DFunction if is_plain else FusedConvolution)
+        assert {node.creator_node for node in y.creator.inputs} == {None}
+        for a, b in zip(mine, reference, strict=True):
+            assert (a.shape, a.dtype) == (b.shape, dtype)
+            np.testing.assert_allclose(a.get(), b.get(), rtol=0, atol=tolerance * abs(b).max().get())
+
+
+@pytest.mark.parametrize("device", ["@numpy", pytest.param("@cupy:0", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("relu", [False, True])
+def test_gradients_of_a_layer_on_several_maps_are_summed_in_place(device, relu):
+    """Those of map, weights and bias, without a node for a sum; what was there before is left alone."""
+    conv, _, x, _ = make("3x3 / 2", "none", np.float64)
+    conv.to_device(device)
+    x = chainer.Variable(conv.xp.asarray(x))
+    parts = []
+    for factor in (1, 1, 2):
+        conv.cleargrads()
+        x.cleargrad()
+        F.sum(convolve(conv, x * factor, relu=relu)).backward()
+        parts.append([v.grad.copy() for v in (x, conv.W, conv.b)])
+    conv.cleargrads()
+    x.cleargrad()
+    given = [conv.xp.ones_like(v.array) for v in (conv.W, conv.b)]
+    conv.W.grad, conv.b.grad = given
+    loss = F.sum(F.concat([convolve(conv, h, relu=relu) for h in (x, x, x * 2)]))
+    with Steps() as steps:
+        loss.backward()
+    assert steps.labels.count("_ + _") <= 2  # with the gradients that were there
+    for k, v in enumerate((x, conv.W, conv.b)):
+        expected = sum(part[k] for part in parts) + (k > 0)
+        np.testing.assert_allclose(to_cpu(v.grad), to_cpu(expected), rtol=0, atol=1e-11)
+    assert all((grad == 1).all() for grad in given)
 
 
 def test_the_gradients_of_a_training_are_numeric_gradients():

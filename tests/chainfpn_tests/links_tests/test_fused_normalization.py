@@ -14,8 +14,8 @@ from reference.normalizations import fill, maps
 
 pytestmark = pytest.mark.gpu
 
-#: 35 pixels, which are no multiple of what a thread takes; a single one; none at all.
-SHAPES = ((2, 6, 5, 7), (3, 4), (0, 4, 2, 2))
+#: Pixels one by one, more than a warp reads at once; a single one; none; in fours, more than a stretch; in pairs.
+SHAPES = ((2, 6, 11, 13), (3, 4), (0, 4, 2, 2), (2, 3, 12, 25), (2, 3, 3, 50))
 
 
 @pytest.fixture
@@ -36,6 +36,37 @@ def test_frozen_normalization_has_the_cpus_bits(cupy, shape, dtype, relu, adds):
     y = norm(*map(cupy.asarray, inputs), relu=relu).array
     assert y.dtype == dtype
     np.testing.assert_array_equal(cupy.asnumpy(y), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("relu", [False, True])
+def test_pixels_read_together_are_those_read_one_by_one(cupy, dtype, relu):
+    """Planes of 4 n pixels, of 2 n, and the same with an address or a number of pixels that leaves them one by one."""
+    norm = fill(FrozenBatchNormalization(3))
+    norm.to_device("@cupy:0")
+    arrays = maps((2, 3, 300), dtype, 3)
+
+    def run(make):
+        x, residual, gy = map(make, arrays)
+        x, residual = chainer.Variable(x), chainer.Variable(residual)
+        y = norm(x, residual, relu=relu)
+        y.grad = gy
+        y.backward()
+        return [cupy.asnumpy(a) for a in (y.array, x.grad, residual.grad)]
+
+    def behind_one_more(a):
+        flat = cupy.empty(a.size + 1, dtype)
+        flat[1:] = cupy.asarray(a.ravel())
+        return flat[1:].reshape(a.shape)
+
+    together = run(cupy.asarray)
+    for make, n_pixels in (
+        (behind_one_more, 300),
+        (lambda a: cupy.asarray(a[..., :298]), 298),
+        (lambda a: cupy.asarray(a[..., :299]), 299),
+    ):
+        for a, b in zip(run(make), together, strict=True):
+            np.testing.assert_array_equal(a, b[..., :n_pixels])
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float16, 2e-3), (np.float32, 2e-6), (np.float64, 1e-14)])
