@@ -122,7 +122,8 @@ def assign_levels(rois: Array, pyramid: Pyramid) -> Array:
     """
     xp = backend.get_array_module(rois)
     first, last = (round(-math.log2(scale)) for scale in (pyramid.scales[0], pyramid.scales[-1]))
-    area = (rois[:, 2] - rois[:, 0]) * (rois[:, 3] - rois[:, 1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        area = (rois[:, 2] - rois[:, 0]) * (rois[:, 3] - rois[:, 1])
     area = xp.where(area > 0, area, xp.ones_like(area))
     canonical_scale, canonical_level, ratio_eps, level_eps = map(rois.dtype.type, pyramid.rule)
     level = xp.floor(canonical_level + xp.log2(xp.sqrt(area) / canonical_scale + ratio_eps) + level_eps)

@@ -41,7 +41,8 @@ def test_the_level_of_a_roi(side, level):
 
 def test_odd_rois_belong_to_the_finest_level():
     rois = np.array([[5, 5, 5, 5], [9, 0, 1, 300], [np.nan, 0, 500, 500], [0, 0, np.inf, 9]], np.float32)
-    assert assign_levels(rois, LEVELS).tolist() == [0, 0, 0, 3]
+    rois = np.append(rois, np.float32([[np.inf, 0, np.inf, 9], [0, 0, 3e38, 3e38]]), axis=0)  # without a warning
+    assert assign_levels(rois, LEVELS).tolist() == [0, 0, 0, 3, 0, 3]
 
 
 def test_each_level_pools_its_rois(device):
