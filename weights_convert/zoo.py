@@ -208,8 +208,8 @@ def _attempt(url: str, part: pathlib.Path, path: pathlib.Path, progress: bool, *
         return _resume(url, part, progress)
     except ZooError:
         raise
-    except (OSError, http.client.HTTPException) as error:
-        if last or isinstance(error, urllib.error.HTTPError):
+    except (OSError, ValueError, http.client.HTTPException) as error:  # a ValueError is of what is no address
+        if last or isinstance(error, urllib.error.HTTPError | ValueError):
             reason = getattr(error, "reason", None) or error
             remedy = f"try again, or put the file there by hand: {path}"
             raise ZooError(f"zoo: {url} cannot be downloaded ({reason}); {remedy}") from error

@@ -1,6 +1,7 @@
 """What a command looks at: files, folders, globs, lists of them, addresses, standard input."""
 
 import glob
+import http.client
 import io
 import itertools
 import os
@@ -46,7 +47,10 @@ class Source(NamedTuple):
     @property
     def file(self) -> pathlib.PurePath:
         """The path, or the name that a file fetched from the address would have."""
-        return pathlib.PurePath(urllib.parse.urlsplit(self.name).path if self.is_url else self.name)
+        try:
+            return pathlib.PurePath(urllib.parse.urlsplit(self.name).path if self.is_url else self.name)
+        except ValueError:
+            return pathlib.PurePath()  # no address, which is said when it is fetched
 
     @property
     def is_video(self) -> bool:
@@ -166,7 +170,7 @@ def _download(url: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
             content = response.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise ImageError(f"{url}: cannot be fetched ({getattr(error, 'reason', None) or error})") from error
     if len(content) > _MAX_BYTES:
         raise ImageError(f"{url}: is too large")

@@ -128,6 +128,12 @@ def test_a_wrong_file_put_there_by_hand_is_named_and_kept(server, tmp_path):
     assert path.exists()
 
 
+def test_an_address_that_is_none_is_named(server, monkeypatch):
+    monkeypatch.setenv("CHAINFPN_ZOO_URL", "mirror")
+    with pytest.raises(zoo.ZooError, match=r"cannot be downloaded \(unknown url type"):
+        zoo.fetch("resnet18")
+
+
 def test_a_missing_file_is_not_asked_for_again(server):
     server.status = 404
     with pytest.raises(zoo.ZooError, match=r"cannot be downloaded \(Not Found\)"):

@@ -37,12 +37,9 @@ def add_to(target: Array, source: Array) -> None:
     Args:
         target, source (array): NumPy, one shape and dtype; the first is C-contiguous.
     """
-    if source.flags.c_contiguous:
-        a, b = target.reshape(-1), source.reshape(-1)
-    else:
-        a, b = target, source
+    a, b = target.reshape(-1), source.reshape(-1)
 
     def add(begin: int, end: int) -> None:
         np.add(a[begin:end], b[begin:end], out=a[begin:end])
 
-    threads.run(add, threads.cut(len(a), target.size / SUM_SHARE) if target.size else [])
+    threads.run(add, threads.cut(len(a), len(a) / SUM_SHARE))

@@ -1,5 +1,6 @@
 import io
 import pathlib
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -119,6 +120,14 @@ def test_what_cannot_be_fetched_is_named(server, tmp_path, monkeypatch):
         Source(f"{server}/text.jpg").read()
     with pytest.raises(ImageError, match=r"^http://127\.0\.0\.1:9/a\.jpg: cannot be fetched \(.*refused"):
         Source("http://127.0.0.1:9/a.jpg").read()
+
+
+@pytest.mark.parametrize("name", ["http://[x/a.jpg", "http://a\nb/c.jpg", "https://"])
+def test_what_is_no_address_is_named(name):
+    (source,), _ = find_sources([name])
+    assert not source.is_video
+    with pytest.raises(ImageError, match=f"^{re.escape(name)}: cannot be fetched"):
+        source.read()
 
 
 def test_only_files_are_videos():
