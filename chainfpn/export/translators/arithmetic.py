@@ -173,6 +173,15 @@ def lstm(site: Site) -> Translated:
     return [after, leave * site.graph.op("Tanh", after)]
 
 
+def logsumexp(site: Site) -> Translated:
+    """Take the logarithm of a sum of exponentials; of ReduceLogSumExp OpenVINO reduces all axes."""
+    graph, x, n = site.graph, site.tensor(), len(site.call.inputs[0].shapes[0])
+    axes = [axis % n for axis in (range(n) if site.same("axis") is None else site.same("axis"))]
+    largest = graph.op("ReduceMax", x, axes=axes, keepdims=1)
+    total = graph.op("ReduceSum", graph.op("Exp", x - largest), axes, keepdims=0)
+    return graph.op("Log", total) + graph.op("Squeeze", largest, axes)
+
+
 def where(site: Site) -> Translated:
     """Choose from two maps by a constant."""
     condition = site.graph.constant(site.same("condition"))
@@ -235,7 +244,7 @@ TRANSLATORS = {
     Max: _reduction("ReduceMax"),
     Min: _reduction("ReduceMin"),
     Prod: _reduction("ReduceProd"),
-    LogSumExp: _reduction("ReduceLogSumExp"),
+    LogSumExp: logsumexp,
     basic_math.Neg: _unary("Neg"),
     basic_math.Absolute: _unary("Abs"),
     basic_math.Add: _binary("Add"),

@@ -89,7 +89,8 @@ def separate(site: Site) -> Translated:
 def tile(site: Site) -> Translated:
     """Repeat the whole along axes."""
     x, reps, n = site.tensor(), [*site.same("reps")], len(site.shapes[0])
-    x = x.unsqueeze(*range(n - len(site.call.inputs[0].shapes[0]))) if len(reps) == n else x
+    new = range(n - len(site.call.inputs[0].shapes[0]))
+    x = x.unsqueeze(*new) if new else x
     return site.graph.op("Tile", x, [1] * (n - len(reps)) + reps)
 
 

@@ -17,6 +17,7 @@ from chainfpn.links import ConvNeXt, SwinTransformer
 from reference import classifier_cases
 from reference.classifier_answers import BUILDERS, difference, without_initial_values
 from reference.detector_cases import GAINS
+from reference.openvino_models import openvino_model
 from reference.seeded_weights import fill_link, seeded_input
 from reference.small_detectors import small_options
 
@@ -28,9 +29,16 @@ QUICK |= {name for name in models.MODELS if "_resnet_" in name}
 SLOW = {"inception_v3", "resnext50_32x4d", "mobilenet_v3_large", "ssdlite320_mobilenet_v3_large"}
 SLOW |= {"ssd300_vgg16", "retinanet_kuangliu", "fasterrcnn_mobilenet_v3_large_fpn", "fpn50"}
 SLOW |= {"regnet_y_400mf", "efficientnet_b0"}
-MARKS = {name: pytest.mark.slow if name in SLOW else pytest.mark.exhaustive for name in {*models.MODELS} - QUICK}
+LARGE = {*models.MODELS} - QUICK - SLOW
+MARKS = dict.fromkeys(SLOW, pytest.mark.slow) | dict.fromkeys(LARGE, pytest.mark.exhaustive)
 MARKS |= dict.fromkeys(("alexnet", "vgg11", "convnext_tiny", "swin_v2_t"), pytest.mark.thorough)
 ALL = [pytest.param(name, marks=MARKS[name]) if name in MARKS else name for name in models.MODELS]
+#: Quick ones of each kind in OpenVINO; the rest is more of the same.
+KINDS = {"squeezenet1_1", "mobilenet_v3_small", "maskrcnn_resnet_fpn"}
+OPENVINO = [
+    name if name in KINDS else pytest.param(name, marks=MARKS[name] if name in LARGE else pytest.mark.thorough)
+    for name in models.MODELS
+]
 
 #: Groups normalized over the two pixels of the coarsest map make a hundred times as much of float32's rounding.
 TOLERANCE = 3e-4
@@ -87,6 +95,18 @@ def compare(model, part, shapes):
             assert y.shape == expected[output].shape
             assert difference(y, expected[output].array) < TOLERANCE, (shape, output)
     return proto
+
+
+@pytest.mark.parametrize("name", OPENVINO)
+def test_openvino_computes_every_output(name):
+    model = build(name)
+    for kind, part in parts_of(model).items():
+        run = openvino_model(dense_graph(part, array_names(model)).model("model", {}).SerializeToString())
+        x = seeded_input(*(sizes_of(name)[0] if kind == "image" else (5, *part.shapes[0][1:])))
+        outputs = run(x)
+        with chainer.using_config("train", False), chainer.no_backprop_mode():
+            for output, expected in part.function(x).items():
+                assert difference(outputs[output], expected.array) < TOLERANCE, output
 
 
 def test_slim_networks_with_layer_normalization():

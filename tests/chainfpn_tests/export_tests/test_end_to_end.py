@@ -19,6 +19,7 @@ from chainfpn.functions.kernels.geometry import LevelRule
 from chainfpn.links import Detections, Preprocess
 from reference.agreement import disagreement
 from reference.classifier_answers import without_initial_values
+from reference.openvino_models import openvino_model
 from reference.photographs import photographs
 from reference.small_detectors import SMALL, build_small
 
@@ -165,16 +166,19 @@ def test_what_has_no_end_to_end_form_is_said(tmp_path):
     assert not path.exists()
 
 
-@pytest.mark.parametrize("name", ["maskrcnn_resnet_fpn", "keypointrcnn_resnet_fpn", "fcos_resnet_fpn", "ssd"])
+#: One of each kind of head.
+KINDS = {"maskrcnn_resnet_fpn", "keypointrcnn_resnet_fpn", "fcos_resnet_fpn", "ssd"}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in KINDS else pytest.param(name, marks=pytest.mark.thorough) for name in SMALL]
+)
 def test_openvino_finds_the_same(name, tmp_path):
-    """Where it is installed; no extra brings it."""
-    openvino = pytest.importorskip("openvino")
-    detector, core = build_small(name), openvino.Core()
+    detector = build_small(name)
     (path,) = chainfpn.export_onnx(detector, tmp_path / "detector.onnx")
-    options = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
-    model = core.compile_model(core.read_model(str(path)), "CPU", options)
+    run = openvino_model(path.read_bytes())
     for img in photographs().values():
-        outputs = {name: array for output, array in model(img).items() for name in output.names}
+        outputs = run(img)
         others = (outputs.get(name) for name in ("masks", "points", "point_scores"))
         found = Detections(*(outputs[name] for name in BOXES), *others)
         (expected,) = detector.detect([img])
