@@ -2,7 +2,7 @@
 
 import sys
 
-from chainfpn.cli.main import main
+from chainfpn._console import chainfpn
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(chainfpn())

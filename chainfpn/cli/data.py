@@ -92,4 +92,5 @@ def _show(arguments: argparse.Namespace, split: str | None, out: pathlib.Path | 
             if arguments.to is not None:
                 with complete_file(out / "instances.json") as file:
                     json.dump(to_coco(data, found, out), file)
+        print(f"written to {out}: sheet.jpg" + (" and instances.json" if arguments.to is not None else ""))
     return 1 if warn.warnings else 0

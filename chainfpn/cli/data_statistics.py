@@ -72,7 +72,7 @@ def statistics_lines(found: list[Found]) -> list[str]:
     rows = [["", "min", "median", "max"]]
     for name, values in columns.items():
         if len(values):
-            rows.append([name, *(f"{float(f(values)):7.6g}" for f in (np.min, np.median, np.max))])
+            rows.append([name, *(f"{round(float(f(values)), 1):7g}" for f in (np.min, np.median, np.max))])
     areas = np.digitize(sides.prod(axis=1), list(_AREAS.values())[:-1])
     shares = (f"{np.count_nonzero(areas == k)} {name}" for k, name in enumerate(_AREAS))
     return [*table_lines(rows), f"boxes: {', '.join(shares)} (COCO's areas)"]

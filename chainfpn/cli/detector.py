@@ -87,7 +87,7 @@ def load_model(
     Returns:
         chainer.Link: On the CPU.
     """
-    path = _find_file(weights, report)
+    path = find_file(weights, report)
     try:
         if cache and path.suffix != ".npz":
             path = _converted(path, model)
@@ -168,8 +168,19 @@ def on_engine(
         raise CommandError(f"--engine {name}: {error}") from error
 
 
-def _find_file(weights: PathLike, report: Report) -> pathlib.Path:
-    """Return the path of a weight file, or of published weights by their name."""
+def find_file(weights: PathLike, report: Report = remark) -> pathlib.Path:
+    """Find a weight file, or download published weights unless they are there.
+
+    Args:
+        weights (str or os.PathLike): A path, or a name that ``chainfpn models`` lists.
+        report (callable): Takes a sentence about what is downloaded.
+
+    Returns:
+        pathlib.Path: The file.
+
+    Raises:
+        CommandError: if there is neither such a file nor such a name, or it cannot be had.
+    """
     from weights_convert import zoo
 
     path, name = pathlib.Path(weights), str(weights)

@@ -29,15 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv (sequence of str or None): The arguments; ``sys.argv[1:]`` by default.
 
     Returns:
-        int: Exit status: 0, or 1 if anything requested could not be done; 130 after Ctrl-C. Wrong usage ends with
-        status 2.
+        int: Exit status: 0, or 1 if anything requested could not be done. Wrong usage ends with status 2, and Ctrl-C,
+        which is raised here, the process with 130.
     """
     thresholds = gc.get_threshold()
     gc.set_threshold(_GC_THRESHOLD, *thresholds[1:])
     try:
         return _run(argv)
-    except KeyboardInterrupt:  # also while the commands are imported
-        return 130
     finally:
         gc.set_threshold(*thresholds)
 
@@ -47,7 +45,9 @@ def _run(argv: Sequence[str] | None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if "" in words:  # a variable of a shell that is not set; as a path it would be the current folder
         parser.error("no argument may be empty")
-    arguments = parser.parse_args(words)
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown:
+        parsers[arguments.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not a notebook's, nor a StringIO
             stream.reconfigure(errors="backslashreplace")  # a file name may be anything

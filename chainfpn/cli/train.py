@@ -4,8 +4,9 @@ Ctrl-C stops after the current step and saves; --resume goes on from there.
 docs/training.md says what is written and what --data can be.
 
 Example:
-  chainfpn train --data PennFudanPed --held-out test.txt --out runs/walkers
-  chainfpn train --resume --out runs/walkers
+  chainfpn train --data photographs --held-out 0.2 --out runs/mine \
+      --weights fasterrcnn_resnet50_fpn
+  chainfpn train --resume --out runs/mine
   mpiexec -n 4 chainfpn train --mpi --device cuda --data coco --out runs/coco
 """
 

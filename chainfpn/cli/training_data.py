@@ -3,10 +3,13 @@
 import argparse
 import functools
 import importlib.util
+import math
 import operator
+import pathlib
 from collections import Counter
 
 import chainermn
+import numpy as np
 from chainer.datasets import TransformDataset
 
 from chainfpn import datasets
@@ -45,9 +48,31 @@ def open_data(settings: argparse.Namespace) -> tuple[DetectionDataset, Detection
         return data, datasets.open_dataset(settings.validation, **options, use_ignored=True)
     if settings.held_out is None:
         return data, None
-    chosen = select([data.file_name(i) for i in range(len(data))], names=settings.held_out)
+    chosen = _held_out([data.file_name(i) for i in range(len(data))], settings)
     rest = sorted(set(range(len(data))).difference(chosen))
     return datasets.Subset(data, rest), datasets.Subset(_joined(settings, use_ignored=True), chosen)
+
+
+def _held_out(files: list[str], settings: argparse.Namespace) -> list[int]:
+    """Return the indices of the images of a list, or of a share of all, drawn by the seed."""
+    try:
+        share = float(settings.held_out)
+    except ValueError:
+        return select(files, names=settings.held_out)
+    n = round(share * len(files)) if math.isfinite(share) else 0
+    if not 0 < n < len(files):
+        raise CommandError(
+            f"--held-out must be a file, or a share that leaves images on both sides, got {settings.held_out}"
+            f" of {len(files)}"
+        )
+    return sorted(np.random.RandomState(settings.seed).permutation(len(files))[:n].tolist())
+
+
+def file_names(data: DetectionDataset, others: DetectionDataset) -> list[str]:
+    """Return the names of the images of data, with their folders where these or others have a name twice."""
+    files, rest = ([pathlib.PurePath(part.file_name(i)) for i in range(len(part))] for part in (data, others))
+    names = {path.name for path in (*files, *rest)}
+    return [path.name if len(names) == len(files) + len(rest) else str(path) for path in files]
 
 
 def use_extra_targets(data: DetectionDataset, model: Detector) -> None:
@@ -174,7 +199,7 @@ def _sources(settings: argparse.Namespace) -> list[DetectionDataset]:
     if settings.held_out is None:
         return sources
     files = [source.file_name(i) for source in sources for i in range(len(source))]
-    held_out = {files[i] for i in select(files, names=settings.held_out)}
+    held_out = {files[i] for i in _held_out(files, settings)}
     chosen = [[i for i in range(len(source)) if source.file_name(i) not in held_out] for source in sources]
     return [datasets.Subset(*pair) for pair in zip(sources, chosen, strict=True) if pair[1]]
 

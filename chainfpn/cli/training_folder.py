@@ -20,7 +20,10 @@ except ImportError:  # on Windows, where two trainings in one folder are not not
 #: Pictures of curves that a training writes.
 CURVES = ("losses.png", "ap.png", "pr.png")
 #: All that it writes, but for the pictures in ``samples`` and the snapshots of other processes and steps.
-FILES = ("train.json", "log", "steps.jsonl", *CURVES, "best.npz", "last.npz", "snapshot.npz", "report.html")
+FILES = (
+    *("train.json", "held_out.txt", "log", "steps.jsonl", *CURVES, "best.npz", "last.npz", "snapshot.npz"),
+    "report.html",
+)
 #: Names that files and folders have while they are written; a process that was killed leaves them.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}|.+\.[0-9a-f]{8}\.part|log[a-z0-9_]{8}")
 _LOCK = "lock"
@@ -30,6 +33,8 @@ _LOCK = "lock"
 def own_folder(out: pathlib.Path, *, empty: bool) -> Iterator[None]:
     """Own the folder of a training while a block runs, and remove what a process that was killed left half-written.
 
+    A folder that is made for it and stays empty is removed at the end.
+
     Args:
         out (pathlib.Path): The folder, which is made.
         empty (bool): Whether the files of an earlier training are removed, too.
@@ -38,6 +43,7 @@ def own_folder(out: pathlib.Path, *, empty: bool) -> Iterator[None]:
         CommandError: if another training runs in the folder, or a file could not be written.
         OSError: if the folder cannot be written to.
     """
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     out.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         if (out / name).is_dir():
@@ -51,6 +57,9 @@ def own_folder(out: pathlib.Path, *, empty: bool) -> Iterator[None]:
             yield
         finally:
             (out / _LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it has files
+                for folder in made:
+                    folder.rmdir()
 
 
 @contextlib.contextmanager

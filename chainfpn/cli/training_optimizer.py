@@ -8,6 +8,9 @@ from chainfpn import training
 from chainfpn._typing import Communicator
 from chainfpn.cli.errors import CommandError
 
+#: Steps of the warm-up where an epoch has as many.
+_WARM_UP = 200
+
 
 def batch_size(settings: argparse.Namespace) -> int:
     """Return the images of a process in a step.
@@ -84,6 +87,7 @@ def make_schedule(settings: argparse.Namespace, n_images: int, comm: Communicato
     """
     lr, n_epochs = learning_rate(settings, comm), settings.epochs
     n_steps = n_images * n_epochs // batch_size(settings)
+    warm_up = min(_WARM_UP, n_images // batch_size(settings)) if settings.warm_up is None else settings.warm_up
     if settings.schedule == "cosine":
         schedule = training.cosine_schedule(lr, n_steps, final=0.02)
     elif settings.schedule == "constant":
@@ -93,7 +97,7 @@ def make_schedule(settings: argparse.Namespace, n_images: int, comm: Communicato
         schedule = training.step_schedule(lr, milestones)
     else:
         schedule = training.step_schedule(lr, [n_steps * 2 // 3, n_steps * 8 // 9])
-    return training.warm_up(schedule, settings.warm_up)
+    return training.warm_up(schedule, warm_up)
 
 
 def _optimizer(settings, lr):

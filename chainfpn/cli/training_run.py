@@ -23,7 +23,7 @@ from chainfpn.cli.options import interval
 from chainfpn.cli.output import complete_file
 from chainfpn.cli.processes import communicator
 from chainfpn.cli.training_classes import check_classes, check_same, class_table, count_classes
-from chainfpn.cli.training_data import left_out, make_iterator, open_data, share, use_extra_targets
+from chainfpn.cli.training_data import file_names, left_out, make_iterator, open_data, share, use_extra_targets
 from chainfpn.cli.training_folder import own_folder
 from chainfpn.cli.training_model import build_chain, build_model
 from chainfpn.cli.training_optimizer import make_optimizer
@@ -103,8 +103,9 @@ def _train_in_folder(settings, comm, train_data, validation_data):
     if settings.resume_state is not None:
         resume(snapshot, trainer, settings)
     if first:
-        with complete_file(settings.out / "train.json") as file:
-            json.dump(_about(settings, model, train_data, counts, comm), file, indent=2)
+        if updater.epoch == settings.epochs:
+            print(f"{settings.out}: epoch {settings.epochs} was the last; --epochs N goes on")
+        _write_about(settings, model, (train_data, validation_data), counts, comm)
     with stop.at_signal(), _loss_errors(updater, iterator, valid_data):
         trainer.run(show_loop_exception_msg=False)
         if stop.requested and updater.iteration:  # before the first step the optimizer has nothing to save
@@ -154,14 +155,15 @@ def _add_snapshot(trainer, settings, comm):
 
 
 def _print_losses(chain, iterator):
-    """Compute the loss of a batch, as a training would begin with it, and print its parts."""
+    """Compute the loss of a batch, as a training would begin with it, print its parts, and how long the next takes."""
     observation: dict = {}
     reporter = chainer.Reporter()
     reporter.add_observer("main", chain)
     with reporter.scope(observation):
-        begin = time.perf_counter()
         chain(*datasets.collate(next(iterator))).backward()
     print("  ".join(f"{name.removeprefix('main/')} {float(value.array):.4f}" for name, value in observation.items()))
+    begin = time.perf_counter()  # of the second: operators are compiled in the first
+    chain(*datasets.collate(next(iterator))).backward()
     print(f"a step of {iterator.batch_size} images takes {time.perf_counter() - begin:.2f} s; nothing was written")
     return 0
 
@@ -186,6 +188,15 @@ def _recompute_statistics(model, data, settings, comm):
         raise CommandError(f"--recompute-statistics: {model.meta['model']} has no batch normalization in its trunk")
     if comm is not None:
         training.average_statistics(model, comm)
+
+
+def _write_about(settings, model, data, counts, comm):
+    """Write ``train.json``, and perhaps ``held_out.txt``."""
+    if settings.held_out is not None:
+        with complete_file(settings.out / "held_out.txt") as file:
+            file.writelines(f"{name}\n" for name in file_names(data[1], data[0]))
+    with complete_file(settings.out / "train.json") as file:
+        json.dump(_about(settings, model, data[0], counts, comm), file, indent=2)
 
 
 def _about(settings, model, train_data, counts, comm):

@@ -13,6 +13,7 @@ from chainfpn.datasets.cvat import CVATDataset as CVATDataset
 from chainfpn.datasets.detection_dataset import DetectionDataset as DetectionDataset
 from chainfpn.datasets.keypoints import mirrored_keypoints as mirrored_keypoints
 from chainfpn.datasets.label_studio import LabelStudioDataset as LabelStudioDataset
+from chainfpn.datasets.labelme import LabelMeDataset as LabelMeDataset
 from chainfpn.datasets.large_scale_jitter import LargeScaleJitter as LargeScaleJitter
 from chainfpn.datasets.penn_fudan import PennFudanDataset as PennFudanDataset
 from chainfpn.datasets.photometric import RandomPhotometric as RandomPhotometric

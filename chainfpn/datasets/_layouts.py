@@ -14,6 +14,7 @@ from chainfpn.datasets.csv_boxes import CSVDataset, is_box_table
 from chainfpn.datasets.cvat import CVATDataset
 from chainfpn.datasets.detection_dataset import DetectionDataset
 from chainfpn.datasets.label_studio import LabelStudioDataset, read_tasks
+from chainfpn.datasets.labelme import LabelMeDataset, is_labelme
 from chainfpn.datasets.voc import VOCDataset
 from chainfpn.datasets.yolo import YOLODataset, has_names
 
@@ -49,8 +50,8 @@ def open_layout(path: pathlib.Path, *, use_ignored: bool, split: str | None = No
         raise DataError(
             f"{path}: must be a folder with PNGImages and Annotation (Penn-Fudan), JPEGImages and Annotations (VOC), "
             "annotations/instances_*.json (COCO), a YOLO yaml or classes.txt, a CSV file, CVAT's annotations.xml, "
-            "Label Studio's JSON, or XML beside images, or a folder of images with a COCO JSON named beside it"
-            + (f"; {inside[0]} is data" if inside else "")
+            "Label Studio's JSON, LabelMe's JSON or XML beside images, or a folder of images with a COCO JSON named "
+            "beside it" + (f"; {inside[0]} is data" if inside else "")
         )
     return splits[choose_split(path, split, tuple(splits))](**options)
 
@@ -65,7 +66,7 @@ def find_splits(path: pathlib.Path, use_ignored: bool) -> _Splits:
     Returns:
         dict: Name to what opens the part.
     """
-    for find in (_coco, _roboflow, _yolo, _csv, _cvat, _json, _xml):
+    for find in (_coco, _roboflow, _yolo, _csv, _cvat, _labelme, _json, _xml):
         splits = find(path, use_ignored)
         if splits:
             return splits
@@ -126,6 +127,13 @@ def _csv(path: pathlib.Path, use_ignored: bool) -> _Splits:
 def _cvat(path: pathlib.Path, use_ignored: bool) -> _Splits:
     file = path if path.suffix == ".xml" else path / "annotations.xml"
     return {"all": partial(CVATDataset, file)} if file.is_file() else {}
+
+
+def _labelme(path: pathlib.Path, use_ignored: bool) -> _Splits:
+    """Find JSON of LabelMe here, or in a folder of each split."""
+    if is_labelme(path):
+        return {"all": partial(LabelMeDataset, path)}
+    return {folder.name: partial(LabelMeDataset, folder) for folder in _folders(path) if is_labelme(folder)}
 
 
 def _json(path: pathlib.Path, use_ignored: bool) -> _Splits:

@@ -44,6 +44,7 @@ def open_dataset(
     a CSV file, or a folder with one                      a box a line
     a folder with annotations.xml                         CVAT's XML
     a JSON list of tasks, or a folder with one            Label Studio's JSON
+    a folder of JSON, or folders of splits                LabelMe's, a file an image
     a folder with images and XML beside them              VOC's XML, as labelImg writes it
     a folder with a folder of images and one of XML       the same
     a folder with such folders                            the same; the split is one of them

@@ -45,7 +45,7 @@ def test_what_a_folder_is(yolo, tmp_path, capsys):
     out = tmp_path / "shown"
     assert main(["data", str(yolo), "--to", "coco", "--out", str(out)]) == 1
     captured = capsys.readouterr()
-    assert captured.out == EXPECTED.format(folder=yolo)
+    assert captured.out == EXPECTED.format(folder=yolo) + f"written to {out}: sheet.jpg and instances.json\n"
     errors = captured.err.splitlines()
     assert [line.split(": ")[0] for line in errors] == [str(yolo / "1.txt"), str(yolo / "3.png")]
     with Image.open(out / "sheet.jpg") as picture:

@@ -1,6 +1,7 @@
 """``chainfpn train``: what it writes, how it stops and goes on, what it says of bad input."""
 
 import json
+import pathlib
 import re
 import shutil
 import signal
@@ -205,6 +206,9 @@ def test_more_epochs(out, tmp_path, capsys):
     assert main([*resume, "--epochs", "1"]) == 1
     message = "chainfpn train: --epochs must be at least the number of those that are done, 3, got 1\n"
     assert capsys.readouterr().err == message
+    assert main(resume) == 0
+    said = f"{tmp_path / 'run'}: epoch 3 was the last; --epochs N goes on\nreport: "
+    assert capsys.readouterr().out.startswith(said)
 
 
 def test_resume_refuses_other_options(out, capsys):
@@ -350,7 +354,7 @@ ERRORS = {
         ["--data", "shapes:4", *SLIM, "--set", "norm=sync"],
         "--set norm=sync normalizes over the processes of --mpi",
     ),
-    "no such weights": (["--data", "shapes", "--weights", "nowhere.npz"], "nowhere.npz: No such file or directory"),
+    "no such weights": (["--data", "shapes", "--weights", "nowhere.npz"], "nowhere.npz: there is no such file"),
     "weights of another model": (
         ["--data", "shapes", "--weights", str(weights_path()), "--model", "retinanet_resnet_fpn"],
         "person.npz: is of fasterrcnn_resnet_fpn, whose options another model may lack: retinanet_resnet_fpn: ",
@@ -372,7 +376,9 @@ ERRORS = {
 
 @pytest.mark.parametrize(("arguments", "message"), ERRORS.values(), ids=ERRORS)
 def test_errors_are_one_sentence(arguments, message, here, capsys):
-    assert main(["train", "--out", "out", *arguments]) == 1
+    before = sorted(pathlib.Path().iterdir())
+    assert main(["train", "--out", "runs/out", *arguments]) == 1
+    assert sorted(pathlib.Path().iterdir()) == before
     error = capsys.readouterr().err
     assert error.startswith("chainfpn train: ")
     assert message in error

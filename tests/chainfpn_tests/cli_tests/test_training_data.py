@@ -10,7 +10,7 @@ from chainfpn import datasets
 from chainfpn.cli.console import WarnOnce
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.train import DEFAULTS
-from chainfpn.cli.training_data import left_out, make_iterator, open_data
+from chainfpn.cli.training_data import file_names, left_out, make_iterator, open_data
 from chainfpn.datasets._left_out import LeftOut, Omission
 
 OBJECT = """<object><name>{}</name><difficult>{}</difficult>
@@ -56,6 +56,27 @@ def test_images_held_out_keep_what_is_difficult(voc, tmp_path):
     assert [len(data) for data in (train, validation)] == [1, 1]
     assert train.read(0, ["difficult"])[0].tolist() == [False]
     assert validation.read(0, ["difficult"])[0].tolist() == [False, True]
+
+
+def test_a_share_is_held_out_and_named():
+    told = settings(data=["shapes:10"], held_out="0.3")
+    sides = open_data(told)
+    names = [file_names(*pair) for pair in (sides, sides[::-1])]
+    assert [len(side) for side in names] == [7, 3]
+    assert len({*names[0], *names[1]}) == 10
+    assert file_names(*open_data(settings(data=["shapes:10"], held_out="0.3", seed=1))) != names[0]
+    assert file_names(*open_data(told)) == names[0]
+
+
+@pytest.mark.parametrize("share", ["0", "1", "40", "nan", "inf"])
+def test_a_share_must_leave_images_on_both_sides(share):
+    with pytest.raises(CommandError, match=f"leaves images on both sides, got {share} of 10"):
+        open_data(settings(data=["shapes:10"], held_out=share))
+
+
+def test_names_have_folders_where_two_images_have_one():
+    shapes = datasets.ShapesDataset(2, 64)
+    assert file_names(shapes, shapes) == [shapes.file_name(0), shapes.file_name(1)]
 
 
 def test_other_data_keep_crowds(coco):

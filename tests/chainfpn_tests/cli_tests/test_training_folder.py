@@ -101,7 +101,9 @@ def test_without_a_snapshot_it_begins_at_the_first_step_with_a_smaller_batch(dat
     assert {path.name for path in parts.iterdir()} == {"train.json"}
     capsys.readouterr()
     assert main(["train", "--resume", *smaller, "--out", str(parts)]) == 0
-    assert capsys.readouterr().out.startswith(f"{parts}: has no snapshot yet; the training begins at step 0\nclass ")
+    assert capsys.readouterr().out.startswith(
+        f"{parts}: has no snapshot yet; the training begins at step 0\nno --weights: "
+    )
     assert_equal_weights(parts, whole)
 
 

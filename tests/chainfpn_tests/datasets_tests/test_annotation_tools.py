@@ -1,4 +1,4 @@
-"""What CVAT and Label Studio write in their own formats: the right box of every shape."""
+"""What CVAT, Label Studio and LabelMe write in their own formats: the right box of every shape."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chainfpn.datasets import CVATDataset, DataError, LabelStudioDataset, open_dataset
+from chainfpn.datasets import CVATDataset, DataError, LabelMeDataset, LabelStudioDataset, open_dataset
 
 BB = [2, 1, 12, 21]
 BOX = '<box label="cell" occluded="0" xtl="1.0" ytl="2.0" xbr="21.0" ybr="12.0" z_order="0"{}></box>'
@@ -160,3 +160,79 @@ def test_what_is_not_label_studios_is_refused(tmp_path):
         label_studio(tmp_path, task(rectangle()), task(rectangle()))
     with pytest.raises(DataError, match=r"export\.json: must be COCO's instances"):
         label_studio(tmp_path, {"text": "no task"})
+
+
+def labelme(file, shapes, image="0.jpg", **more):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = {"version": "5.2.1", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None}
+    file.write_text(json.dumps({**content, "imageHeight": 64, "imageWidth": 96, **more}))
+
+
+def labelme_shape(kind, *points, label="cell", **more):
+    return {"label": label, "points": [list(point) for point in points], "shape_type": kind, "group_id": None, **more}
+
+
+LABELME = {
+    "a box": ([labelme_shape("rectangle", (21, 12), (1, 2))], [BB]),
+    "a polygon": ([labelme_shape("polygon", (1, 2), (21, 2), (11, 12))], [BB]),
+    "a circle": ([labelme_shape("circle", (11, 12), (11, 22))], [[2, 1, 22, 21]]),
+    "a mask": ([labelme_shape("mask", (1, 2), (21, 12), mask="eA==")], [BB]),
+    "a box that was turned": ([labelme_shape("rotation", (1, 7), (11, 2), (21, 7), (11, 12))], [BB]),
+    "an object in two parts": (
+        [labelme_shape("rectangle", *corners, group_id=3) for corners in (((1, 2), (4, 5)), ((11, 10), (21, 12)))],
+        [BB],
+    ),
+    "two objects": ([labelme_shape("rectangle", (1, 2), (21, 12))] * 2, [BB, BB]),
+}
+
+
+@pytest.mark.parametrize(("shapes", "bbox"), LABELME.values(), ids=LABELME)
+def test_shapes_of_labelme(shapes, bbox, tmp_path):
+    picture(tmp_path / "0.jpg")
+    labelme(tmp_path / "0.json", shapes)
+    data = open_dataset(tmp_path)
+    assert isinstance(data, LabelMeDataset)
+    assert data.label_names == ("cell",)
+    np.testing.assert_allclose(data[0][1], bbox)
+    assert not data.left_out.counts
+
+
+@pytest.mark.parametrize(
+    ("file", "image", "path"),
+    [
+        ("0.json", "images/0.jpg", "0.jpg"),
+        ("labels/0.json", "images/0.jpg", "..\\images\\0.jpg"),
+        ("train/0.json", "train/0.jpg", "/home/them/0.jpg"),
+    ],
+)
+def test_an_image_of_labelme_is_found(file, image, path, tmp_path):
+    picture(tmp_path / image)
+    labelme(tmp_path / file, LABELME["a box"][0], path)
+    assert open_dataset(tmp_path)[0][1].tolist() == [BB]
+
+
+def test_what_labelme_has_no_box_of_is_counted(tmp_path):
+    for name in "0123":
+        picture(tmp_path / f"{name}.jpg")
+    line = labelme_shape("line", (1, 2), (3, 4))
+    bad = [line, labelme_shape("polygon", (1, 2)), labelme_shape("rectangle", (1, 2), (3, "4")), None, {"label": "x"}]
+    labelme(tmp_path / "0.json", [*bad, *LABELME["a box"][0], labelme_shape("circle", (1, 2), (3, 4), label=" ")])
+    labelme(tmp_path / "1.json", [], "1.jpg", imageHeight=None)
+    (tmp_path / "2.json").write_text('{"shapes": 3}')
+    data = open_dataset(tmp_path)
+    assert [data[i][1].tolist() for i in range(2)] == [[BB], []]
+    assert len(data) == 2
+    assert data.left_out.counts == {
+        "shapes without a box": 6,
+        "images with an annotation that cannot be read": 1,
+        "images without an annotation": 1,
+    }
+
+
+def test_two_files_of_labelme_of_one_image(tmp_path):
+    picture(tmp_path / "0.jpg")
+    for name in "01":
+        labelme(tmp_path / f"{name}.json", LABELME["a box"][0])
+    data = open_dataset(tmp_path)
+    assert len(data) == 1
+    assert data.left_out.omissions == [f"{tmp_path / '1.json'}: is of 0.jpg, and so is another file: left out"]
