@@ -4,9 +4,14 @@ import os
 import subprocess
 from functools import partial
 
+import chainer
+import numpy as np
+
 import engines
 from bench_utils.busy import N_BUSY, busy
+from bench_utils.chainercv_detector import chainercv_detector
 from bench_utils.stages import by_stage, table_by_stage
+from chainfpn import models
 from reference.photographs import photographs
 from reference.small_detectors import build_small
 
@@ -18,6 +23,8 @@ def test_a_run_warms_up_and_is_timed():
     assert sorted(found) == ["cpu", "wall"]
     found = engines.timed(lambda: calls.append(len(_children())), 1, True)
     assert calls[-2:] == [0, N_BUSY]
+    engines.timed(lambda: calls.append("first"), 0, False)
+    assert calls.count("first") == 1
     assert min(found[name] for name in ("wall", "busy wall")) > 0
 
 
@@ -46,10 +53,21 @@ def test_the_table_has_a_line_for_each_contender_and_no_figure_where_none_was_me
 
     monkeypatch.setattr(engines, "measured", measured)
     lines = engines.measure_detectors(tmp_path, None, 1)
-    assert lines[2] == "| chainfpn, engine onnx | 2.00 | 2.00 |  | 3.00 | 4.00 | 5.00 | 100 |"
-    assert lines[-1] == "| ChainerCV | 2.00 |  |  | 3.00 |  |  | 100 |"
+    assert lines[2] == "| chainfpn, engine onnx | 2.00 | 2.00 |  | 1.00 | 3.00 | 4.00 | 5.00 | 100 |"
+    assert lines[-1] == "| ChainerCV | 2.00 |  |  | 1.00 | 3.00 |  |  | 100 |"
     assert asked.count(True) == len(lines) - 3
     assert engines.measure_classifiers(tmp_path, None, 1)[2] == "| resnet50, 1 | 2000.0 | 2000.0 |  |  |"
+
+
+def test_chainercvs_detector_has_our_weights():
+    ours = models.fasterrcnn_resnet50_fpn(pretrained_model=None, min_size=64)
+    theirs = chainercv_detector(ours, 64)
+    img = np.random.default_rng(0).uniform(0, 255, (3, 64, 96)).astype(np.float32)
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        maps, its_maps = ours.backbone(ours.prepare([img])[0]), theirs.extractor(theirs.prepare([img])[0])
+        scores, its_scores = ours.rpn.head(maps)[0], theirs.rpn(its_maps)[1]
+    for one, other in zip([*maps, *scores], [*its_maps, *its_scores], strict=True):
+        np.testing.assert_allclose(other.array, chainer.as_array(one), atol=1e-3 * np.abs(chainer.as_array(one)).max())
 
 
 def test_stages_are_those_of_the_work_and_all_of_it():
