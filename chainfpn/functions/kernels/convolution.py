@@ -64,13 +64,15 @@ def _winograd_for(dtype, x_shape, W_shape, geometry, of_weights=False):
     if winograd is None:
         return None
     outsize = geometry.outsize(x_shape, W_shape[2:])
-    return winograd if winograd.pays(x_shape[0], *W_shape[:2], outsize, of_weights=of_weights) else None
+    return winograd if winograd.pays(x_shape[0], outsize, of_weights=of_weights) else None
 
 
 def _applicable_winograd(dtype, W_shape, geometry):
     """Return Winograd's algorithm where it applies to this convolution, otherwise None."""
     plain = W_shape[2:] == (3, 3) and geometry.stride == geometry.dilate == (1, 1) and geometry.groups == 1
-    return import_compiled("winograd") if plain and max(geometry.pad) <= 2 and dtype == np.float32 else None
+    fits = plain and max(geometry.pad) <= 2 and dtype == np.float32
+    winograd = import_compiled("winograd") if fits else None
+    return winograd if winograd and min(W_shape[:2]) >= winograd.MIN_CHANNELS else None
 
 
 def _fastest_winograd_for(x, W, geometry):
@@ -86,10 +88,9 @@ def _fastest_winograd_for(x, W, geometry):
     def run(algorithm: Callable, place: tuple) -> Array:
         return algorithm(_prepare(x[:1, :, :n_rows]), _prepare(W), *place)
 
-    worth = min(W.shape[:2]) >= winograd.MIN_CHANNELS
     good = is_winograd(
-        winograd.pays(len(x), *W.shape[:2], (outh, outw)),
-        (*W.shape[:2], min(n_tiles, MEASURED_TILES).bit_length()) if worth else None,
+        winograd.pays(len(x), (outh, outw)),
+        (*W.shape[:2], min(n_tiles, MEASURED_TILES).bit_length()),
         partial(run, winograd.forward, (geometry.pad, after)),
         partial(run, _direct, (geometry, after)),
     )

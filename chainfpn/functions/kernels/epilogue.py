@@ -26,17 +26,17 @@ class Epilogue(NamedTuple):
     residual: Array | None = None
     relu: bool = False
 
-    def of_image(self, image: int, y: Array) -> tuple:
-        """Return what the compiled kernels take behind the result: of an image, with y for a residual if there is none.
+    def of_images(self, images: int | slice, y: Array) -> tuple:
+        """Return what the compiled kernels take behind the result, with y for a residual if there is none.
 
         Args:
-            image (int): Which image of the residual.
-            y (array): The result of that image, (O, ...).
+            images (int or slice): Which of the residual.
+            y (array): The result of that image, (O, ...), or those, (B, O, ...).
 
         Returns:
             tuple: Residual in the shape of y, centre, scale, shift, whether to add, whether to rectify.
         """
-        residual = y if self.residual is None else self.residual[image].reshape(y.shape)
+        residual = y if self.residual is None else self.residual[images].reshape(y.shape)
         return residual, *self[:3], self.residual is not None, self.relu
 
     def apply(
@@ -52,7 +52,7 @@ class Epilogue(NamedTuple):
         """
         if not len(self.scale):
             return
-        given = self.of_image(image, y)
+        given = self.of_images(image, y)
         if normalize is not None:
             normalize(y, *given, channels, pixels)
             return

@@ -116,41 +116,6 @@ def choose(_, is_first, a, b):
 
 
 @intrinsic
-def deal(_, array, at):
-    """Return four vectors: of the numbers from ``at`` on every fourth, from the first, second, third and fourth on."""
-
-    def generate(context, builder, signature, args):
-        places = [builder.add(args[1], ir.Constant(args[1].type, k * LANES)) for k in range(4)]
-        pointers = [_pointer(context, builder, array, args[0], place) for place in places]
-        a, b, c, d = [builder.load(pointer, align=align) for pointer, align in pointers]
-        even, odd = list(range(0, 2 * LANES, 2)), list(range(1, 2 * LANES, 2))
-        (a, b), (c, d) = [[_shuffle(builder, *pair, which) for which in (even, odd)] for pair in ((a, b), (c, d))]
-        vectors = [_shuffle(builder, *pair, which) for which in (even, odd) for pair in ((a, c), (b, d))]
-        return context.make_tuple(builder, signature.return_type, vectors)
-
-    return types.UniTuple(Lanes(array.dtype), 4)(array, types.int64), generate
-
-
-@intrinsic
-def weave(_, array, at, a, b, c, d):
-    """Set every fourth of the numbers from ``at`` on to those of a vector each: the inverse of :func:`deal`."""
-
-    def generate(context, builder, signature, args):
-        a, b, c, d = args[2:]
-        low = [k // 2 + (k % 2) * LANES for k in range(LANES)]
-        high = [k + LANES // 2 for k in low]
-        pairs = [_shuffle(builder, *pair, which) for which in (low, high) for pair in ((a, c), (b, d))]
-        lines = [_shuffle(builder, *pair, which) for pair in (pairs[:2], pairs[2:]) for which in (low, high)]
-        for k, values in enumerate(lines):
-            place = builder.add(args[1], ir.Constant(args[1].type, k * LANES))
-            pointer, align = _pointer(context, builder, array, args[0], place)
-            builder.store(values, pointer, align=align)
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, a, b, c, d), generate
-
-
-@intrinsic
 def transpose(_, source, at, step, target, to, to_step):
     """Set ``target[to + j * to_step + i]`` to ``source[at + i * step + j]`` for i and j below ``LANES``."""
 

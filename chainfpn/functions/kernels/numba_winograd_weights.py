@@ -23,13 +23,13 @@ def transform_weights(W, turned, weights, begin, end):
 
     Args:
         W (array): float32, (O, C, 9).
-        turned (bool): Whether to turn the weights by 180 degrees, and to transpose the matrices to (C, O).
+        turned (bool): Whether the weights are turned by 180 degrees, and the matrices (O, C) instead of (C, O).
         weights (array): float32, (36, at least O * C), filled for these rows.
         begin, end (int): Rows of a matrix.
     """
     n_out, n_in, n_taps = W.shape
     flat, out, plane = W.reshape(-1), weights.reshape(-1), weights.shape[1]
-    n_columns, row_step, step = (n_out, n_taps, n_in * n_taps) if turned else (n_in, n_in * n_taps, n_taps)
+    n_columns, row_step, step = (n_in, n_in * n_taps, n_taps) if turned else (n_out, n_taps, n_in * n_taps)
     taps, down = np.empty(LANES * LANES, W.dtype), np.empty(18 * LANES, W.dtype)
     first, apart = (8 * LANES, -LANES) if turned else (ZERO, LANES)
     for row in range(begin, end):

@@ -6,7 +6,9 @@ sum of products has 2e-7.
 """
 
 import itertools
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -22,14 +24,17 @@ BLOCK_BYTES = 16 << 20
 #: Bytes of transformed weights made at a time.
 WEIGHT_BYTES = 1 << 20
 
-#: Below these the direct convolution was faster (AMD Zen 5, one thread); tiles for a result and for a weight gradient.
-MIN_CHANNELS, MIN_TILES, MIN_TILES_OF_WEIGHTS = 16, 36, 25
+#: What the kernels take at least: channels are their vectors.
+MIN_CHANNELS = LANES
+
+#: Below these the direct convolution was faster (AMD Zen 5, one thread): tiles for a result and for a weight gradient.
+MIN_TILES, MIN_TILES_OF_WEIGHTS = 36, 25
 
 
-def pays(n_images: int, n_out: int, n_in: int, outsize: Size, *, of_weights: bool = False) -> bool:
-    """Return whether the transforms, or those of a weight gradient, pay off: enough channels, and enough tiles."""
+def pays(n_images: int, outsize: Size, *, of_weights: bool = False) -> bool:
+    """Return whether there are enough tiles for the transforms, or those of a weight gradient, to pay off."""
     n_tiles = n_images * -(-outsize[0] // 4) * -(-outsize[1] // 4)
-    return min(n_in, n_out) >= MIN_CHANNELS and n_tiles >= (MIN_TILES_OF_WEIGHTS if of_weights else MIN_TILES)
+    return n_tiles >= (MIN_TILES_OF_WEIGHTS if of_weights else MIN_TILES)
 
 
 def forward(x: Array, W: Array, pad: Size, epilogue: Epilogue) -> Array:
@@ -56,25 +61,18 @@ def input_gradient(gy: Array, W: Array, pad: Size) -> Array:
 def weight_gradient(x: Array, gy: Array, pad: Size) -> Array:
     """Run the transpose of ``forward`` in W: (B, C, H, W) and (B, O, outh, outw) to (O, C, 3, 3)."""
     n_out, n_in = gy.shape[1], x.shape[1]
-    n_columns, blocks, size = _blocks(len(x), gy.shape[2:], n_in + n_out)
-    n_shares = _n_shares(blocks, 36 * n_out * n_in, size, n_in + n_out)
+    blocks = _Blocks(gy.shape, n_in)
 
-    def multiply(own: tuple[Array, Array], image: int, tile_rows: tuple[int, int]) -> Array:
-        buffer, part = own
-        tiles, gradients = _share(buffer, (n_in, n_out), n_columns, tile_rows)
-        inputs = partial(numba_winograd.transform_inputs, x[image], tile_rows, pad, n_columns, tiles)
-        threads.run(inputs, threads.cut(n_in, n_shares))
-        outputs = partial(numba_winograd.transform_gradients, gy[image], tile_rows, n_columns, gradients)
-        threads.run(outputs, threads.cut(n_out, n_shares))
-        sums = part[:, : n_out * n_in].reshape(36, n_out, n_in)
-        operands = _flat(gradients), _flat(tiles).swapaxes(1, 2), sums
-        threads.run(partial(_multiply, *operands), threads.cut(36, n_shares))
-        return part
+    def multiply(own: tuple[Array, Array], begin: int, end: int) -> Array:
+        tile_rows = begin, end
+        tiles, gradients = blocks.share(own[0], (n_in, n_out), tile_rows)
+        blocks.run(numba_winograd.transform_inputs, x, tile_rows, pad, *blocks.grid, tiles, n_in)
+        blocks.run(numba_winograd.transform_gradients, gy, tile_rows, *blocks.grid, gradients, n_out)
+        sums = own[1][:, : n_out * n_in].reshape(36, n_out, n_in)
+        blocks.multiply(_flat(gradients).swapaxes(1, 2), _flat(tiles), sums)
+        return own[1]
 
-    def make() -> tuple[Array, Array]:
-        return np.empty(size, np.float32), _matrices(n_out * n_in)
-
-    sums = threads.add_up(multiply, blocks, make)
+    sums = threads.add_up(multiply, blocks.ranges, lambda: (_room(blocks.size), _matrices(n_out * n_in)))
     gW = np.empty((n_out, n_in * 9), np.float32)
     threads.run(
         partial(numba_winograd_weights.transform_sums, sums, gW), threads.cut(n_out, sums.nbytes / WEIGHT_BYTES)
@@ -82,79 +80,85 @@ def weight_gradient(x: Array, gy: Array, pad: Size) -> Array:
     return gW.reshape(n_out, n_in, 3, 3)
 
 
+def _room(size):
+    """Return room for numbers that begins on a line of the cache, as LANES numbers are."""
+    room = np.empty(size + LANES, np.float32)
+    first = -room.ctypes.data // room.itemsize % LANES
+    return room[first : first + size]
+
+
 def _matrices(size):
     """Return room for 36 matrices, rows of an array: on lines of the cache, not a power of two apart, zeros between."""
     row = -(-size // LANES) * LANES + LANES
-    room = np.empty(36 * row + LANES, np.float32)
-    first = -room.ctypes.data // room.itemsize % LANES
-    matrices = room[first : first + 36 * row].reshape(36, row)
+    matrices = _room(36 * row).reshape(36, row)
     matrices[:, size:] = 0
     return matrices
 
 
 def _transform_weights(W, *, turned=False):
-    """Transform (O, C, 3, 3) to (36, O, C), or turned by 180 degrees to (36, C, O); threads share the rows."""
-    n_rows, n_columns = W.shape[1::-1] if turned else W.shape[:2]
-    width = max(n_columns, LANES)
-    if width > n_columns:
-        extra = (0, width - n_columns)
-        W = np.pad(W, [extra if axis == (0 if turned else 1) else (0, 0) for axis in range(4)])
-    weights = _matrices(n_rows * width)
+    """Transform (O, C, 3, 3) to (36, C, O), or turned by 180 degrees to (36, O, C); threads share the rows."""
+    n_rows, n_columns = W.shape[:2] if turned else W.shape[1::-1]
+    weights = _matrices(n_rows * n_columns)
     transform = partial(numba_winograd_weights.transform_weights, W.reshape(*W.shape[:2], 9), turned, weights)
     threads.run(transform, threads.cut(n_rows, weights.nbytes / WEIGHT_BYTES))
-    return weights[:, : n_rows * width].reshape(36, n_rows, width)[:, :, :n_columns]
+    return weights[:, : n_rows * n_columns].reshape(36, n_rows, n_columns)
 
 
 def _convolve(x, weights, pad, epilogue):
-    """Convolve with transformed weights, (36, O, C)."""
-    n_out, n_in = weights.shape[1:]
+    """Convolve with transformed weights, (36, C, O)."""
+    n_in, n_out = weights.shape[1:]
     y = np.empty((len(x), n_out, *(size + 2 * p - 2 for size, p in zip(x.shape[2:], pad, strict=True))), np.float32)
-    n_columns, blocks, size = _blocks(len(x), y.shape[2:], n_in + n_out)
-    n_shares = _n_shares(blocks, weights.size, size, n_in + n_out)
+    blocks, after = _Blocks(y.shape, n_in), epilogue.of_images(slice(None), y)
 
-    def multiply(buffer: Array, image: int, tile_rows: tuple[int, int]) -> None:
-        tiles, products = _share(buffer, (n_in, n_out), n_columns, tile_rows)
-        given = x[image], tile_rows, pad, n_columns, tiles
-        threads.run(partial(numba_winograd.transform_inputs, *given), threads.cut(n_in, n_shares))
-        threads.run(partial(_multiply, weights, _flat(tiles), _flat(products)), threads.cut(36, n_shares))
-        after = epilogue.of_image(image, y[image])
-        given = products, tile_rows, n_columns, y[image], *after
-        threads.run(partial(numba_winograd.transform_products, *given), threads.cut(n_out, n_shares))
+    def multiply(buffer: Array, begin: int, end: int) -> None:
+        tile_rows = begin, end
+        tiles, products = blocks.share(buffer, (n_in, n_out), tile_rows)
+        blocks.run(numba_winograd.transform_inputs, x, tile_rows, pad, *blocks.grid, tiles, n_in)
+        blocks.multiply(_flat(tiles), weights, _flat(products))
+        blocks.run(numba_winograd.transform_products, products, tile_rows, *blocks.grid, y, *after, n_out)
 
-    threads.run(multiply, blocks, lambda: np.empty(size, np.float32))
+    threads.run(multiply, blocks.ranges, lambda: _room(blocks.size))
     return y
 
 
-def _multiply(weights, tiles, products, begin, end):
-    """Multiply some of the 36 matrices."""
-    np.matmul(weights[begin:end], tiles[begin:end], out=products[begin:end])
+class _Blocks:
+    """The rows of tiles of all images, cut into blocks of at most ``BLOCK_BYTES``, and as many as keep threads busy.
 
-
-def _blocks(n_images, outsize, n_channels):
-    """Cut the rows of tiles of all images into blocks of at most ``BLOCK_BYTES``, and as many as keep threads busy.
-
-    Returns:
-        tuple: Tiles in a row; a list of images with their first row of tiles and last exclusive; how many numbers the
-        transformed tiles of a block are at most.
+    Attributes:
+        grid ((int, int)): Tiles of an image in a column and in a row.
+        ranges (list of (int, int)): First row of tiles of each block, and last exclusive.
+        size (int): How many numbers the transformed tiles of a block are at most.
+        n_shares (float): In how many parts threads share each step of a block, where there is no other block.
     """
-    n_rows, n_columns = (-(-size // 4) for size in outsize)
-    row_numbers = 36 * n_channels * n_columns
-    n_blocks = n_rows * row_numbers * 4 / BLOCK_BYTES
-    ranges = [(0, n_rows)] if n_images == 1 and n_blocks <= 1 else threads.cut(n_rows, n_blocks)
-    longest = max(end - begin for begin, end in ranges)
-    return n_columns, list(itertools.product(range(n_images), ranges)), row_numbers * longest
 
+    def __init__(self, y_shape: tuple, n_in: int) -> None:
+        n_images, n_out = y_shape[:2]
+        n_rows, n_columns = self.grid = tuple(-(-size // 4) for size in y_shape[2:])
+        row_numbers = 36 * (n_in + n_out) * n_columns
+        n_blocks = n_images * n_rows * row_numbers * 4 / BLOCK_BYTES
+        self.ranges = [(0, n_images * n_rows)] if n_blocks <= 1 else threads.cut(n_images * n_rows, n_blocks)
+        longest = max(end - begin for begin, end in self.ranges)
+        self.size = row_numbers * longest
+        work = 36 * n_in * n_out * longest * n_columns / threads.SHARE
+        self.n_shares = min(work, 4) if len(self.ranges) == 1 else 0
 
-def _n_shares(blocks, n_weights, size, n_channels):
-    """Return in how many parts threads share each step of a block, where there is no other block."""
-    return min(n_weights * (size / 36 / n_channels) / threads.SHARE, 4) if len(blocks) == 1 else 0
+    def share(self, buffer: Array, n_channels: tuple[int, int], tile_rows: tuple[int, int]) -> list[Array]:
+        """Cut (6, 6, tiles, channels) arrays from a buffer, one for each number of channels."""
+        n_tiles = self.grid[1] * (tile_rows[1] - tile_rows[0])
+        bounds = [0, *itertools.accumulate(36 * n * n_tiles for n in n_channels)]
+        return [buffer[a:b].reshape(6, 6, n_tiles, -1) for a, b in itertools.pairwise(bounds)]
 
+    def run(self, transform: Callable, *given: Any) -> None:
+        """Transform: threads share the channels, whose number is given last."""
+        threads.run(partial(transform, *given[:-1]), threads.cut(-(-given[-1] // LANES), self.n_shares))
 
-def _share(buffer, n_channels, n_columns, tile_rows):
-    """Cut (6, 6, channels, tiles) arrays from a buffer, one for each number of channels."""
-    n_tiles = n_columns * (tile_rows[1] - tile_rows[0])
-    bounds = [0, *itertools.accumulate(36 * n * n_tiles for n in n_channels)]
-    return [buffer[a:b].reshape(6, 6, -1, n_tiles) for a, b in itertools.pairwise(bounds)]
+    def multiply(self, a: Array, b: Array, products: Array) -> None:
+        """Multiply 36 pairs of matrices."""
+
+        def multiply(begin: int, end: int) -> None:
+            np.matmul(a[begin:end], b[begin:end], out=products[begin:end])
+
+        threads.run(multiply, threads.cut(36, self.n_shares))
 
 
 def _flat(tiles):

@@ -92,7 +92,7 @@ def test_few_channels_are_not_measured(calls, monkeypatch):
     assert not calls
 
 
-@pytest.mark.parametrize(("n_in", "n_out"), [(16, 16), (3, 5), (40, 23)])
+@pytest.mark.parametrize(("n_in", "n_out"), [(16, 16), (40, 23)])
 def test_both_algorithms_give_the_same(n_in, n_out, monkeypatch):
     results = []
     for word in ("winograd", "direct"):
