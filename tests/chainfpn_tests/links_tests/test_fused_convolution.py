@@ -229,6 +229,26 @@ def test_gradients_of_a_layer_on_several_maps_are_summed_in_place(device, relu):
     assert all((grad == 1).all() for grad in given)
 
 
+def test_gradients_that_are_there_already():
+    """Those of weights where the map has none; and that of a residual, which is the gradient of the result."""
+    conv, _, x, residual = make("1x1", "none", np.float64)
+    residual = chainer.Variable(residual)
+    F.sum(convolve(conv, x)).backward()
+    once = conv.W.grad.copy()
+    with Steps() as steps:
+        F.sum(convolve(conv, x, residual=residual)).backward()
+    assert "ConvolutionGradient" in steps.labels  # whoever looks on sees each
+    F.sum(convolve(conv, x, relu=True) + convolve(conv, x)).backward()
+    positive = convolve(conv, x).array > 0
+    others = 2 * once + chainer.grad([F.sum(F.convolution_2d(x, conv.W, conv.b) * positive)], [conv.W])[0].array
+    np.testing.assert_allclose(conv.W.grad, once + others, rtol=0, atol=1e-11)
+    residual.cleargrad()
+    y = convolve(conv, x, residual=residual)
+    F.sum(y * residual).backward(retain_grad=True)
+    np.testing.assert_array_equal(y.grad, residual.array)
+    np.testing.assert_allclose(residual.grad, y.array + residual.array, rtol=0, atol=1e-13)
+
+
 def test_the_gradients_of_a_training_are_numeric_gradients():
     conv, link, x, residual = make("3x3 / 2", "frozen", np.float64)
     arrays = x[:1, :, :5, :7], conv.W.array, conv.b.array, 9 + residual[:1, :, :3, :4]  # far from where ReLU bends
