@@ -63,8 +63,8 @@ def _show(arguments: argparse.Namespace, split: str | None, out: pathlib.Path | 
     """Show a split, and write what is asked for; return the exit status."""
     from chainfpn.cli.console import WarnOnce
     from chainfpn.cli.data_coco import to_coco
-    from chainfpn.cli.data_pictures import draw_sheet
     from chainfpn.cli.data_statistics import read_all, statistics_lines
+    from chainfpn.cli.sheets import draw_sheet
     from chainfpn.cli.training_classes import class_table, count_classes
     from chainfpn.datasets import ValidatedDataset, open_dataset
 

@@ -13,6 +13,7 @@ command line is wrong.
 """
 
 import argparse
+import pathlib
 
 from chainfpn.cli.options import add_device, add_json, add_quiet, add_weights, check_output, whole
 
@@ -26,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "only these images: file names, JSON or one a line"
     parser.add_argument("--list", dest="names", metavar="FILE", help=text)
     parser.add_argument("--limit", type=whole(1), metavar="N", help="only the first N images")
+    text = "folder of mistakes.jpg, the worst images (default: nothing is written)"
+    parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help=text)
     add_device(parser)
     add_json(parser, "figures")
     parser.add_argument("--results", metavar="FILE", help="write the detections as COCO's results")

@@ -14,6 +14,7 @@ from chainfpn.cli.detector import choose_device, load_detector
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.output import complete_file, json_output, writing_errors
 from chainfpn.cli.results_writer import coco_result, image_id
+from chainfpn.cli.sheets import draw_mistakes
 from chainfpn.datasets import DataError, DetectionDataset, open_dataset
 from chainfpn.errors import InvalidArgument
 from chainfpn.links import Detector
@@ -49,6 +50,10 @@ def evaluate_data(arguments: argparse.Namespace) -> int:
             warn(omission)
         found = data.left_out.counts | warn.counts
         _show(evaluation, n, dict(sorted(found.items())), write, report)  # sorted, for any thread may be first
+        if arguments.out is not None:
+            with writing_errors(arguments.out):
+                arguments.out.mkdir(parents=True, exist_ok=True)
+                print(draw_mistakes(evaluation, data, arguments.out / "mistakes.jpg"))
     return 1 if n > evaluation.n_images else 0
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from chainercv.evaluations import calc_detection_voc_prec_rec, eval_detection_voc
+from chainercv.utils import bbox_iou
 
 from chainfpn._typing import Array
 from chainfpn.training.coco_evaluation import evaluate_coco, run_lengths
@@ -15,6 +16,8 @@ _REQUIRED = ("pred_bboxes", "pred_labels", "pred_scores", "gt_bboxes", "gt_label
 _OPTIONAL = ("gt_areas", "gt_crowdeds", "pred_masks", "gt_masks")
 #: The same of keypoints, by the names of evaluate_keypoints.
 _KEYPOINTS = ("pred_points", "gt_points", "gt_visibles")
+#: IoU of a detection that is right.
+_MIN_IOU = 0.5
 
 
 class Evaluation:
@@ -81,6 +84,29 @@ class Evaluation:
             extras = {key: image[f"pred_{key}s"] for key in ("mask", "point") if f"pred_{key}s" in image}
             yield i, {**found, **extras}
 
+    def mistakes(self, score: float) -> dict[int, tuple[dict[str, Array], dict[str, Array]]]:
+        """Find the detections that are wrong and the ground truth that was missed, by VOC's rule at an IoU of 0.5.
+
+        Args:
+            score (float): Detections count that have more.
+
+        Returns:
+            dict: Index of each example with a mistake to two dicts: ``bbox`` (R, 4), ``label`` (R,) and ``score`` (R,)
+            of what is wrong, and ``bbox`` and ``label`` of what was missed.
+        """
+        found = {}
+        for i in sorted(self._images):
+            image = self._images[i]
+            wrong, missed = _mistakes(image, score)
+            if wrong or missed:
+                sides = ("pred", ("bbox", "label", "score"), wrong), ("gt", ("bbox", "label"), missed)
+                first, second = (
+                    {key: image[f"{side}_{key}{'es' if key == 'bbox' else 's'}"][rows] for key in keys}
+                    for side, keys, rows in sides
+                )
+                found[i] = first, second
+        return found
+
     def precision_recall(self) -> dict[str, tuple[Array, Array]]:
         """Compute precision and recall at an IoU of 0.5, for each number of the best detections.
 
@@ -146,3 +172,18 @@ class Evaluation:
         images = [self._images[i] for i in sorted(self._images)]
         keys = [key for key in (*required, *optional) if all(key in image for image in images)]
         return {key: [image[key] for image in images] for key in keys}
+
+
+def _mistakes(image: dict[str, Array], score: float) -> tuple[list[int], list[int]]:
+    """Return the rows of an image's detections that are wrong, and those of its ground truth that was missed."""
+    labels, scores = image["pred_labels"], image["pred_scores"]
+    crowd = image.get("gt_crowdeds", np.zeros(len(image["gt_labels"]), dtype=bool))
+    iou = bbox_iou(image["pred_bboxes"], image["gt_bboxes"]) * (labels[:, None] == image["gt_labels"])  # (R, R_gt)
+    free, wrong = ~crowd, []
+    for row in np.argsort(-scores, kind="stable")[: np.count_nonzero(scores > score)].tolist():
+        best = int(iou[row].argmax()) if iou.shape[1] else -1
+        if best < 0 or iou[row, best] < _MIN_IOU or not (crowd[best] or free[best]):
+            wrong.append(row)
+        else:
+            free[best] = False
+    return wrong, np.flatnonzero(free).tolist()

@@ -50,7 +50,7 @@ def test_what_a_folder_is(yolo, tmp_path, capsys):
     assert [line.split(": ")[0] for line in errors] == [str(yolo / "1.txt"), str(yolo / "3.png")]
     with Image.open(out / "sheet.jpg") as picture:
         pixels = np.asarray(picture)
-    assert pixels.shape == (320, 3 * 320, 3)
+    assert pixels.shape == (340, 3 * 320, 3)
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 5
 
     (yolo / "3.png").unlink()

@@ -12,6 +12,7 @@ from PIL import Image
 from chainfpn import models, save_weights
 from chainfpn.cli.main import main
 from chainfpn.data import weights_path
+from chainfpn.datasets import ShapesDataset
 from weights_convert import zoo
 
 SHAPES = ("circle", "square", "triangle")
@@ -62,6 +63,17 @@ def test_the_figures_are_printed_and_written(detector, capsys):
     for name, shown in coco.items():
         value = figures["coco"]["box"][name]
         assert shown == ("-" if value is None else f"{value:.4f}")
+
+
+def test_the_worst_images_are_drawn_with_what_was_missed(detector, capsys):
+    command = ["evaluate", "--data", "shapes:5", "--weights", detector, "--out", "a/b"]
+    assert main(command) == 0
+    n_objects = sum(len(bbox) for _, bbox, _ in ShapesDataset(5))
+    last = f"{n_objects} objects missed, 0 detections above 0.5 wrong; the worst images: a/b/mistakes.jpg"
+    assert capsys.readouterr().out.splitlines()[-1] == last
+    with Image.open("a/b/mistakes.jpg") as picture:
+        assert picture.size == (4 * 320, 2 * 340)
+        assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 5
 
 
 @pytest.mark.parametrize("builder", ["fasterrcnn_resnet_fpn", "maskrcnn_resnet_fpn"])

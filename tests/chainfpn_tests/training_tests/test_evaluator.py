@@ -343,3 +343,32 @@ def test_precision_over_recall_by_hand(tmp_path):
     assert (i, detections.keys()) == (3, {"bbox", "label", "score"})
     draw_precision_recall(evaluation, tmp_path / "pr.png")
     assert [path.name for path in tmp_path.iterdir()] == ["pr.png"]
+
+
+def test_mistakes_are_what_voc_calls_wrong_and_missed():
+    evaluation = Evaluation(("cat", "dog"))
+    right, twice, beside, crowd = [0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30], [40, 40, 60, 60]
+    truth = {
+        "bbox": np.array([right, beside, crowd], np.float32),
+        "label": np.array([0, 0, 0]),
+        "crowded": np.array([False, False, True]),
+    }
+    found = {  # the better of two is right, of the wrong class, in a crowd, not sure enough
+        "bbox": np.array([twice, right, beside, crowd, beside], np.float32),
+        "label": np.array([0, 0, 1, 0, 0]),
+        "score": np.array([0.7, 0.9, 0.8, 0.9, 0.5], np.float32),
+    }
+    evaluation.add(3, found, truth)
+    evaluation.add(
+        4, {key: value[1:2] for key, value in found.items()}, {key: value[:1] for key, value in truth.items()}
+    )
+    empty = {"bbox": np.zeros((0, 4), np.float32), "label": np.zeros(0, int)}
+    evaluation.add(5, found, empty)
+    evaluation.add(6, {**empty, "score": np.zeros(0)}, empty)
+    mistakes = evaluation.mistakes(0.5)
+    assert mistakes.keys() == {3, 5}
+    wrong, missed = mistakes[3]
+    assert (wrong["bbox"].tolist(), wrong["label"].tolist()) == ([beside, twice], [1, 0])
+    np.testing.assert_allclose(wrong["score"], [0.8, 0.7])
+    assert (missed["bbox"].tolist(), missed["label"].tolist()) == ([beside], [0])
+    assert [len(side["label"]) for side in mistakes[5]] == [4, 0]
