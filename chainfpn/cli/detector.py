@@ -160,7 +160,8 @@ def on_engine(
     Raises:
         CommandError: if that engine is not to be had.
     """
-    beside = pathlib.Path(cache).with_suffix(".onnx") if cache is not None and pathlib.Path(cache).exists() else None
+    is_file = cache is not None and pathlib.Path(cache).exists()
+    beside = pathlib.Path(cache).with_suffix(".engine.onnx") if cache is not None and is_file else None
     try:
         with writing_errors(beside):
             return detector.to_engine(name, threads=n_threads, cache=beside, n_images=n_images)

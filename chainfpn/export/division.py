@@ -106,6 +106,21 @@ def pays(detector: Any, make_run: Callable[[Part], Callable], n_images: int | No
         return is_winograd(side == MEASURED, kind, ours, theirs)
 
 
+def stands(detector: Any, is_divided: bool) -> bool:
+    """Return whether what was measured before holds: ``CHAINFPN_CONV`` says nothing else, and it can still be so.
+
+    Args:
+        detector (Detector): The detector.
+        is_divided (bool): What was chosen.
+
+    Raises:
+        InvalidArgument: if ``CHAINFPN_CONV`` is no algorithm.
+    """
+    if chosen() != "measure":
+        return is_divided == pays(detector, lambda part: part.function)  # which is not called
+    return not is_divided or (import_compiled("winograd") is not None and _can_be(detector))
+
+
 def _can_be(detector):
     """Return whether a detector ends as this module means it: no subclass that may do anything else."""
     backbone = getattr(detector, "backbone", None)
@@ -118,7 +133,9 @@ def _can_be(detector):
 
 def _finest_size(detector):
     """Return height and width of the finest map of a photograph."""
+    preprocess = detector.preprocess
+    multiple = getattr(preprocess, "size_divisible", 1)
     with chainer.using_config("train", False), chainer.no_backprop_mode(), plain_numpy():
-        x, _ = detector.prepare([np.zeros((3, *PHOTOGRAPH), np.float32)])
+        sides = getattr(preprocess, "resized_size", tuple)(PHOTOGRAPH)
         h = detector.backbone.body(np.zeros((1, 3, 64, 64), np.float32))[0]
-    return [side * size // 64 for side, size in zip(x.shape[2:], h.shape[2:], strict=True)]
+    return [-(-side // multiple) * multiple * size // 64 for side, size in zip(sides, h.shape[2:], strict=True)]

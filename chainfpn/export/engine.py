@@ -21,12 +21,14 @@ from chainfpn.errors import InvalidArgument
 from chainfpn.export import division
 from chainfpn.export._onnx import require_onnx, require_onnxruntime
 from chainfpn.export.dense import Part, array_names, dense_graph, parts_of, roi_parts
-from chainfpn.export.file import part_models, part_paths, weights_digest, write_models
+from chainfpn.export.file import metadata, part_models, part_paths, write_models
 from chainfpn.export.trace import check_float32
 from chainfpn.functions.kernels import threads as kernel_threads
 
 #: Engines by name; auto is ONNX Runtime where that is installed and the detector is on a CPU, else Chainer.
 ENGINES = ("auto", "chainer", "onnx")
+#: Forms of the files that an engine keeps: up to the heads, or to the sums of a pyramid; 0.1.0 wrote them as dense.
+FORMS = ("engine", "divided", "dense")
 
 
 class Session:
@@ -174,19 +176,54 @@ def _sessions(detector, threads, cache, n_images):
         _return_memory()
         return Session(proto.SerializeToString(), threads, outside)
 
-    require_onnx()
     check_float32("to_engine", detector)
+    paths = (
+        {}
+        if cache is None
+        else part_paths(["image", *roi_parts(getattr(detector, "roi_heads", None))], pathlib.Path(cache))
+    )
+    kept = _kept_sessions(detector, threads, paths)
+    if kept is not None:
+        return kept
+    require_onnx()
     is_divided = division.pays(detector, lambda part: session(part).run, n_images)
     parts = parts_of(detector)
     if is_divided:
         parts["image"] = division.part_before(detector, parts["image"])
     if cache is None:
         return {name: session(part) for name, part in parts.items()}
-    digest, paths = weights_digest(detector), part_paths(parts, pathlib.Path(cache))
-    if all(path.exists() for path in paths.values()):
-        sessions = {name: Session(os.fspath(path), threads) for name, path in paths.items()}
-        known = all(session.metadata.get("weights") == digest for session in sessions.values())
-        if known and sessions["image"].is_divided == is_divided:
-            return sessions
-    write_models(part_models(detector, parts, "divided" if is_divided else "dense"), paths)
+    write_models(part_models(detector, parts, "divided" if is_divided else "engine"), paths)
     return {name: Session(os.fspath(path), threads) for name, path in paths.items()}
+
+
+def _kept_sessions(detector, threads, paths):
+    """Return the sessions of files that are there and of this detector; None if they are not, or of another.
+
+    A division that was measured when the files were written stands, unless ``CHAINFPN_CONV`` says otherwise.
+    """
+    found = [path for path in paths.values() if path.exists()]
+    sessions = {name: _open(path, threads) for name, path in paths.items() if path in found}
+    if not paths or len(sessions) < len(paths):
+        return None
+    texts = metadata(detector, "engine")
+    keys = "weights", "model", "arguments"
+    known = all(session.metadata.get(key) == texts.get(key) for session in sessions.values() for key in keys)
+    return sessions if known and division.stands(detector, sessions["image"].is_divided) else None
+
+
+def _open(path, threads):
+    """Return the session of a file that an engine has written.
+
+    Raises:
+        InvalidArgument: if it is another file, which must not be lost.
+    """
+    rule = "the place of an engine's files, or a new one"
+    try:
+        session = Session(os.fspath(path), threads)
+    except Exception as error:  # ONNX Runtime's own, of no other class
+        raise InvalidArgument("to_engine", "cache", rule, path, got=f"{path}, which is no ONNX file") from error
+    form = session.metadata.get("form")
+    if form not in FORMS:
+        got = f"{path}, a file of the form {form}" if form else f"{path}, a file of something else"
+        raise InvalidArgument("to_engine", "cache", rule, path, got=got)
+    return session

@@ -14,6 +14,7 @@ from chainfpn.data import weights_path
 from chainfpn.errors import InvalidArgument
 from chainfpn.export import division, engine
 from chainfpn.export.dense import dense_graph
+from chainfpn.export.graph import Graph
 from chainfpn.links import Preprocess
 from chainfpn.training import TrainChain
 from reference.agreement import disagreement
@@ -233,7 +234,38 @@ def test_exported_files_are_kept_and_used_if_they_are_of_these_weights(tmp_path,
         check(detector, detector.to_engine("onnx", threads=1, cache=path), [img])
     texts = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     assert texts["form"] == "divided"
-    assert path.stat().st_mtime_ns != second
+    third = path.stat().st_mtime_ns
+    assert third != second
+    monkeypatch.setenv("CHAINFPN_CONV", "measure")  # which was done when they were written; reading them needs no onnx
+    monkeypatch.setattr(division, "is_winograd", pytest.fail)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    check(detector, detector.to_engine("onnx", threads=1, cache=path), [img])
+    assert path.stat().st_mtime_ns == third
+    monkeypatch.undo()
+    detector.meta = {**detector.meta, "arguments": {"n_fg_class": 5}}  # of the same weights
+    detector.to_engine("onnx", threads=1, cache=path)
+    assert path.stat().st_mtime_ns != third
+
+
+@pytest.mark.parametrize("content", ["end to end", "another's", "no ONNX"])
+def test_no_other_file_is_taken_for_an_engines_or_lost(content, detector, tmp_path):
+    path, part = tmp_path / "detector.onnx", tmp_path / "detector.box.onnx"
+    if content == "end to end":
+        chainfpn.export_onnx(detector, path)
+    else:
+        path.write_bytes({"no ONNX": b"something", "another's": _plain_onnx()}[content])
+    before = path.read_bytes()
+    rule = "to_engine: cache must be the place of an engine's files, or a new one, got .*onnx, "
+    form = {"end to end": "a file of the form end_to_end", "no ONNX": "which is no ONNX file"}
+    with pytest.raises(InvalidArgument, match=rule + form.get(content, "a file of something else")):
+        detector.to_engine("onnx", threads=1, cache=path)
+    assert (path.read_bytes(), part.exists()) == (before, False)
+
+
+def _plain_onnx():
+    graph = Graph()
+    graph.output("y", graph.op("Relu", graph.input("x", "float32", (1,))), (1,))
+    return graph.model("another's", {}).SerializeToString()
 
 
 def test_threads_follow_the_variable(monkeypatch):

@@ -1,5 +1,7 @@
 """Which algorithm convolves: measured once for a kind outside of training, or as the environment says."""
 
+import json
+
 import chainer
 import numpy as np
 import pytest
@@ -108,9 +110,36 @@ def test_both_algorithms_give_the_same(n_in, n_out, monkeypatch):
 def test_another_word_is_refused(monkeypatch):
     monkeypatch.setenv("CHAINFPN_CONV", "fft")
     with pytest.raises(
-        InvalidArgument, match="CHAINFPN_CONV must be one of measure, rules, winograd, direct, got 'fft'"
+        InvalidArgument,
+        match=r"CHAINFPN_CONV must be one of measure, rules, winograd, direct, or a file \*\.json, got 'fft'",
     ):
         predict(40)
+
+
+def test_what_was_measured_is_kept_in_a_file_if_asked(calls, monkeypatch, tmp_path):
+    path = tmp_path / "choices.json"
+    monkeypatch.setenv("CHAINFPN_CONV", str(path))
+    path.write_text('{"another processor": {"16 16 6": false}}')
+    timed(monkeypatch, winograd=0.5, direct=1.0)
+    expected = predict(12)
+    kept = json.loads(path.read_text())
+    assert kept.pop("another processor") == {"16 16 6": False}
+    assert list(kept.values()) == [{"16 16 4": True}]
+    monkeypatch.setattr(algorithm, "seconds", None)  # measures no more
+    monkeypatch.setattr(algorithm, "_measured", {})  # as in a new process
+    assert len(calls) == 2
+    np.testing.assert_array_equal(predict(12).shape, expected.shape)
+    assert len(calls) == 3
+    assert json.loads(path.read_text())["another processor"]
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[1]", '{"a processor": {"16 16 4": 1}}', '{"a processor": true}'])
+def test_a_file_of_something_else_is_refused(content, calls, monkeypatch, tmp_path):
+    (tmp_path / "choices.json").write_text(content)
+    monkeypatch.setenv("CHAINFPN_CONV", str(tmp_path / "choices.json"))
+    with pytest.raises(InvalidArgument, match=r"CHAINFPN_CONV must be a file of choices, or a new one, got '.*json'"):
+        predict(12)
+    assert (tmp_path / "choices.json").read_text() == content
 
 
 def test_seconds_are_of_the_faster_run(monkeypatch):
