@@ -3,11 +3,14 @@
 import numpy as np
 
 from chainfpn.functions.kernels.numba_common import (
+    ZERO,
     arithmetic,
     copy_transposed,
+    flat,
     inner_arithmetic,
     inner_exact,
     pack,
+    smaller,
     unpack,
     unpack_bins,
 )
@@ -35,13 +38,8 @@ def align_forward(workspace, x, first, window, members, rows, columns, places, y
     for r in members:
         lines, n_lines = columns.lines[columns.starts[r] :], columns.n_lines[r]
         for i in range(outh):
-            line[: n_lines * LANES] = 0
             begin, end = rows.ends[r, i, 0], rows.ends[r, i, 1]
-            whole = end - (end - begin) % 4
-            for tap in range(begin, whole, 4):
-                _sum_rows(buffer, *_take_four(rows, tap, stride, origin), lines, n_lines, line)
-            for tap in range(whole, end):
-                _sum_rows(buffer, *_take_one(rows, tap, stride, origin), lines, n_lines, line)
+            _sum_rows(buffer, rows.line, rows.weight, begin, end, (stride, origin), lines, n_lines, line)
             for j in range(outw):
                 total = fill(x.dtype.type(0))
                 for tap in range(np.uint64(columns.ends[r, j, 0]), np.uint64(columns.ends[r, j, 1])):
@@ -50,39 +48,28 @@ def align_forward(workspace, x, first, window, members, rows, columns, places, y
         unpack_bins(cells, places[r], first, y)
 
 
-@inner_exact
-def _take_one(rows, tap, stride, origin):
-    """Return where a row begins in the buffer, and its weight, as tuples."""
-    return (origin + stride * rows.line[tap],), (rows.weight[tap],)
-
-
-@inner_exact
-def _take_four(rows, tap, stride, origin):
-    """Return the same of four taps: half the time of one after the other."""
-    line, weight = rows.line, rows.weight
-    at = origin + stride * line[tap], origin + stride * line[tap + 1]
-    also = origin + stride * line[tap + 2], origin + stride * line[tap + 3]
-    return at + also, (weight[tap], weight[tap + 1], weight[tap + 2], weight[tap + 3])
-
-
 @inner_arithmetic
-def _sum_rows(buffer, at, weights, lines, n_lines, line):
-    """Add rows that begin at ``at``, weighted, to the line: of each row the columns ``lines[:n_lines]``."""
+def _sum_rows(buffer, at, weight, begin, end, geometry, lines, n_lines, line):
+    """Set the line to the sum of some taps of rows: of each row the columns ``lines[:n_lines]``."""
+    stride, origin = geometry
+    begin, end = np.uint64(begin), np.uint64(end)
     for k in range(n_lines):
-        total, column = load(line, k * LANES), lines[k] * LANES
-        for tap in range(len(at)):
-            total = add_scaled(total, weights[tap], load(buffer, at[tap] + column))
+        total, place = fill(weight.dtype.type(0)), origin + lines[k] * LANES
+        for tap in range(begin, end):
+            total = add_scaled(total, weight[tap], load(buffer, place + stride * at[tap]))
         store(line, k * LANES, total)
 
 
 @inner_arithmetic
-def _spread_line(line, lines, n_lines, at, weights, buffer):
-    """Add the line, weighted, to rows of the buffer: the transpose of ``_sum_rows``."""
+def _spread_line(line, lines, n_lines, at, weight, begin, end, geometry, buffer):
+    """Add the line, weighted, to the rows of some taps in the buffer: the transpose of ``_sum_rows``."""
+    stride, origin = geometry
+    begin, end = np.uint64(begin), np.uint64(end)
     for k in range(n_lines):
-        value, column = load(line, k * LANES), lines[k] * LANES
-        for tap in range(len(at)):
-            place = at[tap] + column
-            store(buffer, place, add_scaled(load(buffer, place), weights[tap], value))
+        value, first = load(line, k * LANES), origin + lines[k] * LANES
+        for tap in range(begin, end):
+            place = first + stride * at[tap]
+            store(buffer, place, add_scaled(load(buffer, place), weight[tap], value))
 
 
 @arithmetic
@@ -96,13 +83,13 @@ def align_backward(workspace, gx, first, window, members, rows, columns, places,
     """
     y0, y1, x0, x1 = window
     outh, outw, stride = rows.ends.shape[1], columns.ends.shape[1], (x1 - x0) * LANES
-    n_channels, n_bins = gy.shape[1:]
+    (_, n_channels, n_bins), lanes, source = gy.shape, np.int64(LANES), flat(gy)
     buffer, line, cells, origin = workspace.buffer, workspace.line, workspace.cells, -y0 * stride - x0 * LANES
     buffer[: (y1 - y0) * stride], cells[:] = 0, 0
     for r in members:
         lines, n_lines = columns.lines[columns.starts[r] :], columns.n_lines[r]
         at = (places[r] * n_channels + first) * n_bins
-        copy_transposed(gy.ravel(), at, n_bins, min(LANES, n_channels - first), n_bins, cells, 0, LANES)
+        copy_transposed(source, at, n_bins, smaller(lanes, n_channels - first), n_bins, cells, ZERO, lanes)
         for i in range(outh):
             line[: n_lines * LANES] = 0
             for j in range(outw):
@@ -111,9 +98,5 @@ def align_backward(workspace, gx, first, window, members, rows, columns, places,
                     place = columns.line[tap] * LANES
                     store(line, place, add_scaled(load(line, place), columns.weight[tap], value))
             begin, end = rows.ends[r, i, 0], rows.ends[r, i, 1]
-            whole = end - (end - begin) % 4
-            for tap in range(begin, whole, 4):
-                _spread_line(line, lines, n_lines, *_take_four(rows, tap, stride, origin), buffer)
-            for tap in range(whole, end):
-                _spread_line(line, lines, n_lines, *_take_one(rows, tap, stride, origin), buffer)
+            _spread_line(line, lines, n_lines, rows.line, rows.weight, begin, end, (stride, origin), buffer)
     unpack(buffer, window, first, gx)

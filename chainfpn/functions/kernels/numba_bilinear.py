@@ -11,7 +11,7 @@ import numpy as np
 from chainfpn._typing import Array, Size
 from chainfpn.functions.kernels import threads
 from chainfpn.functions.kernels.geometry import SampleGrid, Windows
-from chainfpn.functions.kernels.numba_common import exact, inner_exact
+from chainfpn.functions.kernels.numba_common import exact, inner_exact, larger, smaller
 
 
 class Taps(NamedTuple):
@@ -136,15 +136,15 @@ def bin_taps(start, size, count, b, extent, line, weight, n):
     base = start + number(b) * size
     begin, end = 0, count
     if step > 0:  # leave out what certainly lies outside the map; the exact test follows
-        begin = int(min(max((-one - base) / step - 2, 0), count))
-        end = int(min(max((number(extent) - base) / step + 2, 0), count))
+        begin = np.int64(smaller(larger((-one - base) / step - 2, 0.0), np.float64(count)))
+        end = np.int64(smaller(larger((number(extent) - base) / step + 2, 0.0), np.float64(count)))
     for q in range(begin, end):
         i = q if size >= 0 else begin + end - 1 - q
         at = base + (number(i) + half) * size / number(count)
         if at < -one or at > number(extent):
             continue
-        at = max(at, number(0))
-        low = int(at)
+        at = larger(at, number(0))
+        low = np.int64(at)
         upper = at - number(low)
         if low >= extent - 1:
             low, upper = extent - 1, number(0)

@@ -10,6 +10,10 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from numba.core import cgutils, types
+from numba.core.imputils import impl_ret_borrowed
+from numba.extending import intrinsic
+
 from chainfpn._typing import Array
 from chainfpn.functions.kernels.numba_lanes import LANES, transpose
 
@@ -58,6 +62,44 @@ inner_arithmetic = numba.njit(**_INNER, fastmath={"contract", "reassoc", "nsz"})
 inner_exact = numba.njit(**_INNER, fastmath=False)
 
 
+def _take_if(operator, b, a):
+    """Return the result type, and what generates ``b if b operator a else a`` of two numbers of one type."""
+
+    def generate(context, builder, signature, args):
+        compare = builder.fcmp_ordered if isinstance(a, types.Float) else builder.icmp_signed
+        return builder.select(compare(operator, args[1], args[0]), args[1], args[0])
+
+    return (a(a, b), generate) if a == b else None
+
+
+@intrinsic
+def smaller(_, a, b):
+    """Return ``min(a, b)``, which Numba compiles anew in every kernel."""
+    return _take_if("<", b, a)
+
+
+@intrinsic
+def larger(_, a, b):
+    """Return ``max(a, b)``, likewise."""
+    return _take_if(">", b, a)
+
+
+@intrinsic
+def flat(_, array):
+    """Return the numbers of a C-contiguous array as one line, without copying: ``reshape`` takes ten times to compile."""
+    line = array.copy(ndim=1)
+
+    def generate(context, builder, signature, args):
+        whole, out = context.make_array(array)(context, builder, args[0]), context.make_array(line)(context, builder)
+        for field in ("data", "nitems", "itemsize", "meminfo", "parent"):
+            setattr(out, field, getattr(whole, field))
+        out.shape = cgutils.pack_array(builder, [whole.nitems])
+        out.strides = cgutils.pack_array(builder, [whole.itemsize])
+        return impl_ret_borrowed(context, builder, line, out._getvalue())
+
+    return (line(array), generate) if array.layout == "C" else None
+
+
 @inner_exact
 def copy(source, target):
     """Copy a line: for ``target[:] = source`` Numba compiles what formats an error, for two seconds."""
@@ -71,7 +113,7 @@ def copy_transposed(source, at, step, n_lines, n, target, to, to_step):
     if n_lines >= LANES and n >= LANES:
         for i in range(0, n_lines, LANES):
             for j in range(0, n, LANES):
-                line, place = min(i, n_lines - LANES), min(j, n - LANES)  # the last ones overlap those before
+                line, place = smaller(i, n_lines - LANES), smaller(j, n - LANES)  # the last ones overlap those before
                 transpose(source, at + line * step + place, step, target, to + place * to_step + line, to_step)
         return
     for i in range(n_lines):
@@ -83,31 +125,32 @@ def copy_transposed(source, at, step, n_lines, n, target, to, to_step):
 def pack(x, first, window, buffer):
     """Copy ``x[first:first + LANES]`` (channel, row, column) within the window to a buffer (row, column, lane)."""
     y0, y1, x0, x1 = window
-    n_lanes, n_pixels = min(LANES, x.shape[0] - first), (y1 - y0) * (x1 - x0)
-    plane, flat = x.shape[1] * x.shape[2], x.ravel()
+    n_channels, height, width = x.shape
+    n_lanes, plane, lanes, source = n_channels - first, height * width, np.int64(LANES), flat(x)
     if n_lanes < LANES:
-        buffer[: n_pixels * LANES] = 0
+        for k in range((y1 - y0) * (x1 - x0) * LANES):
+            buffer[k] = 0
     for y in range(y0, y1):
-        at, to = first * plane + y * x.shape[2] + x0, (y - y0) * (x1 - x0) * LANES
-        copy_transposed(flat, at, plane, n_lanes, x1 - x0, buffer, to, LANES)
+        at, to = first * plane + y * width + x0, (y - y0) * (x1 - x0) * LANES
+        copy_transposed(source, at, plane, smaller(lanes, n_lanes), x1 - x0, buffer, to, lanes)
 
 
 @inner_exact
 def unpack(buffer, window, first, x):
     """Fill ``x[first:first + LANES]`` from the buffer within the window, with zeros outside it."""
     y0, y1, x0, x1 = window
-    n_lanes = min(LANES, x.shape[0] - first)
-    plane, flat = x.shape[1] * x.shape[2], x.ravel()
+    lanes, plane, target = np.int64(LANES), x.shape[1] * x.shape[2], flat(x)
+    n_lanes = smaller(lanes, x.shape[0] - first)
     for outside in x[first : first + n_lanes]:
         outside[:y0], outside[y1:], outside[y0:y1, :x0], outside[y0:y1, x1:] = 0, 0, 0, 0
     for y in range(y0, y1):
         at, to = (y - y0) * (x1 - x0) * LANES, first * plane + y * x.shape[2] + x0
-        copy_transposed(buffer, at, LANES, x1 - x0, n_lanes, flat, to, plane)
+        copy_transposed(buffer, at, lanes, x1 - x0, n_lanes, target, to, plane)
 
 
 @inner_exact
 def unpack_bins(cells, r, first, y):
     """Write ``cells`` (bin, lane) to as many of ``y[r, first:first + LANES]`` (channel, bin) as there are."""
-    n_channels, n_bins = y.shape[1:]
-    at = (r * n_channels + first) * n_bins
-    copy_transposed(cells, 0, LANES, n_bins, min(LANES, n_channels - first), y.ravel(), at, n_bins)
+    _, n_channels, n_bins = y.shape
+    lanes, at = np.int64(LANES), (r * n_channels + first) * n_bins
+    copy_transposed(cells, ZERO, lanes, n_bins, smaller(lanes, n_channels - first), flat(y), at, n_bins)

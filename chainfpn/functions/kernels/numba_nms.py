@@ -3,7 +3,7 @@
 import numpy as np
 
 from chainfpn._typing import Array
-from chainfpn.functions.kernels.numba_common import ZERO, exact, inner_exact
+from chainfpn.functions.kernels.numba_common import ZERO, exact, inner_exact, larger, smaller
 
 #: Kept boxes compared at once: long enough for SIMD, short enough to stop early.
 CHUNK = 128
@@ -26,15 +26,12 @@ def overlaps(kept, begin, end, bb, area, thresh):
     t, l, b, r = bb[0], bb[1], bb[2], bb[3]  # noqa: E741
     zero = kept.dtype.type(0)
     for start in range(begin, end, CHUNK):
-        stop = min(start + CHUNK, end)
-        tops, lefts, bottoms = kept[0, start:stop], kept[1, start:stop], kept[2, start:stop]
-        rights, areas = kept[3, start:stop], kept[4, start:stop]
         hits = 0
-        for q in range(stop - start):
-            height = max(min(bottoms[q], b) - max(tops[q], t), zero)
-            width = max(min(rights[q], r) - max(lefts[q], l), zero)
+        for q in range(np.uint64(start), np.uint64(smaller(start + CHUNK, end))):
+            height = larger(smaller(kept[2, q], b) - larger(kept[0, q], t), zero)
+            width = larger(smaller(kept[3, q], r) - larger(kept[1, q], l), zero)
             shared = width * height
-            hits += shared / (areas[q] + area - shared) > thresh
+            hits += shared / (kept[4, q] + area - shared) > thresh
         if hits > 0:
             return True
     return False

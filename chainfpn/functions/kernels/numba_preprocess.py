@@ -7,7 +7,7 @@ import numpy as np
 
 from chainfpn._typing import Array
 from chainfpn.functions.kernels import for_compiled, threads
-from chainfpn.functions.kernels.numba_common import copy, exact, inner_exact
+from chainfpn.functions.kernels.numba_common import exact, inner_exact
 
 #: Bytes of a result that are a share of the work.
 SHARE_BYTES = 1 << 19
@@ -19,48 +19,42 @@ def prepare(img: Array, mean: Array, std: Array, rows: tuple, columns: tuple, ou
     Args:
         img (array): uint8 or dtype of out, (3, H, W).
         mean, std (array): dtype of out, (3,).
-        rows, columns (tuple of array): Of each row and column of the resized image the lower and the upper source,
-            int64, and the weight of the upper.
+        rows, columns (tuple of array): Of each row and column of the resized image the lower source and the upper, which
+            is the same or the next, int64, and the weight of the upper.
         out (array): float32 or float64, (3, H', W').
     """
     img = for_compiled(img)
     shares = threads.cut(out.shape[1], out[0].nbytes / SHARE_BYTES)
     tasks = itertools.product(range(len(out)), shares)
     lines = partial(_lines, img.shape[2], len(columns[0]), out.dtype)
-    threads.run(_prepare, [(img[c], mean[c], std[c], rows, columns, out[c], *share) for c, share in tasks], lines)
+    given = np.stack(rows[:2]), rows[2], columns
+    threads.run(_prepare, [(img[c], mean[c], std[c], *given, out[c], *share) for c, share in tasks], lines)
 
 
 def _lines(width, n_columns, dtype):
-    """Make what a thread keeps: a row of the image, normalized, two rows resized, and which they are."""
+    """Make what a thread keeps: a row of the image, normalized, an even row and an odd one resized, and which."""
     return np.empty(width, dtype), np.empty((2, n_columns), dtype), np.empty(2, np.int64)
 
 
 @exact
-def _prepare(own, plane, mean, std, rows, columns, out, begin, end):
+def _prepare(own, plane, mean, std, sources, upper, columns, out, begin, end):
     """Prepare some rows of a channel: (H, W) to (H', W')."""
-    n_rows, n_columns = len(rows[0]), len(columns[0])
-    one = out.dtype.type(1)
     normal, lines, held = own
-    held[0], held[1] = -1, -1
+    held[0] = held[1] = -1
     for i in range(begin, end):
-        line = out[i]
-        line[n_columns:] = 0
-        if i >= n_rows:
-            line[:n_columns] = 0
-            continue
-        low, high, upper = rows[0][i], rows[1][i], rows[2][i]
-        if held[0] != low and held[1] == low:
-            copy(lines[1], lines[0])
-            held[0] = low
-        if held[0] != low:
-            _resize(plane[low], mean, std, columns, normal, lines[0])
-            held[0] = low
-        if held[1] != high:
-            _resize(plane[high], mean, std, columns, normal, lines[1])
-            held[1] = high
-        lower = one - upper
-        for j in range(n_columns):
-            line[j] = lines[0, j] * lower + lines[1, j] * upper
+        line, n = out[i], 0
+        if i < upper.size:
+            for k in range(2):
+                row = sources[k, i]
+                if held[row & 1] != row:
+                    _resize(plane[row], mean, std, columns, normal, lines[row & 1])
+                    held[row & 1] = row
+            low, high, n = lines[sources[0, i] & 1], lines[sources[1, i] & 1], lines.shape[1]
+            weight, rest = upper[i], normal.dtype.type(1) - upper[i]
+            for j in range(n):
+                line[j] = low[j] * rest + high[j] * weight
+        for j in range(n, line.size):
+            line[j] = 0
 
 
 @inner_exact

@@ -7,7 +7,7 @@ itself is read or written in order; results lie together by channel, so that no 
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_common import arithmetic, copy, copy_transposed, exact, inner_exact
+from chainfpn.functions.kernels.numba_common import arithmetic, copy, copy_transposed, exact, flat, inner_exact
 
 #: Pixels that are listed at a time, if a bin does not need more.
 LISTED = 1 << 15
@@ -17,7 +17,7 @@ LISTED = 1 << 15
 def turn(a, begin, end, turned):
     """Copy the lines [begin, end) of (M, N) to (N, M)."""
     n, n_turned = a.shape[1], turned.shape[1]
-    copy_transposed(a.ravel(), begin * n, n, end - begin, n, turned.ravel(), begin, n_turned)
+    copy_transposed(flat(a), begin * n, n, end - begin, n, flat(turned), begin, n_turned)
 
 
 @inner_exact
