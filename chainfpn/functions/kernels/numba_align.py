@@ -8,7 +8,6 @@ from chainfpn.functions.kernels.numba_common import (
     copy_transposed,
     flat,
     inner_arithmetic,
-    inner_exact,
     pack,
     smaller,
     unpack,

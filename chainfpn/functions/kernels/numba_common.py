@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-
 from numba.core import cgutils, types
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
@@ -86,7 +85,7 @@ def larger(_, a, b):
 
 @intrinsic
 def flat(_, array):
-    """Return the numbers of a C-contiguous array as one line, without copying: ``reshape`` takes ten times to compile."""
+    """Return the numbers of a C-contiguous array as a line, without copying: ``reshape`` takes ten times to compile."""
     line = array.copy(ndim=1)
 
     def generate(context, builder, signature, args):

@@ -19,8 +19,8 @@ def prepare(img: Array, mean: Array, std: Array, rows: tuple, columns: tuple, ou
     Args:
         img (array): uint8 or dtype of out, (3, H, W).
         mean, std (array): dtype of out, (3,).
-        rows, columns (tuple of array): Of each row and column of the resized image the lower source and the upper, which
-            is the same or the next, int64, and the weight of the upper.
+        rows, columns (tuple of array): Of each row and column of the resized image the lower source and the upper,
+            which is the same or the next, int64, and the weight of the upper.
         out (array): float32 or float64, (3, H', W').
     """
     img = for_compiled(img)
