@@ -172,6 +172,7 @@ def test_a_training_has_one_node_and_the_same_gradients(name, norm, dtype, toler
         n_steps = 1 + (link is not None) + (link is None and added is not None) + (link is None and relu)
         assert len(steps.labels[:n_steps]) == n_steps
         assert type(y.creator) is (Convolution2DFunction if n_steps == 1 else FusedConvolution)
+        assert len(y.creator.get_retained_outputs()) == relu  # what no gradient asks for is not kept
         assert {node.creator_node for node in y.creator.inputs} == {None}
         for a, b in zip(mine, reference, strict=True):
             assert (a.shape, a.dtype) == (b.shape, dtype)
@@ -349,7 +350,8 @@ def test_a_bottleneck_is_four_convolutions():
 @pytest.mark.usefixtures("inference")
 def test_what_does_not_fit_is_told_by_the_step_it_does_not_fit():
     conv, link, x, residual = make("1x1", "frozen", np.float32)
-    for arguments in ((x[:, :5], link), (x[0], link), (x, FrozenBatchNormalization(5)), (x, link, residual[:, :, 1:])):
+    others = [(x, link, residual[:, :, 1:]), (x, link, residual.astype(np.float64))]
+    for arguments in [(x[:, :5], link), (x[0], link), (x, FrozenBatchNormalization(5)), *others]:
         with pytest.raises(type_check.InvalidType):
             convolve(conv, *arguments)
 
