@@ -8,7 +8,6 @@ sum of products has 2e-7.
 import itertools
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -17,9 +16,9 @@ from chainfpn.functions.kernels import numba_winograd, numba_winograd_weights, t
 from chainfpn.functions.kernels.epilogue import Epilogue, nothing
 from chainfpn.functions.kernels.numba_lanes import LANES
 
-#: Bytes of transformed tiles made at a time. Each block goes through all transformed weights, or sums of their
-#: gradients: it must be large enough to be worth that, and small enough to stay in the cache.
-BLOCK_BYTES = 16 << 20
+#: Bytes of transformed tiles made at a time, at least and at most: in between three times those of the transformed
+#: weights, all of which each block goes through; the fewer, the more of them stays in the cache.
+BLOCK_BYTES = 3 << 20, 32 << 20
 
 #: Bytes of transformed weights made at a time.
 WEIGHT_BYTES = 1 << 20
@@ -66,8 +65,9 @@ def weight_gradient(x: Array, gy: Array, pad: Size) -> Array:
     def multiply(own: tuple[Array, Array], begin: int, end: int) -> Array:
         tile_rows = begin, end
         tiles, gradients = blocks.share(own[0], (n_in, n_out), tile_rows)
-        blocks.run(numba_winograd.transform_inputs, x, tile_rows, pad, *blocks.grid, tiles, n_in)
-        blocks.run(numba_winograd.transform_gradients, gy, tile_rows, *blocks.grid, gradients, n_out)
+        inputs = partial(numba_winograd.transform_inputs, x, tile_rows, pad, *blocks.grid, tiles)
+        outputs = partial(numba_winograd.transform_gradients, gy, tile_rows, *blocks.grid, gradients)
+        blocks.run((inputs, n_in), (outputs, n_out))
         sums = own[1][:, : n_out * n_in].reshape(36, n_out, n_in)
         blocks.multiply(_flat(gradients).swapaxes(1, 2), _flat(tiles), sums)
         return own[1]
@@ -113,16 +113,17 @@ def _convolve(x, weights, pad, epilogue):
     def multiply(buffer: Array, begin: int, end: int) -> None:
         tile_rows = begin, end
         tiles, products = blocks.share(buffer, (n_in, n_out), tile_rows)
-        blocks.run(numba_winograd.transform_inputs, x, tile_rows, pad, *blocks.grid, tiles, n_in)
+        blocks.run((partial(numba_winograd.transform_inputs, x, tile_rows, pad, *blocks.grid, tiles), n_in))
         blocks.multiply(_flat(tiles), weights, _flat(products))
-        blocks.run(numba_winograd.transform_products, products, tile_rows, *blocks.grid, y, *after, n_out)
+        given = products, tile_rows, *blocks.grid, y, *after
+        blocks.run((partial(numba_winograd.transform_products, *given), n_out))
 
     threads.run(multiply, blocks.ranges, lambda: _room(blocks.size))
     return y
 
 
 class _Blocks:
-    """The rows of tiles of all images, cut into blocks of at most ``BLOCK_BYTES``, and as many as keep threads busy.
+    """The rows of tiles of all images, cut into blocks of ``BLOCK_BYTES``, and as many as keep threads busy.
 
     Attributes:
         grid ((int, int)): Tiles of an image in a column and in a row.
@@ -135,7 +136,8 @@ class _Blocks:
         n_images, n_out = y_shape[:2]
         n_rows, n_columns = self.grid = tuple(-(-size // 4) for size in y_shape[2:])
         row_numbers = 36 * (n_in + n_out) * n_columns
-        n_blocks = n_images * n_rows * row_numbers * 4 / BLOCK_BYTES
+        least, most = BLOCK_BYTES
+        n_blocks = n_images * n_rows * row_numbers * 4 / min(max(least, 3 * 4 * 36 * n_in * n_out), most)
         self.ranges = [(0, n_images * n_rows)] if n_blocks <= 1 else threads.cut(n_images * n_rows, n_blocks)
         longest = max(end - begin for begin, end in self.ranges)
         self.size = row_numbers * longest
@@ -148,9 +150,14 @@ class _Blocks:
         bounds = [0, *itertools.accumulate(36 * n * n_tiles for n in n_channels)]
         return [buffer[a:b].reshape(6, 6, n_tiles, -1) for a, b in itertools.pairwise(bounds)]
 
-    def run(self, transform: Callable, *given: Any) -> None:
-        """Transform: threads share the channels, whose number is given last."""
-        threads.run(partial(transform, *given[:-1]), threads.cut(-(-given[-1] // LANES), self.n_shares))
+    def run(self, *transforms: tuple[Callable, int]) -> None:
+        """Transform, each so many channels, which threads share."""
+
+        def run(transform: Callable, begin: int, end: int) -> None:
+            transform(begin, end)
+
+        shares = [(f, *part) for f, n in transforms for part in threads.cut(-(-n // LANES), self.n_shares)]
+        threads.run(run, shares)
 
     def multiply(self, a: Array, b: Array, products: Array) -> None:
         """Multiply 36 pairs of matrices."""
