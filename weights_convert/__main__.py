@@ -125,7 +125,9 @@ def _tasks(args: argparse.Namespace) -> list[Callable[[], Report]]:
     if args.zoo:
         return [partial(_fetch, args.zoo)]
     if args.inspect:
-        return [partial(lambda path: match_checkpoint(path, Options(**options)).report, path) for path in args.paths]
+        return [
+            partial(lambda path: match_checkpoint(path, Options(**options)).described(), path) for path in args.paths
+        ]
     pairs = find_destinations(args.paths, output=args.output, folder=args.out, to=args.to, force=args.force)
     options |= {"to": args.to, "compress": args.compress, "check": args.check, "force": True}
     return [partial(weights_convert.convert, source, destination, **options) for source, destination in pairs]

@@ -78,7 +78,7 @@ def inspect(
     Raises:
         CheckpointError: as `read_checkpoint`.
     """
-    return match_checkpoint(path, Options(model=model, entry=entry, config=config)).report
+    return match_checkpoint(path, Options(model=model, entry=entry, config=config)).described()
 
 
 def convert_arrays(
@@ -208,7 +208,7 @@ def _prepare(path: PathLike, options: Options) -> Iterator[tuple[Match, Callable
             result = make(digest.result())
             if (published := published_model(digest.result())) and published[1].get("norm_eps") == 0:
                 report.notes.append("batch-norm eps is 0: torchvision runs this published file so")
-            report.arguments = result["arguments"]
+            report.arguments, report.label_names = result["arguments"], result["label_names"]
             report.assumed = assumptions(result["model"], result)
             if result["model"] not in (None, report.model):
                 report.ambiguous_with = sorted({str(report.model), *report.ambiguous_with} - {result["model"]})

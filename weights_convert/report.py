@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weights_convert._typing import Json
-from weights_convert.errors import ConversionError
+from weights_convert.errors import ConversionError, printable
+from weights_convert.files import few
 from weights_convert.options import ANY_MODEL
 
 _SHOWN = 8
@@ -25,6 +26,7 @@ class Report:
         model (str or None): The builder it is for.
         ambiguous_with (list): Builders of models that have the very same tensors; ``twins`` in JSON.
         arguments (dict): The builder's arguments.
+        label_names (list of str, str or None): Names of its labels, or the word for them.
         why (str): What the model was recognized by.
         mapped (dict): ``{name: [name in the file, shape, dtype]}``.
         dropped (dict): ``{name: reason}``.
@@ -46,6 +48,7 @@ class Report:
     model: str | None = None
     ambiguous_with: list[str] = field(default_factory=list)
     arguments: Json = field(default_factory=dict)
+    label_names: Any = None
     why: str = ""
     mapped: dict[str, list[Any]] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
@@ -109,6 +112,7 @@ class Report:
         ambiguous = f"{', '.join(self.ambiguous_with)}: the same tensors, --model tells"
         facts = [
             ("model", model),
+            ("labels", _labels(self.label_names)),
             ("or", ambiguous if self.ambiguous_with else ""),
             ("because", self.why),
             ("mapped", f"{len(self.mapped)} tensors, {n_values:,} values, {counts}"),
@@ -138,6 +142,12 @@ class Report:
             more = [f"   ... and {len(names) - _SHOWN} more (--json lists all)"] if len(names) > _SHOWN else []
             lines += [f"  {'' if i else title:<11} {line}" for i, line in enumerate(shown + more)]
         return lines
+
+
+def _labels(names: Any) -> str:
+    """Return names of labels for a line; those of a file may be anything."""
+    names = names.split() if isinstance(names, str) else names
+    return printable(few(list(map(str, names)), most=10)) if isinstance(names, list) else ""
 
 
 def _brief(value: Any) -> str:

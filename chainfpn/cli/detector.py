@@ -120,6 +120,9 @@ def open_detector(arguments: argparse.Namespace, report: Report, comm: Communica
     else:
         cache = getattr(arguments, "cache", False)
         detector = load_detector(arguments.weights, model=arguments.model, cache=cache, report=report)
+        if detector.label_names is None:
+            names = "weights-convert --meta label_names=A,B,... gives them some"
+            report(f"{arguments.weights}: its classes have no names, and are numbers from 0 here; {names}")
     detector.to_device(device)
     return detector, title
 

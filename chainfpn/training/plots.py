@@ -66,12 +66,15 @@ class Plot(extension.Extension):
         raise NotImplementedError
 
 
-def write_curves(path: PathLike, curves: Mapping[str, tuple[Sequence, Sequence]], **axes: Any) -> None:
+def write_curves(
+    path: PathLike, curves: Mapping[str, tuple[Sequence, Sequence]], *, n_totals: int = 0, **axes: Any
+) -> None:
     """Draw curves into a PNG.
 
     Args:
         path (str or os.PathLike): The file; none is written if there is no curve.
         curves (mapping): Name to x and y; of many the first have names in the legend, the others are grey.
+        n_totals (int): So many of the first are black, so that a class has the same colour in pictures without them.
         **axes: As Matplotlib's ``Axes.set`` takes it: ``xlabel``, ``ylim``, ...
 
     Raises:
@@ -90,7 +93,9 @@ def write_curves(path: PathLike, curves: Mapping[str, tuple[Sequence, Sequence]]
     plot = figure.subplots()
     for i, (name, (x, y)) in reversed(list(enumerate(curves.items()))):  # the first on top
         label = name if len(name) <= _MAX_LETTERS else f"{name[: _MAX_LETTERS - 1]}…"
-        style: dict[str, Any] = {"label": label, "color": f"C{i % 10}", "linestyle": "-" if i < 10 else "--"}
+        k = i - n_totals
+        style: dict[str, Any] = {"label": label, "color": f"C{k % 10}", "linestyle": "-" if k < 10 else "--"}
+        style |= {"color": "black", "linestyle": (0, (3, i))} if k < 0 else {}
         style = style if i < _MAX_NAMES else {"color": "0.8", "linewidth": 0.8}
         plot.plot(x, y, marker="." if len(x) <= _MAX_MARKERS else None, **style)
     plot.set(**axes)
@@ -136,15 +141,17 @@ class PlotMetrics(Plot):
 
 def _draw(log: list[dict], prefix: str, path: PathLike, *, title: str, top: float | None = None) -> None:
     """Draw every figure of a log whose name begins with a prefix over the epochs; ``map`` and the whole loss first."""
-    names = {name for entry in log for name in entry if name.startswith(prefix)}
-    classes = [name for name in names if "/ap/" in name]
-    if len(classes) == 1:  # which is the mean, too
-        names -= {*classes}
+    names = dict.fromkeys(name for entry in log for name in entry if name.startswith(prefix))
+    depth = min((name.count("/") for name in names), default=0)
+    totals = [name for name in names if name.count("/") == depth]
+    parts = [name for name in names if name.count("/") > depth]
+    if sum("/ap/" in name for name in parts) == 1:  # which is the mean, too
+        parts = []
     curves: dict[str, tuple] = {}
-    for name in sorted(names, key=lambda name: (name.count("/"), name)):
+    for name in (*totals, *parts):
         points = [(entry["epoch"], entry[name]) for entry in log if name in entry]
         curves[name.removeprefix("validation/").removeprefix("main/")] = tuple(zip(*points, strict=True))
-    write_curves(path, curves, xlabel="epoch", ylabel=title, ylim=(0, top))
+    write_curves(path, curves, n_totals=len(totals), xlabel="epoch", ylabel=title, ylim=(0, top))
 
 
 class PlotPrecisionRecall(Plot):
@@ -186,5 +193,5 @@ def draw_precision_recall(evaluation: Evaluation, path: PathLike) -> None:
         ValueError: if the file cannot be written.
     """
     curves = {name: (recall, precision) for name, (precision, recall) in evaluation.precision_recall().items()}
-    limits = {"xlim": (0, 1), "ylim": (0, 1.02)}
+    limits: dict[str, Any] = {"xlim": (0, 1), "ylim": (0, 1.02)}
     write_curves(path, curves, xlabel="recall", ylabel="precision", title="IoU 0.5", **limits)

@@ -128,6 +128,14 @@ def test_half_precision_never_becomes_infinite(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.pth", "b.pth"]
 
 
+def test_inspect_says_what_the_file_knows(checkpoint, tmp_path, capsys):
+    destination = str(tmp_path / "net.npz")
+    assert main([str(checkpoint[0]), destination, "--meta", "label_names=cat,dog,a cow"]) == 0
+    assert main([destination, "--inspect"]) == 0
+    for text in capsys.readouterr().out.split("net.npz: npz"):
+        assert "  labels      cat, dog, a cow\n" in text
+
+
 def test_inspect_says_what_it_is_and_writes_nothing(checkpoint, capsys):
     path = checkpoint[0]
     assert main([str(path), "--inspect"]) == 0

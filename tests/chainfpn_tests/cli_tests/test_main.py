@@ -293,6 +293,8 @@ def test_published_weights_are_fetched_by_their_name(photo, checkpoint, server, 
     assert errors.splitlines() == [
         f"fasterrcnn_resnet_fpn: downloading to {zoo.home()}",
         f"fasterrcnn_resnet_fpn: downloaded from {server}/{file}; kept as {kept}",
+        "fasterrcnn_resnet_fpn: its classes have no names, and are numbers from 0 here; "
+        "weights-convert --meta label_names=A,B,... gives them some",
     ]
     os.unlink(file)
     assert main([*command, "--quiet"]) == 0
