@@ -196,26 +196,26 @@ class _Blas:
     @contextlib.contextmanager
     def on_one_thread(self) -> Iterator[None]:
         """Let products inside run on one thread each."""
-        with self.lock:
-            self.n_inside += 1
-            if self.n_inside == 1:
-                self.taken = [
-                    (library, n) for library in self.controller.lib_controllers if (n := library.num_threads) != 1
-                ]
-                for library, _ in self.taken:
-                    library.set_num_threads(1)
+        is_inside = False
         try:
+            with self.lock:
+                self.n_inside, is_inside = self.n_inside + 1, True  # an interrupt may come whenever something is called
+                if self.n_inside == 1:
+                    libraries = self.controller.lib_controllers
+                    self.taken += [(library, n) for library in libraries if (n := library.num_threads) != 1]
+                    for library, _ in self.taken:
+                        library.set_num_threads(1)
             yield
         finally:
             with self.lock:
-                self.n_inside -= 1
+                self.n_inside -= is_inside
                 self._restore()
 
     def _restore(self):
-        if self.n_inside == 0:
-            for library, n in self.taken:
-                library.set_num_threads(n)
-            self.taken = []
+        while self.n_inside == 0 and self.taken:
+            library, n = self.taken[-1]
+            library.set_num_threads(n)
+            self.taken.pop()
 
     def _forget(self):
         """Be as new in a process that was forked while threads were at work."""

@@ -32,12 +32,15 @@ CASES = {
     "1x7": ((1, 3, 5, 9), (4, 1, 7), {"pad": (0, 3)}),
     "2x3, uneven steps": ((1, 3, 9, 11), (4, 2, 3), {"stride": (2, 3), "pad": (0, 1), "dilate": (3, 1)}),
     "stride over the kernel": ((1, 3, 9, 9), (4, 2, 2), {"stride": 3}),
+    "stride over the padding": ((1, 3, 4, 4), (2, 7, 7), {"stride": 4, "pad": 3}),
+    "taps beyond the map": ((2, 3, 2, 2), (4, 3, 3), {"pad": 4, "dilate": 4}),
     "grouped": ((2, 8, 6, 5), (4, 3, 3), {"pad": 1, "groups": 4}),
     "grouped, stride 2": ((2, 8, 6, 5), (16, 3, 3), {"stride": 2, "pad": 1, "groups": 4}),
     "grouped 1x1": ((2, 6, 4, 5), (9, 1, 1), {"groups": 3}),
     "depthwise": ((2, 6, 9, 8), (6, 3, 3), {"pad": 1, "groups": 6}),
     "depthwise, stride 2": ((2, 6, 9, 8), (6, 5, 5), {"stride": 2, "pad": 2, "groups": 6}),
     "depthwise, uneven": ((1, 5, 9, 12), (5, 3, 2), {"stride": (1, 3), "pad": (2, 0), "dilate": (2, 1), "groups": 5}),
+    "depthwise, taps beyond the map": ((2, 3, 2, 2), (3, 3, 3), {"pad": 4, "dilate": 4, "groups": 3}),
     "depthwise, two each": ((1, 4, 6, 6), (8, 3, 3), {"pad": 1, "groups": 4}),
 }
 TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5, np.float16: 5e-3}
@@ -130,7 +133,8 @@ def test_winograd_loses_little_precision():
 
 
 @pytest.mark.parametrize(
-    "name", ["3x3, Winograd", "depthwise, stride 2", "2x3, uneven steps", "1x1, padded", "7x7 stem"]
+    "name",
+    ["3x3, Winograd", "depthwise, stride 2", "2x3, uneven steps", "1x1, padded", "7x7 stem", "stride over the padding"],
 )
 def test_without_numba_the_direct_convolution_is_taken(name, monkeypatch):
     for module in (kernels, columns):
@@ -157,9 +161,10 @@ def test_arrays_may_have_any_layout():
         np.testing.assert_allclose(mine.array, theirs.array, atol=1e-12)
 
 
-def test_an_empty_batch_passes():
-    x, W = np.zeros((0, 3, 6, 6), np.float32), np.ones((4, 3, 3, 3), np.float32)
-    y, gx, gW = with_gradients(convolution_2d, (x, W), {"pad": 1})
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_an_empty_batch_passes(groups):
+    x, W = np.zeros((0, 4, 6, 6), np.float32), np.ones((4, 4 // groups, 3, 3), np.float32)
+    y, gx, gW = with_gradients(convolution_2d, (x, W), {"pad": 1, "groups": groups})
     assert (y.shape, gx.shape) == ((0, 4, 6, 6), x.shape)
     assert not gW.any()
 

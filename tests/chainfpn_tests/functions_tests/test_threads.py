@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -125,6 +126,35 @@ def test_products_have_their_threads_back_afterwards():
         threads.run(kernel, [(0,)])
     assert n_blas_threads() == before
     assert inside == [[1] * len(before)]
+
+
+def test_products_have_their_threads_back_after_an_interrupt_at_any_call():
+    class Library:
+        n, n_calls, last = 2, 0, None
+
+        def call(self):
+            self.n_calls += 1
+            if self.n_calls == self.last:
+                raise KeyboardInterrupt
+
+        @property
+        def num_threads(self):
+            self.call()
+            return self.n
+
+        def set_num_threads(self, n):
+            self.call()
+            self.n = n
+
+    for last in range(1, 7):
+        blas, libraries = threads._Blas(), [Library(), Library()]
+        blas.controller = SimpleNamespace(lib_controllers=libraries)
+        libraries[last % 2].last = (last + 1) // 2
+        with pytest.raises(KeyboardInterrupt), blas.on_one_thread():
+            pass
+        with blas.on_one_thread():
+            assert [library.n for library in libraries] == [1, 1]
+        assert [library.n for library in libraries] == [2, 2]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
