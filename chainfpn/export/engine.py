@@ -177,11 +177,8 @@ def _sessions(detector, threads, cache, n_images):
         return Session(proto.SerializeToString(), threads, outside)
 
     check_float32("to_engine", detector)
-    paths = (
-        {}
-        if cache is None
-        else part_paths(["image", *roi_parts(getattr(detector, "roi_heads", None))], pathlib.Path(cache))
-    )
+    part_names = ["image", *roi_parts(getattr(detector, "roi_heads", None))]
+    paths = {} if cache is None else part_paths(part_names, pathlib.Path(cache))
     kept = _kept_sessions(detector, threads, paths)
     if kept is not None:
         return kept

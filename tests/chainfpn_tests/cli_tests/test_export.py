@@ -12,6 +12,7 @@ from chainfpn.cli.errors import CommandError
 from chainfpn.cli.main import main
 from chainfpn.data import photograph_path, weights_path
 from chainfpn.functions.kernels import threads
+from chainfpn.links import Detector
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,21 @@ def test_both_engines_find_the_same(tmp_path, capsys, monkeypatch):
     for one, other in zip(*found.values(), strict=True):
         assert one["bbox"] == pytest.approx(other["bbox"], abs=0.05)
         assert one["score"] == pytest.approx(other["score"], abs=1e-4)
+
+
+@pytest.mark.parametrize(("options", "expected"), [(["--threads", "5"], 5), ([], 3)])
+def test_threads_of_the_engine_are_those_of_the_command_or_of_the_variable(options, expected, tmp_path, monkeypatch):
+    given = []
+
+    def to_engine(detector, *args, **options):
+        given.append(options["threads"])
+        raise ValueError("that is all")
+
+    monkeypatch.setattr(threads, "N_THREADS", 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setattr(Detector, "to_engine", to_engine)
+    assert main(["detect", str(photograph_path()), "--weights", str(weights_path()), *options]) == 1
+    assert given == [expected]
 
 
 @pytest.mark.parametrize(("names", "n_images"), [("a.jpg", 1), ("a.jpg b.jpg", 2), ("a.mp4", None)])

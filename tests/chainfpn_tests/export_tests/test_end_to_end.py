@@ -21,7 +21,8 @@ from reference.agreement import disagreement
 from reference.classifier_answers import without_initial_values
 from reference.openvino_models import openvino_model
 from reference.photographs import photographs
-from reference.small_detectors import SMALL, build_small
+from reference.seeded_weights import fill_link
+from reference.small_detectors import BASIC_GAINS, SMALL, build_small, small_options
 
 pytestmark = pytest.mark.slow  # whole networks and trainings, all of them together
 
@@ -70,6 +71,38 @@ def test_every_photograph(name, tmp_path):
         for field in ("bbox", "label", "score", "mask", "point", "point_score"):
             one, other = getattr(found, field), getattr(expected, field)
             assert other is None or (one.dtype, one.shape) == (other.dtype, other.shape), (size, field)
+
+
+#: Other trunks and heads with the builders' own sizes, to their options: what takes longer, and shows the same.
+OTHERS = {
+    "fasterrcnn_mobilenet_v3_large_320_fpn": {},
+    "ssdlite320_mobilenet_v3_large": {},
+    "ssd300_vgg16": {},
+    **{
+        name: {**small_options(name), "min_size": 120, "max_size": 200}
+        for name in ("cascade_rcnn_resnet_fpn", "maskrcnn_resnet_fpn_v2")
+    },
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", OTHERS)
+def test_detectors_of_other_trunks(name, tmp_path):
+    with without_initial_values():
+        detector = getattr(models, name)(**OTHERS[name])
+    fill_link(detector, BASIC_GAINS)
+    detector.score_thresh = 0.02
+    session = session_of(detector, tmp_path / "detector.onnx")
+    for img in [*photographs().values()][::2]:
+        (expected,) = detector.detect([img])
+        assert len(expected) > 0
+        assert disagreement(found_by(session, img), expected) == ""
+
+
+def test_every_detector_is_among_them():
+    """Those on a ResNet-50 are those on any ResNet; the other MobileNet's detector differs by sizes."""
+    names = {name.replace("resnet50", "resnet") for name, model in models.MODELS.items() if "labels" in model.returns}
+    assert names - {*SMALL, *OTHERS} == {"fasterrcnn_mobilenet_v3_large_fpn"}
 
 
 def test_pooling_and_boxes_of_other_frameworks(tmp_path):

@@ -1,5 +1,6 @@
 """ONNX Runtime as an engine: what is detected is what Chainer's engine detects, and what it cannot do is said."""
 
+import shutil
 import sys
 from unittest.mock import Mock
 
@@ -191,8 +192,13 @@ def test_auto_is_onnx_on_a_cpu_where_it_is_installed(detector, other, monkeypatc
     assert detector.to_engine("chainer") is detector
     with chainer.using_config("dtype", np.float16):
         assert detector.to_engine("auto") is detector
-    monkeypatch.setattr(engine, "_is_installed", lambda: False)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_is_installed", lambda: False)
+        assert detector.to_engine("auto") is detector
+    monkeypatch.setattr(type(detector), "xp", "CuPy")
     assert detector.to_engine("auto") is detector
+    with pytest.raises(InvalidArgument, match="name must be chainer for a detector on a GPU, got 'onnx'"):
+        detector.to_engine("onnx")
 
 
 def test_what_it_cannot_do_is_said(detector, other, tmp_path, monkeypatch):
@@ -268,15 +274,24 @@ def _plain_onnx():
     return graph.model("another's", {}).SerializeToString()
 
 
-def test_threads_follow_the_variable(monkeypatch):
+def test_threads_follow_the_variable_or_the_argument(sessions, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert engine.default_threads() == 3
+    detector = build_small("fcos_resnet_fpn")
+    for threads, expected in ((None, 3), (2, 2)):
+        detector.to_engine("onnx", threads=threads)
+        options = sessions.pop()._session.get_session_options()
+        assert (options.intra_op_num_threads, options.inter_op_num_threads) == (expected, 1)
+        assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"  # they sleep while they wait
     monkeypatch.setenv("OMP_NUM_THREADS", "all")
     assert engine.default_threads() >= 1
 
 
 @pytest.mark.parametrize("conv", ["direct", "winograd"])
-def test_the_bundled_detector_finds_the_same(conv, monkeypatch):
+def test_the_bundled_detector_finds_the_same_and_leaves_no_file(conv, tmp_path, monkeypatch):
     monkeypatch.setenv("CHAINFPN_CONV", conv)
-    detector = models.load(weights_path())
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(weights_path(), "person.npz")
+    detector = models.load("person.npz")
     check(detector, detector.to_engine("onnx", threads=1), [*photographs().values()])
+    assert [path.name for path in tmp_path.iterdir()] == ["person.npz"]

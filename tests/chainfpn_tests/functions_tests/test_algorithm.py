@@ -22,10 +22,10 @@ def calls(monkeypatch):
     return made
 
 
-def predict(size, *, channels=16, train=False):
+def predict(size, *, channels=16, train=False, frozen=False):
     """Convolve a map of some size."""
     conv = Convolution2D(channels, 16, 3, pad=1)
-    with chainer.using_config("train", train), chainer.using_config("enable_backprop", train):
+    with chainer.using_config("train", train), chainer.using_config("enable_backprop", train and not frozen):
         return conv(np.ones((1, channels, size, size), np.float32)).array
 
 
@@ -79,11 +79,12 @@ def test_the_environment_fixes_it(word, size, n, calls, monkeypatch):
     assert len(calls) == n
 
 
+@pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("word", ["direct", "measure"])
-def test_training_goes_by_the_rule(word, calls, monkeypatch):
+def test_training_goes_by_the_rule(word, frozen, calls, monkeypatch):
     monkeypatch.setenv("CHAINFPN_CONV", word)
     monkeypatch.setattr(algorithm, "seconds", None)
-    predict(40, train=True)
+    predict(40, train=True, frozen=frozen)
     assert len(calls) == 1
 
 
