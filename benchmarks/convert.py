@@ -21,7 +21,7 @@ import sys
 import tempfile
 
 from bench_utils import markdown
-from bench_utils.machine import Machine
+from bench_utils.machine import Machine, refuse_gpus
 from reference.torchvision_live import find
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -132,6 +132,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--zip64", action="store_true", help="measure a file of 4.6 GB, too")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    refuse_gpus(parser, "a conversion reads and writes files: nothing of it runs on a GPU")
     arguments = parser.parse_args()
     live = find()
     if live is None:

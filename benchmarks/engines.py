@@ -36,7 +36,7 @@ from chainercv.utils import read_image
 from bench_utils import markdown
 from bench_utils.busy import N_BUSY, busy
 from bench_utils.chainercv_detector import chainercv_detector
-from bench_utils.machine import Machine, memory
+from bench_utils.machine import Machine, memory, refuse_gpus
 from bench_utils.stages import by_stage, table_by_stage
 from chainfpn import models
 from chainfpn.data import photograph_path
@@ -286,6 +286,7 @@ def main() -> None:
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--beside", action="store_true", help=argparse.SUPPRESS)
+    refuse_gpus(parser, "these engines are a CPU's; benchmarks/detect.py and speeds.py run the engine chainer on a GPU")
     arguments = parser.parse_args()
     if arguments.worker:
         name, folder = arguments.worker

@@ -2,6 +2,7 @@
 
     python benchmarks/parity.py                       # print the tables
     python benchmarks/parity.py detectors --write     # print that of the detectors and put it into docs/models.md
+    python benchmarks/parity.py --device cuda         # print what a GPU computes, against torchvision on the CPU
 
 The weights follow from their names, batch statistics included, so that no file is needed; the batches are of odd size,
 and of the detectors the second image is smaller. A difference is the largest one in an array, as a share of the largest
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from bench_utils import markdown
+from bench_utils.machine import Machine, check_device
 from chainfpn import models
 from chainfpn._typing import Array
 from reference import classifier_answers, classifier_cases, detector_answers, detector_cases, torchvision_live
@@ -21,18 +23,18 @@ from reference.classifier_answers import difference, without_initial_values
 from reference.torchvision_live import TorchvisionLive
 
 
-def classifiers(live: TorchvisionLive) -> Iterator[str]:
+def classifiers(live: TorchvisionLive, device: str) -> Iterator[str]:
     """Yield the lines of the classifiers' table: differences in an inner layer and the logits."""
     yield "| model | parameters | difference, float32 | float64 | published top-1 (V1, V2) |"
     yield "|---|---:|---:|---:|---|"
     for _, _, builders in classifier_cases.FAMILIES.values():
         for builder in builders:
             answers = classifier_cases.theirs(live, [builder])
-            n_param, *arrays = classifier_answers.ours(builder)
+            n_param, *arrays = classifier_answers.ours(builder, device=device)
             require_equal(builder, n_param, answers[f"{builder} parameters"])
             shown = [_worst(answers, builder, "float32", arrays), ""]
             if f"{builder} torch.float64 logits" in answers:
-                shown[1] = _worst(answers, builder, "float64", classifier_answers.ours(builder, "float64")[1:])
+                shown[1] = _worst(answers, builder, "float64", classifier_answers.ours(builder, "float64", device)[1:])
             yield row(builder, [*shown, figures(builder, "top1")])
 
 
@@ -41,7 +43,7 @@ def _worst(answers: dict[str, Array], builder: str, dtype: str, arrays: Iterable
     return f"{max(map(difference, arrays, references)):.0e}"
 
 
-def detectors(live: TorchvisionLive) -> Iterator[str]:
+def detectors(live: TorchvisionLive, device: str) -> Iterator[str]:
     """Yield the lines of the detectors' table: differences in the pyramid, the heads and what is found."""
     yield (
         "| model | parameters | pyramid, float32 | float64 | heads, float32 | float64 | boxes, float64 (pixels) "
@@ -49,21 +51,23 @@ def detectors(live: TorchvisionLive) -> Iterator[str]:
     )
     yield "|---|---:|---:|---:|---:|---:|---:|---|"
     for builder in detector_cases.CASES:
-        yield row(builder, [*differences(live, builder), figures(builder, "box", "mask", "keypoint")])
+        yield row(builder, [*differences(live, builder, device), figures(builder, "box", "mask", "keypoint")])
 
 
-def kuangliu(live: TorchvisionLive) -> Iterator[str]:
+def kuangliu(live: TorchvisionLive, device: str) -> Iterator[str]:
     """Yield the lines of the table of kuangliu's networks: differences as of the detectors."""
     yield "| model | parameters | pyramid, float32 | float64 | heads, float32 | float64 | boxes, float64 (pixels) |"
     yield "|---|---:|---:|---:|---:|---:|---:|"
     for builder in detector_cases.KUANGLIU_CASES:
-        yield row(builder, differences(live, builder))
+        yield row(builder, differences(live, builder, device))
 
 
-def differences(live: TorchvisionLive, builder: str) -> list[str]:
+def differences(live: TorchvisionLive, builder: str, device: str) -> list[str]:
     """Return the cells of a detector: pyramid and heads in both precisions, boxes; empty for what it has not."""
     expected = detector_cases.theirs(live, builder)
-    answers = {**detector_answers.ours(builder, "float32"), **detector_answers.ours(builder, "float64")}
+    answers = {}
+    for dtype in ("float32", "float64"):
+        answers |= detector_answers.ours(builder, dtype, device)
     require_equal(builder, answers["parameters"], expected["parameters"])
     shown = []
     for part in ("map", "head"):
@@ -109,7 +113,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the models with torchvision's.")
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"{', '.join(TABLES)}; all by default")
     parser.add_argument("--write", action="store_true", help="also put the tables into docs/models.md")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where our models run")
     options = parser.parse_args()
+    check_device(parser, options.device)
+    if options.write and options.device == "cuda":
+        parser.error("--write: docs/models.md has a CPU's tables")
     if unknown := set(options.tables) - TABLES.keys():
         raise SystemExit(f"there is no table {', '.join(sorted(unknown))}; there are {', '.join(TABLES)}")
     live = torchvision_live.find()
@@ -117,7 +125,7 @@ def main() -> None:
         raise SystemExit("no interpreter here has torchvision (CHAINFPN_TORCHVISION_PYTHON names one)")
     for name in options.tables or TABLES:
         lines = []
-        for line in TABLES[name](live):
+        for line in TABLES[name](live, Machine(options.device).chainers_device):
             print(line, flush=True)
             lines.append(line)
         if options.write:

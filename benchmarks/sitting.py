@@ -12,6 +12,7 @@ import argparse
 import pathlib
 import sys
 
+from bench_utils.machine import refuse_gpus
 from bench_utils.steps import Step, run_all
 
 #: What takes long for one figure comes last.
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--budget", type=float, default=1500, metavar="SECONDS", help="in all (default: %(default)g)")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("build/bench"), metavar="DIR", help="a folder")
+    refuse_gpus(parser, "a sitting is a CPU's; benchmarks/gpu_check.py is that of a GPU")
     arguments = parser.parse_args()
     wanted = [step for step in STEPS if step.name in arguments.only]
     well = run_all(wanted, arguments.out, arguments.budget, write=True)

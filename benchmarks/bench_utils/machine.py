@@ -155,6 +155,17 @@ def check_device(parser: argparse.ArgumentParser, device: str) -> None:
         parser.error("--device cuda: Chainer sees no CUDA device")
 
 
+def refuse_gpus(parser: argparse.ArgumentParser, reason: str) -> None:
+    """Give a program that never runs on a GPU the option ``--device``, which says why."""
+
+    def read(value: str) -> str:
+        if value != "cpu":
+            raise argparse.ArgumentTypeError(reason)
+        return value
+
+    parser.add_argument("--device", type=read, default="cpu", metavar="cpu", help=reason)
+
+
 def run_with_environment(**variables: str) -> None:
     """Start this program anew if a variable has another value: some are only read when a library is imported."""
     if any(os.environ.get(name) != value for name, value in variables.items()):

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 
 import numpy as np
-from chainer import backend, function_node
+from chainer import backend
 
 from chainfpn._typing import Array, Variable
-from chainfpn.functions._linear_map import linear_map
+from chainfpn.functions._linear_map import GradientNode, linear_map
 from chainfpn.functions.kernels import kernels_for
 
 
-class MaxMap(function_node.FunctionNode):
+class MaxMap(GradientNode):
     """Take maxima of an image's pixels; the gradient goes to the pixels they came from.
 
     Args:

@@ -1,5 +1,7 @@
 """Pooling of regions of interest (RoIs): RoIAlign, RoI max pooling, and their position-sensitive relatives."""
 
+import chainer
+
 from chainfpn._typing import Array, Size, Variable
 from chainfpn.functions._arguments import check_roi_arguments
 from chainfpn.functions._linear_map import linear_roi_op
@@ -86,7 +88,8 @@ def roi_pool(x: Variable, rois: Array, roi_indices: Array, outsize: int | Size, 
         >>> roi_pool(x, rois, np.array([0], np.int32), (1, 2), 1.0).array
         array([[[[5., 7.]]]], dtype=float32)
     """
-    p = check_roi_arguments("roi_pool", x, rois, roi_indices, outsize, spatial_scale)
+    learns = chainer.config.enable_backprop and getattr(x, "requires_grad", False)
+    p = check_roi_arguments("roi_pool", x, rois, roi_indices, outsize, spatial_scale, learns=learns)
     return MaxMap("roi_pool", lambda x: kernels_for(x).pool_forward(x, p), p.roi_indices).apply((x,))[0]
 
 

@@ -7,6 +7,7 @@ import chainer
 import numpy as np
 import pytest
 from chainer import initializers
+from chainer.backends.cuda import to_cpu
 
 from chainfpn import models
 from reference.classifier_cases import FAMILIES, GAINS, LARGER, N_CLASS, N_IMAGE
@@ -33,12 +34,13 @@ def marked(names, others=(), mark=None):
 
 
 @functools.cache
-def ours(builder, dtype="float32"):
+def ours(builder, dtype="float32", device="@numpy"):
     """Run a classifier.
 
     Args:
         builder (str): Its name.
         dtype (str): Its precision.
+        device (str): Chainer's name of the device.
 
     Returns:
         tuple: The number of parameters, and the arrays of the inner layer and the logits.
@@ -47,9 +49,10 @@ def ours(builder, dtype="float32"):
     with chainer.using_config("dtype", np.dtype(dtype)), chainer.using_config("train", False):
         link = build_seeded(builder)
         link.pick = (layer, link.layer_names[-1])
+        link.to_device(device)
         with chainer.no_backprop_mode():
-            inner, logits = link(seeded_input(N_IMAGE, 3, *size).astype(dtype))
-    return sum(param.size for param in link.params()), inner.array, logits.array
+            inner, logits = link(link.xp.asarray(seeded_input(N_IMAGE, 3, *size).astype(dtype)))
+    return sum(param.size for param in link.params()), to_cpu(inner.array), to_cpu(logits.array)
 
 
 def build_seeded(builder, *, options=None):

@@ -4,6 +4,7 @@ import functools
 
 import chainer
 import numpy as np
+from chainer.backends.cuda import to_cpu
 
 from chainfpn import models
 from chainfpn.links import Detector
@@ -16,12 +17,13 @@ ALL = {**CASES, **KUANGLIU_CASES}
 
 
 @functools.cache
-def ours(builder, dtype="float32"):
+def ours(builder, dtype="float32", device="@numpy"):
     """Run a detector, or a pyramid alone: its answers, named as ``reference.detector_cases.theirs`` does."""
     case = ALL[builder]
     with chainer.using_config("dtype", np.dtype(dtype)), chainer.using_config("train", False):
         link = build_seeded(builder)
-        x = seeded_input(len(case.sizes), 3, *case.sizes[0]).astype(dtype)
+        link.to_device(device)
+        x = link.xp.asarray(seeded_input(len(case.sizes), 3, *case.sizes[0]).astype(dtype))
         with chainer.no_backprop_mode():
             hs = pyramid(link)(x)
             heads, found = {}, []
@@ -29,11 +31,11 @@ def ours(builder, dtype="float32"):
                 heads = dict(_two_stages(link, hs) if hasattr(link, "rpn") else _one_stage(link, hs))
                 found = link(x, case.sizes)
     answers = {"parameters": np.array(n_param(link))}
-    answers |= {f"{dtype} map{i}": h.array for i, h in enumerate(hs)}
+    answers |= {f"{dtype} map{i}": to_cpu(h.array) for i, h in enumerate(hs)}
     answers |= {f"{dtype} {name}": value for name, value in heads.items()}
     for i, detection in enumerate(found):
         values = detection._asdict().items()
-        answers |= {f"{dtype} found{i} {name}": value for name, value in values if value is not None}
+        answers |= {f"{dtype} found{i} {name}": to_cpu(value) for name, value in values if value is not None}
     return answers
 
 
@@ -87,17 +89,18 @@ def build_seeded(builder):
 def _one_stage(link, hs):
     names = ("cls_logits", "bbox_regression", "bbox_ctrness")
     for name, levels in zip(names, link.head(hs), strict=False):
-        yield name, np.concatenate([level.array for level in levels], axis=1)
+        yield name, np.concatenate([to_cpu(level.array) for level in levels], axis=1)
 
 
 def _two_stages(link, hs):
     for name, levels in zip(("objectness", "rpn_deltas"), link.rpn.head(hs), strict=True):
-        yield name, np.concatenate([level.array for level in levels], axis=1)
+        yield name, np.concatenate([to_cpu(level.array) for level in levels], axis=1)
     heads, hs, sizes = link.roi_heads, link.roi_levels(hs), CASES[link.meta["model"]].sizes
-    bboxes = [np.array(rows, dtype=hs[0].dtype)[:, [1, 0, 3, 2]] for rows in BOXES]
+    bboxes = [link.xp.asarray(np.array(rows, dtype=hs[0].dtype)[:, [1, 0, 3, 2]]) for rows in BOXES]
     logits, deltas = heads(hs, bboxes, sizes)
-    yield "class_logits", logits.array
-    yield "box_deltas", deltas.array
+    yield "class_logits", to_cpu(logits.array)
+    yield "box_deltas", to_cpu(deltas.array)
     for name in ("mask", "keypoint"):
         if getattr(heads, f"{name}_head") is not None:
-            yield f"{name}_logits", getattr(heads, f"{name}_branch")(hs, bboxes, sizes).array
+            logits = getattr(heads, f"{name}_branch")(hs, bboxes, sizes)
+            yield f"{name}_logits", to_cpu(logits.array)

@@ -38,6 +38,12 @@ __device__ inline void write(half16* to, float v) { to->bits = float_to_half(v);
 #define LAUNCH_SHARED(name) __shared__ double name[SHARED_BYTES / 8]
 #endif
 
+// Neighbours that one access moves.
+template <typename T, int N>
+struct alignas(N * sizeof(T)) Pack {
+    T of[N];
+};
+
 // Shared memory of a block at most, which no device has to be asked for.
 #define SHARED_BYTES 49152
 

@@ -9,6 +9,7 @@ from chainer import backend
 from chainfpn._typing import Array
 from chainfpn.functions.kernels import compute_dtype, geometry
 from chainfpn.functions.kernels.cuda_launch import (
+    NO_ARRAY,
     constant,
     index,
     launch,
@@ -144,14 +145,15 @@ def align_backward(gy: Array, p: geometry.RoIs, x_shape: tuple) -> Array:
 
 
 @on_its_device
-def pool_forward(x: Array, p: geometry.RoIs) -> tuple[Array, Array]:
-    """Run roi_pool: see ``cpu_ops.pool_forward``."""
+def pool_forward(x: Array, p: geometry.RoIs) -> tuple[Array, Array | None]:
+    """Run roi_pool: see ``cpu_ops.pool_forward``; pixels only if there is a gradient."""
     xp, channels = backend.get_array_module(x), x.shape[1]
     packed, table = _pack([x], [p.spatial_scale])
     shape = (len(p.rois), channels, *p.outsize)
-    y, argmax = xp.empty(shape, x.dtype), xp.empty(shape, np.int32)
+    y, argmax = xp.empty(shape, x.dtype), xp.empty(shape, np.int32) if p.learns else None
     n_tasks = _n_tasks(p, channels, constant("POOL_BINS"))
     sizes = (index(len(x)), index(n_tasks), index(channels), *map(np.int32, p.outsize))
     lowest = real(float(np.finfo(x.dtype).min))
-    launch("pool_forward", x, n_tasks, packed, table, p.rois, p.roi_indices, *sizes, lowest, y, argmax)
+    places = NO_ARRAY if argmax is None else argmax
+    launch("pool_forward", x, n_tasks, packed, table, p.rois, p.roi_indices, *sizes, lowest, y, places)
     return y, argmax

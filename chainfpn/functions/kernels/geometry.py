@@ -29,6 +29,7 @@ class RoIs(NamedTuple):
         sampling_ratio (int): Samples per bin and axis; 0 takes as many as the bin has feature pixels.
         half_pixel (bool): Whether pixel centres lie at .5 (``aligned`` in torchvision).
         at_least_one (bool): Whether sides under one feature pixel are enlarged to it.
+        learns (bool): Whether there will be a gradient; if not, a GPU does not write where maxima were.
     """
 
     rois: Array
@@ -38,6 +39,7 @@ class RoIs(NamedTuple):
     sampling_ratio: int = 0
     half_pixel: bool = False
     at_least_one: bool = False
+    learns: bool = True
 
 
 class LevelRule(NamedTuple):

@@ -5,11 +5,6 @@
 // Pixels of a thread in a stretch.
 #define PIXELS 8
 
-template <typename T, int N>
-struct alignas(N * sizeof(T)) Pack {
-    T of[N];
-};
-
 // Whether planes of n_pixels that begin at these addresses are made of packs.
 template <typename T, int N, typename I>
 __device__ inline bool has_packs(I n_pixels, const T* a, const T* b, const T* c, const T* d) {

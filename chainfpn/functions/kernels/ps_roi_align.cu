@@ -73,20 +73,24 @@ __global__ void ps_align_gather(const T* gy, const Real<T>* rois, const int* ord
         const Tile<I> tile = read_tile(task, height, width);
         const I image = tile.plane / n, e = tile.plane % n;
         const int i = (int)(e / outw % outh), j = (int)(e % outw);
-        Axis<R> axes[2];
+        struct Axes {
+            Axis<R> of[2];
+        };
         R sum = 0;
-        const auto reaches = [&](I r) {
+        const auto reaches = [&](I r, Axes* found) {
+            Axis<R> axes[2];
             read_axes(rois, r, scale, offset, at_least_one != 0, sampling_ratio, outsize, axes);
+            found->of[0] = axes[0];
+            found->of[1] = axes[1];
             int begin[2], end[2];
             bin_range(axes[0], tile.row, tile.row + TILE_ROWS - 1, height, outh, begin, end);
             bin_range(axes[1], tile.column, tile.column + LANES - 1, width, outw, begin + 1, end + 1);
             return begin[0] <= i && i < end[0] && begin[1] <= j && j < end[1];
         };
-        each_hit(order, ends[image], ends[image + 1], reaches, [&](I r) {
-            read_axes(rois, r, scale, offset, at_least_one != 0, sampling_ratio, outsize, axes);
-            const R over_rows = tile.is_pixel ? line_weight(axes[0], i, tile.y, height) : (R)0;
+        each_hit<Axes>(order, ends[image], ends[image + 1], reaches, [&](I r, const Axes& axes) {
+            const R over_rows = tile.is_pixel ? line_weight(axes.of[0], i, tile.y, height) : (R)0;
             if (over_rows == 0) return;
-            const R weight = over_rows * line_weight(axes[1], j, tile.x, width);
+            const R weight = over_rows * line_weight(axes.of[1], j, tile.x, width);
             if (weight != 0) sum += weight * read(gy[r * n + e]);
         });
         if (tile.is_pixel) write(gx + (tile.plane * height + tile.y) * width + tile.x, sum);

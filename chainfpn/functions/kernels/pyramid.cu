@@ -7,11 +7,30 @@
 #define LANES 32
 #define TOGETHER 64
 #define BINS 64
+#define PAIR (TOGETHER / LANES)
 #define EACH_CHANNEL(k) for (int k = 0; k < TOGETHER / LANES; ++k)
 #define FACTS 4
 
-// The channels of a block that a thread takes: LANES apart, but of half16 neighbours, which one access reads where a pixel
-// has an even number of channels. A thread beyond the last channel reads one again.
+// Neighbouring channels of a block that a thread takes, which one access reads where a pixel has an even number of
+// channels. A thread beyond the last channel reads one again.
+struct Pair {
+    __device__ static inline int channel(int lane, int k) { return PAIR * lane + k; }
+    __device__ static inline int place(int lane, int k, int n_channels) {
+        return n_channels % 2 == 0 ? clip(channel(lane, 0), 0, n_channels - 2) + k
+                                   : clip(channel(lane, k), 0, n_channels - 1);
+    }
+    template <typename T, typename I>
+    __device__ static inline Pack<T, PAIR> fetch(const T* from, I pixel, const int* place, bool is_even) {
+        Pack<T, PAIR> both;
+        if (is_even)
+            both = *(const Pack<T, PAIR>*)(from + pixel + place[0]);
+        else
+            EACH_CHANNEL(k) both.of[k] = from[pixel + place[k]];
+        return both;
+    }
+};
+
+// The channels that a thread of align_forward takes: LANES apart, but of half16 a pair.
 template <typename T>
 struct Share {
     __device__ static inline int channel(int lane, int k) { return lane + k * LANES; }
@@ -22,23 +41,11 @@ struct Share {
     }
 };
 template <>
-struct Share<half16> {
-    __device__ static inline int channel(int lane, int k) { return TOGETHER / LANES * lane + k; }
-    __device__ static inline int place(int lane, int k, int n_channels) {
-        return n_channels % 2 == 0 ? clip(channel(lane, 0), 0, n_channels - 2) + k
-                                   : clip(channel(lane, k), 0, n_channels - 1);
-    }
+struct Share<half16> : Pair {
     template <typename I>
     __device__ static inline void add(const half16* from, I pixel, const int* place, bool is_even, float weight, float* sum) {
-        half16 both[TOGETHER / LANES];
-        if (is_even) {
-            const unsigned int bits = *(const unsigned int*)(from + pixel + place[0]);
-            both[0].bits = (unsigned short)bits;
-            both[1].bits = (unsigned short)(bits >> 16);
-        } else {
-            EACH_CHANNEL(k) both[k] = from[pixel + place[k]];
-        }
-        EACH_CHANNEL(k) sum[k] += weight * read(both[k]);
+        const Pack<half16, PAIR> both = fetch(from, pixel, place, is_even);
+        EACH_CHANNEL(k) sum[k] += weight * read(both.of[k]);
     }
 };
 
@@ -165,17 +172,19 @@ __device__ inline void each_staged(const Task<I>& task, I channels, int n_bins, 
     }
 }
 
-// Call add(RoI) for each of the RoIs order[begin] ... order[end - 1] that passes a test, in order; a thread tests one.
-template <typename Test, typename Add>
+// Call add(RoI, what was found) for each of the RoIs order[begin] ... order[end - 1] that passes a test, in order. A thread
+// tests one and finds in shared memory what all threads then read: axes or windows are computed once for a block.
+template <typename Found, typename Test, typename Add>
 __device__ inline void each_hit(const int* order, int begin, int end, Test test, Add add) {
+    __shared__ Found found[THREADS];
     __shared__ bool hits[THREADS];
     const int thread = (int)threadIdx.x;
     for (int start = begin; start < end; start += THREADS) {
         __syncthreads();
-        hits[thread] = start + thread < end && test(order[start + thread]);
+        hits[thread] = start + thread < end && test(order[start + thread], &found[thread]);
         __syncthreads();
         for (int m = 0; m < THREADS; ++m)
-            if (hits[m]) add(order[start + m]);
+            if (hits[m]) add(order[start + m], found[m]);
     }
 }
 

@@ -198,12 +198,20 @@ __launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void align_backward(const T*
 #define SIDE 8
 #define NEAR_BINS 16
 
-// Add what a RoI gives to the pixels of this warp's row of a tile: bins begin to end of each axis, NEAR_BINS at a time.
+// The axes of a RoI, and which bins of them reach a tile.
+template <typename R>
+struct Reach {
+    Axis<R> axes[2];
+    int begin[2], end[2];
+};
+
+// Add what a RoI gives to the pixels of this warp's row of a tile: the bins that reach it, NEAR_BINS at a time.
 template <typename T, typename I>
-__device__ inline void add_roi(const T* gy, const Axis<Real<T>>* axes, const int* begin, const int* end, const int* tile,
-                               const int* extents, int outw, I channels, int n_channels,
-                               Real<T> (&sum)[SIDE][TOGETHER / LANES]) {
+__device__ inline void add_roi(const T* gy, const Reach<Real<T>>& reach, const int* tile, const int* extents, int outw,
+                               I channels, int n_channels, Real<T> (&sum)[SIDE][TOGETHER / LANES]) {
     typedef Real<T> R;
+    const Axis<R>* axes = reach.axes;
+    const int *begin = reach.begin, *end = reach.end;
     __shared__ R weights[2][NEAR_BINS][SIDE];
     const int thread = (int)threadIdx.x, lane = thread % LANES, warp = thread / LANES;
     const int axis = thread / (NEAR_BINS * SIDE), b = thread / SIDE % NEAR_BINS, line = thread % SIDE;
@@ -246,26 +254,22 @@ __global__ void align_gather(const T* gy, const double* levels, int n_levels, co
     for (I task = blockIdx.x; task < n_tasks; task += gridDim.x) {
         const int tile[2] = {(int)(task / across % down) * SIDE, (int)(task % across) * SIDE};
         const I block = task / across / down % n_blocks * TOGETHER, image = task / across / down / n_blocks;
-        Axis<R> axes[2];
-        int begin[2], end[2];
-        const auto reach = [&](I r) {  // which bins of a RoI reach the tile
-            read_axes(rois, r, (R)map.scale, offset, at_least_one != 0, sampling_ratio, outsize, axes);
-            for (int k = 0; k < 2; ++k)
-                bin_range(axes[k], tile[k], tile[k] + SIDE - 1, extents[k], outsize[k], begin + k, end + k);
-            return axes[0].count > 0 && axes[1].count > 0 && begin[0] < end[0] && begin[1] < end[1];
-        };
         const int n_channels = channels - block < TOGETHER ? (int)(channels - block) : TOGETHER;
         R sum[SIDE][TOGETHER / LANES];
         for (int q = 0; q < SIDE; ++q) EACH_CHANNEL(k) sum[q][k] = 0;
-        const auto is_here = [&](I r) {
-            return find_level(rois + r * 4, levels, n_levels, canonical_scale, canonical_level, ratio_eps,
-                              level_eps) == level &&
-                   reach(r);
+        const auto is_here = [&](I r, Reach<R>* found) {
+            if (find_level(rois + r * 4, levels, n_levels, canonical_scale, canonical_level, ratio_eps, level_eps) != level)
+                return false;
+            Reach<R> reach;
+            read_axes(rois, r, (R)map.scale, offset, at_least_one != 0, sampling_ratio, outsize, reach.axes);
+            for (int k = 0; k < 2; ++k)
+                bin_range(reach.axes[k], tile[k], tile[k] + SIDE - 1, extents[k], outsize[k], reach.begin + k, reach.end + k);
+            *found = reach;
+            return reach.axes[0].count > 0 && reach.axes[1].count > 0 && reach.begin[0] < reach.end[0] &&
+                   reach.begin[1] < reach.end[1];
         };
-        each_hit(order, ends[image], ends[image + 1], is_here, [&](I r) {
-            reach(r);
-            const T* from = gy + r * outh * outw * channels + block;
-            add_roi(from, axes, begin, end, tile, extents, outw, channels, n_channels, sum);
+        each_hit<Reach<R>>(order, ends[image], ends[image + 1], is_here, [&](I r, const Reach<R>& reach) {
+            add_roi(gy + r * outh * outw * channels + block, reach, tile, extents, outw, channels, n_channels, sum);
         });
         const I row = tile[0] + warp;
         R* to = packed + ((I)map.first + (image * map.height + row) * map.width + tile[1]) * channels + block + lane;

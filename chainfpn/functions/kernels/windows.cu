@@ -34,28 +34,45 @@ __device__ inline void roi_windows(const R* rois, I r, R scale, int i, int j, in
     windows[1] = cut<R>(round_half_away(corners[1]), round_half_away(corners[3]) + last, j, outw, width - margin);
 }
 
-// The maximum of a window and its pixel; the first in row order among equals, -1 and lowest if nothing exceeds lowest. A
-// pixel is `step` values behind its neighbour.
-template <typename T, typename I>
-__device__ inline void window_max(const T* from, I step, const Window* windows, int width, Real<T> lowest, T* y,
-                                  int* argmax) {
-    Real<T> best = lowest;
-    int place = -1;
-    for (int row = windows[0].begin; row < windows[0].end; ++row) {
-        for (int column = windows[1].begin; column < windows[1].end; ++column) {
-            const Real<T> v = read(from[((I)row * width + column) * step]);
-            if (v > best) {
-                best = v;
-                place = row * width + column;
-            }
-        }
+// Pixels of a row of a window that a thread asks for before it looks at one.
+#define AHEAD 4
+
+// Call visit(pixel, what was fetched of it) for those of a row, in order; past its end the last one is fetched again.
+template <typename Fetch, typename Visit>
+__device__ inline void each_fetched(int begin, int end, Fetch fetch, Visit visit) {
+    for (int pixel = begin; pixel < end; pixel += AHEAD) {
+        decltype(fetch(begin)) ahead[AHEAD];
+#pragma unroll
+        for (int k = 0; k < AHEAD; ++k) ahead[k] = fetch(pixel + k < end ? pixel + k : end - 1);
+#pragma unroll
+        for (int k = 0; k < AHEAD; ++k)
+            if (pixel + k < end) visit(pixel + k, ahead[k]);
     }
-    const bool empty = windows[0].end <= windows[0].begin || windows[1].end <= windows[1].begin;
-    write(y, empty ? (Real<T>)0 : best);
-    *argmax = place;
 }
 
-// roi_pool on a packed map (pyramid.cu). A warp takes a bin, its threads the channels.
+// The maxima of a window in N planes and their pixels; the first in row order among equals, -1 and lowest if nothing exceeds
+// lowest. fetch(pixel) reads the planes.
+template <int N, typename T, typename Fetch>
+__device__ inline void window_max(const Window* windows, int width, Real<T> lowest, Fetch fetch, Real<T>* best, int* places) {
+    for (int n = 0; n < N; ++n) {
+        best[n] = lowest;
+        places[n] = -1;
+    }
+    for (int row = windows[0].begin; row < windows[0].end; ++row)
+        each_fetched(row * width + windows[1].begin, row * width + windows[1].end, fetch, [&](int pixel, const Pack<T, N>& values) {
+            for (int n = 0; n < N; ++n) {
+                const Real<T> v = read(values.of[n]);
+                if (v > best[n]) {
+                    best[n] = v;
+                    places[n] = pixel;
+                }
+            }
+        });
+    if (windows[0].end <= windows[0].begin || windows[1].end <= windows[1].begin)
+        for (int n = 0; n < N; ++n) best[n] = 0;
+}
+
+// roi_pool on a packed map (pyramid.cu). A warp takes a bin, its threads pairs of channels. argmax may be null.
 #define POOL_BINS 32
 
 template <typename T, typename I>
@@ -68,24 +85,27 @@ __global__ void pool_forward(const T* packed, const double* levels, const Real<T
     for (I index = blockIdx.x; index < n_tasks; index += gridDim.x) {
         const Task<I> task = read_task(index, levels, 1, rois, roi_indices, n_images, channels, n_bins, POOL_BINS, (R)1,
                                        (R)0, (R)0, (R)0);
+        const T* from = packed + task.first * channels + task.channel;
         for (int b = (int)threadIdx.x / LANES; b < task.n_bins; b += (int)blockDim.x / LANES) {
             const int i = (task.bin + b) / outw, j = (task.bin + b) % outw;
             Window windows[2];
             roi_windows(rois, task.r, (R)task.scale, i, j, outh, outw, task.height, task.width, 1, 0, windows);
+            int place[PAIR], found[PAIR];
+            R best[PAIR];
+            EACH_CHANNEL(k) place[k] = Pair::place(lane, k, task.n_channels);
+            window_max<PAIR, T>(
+                windows, task.width, lowest,
+                [&](int pixel) { return Pair::fetch(from, (I)pixel * channels, place, channels % 2 == 0); }, best, found);
             EACH_CHANNEL(k) {
-                const int at = (lane + k * LANES) * (POOL_BINS + 1) + b;
-                const int c = clip(lane + k * LANES, 0, task.n_channels - 1);
-                window_max(packed + task.first * channels + task.channel + c, channels, windows, task.width, lowest,
-                           stage + at, places + at);
-                if (task.is_image) continue;
-                write(stage + at, sqrt((R)-1));
-                places[at] = -1;
+                const int at = Pair::channel(lane, k) * (POOL_BINS + 1) + b;
+                write(stage + at, task.is_image ? best[k] : sqrt((R)-1));
+                if (argmax) places[at] = task.is_image ? found[k] : -1;
             }
         }
         __syncthreads();
         each_staged(task, channels, n_bins, POOL_BINS, [&](int at, I to) {
             y[to] = stage[at];
-            argmax[to] = places[at];
+            if (argmax) argmax[to] = places[at];
         });
         __syncthreads();
     }
@@ -102,7 +122,11 @@ __global__ void adaptive_max_forward(const T* x, I n_planes, int height, int wid
         windows[0].end = (int)(((i + 1) * height + outh - 1) / outh);
         windows[1].begin = (int)(j * width / outw);
         windows[1].end = (int)(((j + 1) * width + outw - 1) / outw);
-        window_max(x + index / n_bins * plane, (I)1, windows, width, lowest, y + index, argmax + index);
+        const T* from = x + index / n_bins * plane;
+        Real<T> best;
+        window_max<1, T>(
+            windows, width, lowest, [&](int pixel) { return Pack<T, 1>{{from[pixel]}}; }, &best, argmax + index);
+        write(y + index, best);
     }
 }
 
@@ -129,8 +153,8 @@ __global__ void scatter_sorted(const T* gy, const long long* pixels, const long 
 }
 
 // ps_roi_pool: bin (i, j) of output channel c reads input channel (c * outh + i) * outw + j. "channels" are the output's.
-// A block takes SHARE bins and channels of one RoI. Call visit(element of the result, pixel of the map, area) for each
-// pixel, and done(element, area) after them; area is 0 for an empty bin, and -1 for a RoI of no image.
+// A block takes SHARE bins and channels of one RoI. Call visit(element of the result, first pixel of the map, n, area) for
+// each row, and done(element, area) after them; area is 0 for an empty bin, and -1 for a RoI of no image.
 template <typename T, typename I, typename Visit, typename Done>
 __device__ inline void ps_pool_visit(I task, const Real<T>* rois, const int* roi_indices, I n_images, I channels,
                                      int height, int width, int outh, int outw, Real<T> scale, Visit visit, Done done) {
@@ -147,8 +171,7 @@ __device__ inline void ps_pool_visit(I task, const Real<T>* rois, const int* roi
         const I plane = (image * n + e) * height * width;
         if (is_image)
             for (int row = rows.begin; row < rows.end; ++row)
-                for (int column = columns.begin; column < columns.end; ++column)
-                    visit(r * n + e, plane + (I)row * width + column, area);
+                visit(r * n + e, plane + (I)row * width + columns.begin, columns.end - columns.begin, area);
         done(r * n + e, is_image ? area : (R)-1);
     }
 }
@@ -161,7 +184,9 @@ __global__ void ps_pool_forward(const T* x, const Real<T>* rois, const int* roi_
         R sum = 0;
         ps_pool_visit<T, I>(
             task, rois, roi_indices, n_images, channels, height, width, outh, outw, scale,
-            [&](I, I pixel, R) { sum += read(x[pixel]); },
+            [&](I, I first, int n, R) {
+                each_fetched(0, n, [&](int k) { return x[first + k]; }, [&](int, T value) { sum += read(value); });
+            },
             [&](I e, R area) {
                 write(y + e, area > 0 ? sum / area : (area == 0 ? (R)0 : sqrt((R)-1)));
                 sum = 0;
@@ -176,7 +201,11 @@ __global__ void ps_pool_backward(const T* gy, const Real<T>* rois, const int* ro
     for (I task = blockIdx.x; task < n_tasks; task += gridDim.x)
         ps_pool_visit<T, I>(
             task, rois, roi_indices, n_images, channels, height, width, outh, outw, scale,
-            [&](I e, I pixel, Real<T> area) { atomicAdd(gx + pixel, read(gy[e]) / area); }, [](I, Real<T>) {});
+            [&](I e, I first, int n, Real<T> area) {
+                const Real<T> share = n > 0 ? read(gy[e]) / area : (Real<T>)0;
+                for (int k = 0; k < n; ++k) atomicAdd(gx + first + k, share);
+            },
+            [](I, Real<T>) {});
 }
 
 // The transpose without atomics: a block gathers what a tile of a plane gets from its bin, RoI after RoI; see align_gather.
@@ -189,16 +218,19 @@ __global__ void ps_pool_gather(const T* gy, const Real<T>* rois, const int* orde
         const Tile<I> tile = read_tile(task, height, width);
         const I image = tile.plane / n, e = tile.plane % n;
         const int i = (int)(e / outw % outh), j = (int)(e % outw);
-        Window found[2];
-        R sum = 0;
-        const auto reaches = [&](I r) {
-            roi_windows(rois, r, scale, i, j, outh, outw, height, width, 0, 1, found);
-            return found[0].begin < tile.row + TILE_ROWS && tile.row < found[0].end &&
-                   found[1].begin < tile.column + LANES && tile.column < found[1].end;
+        struct Windows {
+            Window of[2];
         };
-        each_hit(order, ends[image], ends[image + 1], reaches, [&](I r) {
-            roi_windows(rois, r, scale, i, j, outh, outw, height, width, 0, 1, found);
-            const Window rows = found[0], columns = found[1];
+        R sum = 0;
+        const auto reaches = [&](I r, Windows* found) {
+            Windows windows;
+            roi_windows(rois, r, scale, i, j, outh, outw, height, width, 0, 1, windows.of);
+            *found = windows;
+            return windows.of[0].begin < tile.row + TILE_ROWS && tile.row < windows.of[0].end &&
+                   windows.of[1].begin < tile.column + LANES && tile.column < windows.of[1].end;
+        };
+        each_hit<Windows>(order, ends[image], ends[image + 1], reaches, [&](I r, const Windows& windows) {
+            const Window rows = windows.of[0], columns = windows.of[1];
             if (tile.y < rows.begin || tile.y >= rows.end || tile.x < columns.begin || tile.x >= columns.end) return;
             sum += read(gy[r * n + e]) / ((R)(rows.end - rows.begin) * (R)(columns.end - columns.begin));
         });

@@ -6,7 +6,7 @@ import pytest
 from chainer.backends.cuda import to_cpu
 
 from chainfpn.functions import multi_scale_roi_align, roi_align
-from chainfpn.functions.kernels import cuda_align, cuda_launch, geometry
+from chainfpn.functions.kernels import cuda_align, cuda_launch, cuda_ops, geometry
 from chainfpn.functions.kernels.cuda_launch import constant
 from chainfpn_tests.functions_tests.test_roi_ops import ODD_ROIS, ROIS, random_rois
 from reference.cuda_shim import CudaShim
@@ -122,3 +122,41 @@ def test_patches_leave_room_for_as_many_blocks(kilobytes, dtype, monkeypatch):
     taps = 2 * (constant("MOST_TAPS") * 2 * wide + constant("MOST_BINS") * 4)
     blocks = 4 if wide == 4 else 2
     assert n_bytes == staged or blocks * (n_bytes + taps + 32 + 1024) <= kilobytes << 10
+
+
+#: Of each transpose that gathers, what computes axes or windows, and the line that ends it with as many calls as are meant.
+ONCE = {
+    "align": ("        axes[k].count = !is_number", "if (k == 0 && ++calls > {0}) is_number = false;"),
+    "ps_align": ("        axes[k].count = !is_number", "if (k == 0 && ++calls > {0}) is_number = false;"),
+    "ps_pool": ("    R corners[4];\n    if (!feature_corners(", "if (++calls > {0}) scale = -1;"),
+}
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_a_gather_computes_the_axes_of_a_roi_once_for_each_tile(name, tmp_path, monkeypatch, cuda_shim):
+    """By a text that computes others when it is called once more."""
+    line, instead = ONCE[name]
+    text = cuda_launch.source()
+    assert text.count(line) == 1
+    text = text.replace("const bool is_number = feature_corners", "bool is_number = feature_corners")
+    kernels = [
+        f"{name}_gather<float, int>",
+        "pack_level<float, int>",
+        "clear_level<float, int>",
+        "unpack_level<float, int>",
+    ]
+    rois = np.array([(2, 3, 9, 11), (1, 5, 15, 13), (0, 0, 15, 15)], np.float32)
+    p = geometry.RoIs(rois, np.zeros(3, np.int32), (2, 2), 1.0, 2, True, False)
+    gy = np.random.default_rng(0).uniform(1, 2, (3, 1, 2, 2)).astype(np.float32)
+    n_planes = 1 if name == "align" else 4
+    shape = (1, n_planes, 16, 16)
+    n_tiles = 4 if name == "align" else 2 * n_planes  # of 8 x 8, or 8 x 32, pixels
+    backward = getattr(cuda_ops, f"{name}_backward")
+    counted = text.replace(line, f"static int calls = 0;\n{instead.format(n_tiles * len(rois))}\n{line}")
+    results = []
+    for shim in (cuda_shim, CudaShim(counted, kernels, tmp_path)):
+        monkeypatch.setattr(cuda_launch, "get_kernel", shim.get_kernel)
+        with chainer.using_config("cudnn_deterministic", True):
+            results += [backward(gy, p, shape) for _ in range(2)]
+    np.testing.assert_array_equal(results[2], results[0])
+    assert (results[3] != results[0]).any()  # it is called as often again

@@ -15,7 +15,7 @@ ARCHITECTURES = (70, 75, 80, 86, 89, 90)
 BETWEEN = [70, *(pytest.param(number, marks=pytest.mark.thorough) for number in ARCHITECTURES[1:]), "newest"]
 
 #: Registers of a thread: 64 let half of a multiprocessor's threads run at once.
-REGISTERS = {"align_gather": 96, "pool_forward": 80}
+REGISTERS = {"align_gather": 88}
 OTHERS_REGISTERS = 64
 
 #: The same for float64 with 64-bit indices: what a block of 256 threads may have.
@@ -135,7 +135,9 @@ READ_TOGETHER = {
     "normalize<half16, int, float>": "ld.global.v4.u16",
     "normalize_backward<float, int>": "ld.global.v4.f32",
     "normalize_backward<half16, int, float>": "ld.global.v4.u16",
-    "align_forward<half16, int>": "ld.global.u32",
+    "align_forward<half16, int>": "ld.global.v2.u16",
+    "pool_forward<half16, int>": "ld.global.v2.u16",
+    "pool_forward<float, int>": "ld.global.v2.f32",
 }
 
 

@@ -6,10 +6,11 @@ import chainer
 import numpy as np
 import pytest
 from chainer import gradient_check
+from chainer.backends.cuda import to_cpu
 
 from chainfpn import functions
 from chainfpn.functions import _arguments
-from chainfpn.functions.kernels import cuda_launch
+from chainfpn.functions.kernels import cuda_launch, cuda_ops
 from reference import roi_ops as loops
 from reference.devices import CUDA
 
@@ -323,6 +324,28 @@ def test_more_bins_than_a_block_takes(device, name, outsize):
             y.backward()
         for found, a in zip((y.array, variable.grad), expected, strict=True):
             np.testing.assert_allclose(chainer.backends.cuda.to_cpu(found), a, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("device", CUDA, indirect=True)
+@pytest.mark.parametrize("n_channels", [3, 6])
+def test_places_of_maxima_are_written_for_a_gradient_alone(device, n_channels, monkeypatch):
+    x, rois, roi_indices = map(device.asarray, arguments(n_channels, np.float32))
+    places, pool_forward = [], cuda_ops.pool_forward
+
+    def watch(x, p):
+        y, argmax = pool_forward(x, p)
+        places.append(argmax)
+        return y, argmax
+
+    monkeypatch.setattr(cuda_ops, "pool_forward", watch)
+    run = functools.partial(functions.roi_pool, rois=rois, roi_indices=roi_indices, outsize=(3, 2), spatial_scale=SCALE)
+    ys = [run(chainer.Variable(x)), run(x)]
+    with chainer.no_backprop_mode():
+        ys.append(run(chainer.Variable(x)))
+    assert [argmax is None for argmax in places] == [False, True, True]
+    assert [y.creator is None for y in ys] == [False, True, True]
+    for y in ys[1:]:
+        np.testing.assert_array_equal(to_cpu(y.array), to_cpu(ys[0].array))
 
 
 class TestRoIPool(RoIOpTester):

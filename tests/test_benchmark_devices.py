@@ -1,0 +1,48 @@
+"""Every benchmark says where it runs: ``--device cuda`` runs it on a GPU, or is one sentence."""
+
+import importlib
+import pathlib
+import sys
+
+import pytest
+
+from reference import classifier_answers, detector_answers, fake_cupy
+
+PROGRAMS = sorted(path.stem for path in pathlib.Path(__file__).parents[1].glob("benchmarks/*.py"))
+#: Those that never run on a GPU, and a word of the reason.
+OF_A_CPU = {"convert": "files", "engines": "a CPU's", "sitting": "a CPU's"}
+
+
+def run(name, monkeypatch, *arguments):
+    """Run a program here until it ends; return its status."""
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
+    monkeypatch.setattr(sys, "argv", [f"benchmarks/{name}.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(name).main()
+    return ended.value.code
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_program_has_the_option(name, monkeypatch, capsys):
+    assert run(name, monkeypatch, "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--device" in text
+    assert OF_A_CPU.get(name, "{cpu,cuda}") in text
+
+
+@pytest.mark.skipif(fake_cupy.is_installed(), reason="there is a device")
+@pytest.mark.parametrize("name", sorted({*PROGRAMS} - {"gpu_check"}))  # which has commands that fail one by one
+def test_no_gpu_is_one_sentence(name, monkeypatch, capsys):
+    assert run(name, monkeypatch, "--device", "cuda") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert (OF_A_CPU.get(name) or "Chainer sees no CUDA device") in error
+
+
+@pytest.mark.gpu
+def test_parity_compares_what_a_gpu_computes():
+    parts = (classifier_answers, "squeezenet1_1"), (detector_answers, "ssdlite320_mobilenet_v3_large")
+    for answers, builder in parts:
+        here, there = (answers.ours(builder, device=device) for device in ("@numpy", "@cupy:0"))
+        here, there = (list(a.values()) if isinstance(a, dict) else a for a in (here, there))
+        for a, b in zip(here[1:], there[1:], strict=True):
+            assert classifier_answers.difference(b, a) < 1e-4
