@@ -124,7 +124,7 @@ def test_patches_leave_room_for_as_many_blocks(kilobytes, dtype, monkeypatch):
     assert n_bytes == staged or blocks * (n_bytes + taps + 32 + 1024) <= kilobytes << 10
 
 
-#: Of each transpose that gathers, what computes axes or windows, and the line that ends it with as many calls as are meant.
+#: Of each transpose that gathers: in what computes axes or windows, and what ends it after as many calls as are meant.
 ONCE = {
     "align": ("        axes[k].count = !is_number", "if (k == 0 && ++calls > {0}) is_number = false;"),
     "ps_align": ("        axes[k].count = !is_number", "if (k == 0 && ++calls > {0}) is_number = false;"),
@@ -139,12 +139,8 @@ def test_a_gather_computes_the_axes_of_a_roi_once_for_each_tile(name, tmp_path, 
     text = cuda_launch.source()
     assert text.count(line) == 1
     text = text.replace("const bool is_number = feature_corners", "bool is_number = feature_corners")
-    kernels = [
-        f"{name}_gather<float, int>",
-        "pack_level<float, int>",
-        "clear_level<float, int>",
-        "unpack_level<float, int>",
-    ]
+    names = (f"{name}_gather", *(f"{what}_level" for what in ("pack", "clear", "unpack")))
+    kernels = [f"{kernel}<float, int>" for kernel in names]
     rois = np.array([(2, 3, 9, 11), (1, 5, 15, 13), (0, 0, 15, 15)], np.float32)
     p = geometry.RoIs(rois, np.zeros(3, np.int32), (2, 2), 1.0, 2, True, False)
     gy = np.random.default_rng(0).uniform(1, 2, (3, 1, 2, 2)).astype(np.float32)
