@@ -154,8 +154,8 @@ def weight_gradient(x: Array, gy: Array, W_shape: tuple, W_dtype: np.dtype, geom
     if depthwise := _depthwise_for(x.shape, W_shape, geometry, of_weights=True):
         return depthwise.weight_gradient(_prepare(x), _prepare(gy), W_shape, geometry).astype(W_dtype, copy=False)
     x, gy = _prepare(x), _prepare(gy)
-    row_bytes = x[:1, :, :1, :1].nbytes * math.prod(W_shape[2:]) * gy.shape[3]
-    if geometry.groups == 1 and (math.prod(W_shape[2:]) > 1 or gy.shape[2] * row_bytes <= BLOCK_BYTES / 2):
+    is_small = x.shape[1] * math.prod(gy.shape[2:]) * x.itemsize <= BLOCK_BYTES / 2
+    if geometry.groups == 1 and (math.prod(W_shape[2:]) > 1 or is_small):
         gW = channel_gradients.weight_gradient(x, gy, W_shape, geometry)
     else:
         gW = _weights_by_pixels(x, gy, W_shape, geometry)

@@ -42,10 +42,8 @@ def forward(workspace, x, first, window, members, windows, lowest, y, argmax):
             for row in range(whole, bottom):
                 _keep_larger(buffer, stride, corner, (row,), x.shape[2], line, places, argmax)
             for j in range(outw):
-                begin, end = (
-                    columns[r, j, 0] - left,
-                    columns[r, j, 1] - left if bottom > top else columns[r, j, 0] - left,
-                )
+                begin = columns[r, j, 0] - left
+                end = columns[r, j, 1] - left if bottom > top else begin
                 best = fill(lowest)
                 for column in range(begin, end):
                     best = _larger(load(line, column * LANES), best)
