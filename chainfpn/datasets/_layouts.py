@@ -17,6 +17,7 @@ from chainfpn.datasets.label_studio import LabelStudioDataset, read_tasks
 from chainfpn.datasets.labelme import LabelMeDataset, is_labelme
 from chainfpn.datasets.voc import VOCDataset
 from chainfpn.datasets.yolo import YOLODataset, has_names
+from weights_convert import few
 
 #: Split to what opens it, with the options that are left.
 _Splits = Mapping[str, Callable[..., DetectionDataset]]
@@ -170,7 +171,11 @@ def _open_json(file: pathlib.Path, use_ignored: bool, **options: Any) -> Detecti
     folders += [folder for top in tops for folder in _folders(top)]
     names = [info.file_name for info in found.images[:_N_TRIED]]
     with_images = (folder for folder in folders if any(os.path.isfile(find_image([folder], name)) for name in names))
-    return COCODataset(found, next(with_images, folders[0]), use_crowded=use_ignored, **options)
+    images = next(with_images, None)
+    if images is None and names:
+        shown = f"{few(names, most=2)}; name their folder, and this file as its annotations"
+        raise DataError(f"{file}: has images that are neither beside it nor in a folder there: {shown}")
+    return COCODataset(found, images or parent, use_crowded=use_ignored, **options)
 
 
 def _xml(path: pathlib.Path, use_ignored: bool) -> _Splits:

@@ -96,7 +96,8 @@ def load(path: str | os.PathLike[str], *, model: str | None = None) -> Any:
         weights = find_weights(path, name=None)
         model = weights.meta.get("model")
     if model is None:
-        raise WeightsError(f"{file}: the file does not say which model it is of; name one of {', '.join(MODELS)}")
+        such = "model, such as fasterrcnn_resnet_fpn; chainfpn models lists all"
+        raise WeightsError(f"{file}: the file does not say which model it is of; name the {such}")
     if model not in MODELS:
         raise WeightsError(f"{file}: model must be one of {', '.join(MODELS)}, got {model!r}")
     return MODELS[model].builder(pretrained_model=weights or path)

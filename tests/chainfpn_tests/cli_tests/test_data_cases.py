@@ -114,7 +114,7 @@ def test_a_good_set(write_it, name, boxes, height, tmp_path, capsys):
     captured = capsys.readouterr()
     assert captured.err == ""
     lines = [line.split() for line in captured.out.splitlines()]
-    assert lines[-2:] == [[name, str(len(boxes)), "1"], ["(no", "object)", "0", "0"]]
+    assert lines[-3:-1] == [[name, str(len(boxes)), "1"], ["(no", "object)", "0", "0"]]
     content = json.loads((out / "instances.json").read_text())
     assert [category["name"] for category in content["categories"]] == [name]
     assert [entry["bbox"] for entry in content["annotations"]] == boxes

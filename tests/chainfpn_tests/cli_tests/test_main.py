@@ -172,7 +172,7 @@ WRONG = {
     "missing checkpoint": (["--weights", "nowhere.pth"], "nowhere.pth: there is no such file"),
     "a folder": (["--weights", "folder.npz"], "folder.npz: cannot be read (Is a directory)"),
     "no archive": (["--weights", "text.npz"], "text.npz: must be an .npz archive, got another kind of file"),
-    "no model": (["--weights", "arrays.npz"], "arrays.npz: the file does not say which model it is of; name one of"),
+    "no model": (["--weights", "arrays.npz"], "arrays.npz: the file does not say which model it is of; name the"),
     "unknown model": (
         ["--weights", "arrays.npz", "--model", "yolo"],
         f"arrays.npz: model must be one of {', '.join(models.MODELS)}, got 'yolo'",

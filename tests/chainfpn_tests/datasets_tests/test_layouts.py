@@ -250,6 +250,7 @@ WRONG = {
     "e.yaml": ("train: x", "e.yaml: must be a YOLO yaml with names and train, val or test"),
     "f.csv": ("a,b\n1,2\n", "f.csv: has no column filename"),
     "g.json": ("{}", "g.json: must be COCO's instances"),
+    "i.json": (coco("n/o.jpg"), r"i.json: has images that are neither .* there: n/o.jpg; name their folder, and this"),
     "h.yaml": (f"train: x.txt\n{YAML}", "x.txt: there is no image nowhere.jpg"),
 }
 
