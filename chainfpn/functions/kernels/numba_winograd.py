@@ -11,7 +11,15 @@ Source: Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks"
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_common import ZERO, arithmetic, copy_transposed, inner_arithmetic, inner_exact
+from chainfpn.functions.kernels.numba_common import (
+    ZERO,
+    arithmetic,
+    copy_transposed,
+    flat,
+    inner_arithmetic,
+    inner_exact,
+    smaller,
+)
 from chainfpn.functions.kernels.numba_lanes import LANES, add_scaled, fill, load, store
 from chainfpn.functions.kernels.numba_normalize import normalize_line
 
@@ -23,10 +31,11 @@ _ONE, _ZERO = np.float32(1), np.float32(0)
 
 
 @arithmetic
-def transform_inputs(x, tile_rows, pad, n_rows, n_columns, tiles, begin, end):
+def transform_inputs(room, x, tile_rows, pad, n_rows, n_columns, tiles, begin, end):
     """Compute B^T d B of every tile of some channels and some rows of tiles.
 
     Args:
+        room (tuple of array): float32, six lines of ``4 * n_columns + 2`` vectors, zeros, and six more.
         x (array): float32, (B, C, H, W), at least ``LANES`` channels.
         tile_rows ((int, int)): First, and last exclusive, of those of all images.
         pad ((int, int)): Zeros above and left of the image.
@@ -35,11 +44,11 @@ def transform_inputs(x, tile_rows, pad, n_rows, n_columns, tiles, begin, end):
         begin, end (int): Channels, in steps of ``LANES``.
     """
     (top, left), (_, n_channels, height, width) = pad, x.shape
-    flat, out, line = x.reshape(-1), tiles.reshape(-1), (4 * n_columns + 2) * LANES
-    rows, down = np.zeros(6 * line, x.dtype), np.empty(6 * line, x.dtype)
-    step, n_pixels = tiles.shape[2] * n_channels, min(width, 4 * n_columns + 2 - left)
+    source, out, line, lanes = flat(x), flat(tiles), (4 * n_columns + 2) * LANES, np.int64(LANES)
+    step, n_pixels = tiles.shape[2] * n_channels, smaller(width, line // LANES - left)
+    rows, down = room
     for block in range(begin, end):
-        c, to = min(block * LANES, n_channels - LANES), ZERO  # the last ones overlap those before
+        c, to = smaller(block * lanes, n_channels - lanes), ZERO  # the last ones overlap those before
         for row in range(tile_rows[0], tile_rows[1]):
             first, plane = row % n_rows * 4, row // n_rows * n_channels + c
             for k in range(
@@ -47,14 +56,14 @@ def transform_inputs(x, tile_rows, pad, n_rows, n_columns, tiles, begin, end):
             ):  # the first two are the last two of the tile above
                 place, y = (first + k) % 6 * line, first + k - top
                 if 0 <= y < height:
-                    copy_transposed(flat, (plane * height + y) * width, height * width, LANES, n_pixels, rows,
-                                    place + left * LANES, LANES)  # fmt: skip
+                    copy_transposed(source, (plane * height + y) * width, height * width, lanes, n_pixels, rows,
+                                    place + left * LANES, lanes)  # fmt: skip
                 else:
                     rows[place : place + line] = 0
             places = _places(first, line)
             for at in range(0, line, LANES):
                 _inputs(rows, at, places, down, at, line)
-            places = _places(ZERO, np.int64(LANES))
+            places = _places(ZERO, lanes)
             for u in range(6):
                 for t in range(n_columns):
                     at = u * line + 4 * t * LANES
@@ -91,10 +100,13 @@ def _inputs(source, at, places, out, to, step):
 
 
 @arithmetic
-def transform_products(tiles, tile_rows, n_rows, n_columns, y, residual, centre, scale, shift, add, relu, begin, end):
+def transform_products(
+    room, tiles, tile_rows, n_rows, n_columns, y, residual, centre, scale, shift, add, relu, begin, end
+):
     """Compute A^T m A of every tile of some channels and some rows of tiles, and what follows.
 
     Args:
+        room (tuple of array): float32, 24 vectors, four lines of ``4 * n_columns``, and ``4 * n_columns``.
         tiles (array): float32, (6, 6, tiles, O), products of these rows of tiles.
         tile_rows ((int, int)): First, and last exclusive, of those of all images.
         n_rows, n_columns (int): Tiles of an image in a column and in a row.
@@ -103,26 +115,25 @@ def transform_products(tiles, tile_rows, n_rows, n_columns, y, residual, centre,
         begin, end (int): Channels, in steps of ``LANES``.
     """
     _, n_channels, height, width = y.shape
-    source, flat, line = tiles.reshape(-1), y.reshape(-1), 4 * n_columns * LANES
-    down, across, turned = np.empty(24 * LANES, y.dtype), np.empty(4 * line, y.dtype), np.empty(width * LANES, y.dtype)
-    step, plain, apart = tiles.shape[2] * n_channels, len(scale) == 0, np.int64(LANES)
+    source, out, line, lanes = flat(tiles), flat(y), 4 * n_columns * LANES, np.int64(LANES)
+    step, plain, (down, across, turned) = tiles.shape[2] * n_channels, len(scale) == 0, room
     for block in range(begin, end):
-        o = min(block * LANES, n_channels - LANES)
-        at = np.int64(o)
+        o = smaller(block * lanes, n_channels - lanes)
+        at = o
         for row in range(tile_rows[0], tile_rows[1]):
             for t in range(n_columns):
                 for v in range(6):
                     _products(source, at + v * step, 6 * step, down, v * LANES, 6 * LANES)
                 for k in range(4):
-                    _products(down, 6 * k * LANES, apart, across, k * line + 4 * t * LANES, apart)
+                    _products(down, 6 * k * LANES, lanes, across, k * line + 4 * t * LANES, lanes)
                 at += n_channels
             image, first = row // n_rows, row % n_rows * 4
-            for k in range(min(4, height - first)):
+            for k in range(smaller(4, height - first)):
                 if plain:
                     place = ((image * n_channels + o) * height + first + k) * width
-                    copy_transposed(across, k * line, LANES, width, LANES, flat, place, height * width)
+                    copy_transposed(across, k * line, lanes, width, lanes, out, place, height * width)
                     continue
-                copy_transposed(across, k * line, LANES, width, LANES, turned, ZERO, width)
+                copy_transposed(across, k * line, lanes, width, lanes, turned, ZERO, width)
                 for c in range(o, o + LANES):
                     pixels, target = turned[(c - o) * width : (c - o + 1) * width], y[image, c, first + k]
                     other = residual[image, c, first + k]
@@ -145,10 +156,11 @@ def _products(source, at, apart, out, to, step):
 
 
 @arithmetic
-def transform_gradients(gy, tile_rows, n_rows, n_columns, tiles, begin, end):
+def transform_gradients(room, gy, tile_rows, n_rows, n_columns, tiles, begin, end):
     """Compute A g A^T of every tile of some channels and some rows of tiles.
 
     Args:
+        room (tuple of array): float32, four lines of ``4 * n_columns`` vectors, zeros, and six.
         gy (array): float32, (B, O, outh, outw), at least ``LANES`` channels.
         tile_rows ((int, int)): First, and last exclusive, of those of all images.
         n_rows, n_columns (int): Tiles of an image in a column and in a row.
@@ -156,16 +168,16 @@ def transform_gradients(gy, tile_rows, n_rows, n_columns, tiles, begin, end):
         begin, end (int): Channels, in steps of ``LANES``.
     """
     _, n_channels, height, width = gy.shape
-    flat, out, line = gy.reshape(-1), tiles.reshape(-1), 4 * n_columns * LANES
-    rows, down, step = np.zeros(4 * line, gy.dtype), np.empty(6 * line, gy.dtype), tiles.shape[2] * n_channels
+    source, out, line, lanes = flat(gy), flat(tiles), 4 * n_columns * LANES, np.int64(LANES)
+    step, (rows, down) = tiles.shape[2] * n_channels, room
     for block in range(begin, end):
-        o, to = min(block * LANES, n_channels - LANES), ZERO
+        o, to = smaller(block * lanes, n_channels - lanes), ZERO
         for row in range(tile_rows[0], tile_rows[1]):
             first, plane = row % n_rows * 4, row // n_rows * n_channels + o
             for k in range(4):
                 if first + k < height:
                     at = (plane * height + first + k) * width
-                    copy_transposed(flat, at, height * width, LANES, width, rows, k * line, LANES)
+                    copy_transposed(source, at, height * width, lanes, width, rows, k * line, lanes)
                 else:
                     rows[k * line : (k + 1) * line] = 0
             for at in range(0, line, LANES):
@@ -173,7 +185,7 @@ def transform_gradients(gy, tile_rows, n_rows, n_columns, tiles, begin, end):
             for u in range(6):
                 for t in range(n_columns):
                     at = u * line + 4 * t * LANES
-                    _gradients(down, at, np.int64(LANES), out, 6 * u * step + to + t * n_channels + o, step)
+                    _gradients(down, at, lanes, out, 6 * u * step + to + t * n_channels + o, step)
             to += n_columns * n_channels
 
 

@@ -7,7 +7,7 @@ belong together would take each other's places in the cache.
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_common import ZERO, arithmetic, copy, inner_arithmetic, inner_exact
+from chainfpn.functions.kernels.numba_common import ZERO, arithmetic, copy, flat, inner_arithmetic, inner_exact, smaller
 from chainfpn.functions.kernels.numba_lanes import LANES, add_scaled, fill, load, store, transpose
 from chainfpn.functions.kernels.numba_winograd import P, Q
 
@@ -18,40 +18,41 @@ _ONE, _NOTHING = np.float32(1), np.float32(0)
 
 
 @arithmetic
-def transform_weights(W, turned, weights, begin, end):
+def transform_weights(room, W, turned, weights, begin, end):
     """Compute G w G^T of the weights of some rows of the matrices.
 
     Args:
+        room (tuple of array): float32, 16 vectors, and 18.
         W (array): float32, (O, C, 9).
         turned (bool): Whether the weights are turned by 180 degrees, and the matrices (O, C) instead of (C, O).
         weights (array): float32, (36, at least O * C), filled for these rows.
         begin, end (int): Rows of a matrix.
     """
     n_out, n_in, n_taps = W.shape
-    flat, out, plane = W.reshape(-1), weights.reshape(-1), weights.shape[1]
+    source, out, plane, lanes = flat(W), flat(weights), weights.shape[1], np.int64(LANES)
     n_columns, row_step, step = (n_in, n_in * n_taps, n_taps) if turned else (n_out, n_taps, n_in * n_taps)
-    taps, down = np.empty(LANES * LANES, W.dtype), np.empty(18 * LANES, W.dtype)
-    first, apart = (8 * LANES, -LANES) if turned else (ZERO, LANES)
+    taps, down = room
+    first, apart = (8 * lanes, -lanes) if turned else (ZERO, lanes)
     for row in range(begin, end):
         for k in range(0, n_columns, LANES):
-            column = min(k, n_columns - LANES)  # the last ones overlap those before
-            _gather(flat, row * row_step + column * step, step, taps)
+            column = smaller(k, n_columns - lanes)  # the last ones overlap those before
+            _gather(source, row * row_step + column * step, step, taps)
             for j in range(3):
                 _weights(taps, first + j * apart, 3 * apart, down, j * LANES, 3 * LANES)
             for u in range(6):
                 at = 6 * u * plane + row * n_columns + column
-                _weights(down, 3 * u * LANES, np.int64(LANES), out, at, plane)
+                _weights(down, 3 * u * LANES, lanes, out, at, plane)
 
 
 @inner_exact
-def _gather(flat, at, step, taps):
+def _gather(source, at, step, taps):
     """Copy the nine weights of each lane to nine vectors."""
-    if at + (LANES - 1) * step + LANES <= flat.size:
-        transpose(flat, at, step, taps, ZERO, np.int64(LANES))
+    if at + (LANES - 1) * step + LANES <= source.size:
+        transpose(source, at, step, taps, ZERO, np.int64(LANES))
     else:
         for lane in range(LANES):
             for tap in range(9):
-                taps[tap * LANES + lane] = flat[at + lane * step + tap]
+                taps[tap * LANES + lane] = source[at + lane * step + tap]
 
 
 @inner_arithmetic
@@ -70,26 +71,25 @@ def _weights(source, at, apart, out, to, step):
 
 
 @arithmetic
-def transform_sums(sums, gW, begin, end):
+def transform_sums(room, sums, gW, begin, end):
     """Compute G^T s G of the sums of some output channels.
 
     Args:
+        room (tuple of array): float32, 16 vectors, zeros, and 18, and a row of ``gW`` and one more vector.
         sums (array): float32, (36, at least O * C).
         gW (array): float32, (O, C * 9), filled for these channels.
         begin, end (int): Output channels.
     """
     n_columns = gW.shape[1] // 9
-    flat, plane = sums.reshape(-1), sums.shape[1]
-    taps, down = np.zeros(LANES * LANES, gW.dtype), np.empty(18 * LANES, gW.dtype)
-    line = np.empty(9 * n_columns + LANES, gW.dtype)
+    source, plane, lanes, (taps, down, line) = flat(sums), sums.shape[1], np.int64(LANES), room
     for row in range(begin, end):
         for k in range(0, n_columns, LANES):
-            column = min(k, n_columns - LANES)
+            column = smaller(k, n_columns - lanes)
             for v in range(6):
-                _sums(flat, v * plane + row * n_columns + column, 6 * plane, down, v * LANES, 6 * LANES)
+                _sums(source, v * plane + row * n_columns + column, 6 * plane, down, v * LANES, 6 * LANES)
             for i in range(3):
-                _sums(down, 6 * i * LANES, np.int64(LANES), taps, 3 * i * LANES, np.int64(LANES))
-            transpose(taps, ZERO, np.int64(LANES), line, 9 * column, np.int64(9))
+                _sums(down, 6 * i * LANES, lanes, taps, 3 * i * LANES, lanes)
+            transpose(taps, ZERO, lanes, line, 9 * column, np.int64(9))
         copy(line[: gW.shape[1]], gW[row])
 
 

@@ -30,6 +30,12 @@ MIN_CHANNELS = LANES
 MIN_TILES, MIN_TILES_OF_WEIGHTS = 36, 25
 
 
+#: Each transform, and how many vectors the arrays that it keeps have where a row has so many tiles.
+_INPUTS = numba_winograd.transform_inputs, lambda n: 24 * n + 12, lambda n: 24 * n + 12
+_PRODUCTS = numba_winograd.transform_products, lambda n: 24, lambda n: 16 * n, lambda n: 4 * n
+_GRADIENTS = numba_winograd.transform_gradients, lambda n: 16 * n, lambda n: 24 * n
+
+
 def pays(n_images: int, outsize: Size, *, of_weights: bool = False) -> bool:
     """Return whether there are enough tiles for the transforms, or those of a weight gradient, to pay off."""
     n_tiles = n_images * -(-outsize[0] // 4) * -(-outsize[1] // 4)
@@ -65,18 +71,17 @@ def weight_gradient(x: Array, gy: Array, pad: Size) -> Array:
     def multiply(own: tuple[Array, Array], begin: int, end: int) -> Array:
         tile_rows = begin, end
         tiles, gradients = blocks.share(own[0], (n_in, n_out), tile_rows)
-        inputs = partial(numba_winograd.transform_inputs, x, tile_rows, pad, *blocks.grid, tiles)
-        outputs = partial(numba_winograd.transform_gradients, gy, tile_rows, *blocks.grid, gradients)
-        blocks.run((inputs, n_in), (outputs, n_out))
+        inputs = _INPUTS, (x, tile_rows, pad, *blocks.grid, tiles), n_in
+        blocks.run(inputs, (_GRADIENTS, (gy, tile_rows, *blocks.grid, gradients), n_out))
         sums = own[1][:, : n_out * n_in].reshape(36, n_out, n_in)
         blocks.multiply(_flat(gradients).swapaxes(1, 2), _flat(tiles), sums)
         return own[1]
 
     sums = threads.add_up(multiply, blocks.ranges, lambda: (_room(blocks.size), _matrices(n_out * n_in)))
     gW = np.empty((n_out, n_in * 9), np.float32)
-    threads.run(
-        partial(numba_winograd_weights.transform_sums, sums, gW), threads.cut(n_out, sums.nbytes / WEIGHT_BYTES)
-    )
+    tasks = [(sums, gW, *share) for share in threads.cut(n_out, sums.nbytes / WEIGHT_BYTES)]
+    room = partial(_vectors, LANES, 18, -(-gW.shape[1] // LANES) + 1)
+    threads.run(numba_winograd_weights.transform_sums, tasks, room)
     return gW.reshape(n_out, n_in, 3, 3)
 
 
@@ -85,6 +90,14 @@ def _room(size):
     room = np.empty(size + LANES, np.float32)
     first = -room.ctypes.data // room.itemsize % LANES
     return room[first : first + size]
+
+
+def _vectors(*n_vectors):
+    """Return room for so many vectors in each array, zeros."""
+    rooms = tuple(_room(n * LANES) for n in n_vectors)
+    for room in rooms:
+        room[:] = 0
+    return rooms
 
 
 def _matrices(size):
@@ -99,8 +112,9 @@ def _transform_weights(W, *, turned=False):
     """Transform (O, C, 3, 3) to (36, C, O), or turned by 180 degrees to (36, O, C); threads share the rows."""
     n_rows, n_columns = W.shape[:2] if turned else W.shape[1::-1]
     weights = _matrices(n_rows * n_columns)
-    transform = partial(numba_winograd_weights.transform_weights, W.reshape(*W.shape[:2], 9), turned, weights)
-    threads.run(transform, threads.cut(n_rows, weights.nbytes / WEIGHT_BYTES))
+    given, shares = (W.reshape(*W.shape[:2], 9), turned, weights), threads.cut(n_rows, weights.nbytes / WEIGHT_BYTES)
+    tasks = [(*given, *share) for share in shares]
+    threads.run(numba_winograd_weights.transform_weights, tasks, partial(_vectors, LANES, 18))
     return weights[:, : n_rows * n_columns].reshape(36, n_rows, n_columns)
 
 
@@ -113,10 +127,9 @@ def _convolve(x, weights, pad, epilogue):
     def multiply(buffer: Array, begin: int, end: int) -> None:
         tile_rows = begin, end
         tiles, products = blocks.share(buffer, (n_in, n_out), tile_rows)
-        blocks.run((partial(numba_winograd.transform_inputs, x, tile_rows, pad, *blocks.grid, tiles), n_in))
+        blocks.run((_INPUTS, (x, tile_rows, pad, *blocks.grid, tiles), n_in))
         blocks.multiply(_flat(tiles), weights, _flat(products))
-        given = products, tile_rows, *blocks.grid, y, *after
-        blocks.run((partial(numba_winograd.transform_products, *given), n_out))
+        blocks.run((_PRODUCTS, (products, tile_rows, *blocks.grid, y, *after), n_out))
 
     threads.run(multiply, blocks.ranges, lambda: _room(blocks.size))
     return y
@@ -150,13 +163,14 @@ class _Blocks:
         bounds = [0, *itertools.accumulate(36 * n * n_tiles for n in n_channels)]
         return [buffer[a:b].reshape(6, 6, n_tiles, -1) for a, b in itertools.pairwise(bounds)]
 
-    def run(self, *transforms: tuple[Callable, int]) -> None:
-        """Transform, each so many channels, which threads share."""
+    def run(self, *transforms: tuple[tuple, tuple, int]) -> None:
+        """Transform: each has a kernel and what it keeps, what it is given, and channels, which threads share."""
 
-        def run(transform: Callable, begin: int, end: int) -> None:
-            transform(begin, end)
+        def run(transform: tuple, given: tuple, begin: int, end: int) -> None:
+            kernel, *n_vectors = transform
+            kernel(_vectors(*(n(self.grid[1]) for n in n_vectors)), *given, begin, end)
 
-        shares = [(f, *part) for f, n in transforms for part in threads.cut(-(-n // LANES), self.n_shares)]
+        shares = [(*t[:2], *part) for t in transforms for part in threads.cut(-(-t[2] // LANES), self.n_shares)]
         threads.run(run, shares)
 
     def multiply(self, a: Array, b: Array, products: Array) -> None:
