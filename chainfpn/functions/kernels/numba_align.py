@@ -88,7 +88,7 @@ def align_backward(workspace, gx, first, window, members, rows, columns, places,
     for r in members:
         lines, n_lines = columns.lines[columns.starts[r] :], columns.n_lines[r]
         at = (places[r] * n_channels + first) * n_bins
-        copy_transposed(source, at, n_bins, smaller(lanes, n_channels - first), n_bins, cells, ZERO, lanes)
+        copy_transposed(source, at, n_bins, smaller(lanes, n_channels - first), n_bins, cells, ZERO, LANES)
         for i in range(outh):
             line[: n_lines * LANES] = 0
             for j in range(outw):

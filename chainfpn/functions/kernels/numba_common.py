@@ -108,7 +108,10 @@ def copy(source, target):
 
 @inner_exact
 def copy_transposed(source, at, step, n_lines, n, target, to, to_step):
-    """Set ``target[to + j * to_step + i]`` to ``source[at + i * step + j]`` for i below ``n_lines`` and j below n."""
+    """Set ``target[to + j * to_step + i]`` to ``source[at + i * step + j]`` for i below ``n_lines`` and j below n.
+
+    It is compiled for a step that is ``LANES`` itself, and for any number.
+    """
     if n_lines >= LANES and n >= LANES:
         for i in range(0, n_lines, LANES):
             for j in range(0, n, LANES):
@@ -131,7 +134,7 @@ def pack(x, first, window, buffer):
             buffer[k] = 0
     for y in range(y0, y1):
         at, to = first * plane + y * width + x0, (y - y0) * (x1 - x0) * LANES
-        copy_transposed(source, at, plane, smaller(lanes, n_lanes), x1 - x0, buffer, to, lanes)
+        copy_transposed(source, at, plane, smaller(lanes, n_lanes), x1 - x0, buffer, to, LANES)
 
 
 @inner_exact
@@ -144,7 +147,7 @@ def unpack(buffer, window, first, x):
         outside[:y0], outside[y1:], outside[y0:y1, :x0], outside[y0:y1, x1:] = 0, 0, 0, 0
     for y in range(y0, y1):
         at, to = (y - y0) * (x1 - x0) * LANES, first * plane + y * x.shape[2] + x0
-        copy_transposed(buffer, at, lanes, x1 - x0, n_lanes, target, to, plane)
+        copy_transposed(buffer, at, LANES, x1 - x0, n_lanes, target, to, plane)
 
 
 @inner_exact
@@ -152,4 +155,4 @@ def unpack_bins(cells, r, first, y):
     """Write ``cells`` (bin, lane) to as many of ``y[r, first:first + LANES]`` (channel, bin) as there are."""
     _, n_channels, n_bins = y.shape
     lanes, at = np.int64(LANES), (r * n_channels + first) * n_bins
-    copy_transposed(cells, ZERO, lanes, n_bins, smaller(lanes, n_channels - first), flat(y), at, n_bins)
+    copy_transposed(cells, ZERO, LANES, n_bins, smaller(lanes, n_channels - first), flat(y), at, n_bins)

@@ -57,7 +57,7 @@ def transform_inputs(room, x, tile_rows, pad, n_rows, n_columns, tiles, begin, e
                 place, y = (first + k) % 6 * line, first + k - top
                 if 0 <= y < height:
                     copy_transposed(source, (plane * height + y) * width, height * width, lanes, n_pixels, rows,
-                                    place + left * LANES, lanes)  # fmt: skip
+                                    place + left * LANES, LANES)  # fmt: skip
                 else:
                     rows[place : place + line] = 0
             places = _places(first, line)
@@ -131,9 +131,9 @@ def transform_products(
             for k in range(smaller(4, height - first)):
                 if plain:
                     place = ((image * n_channels + o) * height + first + k) * width
-                    copy_transposed(across, k * line, lanes, width, lanes, out, place, height * width)
+                    copy_transposed(across, k * line, LANES, width, lanes, out, place, height * width)
                     continue
-                copy_transposed(across, k * line, lanes, width, lanes, turned, ZERO, width)
+                copy_transposed(across, k * line, LANES, width, lanes, turned, ZERO, width)
                 for c in range(o, o + LANES):
                     pixels, target = turned[(c - o) * width : (c - o + 1) * width], y[image, c, first + k]
                     other = residual[image, c, first + k]
@@ -177,7 +177,7 @@ def transform_gradients(room, gy, tile_rows, n_rows, n_columns, tiles, begin, en
             for k in range(4):
                 if first + k < height:
                     at = (plane * height + first + k) * width
-                    copy_transposed(source, at, height * width, lanes, width, rows, k * line, lanes)
+                    copy_transposed(source, at, height * width, lanes, width, rows, k * line, LANES)
                 else:
                     rows[k * line : (k + 1) * line] = 0
             for at in range(0, line, LANES):

@@ -6,7 +6,6 @@ sum of products has 2e-7.
 """
 
 import itertools
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -93,10 +92,9 @@ def _room(size):
 
 
 def _vectors(*n_vectors):
-    """Return room for so many vectors in each array, zeros."""
+    """Return room for so many vectors in each array; the first holds zeros."""
     rooms = tuple(_room(n * LANES) for n in n_vectors)
-    for room in rooms:
-        room[:] = 0
+    rooms[0][:] = 0
     return rooms
 
 
