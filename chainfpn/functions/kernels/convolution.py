@@ -79,7 +79,7 @@ def _fastest_winograd_for(x, W, geometry):
     """Return the same where it is faster as measured on some rows of the first image, or as the user says."""
     winograd = _applicable_winograd(compute_dtype(x.dtype), W.shape, geometry)
     if winograd is None or not len(x):
-        return winograd
+        return None
     outh, outw = geometry.outsize(x.shape, W.shape[2:])
     n_columns, n_tiles = -(-outw // 4), len(x) * -(-outh // 4) * -(-outw // 4)
     n_rows = 4 * max(1, MEASURED_TILES // n_columns) + 2  # with padding a row more or less, which does not matter

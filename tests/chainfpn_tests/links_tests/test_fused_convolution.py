@@ -117,6 +117,14 @@ def test_threads_share_blocks_of_pixels_or_the_channels_of_one(kind, place, name
 
 
 @pytest.mark.usefixtures("inference")
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_a_batch_without_an_image_passes(name):
+    """As a mask head's where nothing was found."""
+    conv, link, x, residual = make(name, "frozen", np.float32)
+    assert convolve(conv, x[:0], link, residual[:0], relu=True).shape == (0, *residual.shape[1:])
+
+
+@pytest.mark.usefixtures("inference")
 def test_weights_and_statistics_count_as_they_are_now():
     conv, link, x, _ = make("3x3 / 2", "batch", np.float64)
     first = convolve(conv, x, link).array
