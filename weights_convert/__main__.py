@@ -11,8 +11,8 @@ from functools import partial
 
 import weights_convert
 from weights_convert import zoo
+from weights_convert.api import inspect_with
 from weights_convert.destinations import find_destinations
-from weights_convert.matching import match_checkpoint
 from weights_convert.meta import parse_key_values
 from weights_convert.options import Options
 from weights_convert.report import Report
@@ -125,9 +125,7 @@ def _tasks(args: argparse.Namespace) -> list[Callable[[], Report]]:
     if args.zoo:
         return [partial(_fetch, args.zoo)]
     if args.inspect:
-        return [
-            partial(lambda path: match_checkpoint(path, Options(**options)).described(), path) for path in args.paths
-        ]
+        return [partial(inspect_with, path, Options(**options)) for path in args.paths]
     pairs = find_destinations(args.paths, output=args.output, folder=args.out, to=args.to, force=args.force)
     options |= {"to": args.to, "compress": args.compress, "check": args.check, "force": True}
     return [partial(weights_convert.convert, source, destination, **options) for source, destination in pairs]

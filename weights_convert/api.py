@@ -78,7 +78,16 @@ def inspect(
     Raises:
         CheckpointError: as `read_checkpoint`.
     """
-    return match_checkpoint(path, Options(model=model, entry=entry, config=config)).described()
+    return inspect_with(path, Options(model=model, entry=entry, config=config))
+
+
+def inspect_with(path: PathLike, options: Options) -> Report:
+    """Return the report of a file, with the arguments and the names of labels that it has itself."""
+    match = match_checkpoint(path, options)
+    if match.meta and match.meta.get("model") == match.report.model:
+        match.report.arguments |= match.meta["arguments"]
+        match.report.label_names = match.meta.get("label_names")
+    return match.report
 
 
 def convert_arrays(

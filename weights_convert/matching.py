@@ -61,13 +61,6 @@ class Match:
         """Those of `torch_names` that the rule does not give back, for ``__meta__``."""
         return {name: torch for name, torch in self.torch_names.items() if param_names.to_torch(name) != torch}
 
-    def described(self) -> Report:
-        """Return the report, with the arguments and the names of labels that the file itself has."""
-        if self.meta and self.meta.get("model") == self.report.model:
-            self.report.arguments |= self.meta["arguments"]
-            self.report.label_names = self.meta.get("label_names")
-        return self.report
-
 
 def match_checkpoint(path: PathLike, options: Options) -> Match:
     """Read a checkpoint's names and shapes and decide; of several state dicts, the best fit wins.
