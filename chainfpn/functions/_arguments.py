@@ -12,6 +12,7 @@ from chainer import backend
 from chainfpn._typing import Array, Size, Variable
 from chainfpn.errors import InvalidArgument, InvalidType
 from chainfpn.functions.kernels import compute_dtype
+from chainfpn.functions.kernels.convolution import Geometry
 from chainfpn.functions.kernels.geometry import RoIs
 
 FLOATS = (np.float16, np.float32, np.float64)
@@ -81,6 +82,15 @@ def check_outsize(name: str, outsize: int | Size, argument: str = "outsize", *, 
         kind = "positive" if least else "non-negative"
         raise InvalidArgument(name, argument, f"a {kind} int or a pair of them", outsize)
     return rows, columns
+
+
+def check_geometry(W, stride, pad, dilate, groups):
+    """Return the geometry of a convolution by weights (O, C / groups, kh, kw); raise InvalidArgument if it is none."""
+    if groups < 1 or len(W) % groups:
+        raise InvalidArgument("convolution_2d", "groups", f"> 0 and divide W's {len(W)} output channels", groups)
+    stride = check_outsize("convolution_2d", stride, "stride")
+    pad = check_outsize("convolution_2d", pad, "pad", least=0)
+    return Geometry(stride, pad, check_outsize("convolution_2d", dilate, "dilate"), groups)
 
 
 def check_roi_arguments(

@@ -188,6 +188,34 @@ def normalize_on_gpu(
     _launch("normalize", x, *maps, *arrays, *options, result=(out, NO_ARRAY if scale is None else scale), like=like)
 
 
+def finish_on_gpu(
+    y: Array,
+    b: Array | None = None,
+    residual: Array | None = None,
+    statistics: Statistics | None = None,
+    *,
+    relu: bool = False,
+) -> Array | None:
+    """Finish a convolution in place by one kernel, or two where it has both a bias and a normalization.
+
+    Args:
+        y (array): On a GPU, (B, O, outh, outw), C-contiguous.
+        b, residual, statistics, relu: As in :func:`normalize_on_gpu`.
+
+    Returns:
+        array or None: The scale of each channel, (O,), if there are statistics.
+    """
+    if statistics is None:
+        if b is not None or residual is not None or relu:
+            normalize_on_gpu(y, residual, shift=b, relu=relu, out=y)
+        return None
+    if b is not None:
+        normalize_on_gpu(y, shift=b, relu=False, out=y)
+    scale = cuda.cupy.empty(y.shape[1], statistics.gamma.dtype)
+    normalize_on_gpu(y, residual, statistics=statistics, relu=relu, out=y, scale=scale)
+    return scale
+
+
 def _contiguous(a, dtype):
     return NO_ARRAY if a is None else cuda.cupy.ascontiguousarray(a, dtype)
 

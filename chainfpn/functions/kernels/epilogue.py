@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chainfpn._typing import Array
-from chainfpn.functions.kernels import import_compiled
+from chainfpn.functions.kernels import for_compiled, import_compiled
 
 
 class Epilogue(NamedTuple):
@@ -83,3 +83,19 @@ def shifted(n_channels: int, dtype: np.dtype, shift: Array | None) -> Epilogue:
     """Return the epilogue that adds a bias, (O,), or zeros."""
     zeros, ones = np.zeros(n_channels, dtype), np.ones(n_channels, dtype)
     return Epilogue(zeros, ones, zeros if shift is None else shift.astype(dtype, copy=False))
+
+
+def epilogue_of(
+    n_channels: int,
+    dtype: np.dtype,
+    b: Array | None,
+    affine: tuple[Array, Array, Array] | None,
+    residual: Array | None,
+    relu: bool,
+) -> Epilogue:
+    """Put together what follows a convolution: a bias, (y - centre) * scale + shift, a residual and a ReLU."""
+    terms = shifted(n_channels, dtype, b)[:3]
+    if affine is not None:
+        centre, scale, shift = (a.astype(dtype, copy=False) for a in affine)
+        terms = centre - terms[2], scale, shift
+    return Epilogue(*terms, None if residual is None else for_compiled(residual, dtype), relu)

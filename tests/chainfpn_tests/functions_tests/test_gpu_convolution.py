@@ -8,7 +8,7 @@ import pytest
 from chainer import gradient_check
 from chainer.backends import cuda
 
-from chainfpn.functions import _convolution_2d, _convolution_nodes, _linear_map, convolution_2d
+from chainfpn.functions import _convolution_2d, _linear_map, convolution_2d
 from chainfpn.functions.kernels import cublas, cudnn_backend, cudnn_graph, gpu_convolution
 from chainfpn.functions.kernels.convolution import Geometry
 from chainfpn_tests.functions_tests.test_convolution_2d import CASES, TOLERANCE, case_arrays, with_gradients
@@ -37,7 +37,7 @@ def way(request, monkeypatch):
 @pytest.fixture
 def matrix_products(monkeypatch):
     """Send NumPy arrays to the code for CuPy's."""
-    monkeypatch.setattr(_convolution_nodes, "_kernels_for", lambda x: gpu_convolution)
+    monkeypatch.setattr(_convolution_2d, "_kernels_for", lambda x: gpu_convolution)
     monkeypatch.setattr(_linear_map, "_is_plain", lambda: False)  # where nodes are done without, the array decides
 
 

@@ -144,7 +144,7 @@ def test_a_normalization_that_learns_and_gradients_outside_of_training_go_step_b
     def fail(*args):
         raise AssertionError("fused")
 
-    monkeypatch.setattr("chainfpn.functions._convolution_nodes.Epilogue", fail)
+    monkeypatch.setattr("chainfpn.functions._convolution_2d.epilogue_of", fail)
     conv, link, x, residual = make("1x1", norm, np.float32, nobias=True)
     with chainer.using_config("train", False), chainer.using_config("enable_backprop", False):
         with pytest.raises(AssertionError, match="fused"):
