@@ -6,7 +6,7 @@ import numpy as np
 
 from chainfpn._typing import Array, Size
 from chainfpn.functions.kernels import for_compiled, threads
-from chainfpn.functions.kernels.numba_common import exact, inner_exact
+from chainfpn.functions.kernels.numba_common import exact, inner_exact, larger, smaller
 
 #: Bytes of a map that are a share of the work.
 SHARE_BYTES = 1 << 20
@@ -41,13 +41,14 @@ def _larger(a, b):
 @exact
 def _forward(line, x, y, ksize, stride, pad, begin, end):
     """Pool planes: (planes, H, W) to (planes, outh, outw); first the rows of a window, then its columns."""
-    height, width = x.shape[1:]
+    _, height, width = x.shape
     lowest = x.dtype.type(-np.inf)
     inside = line[pad : pad + width]
     for plane in range(begin, end):
         for i in range(y.shape[1]):
-            inside[:] = lowest
-            for row in range(max(i * stride - pad, 0), min(i * stride - pad + ksize, height)):
+            for k in range(width):
+                inside[k] = lowest
+            for row in range(larger(i * stride - pad, 0), smaller(i * stride - pad + ksize, height)):
                 source = x[plane, row]
                 for k in range(width):
                     inside[k] = _larger(inside[k], source[k])
