@@ -14,7 +14,9 @@ from reference.initial_weights import draw_all
 PAGES = [path for folder in ("", "docs", "examples") for path in sorted((ROOT / folder).glob("*.md"))]
 #: README, and the pages that nobody follows in an environment of their own.
 FOLLOWED = {ROOT / page for _, pages in ENVIRONMENTS for page in pages} - {ROOT / "README.md"}
-RUN = [pytest.param(page, marks=pytest.mark.thorough) if page in FOLLOWED else page for page in PAGES]
+#: Of those, the pages that take a second or less.
+SHORT = {ROOT / "docs" / f"{name}.md" for name in ("first", "how_it_works", "datasets")}
+RUN = [pytest.param(page, marks=pytest.mark.thorough) if page in FOLLOWED - SHORT else page for page in PAGES]
 LANGUAGES = {"console", "python"}
 IMPORTS = re.compile(r"^(?:>>> )?(?:import|from) (chainfpn|chainer|chainercv|chainermn)\b", re.MULTILINE)
 READ_ONLY = {"", "text", "json", "ini", "toml", "diff", "mermaid"}

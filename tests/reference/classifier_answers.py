@@ -55,18 +55,17 @@ def ours(builder, dtype="float32", device="@numpy"):
     return sum(param.size for param in link.params()), to_cpu(inner.array), to_cpu(logits.array)
 
 
-def build_seeded(builder, *, options=None):
+def build_seeded(builder):
     """Build a classifier with seeded weights, without the time that initial values take.
 
     Args:
         builder (str): Its name.
-        options (dict or None): Its other arguments.
 
     Returns:
         chainfpn.links.Classifier: The model.
     """
     with without_initial_values():
-        link = getattr(models, builder)(N_CLASS, **(options or {}))
+        link = getattr(models, builder)(N_CLASS)
     fill_link(link, GAINS.get(BUILDERS[builder], ()))
     return link
 

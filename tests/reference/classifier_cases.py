@@ -64,14 +64,11 @@ GAINS = {
     "swin_v2": [("logit_scale", 0.3), ("attn/.*/W", 0.5)],
 }
 
-#: Builders whose published files want pixels in -1..1, which ``transform_input`` says on either side.
-OTHER_STATISTICS = {"googlenet", "inception_v3"}
-
 _CODE = """
 import sys
 from PIL import Image
 sys.path.insert(0, str(folder))
-from classifier_cases import DOUBLE, FAMILIES, GAINS, N_CLASS, N_IMAGE, OTHER_STATISTICS
+from classifier_cases import DOUBLE, FAMILIES, GAINS, N_CLASS, N_IMAGE
 from seeded_weights import fill_module, seeded_input, skip_initial_values
 
 skip_initial_values()
@@ -91,7 +88,7 @@ for builder in builders:
     imgs = [Image.fromarray(inputs[name]) for name in sorted(inputs) if name.startswith("photograph")]
     if builder == builders[0] and imgs:
         transform = torchvision.models.get_model_weights(builder).IMAGENET1K_V1.transforms()
-        model.transform_input = builder in OTHER_STATISTICS
+        model.transform_input = builder in ("googlenet", "inception_v3")  # whose published files want pixels in -1..1
         with torch.no_grad():
             logits = model.float()(torch.stack([transform(img) for img in imgs]))
         outputs[f"{builder} scores"] = logits.softmax(dim=1)

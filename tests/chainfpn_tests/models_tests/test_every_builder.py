@@ -21,7 +21,6 @@ QUICK = {"resnet18", "densenet121", "squeezenet1_1", "googlenet", "mobilenet_v2"
 QUICK |= {"vgg11", "alexnet", "efficientnet_b0", "regnet_y_400mf", "convnext_tiny", "swin_t"}
 QUICK |= {name for name in models.MODELS if "_resnet_" in name or name == "resnet_fpn_backbone"}
 find_mark = lambda name: None if name in QUICK else pytest.mark.thorough  # noqa: E731
-ALL = marked(models.MODELS, mark=find_mark)
 
 #: Sides of the images that are larger than others', for nothing would be left of them.
 SIDES = {"alexnet": 63, "squeezenet1_0": 65, "squeezenet1_1": 65, "inception_v3": 75, "ssd300_vgg16": 300}
@@ -69,7 +68,7 @@ def arrays(link):
     return {key: value for key, value in serializer.target.items() if np.ndim(value)}
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", marked(models.MODELS))
 def test_the_second_is_not_the_first_and_nothing_is_touched(name):
     with without_initial_values():
         first = build(name)  # imports what it needs
