@@ -109,14 +109,20 @@ def _copy_nearest(x, size):
         "raw T x, int32 height, int32 width, int32 rows, int32 columns, float32 scale_y, float32 scale_x",
         "T y",
         """
-        const ptrdiff_t line = i / columns, plane = line / rows;
-        const int row = (int)(line % rows * scale_y), column = (int)(i % columns * scale_x);
+        const Index line = (Index)i / columns, plane = line / rows;
+        const int row = (int)(line % rows * scale_y), column = (int)((Index)i % columns * scale_x);
         y = x[(plane * height + (row < height ? row : height - 1)) * width + (column < width ? column : width - 1)];
         """,
         "resize_nearest",
+        preamble=_index_type(x, y),
         options=OPTIONS,
     )(x, *x.shape[2:], *size, *scales, y)
     return y
+
+
+def _index_type(*arrays):
+    """Define a type that counts the elements: dividing 64 bits takes longer than memory does, in any dtype."""
+    return f"typedef {'unsigned int' if max(a.size for a in arrays) < 2**31 else 'long long'} Index;"
 
 
 def _sum_nearest(gy, size):
@@ -127,9 +133,9 @@ def _sum_nearest(gy, size):
         "raw T gy, int32 height, int32 width, int32 rows, int32 columns, float32 scale_y, float32 scale_x",
         "T gx",
         """
-        const ptrdiff_t line = i / width, plane = line / height;
+        const Index line = (Index)i / width, plane = line / height;
         const Outputs vertical = find_outputs(line % height, height, rows, scale_y);
-        const Outputs horizontal = find_outputs(i % width, width, columns, scale_x);
+        const Outputs horizontal = find_outputs((Index)i % width, width, columns, scale_x);
         Real sum = 0;
         for (int row = vertical.first; row < vertical.end; ++row)
             for (int column = horizontal.first; column < horizontal.end; ++column)
@@ -138,7 +144,7 @@ def _sum_nearest(gy, size):
         """,
         "sum_nearest",
         options=OPTIONS,
-        preamble=OUTPUTS % REALS[compute_dtype(gy.dtype)],
+        preamble=OUTPUTS % REALS[compute_dtype(gy.dtype)] + _index_type(gx, gy),
     )(gy, *size, *gy.shape[2:], *scales, gx)
     return gx
 

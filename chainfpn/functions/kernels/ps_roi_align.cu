@@ -1,5 +1,6 @@
 // ps_roi_align: bin (i, j) of output channel c reads input channel (c * outh + i) * outw + j. "channels" are the output's.
-// A block takes SHARE bins and channels of one RoI.
+// A block takes SHARE bins and channels of one RoI. Neighbouring threads read planes of their own, and a thread the few taps
+// of a row from wherever they begin, so that half16 makes no pairs; the same holds for ps_roi_pool.
 
 #define SHARE 512
 

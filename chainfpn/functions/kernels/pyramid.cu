@@ -74,7 +74,8 @@ __device__ inline void write_level(double* levels, int level, int height, int wi
     facts[3] = scale;
 }
 
-// Transpose matrices (rows, columns) through shared memory.
+// Transpose matrices (rows, columns) through shared memory. half16 is moved one by one: the 64 bytes of a warp are whole
+// sectors of memory.
 template <typename From, typename To, typename I>
 __device__ inline void transpose(const From* from, I n, I rows, I columns, To* to) {
     __shared__ From tile[LANES][LANES + 1];

@@ -113,7 +113,8 @@ __launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void align_forward(const T* 
     }
 }
 
-// Sum what the bins of a task give to the pixels of a patch, and add that to the map: each row of bins is spread over the
+// Sum what the bins of a task give to the pixels of a patch, and add that to the map, both in Real, beside which a gradient
+// of half16 is read once, so not in pairs: each row of bins is spread over the
 // columns first, by a warp, and then each column over the rows.
 template <typename T, typename I>
 __device__ inline void add_patch(const T* gy, Task<I> task, const Taps<Real<T>>& taps, const Patch patch, I channels,
