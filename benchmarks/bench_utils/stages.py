@@ -35,19 +35,20 @@ class Stopwatch:
 
         object.__setattr__(part, method, timed)
 
-    def run(self, function: Callable[[], object], repeat: int) -> dict[str, list[float]]:
-        """Run to warm up, then time: lists of seconds by stage, ``staged``, and of undivided runs, ``all``."""
+    def run(self, function: Callable[[], object], repeat: int, *, undivided: bool = True) -> dict[str, list[float]]:
+        """Run to warm up, then time: lists of seconds by stage, ``staged``, and perhaps of undivided runs, ``all``."""
         runs = []
         for _ in range(repeat + 1):
             self.seconds, self.by_stage = {}, True
             start = time.perf_counter()
             function()
             self.seconds["staged"] = time.perf_counter() - start
-            self.by_stage = False
-            start = time.perf_counter()
-            function()
-            self.wait()
-            self.seconds["all"] = time.perf_counter() - start
+            if undivided:
+                self.by_stage = False
+                start = time.perf_counter()
+                function()
+                self.wait()
+                self.seconds["all"] = time.perf_counter() - start
             runs.append(self.seconds)
         return {stage: [run[stage] for run in runs[1:]] for stage in runs[0]}
 
@@ -61,7 +62,7 @@ def by_stage(work: partial, repeat: int) -> dict[str, float]:
     watch.watch("RoI pooling", detector.roi_heads, "pool")
     watch.watch("box head", detector.roi_heads, "box_head")
     watch.watch("box head", detector.roi_heads, "box_predictor")
-    seconds = {stage: statistics.median(runs) for stage, runs in watch.run(work, repeat).items()}
+    seconds = {stage: statistics.median(runs) for stage, runs in watch.run(work, repeat, undivided=False).items()}
     stages = {
         "maps, RPN head": seconds["maps"] + seconds["rpn head"],
         "box head": seconds["box head"],
