@@ -141,13 +141,13 @@ def metadata(model: chainer.Link, form: str) -> dict[str, str]:
 
 
 def weights_digest(model: chainer.Link) -> str:
-    """Return the SHA-256 of a model's weights and their names, in hexadecimal digits."""
+    """Return the SHA-256 of a model's weights and their names, in hexadecimal digits; some may not be made yet."""
     digest = hashlib.sha256()
     for path, link in sorted(model.namedlinks()):
         for leaf in sorted(link._params | link._persistent):
-            value = getattr(link, leaf)
+            array = as_array(getattr(link, leaf))
             digest.update(f"{path}/{leaf}".encode())
-            digest.update(as_array(value).tobytes())
+            digest.update(b"" if array is None else array.tobytes())
     return digest.hexdigest()
 
 

@@ -133,6 +133,8 @@ def trace(function: Callable[[Variable], Mapping[str, Variable]], shapes: Sequen
         ExportError: if the function nodes of the two runs differ, or an output is no Variable.
     """
     runs = [_Run(function, shape, seed) for seed, shape in enumerate(shapes)]
+    if any(node.inputs is None or node.outputs is None for run in runs for node, _ in run.calls):
+        raise ExportError("the chain cuts what it has computed off (unchain_backward): what led there is not known")
     kinds = [[(type(node), len(node.outputs)) for node, _ in run.calls] for run in runs]
     if kinds[0] != kinds[1]:
         raise ExportError(

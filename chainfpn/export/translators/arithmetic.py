@@ -22,6 +22,7 @@ from chainer.functions.math.clip import Clip
 from chainer.functions.math.einsum import EinSum
 from chainer.functions.math.erf import Erf
 from chainer.functions.math.exponential import Exp, Log
+from chainer.functions.math.identity import Identity
 from chainer.functions.math.linear_interpolate import LinearInterpolate
 from chainer.functions.math.logsumexp import LogSumExp
 from chainer.functions.math.matmul import MatMul
@@ -202,6 +203,11 @@ def einsum(site: Site) -> Translated:
     return site.graph.op("Einsum", *site.tensors(), equation=equation)
 
 
+def identity(site: Site) -> Translated:
+    """Return what goes in."""
+    return site.tensors()
+
+
 def square(site: Site) -> Translated:
     """Multiply with itself."""
     x = site.tensor()
@@ -235,6 +241,7 @@ TRANSLATORS = {
     Log: _unary("Log"),
     Sqrt: _unary("Sqrt"),
     Square: square,
+    Identity: identity,
     Clip: clip,
     MatMul: matmul,
     Maximum: _binary("Max"),

@@ -58,6 +58,15 @@ def test_a_classifier_says_how_its_input_is_made(tmp_path):
     }
 
 
+def test_weights_that_nothing_has_made_yet_are_no_obstacle(tmp_path):
+    """As those of a head that is called elsewhere."""
+    chain = L.Convolution2D(3, 4, 3)
+    with chain.init_scope():
+        chain.later = chainer.Parameter(0)
+    chainfpn.export_onnx(chain, tmp_path / "chain.onnx")
+    assert len(texts(tmp_path / "chain.onnx")["weights"]) == 64
+
+
 def test_nothing_is_written_of_what_cannot_be(tmp_path):
     chain = chainer.Sequential(L.Convolution2D(3, 4, 3), lambda x: chainer.functions.repeat(x, 2))
     with pytest.raises(ExportError, match="Repeat"):

@@ -75,6 +75,7 @@ FUNCTIONS = {
     "lrn": F.local_response_normalization,
     "lrn, an even number": lambda x: F.local_response_normalization(x, n=2),
     "crelu": F.crelu,
+    "identity": lambda x: F.concat(F.identity(x, F.relu(x))),
     "linear_interpolate": lambda x: F.linear_interpolate(F.sigmoid(x), x, F.relu(x)),
     "sin, cos, arctan, erf": lambda x: F.sin(x) + F.cos(x) + F.arctan(x) + F.erf(x),
     "prod, logsumexp": lambda x: F.prod(x, axis=1) + F.logsumexp(x, axis=1),
@@ -241,6 +242,12 @@ def repeated(x):
     return F.repeat(x, 2, axis=2)
 
 
+def _cut_off(x):
+    h = F.relu(x)
+    h.unchain_backward()
+    return F.tanh(h)
+
+
 class _Leaky(ReLU):
     """What is derived from a known function, and computes another."""
 
@@ -281,6 +288,7 @@ REFUSED = {
     "lstm of maps": (lambda x: F.lstm(x[:, :1], F.concat([x, x], axis=1)[:, :4]), "an LSTM over maps, or"),
     "name of the input": (lambda x: {"x": F.relu(x)}, "an output must have another name than the input, x"),
     "no name": (lambda x: {0: F.relu(x)}, "names of outputs must be str, got 0"),
+    "cut off": (lambda x: _cut_off(x), "the chain cuts what it has computed off"),
     "training": (lambda x: F.batch_normalization(x, *np.ones((2, 3), "f")), "belongs to training"),
 }
 
