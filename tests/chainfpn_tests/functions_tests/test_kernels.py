@@ -227,6 +227,16 @@ def test_a_constant_map_keeps_its_value(roi, n_bins, sampling_ratio):
     np.testing.assert_allclose(y.array, 3.5, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["ps_roi_align", "ps_roi_pool"])
+def test_pixels_of_bins_are_listed_in_parts_where_there_are_many(name, monkeypatch):
+    pytest.importorskip("numba")
+    rois = np.sort(np.random.default_rng(0).uniform(-4, 32, (40, 2, 2)), axis=1).reshape(40, 4)
+    known = pooled(name, MAP, rois)
+    monkeypatch.setattr("chainfpn.functions.kernels.numba_ps.LISTED", 0)  # room for as many as a map has
+    for a, b in zip(pooled(name, MAP, rois), known, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_nodes_carry_the_name_of_their_op():
     x = chainer.Variable(np.zeros((1, 4, 5, 5), np.float32))
     rois, images = np.array([[0, 0, 4, 4]], np.float32), np.zeros(1, np.int32)
