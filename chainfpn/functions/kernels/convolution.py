@@ -1,8 +1,9 @@
 """Two-dimensional convolution and its two gradients on NumPy arrays, by matrix products.
 
 The windows of a few output rows are laid out as the columns of a matrix that stays in the cache, and the product with
-the weights is written where the result belongs: no array is transposed or copied afterwards. Large 3x3 convolutions in
-float32 go to ``winograd``, channels on their own to ``numba_depthwise``. float16 is computed in float32.
+the weights is written where the result belongs: no array is transposed or copied afterwards. 3x3 convolutions in
+float32 go to ``winograd``, unless a map is tiny, channels on their own to ``numba_depthwise``. float16 is computed in
+float32.
 """
 
 import contextvars
@@ -58,13 +59,13 @@ def _depthwise_for(x_shape, W_shape, geometry, of_weights=False):
     return import_compiled("numba_depthwise") if alone and not (of_weights and geometry.stride[1] > 1) else None
 
 
-def _winograd_for(dtype, x_shape, W_shape, geometry, of_weights=False):
+def _winograd_for(dtype, x_shape, W_shape, geometry):
     """Return Winograd's algorithm where it applies to this convolution and is faster by rule, otherwise None."""
     winograd = _applicable_winograd(dtype, W_shape, geometry)
     if winograd is None:
         return None
     outsize = geometry.outsize(x_shape, W_shape[2:])
-    return winograd if winograd.pays(x_shape[0], outsize, of_weights=of_weights) else None
+    return winograd if winograd.pays(x_shape[0], outsize) else None
 
 
 def _applicable_winograd(dtype, W_shape, geometry):
@@ -148,7 +149,7 @@ def _direct(x, W, geometry, epilogue):
 def weight_gradient(x: Array, gy: Array, W_shape: tuple, W_dtype: np.dtype, geometry: Geometry) -> Array:
     """Run the transpose of ``forward`` in W: gradients (B, O, outh, outw) to ``W_shape``."""
     dtype = compute_dtype(x.dtype)
-    winograd = _winograd_for(dtype, x.shape, W_shape, geometry, of_weights=True)
+    winograd = _winograd_for(dtype, x.shape, W_shape, geometry)
     if winograd is not None:
         return winograd.weight_gradient(_prepare(x), _prepare(gy), geometry.pad).astype(W_dtype, copy=False)
     if depthwise := _depthwise_for(x.shape, W_shape, geometry, of_weights=True):

@@ -41,14 +41,14 @@ def transform_inputs(room, x, tile_rows, pad, n_rows, n_columns, tiles, begin, e
         pad ((int, int)): Zeros above and left of the image.
         n_rows, n_columns (int): Tiles of an image in a column and in a row.
         tiles (array): float32, (6, 6, tiles, C), filled for these channels.
-        begin, end (int): Channels, in steps of ``LANES``.
+        begin, end (int): Channels, at least ``LANES``.
     """
     (top, left), (_, n_channels, height, width) = pad, x.shape
     source, out, line, lanes = flat(x), flat(tiles), (4 * n_columns + 2) * LANES, np.int64(LANES)
     step, n_pixels = tiles.shape[2] * n_channels, smaller(width, line // LANES - left)
     rows, down = room
-    for block in range(begin, end):
-        c, to = smaller(block * lanes, n_channels - lanes), ZERO  # the last ones overlap those before
+    for channel in range(begin, end, LANES):
+        c, to = smaller(channel, end - lanes), ZERO  # the last ones overlap those before
         for row in range(tile_rows[0], tile_rows[1]):
             first, plane = row % n_rows * 4, row // n_rows * n_channels + c
             for k in range(
@@ -101,32 +101,33 @@ def _inputs(source, at, places, out, to, step):
 
 @arithmetic
 def transform_products(
-    room, tiles, tile_rows, n_rows, n_columns, y, residual, centre, scale, shift, add, relu, begin, end
+    room, tiles, offset, tile_rows, n_rows, n_columns, y, residual, centre, scale, shift, add, relu, begin, end
 ):
     """Compute A^T m A of every tile of some channels and some rows of tiles, and what follows.
 
     Args:
         room (tuple of array): float32, 24 vectors, four lines of ``4 * n_columns``, and ``4 * n_columns``.
-        tiles (array): float32, (6, 6, tiles, O), products of these rows of tiles.
+        tiles (array): float32, (6, 6, tiles, channels), products of these rows of tiles.
+        offset (int): The first of the channels that ``tiles`` has.
         tile_rows ((int, int)): First, and last exclusive, of those of all images.
         n_rows, n_columns (int): Tiles of an image in a column and in a row.
         y (array): float32, (B, O, outh, outw), at least ``LANES`` channels, filled for these channels and tiles.
         residual, centre, scale, shift, add, relu: What follows, see ``epilogue``.
-        begin, end (int): Channels, in steps of ``LANES``.
+        begin, end (int): Channels, at least ``LANES``.
     """
     _, n_channels, height, width = y.shape
     source, out, line, lanes = flat(tiles), flat(y), 4 * n_columns * LANES, np.int64(LANES)
-    step, plain, (down, across, turned) = tiles.shape[2] * n_channels, len(scale) == 0, room
-    for block in range(begin, end):
-        o = smaller(block * lanes, n_channels - lanes)
-        at = o
+    step, plain, (down, across, turned) = tiles.shape[2] * tiles.shape[3], len(scale) == 0, room
+    for channel in range(begin, end, LANES):
+        o = smaller(channel, end - lanes)
+        at = o - offset
         for row in range(tile_rows[0], tile_rows[1]):
             for t in range(n_columns):
                 for v in range(6):
                     _products(source, at + v * step, 6 * step, down, v * LANES, 6 * LANES)
                 for k in range(4):
                     _products(down, 6 * k * LANES, lanes, across, k * line + 4 * t * LANES, lanes)
-                at += n_channels
+                at += tiles.shape[3]
             image, first = row // n_rows, row % n_rows * 4
             for k in range(smaller(4, height - first)):
                 if plain:
@@ -165,13 +166,13 @@ def transform_gradients(room, gy, tile_rows, n_rows, n_columns, tiles, begin, en
         tile_rows ((int, int)): First, and last exclusive, of those of all images.
         n_rows, n_columns (int): Tiles of an image in a column and in a row.
         tiles (array): float32, (6, 6, tiles, O), filled for these channels.
-        begin, end (int): Channels, in steps of ``LANES``.
+        begin, end (int): Channels, at least ``LANES``.
     """
     _, n_channels, height, width = gy.shape
     source, out, line, lanes = flat(gy), flat(tiles), 4 * n_columns * LANES, np.int64(LANES)
     step, (rows, down) = tiles.shape[2] * n_channels, room
-    for block in range(begin, end):
-        o, to = smaller(block * lanes, n_channels - lanes), ZERO
+    for channel in range(begin, end, LANES):
+        o, to = smaller(channel, end - lanes), ZERO
         for row in range(tile_rows[0], tile_rows[1]):
             first, plane = row % n_rows * 4, row // n_rows * n_channels + o
             for k in range(4):

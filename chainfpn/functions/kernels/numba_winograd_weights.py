@@ -18,29 +18,30 @@ _ONE, _NOTHING = np.float32(1), np.float32(0)
 
 
 @arithmetic
-def transform_weights(room, W, turned, weights, begin, end):
-    """Compute G w G^T of the weights of some rows of the matrices.
+def transform_weights(room, W, turned, columns, weights, begin, end):
+    """Compute G w G^T of the weights of some rows and columns of the matrices.
 
     Args:
         room (tuple of array): float32, 16 vectors, and 18.
         W (array): float32, (O, C, 9).
         turned (bool): Whether the weights are turned by 180 degrees, and the matrices (O, C) instead of (C, O).
-        weights (array): float32, (36, at least O * C), filled for these rows.
+        columns ((int, int)): First, and last exclusive; at least ``LANES``.
+        weights (array): float32, (36, at least rows times these columns), filled for these rows.
         begin, end (int): Rows of a matrix.
     """
-    n_out, n_in, n_taps = W.shape
+    (_, n_in, n_taps), width = W.shape, columns[1] - columns[0]
     source, out, plane, lanes = flat(W), flat(weights), weights.shape[1], np.int64(LANES)
-    n_columns, row_step, step = (n_in, n_in * n_taps, n_taps) if turned else (n_out, n_taps, n_in * n_taps)
+    row_step, step = (n_in * n_taps, n_taps) if turned else (n_taps, n_in * n_taps)
     taps, down = room
     first, apart = (8 * lanes, -lanes) if turned else (ZERO, lanes)
     for row in range(begin, end):
-        for k in range(0, n_columns, LANES):
-            column = smaller(k, n_columns - lanes)  # the last ones overlap those before
-            _gather(source, row * row_step + column * step, step, taps)
+        for k in range(0, width, LANES):
+            column = smaller(k, width - lanes)  # the last ones overlap those before
+            _gather(source, row * row_step + (columns[0] + column) * step, step, taps)
             for j in range(3):
                 _weights(taps, first + j * apart, 3 * apart, down, j * LANES, 3 * LANES)
             for u in range(6):
-                at = 6 * u * plane + row * n_columns + column
+                at = 6 * u * plane + row * width + column
                 _weights(down, 3 * u * LANES, lanes, out, at, plane)
 
 

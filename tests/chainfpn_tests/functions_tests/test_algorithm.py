@@ -39,7 +39,7 @@ def timed(monkeypatch, **seconds):
     monkeypatch.setattr(algorithm, "seconds", measure)
 
 
-@pytest.mark.parametrize(("size", "by_rule"), [(40, True), (12, False)])
+@pytest.mark.parametrize(("size", "by_rule"), [(40, True), (8, False)])
 @pytest.mark.parametrize("faster", ["winograd", "direct"])
 def test_the_faster_one_is_taken_from_then_on(size, by_rule, faster, calls, monkeypatch):
     monkeypatch.setenv("CHAINFPN_CONV", "measure")
@@ -52,7 +52,7 @@ def test_the_faster_one_is_taken_from_then_on(size, by_rule, faster, calls, monk
     assert list(algorithm._measured.values()) == [faster == "winograd"]
 
 
-@pytest.mark.parametrize(("size", "by_rule"), [(40, True), (12, False)])
+@pytest.mark.parametrize(("size", "by_rule"), [(40, True), (8, False)])
 def test_the_rule_stands_where_the_other_is_hardly_faster(size, by_rule, calls, monkeypatch):
     monkeypatch.delenv("CHAINFPN_CONV", raising=False)
     timed(monkeypatch, **{"winograd": 1.1 if by_rule else 1.0, "direct": 1.0 if by_rule else 1.1})
@@ -70,7 +70,7 @@ def test_only_some_rows_are_measured(calls, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("word", "size", "n"), [("winograd", 12, 1), ("direct", 40, 0), ("rules", 40, 1), ("rules", 12, 0)]
+    ("word", "size", "n"), [("winograd", 8, 1), ("direct", 40, 0), ("rules", 40, 1), ("rules", 8, 0)]
 )
 def test_the_environment_fixes_it(word, size, n, calls, monkeypatch):
     monkeypatch.setenv("CHAINFPN_CONV", word)

@@ -113,13 +113,18 @@ def test_winograd_is_taken_where_it_can_be_and_pays(monkeypatch):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_winograd_does_not_depend_on_the_number_of_threads(monkeypatch, threads):
-    pytest.importorskip("numba")
+@pytest.mark.parametrize("most_in_parts", [0, 1 << 15])
+def test_winograd_does_not_depend_on_the_number_of_threads(monkeypatch, most_in_parts, threads):
+    winograd = pytest.importorskip("chainfpn.functions.kernels.winograd")
+    monkeypatch.setattr(winograd, "MOST_IN_PARTS", most_in_parts)
+    monkeypatch.setattr("chainfpn.functions.kernels.threads.SHARE", 1000)
     arrays = case_arrays("3x3, Winograd", np.float32)
     expected = with_gradients(convolution_2d, arrays, {"pad": 1})
+    exact = with_gradients(F.convolution_2d, [a.astype(np.float64) for a in arrays], {"pad": 1})
     monkeypatch.setattr("chainfpn.functions.kernels.threads.N_THREADS", threads)
-    for mine, reference in zip(with_gradients(convolution_2d, arrays, {"pad": 1}), expected, strict=True):
-        np.testing.assert_array_equal(mine, reference)
+    for mine, same, near in zip(with_gradients(convolution_2d, arrays, {"pad": 1}), expected, exact, strict=True):
+        np.testing.assert_array_equal(mine, same)
+        np.testing.assert_allclose(mine, near, rtol=0, atol=1e-5 * np.abs(near).max())
 
 
 def test_winograd_loses_little_precision():
