@@ -4,8 +4,11 @@ import importlib
 import pathlib
 import sys
 
+import numpy as np
 import pytest
 
+from bench_utils import roi_workload
+from bench_utils.machine import Machine
 from reference import classifier_answers, detector_answers, fake_cupy
 
 PROGRAMS = sorted(path.stem for path in pathlib.Path(__file__).parents[1].glob("benchmarks/*.py"))
@@ -38,6 +41,24 @@ def test_no_gpu_is_one_sentence(name, monkeypatch, capsys):
     assert (OF_A_CPU.get(name) or "Chainer sees no CUDA device") in error
 
 
+@pytest.mark.fake_gpu
+def test_a_gpu_is_timed_by_events_and_no_map_is_left_in_its_cache(monkeypatch):
+    assert (
+        roi_workload.N_MAPS * np.prod(roi_workload.MAP) * 256 * 4 > 2 * 64e6
+    )  # bytes; the L2 cache of an H200 has 60e6
+    monkeypatch.setattr(roi_workload, "MAP", (5, 6))
+    machine, made = Machine("cuda"), []
+    event = machine.xp.cuda.Event
+    monkeypatch.setattr(machine.xp.cuda, "Event", lambda: made.append(event()) or made[-1])
+    rois = np.array([[0, 0, 16, 20]], np.float32)
+    forward, both = roi_workload.our_runs(machine, "roi_align", 2, 3, {"sampling_ratio": 2}, rois)
+    sums = [float(forward().array.sum()) for _ in range(2 * roi_workload.N_MAPS)]
+    assert len(set(sums)) == roi_workload.N_MAPS
+    assert machine.best(both, 3) >= 0
+    assert len(made) == 2 * 3
+
+
+@pytest.mark.thorough
 @pytest.mark.gpu
 def test_parity_compares_what_a_gpu_computes():
     parts = (classifier_answers, "squeezenet1_1"), (detector_answers, "ssdlite320_mobilenet_v3_large")

@@ -28,6 +28,8 @@ QUICK = (
     TESTS / "chainfpn_tests" / "functions_tests",
     TESTS / "chainfpn_tests" / "boxes_tests",
     TESTS / "chainfpn_tests" / "links_tests" / "test_fused_convolution.py",
+    TESTS / "chainfpn_tests" / "links_tests" / "test_fused_normalization.py",
+    TESTS / "test_benchmark_devices.py",
     TESTS / "chainfpn_tests" / "training_tests" / "test_fused_update.py",
 )
 PARTS = {

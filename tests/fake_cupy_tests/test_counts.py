@@ -149,6 +149,9 @@ def test_a_training_step(model, img, monkeypatch):
     assert counts.syncs <= 15, counts.table("sync")
     assert counts.launches <= 700, counts.table("launch")
     assert counts.largest_download <= 64, counts.table("sync")
+    once = ("preprocess", "align_forward", "align_backward", "nms_masks", "nms_scan", "decode_boxes", "fused_update")
+    names = names_of_launches(counts)
+    assert [names[name] for name in once] == [1] * len(once), counts.table("launch")
 
 
 def test_clipping_waits_once_for_any_number_of_parameters(model):
