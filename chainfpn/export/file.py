@@ -56,7 +56,8 @@ def export_onnx(
     Raises:
         ExportError: if the model calls a function that has no translation, which is named.
         ImportError: if onnx is missing.
-        InvalidArgument: if form is another word, or does not go with the model; or the weights are not float32.
+        InvalidArgument: if form is another word, or does not go with the model; or the weights are not float32, or have
+            more bytes than a file of ONNX.
         InvalidType: if model is no link.
         OSError: if a file cannot be written.
 

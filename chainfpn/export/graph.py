@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainfpn._typing import Array
+from chainfpn.errors import InvalidArgument
 from chainfpn.export._onnx import require_onnx
 
 #: Version of ONNX's operators that files are written in: the first with everything they need but RoiAlign's half pixel,
@@ -19,6 +20,8 @@ OPSET = 17
 IR_VERSION = 8
 #: Numbers up to which a constant is a small one.
 SMALL = 64
+#: Bytes of the constants that a file has room for: protobuf counts all it has in 31 bits.
+ROOM = 2**31 - 2**20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -202,6 +205,9 @@ class Graph:
         constants = self._initializers if self._root is self else {}
         arrays = {key: value for key, value in constants.items() if key in needed}
         inside = {key: value for key, value in arrays.items() if outside is None or value.size <= SMALL}
+        n_bytes = sum(value.nbytes for value in inside.values())
+        if n_bytes > ROOM:
+            raise InvalidArgument("export_onnx", "weights", f"up to {ROOM} bytes, the room of an ONNX file", n_bytes)
         initializers = [self.onnx.numpy_helper.from_array(value, key) for key, value in inside.items()]
         if outside is not None:
             outside |= {key: value for key, value in arrays.items() if key not in inside}

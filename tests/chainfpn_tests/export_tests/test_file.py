@@ -89,3 +89,12 @@ def test_who_has_no_onnx_is_told_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r"onnx is missing \(.*\); pip install 'chainfpn\[onnx\]'"):
         chainfpn.export_onnx(models.squeezenet1_1(n_class=3), tmp_path / "x.onnx")
+
+
+def test_weights_that_have_no_room_in_a_file_are_a_sentence(tmp_path, monkeypatch):
+    """As RegNet's largest, whose weights take 2.6 GB."""
+    monkeypatch.setattr("chainfpn.export.graph.ROOM", 1000)
+    sentence = "export_onnx: weights must be up to 1000 bytes, the room of an ONNX file, got 1792"
+    with pytest.raises(InvalidArgument, match=sentence):
+        chainfpn.export_onnx(chainer.Sequential(L.Convolution2D(3, 16, 3)), tmp_path / "model.onnx")
+    assert not [*tmp_path.iterdir()]
