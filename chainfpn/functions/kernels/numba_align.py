@@ -11,7 +11,6 @@ from chainfpn.functions.kernels.numba_common import (
     pack,
     smaller,
     unpack,
-    unpack_bins,
 )
 from chainfpn.functions.kernels.numba_lanes import LANES, add_scaled, fill, load, store
 
@@ -33,6 +32,7 @@ def align_forward(workspace, x, first, window, members, rows, columns, places, y
     y0, _, x0, x1 = window
     outh, outw, stride = rows.ends.shape[1], columns.ends.shape[1], (x1 - x0) * LANES
     buffer, line, cells, origin = workspace.buffer, workspace.line, workspace.cells, -y0 * stride - x0 * LANES
+    (_, n_channels, n_bins), lanes, target = y.shape, np.int64(LANES), flat(y)
     pack(x, first, window, buffer)
     for r in members:
         lines, n_lines = columns.lines[columns.starts[r] :], columns.n_lines[r]
@@ -44,7 +44,8 @@ def align_forward(workspace, x, first, window, members, rows, columns, places, y
                 for tap in range(np.uint64(columns.ends[r, j, 0]), np.uint64(columns.ends[r, j, 1])):
                     total = add_scaled(total, columns.weight[tap], load(line, columns.line[tap] * LANES))
                 store(cells, (i * outw + j) * LANES, total)
-        unpack_bins(cells, places[r], first, y)
+        at = (places[r] * n_channels + first) * n_bins
+        copy_transposed(cells, ZERO, LANES, n_bins, smaller(lanes, n_channels - first), target, at, n_bins)
 
 
 @inner_arithmetic

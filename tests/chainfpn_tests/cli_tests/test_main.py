@@ -267,6 +267,8 @@ def test_the_demo_finds_the_person_without_compiled_operators(tmp_path):
     assert last == "2 pictures written to pictures"
     for name in ("astronaut", "coffee"):
         assert (tmp_path / "pictures" / f"{name}_detected.jpg").stat().st_size > 10_000
+    again = chainfpn_command("demo", "--out", "pictures", cwd=tmp_path, env=environment)
+    assert (again.returncode, again.stderr, again.stdout) == (0, "", done.stdout)
 
 
 @pytest.mark.slow
