@@ -13,6 +13,7 @@ import chainfpn
 from chainfpn import models
 from chainfpn.errors import InvalidArgument, InvalidType
 from chainfpn.export import ExportError
+from chainfpn.export.graph import Graph
 from reference.classifier_answers import without_initial_values
 
 
@@ -74,6 +75,15 @@ def test_nothing_is_written_of_what_cannot_be(tmp_path):
     with pytest.raises(OSError, match="missing"):
         chainfpn.export_onnx(models.squeezenet1_1(n_class=3), tmp_path / "missing" / "chain.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_checked_before_it_is_written(tmp_path, monkeypatch):
+    graph = Graph()
+    graph.output("y", graph.input("x", "float32", (1, 2)), (3, 4))
+    monkeypatch.setattr("chainfpn.export.file.dense_graph", lambda part, names: graph)
+    with pytest.raises(onnx.shape_inference.InferenceError, match="differ in dimension 0"):
+        chainfpn.export_onnx(L.Convolution2D(3, 4, 3), tmp_path / "chain.onnx")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_wrong_arguments_are_named(tmp_path):

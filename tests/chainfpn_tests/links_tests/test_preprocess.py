@@ -22,8 +22,11 @@ def test_the_compiled_pass_has_numpys_bits(name, kind, dtype, monkeypatch):
     sizes = (120, 160), (321, 97), (1, 1), (17, 99)
     imgs = [random.uniform(0, 255, (3, *size)).astype(kind) for size in sizes]
     imgs.append(imgs[0].transpose(0, 2, 1))  # not contiguous
-    assert module.import_compiled("numba_preprocess") is not None
+    numba_preprocess = module.import_compiled("numba_preprocess")
+    given, prepare = [], numba_preprocess.prepare
+    monkeypatch.setattr(numba_preprocess, "prepare", lambda img, *args: given.append(img) or prepare(img, *args))
     compiled, compiled_sizes = PREPROCESSES[name](imgs, dtype)
+    assert [img.dtype for img in given] == [kind if kind == np.uint8 else dtype] * len(imgs)  # bytes are not copied
     monkeypatch.setattr(module, "import_compiled", lambda name: None)
     plain, plain_sizes = PREPROCESSES[name](imgs, dtype)
     assert compiled.dtype == plain.dtype == dtype
