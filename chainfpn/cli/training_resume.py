@@ -209,4 +209,5 @@ def _print_changes(settings: argparse.Namespace, saved: dict[str, Any]) -> None:
     for key in _FROM_HERE_ON:
         now, before = getattr(settings, key), saved.get(key, getattr(settings, key))
         if now != before:
-            print(f"--{key.replace('_', '-')} {now} instead of {before} from here on")
+            shown = "the default" if before is None else before
+            print(f"--{key.replace('_', '-')} {now} instead of {shown} from here on")

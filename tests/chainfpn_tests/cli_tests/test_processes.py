@@ -53,8 +53,8 @@ def out(trained):
 def test_a_training_evaluates_and_writes_once(trained):
     out, said = trained
     lines = [line.split() for line in said.splitlines()]
-    assert [line[0] for line in lines[:5]] == ["class", "circle", "square", "triangle", "(no"]
-    assert lines[5][:4] == ["epoch", "1", "step", "2"]
+    assert [line[0] for line in lines[:6]] == ["no", "class", "circle", "square", "triangle", "(no"]
+    assert lines[6][:4] == ["epoch", "1", "step", "2"]
     (entry,) = json.loads((out / "log").read_text())
     assert 0 <= entry["validation/main/map"] <= 1
     assert {"snapshot.npz", "snapshot-1.npz", "best.npz", "report.html"} <= set(os.listdir(out))

@@ -119,8 +119,9 @@ def test_a_loss_that_is_not_finite_names_step_and_images_and_another_rate_goes_o
     assert begin == "chainfpn train: step 2"
     assert sorted(files.split(", ")) == [str(data / "images" / f"{i}.png") for i in (0, 1, 3, 4, 5)]
     assert reason.startswith("FasterRCNN: every loss must be finite, but loss/roi_box is nan; go on before")
-    assert main(["train", "--resume", "--lr", "0.001", "--out", str(out)]) == 0
-    assert capsys.readouterr().out.startswith("--lr 0.001 instead of 0.005 from here on\nepoch 2  step 2 ")
+    assert main(["train", "--resume", "--lr", "0.001", "--lr-batch", "6", "--out", str(out)]) == 0
+    changes = "--lr 0.001 instead of 0.005 from here on\n--lr-batch 6 instead of the default from here on\n"
+    assert capsys.readouterr().out.startswith(f"{changes}epoch 2  step 2 ")
 
 
 def test_other_data_are_not_resumed(data, tmp_path, capsys):
