@@ -10,9 +10,12 @@ import chainer.links as L
 import numpy as np
 import pytest
 from chainer import optimizer_hooks, optimizers
+from chainer.backends import cuda
 
 from chainfpn import models
 from chainfpn.datasets import ShapesDataset
+from chainfpn.links.detectors.keypoint_head import heatmaps_to_keypoints
+from chainfpn.links.detectors.paste_masks import paste_masks
 from chainfpn.training import GradientClipping, TrainChain, freeze_backbone, fuse_updates, use_mixed_precision
 from chainfpn.training.evaluator import evaluate
 from reference import fake_cudnn, fake_cupy
@@ -116,6 +119,28 @@ def test_the_images_of_a_batch_share_their_waits(slim, img):
     assert min(map(len, bboxes)) > 20
     assert counts.syncs <= 5, counts.table("sync")
     assert counts.largest_download <= 4 * 100 * 6 * 4, counts.table("sync")
+
+
+def test_an_image_of_bytes_is_sent_as_bytes(slim, img):
+    with fake_cupy.count() as counts:
+        slim.predict([img.astype(np.uint8)])
+    assert max(event.nbytes for event in counts.events if event.kind == "upload") == img.size, counts.table("upload")
+
+
+def test_masks_are_pasted_and_peaks_found_on_the_device():
+    rng, cupy = np.random.default_rng(0), cuda.cupy
+    grids, heat = (cupy.asarray(rng.uniform(-1, 1, (7, 3, 28, 28)).astype(np.float32)) for _ in range(2))
+    bbox = np.tile(np.array([5, 9, 40, 50], np.float32), (7, 1))
+    with fake_cupy.count() as counts:
+        masks = paste_masks(grids[:, 0], bbox, (44, 61))
+    assert counts.launches
+    assert counts.syncs == 1, counts.table("sync")
+    assert counts.largest_download <= masks.size < grids[:, 0].nbytes  # the pixels, as bytes, not the grids
+    boxes = cupy.asarray(bbox)
+    with fake_cupy.count() as counts:
+        heatmaps_to_keypoints(heat, boxes)
+    assert counts.launches
+    assert not counts.syncs, counts.table("sync")
 
 
 def test_an_evaluation_waits_for_several_images_at_once(slim):
