@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from chainfpn.functions.kernels.numba_common import copy, exact
+from chainfpn._typing import Array
+from chainfpn.functions.kernels.numba_common import exact, inner_exact, larger, smaller
 
 #: Boxes handled at once: few enough that their best IoUs stay in the cache while the ground truth goes by.
 TILE = 1024
 
 
-@exact
-def match(boxes, gt_boxes, low_quality):
+def match(boxes: Array, gt_boxes: Array, low_quality: bool) -> tuple[Array, Array, Array]:
     """Find the ground-truth box of highest IoU for each box.
 
     Args:
@@ -21,48 +21,71 @@ def match(boxes, gt_boxes, low_quality):
         tuple of array: The index of the ground-truth box, int64, (N,), the first of equals; the IoU, (N,); and which
         boxes have the highest IoU of all with some ground-truth box, bool, (N,), all False if not wanted.
     """
-    n, n_gt = boxes.shape[1], gt_boxes.shape[1]
-    n_tile = (n + TILE - 1) // TILE
-    best, most, chosen = np.zeros(n, np.int64), np.empty(n, boxes.dtype), np.zeros(n, np.bool_)
-    area = (boxes[3] - boxes[1]) * (boxes[2] - boxes[0])
-    highest = np.empty((n_gt, n_tile), boxes.dtype)
-    ious, index = np.empty(TILE, boxes.dtype), np.empty(TILE, np.int32)
-    for tile in range(n_tile):
-        start, stop = tile * TILE, min((tile + 1) * TILE, n)
-        value, iou = most[start:stop], ious[: stop - start]
-        index[:] = 0
-        highest[0, tile] = _compare(boxes[:, start:stop], area[start:stop], gt_boxes[:, 0], value)
-        for k in range(1, n_gt):
-            highest[k, tile] = _compare(boxes[:, start:stop], area[start:stop], gt_boxes[:, k], iou)
-            for i in range(stop - start):
-                better = iou[i] > value[i]
-                value[i] = iou[i] if better else value[i]
-                index[i] = k if better else index[i]
-        copy(index, best[start:stop])
-    for k in range(n_gt if low_quality else 0):
-        peak = highest[k].max()
-        for tile in range(n_tile):
-            if highest[k, tile] == peak:
-                start, stop = tile * TILE, min((tile + 1) * TILE, n)
-                iou = ious[: stop - start]
-                _compare(boxes[:, start:stop], area[start:stop], gt_boxes[:, k], iou)
-                for i in range(stop - start):
-                    chosen[start + i] |= iou[i] == peak
+    n, dtype = boxes.shape[1], boxes.dtype
+    best, most, chosen = np.zeros(n, np.int64), np.empty(n, dtype), np.zeros(n, bool)
+    with np.errstate(over="ignore", invalid="ignore"):
+        area = (boxes[3] - boxes[1]) * (boxes[2] - boxes[0])
+    highest = np.empty((gt_boxes.shape[1], -(-n // TILE)), dtype)
+    room = np.empty(TILE, dtype), np.empty(TILE, np.int32)
+    _match(room, boxes, area, np.ascontiguousarray(gt_boxes.T), highest, best, most)
+    if low_quality:
+        _choose(
+            room[0],
+            boxes,
+            area,
+            np.ascontiguousarray(gt_boxes.T),
+            highest,
+            highest.max(axis=1, initial=-np.inf),
+            chosen,
+        )
     return best, most, chosen
 
 
 @exact
-def _compare(boxes, areas, other, iou):
-    """Compute the IoU of each box of a tile with one other box; return the highest."""
-    top, left, bottom, right = boxes[0], boxes[1], boxes[2], boxes[3]
+def _match(room, boxes, area, gt_boxes, highest, best, most):
+    """Fill in the best ground-truth box of each box, its IoU, and the highest IoU of a tile with each of them."""
+    iou, index = room
+    for tile in range(highest.shape[1]):
+        start = tile * TILE
+        n = smaller(best.size - start, TILE)
+        value = most[start : start + n]
+        for i in range(n):
+            index[i] = 0
+        highest[0, tile] = _compare(boxes, area, start, gt_boxes[0], value, n)
+        for k in range(1, gt_boxes.shape[0]):
+            highest[k, tile] = _compare(boxes, area, start, gt_boxes[k], iou, n)
+            for i in range(n):
+                better = iou[i] > value[i]
+                value[i] = iou[i] if better else value[i]
+                index[i] = k if better else index[i]
+        for i in range(n):
+            best[start + i] = index[i]
+
+
+@exact
+def _choose(iou, boxes, area, gt_boxes, highest, peaks, chosen):
+    """Mark the boxes whose IoU with a ground-truth box is the highest of all with it."""
+    for k in range(peaks.size):
+        for tile in range(highest.shape[1]):
+            if highest[k, tile] == peaks[k]:
+                start = tile * TILE
+                n = smaller(chosen.size - start, TILE)
+                _compare(boxes, area, start, gt_boxes[k], iou, n)
+                for i in range(n):
+                    chosen[start + i] |= iou[i] == peaks[k]
+
+
+@inner_exact
+def _compare(boxes, area, start, other, iou, n):
+    """Compute the IoU of the n boxes from ``start`` on with one other box; return the highest."""
     t, l, b, r = other[0], other[1], other[2], other[3]  # noqa: E741
-    area, zero = (r - l) * (b - t), other.dtype.type(0)
-    for i in range(iou.size):
-        height = max(min(bottom[i], b) - max(top[i], t), zero)
-        width = max(min(right[i], r) - max(left[i], l), zero)
+    own, zero, first = (r - l) * (b - t), other.dtype.type(0), np.uint64(start)
+    for i in range(np.uint64(n)):
+        height = larger(smaller(boxes[2, first + i], b) - larger(boxes[0, first + i], t), zero)
+        width = larger(smaller(boxes[3, first + i], r) - larger(boxes[1, first + i], l), zero)
         shared = width * height
-        iou[i] = shared / (area + areas[i] - shared)
+        iou[i] = shared / (own + area[first + i] - shared)
     highest = iou[0]
-    for i in range(1, iou.size):
-        highest = max(highest, iou[i])
+    for i in range(1, n):
+        highest = larger(highest, iou[i])
     return highest
