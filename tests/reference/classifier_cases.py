@@ -86,7 +86,7 @@ for builder in builders:
             outputs[f"{builder} {dtype} logits"] = model.to(dtype)(x.to(dtype))
         outputs[f"{builder} {dtype} inner"] = seen["inner"].permute(0, 3, 1, 2) if layer == "norm" else seen["inner"]
     imgs = [Image.fromarray(inputs[name]) for name in sorted(inputs) if name.startswith("photograph")]
-    if builder == builders[0] and imgs:
+    if builder == FAMILIES[str(inputs["family"])][2][0] and imgs:
         transform = torchvision.models.get_model_weights(builder).IMAGENET1K_V1.transforms()
         model.transform_input = builder in ("googlenet", "inception_v3")  # whose published files want pixels in -1..1
         with torch.no_grad():
@@ -114,7 +114,7 @@ def theirs(live, builders, photographs=()):
     Args:
         live (TorchvisionLive): The interpreter that has it.
         builders (sequence of str): Which classifiers, of one family.
-        photographs (sequence of array): uint8, (H, W, 3), RGB, for the first of them.
+        photographs (sequence of array): uint8, (H, W, 3), RGB, for the first of the family.
 
     Returns:
         dict: ``'{builder} parameters'``, and ``'{builder} torch.{dtype} logits'`` and ``inner`` (what the inner layer
