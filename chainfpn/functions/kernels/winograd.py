@@ -23,7 +23,7 @@ BLOCK_BYTES = 3 << 20, 32 << 20
 WEIGHT_BYTES, PART_BYTES = 1 << 20, 3 << 20
 
 #: Numbers of a transformed map, at one of the 36 positions, that each part is multiplied by: they stay in the cache.
-MOST_IN_PARTS = 1 << 15
+MOST_IN_PARTS = 36 << 10
 
 #: What the kernels take at least: channels are their vectors.
 MIN_CHANNELS = LANES
