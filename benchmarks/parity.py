@@ -123,9 +123,10 @@ def main() -> None:
     live = torchvision_live.find()
     if live is None:
         raise SystemExit("no interpreter here has torchvision (CHAINFPN_TORCHVISION_PYTHON names one)")
+    device = Machine(options.device).chainers_device
     for name in options.tables or TABLES:
         lines = []
-        for line in TABLES[name](live, Machine(options.device).chainers_device):
+        for line in TABLES[name](live, device):
             print(line, flush=True)
             lines.append(line)
         if options.write:

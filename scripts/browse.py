@@ -107,7 +107,7 @@ def look_at_report(browser: Browser, pictures: pathlib.Path | None) -> list[str]
             with opened(browser, size, ("file:", "data:")) as (page, problems):
                 page.goto((out / "report.html").as_uri())
                 if pictures is not None and size == "desk":
-                    clip = {"x": 0, "y": 0, "width": 1280, "height": 1040}  # losses and AP
+                    clip = {"x": 0, "y": 0, "width": SIZES[size][0], "height": 1040}  # losses and AP
                     page.screenshot(path=pictures / "report.jpg", type="jpeg", quality=50, clip=clip, full_page=True)
                 wrong += [f"the report ({size}) {problem}" for problem in [*problems, *page.evaluate(LOOK)]]
     print("report: looked at")

@@ -6,7 +6,6 @@ import itertools
 import os
 import pathlib
 import platform
-import re
 import sys
 import threading
 import time
@@ -15,6 +14,8 @@ from collections.abc import Callable
 import chainfpn  # noqa: F401  # isort: skip
 import numpy as np
 from chainer.backends import cuda
+
+from chainfpn.functions.kernels import algorithm
 
 #: Times functions in the interpreter that has torch, as ``Machine`` does here.
 TORCHS_CLOCK = """
@@ -126,16 +127,12 @@ class Machine:
         if self.on_gpu:
             properties = self.xp.cuda.runtime.getDeviceProperties(0)
             return f"{properties['name'].decode()}, CuPy {self.xp.__version__}"
-        model = platform.processor() or platform.machine()
-        cpuinfo = pathlib.Path("/proc/cpuinfo")
-        if cpuinfo.exists() and (found := re.search(r"model name\s*: (.*)", cpuinfo.read_text())):
-            model = found.group(1)
         import numba
 
         threads = "1 thread" if self.n_threads == 1 else f"{self.n_threads} threads"
         kernels = os.environ.get("OPENBLAS_CORETYPE")
         versions = f"Python {platform.python_version()}, NumPy {np.__version__}, Numba {numba.__version__}"
-        return f"{model}, {threads}, {versions}{f', OPENBLAS_CORETYPE={kernels}' if kernels else ''}"
+        return f"{algorithm.processor()}, {threads}, {versions}{f', OPENBLAS_CORETYPE={kernels}' if kernels else ''}"
 
     def signature(self, *facts: str) -> str:
         """Return the last line of every table: the machine, the day, its load before the run, and what else holds."""

@@ -163,8 +163,8 @@ def on_engine(
     Raises:
         CommandError: if that engine is not to be had.
     """
-    is_file = cache is not None and pathlib.Path(cache).exists()
-    beside = pathlib.Path(cache).with_suffix(".engine.onnx") if cache is not None and is_file else None
+    path = None if cache is None else pathlib.Path(cache)
+    beside = path.with_suffix(".engine.onnx") if path is not None and path.exists() else None
     try:
         with writing_errors(beside):
             return detector.to_engine(name, threads=n_threads, cache=beside, n_images=n_images)

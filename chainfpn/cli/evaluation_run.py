@@ -36,6 +36,9 @@ def evaluate_data(arguments: argparse.Namespace) -> int:
     detector = load_detector(arguments.weights, model=arguments.model, report=report)
     detector.to_device(device)
     detector.use_preset("evaluate")
+    if arguments.out is not None:
+        with writing_errors(arguments.out):
+            arguments.out.mkdir(parents=True, exist_ok=True)
     n = len(data) if arguments.limit is None else min(len(data), arguments.limit)
     results = contextlib.nullcontext() if arguments.results is None else complete_file(arguments.results)
     with json_output(arguments) as write, writing_errors(arguments.results), results as file, compile_remark(report):
@@ -52,7 +55,6 @@ def evaluate_data(arguments: argparse.Namespace) -> int:
         _show(evaluation, n, dict(sorted(found.items())), write, report)  # sorted, for any thread may be first
         if arguments.out is not None:
             with writing_errors(arguments.out):
-                arguments.out.mkdir(parents=True, exist_ok=True)
                 print(draw_mistakes(evaluation, data, arguments.out / "mistakes.jpg"))
     return 1 if n > evaluation.n_images else 0
 

@@ -120,9 +120,11 @@ def build_chain(model: Detector, pairs: list[str]) -> TrainChain:
 
 def _build(settings, requested, data, log):
     """Build the detector that a training starts from."""
+    weights = None
     if settings.weights is None:
         log("no --weights: begins at random; a trunk such as resnet50, or a detector, needs far fewer images")
-    weights = None if settings.weights is None else find_weights(find_file(settings.weights), name=None)
+    else:
+        weights = find_weights(find_file(settings.weights, log), name=None)
     is_detector = weights is not None and any(name.startswith(_DETECTOR) for name in weights.arrays)
     meta_arguments = weights.arguments if is_detector else {}
     name = settings.model or (weights.meta.get("model") if is_detector else None) or DEFAULT_MODEL

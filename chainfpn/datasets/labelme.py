@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from chainfpn.datasets._enclosing_boxes import enclosing_box
 from chainfpn.datasets._files import IMAGE_SUFFIXES, MAX_NUMBER, DataError, Names
 from chainfpn.datasets._json import is_number, read_json
 
-#: Bytes among which LabelMe's files have a word that COCO's have not.
-_N_FIRST, _WORD = 4096, b'"shapes"'
+#: Bytes among which LabelMe's files have a key that COCO's have not.
+_N_FIRST, _KEY = 4096, re.compile(rb'"shapes"\s*:')
 #: Shapes with an area, and the least number of their points.
 _MIN_POINTS = {"rectangle": 2, "polygon": 3, "rotation": 3, "mask": 2, "circle": 2}
 
@@ -34,7 +35,7 @@ class LabelMeDataset(BoxTable):
         without (sequence of str, str, os.PathLike or None): All images but these.
 
     Raises:
-        DataError: if no file can be read, or two are of one image.
+        DataError: if no file can be read, or two names are of one image.
 
     Source:
         LabelMe 5, ``labelme/label_file.py`` and its example ``labelme2coco.py``.
@@ -60,8 +61,11 @@ def is_labelme(folder: pathlib.Path) -> bool:
     file = min(folder.glob("*.json"), default=None)
     if file is None or not file.is_file():
         return False
-    with open(file, "rb") as opened:
-        return _WORD in opened.read(_N_FIRST)
+    try:
+        with open(file, "rb") as opened:
+            return _KEY.search(opened.read(_N_FIRST)) is not None
+    except OSError:
+        return False
 
 
 def _read(file: pathlib.Path) -> tuple[str, list[Any], Size | None]:
@@ -87,6 +91,7 @@ def _add(file: pathlib.Path, table: Table) -> None:
         return
     found: dict[tuple[str, Any], list[Array]] = {}
     for i, shape in enumerate(shapes):
+        shape = shape if isinstance(shape, dict) else {}
         label, points = _label(shape), _points(shape)
         if not label or points is None:
             table.left_out.note(f"{file}: has a shape that has no label or no box", "shapes without a box")
@@ -97,15 +102,14 @@ def _add(file: pathlib.Path, table: Table) -> None:
     table.sizes[name] = size
 
 
-def _label(shape: Any) -> str:
-    label = shape.get("label") if isinstance(shape, dict) else None
+def _label(shape: dict[str, Any]) -> str:
+    label = shape.get("label")
     return label.strip() if isinstance(label, str) else ""
 
 
-def _points(shape: Any) -> Array | None:
+def _points(shape: dict[str, Any]) -> Array | None:
     """Return points (N, 2), xy, that have the box of a shape around them; None if it has none."""
-    points = shape.get("points") if isinstance(shape, dict) else None
-    kind = shape.get("shape_type") or "polygon" if isinstance(shape, dict) else ""
+    points, kind = shape.get("points"), str(shape.get("shape_type") or "polygon")
     if not isinstance(points, list) or not all(map(_is_point, points)) or len(points) < _MIN_POINTS.get(kind, math.inf):
         return None
     places = np.array(points, dtype=np.float64)

@@ -82,7 +82,8 @@ def pays(detector: Any, make_run: Callable[[Part], Callable], n_images: int | No
             much longer where Numba has not compiled the convolution yet.
 
     Raises:
-        InvalidArgument: if ``CHAINFPN_CONV`` is no algorithm.
+        InvalidArgument: if ``CHAINFPN_CONV`` is no algorithm, or a file of something else.
+        CheckpointError: if its file cannot be written.
     """
     if n_images == 1 and chosen() == "measure":
         return False

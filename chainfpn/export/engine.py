@@ -27,8 +27,8 @@ from chainfpn.functions.kernels import threads as kernel_threads
 
 #: Engines by name; auto is ONNX Runtime where that is installed and the detector is on a CPU, else Chainer.
 ENGINES = ("auto", "chainer", "onnx")
-#: Forms of the files that an engine keeps: up to the heads, or to the sums of a pyramid; 0.1.0 wrote them as dense.
-FORMS = ("engine", "divided", "dense")
+#: Forms of the files that an engine keeps: up to the heads, or to the sums of a pyramid.
+FORMS = ("engine", "divided")
 
 
 class Session:
@@ -167,7 +167,7 @@ def default_threads() -> int:
 
 
 def _sessions(detector, threads, cache, n_images):
-    """Return the sessions of a detector's parts, from files that are there and of these weights, or made now."""
+    """Return the sessions of a detector's parts, from files that are there and of this detector, or made now."""
     names = array_names(detector)
 
     def session(part: Part) -> Session:
@@ -198,8 +198,7 @@ def _kept_sessions(detector, threads, paths):
 
     A division that was measured when the files were written stands, unless ``CHAINFPN_CONV`` says otherwise.
     """
-    found = [path for path in paths.values() if path.exists()]
-    sessions = {name: _open(path, threads) for name, path in paths.items() if path in found}
+    sessions = {name: _open(path, threads) for name, path in paths.items() if path.exists()}
     if not paths or len(sessions) < len(paths):
         return None
     texts = metadata(detector, "engine")

@@ -5,6 +5,7 @@ What is the same in both runs is a constant of the network; what differs came fr
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -40,14 +41,14 @@ class Value:
         self.n_uses = 0
         self.result: Any = None
 
-    @property
+    @functools.cached_property
     def is_known(self) -> bool:
         """bool: Whether it is a constant, the same array in both runs."""
         return self.constant and len(self.arrays) > 0 and np.array_equal(self.arrays[0], self.arrays[-1])
 
     @property
     def number(self) -> Any:
-        """Any: The number: that every element of a constant is in both runs; None if there is none."""
+        """Any: The one number that every element of a constant is, in both runs; None if there is none."""
         numbers = [array.flat[0] for array in self.arrays if array.size and (array == array.flat[0]).all()]
         return numbers[0] if self.constant and len(numbers) == len(self.shapes) and len({*numbers}) == 1 else None
 

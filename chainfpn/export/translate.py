@@ -136,6 +136,8 @@ class Site:
         Raises:
             ExportError: if one of them is unknown.
         """
+        if len({*map(tuple, sides)}) == 1:
+            return self.graph.constant(np.array(sides[0], np.int64))
         for kind in (Tensor, Layer):  # what is in the graph already comes first: it costs nothing
             for value in self._known:
                 if isinstance(value.result, kind) and tuple(s[start:] for s in value.shapes) == tuple(sides):
@@ -143,7 +145,7 @@ class Site:
         parts = [self.side(pair) for pair in zip(*sides, strict=True)]
         if None in parts:
             raise ExportError(f"the shape {sides[0]} follows from the size of the image in a way that is not known")
-        return self.graph.concat(parts) if parts else self.graph.constant(np.zeros(0, np.int64))
+        return self.graph.concat(parts)
 
     def side(self, pair: Sequence[int]) -> Tensor | list[int] | None:
         """Return a side, (1,): a constant, that of what is in the graph, or a product of neighbours of the input."""

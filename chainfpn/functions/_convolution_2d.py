@@ -155,7 +155,7 @@ class FusedConvolution(AccumulatingNode):
     def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
         """Return the gradients of the inputs ``indexes``."""
         (gy,) = grad_outputs
-        y, residual = self.get_retained_outputs()[0].array if self.relu else None, 2 + self.has_bias
+        y, residual = self.get_retained_outputs()[0].array if self.relu else None, self.n_new
         g, *gresidual = differentiate_affine(gy, y, self._scale, with_residual=residual in indexes)
         gradients = {
             0: lambda: _differentiate(self, "y", g, [0]),
@@ -167,7 +167,7 @@ class FusedConvolution(AccumulatingNode):
 
     def differentiate(self, indexes: tuple[int, ...], gy: Array, before: Array | None) -> list[Array]:
         """Return the gradients of the inputs ``indexes``, computed together."""
-        y, residual = self.get_retained_outputs()[0].array if self.relu else None, 2 + self.has_bias
+        y, residual = self.get_retained_outputs()[0].array if self.relu else None, self.n_new
         g, *gresidual = differentiate_arrays(gy, y, self._scale, with_residual=residual in indexes)
         x, W = (v.array for v in self.get_retained_inputs())
         gradients = kernels.gradients([i for i in indexes if i < residual], x, W, g, self.geometry, before)

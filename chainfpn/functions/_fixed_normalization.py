@@ -13,7 +13,7 @@ from chainer.utils import type_check
 from chainfpn._typing import Array, Variable
 from chainfpn.functions._linear_map import LinearMap
 from chainfpn.functions._resize import OPTIONS, REALS
-from chainfpn.functions.kernels import compute_dtype, import_compiled
+from chainfpn.functions.kernels import compute_dtype, for_compiled, import_compiled
 from chainfpn.functions.kernels.cuda_launch import NO_ARRAY, constant, index, launch_each
 
 
@@ -68,7 +68,7 @@ class FixedNormalization(chainer.FunctionNode):
         """Compute relu(normalized x + residual), in the dtype of x."""
         x, residual = inputs[0], inputs[1] if len(inputs) > 1 else None
         affine = affine_terms(self.statistics)
-        centre, scale, shift = (a.astype(x.dtype, copy=False) for a in affine)
+        centre, scale, shift = (for_compiled(a, x.dtype) for a in affine)
         self._scale = affine[1]
         if (compiled := import_compiled("numba_normalize")) and x.dtype != np.float16:
             y = compiled.forward(x, residual, centre, scale, shift, self.relu)

@@ -16,8 +16,8 @@ _REQUIRED = ("pred_bboxes", "pred_labels", "pred_scores", "gt_bboxes", "gt_label
 _OPTIONAL = ("gt_areas", "gt_crowdeds", "pred_masks", "gt_masks")
 #: The same of keypoints, by the names of evaluate_keypoints.
 _KEYPOINTS = ("pred_points", "gt_points", "gt_visibles")
-#: IoU of a detection that is right.
-_MIN_IOU = 0.5
+#: IoU of a detection that is right, and what VOC adds to boxes: their last pixels count.
+_MIN_IOU, _LAST_PIXEL = 0.5, np.array([0, 0, 1, 1], np.float32)
 
 
 class Evaluation:
@@ -80,9 +80,8 @@ class Evaluation:
         """
         for i in sorted(self._images):
             image = self._images[i]
-            found = {key: image[f"pred_{key}{'es' if key == 'bbox' else 's'}"] for key in ("bbox", "label", "score")}
             extras = {key: image[f"pred_{key}s"] for key in ("mask", "point") if f"pred_{key}s" in image}
-            yield i, {**found, **extras}
+            yield i, {**_rows(image, "pred", ("bbox", "label", "score")), **extras}
 
     def mistakes(self, score: float) -> dict[int, tuple[dict[str, Array], dict[str, Array]]]:
         """Find the detections that are wrong and the ground truth that was missed, by VOC's rule at an IoU of 0.5.
@@ -99,12 +98,8 @@ class Evaluation:
             image = self._images[i]
             wrong, missed = _mistakes(image, score)
             if wrong or missed:
-                sides = ("pred", ("bbox", "label", "score"), wrong), ("gt", ("bbox", "label"), missed)
-                first, second = (
-                    {key: image[f"{side}_{key}{'es' if key == 'bbox' else 's'}"][rows] for key in keys}
-                    for side, keys, rows in sides
-                )
-                found[i] = first, second
+                detected = _rows(image, "pred", ("bbox", "label", "score"), wrong)
+                found[i] = detected, _rows(image, "gt", ("bbox", "label"), missed)
         return found
 
     def precision_recall(self) -> dict[str, tuple[Array, Array]]:
@@ -174,11 +169,19 @@ class Evaluation:
         return {key: [image[key] for image in images] for key in keys}
 
 
+def _rows(
+    image: dict[str, Array], side: str, keys: Sequence[str], rows: slice | list[int] = slice(None)
+) -> dict[str, Array]:
+    """Return rows of what was found in an image, or of its ground truth: key to array."""
+    return {key: image[f"{side}_{key}{'es' if key == 'bbox' else 's'}"][rows] for key in keys}
+
+
 def _mistakes(image: dict[str, Array], score: float) -> tuple[list[int], list[int]]:
     """Return the rows of an image's detections that are wrong, and those of its ground truth that was missed."""
     labels, scores = image["pred_labels"], image["pred_scores"]
-    crowd = image.get("gt_crowdeds", np.zeros(len(image["gt_labels"]), dtype=bool))
-    iou = bbox_iou(image["pred_bboxes"], image["gt_bboxes"]) * (labels[:, None] == image["gt_labels"])  # (R, R_gt)
+    crowd = image.get("gt_crowdeds", image["gt_labels"] < 0)
+    boxes, others = (image[f"{side}_bboxes"] + _LAST_PIXEL for side in ("pred", "gt"))
+    iou = bbox_iou(boxes, others) * (labels[:, None] == image["gt_labels"])  # (R, R_gt)
     free, wrong = ~crowd, []
     for row in np.argsort(-scores, kind="stable")[: np.count_nonzero(scores > score)].tolist():
         best = int(iou[row].argmax()) if iou.shape[1] else -1

@@ -142,11 +142,12 @@ class PlotMetrics(Plot):
 def _draw(log: list[dict], prefix: str, path: PathLike, *, title: str, top: float | None = None) -> None:
     """Draw every figure of a log whose name begins with a prefix over the epochs; ``map`` and the whole loss first."""
     names = dict.fromkeys(name for entry in log for name in entry if name.startswith(prefix))
+    classes = [name for name in names if "/ap/" in name]
+    if len(classes) == 1:  # which is the mean, too
+        del names[classes[0]]
     depth = min((name.count("/") for name in names), default=0)
     totals = [name for name in names if name.count("/") == depth]
     parts = [name for name in names if name.count("/") > depth]
-    if sum("/ap/" in name for name in parts) == 1:  # which is the mean, too
-        parts = []
     curves: dict[str, tuple] = {}
     for name in (*totals, *parts):
         points = [(entry["epoch"], entry[name]) for entry in log if name in entry]

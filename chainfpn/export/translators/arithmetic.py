@@ -79,7 +79,7 @@ def _reduction(kind, *, axes_are_input=False):
     def translate(site):
         axis = site.same("axis")
         axes = [*range(len(site.call.inputs[0].shapes[0]))] if axis is None else list(axis)
-        keepdims = int(hasattr(site.function, "keepdims") and site.same("keepdims"))
+        keepdims = int(site.same("keepdims"))
         if axes_are_input:
             return site.graph.op(kind, site.tensor(), axes, keepdims=keepdims)
         return site.graph.op(kind, site.tensor(), axes=axes, keepdims=keepdims)

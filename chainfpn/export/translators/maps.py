@@ -18,7 +18,7 @@ from chainfpn.functions._linear_map import LinearMap
 def max_pooling(site: Site) -> Translated:
     """Take the maximum of windows; where one may lie in the padding, or begin behind the map, that is written out."""
     f, x = site.function, site.tensor()
-    if _is_whole(site, "ksize", "pad") and not f.return_indices:
+    if _is_whole(site, ["ksize"], ["pad"]) and not f.return_indices:
         return site.graph.op("GlobalMaxPool", x)
     ksize, stride, pad = (site.same(name) for name in ("ksize", "stride", "pad"))
     pads, ceil_mode = [*pad, *pad], f.cover_all
@@ -61,8 +61,7 @@ def average_pooling(site: Site) -> Translated:
 def _is_whole(site, ksize, pad):
     """Return whether a window is as large as the map, whatever its size."""
     attributes = [
-        [tuple(np.ravel([getattr(f, name) for name in np.ravel(names)])) for names in (ksize, pad)]
-        for f in site.call.functions
+        [tuple(np.ravel([getattr(f, name) for name in names])) for names in (ksize, pad)] for f in site.call.functions
     ]
     shapes = site.call.inputs[0].shapes
     return all(k == s[2:] and not any(p) for (k, p), s in zip(attributes, shapes, strict=True))
@@ -77,8 +76,8 @@ def _resize(site, mode, coordinates, **attributes):
         scales = np.array([1, 1, *map(min, factors)], np.float32)
         return site.graph.op("Resize", x, None, scales, **attributes)
     sizes = tuple(shape[2:] for shape in site.shapes)
-    size = site.graph.constant(np.array(sizes[0], np.int64)) if len({*sizes}) == 1 else site.shape_of(sizes, start=2)
-    return site.graph.op("Resize", x, None, None, site.graph.concat([x.shape(0, 2), size]), **attributes)
+    size = site.graph.concat([x.shape(0, 2), site.shape_of(sizes, start=2)])
+    return site.graph.op("Resize", x, None, None, size, **attributes)
 
 
 def resize_nearest(site: Site) -> Translated:

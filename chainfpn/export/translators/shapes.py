@@ -63,14 +63,16 @@ def broadcast(site: Site) -> list[Expanded]:
 def transpose(site: Site) -> Translated:
     """Change the order of axes as the function does those of an array of which no two sides are the same."""
     sides = range(2, 2 + len(site.call.inputs[0].shapes[0]))
-    (moved,) = copy.copy(site.function).forward((np.empty(sides, np.float32),))
-    return site.tensor().transpose(*(side - 2 for side in moved.shape))
+    x = np.empty(sides, np.float32)
+    first, second = (copy.copy(function).forward((x,))[0].shape for function in site.call.functions)
+    if first != second:
+        raise ExportError("the order of axes depends on the size of the image")
+    return site.tensor().transpose(*(side - 2 for side in first))
 
 
 def flip(site: Site) -> Translated:
     """Turn an axis round."""
-    f = site.function
-    axis = f.axis if isinstance(f, Flip) else int(isinstance(f, FlipLR))
+    axis = site.same("axis") if isinstance(site.function, Flip) else int(isinstance(site.function, FlipLR))
     return site.graph.op("Slice", site.tensor(), [-1], [-END], [axis], [-1])
 
 

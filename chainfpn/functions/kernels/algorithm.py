@@ -81,11 +81,11 @@ def _kept(kind, measure):
     from weights_convert import atomic_write
 
     key, known = " ".join(map(str, kind)), _read(path)
-    of_this = known.setdefault(_processor(), {})
+    of_this = known.setdefault(processor(), {})
     if key not in of_this:
         is_winograd = bool(measure())
         known = _read(path)  # what another process has added since
-        of_this = known.setdefault(_processor(), {})
+        of_this = known.setdefault(processor(), {})
         of_this.setdefault(key, is_winograd)
         with atomic_write(path) as file:
             file.write(json.dumps(known, indent=1, sort_keys=True).encode())
@@ -108,8 +108,8 @@ def _read(path):
 
 
 @functools.cache
-def _processor():
-    """Return the name of the processor."""
+def processor() -> str:
+    """Return the name of this machine's processor: str."""
     info = pathlib.Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
     return found[1].strip() if found else platform.processor() or platform.machine()

@@ -202,6 +202,7 @@ def gradients(
     Returns:
         list of array: Of the dtypes and shapes of x, W and (O,).
     """
+    gy = for_compiled(gy)  # once for both
 
     def of_input() -> Array:
         gx = input_gradient(gy, W, x.shape, geometry)

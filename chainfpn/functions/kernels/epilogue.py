@@ -82,7 +82,7 @@ def nothing(dtype: np.dtype) -> Epilogue:
 def shifted(n_channels: int, dtype: np.dtype, shift: Array | None) -> Epilogue:
     """Return the epilogue that adds a bias, (O,), or zeros."""
     zeros, ones = np.zeros(n_channels, dtype), np.ones(n_channels, dtype)
-    return Epilogue(zeros, ones, zeros if shift is None else shift.astype(dtype, copy=False))
+    return Epilogue(zeros, ones, zeros if shift is None else for_compiled(shift, dtype))
 
 
 def epilogue_of(
@@ -96,6 +96,6 @@ def epilogue_of(
     """Put together what follows a convolution: a bias, (y - centre) * scale + shift, a residual and a ReLU."""
     terms = shifted(n_channels, dtype, b)[:3]
     if affine is not None:
-        centre, scale, shift = (a.astype(dtype, copy=False) for a in affine)
+        centre, scale, shift = (for_compiled(a, dtype) for a in affine)
         terms = centre - terms[2], scale, shift
     return Epilogue(*terms, None if residual is None else for_compiled(residual, dtype), relu)

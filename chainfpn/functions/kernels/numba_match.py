@@ -27,17 +27,10 @@ def match(boxes: Array, gt_boxes: Array, low_quality: bool) -> tuple[Array, Arra
         area = (boxes[3] - boxes[1]) * (boxes[2] - boxes[0])
     highest = np.empty((gt_boxes.shape[1], -(-n // TILE)), dtype)
     room = np.empty(TILE, dtype), np.empty(TILE, np.int32)
-    _match(room, boxes, area, np.ascontiguousarray(gt_boxes.T), highest, best, most)
+    others = np.ascontiguousarray(gt_boxes.T)  # (R, 4)
+    _match(room, boxes, area, others, highest, best, most)
     if low_quality:
-        _choose(
-            room[0],
-            boxes,
-            area,
-            np.ascontiguousarray(gt_boxes.T),
-            highest,
-            highest.max(axis=1, initial=-np.inf),
-            chosen,
-        )
+        _choose(room[0], boxes, area, others, highest, highest.max(axis=1, initial=-np.inf), chosen)
     return best, most, chosen
 
 

@@ -71,6 +71,8 @@ def test_the_worst_images_are_drawn_with_what_was_missed(detector, capsys):
     n_objects = sum(len(bbox) for _, bbox, _ in ShapesDataset(5))
     last = f"{n_objects} objects missed, 0 detections above 0.5 wrong; the worst images: a/b/mistakes.jpg"
     assert capsys.readouterr().out.splitlines()[-1] == last
+    assert main([*command[:-1], "a/b/mistakes.jpg", "--results", "results.json"]) == 1
+    assert "a/b/mistakes.jpg" in capsys.readouterr().err
     with Image.open("a/b/mistakes.jpg") as picture:
         assert picture.size == (4 * 320, 2 * 340)
         assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 5

@@ -216,6 +216,7 @@ def test_what_labelme_has_no_box_of_is_counted(tmp_path):
         picture(tmp_path / f"{name}.jpg")
     line = labelme_shape("line", (1, 2), (3, 4))
     bad = [line, labelme_shape("polygon", (1, 2)), labelme_shape("rectangle", (1, 2), (3, "4")), None, {"label": "x"}]
+    bad.append(labelme_shape(["polygon"], (1, 2), (3, 4)))
     labelme(tmp_path / "0.json", [*bad, *LABELME["a box"][0], labelme_shape("circle", (1, 2), (3, 4), label=" ")])
     labelme(tmp_path / "1.json", [], "1.jpg", imageHeight=None)
     (tmp_path / "2.json").write_text('{"shapes": 3}')
@@ -223,10 +224,21 @@ def test_what_labelme_has_no_box_of_is_counted(tmp_path):
     assert [data[i][1].tolist() for i in range(2)] == [[BB], []]
     assert len(data) == 2
     assert data.left_out.counts == {
-        "shapes without a box": 6,
+        "shapes without a box": 7,
         "images with an annotation that cannot be read": 1,
         "images without an annotation": 1,
     }
+
+
+def test_a_value_does_not_make_a_json_labelmes(tmp_path):
+    picture(tmp_path / "0.jpg")
+    instances = {
+        "images": [{"id": 1, "file_name": "0.jpg", "height": 64, "width": 96}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [2, 1, 10, 20], "area": 200, "iscrowd": 0}],
+        "categories": [{"id": 1, "name": "cell", "supercategory": "shapes"}],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(instances))
+    assert open_dataset(tmp_path)[0][1].tolist() == [[1, 2, 21, 12]]
 
 
 def test_two_files_of_labelme_of_one_image(tmp_path):

@@ -94,7 +94,8 @@ FUNCTIONS = {
     "broadcast, sides of axes": lambda x: F.broadcast_to(
         F.mean(x, axis=(2, 3)), (x.shape[3], x.shape[2], *x.shape[:2])
     ),
-    "depth2space": lambda x: F.space2depth(F.depth2space(F.concat([x, x, x, F.relu(x)], axis=1), 2), 2),
+    "depth2space": lambda x: F.depth2space(F.concat([x, x, x, F.relu(x)], axis=1), 2),
+    "space2depth": lambda x: F.space2depth(F.depth2space(F.concat([x, x, x, F.relu(x)], axis=1), 2)[:, :, ::-1], 2),
     "zeros of the size": lambda x: F.concat([x, np.zeros((len(x), 1, *x.shape[2:]), "f")], axis=1),
     "reshape, products": lambda x: F.reshape(x, (x.shape[0] * 3, x.shape[2] * x.shape[3])),
     "reshape, moved": lambda x: F.reshape(F.concat([x, x], axis=1), (len(x), 3, 2, *x.shape[2:])),

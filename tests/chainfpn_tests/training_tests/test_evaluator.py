@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import types
+from unittest.mock import Mock
 
 import chainer
 import numpy as np
@@ -12,7 +13,7 @@ from chainercv.extensions import DetectionCOCOEvaluator, DetectionVOCEvaluator
 from chainfpn import models
 from chainfpn.datasets import COCODataset, DataError, ShapesDataset
 from chainfpn.links import Detections
-from chainfpn.training import draw_precision_recall
+from chainfpn.training import draw_precision_recall, plots
 from chainfpn.training.coco_evaluation import FIGURES, evaluate_coco, run_lengths
 from chainfpn.training.evaluator import DetectionEvaluator, Evaluation, evaluate, match_labels
 
@@ -372,3 +373,22 @@ def test_mistakes_are_what_voc_calls_wrong_and_missed():
     np.testing.assert_allclose(wrong["score"], [0.8, 0.7])
     assert (missed["bbox"].tolist(), missed["label"].tolist()) == ([beside], [0])
     assert [len(side["label"]) for side in mistakes[5]] == [4, 0]
+
+
+def test_mistakes_count_the_last_pixels_of_boxes_as_voc_does():
+    evaluation = Evaluation(("cat",))
+    truth = {"bbox": np.array([[0, 0, 3, 3]], np.float32), "label": np.array([0])}
+    found = {**truth, "bbox": np.array([[0, 0, 1.1, 3]], np.float32), "score": np.array([0.9], np.float32)}
+    evaluation.add(0, found, truth)  # IoU 1.1 / 3, and of VOC 2.1 / 4
+    assert evaluation.voc() == {"cat": 1}
+    assert not evaluation.mistakes(0.5)
+
+
+def test_the_figure_of_the_only_class_is_not_drawn_for_it_is_the_mean(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "write_curves", lambda path, curves, **options: drawn.extend(curves))
+    names = "map", "ap/cat", "coco/box/AP"
+    log = [{"epoch": 1, **{f"validation/main/{name}": 0.5 for name in names}}]
+    report = Mock(log=log)
+    plots.PlotMetrics(tmp_path).draw(Mock(get_extension=lambda name: report))
+    assert drawn == ["map", "coco/box/AP"]
