@@ -48,7 +48,7 @@ lint: setup ## check style, formatting, types, and that nothing is dead
 demo: setup ## look for people in two photographs with the bundled weights
 	$(BIN)/chainfpn demo
 
-bench: setup ## time chainfpn against its peers on a CPU, and put the tables into docs: 25 minutes
+bench: setup ## time chainfpn against its peers on a CPU, and put the tables into docs: 28 minutes
 	$(BIN)/python benchmarks/sitting.py
 
 $(VENV)/.docs-installed: $(VENV)/.chainfpn-installed
