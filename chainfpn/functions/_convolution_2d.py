@@ -143,7 +143,7 @@ class FusedConvolution(AccumulatingNode):
         """Convolve, and do the rest by one kernel."""
         x, W, b, residual = self._take(inputs)
         y = _kernels_for(x).forward(x, W, self.geometry)
-        self._scale = finish_on_gpu(y, b, residual, self.statistics, relu=self.relu)
+        self._scale = finish_on_gpu(y, b, residual, self.statistics, relu=self.relu, with_scale=True)
         return (y,)
 
     def _take(self, inputs):

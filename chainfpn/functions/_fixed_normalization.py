@@ -84,8 +84,7 @@ class FixedNormalization(chainer.FunctionNode):
     def forward_gpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Compute relu(normalized x + residual)."""
         y = backend.get_array_module(inputs[0]).empty(inputs[0].shape, inputs[0].dtype)
-        self._scale = cuda.cupy.empty(y.shape[1], self.statistics.gamma.dtype)
-        normalize_on_gpu(*inputs, statistics=self.statistics, relu=self.relu, out=y, scale=self._scale)
+        self._scale = normalize_on_gpu(*inputs, statistics=self.statistics, relu=self.relu, out=y, with_scale=True)
         if self.relu:
             self.retain_outputs((0,))
         return (y,)
@@ -167,8 +166,8 @@ def normalize_on_gpu(
     shift: Array | None = None,
     relu: bool,
     out: Array,
-    scale: Array | None = None,
-) -> None:
+    with_scale: bool = False,
+) -> Array | None:
     """Run :func:`fixed_normalization`, or add a bias, by one kernel.
 
     Args:
@@ -178,14 +177,19 @@ def normalize_on_gpu(
         shift (array or None): Without statistics, (C,), added.
         relu (bool): Whether to rectify the sum.
         out (array): For the result, dtype and shape of x, C-contiguous; x itself will do.
-        scale (array or None): For the scale of each channel, dtype of the statistics, (C,).
+        with_scale (bool): Whether the scale of each channel is wanted, which statistics have.
+
+    Returns:
+        array or None: The scale, dtype of the statistics, (C,), if it is wanted.
     """
     gamma, beta, mean, var, eps, centered, n_together = statistics or (None, shift, None, None, 0, False, 0)
     like = x if beta is None else beta
     maps = [_contiguous(a, x.dtype) for a in (x, residual)]
     arrays = [_contiguous(a, like.dtype) for a in (gamma, beta, mean, var)]
     options = np.float64(eps), *map(np.int32, (centered, n_together, relu))
+    scale = cuda.cupy.empty(x.shape[1], like.dtype) if with_scale else None
     _launch("normalize", x, *maps, *arrays, *options, result=(out, NO_ARRAY if scale is None else scale), like=like)
+    return scale
 
 
 def finish_on_gpu(
@@ -195,15 +199,16 @@ def finish_on_gpu(
     statistics: Statistics | None = None,
     *,
     relu: bool = False,
+    with_scale: bool = False,
 ) -> Array | None:
     """Finish a convolution in place by one kernel, or two where it has both a bias and a normalization.
 
     Args:
         y (array): On a GPU, (B, O, outh, outw), C-contiguous.
-        b, residual, statistics, relu: As in :func:`normalize_on_gpu`.
+        b, residual, statistics, relu, with_scale: As in :func:`normalize_on_gpu`.
 
     Returns:
-        array or None: The scale of each channel, (O,), if there are statistics.
+        array or None: The scale of each channel, (O,), if it is wanted and there are statistics.
     """
     if statistics is None:
         if b is not None or residual is not None or relu:
@@ -211,9 +216,7 @@ def finish_on_gpu(
         return None
     if b is not None:
         normalize_on_gpu(y, shift=b, relu=False, out=y)
-    scale = cuda.cupy.empty(y.shape[1], statistics.gamma.dtype)
-    normalize_on_gpu(y, residual, statistics=statistics, relu=relu, out=y, scale=scale)
-    return scale
+    return normalize_on_gpu(y, residual, statistics=statistics, relu=relu, out=y, with_scale=with_scale)
 
 
 def _contiguous(a, dtype):
