@@ -71,6 +71,15 @@ def _lines_of(text):
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+def read_head(path: PathLike, n: int) -> bytes:
+    """Return the first n bytes of a file, by which a form is known; none of what is no file or cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(n)
+    except OSError:
+        return b""
+
+
 def to_number(text: str | None) -> float:
     """Return the number that a text is: float, nan if it is none, or too large for a float32."""
     try:

@@ -16,11 +16,11 @@ def read_json(path: PathLike) -> Any:
         raise DataError(f"{path}: is not JSON ({error})") from None
 
 
-def is_box(box: Any) -> bool:
-    """Return whether a JSON value is a list of four numbers: bool."""
-    return isinstance(box, list) and len(box) == 4 and all(map(is_number, box))
-
-
 def is_number(value: Any) -> bool:
     """Return whether a JSON value is a number that an array can have: bool."""
     return type(value) is float or (type(value) is int and abs(value) < 2**53)
+
+
+def are_numbers(values: Any, n: int) -> bool:
+    """Return whether a JSON value is a list of n such numbers: bool."""
+    return isinstance(values, list) and len(values) == n and all(map(is_number, values))

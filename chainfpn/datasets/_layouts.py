@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from chainfpn.datasets._coco_json import read_instances
-from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, choose_split, find_image
+from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, choose_split, find_image, read_head
 from chainfpn.datasets._yolo_yaml import yaml_splits
 from chainfpn.datasets.coco import COCODataset
 from chainfpn.datasets.csv_boxes import CSVDataset, is_box_table
@@ -155,11 +155,7 @@ def _is_known_json(file: pathlib.Path) -> bool:
 
 def _has_list(file: pathlib.Path) -> bool:
     """Return whether the value of a JSON file is a list, as Label Studio's is: bool."""
-    try:
-        with open(file, "rb") as opened:
-            return opened.read(_N_FIRST).lstrip(_BLANKS).startswith(b"[")
-    except OSError:
-        return False
+    return read_head(file, _N_FIRST).lstrip(_BLANKS).startswith(b"[")
 
 
 def _open_json(file: pathlib.Path, use_ignored: bool, **options: Any) -> DetectionDataset:

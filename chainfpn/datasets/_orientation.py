@@ -13,8 +13,8 @@ from chainfpn.images import ImageError, read_image
 _ORIENTATION_TAG, _WIDTH_TAG, _HEIGHT_TAG = 0x0112, 0x0100, 0x0101
 #: Orientation to whether rows are reversed, columns are reversed, and then rows and columns exchanged.
 _TURNS = {
-    2: (False, True, False), 3: (True, True, False), 4: (True, False, False), 5: (False, False, True),
-    6: (True, False, True), 7: (True, True, True), 8: (False, True, True),
+    1: (False, False, False), 2: (False, True, False), 3: (True, True, False), 4: (True, False, False),
+    5: (False, False, True), 6: (True, False, True), 7: (True, True, True), 8: (False, True, True),
 }  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def turned_size(size: Size, orientation: int) -> Size:
     Returns:
         (int, int): Height and width.
     """
-    return size[::-1] if orientation in _TURNS and _TURNS[orientation][2] else size
+    return size[::-1] if _TURNS[orientation][2] else size
 
 
 def turn_boxes(bbox: Array, size: Size, orientation: int) -> Array:

@@ -11,7 +11,7 @@ from chainfpn._attributes import Fixed
 from chainfpn._typing import Array, Labels, PathLike, Size
 from chainfpn.datasets._coco_json import ImageInfo, Instances, plain_id, read_instances, sound_outline
 from chainfpn.datasets._files import MAX_NUMBER, DataError, Names, check_unique, choose_labels, find_image, select
-from chainfpn.datasets._json import is_box, is_number
+from chainfpn.datasets._json import are_numbers, is_number
 from chainfpn.datasets.detection_dataset import DetectionDataset
 from chainfpn.datasets.keypoints import parse_keypoints
 
@@ -105,7 +105,7 @@ class COCODataset(DetectionDataset):
                 self.left_out.counts["objects of other categories"] += 1
             elif crowded and not self.use_crowded:
                 self.left_out.counts["crowds"] += 1
-            elif not is_box(entry.get("bbox")):
+            elif not are_numbers(entry.get("bbox"), 4):
                 rule = f"have a bbox of 4 numbers, got {entry.get('bbox')!r}"
                 self._leave_out(i, entry, rule, "objects without a box of four numbers")
             else:

@@ -8,7 +8,7 @@ import numpy as np
 
 from chainfpn._typing import Array
 from chainfpn.datasets._files import MAX_NUMBER
-from chainfpn.datasets._json import is_number
+from chainfpn.datasets._json import are_numbers
 from chainfpn.errors import InvalidArgument
 
 #: A side in the name of a keypoint: a word or, between other signs, a letter.
@@ -60,8 +60,6 @@ def parse_keypoints(values: Any, n: int) -> Array | None:
     """
     if not values:
         return np.zeros((n, 3), dtype=np.float32)
-    if not isinstance(values, list) or len(values) != 3 * n:
-        return None
-    if not all(is_number(value) and abs(value) < MAX_NUMBER for value in values):
+    if not are_numbers(values, 3 * n) or not all(abs(value) < MAX_NUMBER for value in values):
         return None
     return np.array(values, dtype=np.float32).reshape(n, 3)[:, [1, 0, 2]]

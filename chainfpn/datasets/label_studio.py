@@ -13,7 +13,7 @@ from chainfpn._typing import Labels, PathLike, Size
 from chainfpn.datasets._box_table import BoxTable, NamedBox, Table
 from chainfpn.datasets._enclosing_boxes import ellipse_box, enclosing_box, turned_corners
 from chainfpn.datasets._files import IMAGE_SUFFIXES, DataError, Names, find_image
-from chainfpn.datasets._json import is_box, is_number, read_json
+from chainfpn.datasets._json import are_numbers, is_number, read_json
 
 #: What labels are called by the kind of shape.
 _LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels")
@@ -150,10 +150,6 @@ def _box(shape: dict[str, Any], size: Size) -> list[float] | None:
     if "ellipselabels" in shape:
         return ellipse_box(x, y, rx, ry, degrees)
     points = shape.get("points")
-    if (
-        not isinstance(points, list)
-        or not points
-        or not all(isinstance(point, list) and is_box([*point, 0, 0]) for point in points)
-    ):
+    if not isinstance(points, list) or not points or not all(are_numbers(point, 2) for point in points):
         return None
     return enclosing_box(np.array(points, dtype=np.float64) * scale[:2])

@@ -10,8 +10,8 @@ import numpy as np
 from chainfpn._typing import Array, Labels, PathLike, Size
 from chainfpn.datasets._box_table import BoxTable, NamedBox, Table, annotated_size
 from chainfpn.datasets._enclosing_boxes import enclosing_box
-from chainfpn.datasets._files import IMAGE_SUFFIXES, MAX_NUMBER, DataError, Names
-from chainfpn.datasets._json import is_number, read_json
+from chainfpn.datasets._files import IMAGE_SUFFIXES, MAX_NUMBER, DataError, Names, read_head
+from chainfpn.datasets._json import are_numbers, is_number, read_json
 
 #: Bytes among which LabelMe's files have a key that COCO's have not.
 _N_FIRST, _KEY = 4096, re.compile(rb'"shapes"\s*:')
@@ -59,13 +59,7 @@ class LabelMeDataset(BoxTable):
 def is_labelme(folder: pathlib.Path) -> bool:
     """Return whether the first JSON of a folder is LabelMe's: bool."""
     file = min(folder.glob("*.json"), default=None)
-    if file is None or not file.is_file():
-        return False
-    try:
-        with open(file, "rb") as opened:
-            return _KEY.search(opened.read(_N_FIRST)) is not None
-    except OSError:
-        return False
+    return file is not None and file.is_file() and _KEY.search(read_head(file, _N_FIRST)) is not None
 
 
 def _read(file: pathlib.Path) -> tuple[str, list[Any], Size | None]:
@@ -120,4 +114,4 @@ def _points(shape: dict[str, Any]) -> Array | None:
 
 
 def _is_point(point: Any) -> bool:
-    return isinstance(point, list) and len(point) == 2 and all(is_number(v) and abs(v) < MAX_NUMBER for v in point)
+    return are_numbers(point, 2) and all(abs(value) < MAX_NUMBER for value in point)

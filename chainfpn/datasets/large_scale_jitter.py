@@ -5,7 +5,7 @@ from chainercv.transforms import resize_bbox, resize_point, translate_bbox, tran
 
 from chainfpn._attributes import Checked
 from chainfpn._typing import Array, Size
-from chainfpn.datasets.transforms import MIN_SIDE, RandomTransform, move
+from chainfpn.datasets.transforms import RandomTransform, large_enough, move
 from chainfpn.functions import resize_bilinear
 
 
@@ -42,7 +42,7 @@ class LargeScaleJitter(RandomTransform):
         _put(canvas, resize_bilinear(img[None], new).array[0], offset)
         bbox = translate_bbox(resize_bbox(bbox, size, new), *offset)
         bbox = np.clip(bbox, 0, np.array(size * 2, dtype=np.float32))
-        kept = (bbox[:, 2:] - bbox[:, :2] >= MIN_SIDE).all(axis=1)
+        kept = large_enough(bbox)
         rest = move(
             [value[kept] for value in rest],
             size,

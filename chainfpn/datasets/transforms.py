@@ -19,7 +19,7 @@ from chainfpn.functions import resize_bilinear
 from chainfpn.links import Preprocess
 
 #: A box with a side shorter than this many pixels is not worth learning, and is dropped.
-MIN_SIDE = 1
+_MIN_SIDE = 1
 
 
 class RandomTransform:
@@ -143,7 +143,7 @@ class RandomScale:
         y, x = (((np.arange(n) + 0.5) * o / n).astype(int) for n, o in zip(new, old, strict=True))  # nearest pixels
         rest = move(rest, old, lambda mask: mask[:, y[:, None], x], lambda point: resize_point(point, old, new))
         bbox = resize_bbox(bbox, old, new)
-        kept = _large_enough(bbox)
+        kept = large_enough(bbox)
         return resize_bilinear(img[None], new).array[0], bbox[kept], *(value[kept] for value in rest)
 
 
@@ -186,7 +186,7 @@ class RandomCrop(RandomTransform):
         for _ in range(self.n_tries):
             ys, xs = (self._interval(side) for side in size)
             cropped, kept = crop_bbox(bbox, ys, xs, allow_outside_center=False, return_param=True)
-            large = _large_enough(cropped)
+            large = large_enough(cropped)
             if large.any() or not len(bbox):
                 return (ys, xs), kept["index"][large], cropped[large]
         return None
@@ -213,6 +213,6 @@ def move(rest: list, size: Size, move_mask: Callable[[Array], Array], move_point
     return moved
 
 
-def _large_enough(bbox: Array) -> Array:
+def large_enough(bbox: Array) -> Array:
     """Return which boxes are high and wide enough: bool, (R,)."""
-    return (bbox[:, 2:] - bbox[:, :2] >= MIN_SIDE).all(axis=1)
+    return (bbox[:, 2:] - bbox[:, :2] >= _MIN_SIDE).all(axis=1)
