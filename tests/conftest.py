@@ -19,8 +19,8 @@ from reference.torchvision_live import torchvision_live  # noqa: E402, F401  (a 
 # Networks are spared millions of random numbers, which the weights of a test replace or which it does not look at.
 initial_weights.repeat_few()
 
-#: Not for this interpreter: it imports torch.
-collect_ignore = ["reference/kuangliu_networks.py"]
+#: What processes of tests run: one imports torch, which is not in this interpreter, the other the extra mpi.
+collect_ignore = ["reference/kuangliu_networks.py", "reference/dying_process.py"]
 
 
 @pytest.fixture(scope="session")

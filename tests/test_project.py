@@ -72,3 +72,18 @@ def test_the_tests_install_what_the_other_extras_bring_on_a_cpu(setup_cfg):
 
 def test_the_versions_of_chainer_are_those_of_the_installer(setup_cfg):
     assert {install.CHAINER, install.CHAINERCV} <= set(setup_cfg["options"]["install_requires"].split())
+
+
+def test_tests_are_collected_without_an_mpi_and_torch():
+    """A module that imports either at its top is in collect_ignore: doctests are looked for in every module."""
+    importing = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if re.search("^(?:import|from) (?:mpi4py|torch)", text, re.MULTILINE):  # some in a snippet's text
+            nodes = [node for node in ast.parse(text).body if isinstance(node, ast.Import | ast.ImportFrom)]
+            names = [getattr(node, "module", None) or node.names[0].name for node in nodes]
+            if any(re.match("mpi4py|torch", name) for name in names):
+                importing.add(path.relative_to(ROOT / "tests").as_posix())
+    conftest = (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8")
+    ignored = ast.literal_eval(re.search(r"^collect_ignore = (.*)$", conftest, re.MULTILINE)[1])
+    assert importing == set(ignored)
