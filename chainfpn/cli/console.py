@@ -28,34 +28,26 @@ def remarks(quiet: bool) -> Report:
 class WarnOnce:
     """Print each warning on stderr the first time it comes, up to some of one reason.
 
-    Args:
-        write (callable): Prints a line.
-
     Attributes:
         warnings (set of str): The warnings so far.
         counts (Counter): How many of them there are of each reason.
     """
 
-    def __init__(self, write: Report = remark) -> None:
-        self.write = write
+    def __init__(self) -> None:
         self.warnings: set[str] = set()
         self.counts: Counter[str] = Counter()
 
     def __call__(self, message: str) -> None:
-        """Print a warning, unless it was printed before.
-
-        Args:
-            message (str): The warning.
-        """
+        """Print a warning, unless it was printed before."""
         if message in self.warnings:
             return
         self.warnings.add(message)
         reason = getattr(message, "reason", message)
         self.counts[reason] += 1
         if self.counts[reason] <= _MAX_WARNINGS:
-            self.write(message)
+            remark(message)
         elif self.counts[reason] == _MAX_WARNINGS + 1:
-            self.write(f"more {reason} are only counted")
+            remark(f"more {reason} are only counted")
 
 
 def reasons(counts: dict[str, dict[str, int]]) -> str:

@@ -15,13 +15,14 @@ from tqdm import tqdm
 
 from chainfpn._typing import Communicator
 from chainfpn.cli.console import compile_remark, has_colours, progress, remark, remarks
+from chainfpn.cli.detector import names_of_labels
 from chainfpn.cli.errors import CommandError
 from chainfpn.cli.frames import Frame, find_frames
 from chainfpn.cli.output import silence, writing_errors
 from chainfpn.cli.overlap import in_order
 from chainfpn.cli.pictures import Pictures
 from chainfpn.cli.results import Table
-from chainfpn.cli.results_writer import LINES, LIST, Record, ResultsWriter, coco_format, is_done, open_results
+from chainfpn.cli.results_writer import LINES, LIST, Record, coco_format, is_done, open_results
 from chainfpn.cli.sources import Source
 from chainfpn.functions.kernels import threads
 from chainfpn.links import Detections, Detector
@@ -104,7 +105,8 @@ def detect_all(
         CommandError: if something cannot be written, or the detector does not know a name.
     """
     detector.score_thresh = options.score
-    labels = _labels(detector, options.names)
+    names = names_of_labels(detector)
+    labels = _labels(names, options.names)
     with writing_errors(options.out), contextlib.ExitStack() as stack:
         writer = None
         if options.json is not None and (comm is None or comm.rank == 0):
@@ -117,20 +119,17 @@ def detect_all(
             options.out.mkdir(parents=True, exist_ok=True)
         if detector.xp is np:
             stack.enter_context(compile_remark(remarks(options.quiet)))
-        return _Run(detector, sources, options, writer, comm, labels)(title)
+        return _Run(detector, names, sources, options, writer, comm, labels)(title)
 
 
 class _Run:
     """One run: what it goes through, and what it writes to."""
 
-    def __init__(self, detector, sources, options, writer, comm, labels):
-        self.detector, self.sources, self.options, self.comm, self.labels = detector, sources, options, comm, labels
-        self.writer: ResultsWriter | None = writer
-        self.names = detector.label_names or [str(i) for i in range(detector.n_fg_class)]
-        self.table = Table([source.name for source in sources], self.names, coloured=has_colours(sys.stdout))
-        self.pictures = Pictures(
-            options.out, sources, detector, self.names, draws=options.pictures, keeps=options.resume
-        )
+    def __init__(self, detector, names, sources, options, writer, comm, labels):
+        self.detector, self.names, self.sources, self.options = detector, names, sources, options
+        self.writer, self.comm, self.labels = writer, comm, labels
+        self.table = Table([source.name for source in sources], names, coloured=has_colours(sys.stdout))
+        self.pictures = Pictures(options.out, sources, detector, names, draws=options.pictures, keeps=options.resume)
         done = set() if writer is None else writer.done
         self.done = done if comm is None else comm.bcast_obj(done if comm.rank == 0 else None)
         self.turn = contextlib.nullcontext() if detector.xp is np else threading.Lock()
@@ -213,9 +212,8 @@ class _Run:
         return 1 if n_bad else 0
 
 
-def _labels(detector: Detector, names: Sequence[str] | None) -> list[int] | None:
+def _labels(known: Sequence[str], names: Sequence[str] | None) -> list[int] | None:
     """Return the labels of names, or None for all."""
-    known = detector.label_names or [str(i) for i in range(detector.n_fg_class)]
     for name in names or ():
         if name not in known:
             raise CommandError(f"--names must be of the detector's, {', '.join(known)}, got {name}")

@@ -3,6 +3,7 @@
 import argparse
 import pathlib
 import sys
+from collections.abc import Sequence
 
 import chainer
 from chainer.backends import cuda
@@ -125,6 +126,11 @@ def open_detector(arguments: argparse.Namespace, report: Report, comm: Communica
             report(f"{arguments.weights}: its classes have no names, and are numbers from 0 here; {names}")
     detector.to_device(device)
     return detector, title
+
+
+def names_of_labels(detector: Detector) -> Sequence[str]:
+    """Return the names of a detector's labels; their numbers where they have none."""
+    return detector.label_names or [str(i) for i in range(detector.n_fg_class)]
 
 
 def count_threads(arguments: argparse.Namespace, comm: Communicator = None) -> int:

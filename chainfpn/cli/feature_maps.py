@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from chainfpn._typing import Array
 from chainfpn.cli.colours import colour_of
+from chainfpn.cli.detector import names_of_labels
 from chainfpn.cli.drawing import draw
 from chainfpn.cli.overlays import min_point_score
 from chainfpn.images import to_array
@@ -37,7 +38,6 @@ def draw_features(detector: Detector, image: Image.Image) -> tuple[Image.Image, 
         each. And the numbers of each level, a line each.
     """
     (found,) = detector.detect([to_array(image)])
-    names = detector.label_names or [str(i) for i in range(detector.n_fg_class)]
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         x, sizes = detector.prepare([to_array(image)])
         hs = detector.backbone(x)
@@ -51,7 +51,8 @@ def draw_features(detector: Detector, image: Image.Image) -> tuple[Image.Image, 
     if proposals is not None:
         drawn = _with_boxes(seen, proposals[:_N_PROPOSALS])
         first.append((f"{len(proposals)} proposals, the first {len(proposals[:_N_PROPOSALS])}", drawn))
-    first.append((f"{len(found)} detections", draw(image, found, names, min_point_score=min_point_score(detector))))
+    picture = draw(image, found, names_of_labels(detector), min_point_score=min_point_score(detector))
+    first.append((f"{len(found)} detections", picture))
     maps, boxes, lines = [], [], []
     for level, (h, anchor) in enumerate(zip(hs, anchors, strict=True)):
         array, anchor = cuda.to_cpu(h.array[0]).astype(np.float32), cuda.to_cpu(anchor)

@@ -31,6 +31,11 @@ class Format(NamedTuple):
     values: Callable[[Record], list[Any]]
     key: Callable[[Any], Any]
 
+    @property
+    def empty(self) -> str:
+        """The text of no value at all."""
+        return (self.head + self.tail).replace("\n \n", "\n")
+
 
 def _image(record: Record) -> Any:
     return record["file"], record.get("frame")
@@ -158,7 +163,7 @@ class ResultsWriter:
     def start(self) -> None:
         """Make the file one without the images to come."""
         self._file.truncate(self._end)
-        self._write(self._format.tail if self._end else (self._format.head + self._format.tail).replace("\n \n", "\n"))
+        self._write(self._format.tail if self._end else self._format.empty)
 
     def add(self, record: Record) -> None:
         """Append what was found in an image."""
@@ -178,16 +183,12 @@ class ResultsWriter:
 class _Printer(ResultsWriter):
     """The same on a stream that cannot go back: it is valid when it has ended."""
 
-    def __init__(self, stream: TextIO, format: Format) -> None:
-        super().__init__(stream, format)
-
     def start(self) -> None:
         """Print nothing yet."""
 
     def finish(self) -> None:
         """Print the end."""
-        empty = (self._format.head + self._format.tail).replace("\n \n", "\n")
-        self._file.write(self._format.tail if self._end else empty)
+        self._file.write(self._format.tail if self._end else self._format.empty)
 
     def _write(self, text: str) -> None:
         self._file.write(text.removesuffix(self._format.tail))

@@ -13,14 +13,7 @@ _WARM_UP = 200
 
 
 def batch_size(settings: argparse.Namespace) -> int:
-    """Return the images of a process in a step.
-
-    Args:
-        settings (argparse.Namespace): The options of ``chainfpn train``.
-
-    Returns:
-        int: Their number.
-    """
+    """Return how many images a process has in a step."""
     return settings.batch * settings.accumulate
 
 

@@ -47,15 +47,7 @@ img { max-width: 100%; } .samples { display: flex; flex-wrap: wrap; gap: .5rem; 
 
 
 def best_key(model: Detector, validation: DetectionDataset | None) -> str:
-    """Return the name of the figure that decides which weights are the best.
-
-    Args:
-        model (chainfpn.links.Detector): The detector.
-        validation (DetectionDataset or None): The data to validate with.
-
-    Returns:
-        str: That of keypoints if they are evaluated, or else of boxes.
-    """
+    """Return the name of the figure that decides which weights are the best: of keypoints, if they are evaluated."""
     return KEYPOINT_KEY if validation is not None and has_keypoint_ap(model, validation) else KEY
 
 

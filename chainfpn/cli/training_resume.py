@@ -98,14 +98,7 @@ class Stop:
 
 
 def to_json(settings: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that a training keeps in ``train.json``.
-
-    Args:
-        settings (argparse.Namespace): The options.
-
-    Returns:
-        dict: JSON values.
-    """
+    """Return the options that a training keeps in ``train.json``, as JSON values."""
     return {key: value for key, value in vars(settings).items() if key not in OF_EACH_RUN}
 
 

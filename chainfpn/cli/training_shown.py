@@ -18,29 +18,6 @@ from chainfpn.errors import InvalidArgument
 from chainfpn.links import Detector
 
 
-class EveryEpoch:
-    """Trigger at the end of every epoch, and every so many steps.
-
-    Args:
-        n_steps (int or None): Steps; none but those that end an epoch if None.
-    """
-
-    def __init__(self, n_steps: int | None) -> None:
-        self.n_steps = n_steps
-
-    def __call__(self, trainer: chainer.training.Trainer) -> bool:
-        """Decide after a step.
-
-        Args:
-            trainer (chainer.training.Trainer): The trainer.
-
-        Returns:
-            bool: Whether it is time.
-        """
-        updater = trainer.updater
-        return updater.is_new_epoch or (self.n_steps is not None and updater.iteration % self.n_steps == 0)
-
-
 def extend_all(
     trainer: chainer.training.Trainer,
     model: Detector,
@@ -67,7 +44,7 @@ def extend_all(
     for extension in (training.LearningRate(schedule), training.RandomState(), training.MixedPrecisionState(optimizer)):
         trainer.extend(extension)
     n, unit = interval(settings.evaluate_every)
-    every = EveryEpoch(n if unit == "steps" else None)
+    every = _every_epoch(n, unit)
     if comm is not None:
         trainer.extend(training.AverageLosses(comm))
         trainer.extend(training.AverageStatistics(model, comm), trigger=every)
@@ -96,8 +73,7 @@ def extend_first(
         samples (tuple): The data whose first images are drawn, and what takes warnings about them.
         key (str): Name of the figure that decides which weights are the best.
     """
-    n, unit = interval(settings.evaluate_every)
-    every = EveryEpoch(n if unit == "steps" else None)
+    every = _every_epoch(*interval(settings.evaluate_every))
     trainer.extend(extensions.LogReport(trigger=every))
     trainer.extend(_print_epoch, trigger=every, priority=-10)
     trainer.extend(_step_log(trainer, settings, comm))
@@ -121,6 +97,11 @@ def extend_first(
             " samples are of images trained with",
             file=sys.stderr,
         )
+
+
+def _every_epoch(n, unit):
+    """Return what triggers at the end of every epoch, and every n steps if that is the unit."""
+    return lambda trainer: trainer.updater.is_new_epoch or (unit == "steps" and trainer.updater.iteration % n == 0)
 
 
 def _step_log(trainer, settings, comm):
