@@ -4,7 +4,7 @@
     python benchmarks/convert.py --zip64         # a file of 4.6 GB as well: 14 GB of disk, 10 GB of memory
     python benchmarks/convert.py --write         # also put it into docs/benchmarks.md
 
-Faster R-CNN with a ResNet-50 and a feature pyramid, in both serialisations of torch. Both sides run in processes of
+Faster R-CNN with a ResNet-50 and a feature pyramid, in both serializations of torch. Both sides run in processes of
 their own, in turns, from the same file to a new one in the same folder, each after the disk has caught up with the one
 before; the time is that of the work, without starting Python or importing anything; the memory is the highest resident
 set of the process. ``torch.load`` verifies no checksums and hashes nothing, we do both: the SHA-256 of the file alone,

@@ -25,7 +25,7 @@ import chainer.functions as F
 import numpy as np
 
 from bench_utils import markdown
-from bench_utils.machine import TORCHS_CLOCK, Machine, check_device
+from bench_utils.machine import TORCHS_CLOCK, Machine, add_device
 from chainfpn import functions, links
 from chainfpn.links.layers import convolve
 from reference.torchvision_live import find
@@ -183,10 +183,9 @@ def fusion_times(machine: Machine, layer: Layer) -> tuple[float, float, float | 
 def main() -> None:
     """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where all sides run")
+    add_device(parser, "where all sides run")
     parser.add_argument("--write", action="store_true", help=f"put the table into docs/{markdown.BENCHMARKS.name}")
     arguments = parser.parse_args()
-    check_device(parser, arguments.device)
     section = measure(Machine(arguments.device))
     markdown.show(f"convolution.py {arguments.device}", section, write_too=arguments.write)
 

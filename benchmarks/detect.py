@@ -29,7 +29,7 @@ from chainercv.utils import read_image
 
 from bench_utils import markdown
 from bench_utils.flops import FlopCounter
-from bench_utils.machine import Machine, check_device, run_with_environment
+from bench_utils.machine import Machine, add_device, run_with_environment
 from bench_utils.stages import Stopwatch
 from chainfpn import models
 from chainfpn._typing import Array, PathLike
@@ -99,14 +99,9 @@ STAGES = {
 
 
 def ours(
-    path: PathLike | None, img: Array, min_size: int, repeat: int, machine: Machine, dtype: str
+    path: PathLike | None, img: Array, min_size: int, repeat: int, machine: Machine
 ) -> tuple[dict[str, list[float]], Array, dict[str, int], Array]:
-    """Time chainfpn: seconds by stage, boxes, and the layers' operations by stage."""
-    with chainer.using_config("dtype", np.dtype(dtype)):
-        return _ours(path, img, min_size, repeat, machine)
-
-
-def _ours(path, img, min_size, repeat, machine):
+    """Time chainfpn: seconds by stage, boxes, the layers' operations by stage, and the batch."""
     detector = models.fasterrcnn_resnet50_fpn(pretrained_model=path, min_size=min_size)
     detector.to_device(machine.chainers_device)
     watch = Stopwatch(machine.wait)
@@ -152,8 +147,7 @@ def measure(repeat: int, machine: Machine, precision: str, min_size: int) -> str
     speed = machine.operations(dtype)
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
-        theirs = None
-        path = None
+        theirs = path = None
         if live is not None:
             live.run(MAKE, folder=folder, img=img, min_size=min_size)
             path = folder / "detector.pth"
@@ -161,7 +155,8 @@ def measure(repeat: int, machine: Machine, precision: str, min_size: int) -> str
             given |= {"device": machine.device, "precision": precision}
             theirs = live.run(THEIRS, folder=folder, **given)
             boxes = theirs.pop("boxes")
-        seconds, bbox, flops_of, x = ours(path, img, min_size, repeat, machine, dtype)
+        with chainer.using_config("dtype", np.dtype(dtype)):
+            seconds, bbox, flops_of, x = ours(path, img, min_size, repeat, machine)
     speed = max(speed, machine.operations(dtype))  # before and after, in case the machine had other things to do
 
     lines = [
@@ -214,7 +209,7 @@ def main() -> None:
     """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="timed runs of each (default: %(default)s)")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where all sides run")
+    add_device(parser, "where all sides run")
     parser.add_argument(
         "--precision",
         choices=["float32", "tf32", "float16"],
@@ -224,7 +219,6 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=800, metavar="PIXELS", help="shorter side (default: %(default)s)")
     parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{markdown.BENCHMARKS.name}")
     arguments = parser.parse_args()
-    check_device(parser, arguments.device)
     if arguments.device == "cpu" and arguments.precision != "float32":
         parser.error("--precision: is float32 on a CPU")
     run_with_environment(CUPY_TF32=str(int(arguments.precision == "tf32")))

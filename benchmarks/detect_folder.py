@@ -22,7 +22,7 @@ import chainfpn  # noqa: F401  # isort: skip
 import numpy as np
 
 from bench_utils import markdown
-from bench_utils.machine import Machine, check_device
+from bench_utils.machine import Machine, add_device
 from chainfpn.cli.detection_run import RunOptions, count_workers, detect_all
 from chainfpn.cli.drawing import draw
 from chainfpn.cli.results import picture_paths, save_picture
@@ -113,10 +113,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=12, metavar="N", help="photographs (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="timed runs of each (default: %(default)s)")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="(default: %(default)s)")
+    add_device(parser, "(default: %(default)s)")
     parser.add_argument("--write", action="store_true", help=f"put a CPU's table into docs/{markdown.BENCHMARKS.name}")
     arguments = parser.parse_args()
-    check_device(parser, arguments.device)
     machine = Machine(arguments.device)
     section = measure(arguments.n, arguments.repeat, machine)
     markdown.show("detect_folder.py", section, write_too=arguments.write and not machine.on_gpu)

@@ -105,13 +105,9 @@ def detector_of(folder: pathlib.Path) -> Any:
     return models.fasterrcnn_resnet50_fpn(pretrained_model=path if path.exists() else None, min_size=MIN_SIZE)
 
 
-def chainfpn_engine(engine: str) -> Callable[[pathlib.Path, int], Callable[[], object]]:
-    """Return what makes the work of one of our engines, for a folder and a number of threads."""
-
-    def make(folder: pathlib.Path, threads: int) -> Callable[[], object]:
-        return partial(detector_of(folder).to_engine(engine, threads=threads).detect, [photograph()])
-
-    return make
+def chainfpn_engine(engine: str, folder: pathlib.Path, threads: int) -> Callable[[], object]:
+    """Return the work of one of our engines."""
+    return partial(detector_of(folder).to_engine(engine, threads=threads).detect, [photograph()])
 
 
 def onnxruntime_end_to_end(folder: pathlib.Path, threads: int) -> Callable[[], object]:
@@ -171,8 +167,8 @@ def batch(n_image: int) -> Any:
 
 #: Contender to what makes its work, and the module it needs.
 DETECTORS = {
-    "chainfpn, engine onnx": (chainfpn_engine("onnx"), "onnxruntime"),
-    "chainfpn, engine chainer": (chainfpn_engine("chainer"), "numba"),
+    "chainfpn, engine onnx": (partial(chainfpn_engine, "onnx"), "onnxruntime"),
+    "chainfpn, engine chainer": (partial(chainfpn_engine, "chainer"), "numba"),
     "ONNX Runtime on the end-to-end file": (onnxruntime_end_to_end, "onnxruntime"),
     "OpenVINO on the end-to-end file": (openvino_end_to_end, "openvino"),
     "ChainerCV": (chainercv, "chainercv"),

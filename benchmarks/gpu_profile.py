@@ -19,7 +19,7 @@ import chainer
 import numpy as np
 from chainercv.utils import read_image
 
-from bench_utils.machine import Machine, check_device, run_with_environment
+from bench_utils.machine import Machine, add_device, run_with_environment
 from bench_utils.training_step import Ours
 from chainfpn import models
 from chainfpn.data import photograph_path
@@ -72,13 +72,12 @@ def _device_time(event):
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda", help="where (default: %(default)s)")
+    add_device(parser, "where (default: %(default)s)", default="cuda")
     parser.add_argument("--precision", choices=["float32", "tf32", "float16"], default="float32", help="of detection")
     parser.add_argument("--what", choices=["predict", "step"], nargs="+", default=["predict", "step"], help="what runs")
     parser.add_argument("--size", type=int, default=800, metavar="PIXELS", help="shorter side (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=8, metavar="N", help="runs (default: %(default)s)")
     arguments = parser.parse_args()
-    check_device(parser, arguments.device)
     run_with_environment(CUPY_TF32=str(int(arguments.precision == "tf32")))
     machine, img = Machine(arguments.device), read_image(str(photograph_path()))
     print(machine.signature(arguments.precision))

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from bench_utils import markdown
-from bench_utils.machine import Machine, check_device
+from bench_utils.machine import Machine, add_device
 from chainfpn import models
 from chainfpn._typing import Array
 from reference import classifier_answers, classifier_cases, detector_answers, detector_cases, torchvision_live
@@ -113,9 +113,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the models with torchvision's.")
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"{', '.join(TABLES)}; all by default")
     parser.add_argument("--write", action="store_true", help="also put the tables into docs/models.md")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where our models run")
+    add_device(parser, "where our models run")
     options = parser.parse_args()
-    check_device(parser, options.device)
     if options.write and options.device == "cuda":
         parser.error("--write: docs/models.md has a CPU's tables")
     if unknown := set(options.tables) - TABLES.keys():

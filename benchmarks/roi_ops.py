@@ -26,7 +26,7 @@ import numpy as np
 from chainercv import utils as chainercv_utils
 
 from bench_utils import markdown
-from bench_utils.machine import TORCHS_CLOCK, Machine, check_device
+from bench_utils.machine import TORCHS_CLOCK, Machine, add_device
 from bench_utils.roi_workload import (
     MAP,
     N_FEW,
@@ -189,10 +189,9 @@ def ratio(theirs: float | None, ours: float) -> str:
 def main() -> None:
     """Measure, print, and write the page if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where our ops run")
+    add_device(parser, "where our ops run")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
-    check_device(parser, arguments.device)
     machine = Machine(arguments.device, int(os.environ["NUMBA_NUM_THREADS"]))
     rows, nms_rows, about = measure(machine)
     tables = [table(part, machine.on_gpu) for part in (rows, nms_rows)]

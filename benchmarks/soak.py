@@ -21,7 +21,7 @@ import numpy as np
 from chainercv.utils import read_image
 
 from bench_utils import markdown
-from bench_utils.machine import Machine, check_device, memory
+from bench_utils.machine import Machine, add_device, memory
 from chainfpn import models
 from chainfpn._typing import Array
 from chainfpn.data import photograph_path
@@ -63,10 +63,9 @@ def main() -> None:
         "--min-size", type=int, default=800, metavar="PIXELS", help="shorter side (default: %(default)s)"
     )
     parser.add_argument("--engine", choices=["chainer", "onnx"], default="chainer", help="(default: %(default)s)")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="(default: %(default)s)")
+    add_device(parser, "(default: %(default)s)")
     parser.add_argument("--write", action="store_true", help=f"put a CPU's table into docs/{markdown.BENCHMARKS.name}")
     arguments = parser.parse_args()
-    check_device(parser, arguments.device)
     machine, lines = Machine(arguments.device), []
 
     def show(line: str) -> None:

@@ -19,7 +19,7 @@ import chainer
 from chainercv.utils import read_image
 
 from bench_utils import markdown
-from bench_utils.machine import Machine, check_device
+from bench_utils.machine import Machine, add_device
 from chainfpn import models
 from chainfpn.data import photograph_path
 from reference.classifier_answers import without_initial_values
@@ -66,10 +66,9 @@ def main() -> None:
     """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="models (default: all)")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="(default: %(default)s)")
+    add_device(parser, "(default: %(default)s)")
     parser.add_argument("--write", action="store_true", help=f"put a CPU's into docs/{SPEEDS.name}")
     arguments = parser.parse_args()
-    check_device(parser, arguments.device)
     if unknown := set(arguments.names) - models.MODELS.keys():
         parser.error(f"NAME: must be models that chainfpn models lists, got {', '.join(sorted(unknown))}")
     machine, failed = Machine(arguments.device), False

@@ -30,7 +30,7 @@ import numpy as np
 from chainercv.utils import read_image
 
 from bench_utils import markdown
-from bench_utils.machine import Machine, check_device, run_with_environment
+from bench_utils.machine import Machine, add_device, run_with_environment
 from bench_utils.training_step import BBOX, STAGES, Laps, Network, Ours, chainers_convolution
 from chainfpn.data import photograph_path
 from reference.random_networks import RANDOM_NETWORKS
@@ -111,8 +111,7 @@ def measure_one(
     processor = by_processor(machine)
     laps = Laps(processor, machine.wait)
     given = {**network._asdict(), "min_size": min_size, "img": img, "bbox": BBOX, "threads": machine.n_threads}
-    given |= {"lr": 1e-5, "repeat": arguments.repeat, "processor": processor}
-    given |= {"device": machine.device}
+    given |= {"lr": 1e-5, "repeat": arguments.repeat, "processor": processor, "device": machine.device}
     mine: dict[str, list[float]] = {}
     stock: dict[str, list[float]] = {}
     theirs: dict[str, list[float]] = {}
@@ -204,10 +203,9 @@ def main() -> None:
         help=f"threads; all but the first in brief (default: {n_cores} 1)",
     )
     parser.add_argument("--brief", action="store_true", help="one table of the largest stages")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where all sides run")
+    add_device(parser, "where all sides run")
     parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{markdown.BENCHMARKS.name}")
     arguments = parser.parse_args()
-    check_device(parser, arguments.device)
     if arguments.threads is None:
         arguments.threads = [n_cores] if arguments.device == "cuda" or n_cores == 1 else [n_cores, 1]
     wanted = {

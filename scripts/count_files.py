@@ -49,24 +49,22 @@ def executed(run: Callable[[], object]) -> list[str]:
 
 def main() -> None:
     """Print the table; with ``--names`` also the files."""
-    img, bbox, label = (
-        np.full((3, 64, 64), 99, np.float32),
-        np.array([[8, 8, 40, 48]], np.float32),
-        np.zeros(1, np.int32),
-    )
+    img, bbox = np.full((3, 64, 64), 99, np.float32), np.array([[8, 8, 40, 48]], np.float32)
+    label = np.zeros(1, np.int32)
     options = {"n_fg_class": 1, "stages": (1, 2), "min_size": 64, "max_size": 64, "head_channels": 8}
     model = models.fasterrcnn_resnet_fpn(18, **options)
     chain = TrainChain(model)
     optimizer = chainer.optimizers.SGD(1e-3).setup(chain)
-    for run in (lambda: optimizer.update(chain, [img], [bbox], [label]), lambda: model.predict([img])):
-        run()  # everything once before, for what is imported on the way
-    counts = {
-        "building": executed(lambda: models.fasterrcnn_resnet_fpn(18, **options)),
-        "a training step": executed(lambda: optimizer.update(chain, [img], [bbox], [label])),
-        "`predict`": executed(lambda: model.predict([img])),
+    runs: dict[str, Callable[[], object]] = {
+        "building": lambda: models.fasterrcnn_resnet_fpn(18, **options),
+        "a training step": lambda: optimizer.update(chain, [img], [bbox], [label]),
+        "`predict`": lambda: model.predict([img]),
     }
+    for run in runs.values():
+        run()  # everything once before, for what is imported on the way
     print("| Faster R-CNN | files of chainfpn that run |\n|---|--:|")
-    for name, files in counts.items():
+    for name, run in runs.items():
+        files = executed(run)
         print(f"| {name} | {len(files)} |")
         if "--names" in sys.argv[1:]:
             print(*files, sep="\n")

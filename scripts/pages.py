@@ -154,11 +154,11 @@ def run_python(code: str, namespace: dict[str, Any], name: str) -> None:
         exec(compile(code, name, "exec"), namespace)
         return
     examples = doctest.DocTestParser().get_doctest(code, namespace, name, name, 0)
-    said: list[str] = []
-    failed, _ = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(examples, out=said.append, clear_globs=False)
+    printed: list[str] = []
+    failed, _ = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(examples, out=printed.append, clear_globs=False)
     namespace.update(examples.globs)
     if failed:
-        raise Mismatch("".join(said))
+        raise Mismatch("".join(printed))
 
 
 if __name__ == "__main__":

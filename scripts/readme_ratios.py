@@ -29,9 +29,8 @@ ROWS = {
 
 def block(page: str, program: str) -> str:
     """Return what a program wrote on the page."""
-    return page.partition(f"<!-- begin: benchmarks/{program} -->")[2].partition(f"<!-- end: benchmarks/{program} -->")[
-        0
-    ]
+    begin, end = (f"<!-- {word}: benchmarks/{program} -->" for word in ("begin", "end"))
+    return page.partition(begin)[2].partition(end)[0]
 
 
 def ratio(text: str, heading: str, row: str, column: str) -> str:

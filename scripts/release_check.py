@@ -96,13 +96,13 @@ class Release:
         from readme_renderer import markdown
 
         with zipfile.ZipFile(self.wheel) as file:
-            said = email.message_from_bytes(file.read(f"chainfpn-{self.version}.dist-info/METADATA"))
-        if said["Version"] != self.version:
-            yield f"the wheel says version {said['Version']}"
-        if "MIT" not in (said["License"], said["License-Expression"]):
+            headers = email.message_from_bytes(file.read(f"chainfpn-{self.version}.dist-info/METADATA"))
+        if headers["Version"] != self.version:
+            yield f"the wheel says version {headers['Version']}"
+        if "MIT" not in (headers["License"], headers["License-Expression"]):
             yield "the wheel does not say that its licence is MIT"
-        text = said.get_payload()
-        page = markdown.render(text) if said["Description-Content-Type"] == "text/markdown" else None
+        text = headers.get_payload()
+        page = markdown.render(text) if headers["Description-Content-Type"] == "text/markdown" else None
         if not page or not page.startswith("<h1") or "<li>" not in page:
             yield "the description does not render"
 

@@ -146,10 +146,15 @@ def memory(what: str = "VmRSS") -> float:
     return int(line.split()[1]) / 1024
 
 
-def check_device(parser: argparse.ArgumentParser, device: str) -> None:
-    """End the program where ``--device cuda`` is asked for and Chainer sees none."""
-    if device == "cuda" and not cuda.available:
-        parser.error("--device cuda: Chainer sees no CUDA device")
+def add_device(parser: argparse.ArgumentParser, text: str, *, default: str = "cpu") -> None:
+    """Give a program the option ``--device``; it ends where ``cuda`` is asked for and Chainer sees none."""
+
+    def read(value: str) -> str:
+        if value == "cuda" and not cuda.available:
+            parser.error("--device cuda: Chainer sees no CUDA device")
+        return value
+
+    parser.add_argument("--device", type=read, choices=["cpu", "cuda"], default=default, help=text)
 
 
 def refuse_gpus(parser: argparse.ArgumentParser, reason: str) -> None:
