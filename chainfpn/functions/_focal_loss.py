@@ -52,30 +52,35 @@ def sigmoid_focal_loss(
         if rows is not None and rows.shape != x.shape[:-1]:
             raise InvalidArgument("sigmoid_focal_loss", name, f"{x.shape[:-1]} as x has rows", rows.shape)
 
-    def compute(x, with_gradient):
-        xp = backend.get_array_module(x)
-        shape, x = x.shape, x.reshape(-1, x.shape[-1])  # (N, K)
-        labels, weights = label.ravel(), None if weight is None else weight.ravel().astype(x.dtype, copy=False)
-        gradient = xp.empty_like(x) if with_gradient else None
-        step = max(BLOCK // max(x.shape[1], 1), 1) if xp is np else max(len(x), 1)
-        value = xp.zeros((), np.float64)
-        for start in range(0, len(x), step):
-            rows = slice(start, start + step)
-            terms, slopes = _terms(x[rows], 1 - alpha, gamma)
-            (positive,) = xp.nonzero(labels[rows] >= 0)
-            if xp is not np or len(positive):
-                place = positive, labels[rows][positive]
-                terms[place], slope = _terms(-x[rows][place], alpha, gamma)
-                slopes[place] = -slope
-            if weights is not None:
-                terms *= weights[rows, None]
-                slopes *= weights[rows, None]
-            value += terms.sum(dtype=np.float64)
-            if with_gradient:
-                gradient[rows] = slopes
-        return value, gradient.reshape(shape) if with_gradient else None
+    def compute(x):
+        logits = x.reshape(-1, x.shape[-1])  # (N, K)
+        labels, weights = label.ravel(), None if weight is None else weight.reshape(-1, 1).astype(x.dtype, copy=False)
+        if backend.get_array_module(x) is not np:
+            terms, slopes = _weighted_terms(logits, labels, weights, alpha, gamma)
+            return terms, slopes.reshape(x.shape)
+        gradient, total = np.empty_like(logits), np.zeros((), np.float64)
+        step = max(BLOCK // max(x.shape[-1], 1), 1)
+        for rows in (slice(start, start + step) for start in range(0, len(logits), step)):
+            weights_here = None if weights is None else weights[rows]
+            terms, gradient[rows] = _weighted_terms(logits[rows], labels[rows], weights_here, alpha, gamma)
+            total += terms.sum(dtype=np.float64)
+        return total, gradient.reshape(x.shape)
 
     return fused_loss("sigmoid_focal_loss", x, compute, divisor)
+
+
+def _weighted_terms(x, label, weight, alpha, gamma):
+    """Compute the terms of logits, (N, K), and their derivatives."""
+    xp = backend.get_array_module(x)
+    terms, slopes = _terms(x, 1 - alpha, gamma)
+    (positive,) = xp.nonzero(label >= 0)
+    place = positive, label[positive]
+    terms[place], slope = _terms(-x[place], alpha, gamma)
+    slopes[place] = -slope
+    if weight is not None:
+        terms *= weight
+        slopes *= weight
+    return terms, slopes
 
 
 def _terms(x, factor, gamma):

@@ -38,14 +38,11 @@ def giou_loss(x: LossInput, t: Array, *, eps: float = 1e-7, divisor: float = 1) 
         got = f"shapes {x.shape} and {t.shape}"
         raise InvalidArgument("giou_loss", "x and t", "(R, 4)", (x.shape, t.shape), got=got)
 
-    def compute(x, with_gradient):
-        return _compute(x, t.astype(x.dtype, copy=False), eps)
-
-    return fused_loss("giou_loss", x, compute, divisor)
+    return fused_loss("giou_loss", x, lambda x: _compute(x, t.astype(x.dtype, copy=False), eps), divisor)
 
 
 def _compute(x, t, eps):
-    """Compute the sum and its gradient; lengths along both axes are (R, 2), areas (R,)."""
+    """Compute the terms and the gradient of their sum; lengths along both axes are (R, 2), areas (R,)."""
     xp = backend.get_array_module(x)
     (low, high), (t_low, t_high) = (x[:, :2], x[:, 2:]), (t[:, :2], t[:, 2:])  # (R, 2)
     size, t_size = high - low, t_high - t_low
@@ -65,7 +62,7 @@ def _compute(x, t, eps):
     low_is_larger, high_is_larger = _step(low - t_low), _step(high - t_high)  # where equal, half of each
     by_low = -by_size * size - by_shared * common * low_is_larger - by_around * hull * (1 - low_is_larger)
     by_high = by_size * size + by_shared * common * (1 - high_is_larger) + by_around * hull * high_is_larger
-    return terms.sum(dtype="float64"), xp.concatenate((by_low, by_high), axis=1)
+    return terms, xp.concatenate((by_low, by_high), axis=1)
 
 
 def _step(x):

@@ -22,7 +22,7 @@ class FusedLoss(function_node.FunctionNode):
     Args:
         label (str): Name shown in dumps of the graph.
         x (GatheredInput): The elements.
-        compute (callable): Array and whether a gradient is wanted, to the value and the gradient (or None).
+        compute (callable): Array to the terms whose sum is the value, and its gradient.
         divisor (float): What both are divided by.
     """
 
@@ -37,8 +37,9 @@ class FusedLoss(function_node.FunctionNode):
         self.retain_inputs(range(len(inputs)))
         (x,) = self._x.gather(inputs)
         dtype = compute_dtype(x.dtype)
-        value, self._gradient = self._compute(x.astype(dtype, copy=False), chainer.config.enable_backprop)
-        return (backend.get_array_module(x).asarray(value / self._divisor, dtype=dtype),)
+        terms, self._gradient = self._compute(x.astype(dtype, copy=False))
+        value = terms.sum(dtype=np.float64) / self._divisor
+        return (backend.get_array_module(x).asarray(value, dtype=dtype),)
 
     def backward(self, indexes: tuple[int, ...], gys: tuple[Variable, ...]) -> tuple[Variable, ...]:
         """Scale the gradient and scatter it; build a graph only with ``enable_backprop``."""
@@ -115,20 +116,17 @@ def cross_entropy(x: LossInput, t: Array, *, divisor: float = 1) -> Variable:
         got = f"shapes {x.shape} and {t.shape}"
         raise InvalidArgument("cross_entropy", "x", "(R, K) and t (R,)", (x.shape, t.shape), got=got)
 
-    def compute(x, with_gradient):
+    def compute(x):
         if backend.get_array_module(x) is not np:
-            terms, gradient = cuda_losses.cross_entropy(x, t)
-            return terms.sum(dtype=np.float64), gradient
+            return cuda_losses.cross_entropy(x, t)
         rows = np.arange(len(x))
         shifted = x - x.max(axis=1, keepdims=True)
         power = np.exp(shifted)
         total = power.sum(axis=1)  # (R,)
         terms = np.log(total) - shifted[rows, t]
-        if not with_gradient:
-            return terms.sum(dtype=np.float64), None
         power /= total[:, None]
         power[rows, t] -= 1
-        return terms.sum(dtype=np.float64), power
+        return terms, power
 
     return fused_loss("cross_entropy", x, compute, divisor)
 
@@ -158,15 +156,13 @@ def binary_cross_entropy(x: LossInput, t: Array, *, divisor: float = 1) -> Varia
     if x.shape != t.shape:
         raise ValueError(f"binary_cross_entropy: t must have the shape of x {x.shape}, got {t.shape}")
 
-    def compute(x, with_gradient):
+    def compute(x):
         if backend.get_array_module(x) is not np:
-            terms, gradient = cuda_losses.binary_cross_entropy(x, t)
-            return terms.sum(dtype="float64"), gradient
+            return cuda_losses.binary_cross_entropy(x, t)
         target = t.astype(x.dtype, copy=False)
         small = np.exp(-np.abs(x))  # never overflows
         terms = np.maximum(x, 0) - x * target + np.log1p(small)
-        gradient = np.where(x >= 0, 1, small) / (1 + small) - target if with_gradient else None
-        return terms.sum(dtype="float64"), gradient
+        return terms, np.where(x >= 0, 1, small) / (1 + small) - target
 
     return fused_loss("binary_cross_entropy", x, compute, divisor)
 
@@ -201,15 +197,14 @@ def smooth_l1_loss(x: LossInput, t: Array, *, beta: float = 1.0, divisor: float 
     if not beta >= 0:
         raise InvalidArgument("smooth_l1_loss", "beta", ">= 0", beta)
 
-    def compute(x, with_gradient):
+    def compute(x):
         if backend.get_array_module(x) is not np:
-            terms, gradient = cuda_losses.smooth_l1(x, t, beta)
-            return terms.sum(dtype="float64"), gradient
+            return cuda_losses.smooth_l1(x, t, beta)
         difference = x - t.astype(x.dtype, copy=False)
         size = np.abs(difference)
         if beta == 0:
-            return size.sum(dtype="float64"), np.sign(difference) if with_gradient else None
+            return size, np.sign(difference)
         terms = np.where(size < beta, 0.5 / beta * size * size, size - 0.5 * beta)
-        return terms.sum(dtype="float64"), np.clip(difference / beta, -1, 1) if with_gradient else None
+        return terms, np.clip(difference / beta, -1, 1)
 
     return fused_loss("smooth_l1_loss", x, compute, divisor)
