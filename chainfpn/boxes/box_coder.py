@@ -50,10 +50,11 @@ class BoxCoder:
         Returns:
             Variable or array: as deltas, but float32 at least, (R, K, 4), yxyx.
         """
+        limits = -math.inf if self.min_log_scale is None else self.min_log_scale, MAX_LOG_SCALE
         if isinstance(deltas, cuda.ndarray):
-            return self._decode_on_gpu(deltas, reference)
-        xp, deltas = backend.get_array_module(deltas), _precise(deltas)
-        exp, stack = (F.exp, F.stack) if isinstance(deltas, chainer.Variable) else (xp.exp, xp.stack)
+            return self._decode_on_gpu(deltas, reference, *limits)
+        deltas = _precise(deltas)
+        functions = F if isinstance(deltas, chainer.Variable) else np  # a log-scale that is cut off has no gradient
         reference = reference.astype(deltas.dtype, copy=False)
         height = (reference[:, 2] - reference[:, 0])[:, None]  # (R, 1)
         width = (reference[:, 3] - reference[:, 1])[:, None]
@@ -63,19 +64,13 @@ class BoxCoder:
         deltas = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)  # (R, K, 4)
         y = deltas[..., 1] / wy * height + y  # (R, K)
         x = deltas[..., 0] / wx * width + x
-        half_height = 0.5 * (exp(self._limit(deltas[..., 3] / wh)) * height)
-        half_width = 0.5 * (exp(self._limit(deltas[..., 2] / ww)) * width)
-        return stack((y - half_height, x - half_width, y + half_height, x + half_width), axis=-1)
+        half_height = 0.5 * (functions.exp(functions.clip(deltas[..., 3] / wh, *limits)) * height)
+        half_width = 0.5 * (functions.exp(functions.clip(deltas[..., 2] / ww, *limits)) * width)
+        return functions.stack((y - half_height, x - half_width, y + half_height, x + half_width), axis=-1)
 
-    def _limit(self, log_scale):
-        """Cut a log-scale off; where that is done to a variable, it has no gradient."""
-        low = -math.inf if self.min_log_scale is None else self.min_log_scale
-        clip = F.clip if isinstance(log_scale, chainer.Variable) else backend.get_array_module(log_scale).clip
-        return clip(log_scale, low, MAX_LOG_SCALE)
-
-    def _decode_on_gpu(self, deltas, reference):
+    def _decode_on_gpu(self, deltas, reference, *limits):
         """Do the same, a box a thread."""
-        n_boxes, low = deltas.shape[1] // 4, -math.inf if self.min_log_scale is None else self.min_log_scale
+        n_boxes = deltas.shape[1] // 4
         bbox = backend.get_array_module(deltas).empty((len(deltas), n_boxes, 4), compute_dtype(deltas.dtype))
         cuda.elementwise(
             "raw T deltas, raw S reference, int32 n_boxes, "
@@ -98,7 +93,7 @@ class BoxCoder:
             """,
             "decode_boxes",
             options=("--fmad=false",),
-        )(deltas, reference, max(n_boxes, 1), *self.weights, low, MAX_LOG_SCALE, bbox, size=len(deltas) * n_boxes)
+        )(deltas, reference, max(n_boxes, 1), *self.weights, *limits, bbox, size=len(deltas) * n_boxes)
         return bbox
 
     def encode(self, bbox: Array, reference: Array) -> Array:

@@ -12,7 +12,7 @@ from chainer import backend
 from chainer.backends import cuda
 
 from chainfpn._typing import Array, Size
-from chainfpn.functions.kernels import kernels_for
+from chainfpn.functions.kernels import compute_dtype, kernels_for
 from chainfpn.functions.kernels.waiting import Asking, alone, nonzero
 
 #: ``clip`` for a coordinate; what is no number stays so.
@@ -124,14 +124,13 @@ def top_k_of_each(score: Array, lengths: Sequence[int], k: int) -> tuple[Array, 
     Returns:
         tuple of array: int64, (R,), indices as :func:`top_k` sorts them, level by level; int32, (R,), their levels.
     """
-    xp, starts = backend.get_array_module(score), list(itertools.accumulate(lengths, initial=0))[:-1]
-    levels = [slice(start, start + n) for start, n in zip(starts, lengths, strict=True)]
+    xp, levels = backend.get_array_module(score), itertools.pairwise(itertools.accumulate(lengths, initial=0))
     level = level_numbers(lengths, xp)
     if xp is np:
-        best = np.concatenate([top_k(score[at], k) + at.start for at in levels])
-        return best, level[best]
-    order = _sort_groups(score, level)
-    best = xp.concatenate([order[at.start : at.start + min(k, n)] for at, n in zip(levels, lengths, strict=True)])
+        best = np.concatenate([top_k(score[begin:end], k) + begin for begin, end in levels])
+    else:
+        order = _sort_groups(score, level)
+        best = xp.concatenate([order[begin:end][:k] for begin, end in levels])
     return best, level[best]
 
 
@@ -217,7 +216,7 @@ def nms(bbox: Array, thresh: float, score: Array | None = None, limit: int | Non
         >>> nms(bbox, 0.5, score=np.array([0.5, 0.9, 0.8], np.float32))
         array([1, 2])
     """
-    return alone(_suppress("nms", bbox, score, None, thresh, limit))
+    return alone(suppress(bbox, score, None, thresh, limit=limit))
 
 
 def batched_nms(bbox: Array, score: Array, label: Array, thresh: float, *, inclusive: bool = False) -> Array:
@@ -252,16 +251,13 @@ def batched_nms(bbox: Array, score: Array, label: Array, thresh: float, *, inclu
 
 
 def suppress(
-    bbox: Array, score: Array, label: Array | None, thresh: float, *, inclusive: bool = False
-) -> Asking[Array]:
+    bbox: Array, score: Array | None, label: Array | None, thresh: float, *, limit: int | None = None,
+    inclusive: bool = False,
+) -> Asking[Array]:  # fmt: skip
     """Run :func:`batched_nms`, or :func:`nms` without labels, where others wait as well."""
-    return _suppress("nms" if label is None else "batched_nms", bbox, score, label, thresh, None, inclusive=inclusive)
-
-
-def _suppress(name, bbox, score, label, thresh, limit, *, inclusive=False):
-    _check(name, bbox, score, label, thresh, limit)
+    _check("nms" if label is None else "batched_nms", bbox, score, label, thresh, limit)
     if inclusive:  # >= thresh is > the number before it, in the precision that IoUs have
-        precise = np.promote_types(bbox.dtype, np.float32).type
+        precise = compute_dtype(bbox.dtype).type
         thresh = float(np.nextafter(precise(thresh), precise(-np.inf)))
     limit = len(bbox) if limit is None else min(int(limit), len(bbox))
     if not len(bbox):

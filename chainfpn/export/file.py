@@ -18,8 +18,7 @@ from chainfpn.errors import InvalidArgument, InvalidType
 from chainfpn.export._onnx import require_onnx
 from chainfpn.export.dense import Part, array_names, dense_graph, parts_of
 from chainfpn.export.end_to_end import end_to_end_graph
-from chainfpn.export.graph import as_array
-from chainfpn.export.trace import check_float32
+from chainfpn.export.trace import as_array, check_float32
 from chainfpn.links.detectors.detector import Detector
 
 #: What a file may hold.

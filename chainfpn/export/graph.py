@@ -243,10 +243,3 @@ class Graph:
         proto.ir_version = IR_VERSION
         self.helper.set_model_props(proto, dict(metadata))
         return proto
-
-
-def as_array(value: Any) -> Array:
-    """Return the NumPy array of a Variable or array."""
-    from chainer.backends import cuda
-
-    return cuda.to_cpu(getattr(value, "array", value))

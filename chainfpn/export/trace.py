@@ -11,10 +11,10 @@ from typing import Any
 
 import chainer
 import numpy as np
+from chainer.backends import cuda
 
 from chainfpn._typing import Array, Variable
 from chainfpn.errors import InvalidArgument
-from chainfpn.export.graph import as_array
 from chainfpn.functions.kernels import plain_numpy
 
 
@@ -107,19 +107,6 @@ class _Recorder(chainer.FunctionHook):
         self.calls.append((function, in_data))
 
 
-class _Run:
-    """One run: its function nodes, batch and outputs."""
-
-    def __init__(self, function: Callable, shape: Sequence[int], seed: int) -> None:
-        random = np.random.Generator(np.random.PCG64(seed))
-        x = chainer.Variable(random.random(shape, dtype=np.float32) * np.float32(4) - np.float32(2))
-        recorder = _Recorder()
-        settings = chainer.using_config("train", False), chainer.using_config("enable_backprop", True)
-        with settings[0], settings[1], chainer.using_config("dtype", np.dtype(np.float32)), plain_numpy(), recorder:
-            self.results: Mapping[str, Variable] = function(x)
-        self.calls, self.x = recorder.calls, x
-
-
 def trace(function: Callable[[Variable], Mapping[str, Variable]], shapes: Sequence[Sequence[int]]) -> Trace:
     """Run a function on random batches of two shapes.
 
@@ -133,18 +120,18 @@ def trace(function: Callable[[Variable], Mapping[str, Variable]], shapes: Sequen
     Raises:
         ExportError: if the function nodes of the two runs differ, or an output is no Variable.
     """
-    runs = [_Run(function, shape, seed) for seed, shape in enumerate(shapes)]
-    if any(node.inputs is None or node.outputs is None for run in runs for node, _ in run.calls):
+    xs, recorded, results = zip(*(_run(function, shape, seed) for seed, shape in enumerate(shapes)), strict=True)
+    if any(node.inputs is None or node.outputs is None for nodes in recorded for node, _ in nodes):
         raise ExportError("the chain cuts what it has computed off (unchain_backward): what led there is not known")
-    kinds = [[(type(node), len(node.outputs)) for node, _ in run.calls] for run in runs]
+    kinds = [[(type(node), len(node.outputs)) for node, _ in nodes] for nodes in recorded]
     if kinds[0] != kinds[1]:
         raise ExportError(
             "the functions that are called depend on the size of the image: name sizes at which they do not"
         )
     values: dict[tuple[int, ...], Value] = {}
-    batch = _value(values, [run.x.node for run in runs], [run.x.array for run in runs], constant=False)
+    batch = _value(values, [x.node for x in xs], [x.array for x in xs], constant=False)
     calls = []
-    for (first, in_first), (second, in_second) in zip(*(run.calls for run in runs), strict=True):
+    for (first, in_first), (second, in_second) in zip(*recorded, strict=True):
         inputs = [
             _value(values, nodes, [as_array(array) for array in arrays], constant=True)
             for *nodes, arrays in zip(first.inputs, second.inputs, zip(in_first, in_second, strict=True), strict=True)
@@ -158,15 +145,25 @@ def trace(function: Callable[[Variable], Mapping[str, Variable]], shapes: Sequen
         for value in outputs:
             value.call = call
         calls.append(call)
-    results = {}
-    for name, variable in runs[0].results.items():
+    named = {}
+    for name, variable in results[0].items():
         if not isinstance(name, str):
             raise ExportError(f"names of outputs must be str, got {name!r}")
-        pair = [run.results[name] for run in runs]
+        pair = [result[name] for result in results]
         if not isinstance(variable, chainer.Variable):
             raise ExportError(f"output {name} is a {type(variable).__name__}, not a Variable")
-        results[name] = _value(values, [v.node for v in pair], [as_array(v) for v in pair], constant=True)
-    return Trace(calls, [batch], results)
+        named[name] = _value(values, [v.node for v in pair], [as_array(v) for v in pair], constant=True)
+    return Trace(calls, [batch], named)
+
+
+def _run(function, shape, seed):
+    """Run a function on a random batch; return the batch, the function nodes with what went in, and the results."""
+    random = np.random.Generator(np.random.PCG64(seed))
+    x = chainer.Variable(random.random(shape, dtype=np.float32) * np.float32(4) - np.float32(2))
+    recorder, float32 = _Recorder(), chainer.using_config("dtype", np.dtype(np.float32))
+    with chainer.using_config("train", False), chainer.force_backprop_mode(), float32, plain_numpy(), recorder:
+        results = function(x)
+    return x, recorder.calls, results
 
 
 def _value(values, nodes, arrays, *, constant):
@@ -180,6 +177,11 @@ def _value(values, nodes, arrays, *, constant):
     value = values[key]
     value.arrays = value.arrays or arrays
     return value
+
+
+def as_array(value: Any) -> Array:
+    """Return the NumPy array of a Variable or array."""
+    return cuda.to_cpu(getattr(value, "array", value))
 
 
 def check_float32(name: str, model: Any) -> None:

@@ -16,8 +16,7 @@ from chainer.functions.connection import linear as chainers
 from chainer.functions.math.matmul import MatMul
 
 from chainfpn._typing import Array, Variable
-from chainfpn.functions.kernels import compute_dtype, kernels_for
-from chainfpn.functions.kernels.geometry import RoIs
+from chainfpn.functions.kernels import compute_dtype
 from chainfpn.functions.kernels.product import product
 
 
@@ -140,50 +139,30 @@ def linear_map(label: str, x: Variable, forward: Callable, transpose: Callable, 
     return LinearMap(label, lambda xs: (forward(xs[0]),), lambda gys: (transpose(gys[0]),), **options).apply((x,))[0]
 
 
-def flatten_places(h: Variable, *shape: int) -> Variable:
-    """Bring the output of a convolution into rows, places row-major: on a GPU by one function.
+def flatten_anchors(h: Variable, *n: int) -> Variable:
+    """Bring the output of a convolution into a number for each anchor, or a row of n: on a GPU by one function.
+
+    Places are row-major, the A anchors of a place next to each other.
 
     Args:
-        h (Variable): (B, C, H, W).
-        *shape (int): Of what is known of an image, one of them -1.
+        h (Variable): (B, A, H_l, W_l), or (B, A * n, H_l, W_l).
+        *n (int): How many numbers, if it is a row.
 
     Returns:
-        Variable: (B, *shape).
+        Variable: (B, N_l) or (B, N_l, n).
     """
-    if not isinstance(h.array, cuda.ndarray):
-        return F.reshape(F.transpose(h, (0, 2, 3, 1)), (len(h), *shape))
     n_images, n_channels, height, width = h.shape
+    shape = (n_images, -1, *n)
+    if not isinstance(h.array, cuda.ndarray):
+        return F.reshape(F.transpose(h, (0, 2, 3, 1)), shape)
 
     def forward(x):
-        return x.transpose(0, 2, 3, 1).reshape(n_images, *shape)
+        return x.transpose(0, 2, 3, 1).reshape(shape)
 
     def transpose(gy):
         return gy.reshape(n_images, height, width, n_channels).transpose(0, 3, 1, 2)
 
-    return linear_map("flatten places", h, forward, transpose)
-
-
-def linear_roi_op(label: str, kernel: str, x: Variable, p: RoIs) -> Variable:
-    """Apply a linear RoI operation to a variable.
-
-    Args:
-        label (str): Name shown in dumps of the graph.
-        kernel (str): Name of its kernels, ahead of ``_forward`` and ``_backward``.
-        x (Variable or array): (B, C, H, W).
-        p (RoIs): The RoIs.
-
-    Returns:
-        Variable: dtype of x, (R', C', outh, outw).
-    """
-    x_shape = x.shape
-
-    def forward(x):
-        return getattr(kernels_for(x), f"{kernel}_forward")(x, p)
-
-    def transpose(gy):
-        return getattr(kernels_for(gy), f"{kernel}_backward")(gy, p, x_shape)
-
-    return linear_map(label, x, forward, transpose)
+    return linear_map("flatten anchors", h, forward, transpose)
 
 
 def apply_separable(x: Array, rows: Array, columns: Array) -> Array:

@@ -176,16 +176,14 @@ def resize_bilinear(x: Variable, size: int | Size, *, align_corners: bool = Fals
     """
     check_map("resize_bilinear", x)
     size = check_outsize("resize_bilinear", size, "size")
-    dtype = compute_dtype(x.dtype)
-    sides = x.shape[2:]
-    scales = [source_scale(n_out, n_in, align_corners, dtype) for n_out, n_in in zip(size, sides, strict=True)]
+    dtype, sides = compute_dtype(x.dtype), x.shape[2:]
 
     def sources():
-        return [find_sources(*sizes, align_corners) for sizes in zip(size, sides, scales, strict=True)]
+        return [find_sources(*sizes, align_corners, dtype) for sizes in zip(size, sides, strict=True)]
 
     def interpolate(x):
         if not isinstance(x, np.ndarray):
-            return _interpolate_on_gpu(x, size, scales, align_corners)
+            return _interpolate_on_gpu(x, size, align_corners)
         y = x.astype(dtype, copy=False)
         for axis, taps in zip((3, 2), reversed(sources()), strict=True):
             y = _interpolate(y, axis, *taps)
@@ -203,12 +201,12 @@ def source_scale(n_out: int, n_in: int, align_corners: bool, dtype: np.dtype) ->
     return dtype.type(n_in) / dtype.type(n_out)
 
 
-def find_sources(n_out: int, n_in: int, scale: np.floating, align_corners: bool) -> tuple[Array, Array, Array]:
-    """Return lower and upper input pixel of each output pixel of an axis, and the weight of the upper."""
-    half = 0 if align_corners else scale.dtype.type(0.5)
-    at = np.maximum((np.arange(n_out, dtype=scale.dtype) + half) * scale - half, 0)
+def find_sources(n_out: int, n_in: int, align_corners: bool, dtype: np.dtype) -> tuple[Array, Array, Array]:
+    """Return lower and upper input pixel of each output pixel of an axis, and the weight of the upper, of a dtype."""
+    scale, half = source_scale(n_out, n_in, align_corners, dtype), 0 if align_corners else dtype.type(0.5)
+    at = np.maximum((np.arange(n_out, dtype=dtype) + half) * scale - half, 0)
     low = np.minimum(at.astype(np.int64), n_in - 1)
-    return low, np.minimum(low + 1, n_in - 1), at - low.astype(scale.dtype)
+    return low, np.minimum(low + 1, n_in - 1), at - low.astype(dtype)
 
 
 def _interpolate(x, axis, low, high, upper):
@@ -220,8 +218,9 @@ def _interpolate(x, axis, low, high, upper):
     return below
 
 
-def _interpolate_on_gpu(x: Array, size: Size, scales: list[np.floating], align_corners: bool) -> Array:
-    y = backend.get_array_module(x).empty((*x.shape[:2], *size), x.dtype)
+def _interpolate_on_gpu(x: Array, size: Size, align_corners: bool) -> Array:
+    y, dtype = backend.get_array_module(x).empty((*x.shape[:2], *size), x.dtype), compute_dtype(x.dtype)
+    scales = [float(source_scale(*sizes, align_corners, dtype)) for sizes in zip(size, x.shape[2:], strict=True)]
     cuda.elementwise(
         "raw T x, int32 height, int32 width, int32 rows, int32 columns, "
         "float64 scale_y, float64 scale_x, bool align_corners",
@@ -238,9 +237,9 @@ def _interpolate_on_gpu(x: Array, size: Size, scales: list[np.floating], align_c
         y = interpolate(value[0], value[1], row.upper);
         """,
         "resize_bilinear",
-        preamble=BILINEAR % REALS[compute_dtype(x.dtype)],
+        preamble=BILINEAR % REALS[dtype],
         options=OPTIONS,
-    )(x, *x.shape[2:], *size, *map(float, scales), align_corners, y)
+    )(x, *x.shape[2:], *size, *scales, align_corners, y)
     return y
 
 

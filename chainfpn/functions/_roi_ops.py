@@ -4,7 +4,7 @@ import chainer
 
 from chainfpn._typing import Array, Size, Variable
 from chainfpn.functions._arguments import check_roi_arguments
-from chainfpn.functions._linear_map import linear_roi_op
+from chainfpn.functions._linear_map import linear_map
 from chainfpn.functions._max_map import MaxMap
 from chainfpn.functions.kernels import kernels_for
 
@@ -56,7 +56,7 @@ def roi_align(
     """
     options: dict = {"sampling_ratio": sampling_ratio, "half_pixel": bool(aligned), "at_least_one": not aligned}
     p = check_roi_arguments("roi_align", x, rois, roi_indices, outsize, spatial_scale, **options)
-    return linear_roi_op("roi_align", "align", x, p)
+    return _linear_roi_op("roi_align", "align", x, p)
 
 
 def roi_pool(x: Variable, rois: Array, roi_indices: Array, outsize: int | Size, spatial_scale: float) -> Variable:
@@ -127,7 +127,7 @@ def ps_roi_align(
     """
     options: dict = {"sampling_ratio": sampling_ratio, "half_pixel": True, "position_sensitive": True}
     p = check_roi_arguments("ps_roi_align", x, rois, roi_indices, outsize, spatial_scale, **options)
-    return linear_roi_op("ps_roi_align", "ps_align", x, p)
+    return _linear_roi_op("ps_roi_align", "ps_align", x, p)
 
 
 def ps_roi_pool(x: Variable, rois: Array, roi_indices: Array, outsize: int | Size, spatial_scale: float) -> Variable:
@@ -161,4 +161,17 @@ def ps_roi_pool(x: Variable, rois: Array, roi_indices: Array, outsize: int | Siz
                  [2., 3.]]]], dtype=float32)
     """
     p = check_roi_arguments("ps_roi_pool", x, rois, roi_indices, outsize, spatial_scale, position_sensitive=True)
-    return linear_roi_op("ps_roi_pool", "ps_pool", x, p)
+    return _linear_roi_op("ps_roi_pool", "ps_pool", x, p)
+
+
+def _linear_roi_op(label, kernel, x, p):
+    """Apply the kernels whose names begin with ``kernel``: (B, C, H, W) to (R', C', outh, outw)."""
+    x_shape = x.shape
+
+    def forward(x):
+        return getattr(kernels_for(x), f"{kernel}_forward")(x, p)
+
+    def transpose(gy):
+        return getattr(kernels_for(gy), f"{kernel}_backward")(gy, p, x_shape)
+
+    return linear_map(label, x, forward, transpose)

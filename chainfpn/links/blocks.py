@@ -11,7 +11,7 @@ from chainer import backend, initializers
 from chainfpn._typing import Variable
 from chainfpn.functions.kernels import for_compiled, import_for_inference
 from chainfpn.links.batch_normalization import BatchNormalization
-from chainfpn.links.layers import Convolution2D, IndexedSequential, convolution
+from chainfpn.links.layers import KAIMING, Convolution2D, IndexedSequential, convolution
 
 relu6 = partial(F.clipped_relu, z=6.0)
 
@@ -75,11 +75,10 @@ class SqueezeExcitation(chainer.Chain):
     ) -> None:
         super().__init__()
         self.activation, self.gate = activation, gate
-        initial = initializers.HeNormal(fan_option="fan_out")
         bias_1, bias_2 = (0 if zero_bias else initializers.Uniform(1 / math.sqrt(n)) for n in (channels, squeezed))
         with self.init_scope():
-            self.fc1 = Convolution2D(channels, squeezed, 1, initialW=initial, initial_bias=bias_1)
-            self.fc2 = Convolution2D(squeezed, channels, 1, initialW=initial, initial_bias=bias_2)
+            self.fc1 = Convolution2D(channels, squeezed, 1, initialW=KAIMING, initial_bias=bias_1)
+            self.fc2 = Convolution2D(squeezed, channels, 1, initialW=KAIMING, initial_bias=bias_2)
 
     def forward(self, x: Variable) -> Variable:
         """Weigh the channels.

@@ -10,8 +10,9 @@ from chainfpn._attributes import Fixed
 from chainfpn._typing import Array, Labels, Sizes, Variable, Variables
 from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import suppress
+from chainfpn.functions._linear_map import flatten_anchors
 from chainfpn.functions.kernels.waiting import alone, nonzero, together
-from chainfpn.links.detectors.dense_detector import cls_conv, conv3x3, conv_tower, flatten_anchors
+from chainfpn.links.detectors.dense_detector import cls_conv, conv3x3, conv_tower
 from chainfpn.links.detectors.detections import RawDetections
 from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.kuangliu_fpn import KuangliuPyramid

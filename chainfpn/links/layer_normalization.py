@@ -2,10 +2,9 @@
 
 import chainer
 import chainer.functions as F
-import numpy as np
 
 from chainfpn._typing import Variable
-from chainfpn.functions.kernels import for_compiled, import_compiled
+from chainfpn.functions.kernels import for_compiled, import_for_inference
 
 
 class LayerNormalization(chainer.Link):
@@ -36,20 +35,11 @@ class LayerNormalization(chainer.Link):
             Variable: dtype and shape of x.
         """
         x = chainer.as_variable(x)  # (B, C, ...)
-        if (y := self._one_pass(x.array)) is not None:
-            return y  # (B, C, ...)
+        arrays = (x.array, self.gamma.array, self.beta.array)  # (B, C, ...), (C,), (C,)
+        if compiled := import_for_inference("numba_channels", *arrays):
+            return chainer.as_variable(compiled.layer_norm(*map(for_compiled, arrays), self.eps))  # (B, C, ...)
         over = (-1, *[1] * (x.ndim - 2))  # (C, 1, ...)
         gamma, beta = (F.reshape(F.cast(param, x.dtype), over) for param in (self.gamma, self.beta))  # (C, 1, ...)
         centred = x - F.mean(x, axis=1, keepdims=True)  # (B, C, ...)
         variance = F.mean(F.square(centred), axis=1, keepdims=True)  # (B, 1, ...)
         return centred / F.sqrt(variance + self.eps) * gamma + beta  # (B, C, ...)
-
-    def _one_pass(self, x):
-        """Normalize in one compiled pass, where that can be: a Variable, or None."""
-        constants = self.gamma.array, self.beta.array
-        if chainer.config.enable_backprop or not isinstance(x, np.ndarray) or x.dtype == np.float16:
-            return None
-        compiled = import_compiled("numba_channels")
-        if compiled is None or any(array.dtype != x.dtype for array in constants):
-            return None
-        return chainer.Variable(compiled.layer_norm(for_compiled(x), *constants, self.eps))

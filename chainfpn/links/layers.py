@@ -21,6 +21,9 @@ from chainfpn.functions._linear_map import linear as apply_linear
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
 from chainfpn.links.group_normalization import GroupNormalization
 
+#: Kaiming-normal over the fan-out: how most convolutions of torchvision start.
+KAIMING = initializers.HeNormal(fan_option="fan_out")
+
 #: What takes a residual and ``relu``: on a GPU, without gradients or with fixed statistics, all is one kernel.
 _NORMALIZATIONS = (BatchNormalization, FrozenBatchNormalization, GroupNormalization)
 
@@ -110,9 +113,8 @@ def convolution(
     Source:
         He et al. 2015; torchvision 0.14 ``ResNet.__init__``.
     """
-    initial, pad = initializers.HeNormal(fan_option="fan_out"), dilate * (ksize // 2)
-    options = {"nobias": True, "initialW": initial, "dilate": dilate, "groups": groups}
-    return Convolution2D(in_channels, out_channels, ksize, stride, pad, **options)
+    options = {"nobias": True, "initialW": KAIMING, "dilate": dilate, "groups": groups}
+    return Convolution2D(in_channels, out_channels, ksize, stride, dilate * (ksize // 2), **options)
 
 
 def linear(in_size: int, out_size: int) -> Linear:

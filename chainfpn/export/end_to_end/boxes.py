@@ -63,7 +63,7 @@ def top_k(score: Tensor, k: int | None) -> tuple[Tensor, Tensor]:
 
 
 def suppress(
-    bbox: Tensor, score: Tensor, thresh: float, *, score_thresh: float = NEVER / 2, inclusive: bool = False
+    bbox: Tensor, score: Tensor, thresh: float, score_thresh: float = NEVER / 2, *, inclusive: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Keep the best of each heap of overlapping boxes.
 

@@ -77,12 +77,11 @@ def _of_each_level(detector, logits, centers, deltas, anchors, size):
     """Threshold, best of each level, decode, clip, NMS per class: RetinaNet and FCOS."""
     if not detector.clip_before_nms or detector.min_size or getattr(detector, "rank_by_class", False):
         raise ExportError("boxes must be chosen and clipped by torchvision's rules to be in the file")
-    graph, parts = size.graph, []
+    graph, parts, n_classes = size.graph, [], np.int64(detector.head.classification_head.n_output)
     for level, (logit, delta, anchor) in enumerate(zip(logits, deltas, anchors, strict=True)):
         score = graph.op("Sigmoid", logit)  # (N_l, K)
         if centers:
             score = graph.op("Sqrt", score * graph.op("Sigmoid", centers[level]))
-        n_classes = np.int64(detector.head.classification_head.n_output)
         score, candidates = top_k(score.reshape(-1), detector.topk_candidates)  # (R_l,)
         row = candidates / n_classes
         bbox = clip(decode(detector.box_coder, delta.gather(row), anchor.gather(row)), size)  # (R_l, 4)
@@ -90,8 +89,7 @@ def _of_each_level(detector, logits, centers, deltas, anchors, size):
     bbox, class_id, score = (graph.concat(columns) for columns in zip(*parts, strict=True))
     classes = graph.constant(np.arange(n_classes, dtype=np.int64)[:, None])
     by_class = graph.op("Where", class_id.unsqueeze(0).equals(classes), score, np.float32(-1), dtype=np.float32)
-    limits = {"score_thresh": detector.score_thresh}
-    _, _, row = suppress(bbox.unsqueeze(0), by_class.unsqueeze(0), detector.nms_thresh, **limits)
+    _, _, row = suppress(bbox.unsqueeze(0), by_class.unsqueeze(0), detector.nms_thresh, detector.score_thresh)
     score, row = best(score.gather(row), detector.detections_per_img, row)
     return Found(bbox.gather(row), class_id.gather(row), score)
 
@@ -104,8 +102,7 @@ def _of_each_class(detector, logits, centers, deltas, anchors, size):
     score, row = top_k(score, detector.topk_candidates)  # (K - 1, R')
     delta, anchor = graph.concat(deltas).gather(row), graph.concat(anchors).gather(row)  # (K - 1, R', 4)
     bbox = clip(decode(detector.box_coder, delta, anchor), size)
-    limits = {"score_thresh": detector.score_thresh}
-    group, _, row = suppress(bbox, score.unsqueeze(1), detector.nms_thresh, **limits)
+    group, _, row = suppress(bbox, score.unsqueeze(1), detector.nms_thresh, detector.score_thresh)
     score, group, row = best(rows_of(score, group, row), detector.detections_per_img, group, row)
     return Found(rows_of(bbox, group, row), group + np.int64(1), score)
 
@@ -118,8 +115,7 @@ def _over_all_labels(detector, logits, centers, deltas, anchors, size):
     score = graph.op("Sigmoid", graph.op("ReduceMax", logit, axes=[1], keepdims=0))
     bbox = decode(detector.box_coder, graph.concat(deltas), graph.concat(anchors))  # (N, 4)
     pixels = bbox + np.array((0, 0, 1, 1), np.float32)
-    limits = {"score_thresh": detector.score_thresh}
-    _, _, row = suppress(pixels.unsqueeze(0), score.unsqueeze(0, 1), detector.nms_thresh, **limits)
+    _, _, row = suppress(pixels.unsqueeze(0), score.unsqueeze(0, 1), detector.nms_thresh, detector.score_thresh)
     score, row = best(score.gather(row), None, row)
     return Found(bbox.gather(row), class_id.gather(row), score)
 

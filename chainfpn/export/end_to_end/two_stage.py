@@ -164,7 +164,7 @@ def detect(
     counts = are_large(bbox, heads.min_size).reshape(-1, n_output)
     score = graph.op("Where", counts, score, np.float32(NEVER), dtype=np.float32)
     bbox, score = bbox.transpose(1, 0, 2).slice(1, n_output), score.transpose(1, 0).slice(1, n_output)  # (K - 1, R, 4)
-    limits = {"score_thresh": heads.score_thresh, "inclusive": heads.inclusive}
-    group, _, row = suppress(bbox, score.unsqueeze(1), heads.nms_thresh, **limits)
+    limits = heads.nms_thresh, heads.score_thresh
+    group, _, row = suppress(bbox, score.unsqueeze(1), *limits, inclusive=heads.inclusive)
     score, group, row = best(rows_of(score, group, row), heads.detections_per_img, group, row)
     return Found(rows_of(bbox, group, row), group + np.int64(1), score), hs

@@ -81,5 +81,5 @@ def _download(arrays):
     if not arrays:
         return []
     numbers = (arrays[0] if len(arrays) == 1 else cuda.get_array_module(*arrays).concatenate(arrays)).tolist()
-    ends = list(itertools.accumulate(map(len, arrays)))
-    return [numbers[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+    ends = itertools.accumulate(map(len, arrays), initial=0)
+    return [numbers[begin:end] for begin, end in itertools.pairwise(ends)]

@@ -4,11 +4,11 @@ from functools import partial
 
 import chainer
 import chainer.functions as F
-import numpy as np
 from chainer import initializers
 
 from chainfpn._typing import Variable
 from chainfpn.functions._max_pool_2d import max_pool_2d
+from chainfpn.functions.kernels import compute_dtype
 from chainfpn.links.backbones.vgg import vgg_features
 from chainfpn.links.layers import Convolution2D, IndexedSequential
 
@@ -67,7 +67,7 @@ class SSDVGG16(chainer.Chain):
 
 def _unit_length(h):
     """Divide the numbers of each position by their length, whose square may pass what half precision holds."""
-    return F.cast(F.normalize(F.cast(h, np.promote_types(h.dtype, np.float32)), eps=1e-12, axis=1), h.dtype)
+    return F.cast(F.normalize(F.cast(h, compute_dtype(h.dtype)), eps=1e-12, axis=1), h.dtype)
 
 
 def _fully_connected():

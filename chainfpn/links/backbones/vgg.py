@@ -9,10 +9,10 @@ from chainer import initializers
 from chainfpn.functions import adaptive_avg_pool_2d
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.classifier import Classifier
-from chainfpn.links.layers import Convolution2D, IndexedSequential, Linear
+from chainfpn.links.layers import KAIMING, Convolution2D, IndexedSequential, Linear
 
-#: The convolution of this network, Kaiming-normal over the fan-out, and its fully connected layers.
-_convolution = partial(Convolution2D, ksize=3, pad=1, initialW=initializers.HeNormal(fan_option="fan_out"))
+#: The convolution of this network, and its fully connected layers.
+_convolution = partial(Convolution2D, ksize=3, pad=1, initialW=KAIMING)
 _linear = partial(Linear, initialW=initializers.Normal(0.01))
 
 #: Channels of the five stages.

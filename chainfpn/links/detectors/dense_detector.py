@@ -17,7 +17,7 @@ from chainer import initializers
 from chainfpn._typing import Array, Arrays, Labels, Losses, Norm, Size, Sizes, Variable, Variables
 from chainfpn.boxes.filtering import best_of_each, clip, large_enough, level_numbers, suppress, top_k
 from chainfpn.functions._focal_loss import sigmoid_focal_loss
-from chainfpn.functions._linear_map import flatten_places
+from chainfpn.functions._linear_map import flatten_anchors
 from chainfpn.functions.kernels.waiting import alone, nonzero, together
 from chainfpn.links.detectors.detections import RawDetections
 from chainfpn.links.detectors.detector import Detector
@@ -79,14 +79,6 @@ def conv_tower(
         ]
         layers += [IndexedSequential(*block)] if nested else block
     return IndexedSequential(*layers)
-
-
-def flatten_anchors(h: Variable, n: int) -> Variable:
-    """Bring the output of a convolution, (B, A * n, H_l, W_l), into one row of n numbers per anchor: (B, N_l, n).
-
-    Places are row-major, the A anchors of a place next to each other.
-    """
-    return flatten_places(h, -1, n)
 
 
 class ClassificationHead(chainer.Chain):
@@ -201,14 +193,9 @@ class DenseDetector(Detector):
         (logits, deltas, *others), anchors = self._predict(x)  # levels of (B, N_l, K), (B, N_l, 4), and of (N_l, 4)
         scores = self.scores(logits, *others)  # levels of (B, N_l, K)
         factors = self.score_factors(*others)  # levels of (B, N_l, 1), or none
-        return together(
-            [
-                self._detect(
-                    [s[i] for s in scores], [d.array[i] for d in deltas], anchors, size, [f[i] for f in factors]
-                )
-                for i, size in enumerate(sizes)
-            ]
-        )
+        levels = scores, [delta.array for delta in deltas], factors  # (B, N_l, K), (B, N_l, 4), (B, N_l, 1)
+        images = ([[h[i] for h in hs] for hs in levels] for i in range(len(sizes)))  # levels of (N_l, K) and so on
+        return together([self._detect(s, d, anchors, size, f) for (s, d, f), size in zip(images, sizes, strict=True)])
 
     def score_factors(self, *others: Variables) -> list[Array]:
         """Return what the scores of candidates are multiplied by: nothing.

@@ -16,13 +16,13 @@ from chainfpn.boxes.box_coder import LinearBoxCoder
 from chainfpn.boxes.matcher import BACKGROUND
 from chainfpn.functions._gather import gather
 from chainfpn.functions._giou_loss import giou_loss
+from chainfpn.functions._linear_map import flatten_anchors
 from chainfpn.functions._losses import binary_cross_entropy
 from chainfpn.links.detectors.dense_detector import (
     ClassificationHead,
     DenseDetector,
     conv3x3,
     conv_tower,
-    flatten_anchors,
     focal_loss,
 )
 from chainfpn.links.group_normalization import GroupNormalization
@@ -109,11 +109,10 @@ def match_places(anchors: Arrays, gt_bbox: Array, radius: float) -> Array:
         Tian et al. 2019, section 3.2; torchvision 0.14 ``FCOS.compute_loss``.
     """
     xp = backend.get_array_module(gt_bbox)
+    if not len(gt_bbox):
+        return xp.full(sum(map(len, anchors)), BACKGROUND, np.int64)
     matched = []
     for level, anchor in enumerate(anchors):
-        if not len(gt_bbox):
-            matched.append(xp.full(len(anchor), BACKGROUND, np.int64))
-            continue
         y, x = 0.5 * (anchor[:, :2] + anchor[:, 2:]).astype(gt_bbox.dtype, copy=False).T  # (N_l,)
         stride = (anchor[:, 3] - anchor[:, 1]).astype(gt_bbox.dtype, copy=False)  # (N_l,)
         top, left, bottom, right = gt_bbox.T[:, :, None]  # (R, 1)

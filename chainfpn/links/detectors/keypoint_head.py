@@ -12,15 +12,16 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 import numpy as np
-from chainer import backend, initializers
+from chainer import backend
 
 from chainfpn._typing import Array, Arrays, Variable
 from chainfpn.functions import resize_bilinear
 from chainfpn.functions._gather import gather_class
 from chainfpn.functions._losses import cross_entropy
+from chainfpn.functions.kernels import compute_dtype
 from chainfpn.links.detectors.detections import RawDetections, split_by_image
 from chainfpn.links.detectors.keypoint_peaks import find_peaks
-from chainfpn.links.layers import Convolution2D, IndexedSequential
+from chainfpn.links.layers import KAIMING, Convolution2D, IndexedSequential
 
 
 def keypoint_head(in_channels: int, layers: Sequence[int] = (512,) * 8) -> IndexedSequential:
@@ -38,8 +39,7 @@ def keypoint_head(in_channels: int, layers: Sequence[int] = (512,) * 8) -> Index
     """
     links = []
     for channels in layers:
-        kaiming = initializers.HeNormal(fan_option="fan_out")
-        links += [Convolution2D(in_channels, channels, 3, pad=1, initialW=kaiming), F.relu]
+        links += [Convolution2D(in_channels, channels, 3, pad=1, initialW=KAIMING), F.relu]
         in_channels = channels
     return IndexedSequential(*links)
 
@@ -59,8 +59,7 @@ class KeypointRCNNPredictor(chainer.Chain):
         super().__init__()
         self.n_keypoint = n_keypoint
         with self.init_scope():
-            kaiming = initializers.HeNormal(fan_option="fan_out")
-            self.kps_score_lowres = L.Deconvolution2D(in_channels, n_keypoint, 4, stride=2, pad=1, initialW=kaiming)
+            self.kps_score_lowres = L.Deconvolution2D(in_channels, n_keypoint, 4, stride=2, pad=1, initialW=KAIMING)
 
     def forward(self, x: Variable) -> Variable:
         """Predict.
@@ -167,7 +166,7 @@ def heatmaps_to_keypoints(heat: Array, bbox: Array) -> tuple[Array, Array]:
     Source:
         torchvision 0.14 ``heatmaps_to_keypoints``.
     """
-    precise = np.promote_types(heat.dtype, np.float32)
+    precise = compute_dtype(heat.dtype)
     bbox = bbox.astype(precise, copy=False)
     if not isinstance(heat, np.ndarray):
         return find_peaks(heat, bbox)

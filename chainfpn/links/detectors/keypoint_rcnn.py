@@ -40,14 +40,12 @@ class KeypointRCNN(FasterRCNN):
         for i, (bbox, point, marked) in enumerate(zip(bboxes, points, visible, strict=True)):
             check_shape(f"points[{i}]", point, (len(bbox), n_keypoint, 2))
             check_shape(f"visible[{i}]", marked, (len(bbox), n_keypoint))
-        factors = [scale(to=size, of=img.shape[1:])[:2] for size, img in zip(sizes, imgs, strict=True)]
-        return (
-            [
-                self.xp.asarray(cuda.to_cpu(point).astype(np.float32) * factor)
-                for point, factor in zip(points, factors, strict=True)
-            ],
-            [self.xp.asarray(cuda.to_cpu(marked) > 0) for marked in visible],
-        )
+        scaled = [
+            cuda.to_cpu(point).astype(np.float32) * scale(to=size, of=img.shape[1:])[:2]
+            for point, size, img in zip(points, sizes, imgs, strict=True)
+        ]
+        seen = [cuda.to_cpu(marked) > 0 for marked in visible]
+        return [*map(self.xp.asarray, scaled)], [*map(self.xp.asarray, seen)]
 
     def _postprocess(self, raw, img_size, size):
         found = super()._postprocess(raw, img_size, size)

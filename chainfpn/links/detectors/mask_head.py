@@ -10,15 +10,16 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 import numpy as np
-from chainer import backend, initializers
+from chainer import backend
 
 from chainfpn._typing import Array, Arrays, Norm, Size, Sizes, Variable
 from chainfpn.functions._gather import gather_class
 from chainfpn.functions._losses import binary_cross_entropy
 from chainfpn.functions._resize import resize_nearest
 from chainfpn.functions._roi_ops import roi_align
+from chainfpn.functions.kernels import compute_dtype
 from chainfpn.links.detectors.detections import RawDetections, split_by_image
-from chainfpn.links.layers import Convolution2D, IndexedSequential
+from chainfpn.links.layers import KAIMING, Convolution2D, IndexedSequential
 
 
 class MaskHead(chainer.Chain):
@@ -42,9 +43,7 @@ class MaskHead(chainer.Chain):
         self.names = [str(i) if norm else f"mask_fcn{i + 1}" for i in range(len(layers))]
         with self.init_scope():
             for name, channels in zip(self.names, layers, strict=True):
-                convolution = Convolution2D(
-                    in_channels, channels, 3, pad=1, nobias=norm is not None, initialW=_kaiming()
-                )
+                convolution = Convolution2D(in_channels, channels, 3, pad=1, nobias=norm is not None, initialW=KAIMING)
                 setattr(self, name, IndexedSequential(convolution, norm(channels)) if norm else convolution)
                 in_channels = channels
 
@@ -77,8 +76,8 @@ class MaskRCNNPredictor(chainer.Chain):
     def __init__(self, in_channels: int, n_output: int, channels: int = 256) -> None:
         super().__init__()
         with self.init_scope():
-            self.conv5_mask = L.Deconvolution2D(in_channels, channels, 2, stride=2, initialW=_kaiming())
-            self.mask_fcn_logits = Convolution2D(channels, n_output, 1, initialW=_kaiming())
+            self.conv5_mask = L.Deconvolution2D(in_channels, channels, 2, stride=2, initialW=KAIMING)
+            self.mask_fcn_logits = Convolution2D(channels, n_output, 1, initialW=KAIMING)
 
     def forward(self, x: Variable) -> Variable:
         """Predict.
@@ -132,7 +131,7 @@ def maskrcnn_loss(logits: Variable, sampled: Sequence[Any], masks: Arrays, sizes
         He et al. 2017, section 3; torchvision 0.14 ``maskrcnn_loss``.
     """
     if not len(logits):
-        return F.sum(F.cast(logits, np.promote_types(logits.dtype, np.float32)))
+        return F.sum(F.cast(logits, compute_dtype(logits.dtype)))
     xp = backend.get_array_module(sampled[0].bbox)
     targets = [
         project_masks_on_boxes(mask, size, image.positive_bbox, image.matched, logits.shape[3])
@@ -163,7 +162,3 @@ def maskrcnn_inference(logits: Array, detections: Sequence[RawDetections]) -> li
         found._replace(mask=F.sigmoid(logit[xp.arange(len(logit)), found.class_id]).array)
         for found, logit in zip(detections, split_by_image(logits, bboxes), strict=True)
     ]
-
-
-def _kaiming():
-    return initializers.HeNormal(fan_option="fan_out")

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-import numpy as np
 from chainer.backends import cuda
 
 from chainfpn._typing import Arrays, Sizes
+from chainfpn.functions.kernels import compute_dtype
 from chainfpn.links.detectors.detector import check_shape
 from chainfpn.links.detectors.faster_rcnn import FasterRCNN
 from chainfpn.links.detectors.paste_masks import paste_masks
@@ -37,5 +37,5 @@ class MaskRCNN(FasterRCNN):
 
     def _postprocess(self, raw, img_size, size):
         found = super()._postprocess(raw, img_size, size)
-        mask = found.mask.astype(np.promote_types(found.mask.dtype, np.float32), copy=False)  # (R, 28, 28)
+        mask = found.mask.astype(compute_dtype(found.mask.dtype), copy=False)  # (R, 28, 28)
         return dataclasses.replace(found, mask=self.paste(mask, found.bbox, img_size))

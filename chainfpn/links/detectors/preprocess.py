@@ -146,18 +146,13 @@ class Preprocess(CheckedOptions):
     def _prepare_compiled(self, prepare, img, size, out):
         """Write what ``_prepare`` returns, and zeros beyond it, to (3, H', W'): one pass over the image."""
         kind = out.dtype
-        axes = [
-            find_sources(n_out, n_in, source_scale(n_out, n_in, False, kind), False)
-            for n_out, n_in in zip(size, img.shape[1:], strict=True)
-        ]
+        axes = [find_sources(*sizes, False, kind) for sizes in zip(size, img.shape[1:], strict=True)]
         pixels = img if img.dtype == np.uint8 else img.astype(kind, copy=False)
         prepare(pixels, np.array(self.mean, kind), np.array(self.std, kind), *axes, out)
 
     def _prepare_on_gpu(self, img, size, out):
         """Write what ``_prepare`` returns, and zeros beyond it, to (3, H', W'): a thread per pixel."""
-        scales = [
-            float(source_scale(n_out, n_in, False, out.dtype)) for n_out, n_in in zip(size, img.shape[1:], strict=True)
-        ]
+        scales = [float(source_scale(*sizes, False, out.dtype)) for sizes in zip(size, img.shape[1:], strict=True)]
         cuda.elementwise(
             "raw S img, int32 height, int32 width, int32 rows, int32 columns, float64 scale_y, float64 scale_x, "
             "float64 mean_0, float64 mean_1, float64 mean_2, float64 std_0, float64 std_1, float64 std_2, int32 stride",

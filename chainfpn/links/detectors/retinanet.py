@@ -17,14 +17,15 @@ from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.matcher import IGNORED, match
 from chainfpn.functions._gather import gather
 from chainfpn.functions._giou_loss import giou_loss
+from chainfpn.functions._linear_map import flatten_anchors
 from chainfpn.functions._losses import smooth_l1_loss
+from chainfpn.functions.kernels import compute_dtype
 from chainfpn.links.detectors.dense_detector import (
     ClassificationHead,
     DenseDetector,
     DenseHead,
     conv3x3,
     conv_tower,
-    flatten_anchors,
     focal_loss,
 )
 
@@ -152,7 +153,7 @@ class RetinaNet(DenseDetector):
         anchor = xp.concatenate(anchors)  # (N, 4)
         thresholds = {"fg_iou_thresh": self.fg_iou_thresh, "bg_iou_thresh": self.bg_iou_thresh}
         classes = xp.full((len(gt_bboxes), len(anchor)), -1, np.int32)
-        weights = xp.empty(classes.shape, np.promote_types(logits[0].dtype, np.float32))
+        weights = xp.empty(classes.shape, compute_dtype(logits[0].dtype))
         box_losses = []
         for i, (gt_bbox, gt_class) in enumerate(zip(gt_bboxes, gt_classes, strict=True)):
             matched = match(anchor, gt_bbox, **thresholds, allow_low_quality_matches=True)  # (N,)

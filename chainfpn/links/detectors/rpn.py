@@ -17,7 +17,7 @@ from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import clip, find_candidates, suppress, top_k_of_each
 from chainfpn.boxes.matcher import match, offsets, sample_batch
 from chainfpn.functions._gather import gather
-from chainfpn.functions._linear_map import flatten_places
+from chainfpn.functions._linear_map import flatten_anchors
 from chainfpn.functions._losses import binary_cross_entropy, smooth_l1_loss
 from chainfpn.functions.kernels.waiting import together
 from chainfpn.links.layers import Convolution2D, IndexedSequential, convolve
@@ -64,8 +64,8 @@ class RPNHead(chainer.Chain):
         logits, deltas = [], []
         for h in hs:
             h = convolve(self.conv, h, relu=True)  # several convolutions have had their ReLU
-            logits.append(flatten_places(self.cls_logits(h), -1))  # (B, N_l)
-            deltas.append(flatten_places(self.bbox_pred(h), -1, 4))  # (B, N_l, 4)
+            logits.append(flatten_anchors(self.cls_logits(h)))  # (B, N_l)
+            deltas.append(flatten_anchors(self.bbox_pred(h), 4))  # (B, N_l, 4)
         return logits, deltas
 
 

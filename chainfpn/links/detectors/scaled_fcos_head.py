@@ -8,7 +8,8 @@ import chainer.functions as F
 from chainer import initializers
 
 from chainfpn._typing import Variable, Variables
-from chainfpn.links.detectors.dense_detector import cls_conv, conv3x3, conv_tower, flatten_anchors
+from chainfpn.functions._linear_map import flatten_anchors
+from chainfpn.links.detectors.dense_detector import cls_conv, conv3x3, conv_tower
 from chainfpn.links.group_normalization import GroupNormalization
 
 

@@ -19,9 +19,11 @@ from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import best_of_each, clip, suppress, top_k
 from chainfpn.boxes.matcher import match_ssd
 from chainfpn.functions._gather import gather
+from chainfpn.functions._linear_map import flatten_anchors
 from chainfpn.functions._losses import cross_entropy, smooth_l1_loss
+from chainfpn.functions.kernels import compute_dtype
 from chainfpn.functions.kernels.waiting import nonzero
-from chainfpn.links.detectors.dense_detector import DenseDetector, DenseHead, flatten_anchors
+from chainfpn.links.detectors.dense_detector import DenseDetector, DenseHead
 from chainfpn.links.detectors.detections import RawDetections
 from chainfpn.links.layers import Convolution2D
 
@@ -199,7 +201,5 @@ class SSD(DenseDetector):
 
 def _background_loss(logit):
     """Compute the cross entropy of calling boxes background: (N_l, K) to (N_l,), at least float32."""
-    xp = backend.get_array_module(logit)
-    logit = logit.astype(np.promote_types(logit.dtype, np.float32), copy=False)
-    highest = logit.max(axis=1)
-    return xp.log(xp.exp(logit - highest[:, None]).sum(axis=1)) + highest - logit[:, 0]
+    logit = logit.astype(compute_dtype(logit.dtype), copy=False)
+    return F.logsumexp(logit, axis=1).array - logit[:, 0]

@@ -79,7 +79,7 @@ class SSDLiteHead(SSDHead):
     Args:
         in_channels (sequence of int): Channels of each map.
         n_anchors (sequence of int): Boxes a place, of each map.
-        n_class_id (int): Classes; the first is the background.
+        n_output (int): Classes; the first is the background.
         norm (callable): Makes the normalization link for a number of channels.
 
     Source:
@@ -87,9 +87,9 @@ class SSDLiteHead(SSDHead):
     """
 
     def __init__(
-        self, in_channels: Sequence[int], n_anchors: Sequence[int], n_class_id: int, *, norm: Callable[[int], Any]
+        self, in_channels: Sequence[int], n_anchors: Sequence[int], n_output: int, *, norm: Callable[[int], Any]
     ) -> None:
-        super().__init__(in_channels, n_anchors, n_class_id, layer=partial(_separable_convolution, norm=norm))
+        super().__init__(in_channels, n_anchors, n_output, layer=partial(_separable_convolution, norm=norm))
 
 
 def _separable_convolution(in_channels: int, out_channels: int, norm: Callable[[int], Any]) -> IndexedSequential:
