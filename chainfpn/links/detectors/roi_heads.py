@@ -22,7 +22,7 @@ from chainfpn.functions._gather import gather_class
 from chainfpn.functions._losses import cross_entropy, smooth_l1_loss
 from chainfpn.functions.kernels.geometry import LEVELS, LevelRule
 from chainfpn.functions.kernels.waiting import together
-from chainfpn.links.detectors.detections import RawDetections, split_by_image
+from chainfpn.links.detectors.detections import RawDetections
 from chainfpn.links.detectors.keypoint_head import keypointrcnn_inference, keypointrcnn_loss
 from chainfpn.links.detectors.mask_head import maskrcnn_inference, maskrcnn_loss
 from chainfpn.links.detectors.rpn import BETA
@@ -337,7 +337,8 @@ class RoIHeads(CheckedOptions, chainer.Chain):
         """
         if bboxes.shape[1] == 1:
             bboxes = self.xp.repeat(bboxes, scores.shape[1], axis=1)
-        images = zip(split_by_image(scores, proposals), split_by_image(bboxes, proposals), sizes, strict=True)
+        ends = np.cumsum([len(proposal) for proposal in proposals])[:-1].tolist()
+        images = zip(self.xp.split(scores, ends), self.xp.split(bboxes, ends), sizes, strict=True)
         return together([self._select(*image) for image in images])
 
     def _select(self, scores, bboxes, size):
