@@ -29,7 +29,7 @@ from chainercv.utils import read_image
 
 from bench_utils import markdown
 from bench_utils.flops import FlopCounter
-from bench_utils.machine import Machine, add_device, run_with_environment
+from bench_utils.machine import Machine, add_device, run_with_environment, tell
 from bench_utils.stages import Stopwatch
 from chainfpn import models
 from chainfpn._typing import Array, PathLike
@@ -47,7 +47,8 @@ MAKE = RANDOM_NETWORKS + textwrap.dedent(
     head, box = model.rpn.head, model.roi_heads.box_predictor
     spread(lambda: model(imgs), (head.cls_logits, 3), (head.bbox_pred, 0.3))
     spread(lambda: model(imgs), (box.cls_score, 3), (box.bbox_pred, 1))
-    torch.save(model.state_dict(), folder / "detector.pth")
+    torch.save(model.state_dict(), folder / "part")
+    (folder / "part").replace(folder / "detector.pth")
     """
 )
 
@@ -139,24 +140,27 @@ def chainercvs_trunk(x: Array, repeat: int) -> tuple[list[float], int]:
     return seconds, flops.forward
 
 
-def measure(repeat: int, machine: Machine, precision: str, min_size: int) -> str:
-    """Measure everything and return the section as Markdown."""
+def measure(repeat: int, machine: Machine, precision: str, min_size: int, weights: pathlib.Path | None = None) -> str:
+    """Measure everything and return the section as Markdown; keep the random weights in a folder if there is one."""
     img = read_image(str(photograph_path()))
     live = find()
     dtype = "float16" if precision == "float16" else "float32"
     speed = machine.operations(dtype)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = pathlib.Path(temporary)
-        theirs = path = None
-        if live is not None:
+        folder = weights or pathlib.Path(temporary)
+        path = None if live is None else folder / "detector.pth"
+        if live is not None and not path.exists():
             live.run(MAKE, folder=folder, img=img, min_size=min_size)
-            path = folder / "detector.pth"
+        with chainer.using_config("dtype", np.dtype(dtype)):
+            seconds, bbox, flops_of, x = ours(path, img, min_size, repeat, machine)
+        tell(f"chainfpn: {statistics.median(seconds['all']):.5f} s a detection in {precision}")
+        theirs = None
+        if live is not None:
             given = {"img": img, "min_size": min_size, "threads": machine.n_threads, "repeat": repeat}
             given |= {"device": machine.device, "precision": precision}
             theirs = live.run(THEIRS, folder=folder, **given)
             boxes = theirs.pop("boxes")
-        with chainer.using_config("dtype", np.dtype(dtype)):
-            seconds, bbox, flops_of, x = ours(path, img, min_size, repeat, machine)
+            tell(f"torchvision: {statistics.median(theirs['all']):.5f} s")
     speed = max(speed, machine.operations(dtype))  # before and after, in case the machine had other things to do
 
     lines = [
@@ -217,12 +221,14 @@ def main() -> None:
         help="of layers (default: %(default)s)",
     )
     parser.add_argument("--size", type=int, default=800, metavar="PIXELS", help="shorter side (default: %(default)s)")
+    parser.add_argument("--weights", type=pathlib.Path, metavar="DIR", help="a folder that keeps the random weights")
     parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{markdown.BENCHMARKS.name}")
     arguments = parser.parse_args()
     if arguments.device == "cpu" and arguments.precision != "float32":
         parser.error("--precision: is float32 on a CPU")
     run_with_environment(CUPY_TF32=str(int(arguments.precision == "tf32")))
-    section = measure(arguments.repeat, Machine(arguments.device), arguments.precision, arguments.size)
+    machine = Machine(arguments.device)
+    section = measure(arguments.repeat, machine, arguments.precision, arguments.size, arguments.weights)
     markdown.show(f"detect.py {arguments.device} {arguments.precision}", section, write_too=arguments.write)
 
 

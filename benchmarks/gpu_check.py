@@ -5,9 +5,10 @@
     python benchmarks/gpu_check.py --write                    # the tables go into docs/benchmarks.md, too
 
 Each step is a process of its own with a limit of its own; a step that fails or takes too long is named at the end, and
-the next one runs. What a step prints is in its file in the folder as soon as it is printed, and where a step was when
-its time was over, and its table is in the documentation when it ends: a run that is cut short keeps what it had.
-torchvision is looked for in this interpreter and in the others of the machine.
+the next one runs. What a step prints, each figure ahead of the tables, is in its file in the folder as soon as it is
+printed, and where a step was when its time was over, and its table is in the documentation when it ends: a run that is
+cut short keeps what it had. torchvision is looked for in this interpreter and in the others of the machine; the random
+weights that it makes are made once for a folder.
 """
 
 import argparse
@@ -25,16 +26,17 @@ PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", "-rf"
 PROCESSES = ("-n", "8") if importlib.util.find_spec("xdist") else ()
 
 
-def steps(device: str, small: bool) -> Iterator[Step]:
-    """List what there is to do, what matters most first.
+def steps(device: str, small: bool, out: pathlib.Path) -> Iterator[Step]:
+    """List what there is to do, what matters most first: figures that have a goal, then tests, then why.
 
     Args:
         device (str): ``'cuda'`` or ``'cpu'``.
         small (bool): Leave out what takes more than seconds on a CPU.
+        out (path): The folder for what steps leave to others.
     """
     on, tables = ("--device", device), not small
     tests = ("tests/chainfpn_tests/functions_tests/test_arguments.py",) if small else ("-m", "gpu", *PROCESSES, "tests")
-    repeat = ("--size", "224", "--repeat", "1") if small else ("--repeat", "10")
+    repeat = ("--weights", str(out), *(("--size", "224", "--repeat", "1") if small else ("--repeat", "10")))
     train = ("--size", "128", "--repeat", "1", "--rounds", "1") if small else ("--size", "800", "--repeat", "5")
     profile = ("--size", "128", "--repeat", "1") if small else ()
 
@@ -42,14 +44,14 @@ def steps(device: str, small: bool) -> Iterator[Step]:
         command = ("benchmarks/detect.py", *on, "--precision", precision, *repeat)
         return Step(f"detect-{precision}", 60, command, tables)
 
-    yield Step("info", 60, ("-m", "chainfpn", "info"))
-    yield Step("tests", 120, (*PYTEST, *tests))
+    yield Step("info", 30, ("-m", "chainfpn", "info"))
     yield detect("float32")
     if device == "cuda":
         yield detect("float16")
-    yield Step("train_step", 90, ("benchmarks/train_step.py", *on, *train), tables)
     if not small:
         yield Step("roi_ops", 60, ("benchmarks/roi_ops.py", *on), tables)
+    yield Step("train_step", 90, ("benchmarks/train_step.py", *on, *train), tables)
+    yield Step("tests", 120, (*PYTEST, *tests))
     yield Step("profile", 60, ("benchmarks/gpu_profile.py", *on, *profile))
     if device == "cuda":
         yield detect("tf32")
@@ -67,9 +69,10 @@ def main() -> None:
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("gpu_check"), metavar="DIR", help="a folder")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
-    wanted = [s for s in steps(arguments.device, arguments.small) if not arguments.only or s.name in arguments.only]
+    listed = list(steps(arguments.device, arguments.small, arguments.out.resolve()))
+    wanted = [step for step in listed if not arguments.only or step.name in arguments.only]
     if not wanted:
-        parser.error(f"--only: must name steps among {[s.name for s in steps(arguments.device, arguments.small)]}")
+        parser.error(f"--only: must name steps among {[step.name for step in listed]}")
     if arguments.small:
         wanted = [step._replace(seconds=arguments.budget) for step in wanted]
     sys.exit(not run_all(wanted, arguments.out, arguments.budget, write=arguments.write))

@@ -26,7 +26,7 @@ import numpy as np
 from chainercv import utils as chainercv_utils
 
 from bench_utils import markdown
-from bench_utils.machine import TORCHS_CLOCK, Machine, add_device
+from bench_utils.machine import TORCHS_CLOCK, Machine, add_device, tell
 from bench_utils.roi_workload import (
     MAP,
     N_FEW,
@@ -89,13 +89,15 @@ def measure(machine: Machine) -> tuple[list[Row], list[Row], str]:
         moved, operations = count_work(name, bins, channels, options, rois)
         for which, run, passes in (("forward", runs[0], 1), ("both", runs[1], 2)):
             ours = machine.best(run)
+            other = theirs.get(f"{which}_{k}")
+            tell(f"{name}, {bins}x{bins}{describe(options)}, {which}: {milliseconds(ours)}, {milliseconds(other)} ms")
             limit = passes * (moved / bandwidth + operations / speed)
             rows.append(
                 {
                     "op": f"{name}, {bins}x{bins}" + describe(options),
                     "pass": "forward" if which == "forward" else "and backward",
                     "ours": ours,
-                    "torchvision": theirs.get(f"{which}_{k}"),
+                    "torchvision": other,
                     "own": own and machine.best(own[passes - 1], 1) * N_ROIS / N_FEW,
                     "limit": limit,
                     "bandwidth": passes * moved / ours / bandwidth,

@@ -30,7 +30,7 @@ import numpy as np
 from chainercv.utils import read_image
 
 from bench_utils import markdown
-from bench_utils.machine import Machine, add_device, run_with_environment
+from bench_utils.machine import Machine, add_device, run_with_environment, tell
 from bench_utils.training_step import BBOX, STAGES, Laps, Network, Ours, chainers_convolution
 from chainfpn.data import photograph_path
 from reference.random_networks import RANDOM_NETWORKS
@@ -100,6 +100,7 @@ class Measured(NamedTuple):
 
 
 def measure_one(
+    title: str,
     network: Network,
     min_size: int,
     live: TorchvisionLive | None,
@@ -124,6 +125,7 @@ def measure_one(
         losses = trained.step(lambda stage: None)
         for number in range(arguments.rounds):
             _extend(mine, laps.run(trained.step, arguments.repeat))
+            tell(f"chainfpn: {_median(mine, '**all**'):.4f} s a step of {title}")
             if not machine.on_gpu and not arguments.brief and number == 0:
                 with chainers_convolution():
                     _extend(stock, laps.run(trained.step, arguments.repeat))
@@ -161,7 +163,8 @@ def measure(arguments: argparse.Namespace) -> str:
     lines = []
     for name, network in NETWORKS.items():
         for min_size in arguments.size:
-            title, measured = f"{name}, {min_size} pixels", measure_one(network, min_size, live, machine, arguments)
+            title = f"{name}, {min_size} pixels"
+            measured = measure_one(title, network, min_size, live, machine, arguments)
             if arguments.brief:
                 lines += brief_rows(title, measured.mine, measured.theirs)
                 continue

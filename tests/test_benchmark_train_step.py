@@ -45,7 +45,7 @@ def test_the_staged_step_is_a_step_of_training(side):
 def test_both_sides_have_the_same_stages_and_weights(torchvision_live):
     network = train_step.Network(depth=18, stages=(1, 2), fpn_channels=8, head_channels=8, n_fg_class=1)
     machine, arguments = train_step.Machine("cpu", 1), argparse.Namespace(repeat=1, rounds=1, brief=False)
-    measured = train_step.measure_one(network, 64, torchvision_live, machine, arguments)
+    measured = train_step.measure_one("slim", network, 64, torchvision_live, machine, arguments)
     lines = train_step.table(*measured[:4])
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
     assert [row[0] for row in rows] == [*train_step.STAGES, "**all**"]

@@ -140,6 +140,11 @@ class Machine:
         return f"{'; '.join([self.name(), self.date, load, *facts])}."
 
 
+def tell(figure: str) -> None:
+    """Print a figure as soon as it is known, beside the tables: a run that is cut short keeps it."""
+    print(figure, file=sys.stderr, flush=True)
+
+
 def memory(what: str = "VmRSS") -> float:
     """Return the memory of this process in MB: now, or ``"VmHWM"``, the most it had; a parent's does not count."""
     (line,) = (line for line in pathlib.Path("/proc/self/status").read_text().splitlines() if line.startswith(what))

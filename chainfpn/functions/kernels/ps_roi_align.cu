@@ -83,8 +83,8 @@ __global__ void ps_align_gather(const T* gy, const Real<T>* rois, const int* ord
             read_axes(rois, r, scale, offset, at_least_one != 0, sampling_ratio, outsize, axes.of);
             *found = axes;
             int begin[2], end[2];
-            bin_range(axes.of[0], tile.row, tile.row + TILE_ROWS - 1, height, outh, begin, end);
-            bin_range(axes.of[1], tile.column, tile.column + LANES - 1, width, outw, begin + 1, end + 1);
+            bin_range(axes.of[0], tile.row, tile.row + TILE_ROWS - 1, outh, begin, end);
+            bin_range(axes.of[1], tile.column, tile.column + LANES - 1, outw, begin + 1, end + 1);
             return begin[0] <= i && i < end[0] && begin[1] <= j && j < end[1];
         };
         each_hit<Axes>(order, ends[image], ends[image + 1], reaches, [&](I r, const Axes& axes) {

@@ -264,7 +264,7 @@ __global__ void align_gather(const T* gy, const double* levels, int n_levels, co
             Reach<R> reach;
             read_axes(rois, r, (R)map.scale, offset, at_least_one != 0, sampling_ratio, outsize, reach.axes);
             for (int k = 0; k < 2; ++k)
-                bin_range(reach.axes[k], tile[k], tile[k] + SIDE - 1, extents[k], outsize[k], reach.begin + k, reach.end + k);
+                bin_range(reach.axes[k], tile[k], tile[k] + SIDE - 1, outsize[k], reach.begin + k, reach.end + k);
             *found = reach;
             return reach.axes[0].count > 0 && reach.axes[1].count > 0 && reach.begin[0] < reach.end[0] &&
                    reach.begin[1] < reach.end[1];

@@ -99,7 +99,7 @@ template <typename R>
 __device__ inline bool taps_fit(const Axis<R>& axis, int n_bins, int extent) {
     if (axis.size < 0 || n_bins > MOST_BINS) return false;
     const int room = tap_room(n_bins);
-    return axis.count <= room / 2 || extent <= room || (axis.size + 3 <= (R)room && axis.count <= MOST_TAPS);
+    return axis.count <= room / 2 || extent <= room || axis.size + 3 <= (R)room;
 }
 
 // List the taps of a bin, ascending.
@@ -146,13 +146,12 @@ __device__ inline void visit_taps(const Taps<R>& taps, int i, int j, int outh, i
 
 // The bins of an axis that can read one of some lines: a range that errs on the wide side.
 template <typename R>
-__device__ inline void bin_range(const Axis<R>& axis, int first, int last, int extent, int n_bins, int* begin, int* end) {
+__device__ inline void bin_range(const Axis<R>& axis, int first, int last, int n_bins, int* begin, int* end) {
     *begin = 0;
     *end = n_bins;
     if (axis.size > 0) {
-        const R low = (R)first - 1, high = last >= extent - 1 ? (R)extent : (R)last + 1;
-        *begin = (int)clip((low - axis.start) / axis.size - 1, (R)0, (R)n_bins);
-        *end = (int)clip((high - axis.start) / axis.size + 2, (R)0, (R)n_bins);
+        *begin = (int)clip(((R)first - 1 - axis.start) / axis.size - 1, (R)0, (R)n_bins);
+        *end = (int)clip(((R)last + 1 - axis.start) / axis.size + 2, (R)0, (R)n_bins);
     }
 }
 
@@ -162,7 +161,7 @@ __device__ inline R line_weight(const Axis<R>& axis, int bin, int line, int exte
     const R base = axis.start + (R)bin * axis.size;
     int begin, end, low;
     R upper, weight = 0;
-    sample_range(axis, base, (R)line - 1, line == extent - 1 ? (R)extent : (R)line + 1, &begin, &end);
+    sample_range(axis, base, (R)line - 1, (R)line + 1, &begin, &end);
     for (int i = begin; i < end; ++i) {
         if (!place_sample(axis, base, i, extent, &low, &upper)) continue;
         if (low == line) weight += 1 - upper;

@@ -130,25 +130,32 @@ ONCE = {
     "ps_align": ("        axes[k].count = !is_number", "if (k == 0 && ++calls > {0}) is_number = false;"),
     "ps_pool": ("    R corners[4];\n    if (!feature_corners(", "if (++calls > {0}) scale = -1;"),
 }
+#: The same of what adds a RoI to a tile, and how often one of the RoIs below reaches one.
+ADDS = "        __syncthreads();\n        for (int m = 0;", "if (hits[thread] && ++calls > {0}) hits[thread] = false;"
+REACHED = {"align": 9, "ps_align": 20, "ps_pool": 14}
 
 
 @pytest.mark.parametrize("name", ONCE)
-def test_a_gather_computes_the_axes_of_a_roi_once_for_each_tile(name, tmp_path, monkeypatch, cuda_shim):
-    """By a text that computes others when it is called once more."""
-    line, instead = ONCE[name]
+@pytest.mark.parametrize("what", ["axes", "adds"])
+def test_a_gather_looks_at_a_roi_once_for_each_tile_and_adds_it_where_it_reaches(
+    name, what, tmp_path, monkeypatch, cuda_shim
+):
+    """By a text that does something else when it is called once more."""
+    line, instead = ONCE[name] if what == "axes" else ADDS
     text = cuda_launch.source()
     assert text.count(line) == 1
     text = text.replace("const bool is_number = feature_corners", "bool is_number = feature_corners")
-    names = (f"{name}_gather", *(f"{what}_level" for what in ("pack", "clear", "unpack")))
+    names = (f"{name}_gather", *(f"{step}_level" for step in ("pack", "clear", "unpack") if name == "align"))
     kernels = [f"{kernel}<float, int>" for kernel in names]
-    rois = np.array([(2, 3, 9, 11), (1, 5, 15, 13), (0, 0, 15, 15)], np.float32)
+    rois = np.array([(1, 1, 5, 5), (1, 5, 15, 13), (0, 0, 15, 15)], np.float32)
     p = geometry.RoIs(rois, np.zeros(3, np.int32), (2, 2), 1.0, 2, True, False)
     gy = np.random.default_rng(0).uniform(1, 2, (3, 1, 2, 2)).astype(np.float32)
     n_planes = 1 if name == "align" else 4
     shape = (1, n_planes, 16, 16)
     n_tiles = 4 if name == "align" else 2 * n_planes  # of 8 x 8, or 8 x 32, pixels
+    n_calls = n_tiles * len(rois) if what == "axes" else REACHED[name]
     backward = getattr(cuda_ops, f"{name}_backward")
-    counted = text.replace(line, f"static int calls = 0;\n{instead.format(n_tiles * len(rois))}\n{line}")
+    counted = text.replace(line, f"static int calls = 0;\n{instead.format(n_calls)}\n{line}")
     results = []
     for shim in (cuda_shim, CudaShim(counted, kernels, tmp_path)):
         monkeypatch.setattr(cuda_launch, "get_kernel", shim.get_kernel)

@@ -10,6 +10,7 @@ from chainer import gradient_check
 from chainfpn import functions
 from chainfpn.functions.kernels.geometry import LevelRule, Pyramid, assign_levels
 from reference import roi_ops as loops
+from reference.devices import CUDA
 
 #: RoI sides around the border between two levels of scales 1/4 ... 1/32.
 LEVEL_OF_SIDE = {1.0: 2, 111.9: 2, 112.0: 3, 223.9: 3, 224.0: 4, 447.9: 4, 448.0: 5, 5000.0: 5}
@@ -80,6 +81,19 @@ def test_each_level_pools_its_rois_by_other_rules(device):
         np.testing.assert_array_equal(host(y.array)[levels == level], host(alone.array)[levels == level])
 
 
+def test_a_level_may_be_left_out(device):
+    """The highest level takes those of the one that is missing, and those beyond."""
+    xs, rois, roi_indices = pyramid()
+    rois[4] = 0, 0, 250, 250  # of level 4
+    xs, rois, roi_indices = [device.asarray(x) for x in xs[::2]], device.asarray(rois), device.asarray(roi_indices)
+    y = host(functions.multi_scale_roi_align(xs, rois, roi_indices, (3, 2), (256, 288)).array)
+    levels = host(assign_levels(rois, Pyramid((1 / 4, 1 / 16))))
+    assert levels[[1, 2, 4]].tolist() == [1, 0, 1]
+    for level, x in enumerate(xs):
+        alone = functions.roi_align(x, rois, roi_indices, (3, 2), 4.0 ** -(level + 1), sampling_ratio=2)
+        np.testing.assert_array_equal(y[levels == level], host(alone.array)[levels == level])
+
+
 def sorted_pyramid():
     """The RoIs in the order of their images, as torchvision takes them, and a gradient."""
     _, rois, roi_indices = pyramid()
@@ -140,6 +154,23 @@ def test_the_pyramids_gradients(device):
     )
     gradient_check.check_backward(f, tuple(xs), gy, **GRADIENT_CHECK)
     gradient_check.check_double_backward(f, tuple(xs), gy, tuple(ggx), **GRADIENT_CHECK)
+
+
+@pytest.mark.parametrize("device", CUDA, indirect=True)
+def test_the_pyramids_gradients_without_atomics_are_the_same(device):
+    xs, rois, roi_indices = pyramid(levels=3)
+    gy, gradients = np.random.RandomState(1).uniform(-1, 1, (8, 5, 3, 2)).astype(np.float32), []
+    for deterministic in (False, True):
+        leaves = [chainer.Variable(device.asarray(x)) for x in xs]
+        arrays = device.asarray(rois[:8]), device.asarray(roi_indices[:8])
+        with chainer.using_config("cudnn_deterministic", deterministic):
+            y = functions.multi_scale_roi_align(leaves, *arrays, (3, 2), (256, 288))
+            y.grad = device.asarray(gy)
+            y.backward()
+        gradients.append([host(x.grad) for x in leaves])
+    for atomic, gathered in zip(*gradients, strict=True):
+        assert atomic.any()
+        np.testing.assert_allclose(gathered, atomic, rtol=0, atol=1e-6)
 
 
 def test_a_second_derivative_by_one_level_alone():

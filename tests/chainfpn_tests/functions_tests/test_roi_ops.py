@@ -306,13 +306,22 @@ class TestRoIAlignOfManyChannels(RoIOpTester):
     options = ({"sampling_ratio": 2},)
 
 
+#: More bins than a block takes, more than it lists taps of, and bins that have more taps than there is room for.
+MANY_BINS = [
+    ("roi_align", (17, 9), 2), ("roi_align", (2, 130), 2), ("roi_align", (64, 1), 0), ("ps_roi_align", (64, 1), 0),
+    ("roi_pool", (17, 9), None), ("roi_pool", (2, 130), None),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("device", CUDA, indirect=True)
-@pytest.mark.parametrize("outsize", [(17, 9), (2, 130)])
-@pytest.mark.parametrize("name", ["roi_align", "roi_pool"])
-def test_more_bins_than_a_block_takes(device, name, outsize):
-    x, rois, roi_indices = (a[:5] for a in arguments(3, np.float32))
-    gy = np.random.RandomState(1).uniform(-1, 1, (5, 3, *outsize)).astype(np.float32)
-    options = {"sampling_ratio": 2} if name == "roi_align" else {}
+@pytest.mark.parametrize(("name", "outsize", "sampling_ratio"), MANY_BINS)
+def test_more_bins_than_a_block_takes(device, name, outsize, sampling_ratio):
+    channels, maps = (64, 1) if name.startswith("ps") else (3, 3)
+    x, rois, roi_indices = arguments(channels, np.float32)
+    rois = np.concatenate([rois[:5], [ODD_ROIS["NaN"], (-100, 2, 540, 9)]]).astype(np.float32)
+    roi_indices = roi_indices[: len(rois)]
+    gy = np.random.RandomState(1).uniform(-1, 1, (len(rois), maps, *outsize)).astype(np.float32)
+    options = {} if sampling_ratio is None else {"sampling_ratio": sampling_ratio}
     expected = getattr(loops, name)(x, gy, rois, roi_indices, outsize, SCALE, **options)
     for deterministic in (False, True):
         variable = chainer.Variable(device.asarray(x))
