@@ -81,14 +81,7 @@ class SqueezeExcitation(chainer.Chain):
             self.fc2 = Convolution2D(squeezed, channels, 1, initialW=KAIMING, initial_bias=bias_2)
 
     def forward(self, x: Variable) -> Variable:
-        """Weigh the channels.
-
-        Args:
-            x (Variable): (B, channels, H, W).
-
-        Returns:
-            Variable: (B, channels, H, W).
-        """
+        """Weigh the channels: (B, channels, H, W) to (B, channels, H, W)."""
         h = F.mean(x, axis=(2, 3), keepdims=True)  # (B, C, 1, 1)
         h = self.gate(self.fc2(self.activation(self.fc1(h))))  # (B, C, 1, 1)
         arrays = chainer.as_variable(x).array, h.array  # (B, C, H, W), (B, C, 1, 1)
@@ -114,14 +107,7 @@ class Residual(chainer.Chain):
             setattr(self, name, IndexedSequential(*layers))
 
     def forward(self, x: Variable) -> Variable:
-        """Compute the block.
-
-        Args:
-            x (Variable): (B, in_channels, H, W).
-
-        Returns:
-            Variable: (B, out_channels, H / stride, W / stride).
-        """
+        """Compute the block: (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride)."""
         h = self[self._layers](x)  # (B, out_channels, H/s, W/s)
         return x + stochastic_depth(h, self.drop_prob) if self.residual else h  # (B, out_channels, H/s, W/s)
 

@@ -23,12 +23,5 @@ class Pointwise(L.Linear):
         super().__init__(in_channels, out_channels, nobias=nobias, initialW=initializers.Normal(0.02))
 
     def forward(self, x: Variable) -> Variable:
-        """Apply the layer.
-
-        Args:
-            x (Variable): (B, in_channels, H, W).
-
-        Returns:
-            Variable: (B, out_channels, H, W).
-        """
+        """Apply the layer: (B, in_channels, H, W) to (B, out_channels, H, W)."""
         return convolution_2d(x, F.reshape(self.W, (*self.W.shape, 1, 1)), self.b)  # (B, out_channels, H, W)

@@ -45,14 +45,7 @@ class CNBlock(chainer.Chain):
             self.layer_scale = chainer.Parameter(1e-6, (channels, 1, 1))
 
     def forward(self, x: Variable) -> Variable:
-        """Compute the block.
-
-        Args:
-            x (Variable): (B, channels, H, W).
-
-        Returns:
-            Variable: (B, channels, H, W).
-        """
+        """Compute the block: (B, channels, H, W) to (B, channels, H, W)."""
         h = self.block(x)  # (B, C, H, W)
         return x + stochastic_depth(h * F.cast(self.layer_scale, h.dtype), self.drop_prob)  # (B, C, H, W)
 

@@ -44,14 +44,7 @@ class DenseLayer(chainer.Chain):
             self.conv2 = _convolution(4 * growth, growth, 3, pad=1)
 
     def forward(self, x: Variable) -> Variable:
-        """Compute the layer.
-
-        Args:
-            x (Variable): (B, in_channels, H, W).
-
-        Returns:
-            Variable: (B, in_channels + growth, H, W), x first.
-        """
+        """Compute the layer: (B, in_channels, H, W) to (B, in_channels + growth, H, W), x first."""
         h = self.conv1(F.relu(self.norm1(x)))  # (B, 4 * growth, H, W)
         h = self.conv2(F.relu(self.norm2(h)))  # (B, growth, H, W)
         h = F.dropout(h, self.drop_rate) if self.drop_rate else h  # (B, growth, H, W)

@@ -44,14 +44,7 @@ class Inception(chainer.Chain):
             )
 
     def forward(self, x: Variable) -> Variable:
-        """Compute the block.
-
-        Args:
-            x (Variable): (B, in_channels, H, W).
-
-        Returns:
-            Variable: (B, out_channels, H, W).
-        """
+        """Compute the block: (B, in_channels, H, W) to (B, out_channels, H, W)."""
         return F.concat([self[f"branch{i}"](x) for i in (1, 2, 3, 4)])  # (B, out_channels, H, W)
 
 
@@ -76,14 +69,7 @@ class AuxiliaryHead(chainer.Chain):
             self.fc2 = normal_linear(1024, n_class, std=_STD)
 
     def forward(self, x: Variable) -> Variable:
-        """Compute the logits.
-
-        Args:
-            x (Variable): (B, in_channels, H, W).
-
-        Returns:
-            Variable: (B, n_class).
-        """
+        """Compute the logits: (B, in_channels, H, W) to (B, n_class)."""
         h = self.conv(adaptive_avg_pool_2d(x, (4, 4)))  # (B, 128, 4, 4)
         h = F.dropout(F.relu(self.fc1(h)), self.dropout)  # (B, 1024)
         return self.fc2(h)  # (B, n_class)

@@ -48,14 +48,7 @@ class ConvNormReLU(chainer.Chain):
             self.bn = BatchNormalization(out_channels, eps=1e-3)
 
     def forward(self, x: Variable) -> Variable:
-        """Compute the block.
-
-        Args:
-            x (Variable): (B, in_channels, H, W).
-
-        Returns:
-            Variable: (B, out_channels, H', W').
-        """
+        """Compute the block: (B, in_channels, H, W) to (B, out_channels, H', W')."""
         return convolve(self.conv, x, self.bn, relu=True)  # (B, out_channels, H', W')
 
 

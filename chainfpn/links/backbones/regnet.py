@@ -48,14 +48,7 @@ class ResBottleneckBlock(chainer.Chain):
             self.f = inside
 
     def forward(self, x: Variable) -> Variable:
-        """Compute the block.
-
-        Args:
-            x (Variable): (B, in_channels, H, W).
-
-        Returns:
-            Variable: (B, channels, H / stride, W / stride).
-        """
+        """Compute the block: (B, in_channels, H, W) to (B, channels, H / stride, W / stride)."""
         h = x
         for name in self.f.layer_names[:-1]:
             h = self.f[name](h)  # (B, width, H_i, W_i)

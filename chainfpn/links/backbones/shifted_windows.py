@@ -130,14 +130,7 @@ class ShiftedWindowAttention(chainer.Chain):
         return F.transpose(F.reshape(table[self.relative_position_index], (n, n, self.n_heads)), (2, 0, 1))
 
     def project(self, x: Variable) -> Variable:
-        """Compute queries, keys and values.
-
-        Args:
-            x (Variable): (B, channels, H, W).
-
-        Returns:
-            Variable: (B, 3 channels, H, W).
-        """
+        """Compute queries, keys and values: (B, channels, H, W) to (B, 3 channels, H, W)."""
         return self.qkv(x)
 
     def logits(self, q: Variable, k: Variable) -> Variable:
@@ -152,14 +145,7 @@ class ShiftedWindowAttention(chainer.Chain):
         return F.matmul(q * q.shape[-1] ** -0.5, k, transb=True)
 
     def forward(self, x: Variable) -> Variable:
-        """Attend.
-
-        Args:
-            x (Variable): (B, channels, H, W).
-
-        Returns:
-            Variable: (B, channels, H, W).
-        """
+        """Attend: (B, channels, H, W) to (B, channels, H, W)."""
         n_images, _, height, width = x.shape
         x = _padded(x, -height % self.side, -width % self.side)
         sides = x.shape[2:]  # (no array, a shape)

@@ -36,14 +36,7 @@ class Fire(chainer.Chain):
             self.expand3x3 = _convolution(squeezed, expanded, 3, pad=1)
 
     def forward(self, x: Variable) -> Variable:
-        """Compute the block.
-
-        Args:
-            x (Variable): (B, in_channels, H, W).
-
-        Returns:
-            Variable: (B, 2 * expanded, H, W).
-        """
+        """Compute the block: (B, in_channels, H, W) to (B, 2 * expanded, H, W)."""
         h = convolve(self.squeeze, x, relu=True)  # (B, squeezed, H, W)
         return F.relu(F.concat((self.expand1x1(h), self.expand3x3(h))))  # (B, 2 * expanded, H, W)
 

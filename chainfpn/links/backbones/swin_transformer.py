@@ -36,14 +36,7 @@ class PatchMerging(chainer.Chain):
             self.norm = LayerNormalization((2 if v2 else 4) * channels)
 
     def forward(self, x: Variable) -> Variable:
-        """Merge pixels.
-
-        Args:
-            x (Variable): (B, channels, H, W).
-
-        Returns:
-            Variable: (B, 2 channels, ceil(H / 2), ceil(W / 2)).
-        """
+        """Merge pixels: (B, channels, H, W) to (B, 2 channels, ceil(H / 2), ceil(W / 2))."""
         odd = [(0, n % 2) for n in x.shape[2:]]  # (no array, two pairs)
         x = F.pad(x, ((0, 0), (0, 0), *odd), "constant") if any(map(any, odd)) else x
         corners = [x[:, :, i::2, j::2] for j in (0, 1) for i in (0, 1)]  # (B, C, H/2, W/2) each
@@ -82,14 +75,7 @@ class SwinTransformerBlock(chainer.Chain):
             )
 
     def forward(self, x: Variable) -> Variable:
-        """Compute the block.
-
-        Args:
-            x (Variable): (B, channels, H, W).
-
-        Returns:
-            Variable: (B, channels, H, W).
-        """
+        """Compute the block: (B, channels, H, W) to (B, channels, H, W)."""
         for norm, part in ((self.norm1, self.attn), (self.norm2, self.mlp)):
             h = norm(part(x)) if self.v2 else part(norm(x))  # (B, C, H, W)
             x = x + stochastic_depth(h, self.drop_prob)

@@ -102,14 +102,7 @@ class ClassificationHead(chainer.Chain):
             self.cls_logits = cls_conv(channels, n_anchors * n_output)
 
     def forward(self, hs: Variables) -> list[Variable]:
-        """Classify.
-
-        Args:
-            hs (list of Variable): Per level, (B, C, H_l, W_l).
-
-        Returns:
-            list of Variable: Per level, logits (B, N_l, K).
-        """
+        """Classify every level: (B, C, H_l, W_l) to logits (B, N_l, K)."""
         return [flatten_anchors(self.cls_logits(self.conv(h)), self.n_output) for h in hs]
 
 

@@ -49,14 +49,7 @@ class RetinaNetRegressionHead(chainer.Chain):
             self.bbox_reg = conv3x3(channels, n_anchors * 4)
 
     def forward(self, hs: Variables) -> list[Variable]:
-        """Regress.
-
-        Args:
-            hs (list of Variable): Per level, (B, C, H_l, W_l).
-
-        Returns:
-            list of Variable: Per level, (B, N_l, 4): dx, dy, dw, dh.
-        """
+        """Regress every level: (B, C, H_l, W_l) to (B, N_l, 4): dx, dy, dw, dh."""
         return [flatten_anchors(self.bbox_reg(self.conv(h)), 4) for h in hs]
 
 

@@ -55,14 +55,7 @@ class SSDScoringHead(chainer.Chain):
             self.module_list = chainer.ChainList(*[layer(channels, n_boxes * n) for channels, n_boxes in sizes])
 
     def forward(self, hs: Variables) -> list[Variable]:
-        """Compute the numbers.
-
-        Args:
-            hs (list of Variable): (B, C_l, H_l, W_l).
-
-        Returns:
-            list of Variable: Per map, (B, N_l, n).
-        """
+        """Compute the numbers of every map: (B, C_l, H_l, W_l) to (B, N_l, n)."""
         return [flatten_anchors(layer(h), self.n) for layer, h in zip(self.module_list, hs, strict=True)]
 
 

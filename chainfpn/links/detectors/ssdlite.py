@@ -58,14 +58,7 @@ class SSDLiteMobileNetV3(chainer.Chain):
             )
 
     def forward(self, x: Variable) -> list[Variable]:
-        """Compute the maps of a batch.
-
-        Args:
-            x (Variable): (B, 3, 320, 320).
-
-        Returns:
-            list of Variable: (B, C_l, H_l, W_l), finest first.
-        """
+        """Compute the maps of a batch: (B, 3, 320, 320) to (B, C_l, H_l, W_l), finest first."""
         hs = []
         for block in (*self.features, *self.extra):
             x = block(x)  # (B, C_l, H_l, W_l)

@@ -71,7 +71,10 @@ def test_what_forward_takes_and_returns_has_shapes(name):
         documentation = ast.get_docstring(method)
         if "see :meth:`" in documentation:
             continue
-        _, arguments, returns = re.split("Args:|Returns:", documentation)
+        if "\n" in documentation:
+            _, arguments, returns = re.split("Args:|Returns:", documentation)
+        else:  # "Compute the block: (B, C, H, W) to (B, D, H, W)."
+            arguments, _, returns = documentation.rpartition(" to ")
         assert SHAPE.search(arguments)
         assert SHAPE.search(returns) or re.search("shape|size|RawDetections", returns)
 
