@@ -13,7 +13,7 @@ from chainfpn._typing import Variable
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.layers import Convolution2D, Linear
+from chainfpn.links.layers import Convolution2D, Linear, convolve, normalize
 
 #: A convolution of this network: no bias, Kaiming-normal over the fan-in.
 _convolution = partial(Convolution2D, nobias=True, initialW=initializers.HeNormal())
@@ -45,8 +45,8 @@ class DenseLayer(chainer.Chain):
 
     def forward(self, x: Variable) -> Variable:
         """Compute the layer: (B, in_channels, H, W) to (B, in_channels + growth, H, W), x first."""
-        h = self.conv1(F.relu(self.norm1(x)))  # (B, 4 * growth, H, W)
-        h = self.conv2(F.relu(self.norm2(h)))  # (B, growth, H, W)
+        h = normalize(self.norm1, x, relu=True)  # (B, in_channels, H, W)
+        h = self.conv2(convolve(self.conv1, h, self.norm2, relu=True))  # (B, growth, H, W)
         h = F.dropout(h, self.drop_rate) if self.drop_rate else h  # (B, growth, H, W)
         return F.concat((x, h))  # (B, in_channels + growth, H, W)
 

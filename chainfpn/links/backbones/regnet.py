@@ -11,7 +11,7 @@ from chainfpn._typing import Variable
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.blocks import SqueezeExcitation, conv_norm_activation
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.layers import Linear, normalize
+from chainfpn.links.layers import Linear, convolve
 
 
 class ResBottleneckBlock(chainer.Chain):
@@ -54,7 +54,7 @@ class ResBottleneckBlock(chainer.Chain):
             h = self.f[name](h)  # (B, width, H_i, W_i)
         conv, norm = self.f.c
         shortcut = x if self.proj is None else self.proj(x)  # (B, width, H/s, W/s)
-        return normalize(norm, conv(h), shortcut, relu=True)  # (B, width, H/s, W/s)
+        return convolve(conv, h, norm, shortcut, relu=True)  # (B, width, H/s, W/s)
 
 
 class RegNet(Classifier):

@@ -38,7 +38,7 @@ class Fire(chainer.Chain):
     def forward(self, x: Variable) -> Variable:
         """Compute the block: (B, in_channels, H, W) to (B, 2 * expanded, H, W)."""
         h = convolve(self.squeeze, x, relu=True)  # (B, squeezed, H, W)
-        return F.relu(F.concat((self.expand1x1(h), self.expand3x3(h))))  # (B, 2 * expanded, H, W)
+        return F.concat([convolve(expand, h, relu=True) for expand in (self.expand1x1, self.expand3x3)])
 
 
 class SqueezeNet(Classifier):

@@ -19,7 +19,7 @@ from chainfpn.functions._resize import resize_nearest
 from chainfpn.functions._roi_ops import roi_align
 from chainfpn.functions.kernels import compute_dtype
 from chainfpn.links.detectors.detections import RawDetections, split_by_image
-from chainfpn.links.layers import KAIMING, Convolution2D, IndexedSequential
+from chainfpn.links.layers import KAIMING, Convolution2D, IndexedSequential, convolve
 
 
 class MaskHead(chainer.Chain):
@@ -57,7 +57,7 @@ class MaskHead(chainer.Chain):
             Variable: (R', channels, 14, 14).
         """
         for name in self.names:
-            x = F.relu(self[name](x))
+            x = convolve(self[name], x, relu=True)
         return x
 
 
