@@ -59,16 +59,14 @@ def _pkg_resources() -> dict[str, Any]:
 
 def _distutils_util() -> dict[str, Any]:
     """Return the namespace of ``distutils.util``: ``strtobool`` alone."""
-    truth = dict.fromkeys(("y", "yes", "t", "true", "on", "1"), 1) | dict.fromkeys(
-        ("n", "no", "f", "false", "off", "0"), 0
-    )
+    words = {1: ("y", "yes", "t", "true", "on", "1"), 0: ("n", "no", "f", "false", "off", "0")}
 
     def strtobool(val: str) -> int:
         """Return 1 for a word that means yes, 0 for one that means no."""
-        try:
-            return truth[val.lower()]
-        except KeyError:
-            raise ValueError(f"invalid truth value {val.lower()!r}") from None
+        for truth, known in words.items():
+            if val.lower() in known:
+                return truth
+        raise ValueError(f"invalid truth value {val.lower()!r}")
 
     return {"strtobool": strtobool}
 

@@ -39,13 +39,13 @@ def check_map(name: str, x: Variable, argument: str = "x") -> None:
         raise invalid_shape(name, argument, "(B, C, H, W) with at least one pixel", x.shape)
 
 
-def check_image(name: str, argument: str, img: Array) -> None:
+def check_image(name: str, img: Array, argument: str) -> None:
     """Check an image.
 
     Args:
         name (str): The public function, for the message.
-        argument (str): Its name, for the message.
         img (array): The image.
+        argument (str): Its name, for the message.
 
     Raises:
         InvalidType: if it is no array.

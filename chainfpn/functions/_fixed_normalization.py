@@ -67,9 +67,8 @@ class FixedNormalization(chainer.FunctionNode):
     def forward_cpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Compute relu(normalized x + residual), in the dtype of x."""
         x, residual = inputs[0], inputs[1] if len(inputs) > 1 else None
-        affine = affine_terms(self.statistics)
+        affine = _, self._scale, _ = affine_terms(self.statistics)
         centre, scale, shift = (for_compiled(a, x.dtype) for a in affine)
-        self._scale = affine[1]
         if (compiled := import_compiled("numba_normalize")) and x.dtype != np.float16:
             y = compiled.forward(x, residual, centre, scale, shift, self.relu)
         else:
@@ -77,16 +76,14 @@ class FixedNormalization(chainer.FunctionNode):
             y = (x - centre[over]) * scale[over] + shift[over]  # (B, C, ...)
             y = y if residual is None else y + residual  # (B, C, ...)
             y = np.maximum(y, 0) if self.relu else y  # (B, C, ...)
-        if self.relu:
-            self.retain_outputs((0,))
+        self.retain_outputs((0,) if self.relu else ())
         return (y,)
 
     def forward_gpu(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         """Compute relu(normalized x + residual)."""
         y = backend.get_array_module(inputs[0]).empty(inputs[0].shape, inputs[0].dtype)
         self._scale = normalize_on_gpu(*inputs, statistics=self.statistics, relu=self.relu, out=y, with_scale=True)
-        if self.relu:
-            self.retain_outputs((0,))
+        self.retain_outputs((0,) if self.relu else ())
         return (y,)
 
     def backward(self, indexes: tuple[int, ...], grad_outputs: tuple[Variable, ...]) -> tuple[Variable, ...]:
@@ -246,14 +243,10 @@ def fold_on_gpu(W: Array, b: Array | None, statistics: Statistics) -> tuple[Arra
             shift[c] = (Real)beta[c] + ((biased ? (Real)b[c] : (Real)0) - (Real)mean[c]) * scale;
         """,
         "fold",
-        preamble=_real(W),
+        preamble=f"typedef {REALS[compute_dtype(W.dtype)]} Real;",
         options=OPTIONS,
     )(W, W if b is None else b, *statistics[:5], b is not None, W.size // len(W), folded, shift, size=W.size)
     return folded, shift
-
-
-def _real(x):
-    return f"typedef {REALS[compute_dtype(x.dtype)]} Real;"
 
 
 def fixed_normalization(

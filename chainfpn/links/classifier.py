@@ -58,7 +58,7 @@ class ClassifierPreprocess(NamedTuple):
             raise InvalidArgument("ClassifierPreprocess", "crop", f"in 1..resize = {self.resize}", self.crop)
         if self.interpolation not in ("bilinear", "bicubic"):
             raise InvalidArgument("ClassifierPreprocess", "interpolation", "bilinear or bicubic", self.interpolation)
-        check_image("prepare", "img", img)
+        check_image("prepare", img, "img")
         shorter = min(img.shape[1:])
         height, width = (
             self.resize if side == shorter else int(self.resize * side / shorter) for side in img.shape[1:]

@@ -177,7 +177,7 @@ def heatmaps_to_keypoints(heat: Array, bbox: Array) -> tuple[Array, Array]:
     for i, maps in enumerate(heat):
         size = np.maximum(bbox[i, 2:] - bbox[i, :2], 1)  # (2,)
         height, width = (int(n) for n in np.ceil(size))
-        rows, columns = _bicubic(side, height, heat.dtype.str), _bicubic(side, width, heat.dtype.str)
+        rows, columns = _bicubic(height, side, heat.dtype.str), _bicubic(width, side, heat.dtype.str)
         large = rows @ maps @ columns.T  # (K, height, width)
         y, x = np.divmod(large.reshape(n_keypoint, -1).argmax(axis=1), width)  # (K,), (K,)
         pixel = (size / np.array((height, width), dtype=size.dtype)).astype(heat.dtype)
@@ -187,7 +187,7 @@ def heatmaps_to_keypoints(heat: Array, bbox: Array) -> tuple[Array, Array]:
 
 
 @functools.lru_cache(maxsize=256)
-def _bicubic(n_in, n_out, dtype):
+def _bicubic(n_out, n_in, dtype):
     """Make the matrix (n_out, n_in) of a cubic enlargement (Keys, a = -0.75), the border repeated outwards."""
     position = (np.arange(n_out) + 0.5) * (n_in / n_out) - 0.5  # (n_out,)
     first = np.floor(position).astype(np.int64)

@@ -110,7 +110,7 @@ class Preprocess(CheckedOptions):
         if len(imgs) == 0:
             raise ValueError("prepare: imgs must have at least one image, got none")
         for i, img in enumerate(imgs):
-            check_image("prepare", f"imgs[{i}]", img)
+            check_image("prepare", img, f"imgs[{i}]")
         xp = backend.get_array_module(*imgs)
         if self.channel_order == "BGR":
             imgs = [backend.get_array_module(img).ascontiguousarray(img[::-1]) for img in imgs]
