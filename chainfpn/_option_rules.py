@@ -43,7 +43,6 @@ def _one_of(*words: str) -> Rule:
 
 
 _SHARE = Rule("in 0 to 1", lambda value: is_number(value) and 0 <= value <= 1)
-_NUMBER = Rule("a number", is_number)
 _FRACTION = Rule("> 0 and <= 1", lambda value: is_number(value) and 0 < value <= 1)
 _POSITIVE = Rule("> 0", lambda value: is_number(value) and 0 < value < math.inf)
 _NON_NEGATIVE = Rule(">= 0", lambda value: is_number(value) and 0 <= value < math.inf)
@@ -62,7 +61,7 @@ RULES = {
     "min_log_scale": _optional(Rule("a number <= 0", lambda value: is_number(value) and value <= 0)),
     "mean": Rule("three numbers", _tuple_of(3, is_number)),
     "std": Rule("three numbers > 0", _tuple_of(3, _POSITIVE.obeys)),
-    "score_thresh": _NUMBER,
+    "score_thresh": Rule("a number", is_number),
     "positive_fraction": _FRACTION,
     "center_sampling_radius": _POSITIVE,
     **dict.fromkeys(("min_size", "smooth_l1_beta"), _NON_NEGATIVE),
@@ -106,14 +105,8 @@ def check_iou_thresholds(where: str, fg_iou_thresh: float, bg_iou_thresh: float)
         raise InvalidArgument(where, "bg_iou_thresh", "<= fg_iou_thresh", bg_iou_thresh, got=got)
 
 
-#: Whose rules a detector follows around its weights. mmdetection has two styles; the second has Caffe's input.
-RULE_SETS = ("torchvision", "chainercv", "detectron2", "mmdetection", "mmdetection_caffe")
-
 #: Normalizations that have a name.
 NORMS = ("frozen", "batch", "group")
-
-#: What may follow the levels of a pyramid.
-EXTRA_LEVELS = ("pool", "p6p7", "none")
 
 #: What stands before the attribute of a head or of the preprocess in the name of a setting.
 _PARTS = ("rpn_", "box_", "image_")
@@ -157,7 +150,7 @@ OPTIONS = {
     "norm": Rule(
         f"callable or one of {', '.join(NORMS)}", lambda value: value is None or callable(value) or value in NORMS
     ),
-    "norm_eps": Rule("a number >= 0", lambda value: is_number(value) and 0 <= value < math.inf),
+    "norm_eps": Rule("a number >= 0", _NON_NEGATIVE.obeys),
     "min_size": Rule("> 0 and <= max_size", lambda value: _POSITIVE.obeys(value) or _all(_POSITIVE.obeys, value)),
     "aspect_ratios": Rule("numbers > 0, not empty", lambda value: _all(_POSITIVE.obeys, value)),
     "anchor_sizes": Rule(
@@ -165,8 +158,9 @@ OPTIONS = {
     ),
     "class_ids": _optional(Rule("whole numbers", lambda value: _all(_whole, value))),
     "keypoint_names": _optional(Rule("names", lambda value: _all(lambda name: isinstance(name, str), value))),
-    "rules": _one_of(*RULE_SETS),
-    "extra_levels": _one_of(*EXTRA_LEVELS),
+    # mmdetection has two styles; the second has Caffe's input
+    "rules": _one_of("torchvision", "chainercv", "detectron2", "mmdetection", "mmdetection_caffe"),
+    "extra_levels": _one_of("pool", "p6p7", "none"),
 }
 
 

@@ -76,9 +76,9 @@ def read_weights(path: PathLike, *, whole_snapshot: bool = False) -> tuple[dict[
             arrays = {name: _read(npz, name, file) for name in npz.files}
     except (zipfile.BadZipFile, EOFError) as error:
         raise WeightsError(f"{file}: must be an .npz archive, got a damaged one ({error})", file=file) from error
+    except WeightsError:
+        raise
     except ValueError as error:
-        if isinstance(error, WeightsError):
-            raise
         raise WeightsError(f"{file}: must be an .npz archive, got another kind of file", file=file) from error
     meta = _meta(file, arrays.pop("__meta__", None))
     for prefix in () if whole_snapshot else _SNAPSHOT_PREFIXES:

@@ -132,12 +132,5 @@ def defined_in(package: str, name: str) -> str:
 
 def option_classes(record: models.registry.Model) -> list[str]:
     """Return the class that describes the options of a builder, and its bases."""
-    annotation = record.builder.__annotations__.get("options", "")
-    if not annotation:
-        return []
-    typed_dict = getattr(importlib.import_module(record.module), annotation.removeprefix("Unpack[").removesuffix("]"))
-    return [
-        f"{part.__module__}.{part.__qualname__}"
-        for part in (typed_dict, *getattr(typed_dict, "__orig_bases__", ()))
-        if part is not TypedDict
-    ]
+    parts = record.options_class, *getattr(record.options_class, "__orig_bases__", ())
+    return [f"{part.__module__}.{part.__qualname__}" for part in parts if part not in (None, TypedDict)]

@@ -6,8 +6,8 @@ What is listed here, and `weights_convert.zoo`, is all that other packages use. 
 from chainfpn import __version__
 from weights_convert.api import convert, convert_arrays, inspect, needs_conversion, read_checkpoint
 from weights_convert.destinations import is_conversion_of
-from weights_convert.errors import CheckpointError, ConversionError
-from weights_convert.files import atomic_write, few, sha256
+from weights_convert.errors import CheckpointError, ConversionError, few
+from weights_convert.files import atomic_write, sha256
 from weights_convert.meta import parse_key_values, rename_former_arguments
 from weights_convert.report import Report
 from weights_convert.write import write_npz

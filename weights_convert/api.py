@@ -125,7 +125,7 @@ def convert_arrays(
         CheckpointError: as `read_checkpoint`.
         ConversionError: naming all keys that are missing, unexpected or misshapen, if there are any.
     """
-    options = Options(model, meta, drop, allow_missing, only, rename, dtype, entry, config)
+    options = Options(model, meta or {}, drop, allow_missing, only, rename, dtype, entry, config)
     with _prepare(path, options) as (match, finish):
         return {name: read_array(match, name) for name in match.tensors}, finish(), match.report
 
@@ -171,7 +171,7 @@ def convert(
         raise CheckpointError(f"convert: to must be one of {', '.join(FORMATS)}, got {to!r}")
     if not force and not may_replace(dst, src):
         raise CheckpointError(f"{dst}: exists and was not converted from {src}; force=True replaces it")
-    options = Options(model, meta, drop, allow_missing, only, rename, dtype, entry, config)
+    options = Options(model, meta or {}, drop, allow_missing, only, rename, dtype, entry, config)
     with _prepare(src, options) as (match, finish):
         if os.path.exists(dst) and os.path.samefile(src, dst):
             raise CheckpointError(f"{dst}: is the source itself")
@@ -234,7 +234,7 @@ def _meta_maker(match: Match, options: Options) -> Callable[[str], Json]:
     """Return what makes ``__meta__`` of the hash of the file."""
     report, known, recognized = match.report, match.meta, match.report.arguments
     name = None if report.model == ANY_MODEL else report.model
-    extra = (match.settings or {}) | (options.meta or {})
+    extra = (match.settings or {}) | options.meta
 
     def make(digest: str) -> Json:
         twin, needed = published_model(digest) or (known.get("model"), {})
@@ -242,8 +242,8 @@ def _meta_maker(match: Match, options: Options) -> Callable[[str], Json]:
         if "input" in extra and stored.get("rules") in FOREIGN_RULES:
             raise CheckpointError(f"--meta input must be left out of a file that says rules {stored['rules']!r}")
         stored = {} if "labels_from" in extra else stored
-        told = {key: value for key, value in recognized.items() if key != "class_ids" or "n_fg_class" not in stored}
-        arguments = told | dict(needed) | stored
+        seen = {key: value for key, value in recognized.items() if key != "class_ids" or "n_fg_class" not in stored}
+        arguments = seen | dict(needed) | stored
         builder = twin if options.model is None and twin in report.ambiguous_with else name
         about = {"source": match.contents.source.name, "sha256": digest, "converter": __version__}
         made = make_meta(builder, arguments, extra, own_names=known.get("label_names"), **about)
@@ -259,6 +259,6 @@ def _check_meta(match: Match, options: Options, arguments: Json) -> None:
     if name is None or name == ANY_MODEL:
         return
     check_arguments(name, arguments, report.arguments, match.shapes)
-    given = (match.settings or {}) | (options.meta or {})
+    given = (match.settings or {}) | options.meta
     if given.keys() & arguments.keys() and not report.allowed and options.only is None:
         check_by_building(name, arguments, {name: tuple(m[1]) for name, m in report.mapped.items()})

@@ -8,14 +8,11 @@ from weights_convert.errors import CheckpointError
 from weights_convert.known_models import build, builder_arguments, check_values, defaults, is_detector
 from weights_convert.layouts import FOREIGN_RULES
 
-#: Arguments that shapes tell in full.
-_TOLD_BY_SHAPES = (
+#: Arguments that follow from shapes alone.
+_OF_SHAPES = (
     "depth", "stages", "fpn_channels", "head_channels", "n_keypoint", "n_class", "mask_layers",
     "mask_dim_reduced", "keypoint_layers", "reduced_tail", "fpn_norm",
 )  # fmt: skip
-
-#: Where labels begin in torchvision's detectors of one stage, which have no background.
-LABELS_FROM = (0, 1)
 
 
 def has_no_background(model: str | None) -> bool:
@@ -60,7 +57,7 @@ def labels_from(n_class_ids: int, wanted: Any) -> tuple[int, str]:
     Raises:
         CheckpointError: if the user says another number than 0 or 1.
     """
-    if wanted is not None and (wanted not in LABELS_FROM or isinstance(wanted, bool)):
+    if wanted is not None and (wanted not in (0, 1) or isinstance(wanted, bool)):
         raise CheckpointError(f"--meta labels_from must be 0 or 1, got {wanted!r}")
     if wanted is not None:
         return wanted, "as asked for"
@@ -82,10 +79,10 @@ def check_arguments(model: str, arguments: Json, recognized: Json, shapes: Shape
         CheckpointError: naming the first argument that the weights contradict.
     """
     default = defaults(model)
-    for key in _TOLD_BY_SHAPES:
-        told = recognized.get(key, getattr(default, key, None))
-        if key in arguments and told is not None and _plain(arguments[key]) != _plain(told):
-            raise CheckpointError(f"--meta {key} must be what the weights say, {_plain(told)}, got {arguments[key]!r}")
+    for key in _OF_SHAPES:
+        found = recognized.get(key, getattr(default, key, None))
+        if key in arguments and found is not None and _plain(arguments[key]) != _plain(found):
+            raise CheckpointError(f"--meta {key} must be what the weights say, {_plain(found)}, got {arguments[key]!r}")
     if (arguments.get("norm") == "group") != (recognized.get("norm") == "group"):
         raise CheckpointError(f"--meta norm must go with the statistics in the weights, got {arguments.get('norm')!r}")
     _check_labels(model, arguments, count_class_ids(shapes))

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from weights_convert.report import Report
 
+#: Letters of a file that are shown at a time.
+_MAX_TEXT = 400
+
 
 class CheckpointError(ValueError):
     """A file that cannot be read as a checkpoint, or that must not be trusted.
@@ -38,10 +41,27 @@ class ConversionError(CheckpointError):
         self.missing, self.unexpected, self.misshapen = report.missing, report.unexpected, report.misshapen
 
 
-def printable(text: str, limit: int = 400) -> str:
+def printable(text: str) -> str:
     """Return text from a file so that it can be shown: on one line, without control characters, not without end."""
     text = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 3]}..."
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """Join names for a sentence.
+
+    Args:
+        names (sequence of str): The names.
+        most (int): How many are named; dots stand for the others.
+
+    Returns:
+        str: The names, commas between them.
+
+    Example:
+        >>> few(["cat", "dog", "cow"], most=2)
+        'cat, dog ...'
+    """
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
@@ -91,20 +91,3 @@ def sha256(path: PathLike, *, stopped: Callable[[], bool] = lambda: False) -> st
         while not stopped() and (n := file.readinto(piece)):
             digest.update(piece[:n])
     return digest.hexdigest()
-
-
-def few(names: Sequence[str], most: int = 5) -> str:
-    """Join names for a sentence.
-
-    Args:
-        names (sequence of str): The names.
-        most (int): How many are named; dots stand for the others.
-
-    Returns:
-        str: The names, commas between them.
-
-    Example:
-        >>> few(["cat", "dog", "cow"], most=2)
-        'cat, dog ...'
-    """
-    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")

@@ -63,7 +63,7 @@ def find_state_dict(contents: Contents, entry: str | None = None) -> StateDict:
     """Return the `StateDict` in what was saved.
 
     Args:
-        contents (Contents): From `weights_convert.read.open_checkpoint`.
+        contents (Contents): From `weights_convert.read.contents.open_checkpoint`.
         entry (str or None): Where to look, ``/`` between the keys; ``None`` finds it.
 
     Raises:

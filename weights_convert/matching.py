@@ -119,8 +119,8 @@ def _match(contents: Contents, options: Options) -> Match:
         _refuse(named, report)
         _fit(named, whole, options, match)
         selection.require_use(report.allowed)
-        _settle_arguments(match, layout, (options.meta or {}).get("labels_from"))
-        if (layout.any_trunk or "rules" in (options.meta or {})) and report.model is not None:
+        _settle_arguments(match, layout, options.meta.get("labels_from"))
+        if (layout.any_trunk or "rules" in options.meta) and report.model is not None:
             report.model = report.model.replace("_resnet50_", "_resnet_")
         match.settings = usable_settings(match.settings or {}, report, match.shapes)
         match.tensors = {name: tensor for name, tensor in named.items() if isinstance(tensor, Tensor)}
@@ -159,9 +159,9 @@ def _to_torchvision(
             tensors = rename_each(tensors, match.to_torch)
     if match.settings is None:
         framework = str(layout.arguments.get("rules") or "").partition("_")[0] or None
-        match.settings, notes = find_model_settings(match.contents.tree, options.config, framework, options.meta or {})
+        match.settings, notes = find_model_settings(match.contents.tree, options.config, framework, options.meta)
         report.notes += notes if options.model != ANY_MODEL else []
-    layout = layout.under(match.settings | (options.meta or {}))
+    layout = layout.under(match.settings | options.meta)
     return layout.apply(tensors, report), layout, is_chainer
 
 

@@ -28,14 +28,16 @@ _ASSUMED = {
 }
 
 
-def find_model_settings(tree: Any, path: PathLike | None, framework: str | None, told: Json) -> tuple[Json, list[str]]:
+def find_model_settings(
+    tree: Any, path: PathLike | None, framework: str | None, requested: Json
+) -> tuple[Json, list[str]]:
     """Return what is known of a detector beside its weights.
 
     Args:
         tree: What was saved.
         path (str or path or None): A configuration that somebody gives, which is before the one in the file.
         framework (str or None): Whose names the weights have: ``"detectron2"``, ``"mmdetection"`` or another.
-        told (dict): What somebody says of it; with ``input`` or ``rules`` the input is not a guess.
+        requested (dict): What somebody says of it; with ``input`` or ``rules`` the input is not a guess.
 
     Returns:
         tuple: Arguments of any builder, ``label_names`` and ``rules`` among them, and sentences for the report.
@@ -55,7 +57,7 @@ def find_model_settings(tree: Any, path: PathLike | None, framework: str | None,
     names = next((found for found in map(_names, (meta.get("dataset_meta"), meta)) if found), None)
     if names:
         notes.append(f"in the file: names of classes, {len(names)}")
-    if framework in _ASSUMED and not config and not told.keys() & {"input", "rules"}:
+    if framework in _ASSUMED and not config and not requested.keys() & {"input", "rules"}:
         notes.append(_ASSUMED[framework])
     if str(meta.get("mmdet_version", "")).startswith(("0.", "1.")):
         notes.append("made by mmdetection 1.x, which rounds anchors and counts the last pixel: boxes move a little")

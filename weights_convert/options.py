@@ -21,7 +21,7 @@ class Options:
     """
 
     model: str | None = None
-    meta: Json | None = None
+    meta: Json = field(default_factory=dict)
     drop: Iterable[str] = ()
     allow_missing: Iterable[str] = ()
     only: str | None = None

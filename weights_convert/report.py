@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weights_convert._typing import Json
-from weights_convert.errors import ConversionError, printable
-from weights_convert.files import few
+from weights_convert.errors import ConversionError, few, printable
 from weights_convert.options import ANY_MODEL
 
 _SHOWN = 8

@@ -25,8 +25,8 @@ def restore_names(match: Match) -> None:
     for undo in layout.undo:
         tensors = undo(tensors, report)
     report.notes.append(f"written with the names of {layout.name}")
-    told = detectron2_settings(report.arguments) if rules == "detectron2" else []
-    report.notes += [f"its configuration has to say: {', '.join(told)}"] if told else []
+    settings = detectron2_settings(report.arguments) if rules == "detectron2" else []
+    report.notes += [f"its configuration has to say: {', '.join(settings)}"] if settings else []
     for name in match.tensors:
         torch_name = param_names.to_torch(name)
         match.tensors[name], match.torch_names[name] = tensors[torch_name], own[torch_name]

@@ -59,8 +59,8 @@ def build_classifier(
         way = "chainfpn.models.load builds it, and backbone.body is its trunk"
         raise WeightsError(f"{weights.file}: holds the weights of {model}, not of {name}; {way}")
     source = weights.meta.get("source", {})
-    published = find_weight_file(source.get("sha256"))
-    stored = {**(published[1].arguments if published else {}), **weights.arguments}
+    _, published = find_weight_file(source.get("sha256")) or (None, None)
+    stored = {**(published.arguments if published else {}), **weights.arguments}
     if weights.arrays and auxiliary:
         stored.setdefault("aux_logits", any(key.startswith(auxiliary) for key in weights.arrays))
     n_class = _n_class(weights.arrays) if arguments["n_class"] is None else arguments["n_class"]
@@ -76,10 +76,9 @@ def build_classifier(
         arrays = {key: array for key, array in weights.arrays.items() if not key.startswith(without)}
         weights._replace(arrays=arrays).load_into(link)
     if published:
-        file = published[1]
-        sizes = file.resize or 256, file.crop or 224
-        link.preprocess = ClassifierPreprocess(*sizes, file.mean, file.std, file.interpolation)
-    label_names = weights.meta.get("label_names") or (published and published[1].label_names)
+        sizes = published.resize or 256, published.crop or 224
+        link.preprocess = ClassifierPreprocess(*sizes, published.mean, published.std, published.interpolation)
+    label_names = weights.meta.get("label_names") or (published and published.label_names)
     link.label_names = _resolve_names(label_names, n_class, weights.file)
     changed = {key: value for key, value in options.items() if value != defaults[key] and not callable(value)}
     link.meta = {"model": name, "arguments": {"n_class": n_class, **changed}, "label_names": label_names}

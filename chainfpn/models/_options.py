@@ -66,7 +66,7 @@ class AnyResNetArguments(PyramidArguments, total=False):
 
     stages: Sequence[int]
     fpn_channels: int
-    norm: str | Norm
+    norm: str | Norm | None
     rules: str
 
 
@@ -157,7 +157,7 @@ class PyramidOptions(DetectorOptions):
     depth: int | str = 50
     stages: Sequence[int] = (1, 2, 3, 4)
     fpn_channels: int = 256
-    norm: str | Norm = None
+    norm: str | Norm | None = None
     norm_eps: float | None = None
     min_size: Sides = 800
     max_size: int = 1333

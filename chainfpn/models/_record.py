@@ -122,14 +122,16 @@ class Model:
         return getattr(import_module(self.module), self.name)
 
     @property
+    def options_class(self) -> Any:
+        """The TypedDict that describes the builder's ``**options``; None where it has none."""
+        name = self.builder.__annotations__.get("options", "").removeprefix("Unpack[").removesuffix("]")
+        return getattr(import_module(self.module), name, None)
+
+    @property
     def options(self) -> frozenset[str]:
         """Arguments of the builder: its own, and the keys of the TypedDict of its ``**options``."""
-        annotations = self.builder.__annotations__
-        names = set(annotations) - {"options", "return"}
-        if "options" in annotations:
-            typed_dict = annotations["options"].removeprefix("Unpack[").removesuffix("]")
-            names |= vars(import_module(self.module))[typed_dict].__optional_keys__
-        return frozenset(names)
+        more = getattr(self.options_class, "__optional_keys__", ())
+        return frozenset({*self.builder.__annotations__, *more} - {"options", "return"})
 
     @property
     def default_options(self) -> DetectorOptions | None:

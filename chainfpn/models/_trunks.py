@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from functools import partial
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from chainfpn._imagenet import IMAGENET_MEAN, IMAGENET_STD
 from chainfpn._option_rules import check_option
+from chainfpn._typing import Norm
 from chainfpn.errors import InvalidArgument
 from chainfpn.links.backbones.resnet import DEPTHS, ResNet
 from chainfpn.links.batch_normalization import BatchNormalization, FrozenBatchNormalization
@@ -37,12 +38,12 @@ _INPUT = {
 }
 
 
-def find_norm(norm: str | Callable[[int], Any], **options: Any) -> Callable[[int], Any]:
+def find_norm(norm: str | Norm, **options: Any) -> Norm:
     """Return what makes a normalization for a number of channels: the norm itself, or the link of that name."""
     return norm if callable(norm) else partial(NORMS[norm], **options)
 
 
-def trunk_norm(options: PyramidOptions, *, frozen: bool) -> Callable[[int], Any]:
+def trunk_norm(options: PyramidOptions, *, frozen: bool) -> Norm:
     """Return what makes the normalization of the trunk, ``frozen`` or not where the options do not say it."""
     eps = options.norm_eps
     if eps is None:  # the trunk's own, if it has any
@@ -50,7 +51,7 @@ def trunk_norm(options: PyramidOptions, *, frozen: bool) -> Callable[[int], Any]
     return find_norm(options.norm or ("frozen" if frozen else "batch"), eps=eps)
 
 
-def build_trunk(options: PyramidOptions, norm: Callable[[int], Any]) -> tuple[Any, list[int]]:
+def build_trunk(options: PyramidOptions, norm: Norm) -> tuple[Any, list[int]]:
     """Return a classifier that returns its stages, and the channels of each of them, finest first.
 
     Args:

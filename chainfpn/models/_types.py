@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from chainfpn._typing import Norm as Norm
 
 if TYPE_CHECKING:
     from chainfpn.models._weights import Weights
 
 #: Weights to start from: a word for published ones, a path, or what has been read already.
 Pretrained: TypeAlias = "str | os.PathLike[str] | Weights | None"
-#: What makes the normalization link for a number of channels.
-Norm: TypeAlias = "Callable[[int], Any] | None"
 #: Names of the labels, or the name of their set.
 LabelNames: TypeAlias = "str | Sequence[str] | None"
 #: Lengths in pixels: one, or several.

@@ -32,7 +32,7 @@ class BackboneArguments(TypedDict, total=False):
     pretrained_backbone: Pretrained
     stages: Sequence[int]
     fpn_channels: int
-    norm: str | Norm
+    norm: str | Norm | None
     norm_eps: float
     stride_in_1x1: bool
     fpn_norm: bool

@@ -45,7 +45,7 @@ class DenseNetArguments(TypedDict, total=False):
     """
 
     drop_rate: float
-    norm: Norm
+    norm: Norm | None
 
 
 def densenet121(

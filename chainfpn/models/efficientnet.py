@@ -150,7 +150,7 @@ class EfficientNetArguments(TypedDict, total=False):
 
     dropout: float
     stochastic_depth_prob: float
-    norm: Norm
+    norm: Norm | None
 
 
 def efficientnet_b0(

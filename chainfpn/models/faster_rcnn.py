@@ -144,7 +144,7 @@ DEFAULTS = {
 }
 
 
-def _roi_heads(options: RCNNOptions, norm: Norm, *, class_agnostic: bool = False, **own: Any) -> RoIHeads:
+def _roi_heads(options: RCNNOptions, norm: Norm | None, *, class_agnostic: bool = False, **own: Any) -> RoIHeads:
     """Make the heads on proposals: of convolutions and their normalization, or of two linear layers without one."""
     from chainfpn.links import FastRCNNPredictor, RoIHeads, TwoMLPHead, conv_box_head
 
@@ -163,7 +163,7 @@ def assemble_rcnn(
     v2: bool = False,
     trunk: Callable[..., tuple[Any, list[int]]] | None = None,
     link: Callable[..., Any] | None = None,
-    branch: Callable[[Norm], dict[str, Any]] | None = None,
+    branch: Callable[[Norm | None], dict[str, Any]] | None = None,
     heads: Callable[[Callable[..., RoIHeads]], Any] | None = None,
 ) -> Any:
     """Put a detector of two stages together.
@@ -252,7 +252,7 @@ def _build_on_mobilenet(name: str, arguments: dict[str, Any]) -> FasterRCNN:
     return build(name, arguments, assemble, trunk_classifier=_mobilenet_classifier)
 
 
-def _mobilenet_trunk(options: RCNNOptions, norm: Norm) -> tuple[Any, list[int]]:
+def _mobilenet_trunk(options: RCNNOptions, norm: Norm | None) -> tuple[Any, list[int]]:
     """Return MobileNetV3-Large with its first block of stride 32 and its last layer picked, and their channels."""
     from chainfpn.models.mobilenet import mobilenet_v3_large
 

@@ -76,7 +76,7 @@ DEFAULTS = {name: KeypointOptions(name) for name in __all__}
 def _assemble(options: KeypointOptions) -> KeypointRCNN:
     from chainfpn.links import KeypointRCNN, KeypointRCNNPredictor, keypoint_head
 
-    def branch(norm: Norm) -> dict[str, Any]:
+    def branch(norm: Norm | None) -> dict[str, Any]:
         return {
             "keypoint_head": keypoint_head(options.fpn_channels, options.keypoint_layers),
             "keypoint_predictor": KeypointRCNNPredictor(options.keypoint_layers[-1], options.n_keypoint),

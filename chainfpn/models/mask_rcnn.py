@@ -56,7 +56,7 @@ class MaskOptions(RCNNOptions):
 DEFAULTS = {name: MaskOptions(name) for name in __all__}
 
 
-def mask_branch(options: MaskOptions, norm: Norm) -> dict[str, Any]:
+def mask_branch(options: MaskOptions, norm: Norm | None) -> dict[str, Any]:
     """Make the head and the predictor of masks.
 
     Args:

@@ -53,7 +53,7 @@ class MobileNetArguments(TypedDict, total=False):
 
     width_mult: float
     dropout: float
-    norm: Norm
+    norm: Norm | None
 
 
 def mobilenet_v2(

@@ -10,6 +10,7 @@ from typing import Any
 from chainfpn._imagenet import IMAGENET_STD as IMAGENET_STD
 from chainfpn.errors import InvalidArgument
 from chainfpn.models._record import COCO_CLASS_IDS as COCO_CLASS_IDS
+from chainfpn.models._record import RESNETS as RESNETS
 from chainfpn.models._record import URL as URL
 from chainfpn.models._record import WORDS as WORDS
 from chainfpn.models._record import Model, WeightFile

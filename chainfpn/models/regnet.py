@@ -129,7 +129,7 @@ class RegNetArguments(TypedDict, total=False):
         norm (callable): Number of channels to the normalization link; batch normalization by default.
     """
 
-    norm: Norm
+    norm: Norm | None
 
 
 def regnet_y_400mf(

@@ -54,7 +54,7 @@ class ResNetArguments(TypedDict, total=False):
     replace_stride_with_dilation: Sequence[bool]
     zero_init_residual: bool
     stride_in_1x1: bool
-    norm: str | Norm
+    norm: str | Norm | None
     n_stages: int
 
 

@@ -57,7 +57,7 @@ def bare(arrays):
 
 
 def assert_equal(path, arrays):
-    found = weights_convert.read.open_checkpoint(path).tree
+    found = weights_convert.read.contents.open_checkpoint(path).tree
     assert set(found) == set(arrays)
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name].array(), array, strict=True)

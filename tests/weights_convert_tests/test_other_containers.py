@@ -110,7 +110,7 @@ def test_plain_values_are_those_that_were_pickled_by_any_protocol(tmp_path, prot
     values = {"yes": True, "no": False, "n": -3, "large": 2**70, "x": 0.5, "text": "\u00e9\n", "none": None}
     values |= {"list": [1, (2, "b")], "bytes": b"\0\xff"}
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(values, protocol))
-    assert repr(weights_convert.read.open_checkpoint(tmp_path / "a.pkl").tree) == repr(values)
+    assert repr(weights_convert.read.contents.open_checkpoint(tmp_path / "a.pkl").tree) == repr(values)
 
 
 @pytest.mark.parametrize("byte_order", "<>")
@@ -118,7 +118,7 @@ def test_a_meta_of_either_byte_order_is_read(tmp_path, byte_order):
     meta = {"model": None, "label_names": ["caf\u00e9"]}
     text = np.array(json.dumps(meta, ensure_ascii=False)).astype(np.dtype("U").newbyteorder(byte_order))
     np.savez(tmp_path / "a.npz", x=np.zeros(2, "f4"), __meta__=text)
-    assert weights_convert.read.open_checkpoint(tmp_path / "a.npz").meta == meta
+    assert weights_convert.read.contents.open_checkpoint(tmp_path / "a.npz").meta == meta
 
 
 def test_deflated_and_zip64_and_big_endian_zips_are_read(tmp_path):

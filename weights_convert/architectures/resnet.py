@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from chainfpn.models.registry import RESNETS
 from weights_convert._typing import AnyShapes, Shapes
 from weights_convert.architectures.shapes import conv, norm
 
@@ -16,14 +17,7 @@ _DEPTHS = {
 }
 
 #: (depth, groups, width of the first 3x3) -> builder.
-NAMED: dict[tuple[int | None, int, int], str] = {
-    **{(depth, 1, 64): f"resnet{depth}" for depth in _DEPTHS.values()},
-    (50, 32, 128): "resnext50_32x4d",
-    (101, 32, 256): "resnext101_32x8d",
-    (101, 64, 256): "resnext101_64x4d",
-    (50, 1, 128): "wide_resnet50_2",
-    (101, 1, 128): "wide_resnet101_2",
-}
+NAMED = {(depth, groups, groups * width): name for name, (depth, groups, width) in RESNETS.items()}
 
 
 @dataclass(frozen=True)
