@@ -143,10 +143,9 @@ def count_threads(arguments: argparse.Namespace, comm: Communicator = None) -> i
     Returns:
         int: How many.
     """
-    from chainfpn.export.engine import default_threads
     from chainfpn.functions.kernels import threads
 
-    share = default_threads() // (1 if comm is None else comm.intra_size)
+    share = threads.default_threads() // (1 if comm is None else comm.intra_size)
     threads.N_THREADS = arguments.threads or max(1, share)
     return threads.N_THREADS
 

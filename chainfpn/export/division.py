@@ -59,17 +59,24 @@ def part_before(detector: Any, part: Part) -> Part:
     return part._replace(function=function)
 
 
-def links_behind(detector: Any, n_threads: int) -> Callable[[dict[str, list[Variable]]], Maps]:
-    """Return what :func:`whole` does for the outputs of :func:`part_before`, by links with weights of their own."""
-    fpn, head = (link.copy(mode="copy") for link in (detector.backbone.fpn, head_of(detector)))
+class LinksBehind:
+    """What :func:`whole` does for the outputs of :func:`part_before`, by links with weights of their own.
 
-    def run(levels: dict[str, list[Variable]]) -> Maps:
-        with threads.at_most(n_threads):
-            maps = Maps(fpn.smooth(levels.pop("sum"), levels.get("body", ())))  # which the head does without
-            maps.predictions = head(maps)
+    Args:
+        detector (Detector): The detector.
+        n_threads (int or None): How many compute; by default ``default_threads()`` of the process.
+    """
+
+    def __init__(self, detector: Any, n_threads: int | None) -> None:
+        self._fpn, self._head = (link.copy(mode="copy") for link in (detector.backbone.fpn, head_of(detector)))
+        self._n_threads = n_threads
+
+    def __call__(self, levels: dict[str, list[Variable]]) -> Maps:
+        """Return the maps and predictions."""
+        with threads.at_most(self._n_threads or threads.default_threads()):
+            maps = Maps(self._fpn.smooth(levels.pop("sum"), levels.get("body", ())))  # which the head does without
+            maps.predictions = self._head(maps)
         return maps
-
-    return run
 
 
 def pays(detector: Any, make_run: Callable[[Part], Callable], n_images: int | None = None) -> bool:

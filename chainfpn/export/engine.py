@@ -7,93 +7,29 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import operator
 import os
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 import chainer
 import numpy as np
 
-from chainfpn._typing import Array, PathLike, Variable
+from chainfpn._typing import Array, PathLike
 from chainfpn.errors import InvalidArgument
 from chainfpn.export import division
-from chainfpn.export._onnx import require_onnx, require_onnxruntime
+from chainfpn.export._onnx import require_onnx
 from chainfpn.export.dense import Part, array_names, dense_graph, parts_of, roi_parts
 from chainfpn.export.file import metadata, part_models, part_paths, write_models
+from chainfpn.export.session import Session
 from chainfpn.export.trace import check_float32
-from chainfpn.functions.kernels import threads as kernel_threads
 
 #: Engines by name; auto is ONNX Runtime where that is installed and the detector is on a CPU, else Chainer.
 ENGINES = ("auto", "chainer", "onnx")
 #: Forms of the files that an engine keeps: up to the heads, or to the sums of a pyramid.
 FORMS = ("engine", "divided")
-
-
-class Session:
-    """A part of a detector in ONNX Runtime, for batches of any size.
-
-    Args:
-        source (str or bytes): A file, or its content.
-        threads (int): How many compute.
-        outside (mapping): Constants that are not in it, see :meth:`Graph.model`; they are copied.
-
-    Attributes:
-        outputs (list of str): Names of what it computes.
-    """
-
-    def __init__(self, source: str | bytes, threads: int, outside: Mapping[str, Array] | None = None) -> None:
-        runtime = require_onnxruntime()
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are not only ours
-        options.enable_mem_pattern = False  # a second set of buffers for a batch of a size that comes again
-        if outside:
-            values = map(runtime.OrtValue.ortvalue_from_numpy, outside.values())
-            options.add_external_initializers(list(outside), list(values))
-        self._session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        (self._input,) = (value.name for value in self._session.get_inputs())
-        self.outputs = [value.name for value in self._session.get_outputs()]
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """Mapping: What the file says of itself."""
-        return self._session.get_modelmeta().custom_metadata_map
-
-    def run(self, x: Variable) -> dict[str, Variable]:
-        """Compute.
-
-        Args:
-            x (Variable or array): float32, (B, C, H, W), NumPy.
-
-        Returns:
-            dict: Name of the output to Variable, float32.
-
-        Raises:
-            InvalidArgument: if x is of another dtype or device, or in training.
-        """
-        array = x.array if isinstance(x, chainer.Variable) else x
-        if not isinstance(array, np.ndarray) or array.dtype != np.float32:
-            got = f"{type(array).__module__} {getattr(array, 'dtype', None)}"
-            raise InvalidArgument("engine onnx", "x", "float32 on the CPU", x, got=got)
-        if chainer.config.train:
-            raise InvalidArgument("engine onnx", "chainer.config.train", "False: it cannot be trained", True)
-        outputs = self._session.run(self.outputs, {self._input: np.ascontiguousarray(array)})
-        return {name: chainer.Variable(y, requires_grad=False) for name, y in zip(self.outputs, outputs, strict=True)}
-
-    @property
-    def is_divided(self) -> bool:
-        """bool: Whether it ends at the sums of a pyramid."""
-        return "sum.0" in self.outputs
-
-    def levels(self, x: Variable) -> dict[str, list[Variable]]:
-        """Compute the outputs of every level, finest first, by name."""
-        levels: dict[str, list[Variable]] = {}
-        for name, y in self.run(x).items():
-            levels.setdefault(name.partition(".")[0], []).append(y)
-        return levels
 
 
 def with_engine(
@@ -117,20 +53,32 @@ def with_engine(
         raise InvalidArgument("to_engine", "name", f"{detector.engine}, for the weights are gone", name)
     if detector.xp is not np:
         raise InvalidArgument("to_engine", "name", "chainer for a detector on a GPU", name)
-    n_threads = default_threads() if threads is None else threads
-    sessions = _sessions(detector, n_threads, cache, n_images if cache is None else None)
+    sessions = _sessions(detector, threads, cache, n_images if cache is None else None)
     _return_memory()
     copy = detector.copy(mode="share")
     copy.engine = name
     copy.serialize = _refuse_to_save
     image = sessions.pop("image")
-    finish = division.links_behind(detector, n_threads) if image.is_divided else division.whole
-    _replace(copy, "backbone" if hasattr(copy, "backbone") else "fpn", lambda x: finish(image.levels(x)))
-    _replace(copy.rpn if hasattr(copy, "rpn") else copy, "head", lambda hs: hs.predictions)
+    finish = division.LinksBehind(detector, threads) if image.is_divided else division.whole
+    _replace(copy, "backbone" if hasattr(copy, "backbone") else "fpn", _Backbone(image, finish))
+    _replace(copy.rpn if hasattr(copy, "rpn") else copy, "head", operator.attrgetter("predictions"))
     for part, (heads, kind) in roi_parts(getattr(copy, "roi_heads", None)).items():
         _replace(heads, f"{kind}_head", sessions[part].run)
         _replace(heads, f"{kind}_predictor", _predictions)
     return copy
+
+
+class _Backbone:
+    """What maps a batch to maps, with what the head predicts from them; a copy is the same one."""
+
+    def __init__(self, image: Session, finish: Callable) -> None:
+        self._image, self._finish = image, finish
+
+    def __call__(self, x):
+        return self._finish(self._image.levels(x))
+
+    def __deepcopy__(self, memo):
+        return self
 
 
 def _return_memory():
@@ -160,12 +108,6 @@ def _is_installed():
     return all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
 
 
-def default_threads() -> int:
-    """Return the number of threads: ``OMP_NUM_THREADS``, or as many as the operators here use."""
-    requested = os.environ.get("OMP_NUM_THREADS", "")
-    return int(requested) if requested.isdecimal() and int(requested) else kernel_threads.N_THREADS
-
-
 def _sessions(detector, threads, cache, n_images):
     """Return the sessions of a detector's parts, from files that are there and of this detector, or made now."""
     names = array_names(detector)
@@ -190,7 +132,7 @@ def _sessions(detector, threads, cache, n_images):
     if cache is None:
         return {name: session(part) for name, part in parts.items()}
     write_models(part_models(detector, parts, "divided" if is_divided else "engine"), paths)
-    return {name: Session(os.fspath(path), threads) for name, path in paths.items()}
+    return {name: Session(os.path.abspath(path), threads) for name, path in paths.items()}
 
 
 def _kept_sessions(detector, threads, paths):
@@ -215,7 +157,7 @@ def _open(path, threads):
     """
     rule = "the place of an engine's files, or a new one"
     try:
-        session = Session(os.fspath(path), threads)
+        session = Session(os.path.abspath(path), threads)
     except Exception as error:  # ONNX Runtime's own, of no other class
         raise InvalidArgument("to_engine", "cache", rule, path, got=f"{path}, which is no ONNX file") from error
     form = session.metadata.get("form")

@@ -119,7 +119,7 @@ class Graph:
         self._outputs: list[Any] = []
         self._parent = parent
         if parent is None:
-            self._constants: dict[Any, str] = {}
+            self._constants: dict[Any, list[str]] = {}
             self._initializers: dict[str, Array] = {}
             self._counter = itertools.count()
 
@@ -141,14 +141,15 @@ class Graph:
         self._outputs.append(self.helper.make_tensor_value_info(name, kind, list(shape)))
 
     def constant(self, value: Any, name: str | None = None) -> Tensor:
-        """Return an array as a tensor; equal small ones stand in the file once."""
+        """Return an array as a tensor; equal ones, as a head's on every level, stand in the file once."""
         root, value = self._root, np.ascontiguousarray(value).reshape(np.shape(value))
-        key = (value.tobytes(), value.dtype.str, value.shape) if value.size <= SMALL else object()
-        if key not in root._constants:
+        alike = root._constants.setdefault((value.ravel()[:SMALL].tobytes(), value.dtype.str, value.shape), [])
+        known = next((key for key in alike if root._initializers[key].tobytes() == value.tobytes()), None)
+        if known is None:
             known = f"{name}#{next(root._counter)}" if name else f"constant#{next(root._counter)}"
             root._initializers[known] = value
-            root._constants[key] = known
-        return Tensor(self, root._constants[key], value.dtype)
+            alike.append(known)
+        return Tensor(self, known, value.dtype)
 
     def op(self, kind: str, *inputs: Any, dtype: Any = None, **attributes: Any) -> Tensor:
         """Add a node with one output.

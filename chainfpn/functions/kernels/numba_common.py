@@ -5,11 +5,12 @@ buffer (row, column, lane) that stays in the cache, where the channels of a pixe
 keyed by the file of the kernel: touch those files after a change here.
 """
 
+import gc
 from typing import NamedTuple
 
 import numba
 import numpy as np
-from numba.core import cgutils, types
+from numba.core import cgutils, event, types
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 
@@ -35,6 +36,29 @@ class Workspace(NamedTuple):
     cells: Array
     line_places: Array
     places: Array
+
+
+class _WithoutCollections(event.Listener):
+    """Lets no garbage be collected while a kernel of ours is compiled, of which that took a sixth of the time."""
+
+    def __init__(self) -> None:
+        self.were_enabled: list[bool] = []  # of a kernel, and of those that it calls; all of it holds Numba's lock
+
+    def on_start(self, event: event.Event) -> None:
+        if _is_ours(event):
+            self.were_enabled.append(gc.isenabled())
+            gc.disable()
+
+    def on_end(self, event: event.Event) -> None:
+        if _is_ours(event) and self.were_enabled.pop():
+            gc.enable()
+
+
+def _is_ours(event):
+    return str(event.data["dispatcher"].py_func.__module__).startswith(__package__)
+
+
+event.register("numba:compile", _WithoutCollections())
 
 
 def _can_cache():

@@ -19,15 +19,16 @@ import numpy as np
 import threadpoolctl
 
 from chainfpn._typing import Array
-
-
-def _n_cores():
-    """Count the cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
+from chainfpn.functions.kernels.cores import count_cores, requested
 
 #: How many threads to use. Numba's own, which do not survive a fork, are never started.
-N_THREADS = int(os.environ.get("NUMBA_NUM_THREADS") or _n_cores())
+N_THREADS = requested("NUMBA_NUM_THREADS", "OMP_NUM_THREADS") or count_cores()
+
+
+def default_threads() -> int:
+    """Return how many threads an engine uses: ``OMP_NUM_THREADS``, or as many as the operators here."""
+    return requested("OMP_NUM_THREADS") or N_THREADS
+
 
 #: Multiplications of a share of a block's work, where there is no other block; a quarter is worth a second thread.
 SHARE = 1 << 25

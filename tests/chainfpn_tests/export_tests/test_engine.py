@@ -16,6 +16,7 @@ from chainfpn.errors import InvalidArgument
 from chainfpn.export import division, engine
 from chainfpn.export.dense import dense_graph
 from chainfpn.export.graph import Graph
+from chainfpn.functions.kernels.threads import default_threads
 from chainfpn.links import Preprocess
 from chainfpn.training import TrainChain
 from reference.agreement import disagreement
@@ -276,7 +277,7 @@ def _plain_onnx():
 
 def test_threads_follow_the_variable_or_the_argument(sessions, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert engine.default_threads() == 3
+    assert default_threads() == 3
     detector = build_small("fcos_resnet_fpn")
     for threads, expected in ((None, 3), (2, 2)):
         detector.to_engine("onnx", threads=threads)
@@ -284,7 +285,7 @@ def test_threads_follow_the_variable_or_the_argument(sessions, monkeypatch):
         assert (options.intra_op_num_threads, options.inter_op_num_threads) == (expected, 1)
         assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"  # they sleep while they wait
     monkeypatch.setenv("OMP_NUM_THREADS", "all")
-    assert engine.default_threads() >= 1
+    assert default_threads() >= 1
 
 
 @pytest.mark.parametrize("conv", ["direct", "winograd"])

@@ -1,9 +1,13 @@
 """The engines behind the ops: chosen lazily, independent of the number of threads; the geometry they share."""
 
+import contextlib
+import functools
+import gc
 import subprocess
 import sys
 import textwrap
 import threading
+from types import SimpleNamespace
 
 import chainer
 import numpy as np
@@ -298,3 +302,21 @@ def test_arrays_that_are_read_only(groups):
         array.flags.writeable = False
     for found, known in zip(compute(), expected, strict=True):
         np.testing.assert_array_equal(found, known)
+
+
+@pytest.mark.parametrize("was_enabled", [True, False])
+def test_no_garbage_is_collected_while_a_kernel_is_compiled(was_enabled):
+    numba_common = pytest.importorskip("chainfpn.functions.kernels.numba_common")
+    ours, another = ({"dispatcher": SimpleNamespace(py_func=f)} for f in (numba_common.copy.py_func, run_python))
+    compiling = functools.partial(numba_common.event.trigger_event, "numba:compile")
+    (gc.enable if was_enabled else gc.disable)()
+    try:
+        with compiling(another):
+            assert gc.isenabled() == was_enabled
+        with compiling(ours):
+            with contextlib.suppress(ValueError), compiling(ours), compiling(another):
+                raise ValueError("cannot be compiled")
+            assert not gc.isenabled()
+        assert gc.isenabled() == was_enabled
+    finally:
+        gc.enable()
