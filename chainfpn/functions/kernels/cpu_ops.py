@@ -154,7 +154,7 @@ def suppress(boxes: Array, score: Array | None, label: Array | None, thresh: flo
 
 
 def match(boxes: Array, gt_boxes: Array, fg_iou_thresh: float, bg_iou_thresh: float, low_quality: bool) -> Array:
-    """Match each box with the ground-truth box of highest IoU, the first of equals: see :func:`~chainfpn.boxes.match`.
+    """Match each box with the ground truth box of highest IoU, the first of equals: see :func:`~chainfpn.boxes.match`.
 
     Args:
         boxes (array): float, (N, 4), yxyx, N > 0.
@@ -162,10 +162,10 @@ def match(boxes: Array, gt_boxes: Array, fg_iou_thresh: float, bg_iou_thresh: fl
         fg_iou_thresh (float): Smallest IoU of a positive.
         bg_iou_thresh (float): IoU below which a box is background.
         low_quality (bool): Whether also those boxes are positive that have the highest IoU of all with some
-            ground-truth box.
+            ground truth box.
 
     Returns:
-        array: int64, (N,), the index of the ground-truth box, or ``BACKGROUND``, or ``IGNORED``.
+        array: int64, (N,), the index of the ground truth box, or ``BACKGROUND``, or ``IGNORED``.
     """
     dtype = match_dtype(boxes, gt_boxes)
     boxes, gt_boxes = (for_compiled(a.T, dtype) for a in (boxes, gt_boxes))

@@ -35,13 +35,13 @@ for (long long r = 0; r < n_gt; ++r) {{
 matched = chosen ? best : most < bg_thresh ? {BACKGROUND} : most < fg_thresh ? {IGNORED} : best;
 """
 
-#: Arguments of ``iou``: a ground-truth box, and a box.
+#: Arguments of ``iou``: a ground truth box, and a box.
 _GT = "T top_a, T left_a, T bottom_a, T right_a"
 _BOX = "T top, T left, T bottom, T right"
 
 
 def match(boxes: Array, gt_boxes: Array, fg_iou_thresh: float, bg_iou_thresh: float, low_quality: bool) -> Array:
-    """Match each box with the ground-truth box of highest IoU: see ``cpu_ops.match``."""
+    """Match each box with the ground truth box of highest IoU: see ``cpu_ops.match``."""
     with cuda.get_device_from_array(boxes):
         dtype = match_dtype(boxes, gt_boxes)
         boxes, gt_boxes = boxes.astype(dtype, copy=False), cuda.cupy.ascontiguousarray(gt_boxes, dtype)

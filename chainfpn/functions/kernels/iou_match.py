@@ -33,7 +33,7 @@ def iou_matrix(boxes_a: Array, boxes_b: Array) -> Array:
 
 
 def match(boxes: Array, gt_boxes: Array, low_quality: bool) -> tuple[Array, Array, Array]:
-    """Find the ground-truth box of highest IoU for each box: see ``numba_match.match``."""
+    """Find the ground truth box of highest IoU for each box: see ``numba_match.match``."""
     xp = backend.get_array_module(boxes)
     n = boxes.shape[1]
     best, most, chosen = xp.zeros(n, np.int64), xp.full(n, -1, boxes.dtype), xp.zeros(n, bool)

@@ -81,10 +81,15 @@ def _weigh(x, weights, y, begin, end):
 
 def hard_gate(x: Array, times_x: bool) -> Array:
     """Compute min(max(x + 3, 0), 6) / 6, the hard sigmoid, times x or not, of a C-contiguous array, to NumPy's bits."""
+    number = x.dtype.type
+    return _of_each(_hard_gate, x, times_x, number(3), number(6), number(1 / 6))
+
+
+def _of_each(kernel, x, *constants):
+    """Let threads share what a kernel makes of the numbers of a C-contiguous array."""
     y = np.empty(x.shape, x.dtype)
-    flat, out, constants = x.reshape(-1), y.reshape(-1), (x.dtype.type(3), x.dtype.type(6), x.dtype.type(1 / 6))
-    shares = threads.cut(x.size, x.size / SHARE)
-    threads.run(_hard_gate, [(flat[begin:end], times_x, *constants, out[begin:end]) for begin, end in shares])
+    flat, out, shares = x.reshape(-1), y.reshape(-1), threads.cut(x.size, x.size / SHARE)
+    threads.run(kernel, [(flat[begin:end], *constants, out[begin:end]) for begin, end in shares])
     return y
 
 
@@ -99,11 +104,7 @@ def _hard_gate(x, times_x, three, six, sixth, y):
 
 def normal_cdf(x: Array) -> Array:
     """Compute (1 + erf(x / sqrt 2)) / 2 of a C-contiguous array, float32 or float64."""
-    y = np.empty(x.shape, x.dtype)
-    kernel = _cdf_float32 if x.dtype == np.float32 else _cdf_float64
-    flat, out = x.reshape(-1), y.reshape(-1)
-    threads.run(kernel, [(flat[begin:end], out[begin:end]) for begin, end in threads.cut(x.size, x.size / SHARE)])
-    return y
+    return _of_each(_cdf_float32 if x.dtype == np.float32 else _cdf_float64, x)
 
 
 _rational_cdf = inner_arithmetic(rational_cdf)

@@ -10,7 +10,7 @@ TILE = 1024
 
 
 def match(boxes: Array, gt_boxes: Array, low_quality: bool) -> tuple[Array, Array, Array]:
-    """Find the ground-truth box of highest IoU for each box.
+    """Find the ground truth box of highest IoU for each box.
 
     Args:
         boxes (array): float32 or float64, (4, N), contiguous: top, left, bottom, right.
@@ -18,8 +18,8 @@ def match(boxes: Array, gt_boxes: Array, low_quality: bool) -> tuple[Array, Arra
         low_quality (bool): Whether the third result is wanted.
 
     Returns:
-        tuple of array: The index of the ground-truth box, int64, (N,), the first of equals; the IoU, (N,); and which
-        boxes have the highest IoU of all with some ground-truth box, bool, (N,), all False if not wanted.
+        tuple of array: The index of the ground truth box, int64, (N,), the first of equals; the IoU, (N,); and which
+        boxes have the highest IoU of all with some ground truth box, bool, (N,), all False if not wanted.
     """
     n, dtype = boxes.shape[1], boxes.dtype
     best, most, chosen = np.zeros(n, np.int64), np.empty(n, dtype), np.zeros(n, bool)
@@ -36,7 +36,7 @@ def match(boxes: Array, gt_boxes: Array, low_quality: bool) -> tuple[Array, Arra
 
 @exact
 def _match(room, boxes, area, gt_boxes, highest, best, most):
-    """Fill in the best ground-truth box of each box, its IoU, and the highest IoU of a tile with each of them."""
+    """Fill in the best ground truth box of each box, its IoU, and the highest IoU of a tile with each of them."""
     iou, index = room
     for tile in range(highest.shape[1]):
         start = tile * TILE
@@ -57,7 +57,7 @@ def _match(room, boxes, area, gt_boxes, highest, best, most):
 
 @exact
 def _choose(iou, boxes, area, gt_boxes, highest, peaks, chosen):
-    """Mark the boxes whose IoU with a ground-truth box is the highest of all with it."""
+    """Mark the boxes whose IoU with a ground truth box is the highest of all with it."""
     for k in range(peaks.size):
         for tile in range(highest.shape[1]):
             if highest[k, tile] == peaks[k]:

@@ -7,13 +7,12 @@ from functools import partial
 import chainer
 import chainer.functions as F
 from chainer import initializers
-from chainercv.links import PickableSequentialChain
 
 from chainfpn._typing import Variable
 from chainfpn.functions._max_pool_2d import max_pool_2d
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.layers import Convolution2D, Linear, convolve, normalize
+from chainfpn.links.layers import Convolution2D, Linear, SequentialChain, convolve, normalize
 
 #: A convolution of this network: no bias, Kaiming-normal over the fan-in.
 _convolution = partial(Convolution2D, nobias=True, initialW=initializers.HeNormal())
@@ -79,9 +78,8 @@ class DenseNet(Classifier):
         drop_rate: float = 0.0,
         norm: Callable = BatchNormalization,
     ) -> None:
-        super().__init__()
-        self.n_class = n_class
-        features, channels = PickableSequentialChain(), stem
+        super().__init__(n_class)
+        features, channels = SequentialChain(), stem
         with features.init_scope():
             features.conv0 = _convolution(3, stem, 7, stride=2, pad=3)  # (B, stem, H/2, W/2)
             features.norm0 = norm(stem)
@@ -91,7 +89,7 @@ class DenseNet(Classifier):
                 if i > 1:
                     setattr(features, f"transition{i - 1}", _transition(channels, norm))  # C/2, H/2, W/2
                     channels //= 2
-                block = PickableSequentialChain()
+                block = SequentialChain()
                 with block.init_scope():
                     for k in range(1, n + 1):
                         setattr(block, f"denselayer{k}", DenseLayer(channels, growth, drop_rate=drop_rate, norm=norm))
@@ -108,7 +106,7 @@ class DenseNet(Classifier):
 
 def _transition(in_channels, norm):
     """Halve the channels by a convolution and the resolution by averaging."""
-    chain = PickableSequentialChain()
+    chain = SequentialChain()
     with chain.init_scope():
         chain.norm = norm(in_channels)
         chain.relu = F.relu

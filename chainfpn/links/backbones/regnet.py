@@ -5,13 +5,12 @@ from functools import partial
 
 import chainer
 from chainer import initializers
-from chainercv.links import PickableSequentialChain
 
 from chainfpn._typing import Variable
 from chainfpn.links.batch_normalization import BatchNormalization
 from chainfpn.links.blocks import SqueezeExcitation, conv_norm_activation
 from chainfpn.links.classifier import Classifier, global_average
-from chainfpn.links.layers import Linear, convolve
+from chainfpn.links.layers import Linear, SequentialChain, convolve
 
 
 class ResBottleneckBlock(chainer.Chain):
@@ -35,7 +34,7 @@ class ResBottleneckBlock(chainer.Chain):
         super().__init__()
         block = partial(conv_norm_activation, norm=norm)
         plain = partial(block, activation=None)
-        inside = PickableSequentialChain()
+        inside = SequentialChain()
         with inside.init_scope():
             inside.a = block(in_channels, width, 1)  # (B, width, H, W)
             inside.b = block(width, width, stride=stride, groups=width // group_width)  # (B, width, H/s, W/s)
@@ -82,13 +81,12 @@ class RegNet(Classifier):
         squeezes: bool = False,
         norm: Callable = BatchNormalization,
     ) -> None:
-        super().__init__()
-        self.n_class = n_class
+        super().__init__(n_class)
         block = partial(ResBottleneckBlock, squeezes=squeezes, norm=norm)
-        stages, in_channels = PickableSequentialChain(), 32
+        stages, in_channels = SequentialChain(), 32
         with stages.init_scope():
             for i, (width, n_blocks, group_width) in enumerate(rows, 1):
-                stage = PickableSequentialChain()
+                stage = SequentialChain()
                 with stage.init_scope():
                     for k in range(n_blocks):
                         setattr(stage, f"block{i}-{k}", block(in_channels, width, group_width, stride=1 if k else 2))

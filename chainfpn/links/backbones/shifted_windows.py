@@ -54,7 +54,7 @@ def relative_coordinates(side: int) -> Array:
 
 @functools.lru_cache(maxsize=64)
 def shift_mask(shape: tuple[int, int], side: int, shift: tuple[int, int], dtype: str, device: str) -> Array:
-    """Tell apart the pixels that meet in a window only because the map was rolled.
+    """Make the mask of the pixels that meet in a window only because the map was rolled.
 
     Args:
         shape (pair of int): Height and width of the map, multiples of ``side``.
