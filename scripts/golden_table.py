@@ -51,14 +51,7 @@ def row(name: str) -> str:
 
 
 def rows(page: str) -> dict[str, str]:
-    """Return the rows of the page's table.
-
-    Args:
-        page (str): docs/models.md.
-
-    Returns:
-        dict: ``framework/model`` to its row.
-    """
+    """Return the rows of the table in docs/models.md, by ``framework/model``."""
     lines = page.partition(BEGIN)[2].partition(END)[0].splitlines()
     found = [line for line in lines if line.startswith(("| detectron2 ", "| mmdetection "))]
     return {line.split("|")[1].strip().replace(" ", "/"): line for line in found}

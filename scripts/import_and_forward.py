@@ -66,7 +66,7 @@ def main():
 
 
 def is_stand_in(name):
-    """Say whether a module is imported and is one of chainfpn's stand-ins."""
+    """Return whether a module is imported and is one of chainfpn's stand-ins."""
     spec = getattr(sys.modules.get(name), "__spec__", None)
     return spec is not None and spec.origin == "chainfpn.compat"
 

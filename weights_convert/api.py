@@ -200,7 +200,7 @@ def _check(match: Match, src: PathLike, dst: PathLike, to: str, entry: str | Non
 
 @contextmanager
 def _prepare(path: PathLike, options: Options) -> Iterator[tuple[Match, Callable[[], Json]]]:
-    """Give the match, and a function that makes ``__meta__``; the source is hashed meanwhile in a thread."""
+    """Yield the match, and a function that makes ``__meta__``; the source is hashed meanwhile in a thread."""
     match = match_checkpoint(path, options)
     match.report.require_fit()
     report = match.report

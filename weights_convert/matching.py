@@ -189,7 +189,7 @@ def _shapes(named: Tensors) -> Shapes:
 
 
 def _settle_arguments(match: Match, layout: Layout, wanted: Any) -> None:
-    """Say what shapes leave open: what the layout says, and where labels begin."""
+    """Settle what shapes leave open: by what the layout says, and where labels begin."""
     report = match.report
     report.arguments |= layout.arguments | (layout.resnext if is_grouped(match.shapes) else {})
     if not any(name.endswith("layer1.0.conv3.weight") for name in match.shapes):

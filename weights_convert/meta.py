@@ -160,18 +160,11 @@ def _fault(label_names: Any, model: str | None, arguments: Json) -> str:
 
 
 def meta_array(meta: Json) -> Array:
-    """Return ``__meta__`` as the array that goes into the .npz.
-
-    Args:
-        meta (dict): JSON values.
-
-    Raises:
-        CheckpointError: if a number is not finite, which JSON cannot say.
-    """
+    """Return ``__meta__`` as the array that goes into the .npz; see `meta_text`."""
     return np.array(meta_text(meta))
 
 
 def meta_text(meta: Json) -> str:
-    """Return ``__meta__`` as JSON; see `meta_array`."""
+    """Return ``__meta__`` as JSON; a CheckpointError if a number is not finite, which JSON cannot say."""
     with translate(ValueError, f"__meta__ must have finite numbers only, got {printable(repr(meta))}"):
         return json.dumps(meta, sort_keys=True, allow_nan=False)

@@ -103,14 +103,7 @@ class Selection:
         return {name: tensors[source] for name, source in origin.items()}, origin
 
     def require_use(self, absent: list[str]) -> None:
-        """Check that every option matched something.
-
-        Args:
-            absent (list of str): Names that are missing on purpose, which a glob may mean, too.
-
-        Raises:
-            CheckpointError: naming the first option that did not.
-        """
+        """Raise a CheckpointError that names the first option that matched nothing, nor a name that is ``absent``."""
         for glob in self.globs:
             if not any(fnmatchcase(name, glob) for name in absent):
                 raise CheckpointError(f"--drop {glob}: nothing is called so")

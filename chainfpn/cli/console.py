@@ -51,14 +51,7 @@ class WarnOnce:
 
 
 def reasons(counts: dict[str, dict[str, int]]) -> str:
-    """Return counts by reason as lines.
-
-    Args:
-        counts (dict of str to dict): How a line begins, and how much has each reason.
-
-    Returns:
-        str: A line for each that has a reason.
-    """
+    """Return counts by reason as lines: one for each beginning of a line that has a reason."""
     lines = [(begin, ", ".join(f"{n} {reason}" for reason, n in found.items())) for begin, found in counts.items()]
     return "\n".join(f"{begin}: {text}" for begin, text in lines if text)
 
@@ -72,16 +65,10 @@ def table_lines(rows: Sequence[Sequence[str]], *, n_left: int = 1) -> list[str]:
 
 
 def progress(items: Iterable[Any] | None, unit: str, *, total: int | None = None, quiet: bool = False) -> Any:
-    """Return a progress bar with rate and time left, on stderr if that is a terminal.
+    """Return a progress bar with rate and time left, on stderr if that is a terminal and ``quiet`` does not hide it.
 
-    Args:
-        items (iterable or None): What it goes through as it is iterated over; None if it is moved by ``update``.
-        unit (str): What they are.
-        total (int or None): How many there are, if the items do not say it; None if that is not known.
-        quiet (bool): Show none.
-
-    Returns:
-        tqdm.tqdm: To be iterated over, or used as a context manager, or both.
+    It is iterated over, or is a context manager, or both. Without items it is moved by ``update``; ``total`` is how
+    many there are if the items do not say it, None if that is not known.
     """
     hidden = quiet or not sys.stderr.isatty()
     options = {"unit": unit, "leave": False, "dynamic_ncols": True, "smoothing": 0.1}

@@ -69,16 +69,7 @@ class RunOptions:
 
 
 def count_workers(sources: Sequence[Source], batch: int, n_threads: int) -> int:
-    """Return how many batches to work on at a time: threads do more on images of their own than together on one.
-
-    Args:
-        sources (sequence of Source): The images.
-        batch (int): Images that the detector sees at a time.
-        n_threads (int): Threads that there are for all.
-
-    Returns:
-        int: How many.
-    """
+    """Return how many batches to work on at a time: threads do more on images of their own than together on one."""
     n_batches = MAX_WORKERS if any(source.is_video for source in sources) else -(-len(sources) // batch)
     return max(1, min(n_batches, n_threads, MAX_WORKERS))
 

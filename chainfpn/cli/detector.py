@@ -261,14 +261,9 @@ def _converted(path: pathlib.Path, model: str | None) -> pathlib.Path:
 
 
 def shortened(error: Exception, path: PathLike | None = None) -> str:
-    """Return the message of an error, which may have a line per weight.
+    """Return the first lines of the message of an error, which may have a line per weight, and how many more there are.
 
-    Args:
-        error (Exception): What went wrong.
-        path (str, os.PathLike or None): The file, which errors of weights and checkpoints name themselves.
-
-    Returns:
-        str: The first lines, and how many more there are.
+    The file is named before it, unless the error is one of weights or checkpoints, which name it themselves.
     """
     lines = str(error).splitlines()
     if len(lines) > _MAX_LINES:

@@ -98,16 +98,7 @@ def picture_paths(folder: pathlib.Path, sources: Sequence[Source]) -> list[pathl
 
 
 def save_picture(picture: Image.Image, path: pathlib.Path, *, quality: int = JPEG_QUALITY) -> None:
-    """Write a picture, as PNG or JPEG by its name.
-
-    Args:
-        picture (PIL.Image.Image): The picture.
-        path (pathlib.Path): The file.
-        quality (int): Of JPEG.
-
-    Raises:
-        OSError: if it cannot be written.
-    """
+    """Write a picture, as PNG or JPEG by its name; an OSError if it cannot be written."""
     options: dict[str, Any] = {"format": "PNG"} if path.suffix == ".png" else {"format": "JPEG", "quality": quality}
     with complete_file(path, "wb") as file:
         picture.save(file, **options)

@@ -47,13 +47,9 @@ LINES = LIST._replace(head="", between="\n", tail="\n")
 
 
 def coco_format(class_ids: tuple[int, ...]) -> Format:
-    """Return COCO's format of results.
+    """Return COCO's format of results: boxes, masks and keypoints, by the category of each label.
 
-    Args:
-        class_ids (tuple of int): Category of each label.
-
-    Returns:
-        Format: For boxes, masks and keypoints; an image without a detection is not in it.
+    An image without a detection is not in it.
     """
 
     def values(record: Record) -> list[Any]:

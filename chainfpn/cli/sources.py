@@ -58,14 +58,7 @@ class Source(NamedTuple):
         return self.file.suffix.lower() in VIDEOS and not self.is_url
 
     def read(self) -> Image.Image:
-        """Read the image.
-
-        Returns:
-            PIL.Image.Image: Upright, in mode RGB.
-
-        Raises:
-            ImageError: naming the source and what is wrong with it.
-        """
+        """Read the image: upright, in mode RGB; an ImageError names the source and what is wrong with it."""
         if self.content is not None:
             return read_image(io.BytesIO(self.content), name=self.name)
         if self.is_url:

@@ -138,26 +138,12 @@ def class_rows(counts: dict[str, dict[str, Any] | None]) -> list[tuple[str, ...]
 
 
 def class_table(counts: dict[str, dict[str, Any] | None]) -> str:
-    """Return what there is to train with as text: a line per class, and what is left out.
-
-    Args:
-        counts (dict): As :func:`class_rows` takes it.
-
-    Returns:
-        str: Lines.
-    """
+    """Return what there is to train with as text: a line per class, and what is left out; see :func:`class_rows`."""
     return "\n".join(filter(None, [*table_lines(class_rows(counts)), lines_below(counts)]))
 
 
 def lines_below(counts: dict[str, dict[str, Any] | None]) -> str:
-    """Return how many of each keypoint are visible, and what is left out, by reason.
-
-    Args:
-        counts (dict): As :func:`class_rows` takes it.
-
-    Returns:
-        str: A line for each kind of data of which there is something.
-    """
+    """Return how many of each keypoint are visible, and what is left out, by reason: a line for each that there is."""
     sides = [(found, _ENDS[side]) for side, found in counts.items() if found is not None]
     keypoints = {f"visible keypoints{end}": found.get("keypoints", {}) for found, end in sides}
     return reasons(keypoints | {f"left out{end}": found["left_out"] for found, end in sides})

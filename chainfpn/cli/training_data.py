@@ -96,16 +96,7 @@ def use_extra_targets(data: DetectionDataset, model: Detector) -> None:
 
 
 def share(data: DetectionDataset, settings: argparse.Namespace, comm: Communicator) -> DetectionDataset:
-    """Return the share of a process.
-
-    Args:
-        data (DetectionDataset): The data of all.
-        settings (argparse.Namespace): The options of ``chainfpn train``.
-        comm (chainermn.CommunicatorBase or None): The processes.
-
-    Returns:
-        DetectionDataset: Its share; all are equally large.
-    """
+    """Return the share of a process of the data of all; all shares are equally large."""
     if comm is None:
         return data
     chosen = chainermn.scatter_dataset(range(len(data)), comm, shuffle=True, seed=settings.seed)

@@ -20,13 +20,6 @@ def batch_size(settings: argparse.Namespace) -> int:
 def learning_rate(settings: argparse.Namespace, comm: Communicator) -> float:
     """Return the learning rate after the warm-up, by the linear scaling rule if that is asked for.
 
-    Args:
-        settings (argparse.Namespace): The options of ``chainfpn train``.
-        comm (chainermn.CommunicatorBase or None): The processes.
-
-    Returns:
-        float: The rate.
-
     Source:
         Goyal et al. 2017, section 2.1.
     """

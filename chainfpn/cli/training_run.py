@@ -120,7 +120,7 @@ def _train_in_folder(settings, comm, train_data, validation_data):
 
 @contextlib.contextmanager
 def _loss_errors(updater, iterator, data):
-    """Say of which step and images a loss was that is not finite."""
+    """Raise a CommandError that names step and images where a loss is not finite."""
     try:
         yield
     except FloatingPointError as error:

@@ -70,14 +70,7 @@ def read_instances(path: pathlib.Path) -> Instances:
 
 
 def plain_id(value: Any) -> int | str | None:
-    """Return an id so that it can be compared with others: ``7``, ``7.0`` and ``"7"`` are one.
-
-    Args:
-        value (object): A JSON value.
-
-    Returns:
-        int, str or None: The id; None if it is none.
-    """
+    """Return an id so that it can be compared with others: ``7``, ``7.0`` and ``"7"`` are one; None if it is none."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str):
@@ -86,13 +79,9 @@ def plain_id(value: Any) -> int | str | None:
 
 
 def sound_outline(outline: Any) -> Any:
-    """Return the sound part of the outline of an object: its polygons of three points or more, or its run lengths.
+    """Return what pycocotools can draw of an outline: its polygons of three points or more, or its run lengths.
 
-    Args:
-        outline (object): A JSON value.
-
-    Returns:
-        list, dict or None: What pycocotools can draw; None if there is nothing.
+    None if there is nothing.
     """
     if isinstance(outline, dict):
         return outline if {"size", "counts"} <= outline.keys() else None

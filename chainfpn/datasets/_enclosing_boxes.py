@@ -14,15 +14,12 @@ def enclosing_box(points: Array) -> list[float]:
 
 
 def turned_corners(box: Sequence[float], degrees: float, pivot: Sequence[float]) -> Array:
-    """Return the corners of a box that is turned clockwise.
+    """Return the corners, float64 (4, 2), xy, of a box that is turned clockwise around a pivot.
 
     Args:
         box (sequence of float): x_min, y_min, x_max, y_max.
         degrees (float): By how much.
-        pivot (sequence of float): x and y of what stays where it is.
-
-    Returns:
-        array: float64, (4, 2), xy.
+        pivot (sequence of float): x and y.
     """
     corners = np.array([[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]], dtype=np.float64)
     if not degrees:

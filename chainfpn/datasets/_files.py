@@ -240,18 +240,7 @@ def check_unique(source: PathLike, owners: str, field: str, values: Iterable, sh
 
 
 def require_folders(root: PathLike, *folders: str) -> pathlib.Path:
-    """Return the root of a data set that has certain folders.
-
-    Args:
-        root (str or os.PathLike): The root.
-        *folders (str): Names of the folders.
-
-    Returns:
-        pathlib.Path: The root.
-
-    Raises:
-        DataError: if one of them is not there.
-    """
+    """Return the root of a data set that has certain folders; a DataError if it lacks one."""
     for folder in folders:
         if not (pathlib.Path(root) / folder).is_dir():
             raise DataError(f"{root}: has no folder {folder}")

@@ -58,15 +58,7 @@ def open_layout(path: pathlib.Path, *, use_ignored: bool, split: str | None = No
 
 
 def find_splits(path: pathlib.Path, use_ignored: bool) -> _Splits:
-    """Return the parts of a file or folder by name, empty if it has none of the forms.
-
-    Args:
-        path (pathlib.Path): What is there.
-        use_ignored (bool): Keep crowds and difficult annotations.
-
-    Returns:
-        dict: Name to what opens the part.
-    """
+    """Return what opens each part of a file or folder, by the part's name; empty if it has none of the forms."""
     for find in (_coco, _roboflow, _yolo, _csv, _cvat, _labelme, _json, _xml):
         splits = find(path, use_ignored)
         if splits:

@@ -68,29 +68,12 @@ def _late_exif(path: PathLike) -> Image.Exif:
 
 
 def turned_size(size: Size, orientation: int) -> Size:
-    """Return the size of an image that was turned upright.
-
-    Args:
-        size (int, int): Height and width as stored.
-        orientation (int): The EXIF orientation, 1 to 8.
-
-    Returns:
-        (int, int): Height and width.
-    """
+    """Return the height and width of an image that was turned upright, from those that are stored."""
     return size[::-1] if _TURNS[orientation][2] else size
 
 
 def turn_boxes(bbox: Array, size: Size, orientation: int) -> Array:
-    """Turn boxes with their image.
-
-    Args:
-        bbox (array): float32, (R, 4), yxyx.
-        size (int, int): Height and width of the image as stored.
-        orientation (int): Its EXIF orientation, 1 to 8.
-
-    Returns:
-        array: float32, (R, 4), yxyx in the upright image.
-    """
+    """Turn boxes (R, 4), yxyx, with their image, whose height and width as stored are ``size``."""
     for axis, reverse in enumerate(_TURNS[orientation][:2]):
         if reverse:
             bbox = bbox.copy()
@@ -99,7 +82,7 @@ def turn_boxes(bbox: Array, size: Size, orientation: int) -> Array:
 
 
 def turn_points(point: Array, size: Size, orientation: int) -> Array:
-    """Turn keypoints with their image; the arguments are those of :func:`turn_boxes`, but (R, K, 2), yx."""
+    """Turn keypoints (R, K, 2), yx, with their image."""
     for axis, reverse in enumerate(_TURNS[orientation][:2]):
         if reverse:
             point = point.copy()
@@ -108,16 +91,7 @@ def turn_points(point: Array, size: Size, orientation: int) -> Array:
 
 
 def turn_masks(mask: Array, size: Size, orientation: int) -> Array:
-    """Turn masks with their image.
-
-    Args:
-        mask (array): (R, H, W).
-        size (int, int): H and W.
-        orientation (int): The EXIF orientation of the image, 1 to 8.
-
-    Returns:
-        array: (R, H, W) or (R, W, H).
-    """
+    """Turn masks (R, H, W) with their image: (R, H, W) or (R, W, H)."""
     reverse_rows, reverse_columns, exchange = _TURNS[orientation]
     mask = mask[:, :: -1 if reverse_rows else 1, :: -1 if reverse_columns else 1]
     return np.ascontiguousarray(mask.transpose(0, 2, 1) if exchange else mask)

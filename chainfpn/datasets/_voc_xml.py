@@ -67,17 +67,7 @@ def read_annotation(path: pathlib.Path) -> VOCAnnotation:
 
 
 def read_xml(path: pathlib.Path) -> ElementTree.Element:
-    """Read XML in the encoding that it declares.
-
-    Args:
-        path (pathlib.Path): The file.
-
-    Returns:
-        xml.etree.ElementTree.Element: Its root.
-
-    Raises:
-        DataError: if it cannot be read or is not XML.
-    """
+    """Return the root of an XML file, in the encoding that it declares; a DataError if it is none or cannot be read."""
     try:
         return _parse(path.read_bytes().lstrip())
     except OSError as error:

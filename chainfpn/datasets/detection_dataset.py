@@ -207,18 +207,7 @@ class DetectionDataset(GetterDataset):
 
 
 def normalize_index(dataset: Sized, i: int) -> int:
-    """Return an index that may count from the end, as -1 does, as one that counts from the start.
-
-    Args:
-        dataset (sized): What has the examples.
-        i (int): Index of an example.
-
-    Returns:
-        int: In [0, number of examples).
-
-    Raises:
-        IndexError: if there is no such example.
-    """
+    """Return an index that may count from the end, as -1 does, as one from the start; an IndexError beyond both."""
     n, index = len(dataset), operator.index(i)
     if not -n <= index < n:
         raise IndexError(f"{type(dataset).__name__}: index must be in -{n}..{n - 1}, got {i}")

@@ -48,15 +48,10 @@ def _other_side(match: re.Match[str]) -> str:
 
 
 def parse_keypoints(values: Any, n: int) -> Array | None:
-    """Read the keypoints of an object as COCO's JSON has them.
-
-    Args:
-        values (object): A list of x, y and visibility of each: 0 not labelled, 1 hidden, 2 visible; None if there is
-            none.
-        n (int): How many there must be.
+    """Read the n keypoints of an object as COCO's JSON has them: x, y and visibility of each, one behind the other.
 
     Returns:
-        array or None: float32, (n, 3): y, x and visibility; None if it is something else.
+        array or None: float32, (n, 3): y, x and visibility, zeros for no value at all; None if it is something else.
     """
     if not values:
         return np.zeros((n, 3), dtype=np.float32)

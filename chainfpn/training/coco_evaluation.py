@@ -94,15 +94,9 @@ def run_lengths(mask: Array | list[dict]) -> list[dict]:
 
 
 def annotations(bboxes: Iterable[Array], labels: Iterable[Array], **columns: Iterable[Any] | None) -> list[dict]:
-    """Return the objects of all images as COCO's annotations.
+    """Return the objects of all images as COCO's annotations, JSON values; the images count from 1.
 
-    Args:
-        bboxes (iterable of array): As in :func:`evaluate_coco`, as are the labels.
-        labels (iterable of array): The same.
-        **columns (iterable or None): An entry per image of more arguments of :func:`_image_annotations`.
-
-    Returns:
-        list of dict: JSON values; the images count from 1.
+    ``columns`` are more arguments of :func:`_image_annotations`, an entry per image each; None is left out.
     """
     given = {name: values for name, values in columns.items() if values is not None}
     found = []

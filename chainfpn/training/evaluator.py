@@ -96,15 +96,7 @@ class DetectionEvaluator(extensions.Evaluator):
 
 
 def has_keypoint_ap(detector: Detector, dataset: DetectionDataset) -> bool:
-    """Return whether keypoints of a detector can be evaluated on a data set.
-
-    Args:
-        detector (chainfpn.links.Detector): The detector.
-        dataset (DetectionDataset): The data.
-
-    Returns:
-        bool: Whether both have the same keypoints, and pycocotools is installed.
-    """
+    """Return whether a detector and a data set have the same keypoints, and pycocotools is there, which scores them."""
     return bool(_common_keypoints(detector, dataset)) and importlib.util.find_spec("pycocotools") is not None
 
 
@@ -206,14 +198,7 @@ def _read(dataset, indices):
 
 
 def mean(values: Iterable[float]) -> float:
-    """Return the mean of the values that are numbers, nan if there is none.
-
-    Args:
-        values (iterable of float): The values.
-
-    Returns:
-        float: Their mean.
-    """
+    """Return the mean of the values that are numbers, nan if there is none."""
     values = [value for value in values if not np.isnan(value)]
     return float(np.mean(values)) if values else float("nan")
 
