@@ -75,23 +75,17 @@ class ClassifierPreprocess(NamedTuple):
 class Classifier(SequentialChain):
     """Layers from a batch of images to class scores; any of them can be picked.
 
-    Subclasses register their layers in order. Calling a classifier gives what ``pick`` names: a layer or several, the
-    logits by default.
-
-    Args:
-        n_class (int): Number of classes.
+    Subclasses register their layers in order and set ``n_class``. Calling a classifier gives what ``pick`` names: a
+    layer or several, the logits by default.
 
     Attributes:
+        n_class (int): Number of classes.
         preprocess (callable): Turns an image into the network's input; a :class:`ClassifierPreprocess`.
         label_names (sequence of str or None): Names of the classes, where the weights have some.
     """
 
     preprocess = ClassifierPreprocess()
     label_names = None
-
-    def __init__(self, n_class: int = 0) -> None:
-        super().__init__()
-        self.n_class = n_class
 
     def prepare(self, img: Array) -> Array:
         """Resize, cut out and normalize an image.

@@ -26,7 +26,8 @@ class AlexNet(Classifier):
     """
 
     def __init__(self, n_class: int = 1000, *, dropout: float = 0.5) -> None:
-        super().__init__(n_class)
+        super().__init__()
+        self.n_class = n_class
         with self.init_scope():
             self.features = IndexedSequential(
                 _convolution(3, 64, 11, stride=4, pad=2),  # (B, 64, H/4, W/4)

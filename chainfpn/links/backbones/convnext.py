@@ -75,7 +75,8 @@ class ConvNeXt(Classifier):
         *,
         stochastic_depth_prob: float = 0.0,
     ) -> None:
-        super().__init__(n_class)
+        super().__init__()
+        self.n_class = n_class
         layers = [IndexedSequential(_convolution(3, channels[0], 4, stride=4), _norm(channels[0]))]  # (B, C, H/4, W/4)
         probabilities = iter(depth_probabilities(stochastic_depth_prob, sum(n_blocks)))
         for i, (width, n) in enumerate(zip(channels, n_blocks, strict=True)):

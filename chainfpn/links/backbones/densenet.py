@@ -78,7 +78,8 @@ class DenseNet(Classifier):
         drop_rate: float = 0.0,
         norm: Callable = BatchNormalization,
     ) -> None:
-        super().__init__(n_class)
+        super().__init__()
+        self.n_class = n_class
         features, channels = SequentialChain(), stem
         with features.init_scope():
             features.conv0 = _convolution(3, stem, 7, stride=2, pad=3)  # (B, stem, H/2, W/2)

@@ -104,7 +104,8 @@ class EfficientNet(Classifier):
         stochastic_depth_prob: float = 0.2,
         norm: Callable = BatchNormalization,
     ) -> None:
-        super().__init__(n_class)
+        super().__init__()
+        self.n_class = n_class
         block = partial(conv_norm_activation, norm=norm, activation=silu)
         layers, in_channels = [block(3, stem, stride=2)], stem  # (B, stem, H/2, W/2)
         probabilities = iter(depth_probabilities(stochastic_depth_prob, sum(r.n_blocks for r in rows), reached=False))

@@ -67,7 +67,8 @@ class ClassifierWithAuxiliaryHeads(Classifier):
     auxiliary: dict[str, str]
 
     def __init__(self, n_class: int, *, transform_input: bool) -> None:
-        super().__init__(n_class)
+        super().__init__()
+        self.n_class = n_class
         self.aux_logits = False
         if transform_input:
             with self.init_scope():

@@ -62,7 +62,8 @@ class MobileNetV2(Classifier):
     def __init__(
         self, n_class: int = 1000, *, width_mult: float = 1.0, dropout: float = 0.2, norm: Callable = BatchNormalization
     ) -> None:
-        super().__init__(n_class)
+        super().__init__()
+        self.n_class = n_class
         block = partial(conv_norm_activation, norm=norm, activation=relu6)
         in_channels = make_divisible(32 * width_mult)
         layers = [block(3, in_channels, stride=2)]  # (B, 32, H/2, W/2)

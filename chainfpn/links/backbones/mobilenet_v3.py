@@ -147,7 +147,8 @@ class MobileNetV3(Classifier):
         dropout: float = 0.2,
         norm: Callable | None = None,
     ) -> None:
-        super().__init__(n_class)
+        super().__init__()
+        self.n_class = n_class
         norm = partial(BatchNormalization, eps=1e-3, decay=0.99) if norm is None else norm
         in_channels, hidden = make_divisible(16 * width_mult), make_divisible(hidden * width_mult)
         block = partial(conv_norm_activation, norm=norm, activation=hard_swish)

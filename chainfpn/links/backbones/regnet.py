@@ -81,7 +81,8 @@ class RegNet(Classifier):
         squeezes: bool = False,
         norm: Callable = BatchNormalization,
     ) -> None:
-        super().__init__(n_class)
+        super().__init__()
+        self.n_class = n_class
         block = partial(ResBottleneckBlock, squeezes=squeezes, norm=norm)
         stages, in_channels = SequentialChain(), 32
         with stages.init_scope():

@@ -170,7 +170,8 @@ class ResNet(Classifier):
         stride_in_1x1: bool = False,
         norm: Callable = BatchNormalization,
     ) -> None:
-        super().__init__(n_class)
+        super().__init__()
+        self.n_class = n_class
         inside = {"groups": groups, "width_per_group": width_per_group, "stride_in_1x1": stride_in_1x1}
         _check_options(block, inside, replace_stride_with_dilation)
         self.out_channels = tuple(64 * 2**i * block.expansion for i in range(4))

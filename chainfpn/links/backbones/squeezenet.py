@@ -63,7 +63,8 @@ class SqueezeNet(Classifier):
     def __init__(
         self, first: tuple[int, int], n_fires: Sequence[int], n_class: int = 1000, *, dropout: float = 0.5
     ) -> None:
-        super().__init__(n_class)
+        super().__init__()
+        self.n_class = n_class
         in_channels, ksize = first
         layers, fires = [_convolution(3, in_channels, ksize, stride=2), F.relu], iter(self.fires)
         for n in n_fires:

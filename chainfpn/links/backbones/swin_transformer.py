@@ -113,7 +113,8 @@ class SwinTransformer(Classifier):
         v2: bool = False,
         stochastic_depth_prob: float = 0.1,
     ) -> None:
-        super().__init__(n_class)
+        super().__init__()
+        self.n_class = n_class
         uniform = initializers.Uniform(1 / math.sqrt(3 * 4**2))
         patches = Convolution2D(3, channels, 4, stride=4, initialW=uniform, initial_bias=uniform)
         layers = [IndexedSequential(patches, identity, LayerNormalization(channels))]  # (B, channels, H/4, W/4)

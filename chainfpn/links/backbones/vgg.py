@@ -38,7 +38,8 @@ class VGG(Classifier):
     def __init__(
         self, n_convolutions: Sequence[int], n_class: int = 1000, *, norm: Callable | None = None, dropout: float = 0.5
     ) -> None:
-        super().__init__(n_class)
+        super().__init__()
+        self.n_class = n_class
         with self.init_scope():
             self.features = IndexedSequential(*vgg_features(n_convolutions, norm=norm))  # (B, 512, H/32, W/32)
             self.avgpool = partial(adaptive_avg_pool_2d, outsize=(7, 7))  # (B, 512, 7, 7)
