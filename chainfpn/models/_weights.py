@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from chainfpn.errors import InvalidArgument
 from chainfpn.models._record import WORDS
 from chainfpn.models.registry import MODELS
 from chainfpn.serialization import WeightsError, read_weights, set_weights
@@ -52,14 +53,22 @@ def find_weights(
         Weights: The arrays, and what their file says of them.
 
     Raises:
+        InvalidArgument: if it is neither a file nor a word that the builder has weights by.
         WeightsError: if the file is not what it should be.
         OSError: if there is no such file, or torchvision's cannot be had.
     """
     if isinstance(pretrained_model, Weights):
         return pretrained_model
     path = os.fspath(pretrained_model)
-    if name is not None and path in {*words, *(WORDS.get(key) for key in MODELS[name].weights)}:
-        path = os.fspath(zoo.fetch(name if path in ("coco", "imagenet") else f"{name}:{path}"))
+    if name is not None:
+        words = {*words, *(WORDS[key] for key in MODELS[name].weights if key in WORDS)}
+        if path in words:
+            path = os.fspath(zoo.fetch(name if path in ("coco", "imagenet") else f"{name}:{path}"))
+        elif not os.path.splitext(path)[1] and not os.path.exists(path):
+            rule = " or ".join([*map(repr, sorted(words)), "the path of a file"])
+            is_trunks = path.startswith("imagenet") and "pretrained_backbone" in MODELS[name].options
+            hint = ", which pretrained_backbone takes" if is_trunks else ""
+            raise InvalidArgument(name, "weights", rule, path, got=repr(path) + hint)
     if path.endswith(".npz"):
         arrays, meta = read_weights(path)
         if meta or not needs_conversion(arrays):

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from chainer import serializers
 
 import weights_convert
 from chainfpn import WeightsError, models
+from chainfpn.errors import InvalidArgument
 from chainfpn.links import BatchNormalization
 from chainfpn.models import mobilenet_v3_large
 from reference.classifier_answers import without_initial_values
@@ -174,3 +176,41 @@ def test_what_the_file_says_of_the_trunk_is_heeded_unless_told_otherwise(tmp_pat
 def test_options_are_checked_before_anything_is_read():
     with pytest.raises(ValueError, match="depth must be 18, 34"):
         small("fasterrcnn_resnet_fpn", 19, pretrained_backbone="nowhere.npz")
+
+
+@pytest.mark.parametrize(
+    ("builder", "options", "sentence"),
+    [
+        (
+            models.fasterrcnn_resnet50_fpn,
+            {"pretrained_model": "voc0712"},
+            "fasterrcnn_resnet50_fpn: weights must be 'coco' or the path of a file, got 'voc0712'",
+        ),
+        (
+            models.fasterrcnn_resnet_fpn,
+            {"pretrained_model": "imagenet"},
+            "fasterrcnn_resnet_fpn: weights must be the path of a file, got 'imagenet', which pretrained_backbone takes",
+        ),
+        (
+            models.fasterrcnn_resnet_fpn,
+            {"pretrained_backbone": "voc"},
+            "resnet50: weights must be 'imagenet' or 'imagenet_v2' or the path of a file, got 'voc'",
+        ),
+        (
+            models.resnet18,
+            {"pretrained_model": "imagenet_v2"},
+            "resnet18: weights must be 'imagenet' or the path of a file, got 'imagenet_v2'",
+        ),
+    ],
+)
+def test_a_word_that_names_no_weights_is_refused(builder, options, sentence):
+    with pytest.raises(InvalidArgument, match=f"^{re.escape(sentence)}$"):
+        builder(**options)
+
+
+def test_a_folder_with_the_name_of_a_word_is_not_taken_for_a_file(tmp_path, monkeypatch, resnet18):
+    folder, expected = resnet18
+    (tmp_path / "imagenet").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(zoo, "fetch", lambda name: folder / "resnet18.pth")
+    check_body(small("fasterrcnn_resnet_fpn", pretrained_backbone="imagenet").backbone.body, expected)
