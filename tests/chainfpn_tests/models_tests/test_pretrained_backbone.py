@@ -187,9 +187,9 @@ def test_options_are_checked_before_anything_is_read():
             "fasterrcnn_resnet50_fpn: weights must be 'coco' or the path of a file, got 'voc0712'",
         ),
         (
-            models.fasterrcnn_resnet_fpn,
+            models.retinanet_resnet_fpn,
             {"pretrained_model": "imagenet"},
-            "fasterrcnn_resnet_fpn: weights must be the path of a file, got 'imagenet', which pretrained_backbone takes",
+            "retinanet_resnet_fpn: weights must be the path of a file, got 'imagenet', which pretrained_backbone takes",
         ),
         (
             models.fasterrcnn_resnet_fpn,
