@@ -57,7 +57,9 @@ LAYERS = (
     Layer(128, 128, 3, 2, 1, 200, 304),
     Layer(512, 512, 3, 1, 1, 25, 38),
     Layer(256, 256, 3, 1, 1, 200, 304),
+    Layer(240, 240, 3, 1, 240, 50, 76),
     Layer(240, 240, 5, 1, 240, 50, 76),
+    Layer(240, 240, 7, 1, 240, 50, 76),
 )
 
 #: Times torch: forward, and the gradients of input and weights.

@@ -53,10 +53,10 @@ class Geometry(NamedTuple):
         return tuple(ksize) == self.stride == (1, 1) and self.pad == (0, 0)
 
 
-def _depthwise_for(x_shape, W_shape, geometry, of_weights=False):
-    """Return the compiled kernels for channels on their own where they are faster, otherwise None."""
-    alone = geometry.groups == x_shape[1] > 1 and math.prod(W_shape[2:]) > 1
-    return import_compiled("numba_depthwise") if alone and not (of_weights and geometry.stride[1] > 1) else None
+def _depthwise_for(x_shape, W_shape, geometry):
+    """Return the compiled kernels for channels on their own, each of which makes one, otherwise None."""
+    alone = geometry.groups == x_shape[1] == W_shape[0] > 1 and math.prod(W_shape[2:]) > 1
+    return import_compiled("numba_depthwise") if alone else None
 
 
 def _winograd_for(dtype, x_shape, W_shape, geometry):
@@ -152,7 +152,7 @@ def weight_gradient(x: Array, gy: Array, W_shape: tuple, W_dtype: np.dtype, geom
     winograd = _winograd_for(dtype, x.shape, W_shape, geometry)
     if winograd is not None:
         return winograd.weight_gradient(_prepare(x), _prepare(gy), geometry.pad).astype(W_dtype, copy=False)
-    if depthwise := _depthwise_for(x.shape, W_shape, geometry, of_weights=True):
+    if depthwise := _depthwise_for(x.shape, W_shape, geometry):
         return depthwise.weight_gradient(_prepare(x), _prepare(gy), W_shape, geometry).astype(W_dtype, copy=False)
     x, gy = _prepare(x), _prepare(gy)
     is_small = x.shape[1] * math.prod(gy.shape[2:]) * x.itemsize <= BLOCK_BYTES / 2

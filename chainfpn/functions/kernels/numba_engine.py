@@ -15,15 +15,12 @@ import numpy as np
 from chainfpn._typing import Array
 from chainfpn.functions.kernels import geometry, numba_align, numba_max, numba_ps, threads
 from chainfpn.functions.kernels.numba_bilinear import pixel_taps, sample_taps
-from chainfpn.functions.kernels.numba_common import Workspace
+from chainfpn.functions.kernels.numba_common import Workspace, aligned
 from chainfpn.functions.kernels.numba_lanes import LANES
 from chainfpn.functions.kernels.numba_match import match
 from chainfpn.functions.kernels.numba_nms_grid import nms
 
 __all__ = ["match", "nms"]
-
-#: Bytes.
-CACHE_LINE = 64
 
 #: Numbers of a share of a matrix that is turned.
 SHARE = 1 << 18
@@ -62,14 +59,6 @@ def _pixel_window(windows, members):
     return int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
 
 
-def _aligned(size, dtype):
-    """Make an array that begins with a line of the cache: a vector that lies across two takes twice the time."""
-    size *= np.dtype(dtype).itemsize
-    room = np.empty(size + CACHE_LINE, np.uint8)
-    begin = -room.ctypes.data % CACHE_LINE
-    return room[begin : begin + size].view(dtype)
-
-
 def _run_blocks(kernel, maps, roi_indices, bound, n_bins, *args, chunked):
     """Call ``kernel(workspace, map, first channel, window, members, *args)`` for all images and blocks of channels.
 
@@ -87,7 +76,7 @@ def _run_blocks(kernel, maps, roi_indices, bound, n_bins, *args, chunked):
                 tasks += [(maps[image], first, window, part, *args) for first in firsts]
     line, cells = maps.shape[3] * LANES, n_bins * LANES
     sizes = [(n, maps.dtype) for n in (size, line, cells)] + [(n, np.int32) for n in (line, cells)]
-    threads.run(kernel, tasks, lambda: Workspace(*[_aligned(*each) for each in sizes]))
+    threads.run(kernel, tasks, lambda: Workspace(*[aligned(*each) for each in sizes]))
 
 
 def _run_align(kernel, maps, level, bins, *, chunked):

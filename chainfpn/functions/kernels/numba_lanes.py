@@ -94,6 +94,105 @@ def add_scaled(_, total, weight, vector):
     return total(total, total.dtype, vector), generate
 
 
+def _windows(n_taps):
+    """Return an intrinsic for some neighbouring taps, whose pixels overlap: each is loaded once.
+
+    It returns a tuple of vectors ``sums[i] + weights[first + j * LANES:] * numbers[at + (i + j) * LANES:]``, summed
+    over taps j.
+    """
+
+    @intrinsic
+    def add(_, sums, weights, first, numbers, at):
+        def generate(context, builder, signature, args):
+            totals, table, first, array, at = args
+
+            def take(array_type, array, at, k):
+                place = builder.add(at, ir.Constant(at.type, k * LANES))
+                pointer, align = _pointer(context, builder, array_type, array, place)
+                return builder.load(pointer, align=align)
+
+            pixels = [take(numbers, array, at, k) for k in range(sums.count + n_taps - 1)]
+            for tap in range(n_taps):
+                weight = take(weights, table, first, tap)
+                for i in range(sums.count):
+                    totals = _add_product(builder, totals, i, weight, pixels[i + tap])
+            return totals
+
+        return sums(sums, weights, first, numbers, at), generate
+
+    return add
+
+
+#: For three taps, and for two.
+add_three, add_two = _windows(3), _windows(2)
+
+
+@intrinsic
+def add_windows(_, sums, weights, numbers, at, step):
+    """Return a tuple of vectors ``sums[i] + weights * numbers[at + i * step:][:LANES]``."""
+
+    def generate(context, builder, signature, args):
+        totals, vector, array, at, step = args
+        for i in range(sums.count):
+            pointer, align = _pointer(context, builder, numbers, array, at)
+            totals = _add_product(builder, totals, i, vector, builder.load(pointer, align=align))
+            at = builder.add(at, step)
+        return totals
+
+    return sums(sums, weights, numbers, at, step), generate
+
+
+@intrinsic
+def add_taps(_, sums, vector, numbers, at, offsets, first):
+    """Return a tuple of vectors ``sums[i] + vector * numbers[at + offsets[first + i]:][:LANES]``."""
+
+    def generate(context, builder, signature, args):
+        totals, values, array, at, table, first = args
+        base = context.make_array(offsets)(context, builder, table).data
+        for i in range(sums.count):
+            offset = builder.load(builder.gep(base, [builder.add(first, ir.Constant(first.type, i))]))
+            pointer, align = _pointer(context, builder, numbers, array, builder.add(at, offset))
+            totals = _add_product(builder, totals, i, values, builder.load(pointer, align=align))
+        return totals
+
+    return sums(sums, vector, numbers, at, offsets, first), generate
+
+
+def _add_product(builder, totals, i, a, b):
+    """Add ``a * b`` to one of several vectors."""
+    product = builder.fmul(a, b, flags=["contract"])
+    return builder.insert_value(totals, builder.fadd(builder.extract_value(totals, i), product, flags=["contract"]), i)
+
+
+@intrinsic
+def store_first(_, array, at, step, n, vectors):
+    """Set ``array[at + i * step:][:LANES]`` to those of a tuple of vectors whose i is below n."""
+
+    def generate(context, builder, signature, args):
+        numbers, at, step, n, values = args
+        for i in range(vectors.count):
+            with builder.if_then(builder.icmp_signed("<", ir.Constant(n.type, i), n), likely=True):
+                pointer, align = _pointer(context, builder, array, numbers, at)
+                builder.store(builder.extract_value(values, i), pointer, align=align)
+            at = builder.add(at, step)
+        return context.get_dummy_value()
+
+    return types.void(array, at, step, n, vectors), generate
+
+
+@intrinsic
+def affine(_, vector, centre, scale, shift):
+    """Return ``(vector - centre) * scale + shift`` of each lane."""
+
+    def generate(context, builder, signature, args):
+        value, *terms = args
+        for step, term in zip((builder.fsub, builder.fmul, builder.fadd), terms, strict=True):
+            value = step(value, term)
+        return value
+
+    return vector(vector, centre, scale, shift), generate
+
+
 @intrinsic
 def is_larger(_, a, b):
     """Return ``a > b`` of each lane: never for a NaN."""

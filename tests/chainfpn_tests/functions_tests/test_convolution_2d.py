@@ -41,6 +41,10 @@ CASES = {
     "depthwise, stride 2": ((2, 6, 9, 8), (6, 5, 5), {"stride": 2, "pad": 2, "groups": 6}),
     "depthwise, uneven": ((1, 5, 9, 12), (5, 3, 2), {"stride": (1, 3), "pad": (2, 0), "dilate": (2, 1), "groups": 5}),
     "depthwise, taps beyond the map": ((2, 3, 2, 2), (3, 3, 3), {"pad": 5, "dilate": 4, "groups": 3}),
+    "depthwise, 20 channels": ((2, 20, 11, 19), (20, 5, 5), {"pad": 2, "groups": 20}),
+    "depthwise, 7x7 / 2": ((1, 17, 12, 9), (17, 7, 7), {"stride": 2, "pad": 3, "groups": 17}),
+    "depthwise, zeros beyond the taps": ((1, 3, 5, 4), (3, 3, 3), {"stride": (2, 1), "pad": (4, 3), "groups": 3}),
+    "depthwise, stride over the kernel": ((1, 3, 9, 9), (3, 2, 2), {"stride": 3, "groups": 3}),
     "depthwise, two each": ((1, 4, 6, 6), (8, 3, 3), {"pad": 1, "groups": 4}),
 }
 TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5, np.float16: 5e-3}
@@ -55,6 +59,10 @@ def block_bytes(request, monkeypatch):
         monkeypatch.setattr(channel_gradients, "LEAST_TAPS", 9)
         if winograd := import_compiled("winograd"):
             monkeypatch.setattr(winograd, "BLOCK_BYTES", (0, 10 * request.param))
+        if depthwise := import_compiled("numba_depthwise"):
+            monkeypatch.setattr(depthwise, "_plan", depthwise._plan.__wrapped__)
+            for name, size in (("STRIP_BYTES", 5 * request.param), ("TURNED", 16), ("SHARE_BYTES", request.param)):
+                monkeypatch.setattr(depthwise, name, size)
 
 
 def case_arrays(name, dtype):

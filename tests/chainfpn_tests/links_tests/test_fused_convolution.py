@@ -26,7 +26,8 @@ CONVOLUTIONS = {
     "3x3 / 2": (6, 10, 3, {"stride": 2, "pad": 1}),
     "grouped": (8, 12, 3, {"pad": 1, "groups": 2}),
     "Winograd": (16, 18, 3, {"pad": 1}),
-    "depthwise": (6, 12, 3, {"pad": 1, "groups": 6}),
+    "depthwise": (20, 20, 3, {"pad": 1, "groups": 20}),
+    "depthwise, two each": (6, 12, 3, {"pad": 1, "groups": 6}),
 }
 NORMS = {"none": lambda n: None, "frozen": FrozenBatchNormalization, "batch": BatchNormalization}
 
