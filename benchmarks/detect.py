@@ -2,6 +2,7 @@
 
     python benchmarks/detect.py                                    # print the tables
     python benchmarks/detect.py --device cuda --precision tf32     # of a GPU; float32 by default
+    python benchmarks/detect.py --device cuda --engine cuda-graph  # maps and heads by one launch
     python benchmarks/detect.py --write                            # also put them into docs/benchmarks.md
 
 Faster R-CNN with a ResNet-50 and a feature pyramid, torchvision's 91 outputs, on the bundled photograph at 800 pixels.
@@ -34,6 +35,7 @@ from bench_utils.stages import Stopwatch
 from chainfpn import models
 from chainfpn._typing import Array, PathLike
 from chainfpn.data import photograph_path
+from chainfpn.links.detectors.cuda_graphs import N_USUAL
 from reference.random_networks import RANDOM_NETWORKS
 from reference.torchvision_live import find
 
@@ -97,24 +99,31 @@ STAGES = {
     "detections: decode, NMS": lambda s: s["staged"] - s["prepare"] - s["backbone"] - s["rpn"] - s["pool"] - s["head"],
     "**all**": lambda s: s["all"],
 }
+#: Of the engine cuda-graph, whose stages are one.
+GRAPH_STAGES = ("prepare: normalize, resize, pad", "**all**")
 
 
 def ours(
-    path: PathLike | None, img: Array, min_size: int, repeat: int, machine: Machine
+    path: PathLike | None, img: Array, min_size: int, repeat: int, machine: Machine, engine: str
 ) -> tuple[dict[str, list[float]], Array, dict[str, int], Array]:
     """Time chainfpn: seconds by stage, boxes, the layers' operations by stage, and the batch."""
     detector = models.fasterrcnn_resnet50_fpn(pretrained_model=path, min_size=min_size)
     detector.to_device(machine.chainers_device)
-    watch = Stopwatch(machine.wait)
+    detector, watch = detector.to_engine(engine), Stopwatch(machine.wait)
     watch.watch("prepare", detector, "prepare")
-    watch.watch("backbone", detector.backbone)
-    watch.watch("rpn", detector.rpn)
-    watch.watch("rpn head", detector.rpn.head)
-    watch.watch("roi heads", detector.roi_heads)
-    watch.watch("head", detector.roi_heads.box_head)
-    watch.watch("head", detector.roi_heads.box_predictor)
+    if engine == "chainer":
+        watch.watch("backbone", detector.backbone)
+        watch.watch("rpn", detector.rpn)
+        watch.watch("rpn head", detector.rpn.head)
+        watch.watch("roi heads", detector.roi_heads)
+        watch.watch("head", detector.roi_heads.box_head)
+        watch.watch("head", detector.roi_heads.box_predictor)
+    else:
+        for _ in range(N_USUAL):  # the next run, which is to warm up, captures
+            detector.predict([img])
     seconds = watch.run(lambda: detector.predict([img]), repeat)
-    seconds["pool"] = [a - b for a, b in zip(seconds["roi heads"], seconds["head"], strict=True)]
+    if engine == "chainer":
+        seconds["pool"] = [a - b for a, b in zip(seconds["roi heads"], seconds["head"], strict=True)]
     x, _ = detector.prepare([img])
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         with FlopCounter() as flops:
@@ -140,7 +149,14 @@ def chainercvs_trunk(x: Array, repeat: int) -> tuple[list[float], int]:
     return seconds, flops.forward
 
 
-def measure(repeat: int, machine: Machine, precision: str, min_size: int, weights: pathlib.Path | None = None) -> str:
+def measure(
+    repeat: int,
+    machine: Machine,
+    precision: str,
+    min_size: int,
+    weights: pathlib.Path | None = None,
+    engine: str = "chainer",
+) -> str:
     """Measure everything and return the section as Markdown; keep the random weights in a folder if there is one."""
     img = read_image(str(photograph_path()))
     live = find()
@@ -152,7 +168,7 @@ def measure(repeat: int, machine: Machine, precision: str, min_size: int, weight
         if live is not None and not path.exists():
             live.run(MAKE, folder=folder, img=img, min_size=min_size)
         with chainer.using_config("dtype", np.dtype(dtype)):
-            seconds, bbox, flops_of, x = ours(path, img, min_size, repeat, machine)
+            seconds, bbox, flops_of, x = ours(path, img, min_size, repeat, machine, engine)
         tell(f"chainfpn: {statistics.median(seconds['all']):.5f} s a detection in {precision}")
         theirs = None
         if live is not None:
@@ -168,7 +184,8 @@ def measure(repeat: int, machine: Machine, precision: str, min_size: int, weight
         "|---|--:|--:|--:|--:|--:|",
     ]
     digits = 5 if machine.on_gpu else 3
-    for name, row in STAGES.items():
+    for name in STAGES if engine == "chainer" else GRAPH_STAGES:
+        row = STAGES[name]
         mine, other = median(row, seconds), theirs and median(row, theirs)
         limit = flops_of[name] / speed if name in flops_of else None
         cells = [f"{mine:.{digits}f}", other and f"{other:.{digits}f}", other and f"{other / mine:.2f}"]
@@ -220,16 +237,23 @@ def main() -> None:
         default="float32",
         help="of layers (default: %(default)s)",
     )
+    parser.add_argument(
+        "--engine", choices=["chainer", "cuda-graph"], default="chainer", help="of ours (default: %(default)s)"
+    )
     parser.add_argument("--size", type=int, default=800, metavar="PIXELS", help="shorter side (default: %(default)s)")
     parser.add_argument("--weights", type=pathlib.Path, metavar="DIR", help="a folder that keeps the random weights")
     parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{markdown.BENCHMARKS.name}")
     arguments = parser.parse_args()
     if arguments.device == "cpu" and arguments.precision != "float32":
         parser.error("--precision: is float32 on a CPU")
+    if arguments.device == "cpu" and arguments.engine != "chainer":
+        parser.error("--engine: is chainer on a CPU")
     run_with_environment(CUPY_TF32=str(int(arguments.precision == "tf32")))
-    machine = Machine(arguments.device)
-    section = measure(arguments.repeat, machine, arguments.precision, arguments.size, arguments.weights)
-    markdown.show(f"detect.py {arguments.device} {arguments.precision}", section, write_too=arguments.write)
+    options = arguments.precision, arguments.size, arguments.weights, arguments.engine
+    section = measure(arguments.repeat, Machine(arguments.device), *options)
+    name = f"detect.py {arguments.device} {arguments.precision}"
+    name += "" if arguments.engine == "chainer" else f" {arguments.engine}"
+    markdown.show(name, section, write_too=arguments.write)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,9 @@ def steps(device: str, small: bool, out: pathlib.Path) -> Iterator[Step]:
     train = ("--size", "128", "--repeat", "1", "--rounds", "1") if small else ("--size", "800", "--repeat", "5")
     profile = ("--size", "128", "--repeat", "1") if small else ()
 
-    def detect(precision):
-        command = ("benchmarks/detect.py", *on, "--precision", precision, *repeat)
-        return Step(f"detect-{precision}", 60, command, tables)
+    def detect(precision, engine="chainer"):
+        command = ("benchmarks/detect.py", *on, "--precision", precision, "--engine", engine, *repeat)
+        return Step(f"detect-{precision}" + "-graph" * (engine != "chainer"), 60, command, tables)
 
     yield Step("info", 30, ("-m", "chainfpn", "info"))
     yield detect("float32")
@@ -51,10 +51,14 @@ def steps(device: str, small: bool, out: pathlib.Path) -> Iterator[Step]:
     if not small:
         yield Step("roi_ops", 60, ("benchmarks/roi_ops.py", *on), tables)
     yield Step("train_step", 90, ("benchmarks/train_step.py", *on, *train), tables)
+    if device == "cuda":
+        yield detect("float32", "cuda-graph")
+        yield detect("float16", "cuda-graph")
     yield Step("tests", 120, (*PYTEST, *tests))
     yield Step("profile", 60, ("benchmarks/gpu_profile.py", *on, *profile))
     if device == "cuda":
         yield detect("tf32")
+        yield detect("tf32", "cuda-graph")
     if not small:
         yield Step("convolution", 60, ("benchmarks/convolution.py", *on), tables)
 

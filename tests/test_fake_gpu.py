@@ -27,6 +27,7 @@ QUICK = (
     TESTS / "fake_cupy_tests",
     TESTS / "chainfpn_tests" / "functions_tests",
     TESTS / "chainfpn_tests" / "boxes_tests",
+    TESTS / "chainfpn_tests" / "links_tests" / "test_cuda_graphs.py",
     TESTS / "chainfpn_tests" / "links_tests" / "test_fused_convolution.py",
     TESTS / "chainfpn_tests" / "links_tests" / "test_fused_normalization.py",
     TESTS / "test_benchmark_devices.py",

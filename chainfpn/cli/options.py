@@ -33,8 +33,10 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Declare ``--engine`` and ``--threads``."""
-    text = "chainer, onnx or auto (default: %(default)s)"
-    parser.add_argument("--engine", choices=("auto", "chainer", "onnx"), default="auto", metavar="NAME", help=text)
+    text = "chainer, cuda-graph, onnx or auto (default: %(default)s)"
+    parser.add_argument(
+        "--engine", choices=("auto", "chainer", "cuda-graph", "onnx"), default="auto", metavar="NAME", help=text
+    )
     text = "threads (default: OMP_NUM_THREADS or all)"
     parser.add_argument("--threads", type=whole(1), metavar="N", help=text)
 

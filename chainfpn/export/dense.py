@@ -16,6 +16,7 @@ from chainfpn.export.translate import translate
 from chainfpn.functions.kernels import plain_numpy
 from chainfpn.links.backbones.swin_transformer import SwinTransformer
 from chainfpn.links.detectors.cascade_roi_heads import CascadeRoIHeads
+from chainfpn.links.detectors.cuda_graphs import backbone_and_head
 from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.detectors.roi_heads import BRANCH_OUTSIZE
 from chainfpn.links.detectors.ssd import SSD
@@ -109,8 +110,7 @@ def _channels(model):
 
 def _detector_function(model):
     """Return what maps a batch to maps and head outputs: ``map.l``, and per level what the family's head predicts."""
-    backbone = model.backbone if hasattr(model, "backbone") else model.fpn
-    head = head_of(model)
+    backbone, head = backbone_and_head(model)
 
     def function(x):
         hs = backbone(x)
@@ -120,11 +120,6 @@ def _detector_function(model):
         return outputs
 
     return function
-
-
-def head_of(detector: Any) -> Any:
-    """Return what predicts from the maps of a detector of ours."""
-    return detector.rpn.head if hasattr(detector, "rpn") else detector.head
 
 
 def _chainercvs_function(model):

@@ -17,9 +17,10 @@ import chainer
 import numpy as np
 
 from chainfpn._typing import Variable
-from chainfpn.export.dense import Part, head_of
+from chainfpn.export.dense import Part
 from chainfpn.functions.kernels import import_compiled, plain_numpy, threads
 from chainfpn.functions.kernels.algorithm import chosen, is_winograd
+from chainfpn.links.detectors.cuda_graphs import Maps, backbone_and_head
 from chainfpn.links.fpn import FPN, BackboneWithFPN, LastLevelP6P7, max_pool_level
 from chainfpn.links.layers import Convolution2D, convolve
 
@@ -30,21 +31,9 @@ PHOTOGRAPH = 480, 640
 MEASURED, WORTH = 64, 32
 
 
-class Maps(list):
-    """The maps of a batch, with what the head predicts from them, which comes with them.
-
-    Attributes:
-        predictions (tuple of list of Variable): Of the head.
-    """
-
-    predictions: tuple[list[Variable], ...]
-
-
 def whole(levels: Mapping[str, list[Variable]]) -> Maps:
     """Return the maps and predictions among all outputs, by name a list per level."""
-    maps = Maps(levels["map"])
-    maps.predictions = tuple(hs for name, hs in levels.items() if name != "map")
-    return maps
+    return Maps.of(levels["map"], *(hs for name, hs in levels.items() if name != "map"))
 
 
 def part_before(detector: Any, part: Part) -> Part:
@@ -68,15 +57,16 @@ class LinksBehind:
     """
 
     def __init__(self, detector: Any, n_threads: int | None) -> None:
-        self._fpn, self._head = (link.copy(mode="copy") for link in (detector.backbone.fpn, head_of(detector)))
+        self._fpn, self._head = (
+            link.copy(mode="copy") for link in (detector.backbone.fpn, backbone_and_head(detector)[1])
+        )
         self._n_threads = n_threads
 
     def __call__(self, levels: dict[str, list[Variable]]) -> Maps:
         """Return the maps and predictions."""
         with threads.at_most(self._n_threads or threads.default_threads()):
-            maps = Maps(self._fpn.smooth(levels.pop("sum"), levels.get("body", ())))  # which the head does without
-            maps.predictions = self._head(maps)
-        return maps
+            maps = self._fpn.smooth(levels.pop("sum"), levels.get("body", ()))  # which the head does without
+            return Maps.of(maps, *self._head(maps))
 
 
 def pays(detector: Any, make_run: Callable[[Part], Callable], n_images: int | None = None) -> bool:
@@ -136,7 +126,7 @@ def _can_be(detector):
         return False
     extra = backbone.fpn.extra_blocks
     is_known = extra is None or extra is max_pool_level or type(extra) is LastLevelP6P7
-    return is_known and isinstance(head_of(detector), chainer.Link)
+    return is_known and isinstance(backbone_and_head(detector)[1], chainer.Link)
 
 
 def _finest_size(detector):

@@ -1,4 +1,4 @@
-"""ONNX Runtime as the engine of a detector: it computes maps and heads; all else of ``predict`` stays as it is.
+"""Engines of a detector; ONNX Runtime as one: it computes maps and heads, all else of ``predict`` stays as it is.
 
 Where the links here are faster it does not come as far as the heads, see :mod:`chainfpn.export.division`.
 """
@@ -27,7 +27,7 @@ from chainfpn.export.session import Session
 from chainfpn.export.trace import check_float32
 
 #: Engines by name; auto is ONNX Runtime where that is installed and the detector is on a CPU, else Chainer.
-ENGINES = ("auto", "chainer", "onnx")
+ENGINES = ("auto", "chainer", "cuda-graph", "onnx")
 #: Forms of the files that an engine keeps: up to the heads, or to the sums of a pyramid.
 FORMS = ("engine", "divided")
 
@@ -49,10 +49,15 @@ def with_engine(
         name = "onnx" if detector.xp is np and chainer.get_dtype() == np.float32 and _is_installed() else "chainer"
     if name == detector.engine:
         return detector
-    if detector.engine != "chainer":
-        raise InvalidArgument("to_engine", "name", f"{detector.engine}, for the weights are gone", name)
-    if detector.xp is not np:
-        raise InvalidArgument("to_engine", "name", "chainer for a detector on a GPU", name)
+    if detector.engine == "onnx":
+        raise InvalidArgument("to_engine", "name", "onnx, for the weights are gone", name)
+    place, engines = ("a CPU", ("chainer", "onnx")) if detector.xp is np else ("a GPU", ("chainer", "cuda-graph"))
+    if name not in engines:
+        raise InvalidArgument("to_engine", "name", f"{' or '.join(engines)} for a detector on {place}", name)
+    if name != "onnx":
+        copy = detector.copy(mode="share")
+        copy.engine = name
+        return copy
     sessions = _sessions(detector, threads, cache, n_images if cache is None else None)
     _return_memory()
     copy = detector.copy(mode="share")

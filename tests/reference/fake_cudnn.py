@@ -17,6 +17,8 @@ from chainfpn.functions.kernels import (
 )
 from chainfpn.functions.kernels.convolution import Geometry
 from reference.fake_cupy.counting import LAUNCH, note
+from reference.fake_cupy.graphs import launches
+from reference.fake_cupy.streams import current
 
 HANDLE = 7
 NOT_SUPPORTED = 3000
@@ -112,13 +114,12 @@ class Library:
     def cudnnBackendExecute(self, handle, plan, pack):
         config, pack = self._config(self.alive[plan]), self.alive[pack]
         self.executed.append((handle, config["engine"].name, pack))
-        if handle != HANDLE or (config["engine"].refuses == "run" and is_fused(config)):
+        if handle != HANDLE + current().ptr or (config["engine"].refuses == "run" and is_fused(config)):
             return NOT_SUPPORTED
         if config["engine"].computes:
             note(LAUNCH, "cudnnBackendExecute")
             ids, pointers = pack[cudnn_graph.PACK_IDS], pack[cudnn_graph.PACK_POINTERS]
-            with plain_numpy():  # compiles nothing
-                compute(config["graph"], dict(zip(ids, pointers, strict=True)), config["engine"].error)
+            compute(config["graph"], dict(zip(ids, pointers, strict=True)), config["engine"].error)
         return 0
 
     def _find(self, descriptor, is_mode):
@@ -142,6 +143,8 @@ def is_fused(config):
     return len(config["graph"][cudnn_graph.GRAPH_OPERATIONS]) > 1
 
 
+@launches
+@plain_numpy()  # compiles nothing
 def compute(graph, pointers, error=0.0):
     """Compute what the operations of a graph say, on arrays at these addresses by the numbers of their tensors."""
     values = {}
@@ -215,8 +218,8 @@ def forget():
 
 
 def install(monkeypatch, library):
-    """Put a library in the place of cuDNN, whose handles are all ``HANDLE``."""
+    """Put a library in the place of cuDNN; its handle of the default stream is ``HANDLE``."""
     monkeypatch.setattr(cudnn_backend, "library", lambda: library)
-    monkeypatch.setattr(cudnn_backend, "handle", lambda device, stream: HANDLE)
+    monkeypatch.setattr(cudnn_backend, "handle", lambda device, stream: HANDLE + stream)
     forget()
     return library

@@ -1,11 +1,14 @@
 """cuDNN 9's backend, called by ctypes: the library, its handles, and descriptors with their attributes."""
 
+import contextlib
+import contextvars
 import ctypes
 import functools
 import glob
 import importlib.util
 import os
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 LIBRARY = "libcudnn.so.9"
@@ -17,9 +20,27 @@ CONVOLUTION_MODE, HEUR_MODE, NOTE = (7, ctypes.c_int), (8, ctypes.c_int), (11, c
 BOOLEAN, NAN_PROPAGATION, POINTWISE_MODE = (2, ctypes.c_bool), (10, ctypes.c_int), (14, ctypes.c_int)
 DESCRIPTOR, BEHAVIOR = (15, ctypes.c_void_p), (19, ctypes.c_int)
 
+#: Whether what cuDNN fails at is raised, where matrix products would replace it.
+_is_strict = contextvars.ContextVar("is_strict", default=False)
+
 
 class CudnnError(RuntimeError):
     """cuDNN is not there, or cannot do what it was told to."""
+
+
+@contextlib.contextmanager
+def strict() -> Iterator[None]:
+    """Raise inside what cuDNN fails at, and learn nothing from it: while a graph is captured more may fail."""
+    token = _is_strict.set(True)
+    try:
+        yield
+    finally:
+        _is_strict.reset(token)
+
+
+def is_strict() -> bool:
+    """Return whether this is inside of :func:`strict`."""
+    return _is_strict.get()
 
 
 @functools.cache

@@ -115,6 +115,8 @@ def _by_cudnn(name, W, x, y, shape, dtype, geometry):
     try:
         run_plan(key, pointers)
     except cudnn_backend.CudnnError as error:
+        if cudnn_backend.is_strict():
+            raise
         _failed.add(key)
         warnings.warn(f"convolution_2d: matrix products replace cuDNN for {key}: {error}", RuntimeWarning, stacklevel=2)
         return None

@@ -17,7 +17,7 @@ from chainer.backends import cuda
 
 from chainfpn._typing import Array
 from chainfpn.functions.kernels.convolution import Geometry
-from chainfpn.functions.kernels.cudnn_backend import CudnnError
+from chainfpn.functions.kernels.cudnn_backend import CudnnError, is_strict
 from chainfpn.functions.kernels.cudnn_graph import ALIGNMENT
 from chainfpn.functions.kernels.gpu_convolution import may_round, milliseconds, plan_key, run_plan, uses_cudnn
 
@@ -82,7 +82,7 @@ def convolve(arrays: list[Array], kind: Hashable, fused: Callable[[], Array], se
     x, alignment = arrays[0], math.gcd(ALIGNMENT, *[a.data.ptr for a in arrays])
     kind = kind, x.shape, x.dtype.char, x.data.device_id, alignment, may_round(), bool(chainer.config.autotune)
     good = _is_good.get(kind)
-    if good is None and len(_is_good) < MAX_TRIALS:
+    if good is None and not is_strict() and len(_is_good) < MAX_TRIALS:
         if kind in _seen:
             return _try(kind, fused, separately)
         if len(_seen) >= MAX_SEEN:
@@ -93,6 +93,8 @@ def convolve(arrays: list[Array], kind: Hashable, fused: Callable[[], Array], se
     try:
         return fused()
     except (CudnnError, MemoryError):
+        if is_strict():
+            raise
         _is_good[kind] = False
         return separately()
 

@@ -52,7 +52,7 @@ class Detector(CheckedOptions, chainer.Chain):
     extra_targets: tuple[str, ...] = ()
     #: Whether detections are clipped to the photograph, last of all, and dropped if they have no area there.
     clip_to_photograph = False
-    #: What computes maps and heads: ``'chainer'``, or ``'onnx'`` (see :meth:`to_engine`).
+    #: What computes maps and heads: ``'chainer'``, ``'cuda-graph'`` or ``'onnx'`` (see :meth:`to_engine`).
     engine = "chainer"
     score_thresh: Any
     nms_thresh: Any
@@ -213,9 +213,13 @@ class Detector(CheckedOptions, chainer.Chain):
         The engine ``'onnx'`` is ONNX Runtime: on a CPU, in float32, for batches and images of any size, and not for
         training. It has a copy of the weights as they are now; this detector stays as it is.
 
+        The engine ``'cuda-graph'`` is Chainer on a GPU; for a shape of batch that comes again all kernels up to the
+        heads are launched as one CUDA graph, if it gave the same numbers and took no longer. The weights are those of
+        this detector. What learns, and what hooks watch, is launched kernel by kernel.
+
         Args:
-            name (str): ``'chainer'``; ``'onnx'``; or ``'auto'``, which is ``'onnx'`` for a detector on a CPU where the
-                extra ``onnx`` is installed, else ``'chainer'``.
+            name (str): ``'chainer'``; ``'cuda-graph'``; ``'onnx'``; or ``'auto'``, which is ``'onnx'`` for a detector
+                on a CPU where the extra ``onnx`` is installed, else ``'chainer'``.
             threads (int or None): Threads of ONNX Runtime, and of the links here behind it; by default
                 ``OMP_NUM_THREADS``, or one for each core.
             cache (str, os.PathLike or None): Where the exported files are kept and, if they are of these weights,

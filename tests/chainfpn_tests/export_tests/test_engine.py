@@ -198,13 +198,16 @@ def test_auto_is_onnx_on_a_cpu_where_it_is_installed(detector, other, monkeypatc
         assert detector.to_engine("auto") is detector
     monkeypatch.setattr(type(detector), "xp", "CuPy")
     assert detector.to_engine("auto") is detector
-    with pytest.raises(InvalidArgument, match="name must be chainer for a detector on a GPU, got 'onnx'"):
+    with pytest.raises(InvalidArgument, match="name must be chainer or cuda-graph for a detector on a GPU, got 'onnx'"):
         detector.to_engine("onnx")
 
 
 def test_what_it_cannot_do_is_said(detector, other, tmp_path, monkeypatch):
-    with pytest.raises(InvalidArgument, match="to_engine: name must be one of auto, chainer, onnx, got 'tpu'"):
+    rule = "to_engine: name must be one of auto, chainer, cuda-graph, onnx, got 'tpu'"
+    with pytest.raises(InvalidArgument, match=rule):
         detector.to_engine("tpu")
+    with pytest.raises(InvalidArgument, match="name must be chainer or onnx for a detector on a CPU, got 'cuda-graph'"):
+        detector.to_engine("cuda-graph")
     with pytest.raises(InvalidArgument, match="to_engine: threads must be None or >= 1, got 0"):
         detector.to_engine("onnx", threads=0)
     with pytest.raises(InvalidArgument, match="to_engine: name must be onnx, for the weights are gone, got 'chainer'"):

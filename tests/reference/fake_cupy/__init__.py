@@ -26,21 +26,15 @@ import numpy as np
 from reference.fake_cupy import cublas, functions, kernels
 from reference.fake_cupy.arrays import Device, ndarray
 from reference.fake_cupy.counting import count
+from reference.fake_cupy.graphs import MemoryPool, Stream, using_allocator
 from reference.fake_cupy.names import VARIABLE, VERSION
-from reference.fake_cupy.streams import Event, Stream, current, empty_pinned
+from reference.fake_cupy.streams import Event, current, empty_pinned
 
 __all__ = ["count", "install", "is_installed"]
 
 
 class CUDARuntimeError(RuntimeError):
     """An error of the CUDA runtime."""
-
-
-class Pool:
-    """A memory pool that holds nothing."""
-
-    def total_bytes(self):
-        return 0
 
 
 class Random:
@@ -66,7 +60,7 @@ _CUPY = {
     "asnumpy": functions.asnumpy, "fuse": _fuse, "memoize": lambda for_each_device=False: functools.cache,
     "clear_memo": lambda: None, "ElementwiseKernel": kernels.ElementwiseKernel,
     "ReductionKernel": kernels.ReductionKernel, "RawModule": kernels.RawModule,
-    "get_default_memory_pool": Pool, "get_default_pinned_memory_pool": Pool,
+    "get_default_memory_pool": MemoryPool, "get_default_pinned_memory_pool": MemoryPool,
 }  # fmt: skip
 _RUNTIME = {
     "CUDARuntimeError": CUDARuntimeError, "getDeviceCount": lambda: 1, "getDevice": lambda: 0,
@@ -82,6 +76,7 @@ _MODULES = {
     "cupy._util": {"PerformanceWarning": UserWarning},
     "cupy.cuda": {
         "Device": Device, "Event": Event, "Stream": Stream, "MemoryPointer": object,
+        "MemoryPool": MemoryPool, "using_allocator": using_allocator,
         "get_current_stream": current, "get_cublas_handle": lambda: 1,
         "alloc": lambda size: ndarray(size, np.uint8).data, "get_elapsed_time": lambda begin, end: 1.0,
     },

@@ -4,8 +4,9 @@ import types
 
 import numpy as np
 
-from reference.fake_cupy import streams
+from reference.fake_cupy import graphs, streams
 from reference.fake_cupy.counting import LAUNCH, SYNC, UPLOAD, note
+from reference.fake_cupy.graphs import launches
 from reference.fake_cupy.names import ARRAY_NAMES
 
 #: CuPy's own sentence.
@@ -64,6 +65,7 @@ class ndarray:
         self._host = np.empty(shape, dtype, order)
         if self._host.dtype.kind in "fc":
             self._host.fill(np.nan)
+        graphs.allocated(self._host)
         streams.touch(self._host)
 
     def __getattr__(self, name):
@@ -174,6 +176,7 @@ class ndarray:
     def __iter__(self):
         return (self[i] for i in range(len(self)))
 
+    @launches
     def __getitem__(self, index):
         index, has_arrays = self._host_index(index)
         if has_arrays:
@@ -181,6 +184,7 @@ class ndarray:
         found = self.host[index]
         return wrap(found if isinstance(found, np.ndarray) else self.host[(*index, ...)])  # one element is a view, too
 
+    @launches
     def __setitem__(self, index, value):
         index, has_arrays = self._host_index(index)
         if isinstance(value, np.ndarray):
@@ -206,16 +210,19 @@ class ndarray:
             found.append(part)
         return tuple(found), any(isinstance(part, np.ndarray) for part in found)
 
+    @launches
     def scatter_add(self, index, value):
         note(LAUNCH, "scatter_add")
         np.add.at(self.host, self._host_index(index)[0], value.host if isinstance(value, ndarray) else value)
 
+    @launches
     def fill(self, value):
         note(LAUNCH, "fill")
         self.host.fill(value)
 
     # copies and views
 
+    @launches
     def copy(self, order="C"):
         note(LAUNCH, "copy")
         return wrap(self.host.copy(order))
@@ -226,6 +233,7 @@ class ndarray:
     def __deepcopy__(self, memo):
         return self.copy()
 
+    @launches
     def astype(self, dtype, order="K", casting=None, subok=None, copy=True):
         if not copy and self.dtype == np.dtype(dtype):
             return self
@@ -233,6 +241,7 @@ class ndarray:
         with np.errstate(all="ignore"):
             return wrap(self.host.astype(dtype, order))
 
+    @launches
     def reshape(self, *shape, order="C"):
         y = self.host.reshape(*shape, order=order)
         if y.size and not np.shares_memory(y, self.host):
@@ -269,6 +278,8 @@ def wrap(result):
         return result
     array = object.__new__(ndarray)
     array._host = np.asarray(result)
+    if array._host.base is None:
+        graphs.allocated(array._host)
     streams.touch(array._host, is_new=True)
     return array
 

@@ -3,7 +3,7 @@
 import collections
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 LAUNCH, SYNC, UPLOAD = "launch", "sync", "upload"
@@ -62,6 +62,8 @@ class Counts:
 
 
 _open: list[Counts] = []
+#: Called with kind and function ahead of each event; may refuse it, or return that it is part of another one.
+watchers: list[Callable[[str, str], bool]] = []
 
 
 @contextlib.contextmanager
@@ -77,7 +79,8 @@ def count() -> Iterator[Counts]:
 
 def note(kind: str, what: str, nbytes: int = 0) -> None:
     """Add an event to all open counts."""
-    if _open:
+    is_part = [watch(kind, what) for watch in watchers]
+    if _open and not any(is_part):
         event = Event(kind, what, _line(), nbytes)
         for counts in _open:
             counts.events.append(event)

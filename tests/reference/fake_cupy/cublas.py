@@ -5,10 +5,12 @@ import ctypes
 import numpy as np
 
 from reference.fake_cupy.counting import LAUNCH, note
+from reference.fake_cupy.graphs import refuse_product
 
 
 def sgemm(handle, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
     """Compute c = alpha op(a) op(b) + beta c, m x n; ``op`` transposes where it is told."""
+    refuse_product()
     note(LAUNCH, "sgemm")
     op_a = _matrix(a, k, m, lda).T if transa else _matrix(a, m, k, lda)
     op_b = _matrix(b, n, k, ldb).T if transb else _matrix(b, k, n, ldb)

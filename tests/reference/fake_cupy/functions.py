@@ -6,6 +6,7 @@ import numpy as np
 
 from reference.fake_cupy.arrays import ndarray, wrap
 from reference.fake_cupy.counting import LAUNCH, SYNC, UPLOAD, note
+from reference.fake_cupy.graphs import launches, refuse_product
 from reference.fake_cupy.names import MODULE_NAMES, SIGNATURES
 
 #: Functions that learn the size of their result from the device.
@@ -55,6 +56,7 @@ def _numpy_function(name):
         return function
 
     def run(a, b, *args, out=None, **options):
+        refuse_product()
         if a.dtype == b.dtype == np.float16:
             y = function(a.astype(np.float32), b.astype(np.float32), *args, **options).astype(np.float16)
         else:
@@ -66,6 +68,7 @@ def _numpy_function(name):
     return run
 
 
+@launches
 def _call(name, *args, out=None, **options):
     unknown = set(options) - set(SIGNATURES.get(name) or options)
     if unknown:
@@ -86,6 +89,8 @@ def _call(name, *args, out=None, **options):
         result = _numpy_function(name)(*args, **options)
     if name in ("empty", "empty_like"):
         return ndarray(result.shape, result.dtype)
+    if any(result is a for a in args):
+        result = result.view()
     return wrap(result) if out is None else out
 
 
@@ -97,6 +102,7 @@ class UFunc:
         self._numpy = getattr(np, name)
         self._function = _numpy_function(name)
 
+    @launches
     def __call__(self, *args, out=None, **options):
         note(LAUNCH, self.__name__)
         if len(args) > self._numpy.nin:
@@ -111,16 +117,19 @@ class UFunc:
             self._function(*inputs, out=to_host(out, self.__name__), **options)
         return out
 
+    @launches
     def at(self, array, index, value=None):
         note(LAUNCH, f"{self.__name__}.at")
         rest = () if value is None else (to_host(value, self.__name__),)
         self._numpy.at(array.host, array._host_index(index)[0], *rest)
 
+    @launches
     def reduce(self, array, axis=0, dtype=None, out=None, keepdims=False):
         note(LAUNCH, f"{self.__name__}.reduce")
         return wrap(self._numpy.reduce(array.host, axis, dtype, keepdims=keepdims))
 
 
+@launches
 def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocking=False):
     """Copy to the device."""
     if isinstance(obj, ndarray):
@@ -141,6 +150,7 @@ def asarray(a, dtype=None, order=None, *, blocking=False):
     return array(a, dtype, copy=False)
 
 
+@launches
 def ascontiguousarray(a, dtype=None):
     """Copy what is not contiguous, not of the dtype, or not on the device."""
     if not isinstance(a, ndarray):
@@ -156,6 +166,7 @@ def asnumpy(a, stream=None, order="C", out=None, *, blocking=True):
     return a.get(stream, order, out) if isinstance(a, ndarray) else np.asarray(a)
 
 
+@launches
 def rsqrt(x, dtype=None):
     """Return 1 / sqrt(x)."""
     note(LAUNCH, "rsqrt")

@@ -9,6 +9,7 @@ import numpy as np
 from reference import cuda_shim
 from reference.fake_cupy.arrays import ndarray, wrap
 from reference.fake_cupy.counting import LAUNCH, note
+from reference.fake_cupy.graphs import launches
 
 #: Where compiled kernels are kept, by the hash of their text.
 FOLDER = pathlib.Path(__file__).parents[3] / ".pytest_cache" / "fake_cupy"
@@ -144,6 +145,7 @@ class ElementwiseKernel(_Kernel):
         self._operation, self._loop_prep, self._after_loop = operation, loop_prep, after_loop
         self._return_tuple = return_tuple
 
+    @launches
     def __call__(self, *args, size=None, block_size=-1, stream=None):
         note(LAUNCH, self.name)
         parameters = self.inputs + self.outputs
@@ -191,6 +193,7 @@ class ReductionKernel(_Kernel):
         self._expressions = map_expr, reduce_expr, post_map_expr, identity
         self._reduce_type = reduce_type
 
+    @launches
     def __call__(self, *args, out=None, axis=None, keepdims=False, stream=None):
         note(LAUNCH, self.name)
         if len(args) > len(self.inputs):
@@ -251,6 +254,7 @@ class RawFunction:
     def __init__(self, name, launch):
         self._name, self._launch = name, launch
 
+    @launches
     def __call__(self, grid, block, args, *, shared_mem=0, stream=None):
         note(LAUNCH, self._name)
         for a in args:

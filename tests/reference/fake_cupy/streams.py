@@ -3,6 +3,7 @@
 Copies from page-locked memory to a stream of its own are made as late as CUDA may make them.
 """
 
+import itertools
 import threading
 import weakref
 
@@ -11,12 +12,13 @@ import numpy as np
 from reference.fake_cupy.counting import SYNC, note
 
 #: Streams that wait for no other by themselves; without any nothing has to be followed.
-_independent = weakref.WeakSet()
+independent = weakref.WeakSet()
 #: By the address of a NumPy array in memory: the stream that met it last, and which of its works that was.
 _met: dict = {}
 #: How many works of each stream the host has waited for.
 _host: dict = {}
 _locked = weakref.WeakValueDictionary()
+_addresses = itertools.count(1000)
 
 
 class _Here(threading.local):
@@ -34,9 +36,12 @@ def current():
 
 def touch(host, *, is_new=False):
     """Note that the current stream works on an array; refuse what another may be at work on."""
-    if not _independent:
+    if not independent:
         return
-    root = _root(host)
+    root, graph = _root(host), current().graph
+    if graph is not None:
+        graph.blocks.setdefault(id(root), weakref.ref(root))
+        return  # nothing is done yet
     if is_new and id(root) in _met:
         return
     stream = current()
@@ -75,12 +80,14 @@ def _merge(seen, more):
 class Stream:
     """A stream. But for those that do not block, all are one."""
 
-    ptr = 0
+    #: What it captures at present; see graphs.py.
+    graph = None
 
     def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
+        self.ptr = 0 if null else next(_addresses)
         self.line, self.seen, self.later, self.n_done = object(), {}, [], 0
         if non_blocking:
-            _independent.add(self)
+            independent.add(self)
         elif not null:
             self.line, self.seen = Stream.null.line, Stream.null.seen
 
@@ -101,7 +108,7 @@ class Stream:
 
     def enqueue(self, copy):
         """Take a copy, which is made at once by a stream that others wait for anyway."""
-        if self in _independent:
+        if self in independent:
             self.later.append(copy)
         else:
             copy()
@@ -136,7 +143,7 @@ Stream.null = Stream(null=True)
 
 def synchronize_device():
     """Let the host know that the work of all streams is done."""
-    for stream in (Stream.null, *_independent):
+    for stream in (Stream.null, *independent):
         stream.synchronize_host()
 
 
