@@ -1,5 +1,7 @@
 """Errors that say which argument of what is wrong, by which rule, and with which value."""
 
+import pickle
+
 
 class _Invalid(Exception):
     """What both errors have: the sentence, and its parts as attributes.
@@ -24,7 +26,13 @@ class _Invalid(Exception):
         return f"{self.field} must {rule}, got {self.got}"
 
     def __reduce__(self):
-        return _restore, (type(self), self.where, self.field, self.rule, self.value, self.got)
+        try:
+            pickle.dumps(self.value)
+        except Exception:  # whatever it is, the sentence reaches the process that waits for it
+            value = self.got
+        else:
+            value = self.value
+        return _restore, (type(self), self.where, self.field, self.rule, value, self.got)
 
 
 def _restore(kind, where, field, rule, value, got):

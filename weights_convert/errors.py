@@ -40,6 +40,9 @@ class ConversionError(CheckpointError):
         self.report = report
         self.missing, self.unexpected, self.misshapen = report.missing, report.unexpected, report.misshapen
 
+    def __reduce__(self):
+        return type(self), (str(self), self.report)
+
 
 def printable(text: str) -> str:
     """Return text from a file so that it can be shown: on one line, without control characters, not without end."""

@@ -18,7 +18,7 @@ import numpy as np
 from chainfpn._typing import Array
 from chainfpn.datasets.aspect_ratio_grouping import STATE, AspectRatioGroupedIterator
 from chainfpn.datasets.validated import ValidatedDataset
-from chainfpn.errors import InvalidArgument
+from chainfpn.errors import InvalidArgument, InvalidType
 
 #: Batches that each worker is ahead.
 _AHEAD = 2
@@ -104,6 +104,9 @@ class PrefetchIterator(AspectRatioGroupedIterator):
                     self.watched.report(omission)
         self._fill()
         return examples
+
+    def __reduce__(self):
+        raise InvalidType("PrefetchIterator", "what is copied or pickled", "its dataset, for it has processes", self)
 
     def finalize(self) -> None:
         """End the processes."""

@@ -8,6 +8,7 @@ from chainer.backends import cuda
 from chainer.functions.normalization import batch_normalization
 
 from chainfpn._typing import Variable
+from chainfpn.errors import InvalidType
 from chainfpn.functions._fixed_normalization import add_relu
 from chainfpn.links.batch_normalization import BatchNormalization
 
@@ -49,7 +50,7 @@ class SyncBatchNormalization(BatchNormalization):
         cls._exchange(link, comm)
 
     def _exchange(self, comm: Any) -> None:
-        self._sum = lambda x: comm.allreduce(x)  # a function, for a communicator cannot be copied with the link
+        self._sum = _SumOverProcesses(comm)
 
     def forward(self, x: Variable, residual: Variable | None = None, *, relu: bool = False, **kwargs: Any) -> Variable:
         """Normalize; add and rectify: see :meth:`BatchNormalization.forward`.
@@ -70,6 +71,23 @@ class SyncBatchNormalization(BatchNormalization):
             self.eps, *statistics, self.decay, impl_selector=lambda node, inputs: _OverProcesses(self._sum)
         )
         return add_relu(node.apply((x, self.gamma, self.beta))[0], residual, relu)  # (B, C, ...)
+
+
+class _SumOverProcesses:
+    """Sums an array over processes; a copy has the same communicator, for which there is no copy."""
+
+    def __init__(self, comm: Any) -> None:
+        self._comm = comm
+
+    def __call__(self, x):
+        return self._comm.allreduce(x)
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        where, rule = "SyncBatchNormalization", "a link without processes; save_weights keeps what it has learned"
+        raise InvalidType(where, "what is pickled", rule, self, got="one over processes")
 
 
 class _OverProcesses(batch_normalization.GeneralBatchNormalizationImpl):

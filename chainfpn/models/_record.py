@@ -51,8 +51,19 @@ WORDS = MappingProxyType(
 )
 
 
+class _Record:
+    """What can be pickled, which a read-only mapping cannot."""
+
+    def __reduce__(self):
+        return _restore, (type(self), {k: dict(v) if isinstance(v, Mapping) else v for k, v in vars(self).items()})
+
+
+def _restore(kind, values):
+    return kind(**{k: MappingProxyType(v) if isinstance(v, dict) else v for k, v in values.items()})
+
+
 @dataclass(frozen=True)
-class WeightFile:
+class WeightFile(_Record):
     """One published file.
 
     Attributes:
@@ -92,7 +103,7 @@ class WeightFile:
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(_Record):
     """One model.
 
     Attributes:

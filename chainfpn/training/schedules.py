@@ -1,6 +1,7 @@
 """Learning rates as functions of the iteration, and the extension that sets them."""
 
 import bisect
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -30,8 +31,11 @@ def step_schedule(lr: float, milestones: Sequence[int], *, gamma: float = 0.1) -
         >>> [round(schedule(i), 6) for i in (0, 9, 10, 25)]
         [0.5, 0.5, 0.05, 0.005]
     """
-    milestones = list(milestones)
-    return lambda iteration: lr * gamma ** bisect.bisect_right(milestones, iteration)
+    return functools.partial(_step, lr, list(milestones), gamma)
+
+
+def _step(lr, milestones, gamma, iteration):
+    return lr * gamma ** bisect.bisect_right(milestones, iteration)
 
 
 def cosine_schedule(lr: float, n_iterations: int, *, final: float = 0.0) -> Schedule:
@@ -53,12 +57,12 @@ def cosine_schedule(lr: float, n_iterations: int, *, final: float = 0.0) -> Sche
         >>> [round(schedule(i), 6) for i in (0, 50, 100, 200)]
         [1.0, 0.75, 0.5, 0.5]
     """
+    return functools.partial(_cosine, lr, n_iterations, final)
 
-    def schedule(iteration: int) -> float:
-        done = min(iteration / n_iterations, 1.0)
-        return lr * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done)))
 
-    return schedule
+def _cosine(lr, n_iterations, final, iteration):
+    done = min(iteration / n_iterations, 1.0)
+    return lr * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def warm_up(schedule: Schedule, n_iterations: int, *, start: float = 1e-3) -> Schedule:
@@ -80,12 +84,12 @@ def warm_up(schedule: Schedule, n_iterations: int, *, start: float = 1e-3) -> Sc
         >>> [schedule(i) for i in (0, 5, 10, 20)]
         [0.5, 0.75, 1.0, 1.0]
     """
+    return functools.partial(_warm, schedule, n_iterations, start)
 
-    def warmed(iteration: int) -> float:
-        done = min(iteration / n_iterations, 1.0) if n_iterations else 1.0
-        return schedule(iteration) * (start + (1 - start) * done)
 
-    return warmed
+def _warm(schedule, n_iterations, start, iteration):
+    done = min(iteration / n_iterations, 1.0) if n_iterations else 1.0
+    return schedule(iteration) * (start + (1 - start) * done)
 
 
 class LearningRate(extension.Extension):
