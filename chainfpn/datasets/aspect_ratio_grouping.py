@@ -67,7 +67,7 @@ class AspectRatioGroupedIterator(chainer.dataset.Iterator):
         if numbers.shape != (n,) or numbers.min() < 0:
             raise InvalidArgument(name, "groups", f"{n} numbers >= 0", groups, got=f"shape {numbers.shape}")
         self.dataset, self.batch_size, self.groups, self.shuffle = dataset, batch_size, numbers, shuffle
-        self.random = np.random.random.__self__ if random is None else random  # a module cannot be copied
+        self.random = np.random.mtrand._rand if random is None else random  # a module cannot be copied
         self.repeats = None if repeats is None else np.asarray(repeats, dtype=np.float64)
         self.reset()
 
