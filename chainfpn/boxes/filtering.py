@@ -255,7 +255,7 @@ def suppress(
     inclusive: bool = False,
 ) -> Asking[Array]:  # fmt: skip
     """Run :func:`batched_nms`, or :func:`nms` without labels, where others wait as well."""
-    _check("nms" if label is None else "batched_nms", bbox, score, label, thresh, limit)
+    _check_arguments("nms" if label is None else "batched_nms", bbox, score, label, thresh, limit)
     if inclusive:  # >= thresh is > the number before it, in the precision that IoUs have
         precise = compute_dtype(bbox.dtype).type
         thresh = float(np.nextafter(precise(thresh), precise(-np.inf)))
@@ -269,7 +269,7 @@ def suppress(
     return kept[0][:n]
 
 
-def _check(name, bbox, score, label, thresh, limit):
+def _check_arguments(name, bbox, score, label, thresh, limit):
     xp = backend.get_array_module(bbox)
     if bbox.ndim != 2 or bbox.shape[1] != 4:
         raise ValueError(f"{name}: bbox must be (R, 4), got shape {bbox.shape}")

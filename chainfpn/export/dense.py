@@ -26,6 +26,8 @@ from chainfpn.links.detectors.ssd import SSD
 SIZES = (97, 98), (130, 129)
 #: Images of the two batches.
 BATCHES = 2, 1
+#: What heads predict, in order; centers are FCOS's.
+HEAD_OUTPUTS = ("logits", "deltas", "centers")
 
 
 class Part(NamedTuple):
@@ -143,10 +145,6 @@ def _chainercvs_head(head):
     side = head.roi_size
     channels = head.fc6.in_size // side**2
     return Part("pooled", ("rois", channels, side, side), function, [(n, channels, side, side) for n in (2, 3)])
-
-
-#: What heads predict, in order; centers are FCOS's.
-HEAD_OUTPUTS = ("logits", "deltas", "centers")
 
 
 def _function(model):

@@ -84,7 +84,7 @@ def pays(detector: Any, make_run: Callable[[Part], Callable], n_images: int | No
     """
     if n_images == 1 and chosen() == "measure":
         return False
-    if import_compiled("winograd") is None or not _can_be(detector):
+    if not _is_divisible(detector):
         return False
     layer = next(x for x in detector.backbone.fpn.layer_blocks[0].links() if isinstance(x, Convolution2D))
     n_channels, side = len(layer.W), min(MEASURED, *_finest_size(detector))
@@ -116,13 +116,13 @@ def stands(detector: Any, is_divided: bool) -> bool:
     """
     if chosen() != "measure":
         return is_divided == pays(detector, lambda part: part.function)  # which is not called
-    return not is_divided or (import_compiled("winograd") is not None and _can_be(detector))
+    return not is_divided or _is_divisible(detector)
 
 
-def _can_be(detector):
-    """Return whether a detector ends as this module means it: no subclass that may do anything else."""
+def _is_divisible(detector):
+    """Return whether there is Numba, and a detector ends as this module means it: no subclass may do anything else."""
     backbone = getattr(detector, "backbone", None)
-    if type(backbone) is not BackboneWithFPN or type(backbone.fpn) is not FPN:
+    if import_compiled("winograd") is None or type(backbone) is not BackboneWithFPN or type(backbone.fpn) is not FPN:
         return False
     extra = backbone.fpn.extra_blocks
     is_known = extra is None or extra is max_pool_level or type(extra) is LastLevelP6P7

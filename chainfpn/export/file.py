@@ -134,9 +134,9 @@ def metadata(model: chainer.Link, form: str) -> dict[str, str]:
     texts = {"form": form, "model": meta.get("model", type(model).__name__), "weights": weights_digest(model)}
     values: dict[str, Any] = {"arguments": meta.get("arguments"), "label_names": getattr(model, "label_names", None)}
     values["class_ids"] = getattr(model, "class_ids", None)
-    values["input"] = _numbers(getattr(model, "preprocess", None), ("mean", "std", "resize", "crop", "max_size"))
+    values["input"] = _settings(getattr(model, "preprocess", None), ("mean", "std", "resize", "crop", "max_size"))
     parts = {"detector": model, "rpn": getattr(model, "rpn", None), "roi_heads": getattr(model, "roi_heads", None)}
-    values["settings"] = {name: numbers for name, part in parts.items() if (numbers := _numbers(part))}
+    values["settings"] = {name: numbers for name, part in parts.items() if (numbers := _settings(part))}
     return texts | {key: json.dumps(value) for key, value in values.items() if value}
 
 
@@ -151,13 +151,13 @@ def weights_digest(model: chainer.Link) -> str:
     return digest.hexdigest()
 
 
-def _numbers(part, names=()):
+def _settings(part, names=()):
     """Return the settings among the attributes of a part of a model."""
     settings = {name: getattr(part, name) for name in (*RULES, *names) if hasattr(part, name)}
-    return {name: _plain(value) for name, value in settings.items()}
+    return {name: _json_value(value) for name, value in settings.items()}
 
 
-def _plain(value):
+def _json_value(value):
     """Return a setting as JSON can hold it."""
     return value.tolist() if hasattr(value, "tolist") else list(value) if isinstance(value, tuple | range) else value
 

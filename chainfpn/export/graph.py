@@ -83,7 +83,8 @@ class Tensor:
 
     def gather(self, indices: Tensor | int | Sequence[int], axis: int = 0) -> Tensor:
         """Return the rows, or what else the axis is of, of some indices; a single index takes the axis away."""
-        return self.graph.op("Gather", self, _integers(indices), axis=axis)
+        at = indices if isinstance(indices, Tensor) else np.array(indices, np.int64)
+        return self.graph.op("Gather", self, at, axis=axis)
 
     def slice(self, start: int | Tensor, end: int | Tensor, axis: int = 0) -> Tensor:
         """Return the part of an axis from start to before end."""
@@ -97,11 +98,6 @@ class Tensor:
     def columns(self) -> list[Tensor]:
         """Split a last axis of 4: four tensors of side 1 there."""
         return self.graph.multi_op("Split", 4, self, axis=-1)
-
-
-def _integers(values):
-    """Turn Python's integers into what an index is."""
-    return values if isinstance(values, Tensor) else np.array(values, np.int64)
 
 
 class Graph:
@@ -169,14 +165,14 @@ class Graph:
     def multi_op(self, kind: str, n: int, *inputs: Any, dtype: Any = None, **attributes: Any) -> list[Tensor]:
         """Add a node with n outputs, see :meth:`op`; ``dtype`` may be a list."""
         first = next((x.dtype for x in inputs if isinstance(x, Tensor)), np.dtype(np.float32))
-        names = [self._name(x, first) for x in inputs]
+        names = [self._input_name(x, first) for x in inputs]
         number = next(self._root._counter)
         outputs = [f"{kind}#{number}" + (f".{i}" if i else "") for i in range(n)]
         self._nodes.append(self.helper.make_node(kind, names, outputs, name=f"{kind}#{number}", **attributes))
         dtypes = dtype if isinstance(dtype, list) else [first if dtype is None else dtype] * n
         return [Tensor(self, name, np.dtype(d)) for name, d in zip(outputs, dtypes, strict=True)]
 
-    def _name(self, value, dtype):
+    def _input_name(self, value, dtype):
         if value is None:
             return ""
         if isinstance(value, Tensor):

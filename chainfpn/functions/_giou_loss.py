@@ -38,10 +38,10 @@ def giou_loss(x: LossInput, t: Array, *, eps: float = 1e-7, divisor: float = 1) 
         got = f"shapes {x.shape} and {t.shape}"
         raise InvalidArgument("giou_loss", "x and t", "(R, 4)", (x.shape, t.shape), got=got)
 
-    return fused_loss("giou_loss", x, lambda x: _compute(x, t.astype(x.dtype, copy=False), eps), divisor)
+    return fused_loss("giou_loss", x, lambda x: _terms(x, t.astype(x.dtype, copy=False), eps), divisor)
 
 
-def _compute(x, t, eps):
+def _terms(x, t, eps):
     """Compute the terms and the gradient of their sum; lengths along both axes are (R, 2), areas (R,)."""
     xp = backend.get_array_module(x)
     (low, high), (t_low, t_high) = (x[:, :2], x[:, 2:]), (t[:, :2], t[:, 2:])  # (R, 2)

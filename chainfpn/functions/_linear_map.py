@@ -75,10 +75,10 @@ class AccumulatingNode(function_node.FunctionNode):
         else:
             gradients = list(self.backward(target_input_indexes, grad_outputs))
         is_new = [i < self.n_new for i in target_input_indexes]
-        return tuple(map(_sum, gradients, before, is_new))
+        return tuple(map(_add_gradient, gradients, before, is_new))
 
 
-def _sum(gx, before, is_new):
+def _add_gradient(gx, before, is_new):
     if before is None or not is_new or chainer.config.enable_backprop or gx.dtype != before.dtype:
         return gx if before is None else gx + before
     array = gx.array

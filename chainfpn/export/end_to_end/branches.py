@@ -86,7 +86,7 @@ def paste(detector: Any, mask: Tensor, bbox: Tensor, image_size: Tensor) -> Tens
     growth = cells.cast(np.float32) / (cells - np.int64(2)).cast(np.float32)
     low, high = bbox.slice(0, 2, axis=1), bbox.slice(2, 4, axis=1)  # (R, 2)
     half, centre = (high - low) * 0.5 * growth, (high + low) * 0.5
-    first, last = ((corner).cast(np.int64) for corner in (centre - half, centre + half))  # rounded towards zero
+    first, last = (corner.cast(np.int64) for corner in (centre - half, centre + half))  # rounded towards zero
     n_pixels = graph.op("Max", last + np.int64(1) - first, np.int64(1))  # (R, 2)
 
     def one(body: Graph, i: Tensor) -> list[tuple[Tensor, int]]:

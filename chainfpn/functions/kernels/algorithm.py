@@ -69,11 +69,11 @@ def is_winograd(
         return by_rule
     if kind not in _measured:
         ours, other = (winograd, direct) if by_rule else (direct, winograd)
-        _measured.setdefault(kind, _kept(kind, lambda: by_rule ^ (MARGIN * seconds(other) < seconds(ours))))
+        _measured.setdefault(kind, _kept_choice(kind, lambda: by_rule ^ (MARGIN * seconds(other) < seconds(ours))))
     return _measured[kind]
 
 
-def _kept(kind, measure):
+def _kept_choice(kind, measure):
     """Return what ``measure`` does, or what the file of ``CHAINFPN_CONV`` has for this processor, and keep it there."""
     path = os.environ.get("CHAINFPN_CONV", "")
     if not path.endswith(SUFFIX):

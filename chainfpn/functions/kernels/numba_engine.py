@@ -104,7 +104,7 @@ def _run_bins(kernel, maps, p, taps, bins, *, is_mean):
     threads.run(run, tasks, make_own)
 
 
-def _turn(a):
+def _transposed(a):
     """Copy (M, N) to (N, M)."""
     turned = np.empty(a.shape[::-1], a.dtype)
     shares = threads.cut(len(a), a.size / SHARE)
@@ -116,12 +116,12 @@ def _ps_forward(x, p, taps, *, is_mean):
     n_bins = math.prod(p.outsize)
     y = np.empty((x.shape[1] // n_bins, n_bins, len(p.rois)), x.dtype)
     _run_bins(numba_ps.forward, x, p, taps, y, is_mean=is_mean)
-    return _turn(y.reshape(x.shape[1], len(p.rois))).reshape(len(p.rois), len(y), *p.outsize)
+    return _transposed(y.reshape(x.shape[1], len(p.rois))).reshape(len(p.rois), len(y), *p.outsize)
 
 
 def _ps_backward(gy, p, x_shape, taps, *, is_mean):
     gx, n_bins = np.empty(x_shape, gy.dtype), math.prod(p.outsize)
-    turned = _turn(gy.reshape(len(p.rois), x_shape[1])).reshape(x_shape[1] // n_bins, n_bins, len(p.rois))
+    turned = _transposed(gy.reshape(len(p.rois), x_shape[1])).reshape(x_shape[1] // n_bins, n_bins, len(p.rois))
     _run_bins(numba_ps.backward, gx, p, taps, turned, is_mean=is_mean)
     return gx
 

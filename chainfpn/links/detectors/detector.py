@@ -250,7 +250,7 @@ class Detector(CheckedOptions, chainer.Chain):
         if self.clip_to_photograph:
             bbox = clip(bbox, img_size)
             keep &= (bbox[:, 2:] > bbox[:, :2]).all(axis=1)
-        extras = (array if array is None or keep.all() else _take(array, keep) for array in raw[3:])
+        extras = (array if array is None or keep.all() else _take_rows(array, keep) for array in raw[3:])
         return Detections(bbox[keep], label[keep], score[keep], *extras)
 
     def _labels(self, class_id):
@@ -260,7 +260,7 @@ class Detector(CheckedOptions, chainer.Chain):
         return np.where(class_id < len(table), table[np.minimum(class_id, len(table) - 1)], np.int32(-1))
 
 
-def _take(array, keep):
+def _take_rows(array, keep):
     """Take the rows of an array on any device that a NumPy mask names."""
     return array[backend.get_array_module(array).asarray(np.flatnonzero(keep))]
 

@@ -44,7 +44,7 @@ class ChainerCVPreprocess(Preprocess):
 
     def _prepare(self, img, dtype):
         size = self._scaled(img.shape[1:])
-        resized = transforms.resize(img.astype(np.float32), self._whole(size))  # (3, H', W')
+        resized = transforms.resize(img.astype(np.float32), self._rounded(size))  # (3, H', W')
         return resized.astype(dtype) - np.array(self.mean, dtype)[:, None, None], size
 
     def _scaled(self, size):
@@ -80,7 +80,7 @@ class MMDetectionPreprocess(Preprocess):
 
     on_device = False
 
-    def _whole(self, size):
+    def _rounded(self, size):
         """Round a height and a width to the nearest pixels."""
         return tuple(max(1, int(side + 0.5)) for side in size)
 

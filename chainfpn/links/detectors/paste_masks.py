@@ -37,7 +37,7 @@ def paste_masks(mask: Array, bbox: Array, size: Size, *, rounded: bool = False) 
     first = np.clip(corners[:, :2], 0, size)  # (R, 2), the part in the image
     shape = np.clip(corners[:, 2:], first, size) - first
     parts = (_paste if isinstance(mask, np.ndarray) else _paste_on_gpu)(mask, sides, first - corners[:, :2], shape)
-    return _lay(parts, first, (len(mask), *size))
+    return _lay_on_images(parts, first, (len(mask), *size))
 
 
 def paste_masks_at_centers(mask: Array, bbox: Array, size: Size) -> Array:
@@ -63,10 +63,10 @@ def paste_masks_at_centers(mask: Array, bbox: Array, size: Size) -> Array:
         rows, columns = (xp.asarray(weights, grid.dtype) for weights in (rows, columns))  # (height, S), (width, S)
         parts.append(rows @ grid @ columns.T >= 0.5)
         first.append((y, x))
-    return _lay(_to_cpu(parts), first, (len(mask), *size))
+    return _lay_on_images(_to_cpu(parts), first, (len(mask), *size))
 
 
-def _lay(parts, first, shape):
+def _lay_on_images(parts, first, shape):
     """Lay the part of each mask, (height, width), on an image of its own, from its first pixel on: bool, (R, H, W)."""
     pasted = np.zeros(shape, dtype=bool)
     for over, part, (y, x) in zip(pasted, parts, first, strict=True):

@@ -117,7 +117,7 @@ class Preprocess(CheckedOptions):
         compiled = import_compiled("numba_preprocess") if xp is np else None
         if self.on_device and (xp is not np or compiled):
             sizes = [self.resized_size(img.shape[1:]) for img in imgs]
-            x = xp.empty((len(imgs), 3, *self._padded(sizes)), dtype)
+            x = xp.empty((len(imgs), 3, *self._padded_size(sizes)), dtype)
             for img, size, out in zip(imgs, sizes, x, strict=True):
                 if compiled is None:
                     self._prepare_on_gpu(xp.asarray(img), size, out)
@@ -125,12 +125,12 @@ class Preprocess(CheckedOptions):
                     self._prepare_compiled(compiled.prepare, cuda.to_cpu(img), size, out)
             return x, sizes
         resized, returned = zip(*(self._prepare(cuda.to_cpu(img), dtype) for img in imgs), strict=True)
-        x = np.zeros((len(imgs), 3, *self._padded([img.shape[1:] for img in resized])), dtype=dtype)
+        x = np.zeros((len(imgs), 3, *self._padded_size([img.shape[1:] for img in resized])), dtype=dtype)
         for i, img in enumerate(resized):
             x[i, :, : img.shape[1], : img.shape[2]] = img
         return x, list(returned)
 
-    def _padded(self, sizes):
+    def _padded_size(self, sizes):
         """Return the height and width of a batch."""
         return tuple(
             math.ceil(max(side) / self.size_divisible) * self.size_divisible for side in zip(*sizes, strict=True)
@@ -193,7 +193,7 @@ class Preprocess(CheckedOptions):
         if self.fixed_size is not None:
             height, width = self.fixed_size
             return height, width
-        return self._whole(self._scaled(size))
+        return self._rounded(self._scaled(size))
 
     def _scaled(self, size):
         """Return the height and width times the scale by the limits of both sides, not rounded.
@@ -206,7 +206,7 @@ class Preprocess(CheckedOptions):
         scale = float(min(one / shorter * np.float32(min_size), one / longer * np.float32(self.max_size)))
         return tuple(side * scale for side in size)
 
-    def _whole(self, size):
+    def _rounded(self, size):
         """Round a height and a width down."""
         return tuple(max(1, math.floor(side)) for side in size)
 
