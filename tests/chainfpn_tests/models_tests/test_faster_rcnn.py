@@ -18,7 +18,7 @@ from weights_convert import api, zoo
 
 #: Small, so that the comparison in float64, which torch computes slowly, stays short; one photograph is smaller still.
 #: Few proposals of a thousand, for most of the time goes into their large head.
-OPTIONS = {"min_size": 200, "rpn_post_nms_top_n_test": 250}
+OPTIONS = {"min_size": 128, "rpn_post_nms_top_n_test": 250}
 
 #: How torchvision's detector is made to find hundreds of things, and what it says of the photographs.
 CODE = RANDOM_NETWORKS + textwrap.dedent(
