@@ -118,7 +118,6 @@ def whole(tmp_path_factory):
     return out
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.thorough)])
 def test_a_signal_saves_and_resume_goes_on_with_the_same_numbers(number, whole, tmp_path):
     parts = tmp_path / "parts"
@@ -136,7 +135,6 @@ def test_a_signal_saves_and_resume_goes_on_with_the_same_numbers(number, whole, 
     assert read_log(parts) == read_log(whole)
 
 
-@pytest.mark.slow
 def test_a_trunk_or_a_detector_to_start_from(out, tmp_path, capsys):
     save_weights(tmp_path / "trunk.npz", models.resnet18())
     common = ["--epochs", "1", "--data", "shapes:4", "--no-augment", "--trainable-layers", "3"]
@@ -156,7 +154,6 @@ def test_a_trunk_or_a_detector_to_start_from(out, tmp_path, capsys):
     assert_equal_weights(tmp_path / "b" / "last.npz", out / "last.npz")
 
 
-@pytest.mark.slow
 def test_a_torch_trunk_in_half_precision(tmp_path):
     """Beside float16 weights there are float32 ones, which a training that is resumed goes on from."""
     save_weights(tmp_path / "trunk.npz", models.resnet18())

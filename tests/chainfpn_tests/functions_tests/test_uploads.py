@@ -45,6 +45,7 @@ def test_without_room_they_stay_on_the_host(batches, monkeypatch):
     monkeypatch.setattr(cupyx, "empty_pinned", fail)
     for arrays, i in upload_ahead(batches):
         assert [a is b for a, b in zip(arrays, batches[i][0], strict=True)] == [True] * len(arrays)
+    assert i == 2
 
 
 @pytest.mark.fake_gpu
