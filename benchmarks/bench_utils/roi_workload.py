@@ -79,6 +79,7 @@ def our_runs(machine: Machine, name: str, bins: int, channels: int, options: Opt
         y = op(variable, rois, images, bins, SCALE, **options)
         y.grad = gradient
         y.backward()
+        return variable
 
     return forward, both
 

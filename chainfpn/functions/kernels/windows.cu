@@ -34,19 +34,34 @@ __device__ inline void roi_windows(const R* rois, I r, R scale, int i, int j, in
     windows[1] = cut<R>(round_half_away(corners[1]), round_half_away(corners[3]) + last, j, outw, width - margin);
 }
 
-// Pixels of a row of a window that a thread asks for before it looks at one.
+// Pixels of a window that a thread asks for before it looks at one.
 #define AHEAD 4
 
-// Call visit(pixel, what was fetched of it) for those of a row, in order; past its end the last one is fetched again.
+__device__ inline bool is_empty(const Window* windows) {
+    return windows[0].end <= windows[0].begin || windows[1].end <= windows[1].begin;
+}
+
+// Call visit(pixel, what was fetched of it) for those of a window, row by row; past its end the last one is fetched again.
 template <typename Fetch, typename Visit>
-__device__ inline void each_fetched(int begin, int end, Fetch fetch, Visit visit) {
-    for (int pixel = begin; pixel < end; pixel += AHEAD) {
-        decltype(fetch(begin)) ahead[AHEAD];
+__device__ inline void each_fetched(const Window* windows, int width, Fetch fetch, Visit visit) {
+    if (is_empty(windows)) return;
+    const int n_columns = windows[1].end - windows[1].begin;
+    int pixel = windows[0].begin * width + windows[1].begin, end_of_row = pixel + n_columns;
+    for (int left = (windows[0].end - windows[0].begin) * n_columns; left > 0; left -= AHEAD) {
+        decltype(fetch(0)) ahead[AHEAD];
+        int pixels[AHEAD];
 #pragma unroll
-        for (int k = 0; k < AHEAD; ++k) ahead[k] = fetch(pixel + k < end ? pixel + k : end - 1);
+        for (int k = 0; k < AHEAD; ++k) {
+            pixels[k] = pixel;
+            ahead[k] = fetch(pixel);
+            if (k + 1 < left && ++pixel == end_of_row) {
+                pixel += width - n_columns;
+                end_of_row += width;
+            }
+        }
 #pragma unroll
         for (int k = 0; k < AHEAD; ++k)
-            if (pixel + k < end) visit(pixel + k, ahead[k]);
+            if (k < left) visit(pixels[k], ahead[k]);
     }
 }
 
@@ -58,17 +73,16 @@ __device__ inline void window_max(const Window* windows, int width, Real<T> lowe
         best[n] = lowest;
         places[n] = -1;
     }
-    for (int row = windows[0].begin; row < windows[0].end; ++row)
-        each_fetched(row * width + windows[1].begin, row * width + windows[1].end, fetch, [&](int pixel, const Pack<T, N>& values) {
-            for (int n = 0; n < N; ++n) {
-                const Real<T> v = read(values.of[n]);
-                if (v > best[n]) {
-                    best[n] = v;
-                    places[n] = pixel;
-                }
+    each_fetched(windows, width, fetch, [&](int pixel, const Pack<T, N>& values) {
+        for (int n = 0; n < N; ++n) {
+            const Real<T> v = read(values.of[n]);
+            if (v > best[n]) {
+                best[n] = v;
+                places[n] = pixel;
             }
-        });
-    if (windows[0].end <= windows[0].begin || windows[1].end <= windows[1].begin)
+        }
+    });
+    if (is_empty(windows))
         for (int n = 0; n < N; ++n) best[n] = 0;
 }
 
@@ -153,11 +167,11 @@ __global__ void scatter_sorted(const T* gy, const long long* pixels, const long 
 }
 
 // ps_roi_pool: bin (i, j) of output channel c reads input channel (c * outh + i) * outw + j. "channels" are the output's.
-// A block takes SHARE bins and channels of one RoI. Call visit(element of the result, first pixel of the map, n, area) for
-// each row, and done(element, area) after them; area is 0 for an empty bin, and -1 for a RoI of no image.
-template <typename T, typename I, typename Visit, typename Done>
+// A block takes SHARE bins and channels of one RoI. Call visit(element of the result, first pixel of its plane, windows,
+// area) for each; area is 0 for an empty bin, and -1 for a RoI of no image.
+template <typename T, typename I, typename Visit>
 __device__ inline void ps_pool_visit(I task, const Real<T>* rois, const int* roi_indices, I n_images, I channels,
-                                     int height, int width, int outh, int outw, Real<T> scale, Visit visit, Done done) {
+                                     int height, int width, int outh, int outw, Real<T> scale, Visit visit) {
     typedef Real<T> R;
     const I n = channels * outh * outw, n_shares = (n + SHARE - 1) / SHARE, r = task / n_shares;
     const I begin = task % n_shares * SHARE, end = n - begin < SHARE ? n : begin + SHARE, image = roi_indices[r];
@@ -165,14 +179,8 @@ __device__ inline void ps_pool_visit(I task, const Real<T>* rois, const int* roi
     for (I e = begin + (I)threadIdx.x; e < end; e += (I)blockDim.x) {
         Window found[2];
         roi_windows(rois, r, scale, (int)(e / outw % outh), (int)(e % outw), outh, outw, height, width, 0, 1, found);
-        const Window rows = found[0], columns = found[1];
-        const bool empty = rows.end <= rows.begin || columns.end <= columns.begin;
-        const R area = empty ? (R)0 : (R)(rows.end - rows.begin) * (R)(columns.end - columns.begin);
-        const I plane = (image * n + e) * height * width;
-        if (is_image)
-            for (int row = rows.begin; row < rows.end; ++row)
-                visit(r * n + e, plane + (I)row * width + columns.begin, columns.end - columns.begin, area);
-        done(r * n + e, is_image ? area : (R)-1);
+        const R area = is_empty(found) ? (R)0 : (R)(found[0].end - found[0].begin) * (R)(found[1].end - found[1].begin);
+        visit(r * n + e, (image * n + e) * height * width, found, is_image ? area : (R)-1);
     }
 }
 
@@ -181,15 +189,15 @@ __global__ void ps_pool_forward(const T* x, const Real<T>* rois, const int* roi_
                                 int height, int width, int outh, int outw, Real<T> scale, T* y) {
     typedef Real<T> R;
     for (I task = blockIdx.x; task < n_tasks; task += gridDim.x) {
-        R sum = 0;
         ps_pool_visit<T, I>(
             task, rois, roi_indices, n_images, channels, height, width, outh, outw, scale,
-            [&](I, I first, int n, R) {
-                each_fetched(0, n, [&](int k) { return x[first + k]; }, [&](int, T value) { sum += read(value); });
-            },
-            [&](I e, R area) {
+            [&](I e, I plane, const Window* windows, R area) {
+                R sum = 0;
+                if (area > 0)
+                    each_fetched(
+                        windows, width, [&](int pixel) { return x[plane + pixel]; },
+                        [&](int, T value) { sum += read(value); });
                 write(y + e, area > 0 ? sum / area : (area == 0 ? (R)0 : sqrt((R)-1)));
-                sum = 0;
             });
     }
 }
@@ -201,11 +209,14 @@ __global__ void ps_pool_backward(const T* gy, const Real<T>* rois, const int* ro
     for (I task = blockIdx.x; task < n_tasks; task += gridDim.x)
         ps_pool_visit<T, I>(
             task, rois, roi_indices, n_images, channels, height, width, outh, outw, scale,
-            [&](I e, I first, int n, Real<T> area) {
-                const Real<T> share = n > 0 ? read(gy[e]) / area : (Real<T>)0;
-                for (int k = 0; k < n; ++k) atomicAdd(gx + first + k, share);
-            },
-            [](I, Real<T>) {});
+            [&](I e, I plane, const Window* windows, Real<T> area) {
+                if (area <= 0) return;
+                const Real<T> share = read(gy[e]) / area;
+                for (int row = windows[0].begin; row < windows[0].end; ++row) {
+                    Real<T>* to = gx + plane + (I)row * width + windows[1].begin;
+                    for (int k = 0; k < windows[1].end - windows[1].begin; ++k) atomicAdd(to + k, share);
+                }
+            });
 }
 
 // The transpose without atomics: a block gathers what a tile of a plane gets from its bin, RoI after RoI; see align_gather.

@@ -71,7 +71,8 @@ def test_halves_read_in_pairs_are_those_read_one_by_one(device, monkeypatch):
     np.testing.assert_array_equal(even[:, 69:], last)
 
 
-#: Which RoIs have a patch, forward and backward, feature pixels: 7 x 7 bins of two samples an axis, room for 279.
+#: Which RoIs have a patch, forward and backward, feature pixels: 7 x 7 bins of two samples an axis where nothing else is
+#: said, room for 279.
 PATCHED = {
     "small": ((5, 5, 12, 12), True, True),
     "with room": ((2, 3, 17, 18), True, True),
@@ -82,6 +83,7 @@ PATCHED = {
     "half beside the map": ((-10, -10, 9, 9), True, True),
     "nothing": ((np.nan, 0, 4, 4), False, False),
     "reversed": ((9, 9, 2, 2), False, False),
+    "with room, of which four bins of one sample read little": ((2, 3, 17, 18), False, False, (2, 2), 1),
 }
 
 
@@ -100,8 +102,9 @@ def test_a_patch_is_taken_where_it_has_room_and_reads_less(tmp_path, monkeypatch
     shim = CudaShim(text, [f"{name}<float, int>" for name in names], tmp_path)
     monkeypatch.setattr(cuda_launch, "get_kernel", shim.get_kernel)
     x = np.ones((1, 70, 30, 40), np.float32)
-    for name, (roi, forward, backward) in PATCHED.items():
-        p = geometry.RoIs(np.array([roi], np.float32), np.zeros(1, np.int32), (7, 7), 1.0, 2, True, False)
+    for name, (roi, forward, backward, *sampling) in PATCHED.items():
+        outsize, ratio = sampling or ((7, 7), 2)
+        p = geometry.RoIs(np.array([roi], np.float32), np.zeros(1, np.int32), outsize, 1.0, ratio, True, False)
         y = cuda_align.align_forward(x, p)
         gx = cuda_align.align_backward(np.zeros_like(y), p, x.shape)
         for channel in (0, 64):  # the first of each block

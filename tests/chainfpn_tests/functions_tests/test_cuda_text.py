@@ -146,6 +146,22 @@ def test_neighbours_are_read_by_one_instruction(nvrtc, name):
     assert READ_TOGETHER[name] in nvrtc.instructions(cuda_launch.source(), cuda_launch.OPTIONS, name)
 
 
+#: Kernels whose threads ask for pixels of a window before they look at one, and the instruction that does.
+ASKED_AHEAD = {
+    "pool_forward<float, int>": "ld.global.v2.f32",
+    "pool_forward<half16, int>": "ld.global.v2.u16",
+    "ps_pool_forward<half16, int>": "ld.global.u16",
+}
+
+
+@pytest.mark.parametrize("name", ASKED_AHEAD)
+def test_pixels_are_asked_for_ahead(nvrtc, name):
+    instructions = nvrtc.instructions(cuda_launch.source(), cuda_launch.OPTIONS, name)
+    parts = re.split(r"\n\$L|\bbra\b|\bsetp\.\w+\.f32|\bcvt\.f32\.f16", instructions)  # labels, branches, and a look
+    in_a_row = [part.count(ASKED_AHEAD[name]) for part in parts]
+    assert max(in_a_row) >= cuda_launch.constant("AHEAD") - 1 == 3  # the first may stand ahead of a branch
+
+
 def test_every_kernel_of_the_text_is_listed():
     linear = [f"{op}_{kind}" for op in ("align", "ps_align", "ps_pool") for kind in ("backward", "forward", "gather")]
     pyramid = [*(f"{what}_level" for what in ("clear", "pack", "unpack")), "normalize", "normalize_backward"]

@@ -308,8 +308,8 @@ class TestRoIAlignOfManyChannels(RoIOpTester):
 
 #: More bins than a block takes, more than it lists taps of, and bins that have more taps than there is room for.
 MANY_BINS = [
-    ("roi_align", (17, 9), 2), ("roi_align", (2, 130), 2), ("roi_align", (64, 1), 0), ("ps_roi_align", (64, 1), 0),
-    ("roi_pool", (17, 9), None), ("roi_pool", (2, 130), None),
+    ("roi_align", (17, 9), 2), ("roi_align", (2, 130), 2), ("roi_align", (64, 1), 0), ("roi_align", (64, 1), 3),
+    ("ps_roi_align", (64, 1), 0), ("roi_pool", (17, 9), None), ("roi_pool", (2, 130), None),
 ]  # fmt: skip
 
 

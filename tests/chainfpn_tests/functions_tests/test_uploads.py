@@ -58,6 +58,18 @@ def test_the_host_does_not_wait_for_a_copy(batches):
 
 
 @pytest.mark.fake_gpu
+def test_page_locked_memory_is_held_until_its_copy_is_done(batches, monkeypatch):
+    """Which the device may make long after it was asked to."""
+    import cupy
+
+    done, synchronize = [], cupy.cuda.Event.synchronize
+    monkeypatch.setattr(cupy.cuda.Event, "synchronize", lambda event: done.append(event) or synchronize(event))
+    for _, i in upload_ahead(batches):
+        assert len(done) == i
+    assert len(set(map(id, done))) == len(done) == 3
+
+
+@pytest.mark.fake_gpu
 def test_who_does_not_wait_is_found_out(batches, monkeypatch):
     monkeypatch.setattr(uploads._Upload, "wait", lambda self: self._arrays)
     with pytest.raises(AssertionError, match="has not waited"):

@@ -1,15 +1,25 @@
 """Normalization, sum and ReLU as one kernel: the CPU's bits, its gradients, and statistics that may change."""
 
+import copy
+import io
+
 import chainer
 import chainer.functions as F
 import numpy as np
 import pytest
-from chainer import gradient_check
+from chainer import gradient_check, serializers
 
 from chainfpn.functions._fixed_normalization import Statistics, fixed_normalization
-from chainfpn.links import BatchNormalization, FrozenBatchNormalization, GroupNormalization, IndexedSequential
+from chainfpn.links import (
+    BatchNormalization,
+    Convolution2D,
+    FrozenBatchNormalization,
+    GroupNormalization,
+    IndexedSequential,
+)
 from chainfpn.links.backbones.resnet import Bottleneck
-from chainfpn.links.layers import normalize
+from chainfpn.links.layers import convolve, normalize
+from reference import fake_cupy
 from reference.normalizations import fill, maps
 
 pytestmark = pytest.mark.gpu
@@ -114,15 +124,57 @@ def test_a_sequence_of_layers_rectifies_in_the_same_kernel(cupy):
     assert (cupy.asnumpy(picked.array) < 0).any()
 
 
-def test_a_change_in_place_counts(cupy):
-    norm = fill(FrozenBatchNormalization(6))
+#: Ways to give a layer other statistics than it was used with.
+CHANGES = {
+    "in place": lambda norm, other: norm.avg_mean.fill(3),
+    "new arrays": lambda norm, other: vars(norm).update(avg_var=norm.xp.full_like(norm.avg_var, 2)),
+    "of another layer": lambda norm, other: norm.copyparams(other),
+    "there and back": lambda norm, other: _change_on_the_host(norm),
+    "from a file": lambda norm, other: serializers.load_npz(io.BytesIO(_saved(other)), norm),
+}
+
+
+def _change_on_the_host(norm):
+    norm.to_device("@numpy")
+    norm.gamma[...] = 5
     norm.to_device("@cupy:0")
-    x = cupy.asarray(maps(SHAPES[0], np.float32, 1)[0])
-    before = norm(x).array
-    norm.gamma[...] = 0
-    norm.beta[...] = 3
-    assert (cupy.asnumpy(norm(x).array) == 3).all()
-    assert not (cupy.asnumpy(before) == 3).any()
+
+
+def _saved(link):
+    file = io.BytesIO()
+    serializers.save_npz(file, link)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("kind", ["alone", "behind a convolution", "behind one of a step"])
+def test_other_statistics_count_at_once_and_nothing_is_launched_for_them(cupy, change, kind):
+    """As nothing is kept of those before; normalization, sum and ReLU are one kernel."""
+    norm, other = fill(FrozenBatchNormalization(6)), FrozenBatchNormalization(6)
+    conv, x = Convolution2D(6, 6, 1, nobias=True), maps(SHAPES[0], np.float32, 1)[0]
+    conv.W.array[...] = np.eye(6)[:, :, None, None]
+    for link in (norm, other, conv):
+        link.to_device("@cupy:0")
+    x = cupy.asarray(x)
+
+    def run():
+        with fake_cupy.count() as counts, chainer.using_config("enable_backprop", kind.endswith("step")):
+            y = norm(x, x, relu=True) if kind == "alone" else convolve(conv, x, norm, x, relu=True)
+        return cupy.asnumpy(y.array), counts.launches
+
+    def expected():
+        here = copy.deepcopy(norm)
+        here.to_device("@numpy")
+        return here(cupy.asnumpy(x), cupy.asnumpy(x), relu=True).array
+
+    before, n_before = run()
+    np.testing.assert_allclose(before, expected(), rtol=0, atol=1e-6)
+    CHANGES[change](norm, other)
+    after, n_after = run()
+    np.testing.assert_allclose(after, expected(), rtol=0, atol=1e-6)
+    assert abs(after - before).max() > 0.1
+    if fake_cupy.is_installed():
+        assert n_before == n_after == (1 if kind == "alone" else 2)  # the product of a convolution, and one kernel
 
 
 @pytest.mark.parametrize("relu", [False, True])

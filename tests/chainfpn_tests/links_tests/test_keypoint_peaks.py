@@ -44,6 +44,18 @@ def test_of_equal_peaks_a_gpu_takes_the_first():
 
 
 @pytest.mark.gpu
+def test_of_equal_peaks_in_rows_of_other_threads_a_gpu_takes_the_first():
+    """Rows 19 and 67, of which the second is read by an earlier thread: every 64th is."""
+    cupy = pytest.importorskip("cupy")
+    heat = np.zeros((1, 1, 14, 14), np.float32)
+    heat[0, 0, [2, 8], 5] = 9
+    box = np.array([[0, 0, 112, 112]], np.float32)  # eight pixels a cell, so that weights repeat exactly
+    expected = heatmaps_to_keypoints(heat, box)[0]
+    point, _ = heatmaps_to_keypoints(cupy.asarray(heat), cupy.asarray(box))
+    assert cupy.asnumpy(point).tolist() == expected.tolist() == [[[19.5, 43.5]]]
+
+
+@pytest.mark.gpu
 def test_no_box_has_no_peak():
     cupy = pytest.importorskip("cupy")
     point, score = heatmaps_to_keypoints(cupy.zeros((0, 3, 14, 14), np.float32), cupy.zeros((0, 4), np.float32))

@@ -38,6 +38,18 @@ def test_the_scale_of_the_loss_does_not_count(optimizer):
     np.testing.assert_allclose(optimizer.target[0].W.grad, [[1.5, 0]])
 
 
+@pytest.mark.gpu
+def test_squares_of_halves_are_summed_in_float32_on_a_gpu():
+    """Each is beyond float16."""
+    with chainer.using_config("dtype", np.float16):
+        link = L.Bias(shape=(40000,))
+    link.to_device("@cupy:0")
+    optimizer = chainer.optimizers.SGD().setup(link)
+    link.b.grad = link.xp.full(40000, 300, np.float16)
+    GradientClipping(30_000)(optimizer)  # of a norm of 60,000
+    np.testing.assert_array_equal(chainer.backends.cuda.to_cpu(link.b.grad), 150)
+
+
 def _arrays(optimizer):
     return [param.array.copy() for param in optimizer.target.params()]
 
