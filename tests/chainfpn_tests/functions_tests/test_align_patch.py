@@ -71,8 +71,8 @@ def test_halves_read_in_pairs_are_those_read_one_by_one(device, monkeypatch):
     np.testing.assert_array_equal(even[:, 69:], last)
 
 
-#: Which RoIs have a patch, forward and backward, feature pixels: 7 x 7 bins of two samples an axis where nothing else is
-#: said, room for 279.
+#: Which RoIs have a patch, forward and backward, feature pixels: 7 x 7 bins of two samples an axis where nothing else
+#: is said, room for 279.
 PATCHED = {
     "small": ((5, 5, 12, 12), True, True),
     "with room": ((2, 3, 17, 18), True, True),
