@@ -6,6 +6,7 @@ What a graph may not do, and what becomes of the memory that it uses, is found o
 import contextlib
 import copy
 import gc
+import pickle
 import threading
 import types
 import weakref
@@ -16,6 +17,8 @@ import pytest
 from chainer import function_hooks, serializers
 from chainer.backends import cuda
 
+import detect
+from bench_utils.machine import Machine
 from chainfpn import models
 from chainfpn.functions.kernels import cuda_graph, gpu_convolution
 from chainfpn.links.detectors import cuda_graphs
@@ -217,10 +220,13 @@ def test_a_copy_and_a_detector_that_was_saved_have_graphs_of_their_own(detector,
     capture(other, x)
     check(other, other.to_engine("chainer"), x)
     check(detector, plain, x)
+    pickled = pickle.loads(pickle.dumps(detector))
+    capture(pickled, x)
+    check(pickled, plain, x)
     serializers.save_npz(tmp_path / "weights.npz", other)
     serializers.load_npz(tmp_path / "weights.npz", detector)  # into the arrays that are there
     check(detector, other, batch(1))
-    assert n_graphs(detector) == n_graphs(other) == 1
+    assert n_graphs(detector) == n_graphs(other) == n_graphs(pickled) == 1
 
 
 @pytest.mark.fake_gpu
@@ -379,6 +385,17 @@ def test_streams_wait_for_each_other(detector, plain):
     for ys, zs in zip(found, expected, strict=True):
         for y, z in zip(ys, zs, strict=True):
             np.testing.assert_allclose(y.get(), z, rtol=1e-5, atol=1e-5 * np.abs(z).max())
+
+
+@pytest.mark.fake_gpu
+def test_the_benchmark_times_one_launch(monkeypatch):
+    monkeypatch.setattr(models, "fasterrcnn_resnet50_fpn", lambda **options: make_slim())
+    img = np.random.default_rng(0).uniform(0, 255, (3, 64, 64)).astype(np.float32)
+    with fake_cupy.count() as counts:
+        seconds, *_ = detect.ours(None, img, 64, 1, Machine("cuda"), "cuda-graph")
+    assert seconds.keys() == {"prepare", "staged", "all"}
+    assert launches(counts).count("graph") >= 2  # of the timed runs
+    assert all(detect.median(detect.STAGES[name], seconds) >= 0 for name in detect.GRAPH_STAGES)
 
 
 def test_there_and_back(detector, plain):

@@ -193,7 +193,9 @@ def _work(function, args, options, result):
 def _write(found, result):
     """Write what was computed again to where the capture had it."""
     if isinstance(result, _Address):
-        result.array()._host[...] = found._host
+        there = result.array()._host
+        if there.ctypes.data != found._host.ctypes.data:  # else a view
+            there[...] = found._host
     elif isinstance(result, list | tuple):
         for pair in zip(found, result, strict=True):
             _write(*pair)
