@@ -28,6 +28,15 @@ def cuda_shim():
     return CudaShim(cuda_launch.source(), instances, FOLDER)
 
 
+def launched_with(monkeypatch, **constants):
+    """Change constants of ``cuda_launch``; return a list that takes the name of each kernel launched from then on."""
+    names, get_kernel = [], cuda_launch.get_kernel
+    monkeypatch.setattr(cuda_launch, "get_kernel", lambda name, device: names.append(name) or get_kernel(name, device))
+    for name, value in constants.items():
+        monkeypatch.setattr(cuda_launch, name, value)
+    return names
+
+
 #: Where the CUDA text runs.
 CUDA = ("shim", pytest.param("gpu", marks=pytest.mark.gpu))
 

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from chainfpn.boxes import batched_nms, nms
 from chainfpn.functions.kernels import cuda_launch, cuda_ops, import_compiled, round_down
 from reference import roi_ops as loops
-from reference.devices import CUDA
+from reference.devices import CUDA, launched_with
 
 
 def heaps(n, dtype=np.float32, seed=0):
@@ -137,11 +137,12 @@ def test_many_boxes_of_two_labels(monkeypatch):
 
 
 @pytest.mark.parametrize("device", CUDA, indirect=True)
-def test_64_bit_indices(device, monkeypatch):
-    monkeypatch.setattr(cuda_launch, "INT_LIMIT", 0)
+def test_64_bit_indices_and_fewer_blocks_than_tasks(device, monkeypatch):
+    kernels = launched_with(monkeypatch, INT_LIMIT=0, MAX_BLOCKS=3)
     bbox, score, label = heaps(600)
     keep = batched_nms(*map(device.asarray, (bbox, score, label)), 0.4)
     np.testing.assert_array_equal(host(keep), loops.nms(bbox, 0.4, score, label))
+    assert kernels == ["nms_masks<float, long long>", "nms_scan<float, long long>"]
 
 
 @pytest.mark.parametrize("device", CUDA, indirect=True)

@@ -10,9 +10,9 @@ from chainer.backends.cuda import to_cpu
 
 from chainfpn import functions
 from chainfpn.functions import _arguments
-from chainfpn.functions.kernels import cuda_launch, cuda_ops
+from chainfpn.functions.kernels import cuda_ops
 from reference import roi_ops as loops
-from reference.devices import CUDA
+from reference.devices import CUDA, launched_with
 
 SCALE = 0.5
 OUTSIZE = (3, 4)
@@ -164,14 +164,16 @@ class RoIOpTester:
         np.testing.assert_allclose(gx, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
     @pytest.mark.parametrize("device", CUDA, indirect=True)
-    def test_64_bit_indices(self, device, monkeypatch):
-        monkeypatch.setattr(cuda_launch, "INT_LIMIT", 0)
+    def test_64_bit_indices_and_fewer_blocks_than_tasks(self, device, monkeypatch):
+        kernels = launched_with(monkeypatch, INT_LIMIT=0, MAX_BLOCKS=3)
         x, rois, roi_indices, gy = self.arguments(np.float32, self.options[0])
         for deterministic in (False, True):
             with chainer.using_config("cudnn_deterministic", deterministic):
                 y, gx = forward_backward(self.op, device, x, rois, roi_indices, gy, **self.options[0])
             np.testing.assert_allclose(y, self.expected(np.float32, 0)[0], rtol=0, atol=1e-5)
             np.testing.assert_allclose(gx, self.expected(np.float32, 0)[1], rtol=1e-5, atol=1e-5)
+        assert all("long long" in kernel for kernel in kernels)
+        assert len(kernels) >= 4
 
     def test_far_rois_are_clipped(self, device):
         x, rois, roi_indices = arguments(self.channels, np.float64, "far")

@@ -20,6 +20,7 @@ from chainfpn.links import (
 from chainfpn.links.backbones.resnet import Bottleneck
 from chainfpn.links.layers import convolve, normalize
 from reference import fake_cupy
+from reference.devices import launched_with
 from reference.normalizations import fill, maps
 
 pytestmark = pytest.mark.gpu
@@ -122,6 +123,23 @@ def test_a_sequence_of_layers_rectifies_in_the_same_kernel(cupy):
     np.testing.assert_allclose(cupy.asnumpy(y), expected, rtol=0, atol=2e-6)
     np.testing.assert_array_equal(cupy.asnumpy(last.array), cupy.asnumpy(y))
     assert (cupy.asnumpy(picked.array) < 0).any()
+
+
+def test_fewer_blocks_than_stretches_take_several_each(cupy, monkeypatch):
+    norm, (x, residual, gy) = fill(FrozenBatchNormalization(6)), maps(SHAPES[0], np.float32, 3)
+    results = []
+    for device, constants in (("@numpy", {}), ("@cupy:0", {"MAX_BLOCKS": 1, "INT_LIMIT": 0})):
+        kernels = launched_with(monkeypatch, **constants)
+        norm.to_device(device)
+        leaf = chainer.Variable(norm.xp.asarray(x))
+        y = norm(leaf, norm.xp.asarray(residual), relu=True)
+        y.grad = norm.xp.asarray(gy)
+        y.backward()
+        results.append([chainer.backends.cuda.to_cpu(a) for a in (y.array, leaf.grad)])
+    assert [name.partition(",")[0] for name in kernels] == ["normalize<float", "normalize_backward<float"]
+    assert all("long long" in name for name in kernels)
+    np.testing.assert_array_equal(*[y for y, _ in results])
+    np.testing.assert_allclose(*[gx for _, gx in results], rtol=0, atol=1e-6)
 
 
 #: Ways to give a layer other statistics than it was used with.
