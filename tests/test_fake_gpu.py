@@ -32,6 +32,7 @@ QUICK = (
     TESTS / "chainfpn_tests" / "links_tests" / "test_fused_normalization.py",
     TESTS / "chainfpn_tests" / "links_tests" / "test_keypoint_peaks.py",
     TESTS / "chainfpn_tests" / "links_tests" / "test_paste_masks.py",
+    TESTS / "chainfpn_tests" / "links_tests" / "test_preprocess.py",
     TESTS / "test_benchmark_devices.py",
     TESTS / "chainfpn_tests" / "training_tests" / "test_fused_update.py",
     TESTS / "chainfpn_tests" / "training_tests" / "test_gradient_clipping.py",

@@ -32,3 +32,18 @@ def test_the_compiled_pass_has_numpys_bits(name, kind, dtype, monkeypatch):
     assert compiled.dtype == plain.dtype == dtype
     assert [tuple(size) for size in compiled_sizes] == [tuple(size) for size in plain_sizes]
     np.testing.assert_array_equal(compiled, plain)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+@pytest.mark.parametrize("name", PREPROCESSES)
+def test_a_gpu_prepares_as_the_cpu(name, kind, dtype):
+    cupy = pytest.importorskip("cupy")
+    random = np.random.default_rng(0)
+    imgs = [random.uniform(0, 255, (3, *size)).astype(kind) for size in ((31, 40), (80, 24), (1, 1), (17, 99))]
+    expected, sizes = PREPROCESSES[name](imgs, dtype)
+    x, sizes_there = PREPROCESSES[name](list(map(cupy.asarray, imgs)), dtype)
+    assert isinstance(x, cupy.ndarray)
+    assert [tuple(size) for size in sizes_there] == [tuple(size) for size in sizes]
+    np.testing.assert_array_equal(cupy.asnumpy(x), expected)
