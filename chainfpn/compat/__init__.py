@@ -36,7 +36,7 @@ def enable() -> None:
     Raises:
         ImportError: if Chainer or ChainerCV was imported before, and failed half-way.
     """
-    for package in ("chainer", "chainercv"):
+    for package in finders.REQUIRED:
         if package not in sys.modules and any(name.startswith(f"{package}.") for name in sys.modules):
             raise ImportError(
                 f"chainfpn: an earlier import of {package} failed and left it half-loaded; "

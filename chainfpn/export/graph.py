@@ -124,6 +124,10 @@ class Graph:
         """The outermost graph, which has the constants; as an attribute of its own it would never go by itself."""
         return self if self._parent is None else self._parent._root
 
+    def own(self, *tensors: Tensor) -> list[Tensor]:
+        """Return tensors of the graph around the body of a loop as tensors of the body."""
+        return [dataclasses.replace(tensor, graph=self) for tensor in tensors]
+
     def input(self, name: str, dtype: Any, shape: Sequence[int | str]) -> Tensor:
         """Declare an input; a str in its shape names a side that may be of any length."""
         kind = self.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

@@ -39,11 +39,8 @@ def adaptive_max_pool_2d(x: Variable, outsize: int | Size) -> Variable:
     check_map("adaptive_max_pool_2d", x)
     outsize = check_outsize("adaptive_max_pool_2d", outsize)
     images = backend.get_array_module(x).arange(len(x), dtype=np.int32)
-
-    def forward(x):
-        return kernels_for(x).adaptive_max_forward(x, outsize)
-
-    return MaxMap("adaptive_max_pool_2d", forward, images).apply((x,))[0]
+    node = MaxMap("adaptive_max_pool_2d", lambda x: kernels_for(x).adaptive_max_forward(x, outsize), images)
+    return node.apply((x,))[0]
 
 
 def adaptive_avg_pool_2d(x: Variable, outsize: int | Size) -> Variable:

@@ -90,11 +90,9 @@ def paste(detector: Any, mask: Tensor, bbox: Tensor, image_size: Tensor) -> Tens
     n_pixels = graph.op("Max", last + np.int64(1) - first, np.int64(1))  # (R, 2)
 
     def one(body: Graph, i: Tensor) -> list[tuple[Tensor, int]]:
-        grid = Tensor(body, padded.name, padded.dtype).gather(i)  # (S + 2, S + 2)
-        rows, columns = (
-            _interpolation(body, axis, i, first, n_pixels, image_size, cells) for axis in (0, 1)
-        )  # (H, S + 2), (W, S + 2)
-        pixels = body.op("MatMul", body.op("MatMul", rows, grid), columns.transpose(1, 0))
+        grid, *sizes = body.own(padded, first, n_pixels, image_size, cells)
+        rows, columns = (_interpolation(body, axis, i, *sizes) for axis in (0, 1))  # (H, S + 2), (W, S + 2)
+        pixels = body.op("MatMul", body.op("MatMul", rows, grid.gather(i)), columns.transpose(1, 0))
         return [(pixels > 0.5, 2)]
 
     (pasted,) = _for_each(bbox.shape(0, 1).gather(0), one)
@@ -103,9 +101,6 @@ def paste(detector: Any, mask: Tensor, bbox: Tensor, image_size: Tensor) -> Tens
 
 def _interpolation(body, axis, i, first, n_pixels, image_size, cells):
     """Make the matrix (side of the image, S + 2) that resizes a grid to a box and lays it into the image."""
-    first, n_pixels, image_size, cells = (
-        Tensor(body, tensor.name, tensor.dtype) for tensor in (first, n_pixels, image_size, cells)
-    )
     start, n = (tensor.gather(i).gather(axis) for tensor in (first, n_pixels))
     at = body.range(image_size.gather(axis)) - start  # pixel of the box
     inside = (at >= np.int64(0)) & body.op("Less", at, n, dtype=bool)
@@ -139,10 +134,8 @@ def find_keypoints(heat: Tensor, bbox: Tensor) -> tuple[Tensor, Tensor]:
     channels = heat.shape(1, 2)
 
     def one(body: Graph, i: Tensor) -> list[tuple[Tensor, int]]:
-        maps, n, corner, scale, n_keypoint = (
-            Tensor(body, tensor.name, tensor.dtype) for tensor in (heat, n_pixels, low, pixel, channels)
-        )
-        n = n.gather(i)
+        maps, sides, corner, scale, n_keypoint = body.own(heat, n_pixels, low, pixel, channels)
+        n = sides.gather(i)
         shape = body.concat([[1], n_keypoint, n])
         large = body.op(
             "Resize", maps.gather(i).unsqueeze(0), None, None, shape, mode="cubic", cubic_coeff_a=-0.75,
