@@ -5,12 +5,14 @@ buffer (row, column, lane) that stays in the cache, where the channels of a pixe
 keyed by the file of the kernel: touch those files after a change here.
 """
 
+import contextlib
 import gc
+import os
 from typing import NamedTuple
 
 import numba
 import numpy as np
-from numba.core import cgutils, event, types
+from numba.core import caching, cgutils, event, types
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 
@@ -64,28 +66,62 @@ def _is_ours(event):
 event.register("numba:compile", _WithoutCollections())
 
 
+class _Cache(caching.FunctionCache):
+    """Numba's, which is never why a kernel does not run: what cannot be read is compiled, and kept if that can be."""
+
+    def load_overload(self, *args):
+        try:
+            return super().load_overload(*args)
+        except Exception:  # whatever the pickle of a file is that a full disk or a crash has cut off
+            self._forget()
+
+    def save_overload(self, *args):
+        try:
+            super().save_overload(*args)
+        except Exception:
+            self._forget()
+
+    def _forget(self):
+        """Remove the index, which may name files that were never written, or are of older code."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._cache_file._index_path)
+
+
 def _can_cache():
     """Return whether Numba finds a folder to keep compiled kernels in: beside them, or the user's cache."""
     try:
-        numba.njit(cache=True)(_can_cache)
+        _Cache(_can_cache)
     except RuntimeError:
         return False
     return True
 
 
-_OPTIONS = {"nogil": True, "cache": _can_cache(), "error_model": "numpy", "no_cfunc_wrapper": True}
+_CAN_CACHE = _can_cache()
+
+
+def _compiled(**options):
+    """Return a decorator of kernels, with options of Numba beside those of all."""
+
+    def decorate(function):
+        kernel = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)(function)
+        if _CAN_CACHE:
+            kernel._cache = _Cache(function)
+        return kernel
+
+    return decorate
+
 
 #: Sums may be reordered and fused; NaN and infinity keep their meaning.
-arithmetic = numba.njit(**_OPTIONS, fastmath={"contract", "reassoc", "nsz"})
+_ARITHMETIC = {"contract", "reassoc", "nsz"}
+arithmetic = _compiled(fastmath=_ARITHMETIC)
 
 #: Exactly the operations that are written: for geometry, where a last bit moves a sample over a border. (Left out, the
 #: option would be inherited from the calling kernel.)
-exact = numba.njit(**_OPTIONS, fastmath=False)
+exact = _compiled(fastmath=False)
 
 #: The same for what only other kernels call: without the code that Python would call it by, half is compiled.
-_INNER = {**_OPTIONS, "no_cpython_wrapper": True}
-inner_arithmetic = numba.njit(**_INNER, fastmath={"contract", "reassoc", "nsz"})
-inner_exact = numba.njit(**_INNER, fastmath=False)
+inner_arithmetic = _compiled(fastmath=_ARITHMETIC, no_cpython_wrapper=True)
+inner_exact = _compiled(fastmath=False, no_cpython_wrapper=True)
 
 
 def _take_if(operator, b, a):

@@ -1,6 +1,7 @@
 """The engines behind the ops: chosen lazily, independent of the number of threads; the geometry they share."""
 
 import contextlib
+import errno
 import functools
 import gc
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import textwrap
 import threading
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import chainer
 import numpy as np
@@ -320,3 +322,30 @@ def test_no_garbage_is_collected_while_a_kernel_is_compiled(was_enabled):
         assert gc.isenabled() == was_enabled
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("harm", ["no index", "half of the code", "a full disk"])
+def test_files_that_numba_can_neither_read_nor_write_cost_a_compilation_only(harm, tmp_path, monkeypatch):
+    numba = pytest.importorskip("numba")
+    from chainfpn.functions.kernels import numba_common
+
+    def square(x):
+        return x * x
+
+    def run():
+        kernel = numba_common.exact(square)
+        assert kernel(3) == 9
+        return sum(kernel.stats.cache_hits.values())
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    if harm == "a full disk":
+        with monkeypatch.context() as patch:
+            full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+            patch.setattr(numba_common.caching.IndexDataCacheFile, "_save_data", full)
+            assert [run(), run()] == [0, 0]
+        assert full.call_count == 2
+    else:
+        assert [run(), run()] == [0, 1]
+        (path,) = tmp_path.rglob("*.nbi" if harm == "no index" else "*.nbc")
+        path.write_bytes(b"" if harm == "no index" else path.read_bytes()[:50])
+    assert [run(), run()] == [0, 1]
