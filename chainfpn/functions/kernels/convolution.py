@@ -2,7 +2,7 @@
 
 The windows of a few output rows are laid out as the columns of a matrix that stays in the cache, and the product with
 the weights is written where the result belongs: no array is transposed or copied afterwards. 3x3 convolutions in
-float32 go to ``winograd``, unless a map is tiny, channels on their own to ``numba_depthwise``. float16 is computed in
+float32 go to ``winograd``, unless a map is tiny, groups of few channels to ``numba_grouped``. float16 is computed in
 float32.
 """
 
@@ -26,6 +26,9 @@ from chainfpn.functions.kernels.product import add_to
 
 #: Bytes of columns made at a time: enough work for a product on several threads, and few enough to stay in the cache.
 BLOCK_BYTES = 8 << 20
+
+#: Channels of a group, in or out, that are too few for products of matrices, if there are that many groups.
+MOST_IN_GROUP, LEAST_GROUPS = 16, 16
 
 #: Tiles of 4 x 4 outputs on which algorithms are measured; larger maps are like those.
 MEASURED_TILES = 128
@@ -53,10 +56,11 @@ class Geometry(NamedTuple):
         return tuple(ksize) == self.stride == (1, 1) and self.pad == (0, 0)
 
 
-def _depthwise_for(x_shape, W_shape, geometry):
-    """Return the compiled kernels for channels on their own, each of which makes one, otherwise None."""
-    alone = geometry.groups == x_shape[1] == W_shape[0] > 1 and math.prod(W_shape[2:]) > 1
-    return import_compiled("numba_depthwise") if alone else None
+def _grouped_for(W_shape, geometry):
+    """Return the compiled kernels for groups of few channels where those are faster than products, otherwise None."""
+    groups, most = geometry.groups, max(W_shape[0] // geometry.groups, W_shape[1])
+    pays = (groups >= LEAST_GROUPS and most <= MOST_IN_GROUP) or (groups > 1 and most == 1)
+    return import_compiled("numba_grouped") if pays and math.prod(W_shape[2:]) > 1 else None
 
 
 def _winograd_for(dtype, x_shape, W_shape, geometry):
@@ -117,9 +121,9 @@ def forward(x: Array, W: Array, geometry: Geometry, epilogue: Epilogue | None = 
     if winograd is not None:
         return winograd.forward(_prepare(x), _prepare(W), geometry.pad, after).astype(x.dtype, copy=False)
     outh, outw = geometry.outsize(x.shape, W.shape[2:])
-    if depthwise := _depthwise_for(x.shape, W.shape, geometry):
+    if grouped := _grouped_for(W.shape, geometry):
         y_shape = len(x), len(W), outh, outw
-        return depthwise.forward(_prepare(x), _prepare(W), y_shape, geometry, after).astype(x.dtype, copy=False)
+        return grouped.forward(_prepare(x), _prepare(W), y_shape, geometry, after).astype(x.dtype, copy=False)
     return _direct(_prepare(x), W, geometry, epilogue).astype(x.dtype, copy=False)
 
 
@@ -152,8 +156,8 @@ def weight_gradient(x: Array, gy: Array, W_shape: tuple, W_dtype: np.dtype, geom
     winograd = _winograd_for(dtype, x.shape, W_shape, geometry)
     if winograd is not None:
         return winograd.weight_gradient(_prepare(x), _prepare(gy), geometry.pad).astype(W_dtype, copy=False)
-    if depthwise := _depthwise_for(x.shape, W_shape, geometry):
-        return depthwise.weight_gradient(_prepare(x), _prepare(gy), W_shape, geometry).astype(W_dtype, copy=False)
+    if grouped := _grouped_for(W_shape, geometry):
+        return grouped.weight_gradient(_prepare(x), _prepare(gy), W_shape, geometry).astype(W_dtype, copy=False)
     x, gy = _prepare(x), _prepare(gy)
     is_small = x.shape[1] * math.prod(gy.shape[2:]) * x.itemsize <= BLOCK_BYTES / 2
     if geometry.groups == 1 and (math.prod(W_shape[2:]) > 1 or is_small):
@@ -179,8 +183,8 @@ def input_gradient(gy: Array, W: Array, x_shape: tuple, geometry: Geometry) -> A
     winograd = _winograd_for(compute_dtype(gy.dtype), x_shape, W.shape, geometry)
     if winograd is not None:
         return winograd.input_gradient(_prepare(gy), _prepare(W), geometry.pad).astype(gy.dtype, copy=False)
-    if depthwise := _depthwise_for(x_shape, W.shape, geometry):
-        return depthwise.input_gradient(_prepare(gy), _prepare(W), x_shape, geometry).astype(gy.dtype, copy=False)
+    if grouped := _grouped_for(W.shape, geometry):
+        return grouped.input_gradient(_prepare(gy), _prepare(W), x_shape, geometry).astype(gy.dtype, copy=False)
     if geometry.is_product(W.shape[2:]):
         turned = _by_group(W, geometry.groups, keep=True).swapaxes(1, 2)
         return forward(gy, turned.reshape(-1, *turned.shape[2:]), geometry)  # (C, O / groups, 1, 1)

@@ -36,6 +36,8 @@ CASES = {
     "taps beyond the map": ((2, 3, 2, 2), (4, 3, 3), {"pad": 5, "dilate": 4}),
     "grouped": ((2, 8, 6, 5), (4, 3, 3), {"pad": 1, "groups": 4}),
     "grouped, stride 2": ((2, 8, 6, 5), (16, 3, 3), {"stride": 2, "pad": 1, "groups": 4}),
+    "grouped, few channels": ((2, 34, 7, 9), (51, 3, 3), {"pad": 1, "groups": 17}),
+    "grouped, few channels, stride 2": ((1, 54, 8, 6), (36, 5, 3), {"stride": (2, 1), "pad": (2, 1), "groups": 18}),
     "grouped 1x1": ((2, 6, 4, 5), (9, 1, 1), {"groups": 3}),
     "depthwise": ((2, 6, 9, 8), (6, 3, 3), {"pad": 1, "groups": 6}),
     "depthwise, stride 2": ((2, 6, 9, 8), (6, 5, 5), {"stride": 2, "pad": 2, "groups": 6}),
@@ -59,10 +61,11 @@ def block_bytes(request, monkeypatch):
         monkeypatch.setattr(channel_gradients, "LEAST_TAPS", 9)
         if winograd := import_compiled("winograd"):
             monkeypatch.setattr(winograd, "BLOCK_BYTES", (0, 10 * request.param))
-        if depthwise := import_compiled("numba_depthwise"):
-            monkeypatch.setattr(depthwise, "_plan", depthwise._plan.__wrapped__)
-            for name, size in (("STRIP_BYTES", 5 * request.param), ("TURNED", 16), ("SHARE_BYTES", request.param)):
-                monkeypatch.setattr(depthwise, name, size)
+        if grouped := import_compiled("numba_grouped"):
+            monkeypatch.setattr(grouped, "SHARE_BYTES", request.param)
+            monkeypatch.setattr(grouped, "plan_strips", grouped.plan_strips.__wrapped__)
+            monkeypatch.setattr("chainfpn.functions.kernels.grouped_plan.STRIP_BYTES", 5 * request.param)
+            monkeypatch.setattr("chainfpn.functions.kernels.grouped_plan.TURNED", 16)
 
 
 def case_arrays(name, dtype):

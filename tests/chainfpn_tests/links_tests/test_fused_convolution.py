@@ -27,7 +27,7 @@ CONVOLUTIONS = {
     "grouped": (8, 12, 3, {"pad": 1, "groups": 2}),
     "Winograd": (16, 18, 3, {"pad": 1}),
     "depthwise": (20, 20, 3, {"pad": 1, "groups": 20}),
-    "depthwise, two each": (6, 12, 3, {"pad": 1, "groups": 6}),
+    "depthwise, two each": (17, 34, 3, {"pad": 1, "groups": 17}),
 }
 NORMS = {"none": lambda n: None, "frozen": FrozenBatchNormalization, "batch": BatchNormalization}
 
