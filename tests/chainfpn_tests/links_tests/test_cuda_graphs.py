@@ -84,10 +84,15 @@ def arrays(detector, x):
     return [h.array.get() for level in (hs, *cuda_graphs.predict(detector.rpn.head, hs)) for h in level]
 
 
+def assert_close(ys, expected):
+    for y, z in zip(ys, expected, strict=True):
+        tolerance = 1e-2 if z.dtype == np.float16 else 1e-5
+        np.testing.assert_allclose(y, z, rtol=tolerance, atol=tolerance * np.abs(z).max())
+
+
 def check(detector, plain, x):
     """Compare with the engine chainer."""
-    for y, expected in zip(arrays(detector, x), arrays(plain, x), strict=True):
-        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    assert_close(arrays(detector, x), arrays(plain, x))
 
 
 def is_one_launch(detector, x):
@@ -357,8 +362,7 @@ def test_threads_share_a_graph(detector, plain):
             with chainer.using_config("train", False), chainer.no_backprop_mode():
                 barrier.wait()
                 for _ in range(5):
-                    for y, z in zip(arrays(detector, xs[n]), expected[n], strict=True):
-                        np.testing.assert_allclose(y, z, rtol=1e-5, atol=1e-5 * np.abs(z).max())
+                    assert_close(arrays(detector, xs[n]), expected[n])
         except BaseException as error:
             errors.append(error)
 
@@ -383,8 +387,7 @@ def test_streams_wait_for_each_other(detector, plain):
             found.append([h.array for level in (hs, *hs.predictions) for h in level])
     cuda.cupy.cuda.Device().synchronize()
     for ys, zs in zip(found, expected, strict=True):
-        for y, z in zip(ys, zs, strict=True):
-            np.testing.assert_allclose(y.get(), z, rtol=1e-5, atol=1e-5 * np.abs(z).max())
+        assert_close([y.get() for y in ys], zs)
 
 
 @pytest.mark.fake_gpu
