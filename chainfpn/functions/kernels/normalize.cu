@@ -94,7 +94,7 @@ __launch_bounds__(THREADS, OCCUPANCY(T)) __global__ void normalize(const T* x, c
                 centre = average;
             else
                 shift = shift - average * factor;
-            if (scale && stretch.plane == c && stretch.is_first && threadIdx.x % LANES == 0) write(scale + c, (Real<U>)factor);
+            if (scale && stretch.is_first && threadIdx.x % LANES == 0) write(scale + c, (Real<U>)factor);  // of each image
         }
         through_pixels(n_pixels, x + stretch.start, residual ? residual + stretch.start : residual, stretch.n,
                        y + stretch.start, (T*)0, [&](T pixel, T added, T* result, T*) {

@@ -42,6 +42,7 @@ def test_frozen_normalization_has_the_cpus_bits(cupy, shape, dtype, relu, adds):
     with chainer.using_config("dtype", dtype):
         norm = fill(FrozenBatchNormalization(shape[1]))
     inputs = maps(shape, dtype, 1 + adds)
+    inputs[0].ravel()[:1] = np.nan
     expected = norm(*inputs, relu=relu).array
     norm.to_device("@cupy:0")
     y = norm(*map(cupy.asarray, inputs), relu=relu).array
