@@ -54,7 +54,8 @@ def forward(x: Array, W: Array, y_shape: tuple, geometry: tuple, epilogue: Epilo
         flat = y[image].reshape(len(W), -1)
         epilogue.apply(normalize_in_place, image, flat, (0, len(W)), (0, flat.shape[1]))
 
-    threads.run(finish, [] if in_one_go else [(image,) for image in range(len(x))])
+    if not in_one_go:
+        threads.run(finish, [(image,) for image in range(len(x))])
     return y
 
 
@@ -82,7 +83,7 @@ def _run(x, W, y, geometry, epilogue, *, is_turned):
     plan, (_, order), runs, sizes = plan_strips(x.shape[1:], W.shape, y.shape[1:], *geometry, x.itemsize, is_turned)
     blocks, rows = _shares(x, y, plan[2][4], geometry[3])
     flat, out = (a.reshape(len(a), math.prod(a.shape[1:])) for a in (x, y))
-    given = W.reshape(-1), epilogue[:3], epilogue.relu, plan, order, *runs, is_turned
+    given = W.reshape(-1), np.concatenate(epilogue[:3]), epilogue.relu, plan, order, *runs, is_turned
     shares = itertools.product(range(len(x)), blocks, rows)
     tasks = [(flat[k], out[k], *given, *block, *part) for k, block, part in shares]
     threads.run(_convolve, tasks, lambda: _room(x.dtype, sizes))
@@ -96,9 +97,10 @@ def _shares(x, y, n_rows, groups):
 
 def _room(dtype, sizes):
     """Make what a thread keeps: turned rows with zeros around them, without, and weights or their gradients."""
-    room = tuple(aligned(n, dtype) for n in sizes)
-    room[0].fill(0)
-    return room
+    room = aligned(sum(sizes), dtype)
+    padded, turned = sizes[0], sizes[0] + sizes[1]
+    room[:padded] = 0
+    return room[:padded], room[padded:turned], room[turned:]
 
 
 @arithmetic
@@ -108,10 +110,10 @@ def _convolve(
     (groups, n_in, n_out), (height, width, outh, outw), (ly, lx, ty, tx, _), (py, px, reach), blocks = plan
     (line, area, strip, group, turned), (padded, out, weights) = blocks, room
     n_pixels, begin, n_lanes, down = outh * outw, ZERO, smaller(np.int64(LANES), groups), ly * line * LANES
-    n_vectors = n_in * order.size + len(terms)
+    n_vectors = n_in * order.size
     for block in range(first_block, last_block):
         g = smaller(block * LANES, groups - n_lanes)  # the last ones overlap those before
-        _take_weights(W, g, n_lanes, n_in, n_out, is_turned, order, terms, weights)
+        _take_weights(W, g, n_lanes, groups, n_in, n_out, is_turned, order, terms, weights)
         for top in range(first_row, last_row, strip):
             end = smaller(top + strip, last_row)
             rows = top * ly - py, (end - top - 1) * ly + reach
@@ -127,15 +129,15 @@ def _convolve(
                         span = n_in, area * LANES, order.size * LANES, starts[phase], starts[phase + 1]
                         _fill(padded, at, weights, w, runs, span, n, out, to)
                     n = smaller(n_rows * ty, outh - row * ty) * outw
-                    if terms[1].size:
-                        _finish(out, n, weights, w + n_in * order.size * LANES, relu)
+                    if terms.size:
+                        _finish(out, n, weights, (n_out * n_vectors + 3 * o) * LANES, relu)
                     first, apart = (g * n_out + o) * n_pixels + row * ty * outw, n_out * n_pixels
                     copy_transposed(out, begin, LANES, n, n_lanes, y, first, apart)
 
 
 @inner_exact
-def _take_weights(W, g, n_lanes, n_in, n_out, is_turned, order, terms, weights):
-    """Fill for each output of a group a vector for each input and tap, and one for each term of what follows."""
+def _take_weights(W, g, n_lanes, groups, n_in, n_out, is_turned, order, terms, weights):
+    """Fill a vector for each output of a group, input and tap, and behind them for the terms of each output."""
     n, to = order.size, 0
     for o in range(n_out):
         for i in range(n_in):
@@ -143,9 +145,10 @@ def _take_weights(W, g, n_lanes, n_in, n_out, is_turned, order, terms, weights):
                 for k in range(n_lanes):
                     weights[to + k] = W[_kernel(g + k, i, o, n_in, n_out, is_turned) * n + order[tap]]
                 to += LANES
-        for term in terms:
-            for k in range(n_lanes if term.size else 0):
-                weights[to + k] = term[(g + k) * n_out + o]
+    for o in range(n_out if terms.size else 0):
+        for term in range(3):
+            for k in range(n_lanes):
+                weights[to + k] = terms[(term * groups + g + k) * n_out + o]
             to += LANES
 
 
