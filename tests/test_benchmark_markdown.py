@@ -64,7 +64,7 @@ def test_every_table_ends_with_machine_and_day():
     )
 
 
-def test_the_sitting_runs_every_benchmark_of_a_cpu_and_goes_on(tmp_path, monkeypatch, capsys):
+def test_the_sitting_runs_every_benchmark_of_a_cpu_and_goes_on(tmp_path, capsys):
     programs = {path.stem for path in pathlib.Path(sitting.__file__).parent.glob("*.py")}
     others = {"gpu_check", "gpu_profile", "sitting", "parity"}  # parity times nothing
     assert [step.name for step in sitting.STEPS] == [pathlib.Path(step.command[0]).stem for step in sitting.STEPS]

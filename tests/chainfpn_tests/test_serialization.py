@@ -16,6 +16,7 @@ import chainfpn
 from chainfpn import WeightsError, load_weights, models, read_weights, save_weights, set_weights
 from chainfpn.links import BatchNormalization, FrozenBatchNormalization, Preprocess
 from chainfpn.links.detectors.framework_preprocess import Detectron2Preprocess
+from reference.arrays import assert_same_arrays, saved
 
 
 class Small(chainer.Chain):
@@ -33,22 +34,16 @@ class Small(chainer.Chain):
 def file(tmp_path):
     """An .npz of a Small, and its arrays."""
     rng = np.random.RandomState(0)
-    arrays = {name: rng.normal(size=value.shape).astype("f") for name, value in _arrays(Small()).items() if value.ndim}
+    arrays = {name: rng.normal(size=value.shape).astype("f") for name, value in saved(Small()).items() if value.ndim}
     np.savez(tmp_path / "w.npz", __meta__=json.dumps({"model": "small"}), **arrays)
     return tmp_path / "w.npz", arrays
-
-
-def _arrays(link):
-    serializer = chainer.serializers.DictionarySerializer()
-    serializer.save(link)
-    return serializer.target
 
 
 def test_every_leaf_is_loaded_bit_for_bit(file):
     path, arrays = file
     link = Small()
     assert load_weights(path, link) == {"model": "small"}
-    loaded = _arrays(link)
+    loaded = saved(link)
     assert len(arrays) == 10
     for name, array in arrays.items():
         np.testing.assert_array_equal(loaded[name], array)
@@ -77,7 +72,7 @@ def test_all_problems_are_named_at_once_and_nothing_changes(file, tmp_path):
     arrays["head/W"] = np.zeros(3)
     np.savez(tmp_path / "bad.npz", **arrays)
     link = Small()
-    before = _arrays(link)
+    before = copy.deepcopy(saved(link))
     with pytest.raises(WeightsError) as caught:
         load_weights(tmp_path / "bad.npz", link)
     assert str(caught.value).splitlines() == [
@@ -85,8 +80,7 @@ def test_all_problems_are_named_at_once_and_nothing_changes(file, tmp_path):
         "bad.npz: head/W is not in the model",
         "bad.npz: conv/W has shape (2, 3, 3, 3) in the file, (4, 3, 3, 3) in the model",
     ]
-    for name, array in _arrays(link).items():
-        np.testing.assert_array_equal(array, before[name])
+    assert_same_arrays(saved(link), before)
 
 
 def test_not_strict_loads_what_both_have(file, tmp_path):
@@ -158,9 +152,7 @@ def test_what_is_saved_builds_the_same_detector_again(tmp_path):
     again = models.load(tmp_path / "own.npz")
     assert again.label_names == ("cat", "dog")
     assert again.meta == {**model.meta, "arguments": {**model.meta["arguments"], "stages": (2, 3)}}
-    assert _arrays(again).keys() == _arrays(model).keys()
-    for name, array in _arrays(model).items():
-        np.testing.assert_array_equal(_arrays(again)[name], array)
+    assert_same_arrays(saved(again), saved(model))
     assert read_weights(tmp_path / "own.npz")[1]["seed"] == 3
     assert os.listdir(tmp_path) == ["own.npz"]
 
@@ -190,7 +182,7 @@ def test_what_is_set_in_the_preprocess_is_kept(tmp_path, rules, built, changed, 
     assert detector.meta == before
 
 
-def test_a_preprocess_of_another_class_is_not_taken_for_the_builders(tmp_path):
+def test_a_preprocess_of_another_class_is_not_taken_for_the_builders():
     detector = models.fasterrcnn_resnet_fpn(18, 1, stages=(1, 2), fpn_channels=8, head_channels=8)
     detector.preprocess = Detectron2Preprocess(64, 96)
     assert detector.current_meta() == detector.meta

@@ -1,6 +1,12 @@
-"""Chains with options of training, by torchvision's names."""
+"""Small trainings: a command's options, and chains with options of training by torchvision's names."""
 
 from chainfpn.training import TrainChain
+
+#: Options of ``chainfpn train`` for a small network and a short warm-up.
+SLIM_TRAINING = (
+    *("--set", "depth=18", "--set", "stages=[1,2]", "--set", "fpn_channels=8", "--set", "head_channels=8"),
+    *("--set", "min_size=48", "--set", "max_size=64", "--loss", "box_batch_size_per_image=16", "--warm-up", "2"),
+)
 
 
 def train_chain(model, *, permutation=None, **options):

@@ -1,9 +1,9 @@
 """Every container that torch writes, written by torch itself, reads as torch reads it."""
 
-import numpy as np
 import pytest
 
 import weights_convert
+from reference.arrays import assert_same_arrays
 
 #: What goes into the files: every dtype, shared storages, views, scalars, and things beside the weights.
 WRITE_TORCH = """
@@ -50,9 +50,7 @@ def test_every_tensor_is_what_torch_reads(written):
     path, expected = written
     arrays = weights_convert.read_checkpoint(path)
     assert list(arrays) == list(expected)
-    for name, array in arrays.items():
-        assert array.dtype == expected[name].dtype, name
-        np.testing.assert_array_equal(array, expected[name], err_msg=name, strict=True)
+    assert_same_arrays(arrays, expected)
 
 
 def test_arrays_can_be_written_and_the_file_stays_as_it_is(written):
@@ -114,10 +112,7 @@ def modules(torchvision_live, tmp_path_factory):
 )
 def test_wrapped_weights_are_found(modules, name):
     folder, expected = modules
-    arrays = weights_convert.read_checkpoint(folder / name)
-    assert sorted(arrays) == sorted(expected)
-    for key, array in arrays.items():
-        np.testing.assert_array_equal(array, expected[key], strict=True)
+    assert_same_arrays(weights_convert.read_checkpoint(folder / name), expected)
 
 
 @pytest.mark.parametrize(

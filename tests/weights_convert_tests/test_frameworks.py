@@ -11,12 +11,14 @@ from chainer import serializers
 import weights_convert
 from golden.model import HERE, GoldenModel
 from golden.model import names as golden_names
+from reference.arrays import assert_same_arrays
 from weights_convert import param_names
 from weights_convert.architectures import candidates
 from weights_convert.config_settings import find_settings
 from weights_convert.layouts import complete_names, find_layout, find_own_names
-from weights_convert.read.tensor import Storage, Tensor, from_array
+from weights_convert.read.tensor import from_array
 from weights_convert.report import Report
+from weights_convert_tests.repeated import described
 
 BUILDERS = {
     "faster": "fasterrcnn_resnet_fpn",
@@ -37,12 +39,6 @@ OWN = {
 def shapes_of(name):
     entries = json.loads((HERE / name / "names_shapes.json").read_text())
     return {key: tuple(entry["shape"]) for key, entry in entries.items()}
-
-
-def described(shapes):
-    """Return tensors of these shapes that hold one zero each."""
-    storage = Storage("float32", 1, lambda: memoryview(b"\0" * 4))
-    return {name: Tensor(storage, shape, (0,) * len(shape)) for name, shape in shapes.items()}
 
 
 def save(path, shapes, *, drawn=False, **beside):
@@ -94,9 +90,7 @@ def test_a_pkl_is_what_detectron2_reads(tmp_path):
     with open(tmp_path / "a.pkl", "rb") as f:
         loaded = pickle.load(f, encoding="latin1")
     assert loaded["__author__"] == "chainfpn"
-    assert sorted(loaded["model"]) == sorted(arrays)
-    for name, array in loaded["model"].items():
-        np.testing.assert_array_equal(array, arrays[name], strict=True)
+    assert_same_arrays(loaded["model"], arrays)
 
 
 def test_a_resnext_of_detectron2_has_its_std_and_its_stride(tmp_path):

@@ -11,16 +11,11 @@ import weights_convert
 from weights_convert import known_models, param_names, tensor_fixups
 from weights_convert.architectures import candidates
 from weights_convert.layouts import find_layout
-from weights_convert.read.tensor import Storage, Tensor, from_array
+from weights_convert.read.tensor import from_array
 from weights_convert.report import Report
+from weights_convert_tests.repeated import described
 
 _BN = ("weight", "bias", "running_mean", "running_var")
-
-
-def described(shapes):
-    """Return tensors of these shapes that hold one zero each."""
-    storage = Storage("float32", 1, lambda: memoryview(b"\0" * 4))
-    return {name: Tensor(storage, shape, (0,) * len(shape)) for name, shape in shapes.items()}
 
 
 def lead(shapes):

@@ -1,12 +1,12 @@
 """``__meta__`` says what the builders understand, in JSON."""
 
-import chainer
 import numpy as np
 import pytest
 
 import weights_convert
 from chainfpn import models
 from chainfpn.models._weights import Weights
+from reference.arrays import saved
 from weights_convert.known_models import builder_arguments
 from weights_convert.meta import meta_array
 from weights_convert.write.safetensors import write_safetensors
@@ -61,9 +61,7 @@ def test_a_file_is_not_begun_with_such_a_number(tmp_path):
 def test_a_pyramid_is_built_as_its_file_says(name):
     """The rest of what a file says of a model is tested with the models."""
     builder = models.MODELS[name].builder
-    serializer = chainer.serializers.DictionarySerializer()
-    serializer.save(builder())
-    weights = Weights(serializer.target, {"arguments": {"align_corners": True}}, "x.npz")
+    weights = Weights(saved(builder()), {"arguments": {"align_corners": True}}, "x.npz")
     assert builder(weights).align_corners is True
     assert builder(weights, align_corners=False).align_corners is False
     assert builder().align_corners is False

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import weights_convert
+from reference.arrays import assert_same_arrays
 from weights_convert import crc
 from weights_convert_tests.hostile import assembler as a
 
@@ -43,9 +44,7 @@ def test_safetensors_is_read_as_its_own_package_writes_it(tmp_path):
     arrays = {name: np.asarray(array) for name, array in arrays_of_all_dtypes().items()}
     save_file(arrays, tmp_path / "x.safetensors", {"format": "pt"})
     found = weights_convert.read_checkpoint(tmp_path / "x.safetensors")
-    assert set(found) == set(arrays)
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(found[name], array, strict=True)
+    assert_same_arrays(found, arrays)
 
 
 def test_safetensors_is_written_so_that_its_own_package_reads_it(tmp_path):
@@ -183,8 +182,7 @@ def test_the_tar_of_torch_0_1_is_read_as_torch_reads_it(torchvision_live, tmp_pa
     expected = torchvision_live.run("outputs.update(torch.load(folder / 'old.pth'))", folder=tmp_path)
     found = weights_convert.read_checkpoint(tmp_path / "old.pth")
     assert list(found) == ["plain", "transposed", "view"]
-    for name, array in found.items():
-        np.testing.assert_array_equal(array, expected[name], strict=True)
+    assert_same_arrays(found, expected)
     assert found["view"].tolist() == [3, 4]
 
 

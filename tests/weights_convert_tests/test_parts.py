@@ -14,7 +14,7 @@ from weights_convert.architectures import detectors
 from weights_convert.architectures.networks import NETWORKS
 from weights_convert.architectures.resnet import Trunk
 from weights_convert.architectures.shapes import linear
-from weights_convert.read import contents, tensor
+from weights_convert_tests import repeated
 
 WRITE_PARTS = """
 from torchvision import models
@@ -65,9 +65,7 @@ WITHOUT_FEATURES = ("googlenet", "inception_v3", "regnet")
 def folder(torchvision_live, tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
     torchvision_live.run(f"FAMILIES = {FAMILIES}\n{WRITE_PARTS}", folder=folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contents, "FREE_BYTES", 1 << 40)  # each tensor repeats one zero
-        patch.setattr(tensor, "MAX_REPEATED", 1 << 40)
+    with repeated.allowed():
         yield folder
 
 

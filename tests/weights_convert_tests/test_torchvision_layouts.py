@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import weights_convert
+from reference.arrays import assert_same_arrays, saved
 from reference.detector_cases import HERE
 from weights_convert import api, param_names
-from weights_convert.read import contents, tensor
+from weights_convert_tests import repeated
 
 #: Name -> (how torchvision makes it, the builder it must be recognized as, its arguments).
 MODELS = {
@@ -113,9 +114,7 @@ def shapes_folder(torchvision_live, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shapes")
     makes = {key: make for key, (make, _, _) in MODELS.items()}
     torchvision_live.run(f"MODELS, REFERENCE = {makes!r}, {str(HERE)!r}\n" + WRITE_SHAPES, folder=folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contents, "FREE_BYTES", 1 << 40)  # as they stand, such files are bombs
-        patch.setattr(tensor, "MAX_REPEATED", 1 << 40)
+    with repeated.allowed():
         yield folder
 
 
@@ -131,7 +130,6 @@ def test_each_model_is_recognized_by_every_tensor(name, shapes_folder):
     "name", sorted(set(MODELS) - {"resnet101", "resnet152", "resnext101", "wide50", "wide101", "vgg"})
 )
 def test_each_link_has_the_names_the_converter_expects(name, shapes_folder):
-    from chainer import serializers
 
     from chainfpn import models
 
@@ -139,9 +137,7 @@ def test_each_link_has_the_names_the_converter_expects(name, shapes_folder):
     if not hasattr(models, report.model):
         pytest.skip(f"chainfpn.models has no {report.model}")
     link = getattr(models, report.model)(**report.arguments)
-    serializer = serializers.DictionarySerializer()
-    serializer.save(link)
-    ours = {key: np.shape(value) for key, value in serializer.target.items() if not key.endswith("/N")}
+    ours = {key: np.shape(value) for key, value in saved(link).items() if not key.endswith("/N")}
     file = {key: tuple(shape) for key, (_, shape, _) in report.mapped.items() if not key.endswith("/N")}
     assert file == ours
 
@@ -279,9 +275,7 @@ def test_torchvision_takes_it_back_strictly_and_the_round_trip_is_bit_identical(
     weights_convert.convert(folder / "small.npz", folder / "small_back.pth")
     outputs = torchvision_live.run(LOAD_BACK, folder=folder)
     assert outputs.pop("equal")
-    assert outputs.keys() == expected.keys()
-    for name, value in outputs.items():
-        np.testing.assert_array_equal(value, expected[name], strict=True)
+    assert_same_arrays(outputs, expected)
     weights_convert.convert(folder / "back.pth", folder / "again.npz")
     with np.load(folder / "there.npz") as a, np.load(folder / "again.npz") as b:
         assert sorted(a.files) == sorted(b.files)

@@ -83,7 +83,7 @@ def test_a_file_is_downloaded_converted_and_kept(server, tmp_path, capsys):
     assert path in text
 
 
-def test_a_cut_download_goes_on_where_it_stopped(server, tmp_path):
+def test_a_cut_download_goes_on_where_it_stopped(server):
     server.cuts = 2
     zoo.fetch("resnet18")
     first, second, third = [value for _, value in server.requests]

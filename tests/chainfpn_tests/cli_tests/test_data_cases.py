@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from chainfpn.cli.main import main
+from reference.small_files import picture, write
 
 XML = (
     '<?xml version="1.0" encoding="{encoding}"?><annotation><size><width>{size[0]}</width><height>{size[1]}</height>'
@@ -18,16 +19,6 @@ XML = (
 #: To be turned clockwise.
 EXIF = Image.Exif()
 EXIF[0x0112] = 6
-
-
-def write(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-
-
-def picture(path, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (96, 64), (90, 120, 60)).save(path, **options)
 
 
 def box(i, x=1, **more):
@@ -40,7 +31,7 @@ def coco(*annotations, file="images/0.jpg", to="annotations/instances_default.js
     def write_it(folder):
         picture(folder / file, **({"exif": exif} if exif else {}))
         content = {"images": [{"id": 1, "file_name": "0.jpg", **size}], "categories": [{"id": 1, "name": name}]}
-        write(folder / to, json.dumps({**content, "annotations": annotations or [box(1)]}))
+        write(folder / to, {**content, "annotations": annotations or [box(1)]})
 
     return write_it
 

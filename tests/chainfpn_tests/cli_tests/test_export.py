@@ -50,7 +50,7 @@ def test_the_weights_are_not_replaced(tmp_path, monkeypatch, capsys):
     assert pathlib.Path("person.npz").read_bytes() == weights_path().read_bytes()
 
 
-def test_both_engines_find_the_same(tmp_path, capsys, monkeypatch):
+def test_both_engines_find_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(threads, "N_THREADS", 2)  # which --threads changes
     found = {}
     for engine in ("chainer", "onnx"):
@@ -67,7 +67,7 @@ def test_both_engines_find_the_same(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(("options", "expected"), [(["--threads", "5"], 5), ([], 3)])
-def test_threads_of_the_engine_are_those_of_the_command_or_of_the_variable(options, expected, tmp_path, monkeypatch):
+def test_threads_of_the_engine_are_those_of_the_command_or_of_the_variable(options, expected, monkeypatch):
     given = []
 
     def to_engine(detector, *args, **options):

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 
-import chainer
 import numpy as np
 import pytest
 
@@ -20,6 +19,7 @@ from chainfpn.cli import detector as cli_detector
 from chainfpn.cli.main import COMMANDS, main
 from chainfpn.cli.parser import make_parser
 from chainfpn.data import photograph_path, weights_path
+from reference.arrays import saved
 from weights_convert import zoo
 
 #: Where the person is in the bundled photograph: yxyx.
@@ -194,10 +194,8 @@ def test_what_cannot_be_done_is_one_sentence_and_status_1(options, message, phot
     pathlib.Path("text.npz").write_text("no archive")
     np.savez("arrays.npz", x=np.zeros(3))
     if "resnet.npz" in options:
-        arrays = chainer.serializers.DictionarySerializer()
-        arrays.save(models.resnet18(10))
         meta = json.dumps({"model": "resnet18", "arguments": {"n_class": 10}})
-        np.savez("resnet.npz", __meta__=np.array(meta), **arrays.target)
+        np.savez("resnet.npz", __meta__=np.array(meta), **saved(models.resnet18(10)))
     before = {path: path.stat().st_mtime_ns for path in pathlib.Path().rglob("*")}
     assert main(["detect", photo, *options]) == 1
     output, errors = capsys.readouterr()

@@ -17,14 +17,12 @@ from chainfpn import models, read_weights, save_weights
 from chainfpn.cli.main import main
 from chainfpn.data import weights_path
 from chainfpn.training import TrainChain
+from reference.arrays import assert_same_arrays
 from reference.initial_weights import draw_all
+from reference.training import SLIM_TRAINING as SLIM
 
 pytestmark = pytest.mark.slow  # whole networks and trainings, all of them together
 
-SLIM = [
-    *("--set", "depth=18", "--set", "stages=[1,2]", "--set", "fpn_channels=8", "--set", "head_channels=8"),
-    *("--set", "min_size=48", "--set", "max_size=64", "--loss", "box_batch_size_per_image=16", "--warm-up", "2"),
-]
 DATA = ["--data", "shapes:6", "--validation", "shapes:3:1", "--samples", "2"]
 
 
@@ -71,8 +69,7 @@ def test_the_weights_say_what_they_are(out, tmp_path):
     assert (training["epoch"], training["iteration"], training["settings"]["seed"]) == (2, 6, 0)
     weights_convert.convert(out / "best.npz", tmp_path / "best.pth", to="pth")
     back, _, _ = weights_convert.convert_arrays(tmp_path / "best.pth")
-    for name, array in read_weights(out / "best.npz")[0].items():
-        np.testing.assert_array_equal(back[name], array, err_msg=name)
+    assert_same_arrays(back, read_weights(out / "best.npz")[0])
 
 
 def test_the_report_needs_no_network(out):
@@ -91,11 +88,8 @@ def read_log(folder):
 
 
 def assert_equal_weights(found, expected):
-    """Compare two files of weights bit by bit."""
-    found, expected = (read_weights(path)[0] for path in (found, expected))
-    assert found.keys() == expected.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    """Compare two files of weights."""
+    assert_same_arrays(read_weights(found)[0], read_weights(expected)[0])
 
 
 def test_a_seed_decides_every_number(out, tmp_path):
@@ -135,7 +129,7 @@ def test_a_signal_saves_and_resume_goes_on_with_the_same_numbers(number, whole, 
     assert read_log(parts) == read_log(whole)
 
 
-def test_a_trunk_or_a_detector_to_start_from(out, tmp_path, capsys):
+def test_a_trunk_or_a_detector_to_start_from(out, tmp_path):
     save_weights(tmp_path / "trunk.npz", models.resnet18())
     common = ["--epochs", "1", "--data", "shapes:4", "--no-augment", "--trainable-layers", "3"]
     assert main(["train", *common, *SLIM, "--weights", str(tmp_path / "trunk.npz"), "--out", str(tmp_path / "a")]) == 0

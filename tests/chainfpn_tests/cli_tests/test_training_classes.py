@@ -11,11 +11,9 @@ from chainfpn.cli.errors import CommandError
 from chainfpn.cli.main import main
 from chainfpn.cli.training_classes import check_classes, class_table, count_classes
 from chainfpn.datasets import ConcatDataset, open_dataset
+from reference.training import SLIM_TRAINING
 
-SLIM = [
-    *("--set", "depth=18", "--set", "stages=[1,2]", "--set", "fpn_channels=8", "--set", "head_channels=8"),
-    *("--set", "min_size=48", "--set", "max_size=64", "--loss", "box_batch_size_per_image=16", "--epochs", "1"),
-]
+SLIM = [*SLIM_TRAINING, "--epochs", "1"]
 #: Index of the image and of the category, and whatever else is not as usual.
 ANNOTATIONS = [(0, 0, {}), (0, 0, {}), (0, 1, {}), (1, 1, {}), (1, 7, {}), (1, 0, {"bbox": "1,2,3,4"}), (3, 0, {})]
 OUTLINE = [[1, 1, 21, 1, 21, 21]]

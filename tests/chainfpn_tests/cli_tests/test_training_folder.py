@@ -17,13 +17,11 @@ from chainfpn.cli.main import main
 from chainfpn.cli.training_folder import own_folder
 from chainfpn.cli.training_resume import _common_file
 from chainfpn.training import Snapshot, TrainChain
+from reference.arrays import assert_same_arrays
 from reference.initial_weights import draw_all
+from reference.training import SLIM_TRAINING
 
-SLIM = [
-    *("--set", "depth=18", "--set", "stages=[1,2]", "--set", "fpn_channels=8", "--set", "head_channels=8"),
-    *("--set", "min_size=48", "--set", "max_size=64", "--loss", "box_batch_size_per_image=16", "--warm-up", "2"),
-    *("--epochs", "2", "--samples", "0"),
-]
+SLIM = [*SLIM_TRAINING, "--epochs", "2", "--samples", "0"]
 
 
 @pytest.fixture
@@ -60,14 +58,11 @@ def fail_at(monkeypatch, step, error):
 
 
 def assert_equal_weights(found, expected):
-    found, expected = (read_weights(folder / "last.npz")[0] for folder in (found, expected))
-    assert found.keys() == expected.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    assert_same_arrays(*(read_weights(folder / "last.npz")[0] for folder in (found, expected)))
 
 
 @pytest.mark.slow
-def test_killed_in_the_first_epoch_and_in_the_second_and_resumed_on_another_path(data, tmp_path, capsys):
+def test_killed_in_the_first_epoch_and_in_the_second_and_resumed_on_another_path(data, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     with draw_all():
         assert main(["train", *options(data), *SLIM, "--out", str(whole)]) == 0

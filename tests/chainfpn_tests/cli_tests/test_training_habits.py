@@ -10,14 +10,12 @@ from chainfpn import read_weights
 from chainfpn.cli.main import main
 from chainfpn.cli.training_resume import Stop
 from chainfpn.training import EarlyStopping, StepLog
+from reference.arrays import assert_same_arrays
+from reference.training import SLIM_TRAINING
 
 pytestmark = pytest.mark.slow  # whole networks and trainings, all of them together
 
-SLIM = [
-    *("--set", "depth=18", "--set", "stages=[1,2]", "--set", "fpn_channels=8", "--set", "head_channels=8"),
-    *("--set", "min_size=48", "--set", "max_size=64", "--loss", "box_batch_size_per_image=16", "--warm-up", "2"),
-    *("--samples", "0"),
-]
+SLIM = [*SLIM_TRAINING, "--samples", "0"]
 DATA = ["--data", "shapes:6", "--validation", "shapes:2:1"]
 HABITS = ["--log-every", "3", "--snapshot-every", "1steps", "--keep", "3", "--ema", "0.5", "--evaluate-every", "2steps"]
 
@@ -70,9 +68,7 @@ def test_averaged_weights_are_saved_and_the_others_trained(out):
 def test_a_config_repeats_a_training(out, tmp_path):
     again = tmp_path / "again"
     assert main(["train", "--config", str(out / "train.json"), "--out", str(again)]) == 0
-    first, second = weights(out), weights(again)
-    for name, array in first.items():
-        np.testing.assert_array_equal(second[name], array, err_msg=name)
+    assert_same_arrays(weights(again), weights(out))
     settings = [json.loads((folder / "train.json").read_text())["settings"] for folder in (out, again)]
     assert settings[0] == settings[1]
 
@@ -170,9 +166,7 @@ def test_workers_read_ahead_and_their_number_may_change(tmp_path, capsys):
     assert main([*command, "--epochs", "2", "--workers", "1", "--out", str(whole)]) == 0
     assert main([*command, "--epochs", "1", "--workers", "2", "--out", str(parts)]) == 0
     assert main(["train", "--resume", "--epochs", "2", "--workers", "1", "--out", str(parts)]) == 0
-    first, second = weights(whole), weights(parts)
-    for name, array in first.items():
-        np.testing.assert_array_equal(second[name], array, err_msg=name)
+    assert_same_arrays(weights(parts), weights(whole))
     for workers, epochs in ((0, 3), (1, 4)):
         capsys.readouterr()
         assert main(["train", "--resume", "--workers", str(workers), "--epochs", str(epochs), "--out", str(parts)]) == 0

@@ -4,18 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from chainfpn.datasets import CVATDataset, DataError, LabelMeDataset, LabelStudioDataset, open_dataset
+from reference.small_files import picture
 
 BB = [2, 1, 12, 21]
 BOX = '<box label="cell" occluded="0" xtl="1.0" ytl="2.0" xbr="21.0" ybr="12.0" z_order="0"{}></box>'
 PLAIN = BOX.format("")
-
-
-def picture(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (96, 64)).save(path)
 
 
 def cvat(folder, shapes=PLAIN, image="images/0.jpg", labels=("egg", "cell"), **more):

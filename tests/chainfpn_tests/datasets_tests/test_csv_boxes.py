@@ -1,15 +1,15 @@
 """Tables as spreadsheets and tools write them: the right box each, or a sentence."""
 
 import pytest
-from PIL import Image
 
 from chainfpn.datasets import CSVDataset, DataError, open_dataset
+from reference.small_files import picture
 
 HEAD, ROW = "filename,width,height,class,xmin,ymin,xmax,ymax\n", "0.jpg,96,64,cell,1,2,21,12\n"
 
 
 def table(folder, content, encoding="utf-8", image="0.jpg"):
-    Image.new("RGB", (96, 64)).save(folder / image)
+    picture(folder / image)
     (folder / "x.csv").write_bytes(content.encode(encoding))
     return folder
 

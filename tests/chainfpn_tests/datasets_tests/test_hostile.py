@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from chainfpn.datasets import DataError, ValidatedDataset, dataset_splits, open_dataset
+from reference.small_files import picture
 
 POINTS = {"points": [[1, 2], [3, 4], [5, 6]], "polygonlabels": ["cell"]}
 RECTANGLE = {"x": 5, "y": 5, "width": 50, "height": 50, "rotation": 3, "rectanglelabels": ["cell"]}
@@ -98,7 +98,7 @@ def attempt(folder):
 @pytest.mark.parametrize(("name", "content", "others"), SETS.values(), ids=SETS)
 def test_what_is_damaged_is_no_traceback(name, content, others, tmp_path):
     random = np.random.RandomState(0)
-    Image.new("RGB", (96, 64)).save(tmp_path / "0.png")
+    picture(tmp_path / "0.png")
     for other, text in others.items():
         (tmp_path / other).write_text(text)
     (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from chainfpn.datasets import CSVDataset, DataError, VOCDataset, YOLODataset, open_dataset
+from reference.small_files import picture, write
 
 XML = (
     '<?xml version="1.0" encoding="{encoding}"?><annotation><size><width>96</width><height>64</height></size>'
@@ -19,19 +20,6 @@ VOC_BB, COCO_BB, YOLO_BB = [8, 4, 30, 50], [2, 1, 12, 21], [16, 36, 48, 60]
 SHAPE = {"x": 1, "y": 2, "width": 20, "height": 10, "rectanglelabels": ["cell"]}
 SHAPE |= {"original_width": 96, "original_height": 64}
 YAML = "names:\n  0: cell\n  1: egg\n"
-
-
-def write(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-
-
-def picture(path, size=(96, 64), **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (90, 120, 60)).save(path, **options)
 
 
 def coco(file_name="0.jpg", annotations=(BOX,)):

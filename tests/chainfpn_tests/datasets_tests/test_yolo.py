@@ -1,25 +1,23 @@
 """YOLO's yaml and texts in all the ways that people write them: the right box each, or a sentence."""
 
 import pytest
-from PIL import Image
 
 from chainfpn.datasets import DataError, YOLODataset, open_dataset
+from reference.small_files import picture, write
 
 LINE = "0 0.5 0.5 0.25 0.5\n"
 BB, NAMES = [16, 36, 48, 60], "names:\n  0: cell\n  1: egg\n"
 
 
-def write(folder, files, images=("images/train/0.jpg",)):
+def write_all(folder, files, images=("images/train/0.jpg",)):
     for image in images:
-        (folder / image).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (96, 64)).save(folder / image)
+        picture(folder / image)
     for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        write(folder / name, content)
 
 
 def one_set(folder, yaml, line=LINE, **options):
-    write(folder, {"data.yaml": yaml, "labels/train/0.txt": line}, **options)
+    write_all(folder, {"data.yaml": yaml, "labels/train/0.txt": line}, **options)
     return open_dataset(folder)
 
 
@@ -48,13 +46,13 @@ def test_images_are_found(yaml, tmp_path):
     "line", ["./images/train/0.jpg", "/home/other/y/images/train/0.jpg", "data\\images\\train\\0.jpg"]
 )
 def test_images_of_a_list_are_found(line, tmp_path):
-    write(tmp_path, {"train.txt": f"{line}\n{line}\n"})
+    write_all(tmp_path, {"train.txt": f"{line}\n{line}\n"})
     assert objects(one_set(tmp_path, f"train: train.txt\n{NAMES}")) == [("cell", BB)]
 
 
 @pytest.mark.parametrize(("images", "labels"), [("Images/train", "Labels/train"), ("data/imgs", "data/labels")])
 def test_folders_may_be_called_otherwise(images, labels, tmp_path):
-    write(tmp_path, {"data.yaml": f"train: {images}\n{NAMES}", f"{labels}/0.txt": LINE}, [f"{images}/0.jpg"])
+    write_all(tmp_path, {"data.yaml": f"train: {images}\n{NAMES}", f"{labels}/0.txt": LINE}, [f"{images}/0.jpg"])
     assert objects(open_dataset(tmp_path)) == [("cell", BB)]
 
 
@@ -94,12 +92,12 @@ def test_pixels_are_no_shares(tmp_path):
 
 
 def test_a_text_that_cannot_be_read_costs_its_image_and_one_without_an_image_is_counted(tmp_path):
-    write(
+    write_all(
         tmp_path,
         {"labels/train/1.txt": b"\xff\x00\xff", "labels/train/2.txt": LINE, "labels/classes.txt": "cell\n\n"},
         ["images/train/0.jpg", "images/train/1.jpg"],
     )
-    write(tmp_path, {"labels/train/0.txt": LINE}, [])
+    write_all(tmp_path, {"labels/train/0.txt": LINE}, [])
     data = open_dataset(tmp_path)
     assert isinstance(data, YOLODataset)
     assert [data.file_name(i) for i in range(len(data))] == [str(tmp_path / "images" / "train" / "0.jpg")]
@@ -111,14 +109,14 @@ def test_a_text_that_cannot_be_read_costs_its_image_and_one_without_an_image_is_
 
 @pytest.mark.parametrize("names", ["train/_darknet.labels", "train/classes.txt", "train/labels/classes.txt"])
 def test_a_folder_of_a_split_may_have_the_names(names, tmp_path):
-    write(tmp_path, {"train/0.txt": LINE, names: "cell\n"}, ["train/0.jpg"])
+    write_all(tmp_path, {"train/0.txt": LINE, names: "cell\n"}, ["train/0.jpg"])
     assert objects(open_dataset(tmp_path, split="train")) == [("cell", BB)]
 
 
 def test_the_splits_of_a_yaml_go_before_a_list_of_names(tmp_path):
-    write(tmp_path, {"labels/train/classes.txt": "cell\negg\n", "classes.txt": "cell\negg\n"}, ["images/val/1.jpg"])
+    write_all(tmp_path, {"labels/train/classes.txt": "cell\negg\n", "classes.txt": "cell\negg\n"}, ["images/val/1.jpg"])
     yaml = f"train: images/train\nval: images/val\n{NAMES}"
-    write(tmp_path, {"data.yaml": yaml, "labels/train/0.txt": LINE})
+    write_all(tmp_path, {"data.yaml": yaml, "labels/train/0.txt": LINE})
     assert [len(open_dataset(tmp_path, split=split)) for split in ("train", "val")] == [1, 1]
 
 
@@ -145,16 +143,16 @@ def test_what_would_teach_something_wrong_is_refused(tmp_path):
     twins = ["images/train/0.jpg", "images/train/0.png"]
     with pytest.raises(DataError, match=r"two of its images have one text, .*0\.txt' \('0\.jpg' and '0\.png'\)"):
         one_set(tmp_path / "twins", yaml, images=twins)
-    write(tmp_path / "yamls", {"b.yml": yaml})
+    write_all(tmp_path / "yamls", {"b.yml": yaml})
     with pytest.raises(DataError, match=r"must have one YOLO yaml, or be one itself, got b\.yml, data\.yaml"):
         one_set(tmp_path / "yamls", yaml)
-    write(tmp_path / "names", {"classes.txt": "cell\n\negg\n"})
+    write_all(tmp_path / "names", {"classes.txt": "cell\n\negg\n"})
     with pytest.raises(DataError, match=r"classes\.txt: line 2 must be the name of a label, and is empty"):
         open_dataset(tmp_path / "names")
-    write(tmp_path / "list", {"train.txt": "a/0.jpg\nb/0.jpg\n"}, ["0.jpg"])
+    write_all(tmp_path / "list", {"train.txt": "a/0.jpg\nb/0.jpg\n"}, ["0.jpg"])
     with pytest.raises(DataError, match=r"two of its lines have one image, .* \('a/0\.jpg' and 'b/0\.jpg'\)"):
         one_set(tmp_path / "list", f"train: train.txt\n{NAMES}")
     (tmp_path / "empty" / "images").mkdir(parents=True)
-    write(tmp_path / "empty", {"d.yaml": f"train: images\n{NAMES}"}, [])
+    write_all(tmp_path / "empty", {"d.yaml": f"train: images\n{NAMES}"}, [])
     with pytest.raises(DataError, match=r"d\.yaml: has no image"):
         open_dataset(tmp_path / "empty")

@@ -10,6 +10,7 @@ import pytest
 import weights_convert
 from chainfpn import models
 from chainfpn.training import TrainChain
+from reference.arrays import assert_same_arrays, saved
 from reference.classifier_answers import without_initial_values
 from reference.photographs import photographs
 from reference.seeded_weights import fill_link
@@ -159,10 +160,7 @@ def test_chainercvs_own_file_loads(both):
     assert type(loaded) is type(ours)
     assert (loaded.preprocess.min_size, loaded.preprocess.max_size) == (800, 1333)
     assert loaded.n_fg_class == N_CLASS
-    params, expected = dict(loaded.namedparams()), dict(ours.namedparams())
-    assert params.keys() == expected.keys()
-    for name, param in expected.items():
-        np.testing.assert_array_equal(params[name].array, param.array, err_msg=name)
+    assert_same_arrays(saved(loaded), saved(ours))
     loaded.rpn.post_nms_top_n_test = 2
     with (
         mock.patch.object(loaded, "preprocess", ours.preprocess),

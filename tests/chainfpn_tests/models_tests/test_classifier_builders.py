@@ -16,6 +16,7 @@ from chainfpn import WeightsError, models
 from chainfpn.data import imagenet_label_names
 from chainfpn.links import ClassifierPreprocess, GoogLeNet, InceptionV3, IndexedSequential
 from chainfpn.models._weights import Weights
+from reference.arrays import saved
 from reference.classifier_answers import without_initial_values
 from reference.seeded_weights import fill_link, seeded_input
 from weights_convert import zoo
@@ -99,10 +100,8 @@ def test_names_in_the_file_are_the_models():
 
 def published_weights(builder):
     """Weights as the converter gives them, with no word of the file they are from."""
-    serializer = chainer.serializers.DictionarySerializer()
     with without_initial_values():
-        serializer.save(models.MODELS[builder].builder())
-    return {name: array for name, array in serializer.target.items() if np.ndim(array)}
+        return {name: array for name, array in saved(models.MODELS[builder].builder()).items() if np.ndim(array)}
 
 
 def test_a_published_file_is_known_by_its_hash():

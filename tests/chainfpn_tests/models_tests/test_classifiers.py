@@ -9,6 +9,7 @@ import pytest
 from chainfpn import models
 from chainfpn.models._weights import Weights
 from reference import classifier_cases
+from reference.arrays import saved
 from reference.classifier_answers import BUILDERS, build_seeded, difference, marked, ours, without_initial_values
 from reference.classifier_cases import DOUBLE, FAMILIES, N_CLASS, N_IMAGE, SMALLEST, together
 from reference.photographs import photographs
@@ -59,9 +60,7 @@ def test_double_precision_is_torchvisions(theirs, builder):
 
 def build_published(builder):
     """Build a classifier of seeded weights that are said to be torchvision's first published file."""
-    serializer = chainer.serializers.DictionarySerializer()
-    serializer.save(build_seeded(builder))
-    arrays = {name: array for name, array in serializer.target.items() if np.ndim(array)}
+    arrays = {name: array for name, array in saved(build_seeded(builder)).items() if np.ndim(array)}
     sha256 = models.list_weights(builder)["IMAGENET1K_V1"].sha256.ljust(64, "0")
     meta = {"source": {"sha256": sha256}, "label_names": list(map(str, range(N_CLASS)))}
     with without_initial_values():

@@ -10,6 +10,7 @@ import pytest
 from chainfpn import models
 from chainfpn.links import Detector
 from reference import classifier_cases
+from reference.arrays import saved
 from reference.classifier_answers import BUILDERS, difference, marked, without_initial_values
 from reference.detector_answers import pyramid
 from reference.detector_cases import GAINS
@@ -62,10 +63,7 @@ def build(name):
 
 
 def arrays(link):
-    """Return the parameters and persistent arrays of a link by name."""
-    serializer = chainer.serializers.DictionarySerializer()
-    serializer.save(link)
-    return {key: value for key, value in serializer.target.items() if np.ndim(value)}
+    return {key: value for key, value in saved(link).items() if np.ndim(value)}
 
 
 @pytest.mark.parametrize("name", marked(models.MODELS))

@@ -13,18 +13,13 @@ from chainfpn import WeightsError, models
 from chainfpn.errors import InvalidArgument
 from chainfpn.links import BatchNormalization
 from chainfpn.models import mobilenet_v3_large
+from reference.arrays import saved
 from reference.classifier_answers import without_initial_values
 from reference.seeded_weights import fill_link, seeded_array
 from weights_convert import zoo
 
 RESNET_BUILDERS = [name for name in models.MODELS if name.endswith(("_resnet_fpn", "_resnet_fpn_v2"))]
 SMALL = {"n_fg_class": 2, "fpn_channels": 16, "min_size": 64}
-
-
-def arrays_of(link):
-    serializer = serializers.DictionarySerializer()
-    serializer.save(link)
-    return {name: np.asarray(array) for name, array in serializer.target.items()}
 
 
 def small(name, depth=18, **options):
@@ -41,12 +36,12 @@ def resnet18(tmp_path_factory):
     fill_link(classifier)
     serializers.save_npz(folder / "resnet18.npz", classifier)
     weights_convert.convert(folder / "resnet18.npz", folder / "resnet18.pth", model="resnet18")
-    return folder, arrays_of(classifier)
+    return folder, saved(classifier)
 
 
 def check_body(body, expected, *, left_out=("fc/",)):
     """Compare all of a trunk with a classifier's arrays, and what is compared with what the classifier has."""
-    found = arrays_of(body)
+    found = saved(body)
     counters = {name for name in expected.keys() | found.keys() if name.endswith("/N")}
     assert found.keys() - counters == {name for name in expected if not name.startswith(left_out)} - counters
     for name in found.keys() - counters:
@@ -108,19 +103,19 @@ def test_mobilenets_trunk(tmp_path):
     fill_link(classifier)
     serializers.save_npz(tmp_path / "mobile.npz", classifier)
     model = models.fasterrcnn_mobilenet_v3_large_fpn(2, pretrained_backbone=tmp_path / "mobile.npz")
-    check_body(model.backbone.body, arrays_of(classifier.features))
+    check_body(model.backbone.body, saved(classifier.features))
 
 
 def test_ssds_trunk(tmp_path):
     """VGG's layers behind the fourth pooling have other names there, and those behind the fifth are SSD's own."""
-    fresh = arrays_of(models.ssd300_vgg16(2))
+    fresh = saved(models.ssd300_vgg16(2))
     arrays = {"classifier/0/W": np.zeros((2, 2))}
     for i in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28):
         for leaf in "Wb":
             ours = f"backbone/features/{i}/{leaf}" if i < 23 else f"backbone/extra/0/{i - 23}/{leaf}"
             arrays[f"features/{i}/{leaf}"] = seeded_array(ours, fresh[ours].shape)
     np.savez(tmp_path / "vgg.npz", **arrays)
-    found = arrays_of(models.ssd300_vgg16(2, pretrained_backbone=tmp_path / "vgg.npz"))
+    found = saved(models.ssd300_vgg16(2, pretrained_backbone=tmp_path / "vgg.npz"))
     np.testing.assert_array_equal(found["backbone/features/21/W"], arrays["features/21/W"])
     np.testing.assert_array_equal(found["backbone/extra/0/5/b"], arrays["features/28/b"])
     assert found["backbone/extra/0/7/1/W"].any()
@@ -161,7 +156,7 @@ def test_weights_for_the_trunk_and_for_the_whole_are_refused(name):
 
 
 def test_what_the_file_says_of_the_trunk_is_heeded_unless_told_otherwise(tmp_path):
-    arrays = arrays_of(models.resnet50(n_class=2))
+    arrays = saved(models.resnet50(n_class=2))
     meta = {"model": "resnet50", "arguments": {"n_class": 2, "stride_in_1x1": True, "norm_eps": 2e-5}}
     np.savez(tmp_path / "caffe.npz", __meta__=json.dumps(meta), **arrays)
     options = {"stages": (1, 2), "pretrained_backbone": tmp_path / "caffe.npz"}

@@ -10,6 +10,7 @@ import pytest
 from chainfpn import errors, models, save_weights
 from chainfpn.links import FrozenBatchNormalization, GroupNormalization
 from chainfpn.models.efficientnet import ARCHITECTURES
+from reference.arrays import saved
 from reference.classifier_answers import BUILDERS, difference, marked, without_initial_values
 from reference.classifier_cases import FAMILIES, GAINS, ONE_STANDS_FOR_ALL
 from reference.seeded_weights import fill_link, seeded_input
@@ -101,9 +102,7 @@ def test_a_detector_stands_on_it_and_comes_back(tmp_path):
 
 def arrays_of(link):
     """Return all that a link saves by name, counters apart."""
-    serializer = chainer.serializers.DictionarySerializer()
-    serializer.save(link)
-    return {name: value for name, value in serializer.target.items() if not name.endswith("N")}
+    return {name: value for name, value in saved(link).items() if not name.endswith("N")}
 
 
 @pytest.mark.parametrize("name", [SMALLEST, "regnet_x_400mf", "convnext_tiny", "swin_t"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from chainfpn.training import AveragedWeights
+from reference.arrays import saved
 
 
 class Network(chainer.Chain):
@@ -35,10 +36,8 @@ def test_the_average_follows_the_weights(dtype):
         assert average.averaged.avg_mean == value
     assert network.w.array == 8
 
-    serializer = chainer.serializers.DictionarySerializer()
-    serializer.save(average)
     other = AveragedWeights(Network(dtype), 0.4)
-    chainer.serializers.NpzDeserializer(serializer.target).load(other)
+    chainer.serializers.NpzDeserializer(saved(average)).load(other)
     np.testing.assert_array_equal(other.averaged.w.array, average.averaged.w.array)
     np.testing.assert_array_equal(other._means["/w"], average._means["/w"])
 

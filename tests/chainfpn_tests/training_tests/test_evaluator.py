@@ -216,7 +216,7 @@ def test_points_are_no_masks():
     assert list(evaluate(detector_of(answers), dataset).coco()) == ["box"]
 
 
-def test_what_is_broken_is_reported_and_left_out(monkeypatch):
+def test_what_is_broken_is_reported_and_left_out():
     dataset = ShapesDataset(4, 32)
     original = dataset._getters[0]
 
