@@ -12,7 +12,7 @@ from chainfpn.functions.kernels.numba_lanes import LANES
 WINDOWS, TAPS = 7, 9
 
 #: Bytes of the turned rows that a strip of outputs is made of: they stay in the cache of a core.
-STRIP_BYTES = 192 << 10
+STRIP_BYTES = 320 << 10
 
 #: Pixels that are turned at a time, at least: they stay in the innermost cache.
 TURNED = 96

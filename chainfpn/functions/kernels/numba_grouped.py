@@ -41,8 +41,8 @@ from chainfpn.functions.kernels.numba_lanes import (
 )
 from chainfpn.functions.kernels.numba_normalize import normalize_in_place
 
-#: Bytes of an image, input and output, that are a share of the work.
-SHARE_BYTES = 1 << 20
+#: Bytes of input and output that are a share of the work: of an image, and of a block whose rows are shared.
+SHARE_BYTES, BLOCK_BYTES = 1 << 20, 4 << 20
 
 
 def forward(x: Array, W: Array, y_shape: tuple, geometry: tuple, epilogue: Epilogue) -> Array:
@@ -91,8 +91,8 @@ def _run(x, W, y, geometry, epilogue, *, is_turned):
 
 def _shares(x, y, n_rows, groups):
     """Return ranges of blocks of groups, and of rows, that threads share."""
-    size, n_blocks = (x.nbytes + y.nbytes) / max(len(x), 1) / SHARE_BYTES, -(-groups // LANES)
-    return threads.cut(n_blocks, size), threads.cut(n_rows, size / n_blocks)
+    size, n_blocks = (x.nbytes + y.nbytes) / max(len(x), 1), -(-groups // LANES)
+    return threads.cut(n_blocks, size / SHARE_BYTES), threads.cut(n_rows, size / n_blocks / BLOCK_BYTES)
 
 
 def _room(dtype, sizes):

@@ -63,6 +63,7 @@ def block_bytes(request, monkeypatch):
             monkeypatch.setattr(winograd, "BLOCK_BYTES", (0, 10 * request.param))
         if grouped := import_compiled("numba_grouped"):
             monkeypatch.setattr(grouped, "SHARE_BYTES", request.param)
+            monkeypatch.setattr(grouped, "BLOCK_BYTES", request.param)
             monkeypatch.setattr(grouped, "plan_strips", grouped.plan_strips.__wrapped__)
             monkeypatch.setattr("chainfpn.functions.kernels.grouped_plan.STRIP_BYTES", 5 * request.param)
             monkeypatch.setattr("chainfpn.functions.kernels.grouped_plan.TURNED", 16)
