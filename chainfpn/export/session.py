@@ -131,8 +131,7 @@ def _read(path):
 def _put_aside(*content):
     """Write what a session is made of to a file without a name, and return what reads it.
 
-    ONNX Runtime has weights in layouts of its own, from which they do not come back; kept in memory they would be there
-    twice.
+    ONNX Runtime keeps weights in layouts of its own and returns none: held in memory they would be there twice.
     """
     try:
         with tempfile.TemporaryFile() as file:
@@ -145,7 +144,7 @@ def _put_aside(*content):
 
 @functools.cache
 def _live():
-    """Return the set of this process's sessions, which a fork is survived with."""
+    """Return the set of the sessions there are, whom a fork leaves without threads."""
     sessions: weakref.WeakSet[Session] = weakref.WeakSet()
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=functools.partial(_after_fork, sessions))
@@ -153,9 +152,12 @@ def _live():
 
 
 def _after_fork(sessions):
-    """Be without the parent's threads."""
+    """Do without the threads of the parent process, now and at the end.
+
+    When a process that was forked ends by itself, ONNX Runtime 1.32 waits for a thread of its own that is not there. What
+    is registered with glibc's ``on_exit`` now runs before that, and after Python's own end.
+    """
     for session in sessions:
         session.leave()
-    on_exit = getattr(ctypes.CDLL(None), "on_exit", None)
-    if on_exit is not None:  # ONNX Runtime itself waits for a thread at the end of a process, ... glibc
-        on_exit(ctypes.CDLL(None)._exit, None)
+    library = ctypes.CDLL(None)
+    getattr(library, "on_exit", lambda function, argument: None)(library._exit, None)
