@@ -154,7 +154,7 @@ def _live():
 def _after_fork(sessions):
     """Do without the threads of the parent process, now and at the end.
 
-    When a process that was forked ends by itself, ONNX Runtime 1.32 waits for a thread of its own that is not there. What
+    When a forked process ends by itself, ONNX Runtime 1.32 waits for a thread of its own that is not there. What
     is registered with glibc's ``on_exit`` now runs before that, and after Python's own end.
     """
     for session in sessions:
