@@ -12,7 +12,6 @@ from chainfpn.boxes.box_coder import BoxCoder
 from chainfpn.boxes.filtering import suppress
 from chainfpn.functions._linear_map import flatten_anchors
 from chainfpn.functions.kernels.waiting import alone, nonzero, together
-from chainfpn.links.detectors.cuda_graphs import maps_of, predict
 from chainfpn.links.detectors.dense_detector import cls_conv, conv3x3, conv_tower
 from chainfpn.links.detectors.detections import RawDetections
 from chainfpn.links.detectors.detector import Detector
@@ -117,8 +116,9 @@ class KuangliuRetinaNet(Detector):
 
     def forward(self, x: Variable, sizes: Sizes) -> list[RawDetections]:
         """Detect objects in a prepared batch: see :meth:`Detector.forward`."""
-        hs = maps_of(self, x)  # levels of (B, 256, H_l, W_l)
-        logits, deltas = (F.concat(levels, axis=1).array for levels in predict(self.head, hs))  # (B, N, K), (B, N, 4)
+        hs = self._maps(x)  # levels of (B, 256, H_l, W_l)
+        predictions = getattr(hs, "predictions", None) or self.head(hs)  # levels of (B, N_l, K), (B, N_l, 4)
+        logits, deltas = (F.concat(levels, axis=1).array for levels in predictions)  # (B, N, K), (B, N, 4)
         anchors = self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp)  # levels of (N_l, 4)
         anchor = self.xp.concatenate(anchors)  # (N, 4)
         return together([self._detect(*arrays, anchor) for arrays in zip(logits, deltas, strict=True)])

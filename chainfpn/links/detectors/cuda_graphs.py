@@ -54,11 +54,6 @@ class Maps(list):
         return made
 
 
-def predict(head: Any, hs: Any) -> Any:
-    """Return what a head predicts from maps, which may have come with them."""
-    return hs.predictions if isinstance(hs, Maps) else head(hs)
-
-
 def backbone_and_head(detector: Any) -> tuple[Any, Any]:
     """Return what computes the maps of a detector, and what predicts from them."""
     backbone = detector.backbone if hasattr(detector, "backbone") else detector.fpn

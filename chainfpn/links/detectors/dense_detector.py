@@ -19,7 +19,6 @@ from chainfpn.boxes.filtering import best_of_each, clip, large_enough, level_num
 from chainfpn.functions._focal_loss import sigmoid_focal_loss
 from chainfpn.functions._linear_map import flatten_anchors
 from chainfpn.functions.kernels.waiting import alone, nonzero, together
-from chainfpn.links.detectors.cuda_graphs import maps_of, predict
 from chainfpn.links.detectors.detections import RawDetections
 from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.layers import Convolution2D, IndexedSequential
@@ -213,8 +212,9 @@ class DenseDetector(Detector):
 
     def _predict(self, x):
         """Return the head's output and the anchors of each level."""
-        hs = maps_of(self, x)  # levels of (B, C, H_l, W_l)
-        return predict(self.head, hs), self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp)
+        hs = self._maps(x)  # levels of (B, C, H_l, W_l)
+        predictions = getattr(hs, "predictions", None) or self.head(hs)
+        return predictions, self.anchor_generator([h.shape[2:] for h in hs], x.shape[2:], self.xp)
 
     def postprocess_detections(
         self, scores: Arrays, deltas: Arrays, anchors: Arrays, size: Size, factors: Arrays = ()

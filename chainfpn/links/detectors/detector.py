@@ -242,6 +242,14 @@ class Detector(CheckedOptions, chainer.Chain):
 
         return with_engine(self, name, threads=threads, cache=cache, n_images=n_images)
 
+    def _maps(self, x):
+        """Return the maps of a batch, finest first; those of an engine may come with the head's ``predictions``."""
+        if self.engine == "cuda-graph":
+            from chainfpn.links.detectors.cuda_graphs import maps_of
+
+            return maps_of(self, x)
+        return self.backbone(x) if hasattr(self, "backbone") else self.fpn(x)
+
     def _postprocess(self, raw: RawDetections, img_size: Size, size: Size) -> Detections:
         """Map the detections of one image to its pixels and labels, on the CPU."""
         label = self._labels(raw.class_id)

@@ -14,7 +14,6 @@ import chainer.functions as F
 
 from chainfpn._typing import Arrays, Labels, Losses, Norm, Sizes, Variable, Variables
 from chainfpn.links.blocks import conv_norm_activation
-from chainfpn.links.detectors.cuda_graphs import maps_of
 from chainfpn.links.detectors.detections import RawDetections
 from chainfpn.links.detectors.detector import Detector
 from chainfpn.links.layers import IndexedSequential, linear
@@ -145,7 +144,7 @@ class FasterRCNN(Detector):
 
     def forward(self, x: Variable, sizes: Sizes) -> list[RawDetections]:
         """Detect objects in a prepared batch: see :meth:`Detector.forward`."""
-        hs = maps_of(self, x)  # levels of (B, C, H_l, W_l)
+        hs = self._maps(x)  # levels of (B, C, H_l, W_l)
         proposals = self.rpn(hs, sizes, x.shape[2:])  # images of (R, 4)
         return self.roi_heads.detect(self.roi_levels(hs), proposals, sizes)
 

@@ -20,7 +20,6 @@ from chainfpn.functions._gather import gather
 from chainfpn.functions._linear_map import flatten_anchors
 from chainfpn.functions._losses import binary_cross_entropy, smooth_l1_loss
 from chainfpn.functions.kernels.waiting import together
-from chainfpn.links.detectors.cuda_graphs import predict
 from chainfpn.links.layers import Convolution2D, IndexedSequential, convolve
 
 #: Where the box losses of detectors of two stages turn from squares into absolute values.
@@ -158,7 +157,7 @@ class RegionProposalNetwork(CheckedOptions, chainer.Chain):
         Returns:
             list of array: Per image, float32 or float64, (R, 4), yxyx in pixels of the batch, by descending score.
         """
-        logits, deltas = predict(self.head, hs)  # levels of (B, N_l), (B, N_l, 4)
+        logits, deltas = getattr(hs, "predictions", None) or self.head(hs)  # levels of (B, N_l), (B, N_l, 4)
         return self.propose(logits, deltas, self.anchors(hs, padded_size), sizes, padded_size)
 
     def losses(self, hs: Variables, sizes: Sizes, padded_size: Size, gt_bboxes: Arrays) -> tuple[Arrays, Losses]:
