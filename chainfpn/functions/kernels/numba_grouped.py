@@ -42,7 +42,7 @@ from chainfpn.functions.kernels.numba_lanes import (
 from chainfpn.functions.kernels.numba_normalize import normalize_in_place
 
 #: Bytes of input and output that are a share of the work: of an image, and of a block whose rows are shared.
-SHARE_BYTES, BLOCK_BYTES = 1 << 20, 4 << 20
+SHARE_BYTES, BLOCK_BYTES = 3 << 19, 4 << 20
 
 
 def forward(x: Array, W: Array, y_shape: tuple, geometry: tuple, epilogue: Epilogue) -> Array:
