@@ -118,11 +118,7 @@ class ShiftedWindowAttention(chainer.Chain):
             self.relative_position_bias_table = chainer.Parameter(initializers.Normal(0.02), shape)
 
     def position_bias(self) -> Variable:
-        """Return what each offset adds to the logits.
-
-        Returns:
-            Variable: (n_heads, T, T).
-        """
+        """Return what each offset adds to the logits, (n_heads, T, T)."""
         return self._at_offsets(self.relative_position_bias_table)
 
     def _at_offsets(self, table):
@@ -134,14 +130,7 @@ class ShiftedWindowAttention(chainer.Chain):
         return self.qkv(x)
 
     def logits(self, q: Variable, k: Variable) -> Variable:
-        """Compare queries with keys.
-
-        Args:
-            q, k (Variable): (B W, n_heads, T, D).
-
-        Returns:
-            Variable: (B W, n_heads, T, T).
-        """
+        """Compare queries with keys: (B W, n_heads, T, D) both to (B W, n_heads, T, T)."""
         return F.matmul(q * q.shape[-1] ** -0.5, k, transb=True)
 
     def forward(self, x: Variable) -> Variable:
@@ -200,36 +189,18 @@ class ShiftedWindowAttentionV2(ShiftedWindowAttention):
             )
 
     def position_bias(self) -> Variable:
-        """Return what each offset adds to the logits.
-
-        Returns:
-            Variable: (n_heads, T, T).
-        """
+        """Return what each offset adds to the logits, (n_heads, T, T)."""
         table = self.relative_coords_table.reshape(-1, 2).astype(self.logit_scale.dtype, copy=False)
         return 16 * F.sigmoid(self._at_offsets(self.cpb_mlp(table)))
 
     def project(self, x: Variable) -> Variable:
-        """Compute queries, keys and values; keys have no bias, whatever the weights say.
-
-        Args:
-            x (Variable): (B, channels, H, W).
-
-        Returns:
-            Variable: (B, 3 channels, H, W).
-        """
+        """Run :meth:`ShiftedWindowAttention.project`, but keys have no bias, whatever the weights say."""
         b = self.qkv.b
         kept = self.xp.repeat(self.xp.asarray([1, 0, 1], b.dtype), b.size // 3)
         return convolution_2d(x, F.reshape(self.qkv.W, (*self.qkv.W.shape, 1, 1)), b * kept)
 
     def logits(self, q: Variable, k: Variable) -> Variable:
-        """Compare the directions of queries and keys.
-
-        Args:
-            q, k (Variable): (B W, n_heads, T, D).
-
-        Returns:
-            Variable: (B W, n_heads, T, T).
-        """
+        """Compare the directions of queries and keys: (B W, n_heads, T, D) both to (B W, n_heads, T, T)."""
         scale = F.exp(F.clip(self.logit_scale, None, math.log(100)))
         return F.matmul(_direction(q), _direction(k), transb=True) * scale
 
