@@ -1,6 +1,6 @@
 """Run all that only a GPU can show, in a few minutes: tests, and every benchmark beside torchvision's CUDA.
 
-    python benchmarks/gpu_check.py --out gpu_check            # eight minutes at most
+    python benchmarks/gpu_check.py                            # eight minutes at most
     python benchmarks/gpu_check.py --device cpu --small       # the same commands where there is no card
     python benchmarks/gpu_check.py --write                    # the tables go into docs/benchmarks.md, too
 
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="only what takes seconds on a CPU")
     parser.add_argument("--budget", type=float, default=480, metavar="SECONDS", help="in all (default: %(default)g)")
     parser.add_argument("--only", nargs="+", metavar="STEP", help="names of steps")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("gpu_check"), metavar="DIR", help="a folder")
+    parser.add_argument("--out", type=pathlib.Path, default="build/gpu_check", metavar="DIR", help="a folder")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
     listed = list(steps(arguments.device, arguments.small, arguments.out.resolve()))
