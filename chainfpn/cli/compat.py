@@ -1,8 +1,8 @@
 """Let all programs here import Chainer and ChainerCV, unchanged.
 
 enable puts a small file, chainfpn_compat.pth, into the environment's
-site-packages; disable takes it out; status tells whether it is there. It does
-nothing until Chainer or ChainerCV is imported.
+site-packages; disable takes it out; status tells whether it is there. It
+imports nothing until Chainer or ChainerCV is imported.
 
 Example:
   chainfpn compat enable

@@ -95,7 +95,7 @@ def compile_remark(report: Report) -> Iterator[None]:
         def on_start(self, event: Any) -> None:
             if not self.started:
                 self.started = True
-                report("Numba compiles the operators for the CPU, the first time only: 3 to 10 seconds")
+                report("Numba compiles operators for the CPU, each the first time only: 3 to 10 seconds")
 
         def on_end(self, event: Any) -> None:
             pass

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--resume", action="store_true", help="leave out the images that are in FILE")
     options.add_device(parser)
     options.add_engine(parser)
-    add("--cache", action="store_true", help="keep what the weights became beside them")
+    add("--cache", action="store_true", help="keep converted weights beside the file")
     add("--mpi", action="store_true", help="share the work with others of mpiexec")
     options.add_quiet(parser)
 

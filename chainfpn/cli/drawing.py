@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from chainfpn._typing import Size
 from chainfpn.cli.colours import Colour, colour_of, ink_on, shade
+from chainfpn.cli.fonts import find_font
 from chainfpn.cli.labels import Outline, place_labels
 from chainfpn.cli.legend import draw_legend
 from chainfpn.cli.overlays import MIN_POINT_LOGIT, paint_mask, paint_skeleton
@@ -73,7 +74,7 @@ def _layout(image_size: Size, found: Sequence[DetectedObject], names: Sequence[s
     """Return the style, the text and size of each label, and how many times the image has to be enlarged."""
     texts = [names[one.label] + ("" if math.isnan(one.score) else f" {one.score:.2f}") for one in found]
     factor = -(-2 * _MIN_SIDE // max(image_size)) if max(image_size) < _MIN_SIDE else 1
-    style = _style((image_size[0] * factor, image_size[1] * factor), crowded=len(found) > _CROWD)
+    style = _style((image_size[0] * factor, image_size[1] * factor), texts, crowded=len(found) > _CROWD)
     sizes = []
     for text in texts:
         left, top, right, bottom = style.font.getbbox(text)
@@ -82,9 +83,9 @@ def _layout(image_size: Size, found: Sequence[DetectedObject], names: Sequence[s
     return style, texts, sizes, max(1, min(max(factor, needed), _MAX_ENLARGED // max(image_size)))
 
 
-def _style(size: Size, *, crowded: bool = False) -> _Style:
+def _style(size: Size, texts: Sequence[str] = (), *, crowded: bool = False) -> _Style:
     font_size = max(_MIN_FONT_SIZE, round(_FONT_SCALE * math.sqrt(size[0] * size[1]) * (0.7 if crowded else 1)))
-    return _Style(ImageFont.load_default(font_size), max(2, round(font_size / 7)), max(2, round(font_size / 6)))
+    return _Style(find_font(texts, font_size), max(2, round(font_size / 7)), max(2, round(font_size / 6)))
 
 
 def _outline(bb: Sequence[float], factor: int, size: Size) -> Outline:

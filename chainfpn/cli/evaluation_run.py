@@ -109,7 +109,7 @@ def _coco_lines(coco: dict[str, dict[str, float]]) -> list[str]:
         shown = {kind: values for kind, values in coco.items() if values.keys() == figures.keys()}
         if not shown:
             continue
-        rows = [("COCO ", "IoU", "area", "most", *shown)]
+        rows = [("COCO ", "IoU", "area", "maxDets", *shown)]
         for name, (iou, area, most) in figures.items():
             rows.append((name, iou, area, str(most), *(_number(values[name]) for values in shown.values())))
         lines += ["", *table_lines(rows, n_left=3)]

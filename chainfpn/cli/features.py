@@ -2,6 +2,7 @@
 
 For those who debug a converted model: the input as the network gets it, the
 maps of every level, the anchors at the middle of each, proposals, detections.
+Without --weights it is the detector of chainfpn detect.
 
 Example:
   chainfpn features photo.jpg --weights mine.pth --out seen

@@ -5,10 +5,11 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from chainfpn._typing import Array
 from chainfpn.cli.drawing import draw
+from chainfpn.cli.fonts import find_font
 from chainfpn.cli.results import save_picture
 from chainfpn.datasets import DetectionDataset, ValidatedDataset
 from chainfpn.links import DetectedObject
@@ -77,7 +78,7 @@ def _write(tiles: Sequence[tuple[str, Image.Image]], path: pathlib.Path) -> None
     """Write tiles, each with the name of its file below."""
     n_columns, n_rows = max(1, min(_N_COLUMNS, len(tiles))), max(1, -(-len(tiles) // _N_COLUMNS))
     sheet = Image.new("RGB", (n_columns * _SIDE, n_rows * (_SIDE + _LINE)), "white")
-    canvas, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    canvas, font = ImageDraw.Draw(sheet), find_font((file for file, _ in tiles), 13)
     for k, (file, tile) in enumerate(tiles):
         left, top = (k % n_columns * _SIDE, k // n_columns * (_SIDE + _LINE))
         sheet.paste(tile, (left + (_SIDE - tile.width) // 2, top + _SIDE - tile.height))

@@ -11,7 +11,7 @@ def _option(
     default: Any = None, metavar: str | None = None, kind: Callable | None = None, text: str = "", **more: Any
 ) -> dict[str, Any]:
     """Return what argparse takes of an option, with its default, if it has one, in the help text."""
-    if default not in (None, [], False):
+    if default is not None and default is not False and default != []:
         shown = ",".join(map(str, default)) if isinstance(default, list) else default
         text = f"{text} (default: {shown})" if text else f"default: {shown}"
     options = {"metavar": metavar, "type": kind, "help": text, **more}

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import json
 import math
 import pathlib
@@ -71,7 +72,8 @@ def _train(settings: argparse.Namespace, comm: Communicator) -> int:
 def _train_in_folder(settings, comm, train_data, validation_data):
     first = comm is None or comm.rank == 0
     device = choose_device(settings.device, comm)
-    model = build_model(settings, train_data, log=print if first else (lambda message: None), comm=comm)
+    log = functools.partial(print, flush=True) if first else (lambda message: None)
+    model = build_model(settings, train_data, log=log, comm=comm)
     chain = build_chain(model, settings.loss)
     chain.to_device(device)
     use_extra_targets(train_data, model)

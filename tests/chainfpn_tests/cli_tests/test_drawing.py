@@ -8,6 +8,7 @@ from chainfpn import models
 from chainfpn.cli import drawing
 from chainfpn.cli.colours import colour_of, shade
 from chainfpn.cli.drawing import draw as draw_detections
+from chainfpn.cli.fonts import find_font
 from chainfpn.cli.labels import place_labels
 from chainfpn.cli.overlays import min_point_score, paint_mask, paint_skeleton
 from chainfpn.links import Detections
@@ -234,3 +235,12 @@ def test_the_best_is_on_top():
     bbox = np.array([[20.0, 20.0, 80.0, 80.0], [20.0, 20.0, 80.0, 80.0]])
     picture = draw(image, bbox, [2, 0], [0.9, 0.8], NAMES)
     assert picture.getpixel((20, 60)) == colour_of(2)
+
+
+def test_letters_that_pillows_font_lacks_are_taken_from_another():
+    own = find_font(["cup 0.50", "a cup"], 20)
+    found = find_font(["Ärmel 0.50"], 20)
+    assert own.getname() == ("Aileron", "Regular")
+    assert bytes(own.getmask("Ä")) == bytes(own.getmask("\uffff"))
+    assert bytes(found.getmask("Ä")) != bytes(found.getmask("\uffff"))  # that of Matplotlib, if no other
+    assert find_font(["\U0001e7e0"], 20).getname() == own.getname()  # no font here has that

@@ -67,7 +67,7 @@ def test_evaluate_has_their_figures(out, folder, tmp_path, capsys):
     files = ["--json", str(tmp_path / "f.json"), "--results", str(tmp_path / "r.json")]
     assert main(["evaluate", "--data", str(folder), "--weights", str(out / "last.npz"), *files]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "COCO   IoU        area    most  keypoint" in lines
+    assert "COCO   IoU        area    maxDets  keypoint" in lines
     assert [line.split()[0] for line in lines if " 20 " in line] == [
         *("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
     ]

@@ -254,7 +254,7 @@ def test_the_demo_finds_the_person_without_compiled_operators(tmp_path):
     """From nothing: no compiled operators from an earlier run."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
     done = chainfpn_command("demo", "--out", "pictures", cwd=tmp_path, env=environment)
-    remark = "Numba compiles the operators for the CPU, the first time only: 3 to 10 seconds\n"
+    remark = "Numba compiles operators for the CPU, each the first time only: 3 to 10 seconds\n"
     assert (done.returncode, done.stderr) == (0, remark)
     header, astronaut, coffee, last = done.stdout.splitlines()
     assert header.split()[:2] == ["image", "object"]
