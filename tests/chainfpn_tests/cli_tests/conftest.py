@@ -3,6 +3,7 @@ import http.server
 import threading
 from unittest import mock
 
+import numpy as np
 import pytest
 
 from chainfpn import datasets, models, training
@@ -14,7 +15,9 @@ from reference.classifier_answers import without_initial_values
 @pytest.fixture(scope="session", autouse=True)
 def compiled_operators():
     """Numba has compiled what detections and trainings need, so that no command says that it does."""
-    models.load(weights_path()).predict([to_array(read_image(photograph_path()))])
+    detector, image = models.load(weights_path()), read_image(photograph_path())
+    for img in (to_array(image), np.asarray(image).transpose(2, 0, 1)):  # float32, as of data; uint8, as of commands
+        detector.predict([img])
     slim = {"head_channels": 16, "box_batch_size_per_image": 16, "min_size": 64, "max_size": 64}
     chain = training.TrainChain(models.fasterrcnn_resnet_fpn(18, 3, **slim))
     chain(*datasets.collate(datasets.ShapesDataset(2, 64)[:])).backward()
