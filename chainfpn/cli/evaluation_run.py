@@ -92,7 +92,7 @@ def _coco(evaluation: Evaluation, report: Report) -> dict[str, dict[str, float]]
     try:
         return evaluation.coco()
     except ImportError:
-        report("no COCO figures: pycocotools is missing; pip install pycocotools")
+        report("no COCO figures: pycocotools is missing; pip install 'chainfpn[coco]'")
         return {}
 
 

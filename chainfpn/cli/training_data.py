@@ -200,7 +200,7 @@ def _check_masks(data: DetectionDataset, option: str, owner: str) -> None:
     if "mask" not in data.available_keys:
         raise CommandError(f"{option}: needs masks, which {owner} has not")
     if importlib.util.find_spec("pycocotools") is None and _has_coco(data):
-        raise CommandError(f"{option}: COCO's masks need pycocotools; pip install pycocotools")
+        raise CommandError(f"{option}: COCO's masks need pycocotools; pip install 'chainfpn[coco]'")
 
 
 def _joined(settings: argparse.Namespace, *, use_ignored: bool) -> DetectionDataset:

@@ -87,7 +87,7 @@ def extend_first(
             evaluator = trainer.get_extension("validation")
             trainer.extend(training.PlotPrecisionRecall(evaluator, settings.out), trigger=every)
     except ImportError:
-        print("no curves will be drawn: matplotlib is missing; pip install matplotlib", file=sys.stderr)
+        print("no curves will be drawn: Matplotlib is missing; pip install 'chainfpn[plot]'", file=sys.stderr)
     if settings.samples:
         data, report = samples
         trainer.extend(Samples(model, data, settings.out, n=settings.samples, report=report), trigger=every)

@@ -87,7 +87,7 @@ def test_without_pycocotools_there_is_the_rest(builder, tmp_path, capsys, monkey
     monkeypatch.setitem(sys.modules, "pycocotools", None)
     assert main(["evaluate", "--data", "shapes:2", "--weights", "shapes.npz"]) == 0
     output, errors = capsys.readouterr()
-    assert errors == "no COCO figures: pycocotools is missing; pip install pycocotools\n"
+    assert errors == "no COCO figures: pycocotools is missing; pip install 'chainfpn[coco]'\n"
     assert output.splitlines()[-2].startswith("mean")
 
 

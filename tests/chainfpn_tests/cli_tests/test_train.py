@@ -414,7 +414,7 @@ def test_of_many_misshapen_weights_some_are_named(out, tmp_path, capsys):
 def test_masks_of_coco_need_pycocotools(here, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pycocotools", None)
     assert main(["train", "--data", "coco", *SLIM, "--model", "maskrcnn_resnet_fpn", "--out", "out"]) == 1
-    message = "--model maskrcnn_resnet_fpn: COCO's masks need pycocotools; pip install pycocotools"
+    message = "--model maskrcnn_resnet_fpn: COCO's masks need pycocotools; pip install 'chainfpn[coco]'"
     assert capsys.readouterr().err == f"chainfpn train: {message}\n"
 
 
