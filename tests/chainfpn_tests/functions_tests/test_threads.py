@@ -53,6 +53,15 @@ def test_an_error_in_a_sum_reaches_the_caller(monkeypatch):
         threads.add_up(kernel, [(k,) for k in range(9)], lambda: np.zeros(1))
 
 
+@pytest.fixture
+def heeded():
+    """Heed SIGINT, which is ignored by what a shell runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
 def test_an_interrupt_while_one_waits_for_another_ends_a_sum(monkeypatch):
     monkeypatch.setattr(threads, "N_THREADS", 3)
     taken, helpers = [threading.Event() for _ in range(3)], itertools.count()
