@@ -154,8 +154,8 @@ def measure(
     machine: Machine,
     precision: str,
     min_size: int,
-    weights: pathlib.Path | None = None,
-    engine: str = "chainer",
+    weights: pathlib.Path | None,
+    engine: str,
 ) -> str:
     """Measure everything and return the section as Markdown; keep the random weights in a folder if there is one."""
     img = read_image(str(photograph_path()))
@@ -163,7 +163,8 @@ def measure(
     dtype = "float16" if precision == "float16" else "float32"
     speed = machine.operations(dtype)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = weights or pathlib.Path(temporary)
+        folder = weights / str(min_size) if weights else pathlib.Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
         path = None if live is None else folder / "detector.pth"
         if live is not None and not path.exists():
             live.run(MAKE, folder=folder, img=img, min_size=min_size)

@@ -8,7 +8,7 @@ Each step is a process of its own with a limit of its own; a step that fails or 
 the next one runs. What a step prints, each figure ahead of the tables, is in its file in the folder as soon as it is
 printed, and where a step was when its time was over, and its table is in the documentation when it ends: a run that is
 cut short keeps what it had. torchvision is looked for in this interpreter and in the others of the machine; the random
-weights that it makes are made once for a folder.
+weights that it makes are made once for a folder and a size.
 """
 
 import argparse

@@ -87,14 +87,16 @@ def measure(machine: Machine) -> tuple[list[Row], list[Row], str]:
         runs = our_runs(machine, name, bins, channels, options, rois)
         own = None if machine.on_gpu else chainers_runs(name, bins, channels, options, rois[:N_FEW])
         moved, operations = count_work(name, bins, channels, options, rois)
+        title = f"{name}, {bins}x{bins}{describe(options)}"
         for which, run, passes in (("forward", runs[0], 1), ("both", runs[1], 2)):
             ours = machine.best(run)
             other = theirs.get(f"{which}_{k}")
-            tell(f"{name}, {bins}x{bins}{describe(options)}, {which}: {milliseconds(ours)}, {milliseconds(other)} ms")
+            beside = f", torchvision {milliseconds(other)}" if other else ""
+            tell(f"{title}, {which}: {milliseconds(ours)} ms{beside}")
             limit = passes * (moved / bandwidth + operations / speed)
             rows.append(
                 {
-                    "op": f"{name}, {bins}x{bins}" + describe(options),
+                    "op": title,
                     "pass": "forward" if which == "forward" else "and backward",
                     "ours": ours,
                     "torchvision": other,

@@ -26,12 +26,11 @@ class _Invalid(Exception):
         return f"{self.field} must {rule}, got {self.got}"
 
     def __reduce__(self):
+        value = self.value
         try:
-            pickle.dumps(self.value)
+            pickle.dumps(value)
         except Exception:  # whatever it is, the sentence reaches the process that waits for it
             value = self.got
-        else:
-            value = self.value
         return _restore, (type(self), self.where, self.field, self.rule, value, self.got)
 
 

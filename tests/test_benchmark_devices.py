@@ -91,7 +91,7 @@ ON_A_CARD = {
         ("--size", "64", "--repeat", "1", "--precision", "float16"),
         r"^chainfpn: [0-9.]+ s a detection in float16",
     ),
-    "roi_ops": ((), r"^roi_align, 7x7, sampling 2, forward: [0-9.]+,  ms"),
+    "roi_ops": ((), r"^roi_align, 7x7, sampling 2, forward: [0-9.]+ ms"),
     "train_step": (
         ("--size", "64", "--repeat", "1", "--rounds", "1", "--threads", "1"),
         r"^chainfpn: [0-9.]+ s a step of ",

@@ -77,5 +77,5 @@ def run_all(steps: Iterable[Step], out: pathlib.Path, budget: float, *, write: b
                 step = step._replace(command=(*step.command, "--write"))
             outcome = run(step, min(step.seconds, end - begin), out)
         well &= outcome == "ok"
-        print(f"{step.name:16} {time.monotonic() - begin:6.1f} s  {outcome}", flush=True)
+        print(f"{step.name:20} {time.monotonic() - begin:6.1f} s  {outcome}", flush=True)
     return well

@@ -54,14 +54,12 @@ def with_engine(
     place, engines = ("a CPU", ("chainer", "onnx")) if detector.xp is np else ("a GPU", ("chainer", "cuda-graph"))
     if name not in engines:
         raise InvalidArgument("to_engine", "name", f"{' or '.join(engines)} for a detector on {place}", name)
+    copy = detector.copy(mode="share")
+    copy.engine = name
     if name != "onnx":
-        copy = detector.copy(mode="share")
-        copy.engine = name
         return copy
     sessions = _sessions(detector, threads, cache, n_images if cache is None else None)
     _return_memory()
-    copy = detector.copy(mode="share")
-    copy.engine = name
     copy.serialize = _refuse_to_save
     image = sessions.pop("image")
     finish = division.LinksBehind(detector, threads) if image.is_divided else division.whole

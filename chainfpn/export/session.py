@@ -139,7 +139,8 @@ def _put_aside(*content):
             file.flush()
             return functools.partial(pickle.loads, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except OSError:  # no folder for such files, or no room
-        return functools.partial(copy.deepcopy, copy.deepcopy(content))
+        kept = copy.deepcopy(content)
+        return lambda: kept
 
 
 @functools.cache

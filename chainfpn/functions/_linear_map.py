@@ -30,7 +30,7 @@ class GradientNode(function_node.FunctionNode):
     def apply(self, inputs: Sequence[Any]) -> tuple[Variable, ...]:
         """Compute: see Chainer's ``FunctionNode.apply``."""
         arrays = tuple([x.array if isinstance(x, chainer.Variable) else x for x in inputs])
-        if not _is_plain() or not all(isinstance(array, cuda.ndarray) for array in arrays):
+        if not is_plain() or not all(isinstance(array, cuda.ndarray) for array in arrays):
             return super().apply(inputs)
         with cuda.get_device_from_array(arrays[0]):
             return tuple([chainer.Variable(y, requires_grad=False) for y in self.forward(arrays)])
@@ -67,7 +67,7 @@ class AccumulatingNode(function_node.FunctionNode):
         """Compute gradients and add those that are there: see Chainer's."""
         before = list(grad_inputs)
         known = [v.array for v in (*grad_outputs, *before, *self.get_retained_inputs()) if v is not None]
-        if _is_plain() and all(isinstance(a, np.ndarray) and a.dtype == known[0].dtype for a in known):
+        if is_plain() and all(isinstance(a, np.ndarray) and a.dtype == known[0].dtype for a in known):
             first = before[0] if target_input_indexes[0] == 0 else None
             before[0] = before[0] if first is None else None
             arrays = self.differentiate(target_input_indexes, known[0], None if first is None else first.array)
@@ -86,8 +86,8 @@ def _add_gradient(gx, before, is_new):
     return gx
 
 
-def _is_plain():
-    """Return whether there is neither a graph, nor a hook, nor a check."""
+def is_plain() -> bool:
+    """Return whether there is neither a graph, nor a hook, nor a check: bool."""
     return not (chainer.config.enable_backprop or chainer.config.debug or chainer.get_function_hooks())
 
 

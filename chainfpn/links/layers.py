@@ -171,7 +171,7 @@ def convolve(
     is_constant = not chainer.config.train and not chainer.config.enable_backprop
     kinds = (FrozenBatchNormalization, BatchNormalization) if is_constant else (FrozenBatchNormalization,)
     has_statistics = norm is None or type(norm) in kinds
-    if type(conv) is Convolution2D and has_statistics and not _has_hooks(conv, norm):
+    if type(conv) is Convolution2D and has_statistics and not has_hooks(conv, norm):
         y = conv.fused(x, None if norm is None else norm.statistics, residual, relu=relu)  # (B, O, outh, outw)
         if y is not None:
             return y
@@ -179,7 +179,8 @@ def convolve(
     return add_relu(h, residual, relu) if norm is None else normalize(norm, h, residual, relu=relu)
 
 
-def _has_hooks(*links):
+def has_hooks(*links: chainer.Link | None) -> bool:
+    """Return whether somebody watches links: bool."""
     return bool(chainer._get_link_hooks()) or any(link is not None and link._n_local_link_hooks for link in links)
 
 

@@ -55,7 +55,7 @@ def find_weights(
     Raises:
         InvalidArgument: if it is neither a file nor a word that the builder has weights by.
         WeightsError: if the file is not what it should be.
-        OSError: if there is no such file, or torchvision's cannot be had.
+        OSError: if there is no such file, or torchvision's weights cannot be had.
     """
     if isinstance(pretrained_model, Weights):
         return pretrained_model

@@ -194,12 +194,12 @@ def test_a_training_step(model, monkeypatch):
     assert [names[name] for name in once] == [1] * len(once), counts.table("launch")
 
 
-def test_a_training_step_in_mixed_precision_starts_few_more(slim):
+def test_a_training_step_in_mixed_precision_starts_few_more():
     """Two for the check of the gradients, and casts of losses; the host waits once more, for that check."""
     launches, syncs = [], []
     for dtype in (np.float32, chainer.mixed16):
         with chainer.using_config("dtype", dtype):
-            step = make_step(slim if dtype == np.float32 else make_slim(), dtype)
+            step = make_step(make_slim(), dtype)
             step()
             with fake_cupy.count() as counts:
                 step()

@@ -5,7 +5,7 @@ import numpy as np
 
 
 def saved(target):
-    """Return all that a link, or whatever else can be serialized, saves by name: arrays and numbers."""
+    """Return all that a link, or whatever else can be serialized, saves by name; arrays on a CPU are its own."""
     serializer = chainer.serializers.DictionarySerializer()
     serializer.save(target)
     return serializer.target

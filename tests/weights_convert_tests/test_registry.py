@@ -11,7 +11,7 @@ from weights_convert import known_models, matching, param_names
 from weights_convert.read import tensor
 from weights_convert.read.contents import Contents
 from weights_convert.read.source import Source
-from weights_convert.read.tensor import Storage, Tensor
+from weights_convert_tests.repeated import described
 
 pytestmark = pytest.mark.slow  # whole networks, all of them together
 
@@ -68,10 +68,9 @@ def convert(tmp_path, monkeypatch):
     path = tmp_path / "net.pth"
     path.write_bytes(b"0")
     monkeypatch.setattr(tensor, "MAX_REPEATED", 1 << 40)
-    zero = Storage("float32", 1, lambda: memoryview(b"\0" * 4))
 
     def convert(shapes, **meta):
-        tree = {name: Tensor(zero, shape, (0,) * len(shape)) for name, shape in shapes.items()}
+        tree = described(shapes)
         monkeypatch.setattr(matching, "open_checkpoint", lambda path: Contents(Source(path), "torch zip", tree))
         return weights_convert.convert_arrays(path, meta=meta)
 

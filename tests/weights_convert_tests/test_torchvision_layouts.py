@@ -130,7 +130,6 @@ def test_each_model_is_recognized_by_every_tensor(name, shapes_folder):
     "name", sorted(set(MODELS) - {"resnet101", "resnet152", "resnext101", "wide50", "wide101", "vgg"})
 )
 def test_each_link_has_the_names_the_converter_expects(name, shapes_folder):
-
     from chainfpn import models
 
     report = weights_convert.inspect(shapes_folder / f"{name}.pth")

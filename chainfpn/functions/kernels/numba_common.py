@@ -44,7 +44,7 @@ class Workspace(NamedTuple):
 
 
 class _WithoutCollections(event.Listener):
-    """Lets no garbage be collected while a kernel of ours is compiled, of which that took a sixth of the time."""
+    """Lets no garbage be collected while a kernel of ours is compiled, of which that took a tenth of the time."""
 
     def __init__(self) -> None:
         self.were_enabled: list[bool] = []  # of a kernel, and of those that it calls; all of it holds Numba's lock

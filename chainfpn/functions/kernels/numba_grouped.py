@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from chainfpn._typing import Array
-from chainfpn.functions.kernels import threads
+from chainfpn.functions.kernels import numba_normalize, threads
 from chainfpn.functions.kernels.epilogue import Epilogue, nothing
 from chainfpn.functions.kernels.grouped_plan import TAPS, WINDOWS, plan_strips
 from chainfpn.functions.kernels.numba_common import (
@@ -39,7 +39,6 @@ from chainfpn.functions.kernels.numba_lanes import (
     store,
     store_first,
 )
-from chainfpn.functions.kernels.numba_normalize import normalize_in_place
 
 #: Bytes of input and output that are a share of the work: of an image, and of a block whose rows are shared.
 SHARE_BYTES, BLOCK_BYTES = 3 << 19, 4 << 20
@@ -47,16 +46,12 @@ SHARE_BYTES, BLOCK_BYTES = 3 << 19, 4 << 20
 
 def forward(x: Array, W: Array, y_shape: tuple, geometry: tuple, epilogue: Epilogue) -> Array:
     """Convolve (B, C, H, W) with (O, C / groups, kh, kw) to ``y_shape``, and apply what follows."""
-    y, in_one_go = np.empty(y_shape, x.dtype), epilogue.residual is None
-    _run(x, W, y, geometry, epilogue if in_one_go else nothing(x.dtype), is_turned=False)
-
-    def finish(image: int) -> None:
-        flat = y[image].reshape(len(W), -1)
-        epilogue.apply(normalize_in_place, image, flat, (0, len(W)), (0, flat.shape[1]))
-
-    if not in_one_go:
-        threads.run(finish, [(image,) for image in range(len(x))])
-    return y
+    y = np.empty(y_shape, x.dtype)
+    if epilogue.residual is None:
+        _run(x, W, y, geometry, epilogue, is_turned=False)
+        return y
+    _run(x, W, y, geometry, nothing(x.dtype), is_turned=False)
+    return numba_normalize.forward(y, epilogue.residual, *epilogue[:3], epilogue.relu)
 
 
 def input_gradient(gy: Array, W: Array, x_shape: tuple, geometry: tuple) -> Array:

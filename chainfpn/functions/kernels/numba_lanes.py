@@ -37,6 +37,11 @@ def _pointer(context, builder, array_type, array, at):
     return builder.bitcast(place, vector.as_pointer()), array_type.dtype.bitwidth // 8
 
 
+def _load(context, builder, array_type, array, at):
+    pointer, align = _pointer(context, builder, array_type, array, at)
+    return builder.load(pointer, align=align)
+
+
 def _fill(builder, vector, value):
     """Repeat a number in all lanes."""
     nothing, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.IntType(32), 0)
@@ -53,8 +58,7 @@ def load(_, array, at):
     """Return the vector ``array[at:][:LANES]``."""
 
     def generate(context, builder, signature, args):
-        pointer, align = _pointer(context, builder, array, *args)
-        return builder.load(pointer, align=align)
+        return _load(context, builder, array, *args)
 
     return Lanes(array.dtype)(array, at), generate
 
@@ -107,9 +111,7 @@ def _windows(n_taps):
             totals, table, first, array, at = args
 
             def take(array_type, array, at, k):
-                place = builder.add(at, ir.Constant(at.type, k * LANES))
-                pointer, align = _pointer(context, builder, array_type, array, place)
-                return builder.load(pointer, align=align)
+                return _load(context, builder, array_type, array, builder.add(at, ir.Constant(at.type, k * LANES)))
 
             pixels = [take(numbers, array, at, k) for k in range(sums.count + n_taps - 1)]
             for tap in range(n_taps):
@@ -134,8 +136,7 @@ def add_windows(_, sums, weights, numbers, at, step):
     def generate(context, builder, signature, args):
         totals, vector, array, at, step = args
         for i in range(sums.count):
-            pointer, align = _pointer(context, builder, numbers, array, at)
-            totals = _add_product(builder, totals, i, vector, builder.load(pointer, align=align))
+            totals = _add_product(builder, totals, i, vector, _load(context, builder, numbers, array, at))
             at = builder.add(at, step)
         return totals
 
@@ -151,8 +152,8 @@ def add_taps(_, sums, vector, numbers, at, offsets, first):
         base = context.make_array(offsets)(context, builder, table).data
         for i in range(sums.count):
             offset = builder.load(builder.gep(base, [builder.add(first, ir.Constant(first.type, i))]))
-            pointer, align = _pointer(context, builder, numbers, array, builder.add(at, offset))
-            totals = _add_product(builder, totals, i, values, builder.load(pointer, align=align))
+            pixels = _load(context, builder, numbers, array, builder.add(at, offset))
+            totals = _add_product(builder, totals, i, values, pixels)
         return totals
 
     return sums(sums, vector, numbers, at, offsets, first), generate

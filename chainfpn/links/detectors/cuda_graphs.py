@@ -20,9 +20,11 @@ import chainer
 from chainer.backends import cuda
 
 from chainfpn._typing import Array, Variable
+from chainfpn.functions._linear_map import is_plain
 from chainfpn.functions.kernels import gpu_epilogue
 from chainfpn.functions.kernels.cuda_graph import CudaGraph
 from chainfpn.functions.kernels.gpu_convolution import may_round, milliseconds
+from chainfpn.links.layers import has_hooks
 
 NAME = "cuda-graph"
 #: How often a shape is computed as usual before it is captured.
@@ -87,10 +89,8 @@ def maps_of(detector: Any, x: Variable | Array) -> Any:
 
 
 def _only_launches(links):
-    """Return whether links do nothing but launch kernels: nobody learns, and nobody watches."""
-    learns = chainer.config.train or chainer.config.enable_backprop
-    is_watched = chainer.get_function_hooks() or chainer._get_link_hooks()
-    return not (learns or is_watched or any(link._local_link_hooks for link in links))
+    """Return whether links do nothing but launch kernels: nobody learns, watches or checks."""
+    return not chainer.config.train and is_plain() and not has_hooks(*links)
 
 
 def _read_by(links):

@@ -221,7 +221,7 @@ class Detector(CheckedOptions, chainer.Chain):
             name (str): ``'chainer'``; ``'cuda-graph'``; ``'onnx'``; or ``'auto'``, which is ``'onnx'`` for a detector
                 on a CPU where the extra ``onnx`` is installed, else ``'chainer'``.
             threads (int or None): Threads of ONNX Runtime, and of the links here behind it; by default
-                ``OMP_NUM_THREADS``, or one for each core.
+                ``OMP_NUM_THREADS``, else ``NUMBA_NUM_THREADS``, or one for each core.
             cache (str, os.PathLike or None): Where the exported files are kept and, if they are of these weights,
                 taken from: the first is ``cache`` itself.
             n_images (int or None): How many are to be detected in, if that is known. For 1, and without ``cache``,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chainfpn.datasets import CVATDataset, DataError, LabelMeDataset, LabelStudioDataset, open_dataset
-from reference.small_files import picture
+from reference.small_files import picture, write
 
 BB = [2, 1, 12, 21]
 BOX = '<box label="cell" occluded="0" xtl="1.0" ytl="2.0" xbr="21.0" ybr="12.0" z_order="0"{}></box>'
@@ -158,9 +158,8 @@ def test_what_is_not_label_studios_is_refused(tmp_path):
 
 
 def labelme(file, shapes, image="0.jpg", **more):
-    file.parent.mkdir(parents=True, exist_ok=True)
     content = {"version": "5.2.1", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None}
-    file.write_text(json.dumps({**content, "imageHeight": 64, "imageWidth": 96, **more}))
+    write(file, {**content, "imageHeight": 64, "imageWidth": 96, **more})
 
 
 def labelme_shape(kind, *points, label="cell", **more):

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from chainfpn.functions.kernels.cores import count_cores, requested
+from reference.small_files import write
 
 
 @pytest.fixture
@@ -38,8 +39,7 @@ def test_a_container_has_the_cores_that_its_groups_leave_it(groups, files, expec
     if groups is not None:
         texts["proc/self/cgroup"] = "\n".join(groups)
     for name, text in texts.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text + "\n")
+        write(tmp_path / name, text + "\n")
     assert count_cores(tmp_path) == expected
 
 

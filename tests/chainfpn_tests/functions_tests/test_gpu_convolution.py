@@ -38,7 +38,7 @@ def way(request, monkeypatch):
 def matrix_products(monkeypatch):
     """Send NumPy arrays to the code for CuPy's."""
     monkeypatch.setattr(_convolution_2d, "_kernels_for", lambda x: gpu_convolution)
-    monkeypatch.setattr(_linear_map, "_is_plain", lambda: False)  # where nodes are done without, the array decides
+    monkeypatch.setattr(_linear_map, "is_plain", lambda: False)  # where nodes are done without, the array decides
 
 
 @pytest.fixture(params=[gpu_convolution.COLUMN_BYTES, 700], ids=["one block", "many blocks"])

@@ -10,6 +10,7 @@ import pickle
 import threading
 import types
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import chainer
 import numpy as np
@@ -29,8 +30,9 @@ from reference.slim_detectors import SLIM
 
 pytestmark = pytest.mark.gpu
 
-#: Detectors whose maps and heads are computed otherwise; masks and keypoints come behind both.
+#: In place of weights: none are loaded.
 FRESH = types.SimpleNamespace(load_into=lambda link: link)
+#: Detectors whose maps and heads are computed otherwise; masks and keypoints come behind both.
 FAMILIES = ("faster_rcnn", pytest.param("retinanet", marks=pytest.mark.thorough), "retinanet_v2", "fcos", "ssd")
 
 
@@ -322,10 +324,10 @@ def test_a_graph_that_is_no_good_is_not_kept(spoil, reason, detector, plain, mon
     assert not cuda_graph._stream(0).is_capturing()
 
 
-@pytest.mark.parametrize("config", [{"train": True}, {"enable_backprop": True}])
-def test_what_learns_is_computed_as_usual(config, detector):
+@pytest.mark.parametrize("name", ["train", "enable_backprop", "debug"])
+def test_what_learns_or_is_checked_is_computed_as_usual(name, detector):
     capture(detector, batch())
-    with chainer.using_config(*next(iter(config.items()))):
+    with chainer.using_config(name, True):
         hs = maps_of(detector, batch())
     assert not isinstance(hs, cuda_graphs.Maps)
 
@@ -353,26 +355,19 @@ def test_hooks_see_all(detector):
 
 
 def test_threads_share_a_graph(detector, plain):
-    xs, errors = [batch(n) for n in range(2)], []
+    xs = [batch(n) for n in range(2)]
     expected = [arrays(plain, x) for x in xs]
     capture(detector, xs[0])
     barrier = threading.Barrier(2)
 
     def run(n):
-        try:
-            with chainer.using_config("train", False), chainer.no_backprop_mode():
-                barrier.wait()
-                for _ in range(5):
-                    assert_close(arrays(detector, xs[n]), expected[n])
-        except BaseException as error:
-            errors.append(error)
+        with chainer.using_config("train", False), chainer.no_backprop_mode():
+            barrier.wait()
+            for _ in range(5):
+                assert_close(arrays(detector, xs[n]), expected[n])
 
-    threads = [threading.Thread(target=run, args=(n,)) for n in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, range(2)))  # raises what a thread raises
 
 
 def test_streams_wait_for_each_other(detector, plain):

@@ -1,7 +1,6 @@
 """Normalization, sum and ReLU as one kernel: the CPU's bits, its gradients, and statistics that may change."""
 
 import copy
-import io
 
 import chainer
 import chainer.functions as F
@@ -20,6 +19,7 @@ from chainfpn.links import (
 from chainfpn.links.backbones.resnet import Bottleneck
 from chainfpn.links.layers import convolve, normalize
 from reference import fake_cupy
+from reference.arrays import saved
 from reference.devices import launched_with
 from reference.normalizations import fill, maps
 
@@ -128,9 +128,8 @@ def test_a_sequence_of_layers_rectifies_in_the_same_kernel(cupy):
 
 def test_fewer_blocks_than_stretches_take_several_each(cupy, monkeypatch):
     norm, (x, residual, gy) = fill(FrozenBatchNormalization(6)), maps(SHAPES[0], np.float32, 3)
-    results = []
-    for device, constants in (("@numpy", {}), ("@cupy:0", {"MAX_BLOCKS": 1, "INT_LIMIT": 0})):
-        kernels = launched_with(monkeypatch, **constants)
+    results, kernels = [], launched_with(monkeypatch, MAX_BLOCKS=1, INT_LIMIT=0)
+    for device in ("@numpy", "@cupy:0"):
         norm.to_device(device)
         leaf = chainer.Variable(norm.xp.asarray(x))
         y = norm(leaf, norm.xp.asarray(residual), relu=True)
@@ -149,7 +148,7 @@ CHANGES = {
     "new arrays": lambda norm, other: vars(norm).update(avg_var=norm.xp.full_like(norm.avg_var, 2)),
     "of another layer": lambda norm, other: norm.copyparams(other),
     "there and back": lambda norm, other: _change_on_the_host(norm),
-    "from a file": lambda norm, other: serializers.load_npz(io.BytesIO(_saved(other)), norm),
+    "from a file": lambda norm, other: serializers.NpzDeserializer(saved(other)).load(norm),
 }
 
 
@@ -157,12 +156,6 @@ def _change_on_the_host(norm):
     norm.to_device("@numpy")
     norm.gamma[...] = 5
     norm.to_device("@cupy:0")
-
-
-def _saved(link):
-    file = io.BytesIO()
-    serializers.save_npz(file, link)
-    return file.getvalue()
 
 
 @pytest.mark.parametrize("change", CHANGES)
