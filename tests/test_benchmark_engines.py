@@ -6,6 +6,7 @@ from functools import partial
 
 import chainer
 import numpy as np
+import pytest
 
 import engines
 from bench_utils.busy import N_BUSY, busy
@@ -70,8 +71,12 @@ def test_chainercvs_detector_has_our_weights():
         np.testing.assert_allclose(other.array, chainer.as_array(one), atol=1e-3 * np.abs(chainer.as_array(one)).max())
 
 
-def test_stages_are_those_of_the_work_and_all_of_it(monkeypatch):
-    detector = build_small("fasterrcnn_resnet_fpn")
+@pytest.mark.parametrize("engine", ["chainer", "onnx"])
+def test_stages_are_those_of_the_work_and_all_of_it(engine, monkeypatch):
+    if engine == "onnx":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnx")
+    detector = build_small("fasterrcnn_resnet_fpn").to_engine(engine)
     (img,) = [*photographs().values()][2:]
     runs, detect = [], type(detector).detect
     monkeypatch.setattr(type(detector), "detect", lambda self, imgs: runs.append(detect(self, imgs)))
