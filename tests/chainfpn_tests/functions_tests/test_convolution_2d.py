@@ -17,6 +17,7 @@ from chainfpn.functions.kernels.epilogue import nothing
 CASES = {
     "1x1": ((2, 6, 5, 7), (4, 1, 1), {}),
     "1x1, every second pixel": ((2, 6, 5, 8), (4, 1, 1), {"stride": 2}),
+    "1x1, uneven steps": ((2, 6, 5, 8), (4, 1, 1), {"stride": (2, 3)}),
     "1x1, padded": ((1, 3, 4, 4), (2, 1, 1), {"pad": 1}),
     "3x3": ((2, 3, 9, 7), (5, 3, 3), {"pad": 1}),
     "3x3, Winograd": ((2, 17, 25, 21), (16, 3, 3), {"pad": 1}),

@@ -224,6 +224,32 @@ def test_where_memory_is_short_a_plan_wants_little(monkeypatch):
     assert plan.workspace == memory == gpu_convolution.LITTLE_BYTES
 
 
+@pytest.mark.parametrize(
+    ("option", "deterministic", "plan"),
+    [("debug", False, "first"), ("cudnn_deterministic", True, "first"), ("autotune", False, "fastest")],
+)
+def test_chainers_configuration_chooses_the_plan(option, deterministic, plan, monkeypatch):
+    given = []
+    monkeypatch.setattr(gpu_convolution, "_handle", lambda device: 0)
+    monkeypatch.setattr(gpu_convolution, "_fastest", lambda plans, *_: [*plans][-1])
+    monkeypatch.setattr(cudnn_graph, "plans", lambda *_, **rules: given.append(rules) or iter(["first", "fastest"]))
+    result = types.SimpleNamespace(dtype=np.dtype("f"), data=types.SimpleNamespace(device_id=0))
+    gpu_convolution._plan.cache_clear()
+    with chainer.using_config(option, True):
+        key = gpu_convolution.plan_key("y", ((1,),) * 3, result, Geometry((1, 1), (1, 1), (1, 1), 1), (16, 24))
+        assert gpu_convolution._plan(*key) == plan
+    gpu_convolution._plan.cache_clear()
+    assert [(rules["deterministic"], rules["alignment"]) for rules in given] == [(deterministic, 8)]
+
+
+def test_columns_of_few_images_are_laid_out_at_a_time(monkeypatch):
+    image = 3 * (3 * 3) * (4 * 4) * 4  # bytes
+    shapes = (5, 3, 4, 4), (2, 3, 3, 3), (5, 2, 4, 4), 4
+    for most, n_images in ((2 * image, [2, 2, 1]), (image - 1, [1] * 5), (9 * image, [5])):
+        monkeypatch.setattr(gpu_convolution, "COLUMN_BYTES", most)
+        assert [len(range(5)[block]) for block in gpu_convolution._blocks(*shapes)] == n_images
+
+
 @pytest.mark.gpu
 def test_autotune_gives_the_same_result(way):
     x, W, b = (way.asarray(a) for a in case_arrays("3x3", np.float32))
